@@ -1,0 +1,92 @@
+"""A content-addressed cache of computed values, outside all outputs.
+
+A value is found by the hash of everything that it depends on, so a hit equals what a computation
+from nothing would give, and the cache may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+_KEY = "cache_key"
+_PRESENT = "cache_present"
+
+
+class RowCache:
+    """Bytes by the hash of what they were made from.
+
+    Args:
+        folder: Where values are kept.
+        version: Version of the code and parameters that make the values; part of every key.
+    """
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self._folder = folder
+        self._version = version
+
+    def get(self, *parts: Any) -> bytes | None:
+        """The value made from ``parts`` (anything JSON can hold), or None."""
+        try:
+            return self._path(parts).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, value: bytes, *parts: Any) -> None:
+        """Keep ``value`` as made from ``parts``."""
+        with _aside(self._path(parts)) as scratch:
+            scratch.write_bytes(value)
+
+    def rows(
+        self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """The rows of a table that belong to ``keys``; computed only for keys not seen last time.
+
+        One file holds what the last call under this name gave, so a change of one key in many
+        costs one computation, a read and a write.
+
+        Args:
+            name: Name of the table; one a partition, or two partitions push each other out.
+            keys: Strings, each a hash of everything that its rows are made from. May repeat.
+            compute: Gives the rows of some keys, with their key in the column ``cache_key``; a
+                key may have any number of rows, or none. Always asked, if only with no key at
+                all, so that the columns are known.
+
+        Returns:
+            Rows of all keys, ``cache_key`` among the columns, in the order of ``keys`` (each once)
+            and within a key as ``compute`` gave them.
+        """
+        wanted = keys.unique(maintain_order=True).alias(_KEY)
+        path = self._path(("rows", name)).with_suffix(".arrow")
+        known = pl.read_ipc(path) if path.exists() else None
+        missing = wanted if known is None else wanted.filter(~wanted.is_in(known[_KEY].to_list()))
+        made = compute(missing).with_columns(pl.lit(True).alias(_PRESENT))
+        fresh = missing.to_frame().join(made, on=_KEY, how="left", maintain_order="left_right")
+        if known is not None:
+            fresh = pl.concat([known, fresh.select(known.columns)])
+        found = wanted.to_frame().join(fresh, on=_KEY, how="left", maintain_order="left_right")
+        if known is None or not missing.is_empty() or found.height < known.height:
+            with _aside(path) as scratch:
+                found.write_ipc(scratch, compression="lz4")
+        return found.filter(pl.col(_PRESENT)).drop(_PRESENT)
+
+    def _path(self, parts: tuple[Any, ...]) -> Path:
+        text = json.dumps([self._version, *parts], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return self._folder / digest[:2] / digest[2:]
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A scratch file that takes the place of ``path`` in the end, so never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    os.close(handle)
+    yield Path(name)
+    Path(name).replace(path)

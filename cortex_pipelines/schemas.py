@@ -1,0 +1,748 @@
+"""Every table's columns: name, type, meaning. The only declaration of each.
+
+The polars schema, the check before publishing, the Great Expectations suites, Dagster's column
+metadata and the data dictionary in the docs are all derived from these declarations.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+
+class ContractError(ValueError):
+    """A table does not keep its declared contract; nothing of it may be published."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: Column name.
+        dtype: Polars type; a frame must have exactly it.
+        meaning: What a value says, with its unit.
+        nullable: Whether a value may be missing.
+        one_of: The only values allowed, if the column is categorical.
+        between: Smallest and largest value allowed, both inclusive.
+    """
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+    nullable: bool = False
+    one_of: tuple[str, ...] | None = None
+    between: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's contract.
+
+    Args:
+        name: Name of the Parquet file, without its ending.
+        meaning: What a row is.
+        columns: The columns, in order.
+        key: Columns that identify a row: rows are sorted by them and no two agree on them.
+        min_rows: Fewest rows for the table to be worth publishing.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    min_rows: int = 0
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Polars schema of the table."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of this table without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
+        """A conforming frame made from dictionaries, one a row."""
+        return self.conform(pl.DataFrame(rows, schema=self.schema, orient="row"))
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the declared columns in order, rows sorted by the key.
+
+        Raises:
+            ContractError: a column is missing, of another type, or breaks its contract.
+        """
+        missing = [name for name in self.schema if name not in frame.columns]
+        if missing:
+            raise ContractError(
+                f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}"
+            )
+        ordered = frame.select(list(self.schema))
+        for column, actual in zip(self.columns, ordered.dtypes, strict=True):
+            if actual != column.dtype:
+                raise ContractError(
+                    f"table {self.name}, column {column.name}: is {actual}, must be {column.dtype}"
+                )
+        problems = self.violations(ordered)
+        if problems:
+            raise ContractError(f"table {self.name}: " + "; ".join(problems))
+        return ordered.sort(self.key) if self.key else ordered
+
+    def violations(self, frame: pl.DataFrame) -> list[str]:
+        """What in the rows of a frame with the right columns breaks the contract, in words."""
+        found = [
+            f"column {column.name}: {count} {what}"
+            for column in self.columns
+            for what, count in _column_violations(column, frame[column.name]).items()
+            if count
+        ]
+        if self.key:
+            twins = frame.height - frame.select(self.key).unique().height
+            if twins:
+                found.append(f"{twins} rows repeat the key ({', '.join(self.key)})")
+        if frame.height < self.min_rows:
+            found.append(f"{frame.height} rows, at least {self.min_rows} are needed")
+        return found
+
+
+def _column_violations(column: Column, values: pl.Series) -> dict[str, int]:
+    found: dict[str, int] = {}
+    if not column.nullable:
+        found["values are missing"] = values.null_count()
+    present = values.drop_nulls()
+    if column.one_of is not None:
+        found[f"values are not one of {', '.join(column.one_of)}"] = int(
+            (~present.is_in(list(column.one_of))).sum()
+        )
+    if column.between is not None:
+        low, high = column.between
+        found[f"values are outside {low:g} to {high:g}"] = int(
+            (~present.is_between(low, high)).sum()
+        )
+    return found
+
+
+_S = pl.String
+_UTC = pl.Datetime("us", "UTC")
+
+LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
+UNIT_KINDS = (
+    "function",
+    "method",
+    "class",
+    "struct",
+    "trait",
+    "interface",
+    "enum",
+    "import",
+    "variable",
+    "constant",
+)
+SPLITS = ("train", "validation", "test")
+PURPOSES = ("smell", "performance", "readability", "security")
+LICENCE_SOURCES = ("header", "file", "manifest", "project")
+SKIP_REASONS = (
+    *("binary", "not_utf8", "large_file_pointer", "damaged_notebook", "too_large", "forgotten"),
+    *("link", "submodule", "special", "encrypted", "unknown_packing", "unsafe_path", "duplicate"),
+    *("compression_ratio", "too_many_files", "too_many_folders", "source_too_large"),
+    "project_too_large",
+)
+
+REPOSITORY_FILES = Table(
+    "files",
+    "One text file of a project's sources, at the pinned revision.",
+    (
+        Column("source", _S, "Source in the project, as in params.yaml (for example git:PATH)"),
+        Column("path", _S, "Path relative to the source's root, with forward slashes"),
+        Column("blob", _S, "Git blob id (SHA-1) of the original bytes"),
+        Column("language", _S, "Language by extension or shebang; null if none is known", True),
+        Column("size_bytes", pl.Int64, "Size of the original, in bytes", between=(0, 1e12)),
+        Column("generated", pl.Boolean, "Generated, vendored or minified: kept, not trained on"),
+        Column("revision", _S, "Commit id, version or content hash of the source, as pinned"),
+        Column("licence", _S, "SPDX expression; NOASSERTION if not understood; null if none", True),
+        Column("licence_source", _S, "What says so; null without", True, one_of=LICENCE_SOURCES),
+        Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
+        Column("tested_paths", pl.List(_S), "Paths of this source that it tests; empty if no test"),
+        Column("notebook", pl.Boolean, "The text is made of a notebook's code cells"),
+        Column("author", _S, "Keyed pseudonym of who changed the path last; null if unknown", True),
+        Column("text", _S, "Sanitised UTF-8 text, line ends as they are; spans refer to it"),
+    ),
+    ("source", "path"),
+)
+
+SKIPPED_FILES = Table(
+    "skipped_files",
+    "One file or entry that was left out of ingestion, and why.",
+    (
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path or entry name as the source has it"),
+        Column("reason", _S, "Short code for why", one_of=SKIP_REASONS),
+        Column("detail", _S, "In words, with the limit that was passed"),
+        Column("size_bytes", pl.Int64, "Size, in bytes; null if unknown", True),
+    ),
+    ("source", "path", "reason"),
+)
+
+REDACTIONS = Table(
+    "redactions",
+    "One secret or piece of personal data that was taken out before publishing.",
+    (
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path relative to the source's root; of a message, its commit's id"),
+        Column("line", pl.Int64, "Line of the placeholder, from 1", between=(1, 1e9)),
+        Column(
+            "start", pl.Int64, "First character of the placeholder in the line", between=(0, 1e9)
+        ),
+        Column("end", pl.Int64, "Character after its last one in that line", between=(0, 1e9)),
+        Column("category", _S, "What sort of value it was", one_of=("secret", "personal")),
+        Column("rule", _S, "Rule that found it"),
+        Column("severity", _S, "How much harm it could do", one_of=("low", "medium", "high")),
+        Column(
+            "placeholder", _S, "What stands there now: the same for the same value in a project"
+        ),
+    ),
+    ("source", "path", "line", "start"),
+)
+
+REPOSITORY_COMMITS = Table(
+    "commits",
+    "One commit reachable from the pinned revision of a git source.",
+    (
+        Column("source", _S, "Source in the project"),
+        Column("commit", _S, "Commit id, in hexadecimal"),
+        Column("parents", pl.List(_S), "Ids of the parents; none for a root, two for a merge"),
+        Column("committed_at", _UTC, "Commit time, UTC"),
+        Column("author", _S, "Keyed pseudonym of the author; null if none is named", True),
+        Column("subject", _S, "First line of the message, sanitised"),
+        Column("body", _S, "The rest of the message, sanitised, may be empty"),
+        Column("paths", pl.List(_S), "Paths changed against the first parent, sorted"),
+    ),
+    ("source", "commit"),
+)
+
+COORDINATION_EVENTS = Table(
+    "events",
+    "One record of the agent system's logs that was understood.",
+    (
+        Column("event_id", _S, "Hash of the content: a record that stands twice counts once"),
+        Column("kind", _S, "What the record is: decision, outcome, event, worker_metric, ..."),
+        Column("file", _S, "Log file, relative to the logs folder"),
+        Column("byte_offset", pl.Int64, "Where the record begins in the file"),
+        Column("occurred_at", _UTC, "Time stamp, UTC; null if absent or unreadable", True),
+        Column("task_id", _S, "Task the record is about", True),
+        Column("text", _S, "Title or description of the task", True),
+        Column("master", _S, "Master routed to, aliases folded", True),
+        Column("outcome", _S, "Outcome as logged, lower case", True),
+        Column("success", pl.Boolean, "Whether the task succeeded; null if not known", True),
+        Column("ideal_master", _S, "Master that a review names as right, aliases folded", True),
+        Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
+        Column("priority", _S, "Priority of the task", True),
+        Column("duration_seconds", pl.Float64, "Duration of the task, in seconds", True),
+        Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
+        Column("payload", _S, "The record as canonical JSON"),
+    ),
+    ("event_id",),
+)
+
+REJECTED_EVENTS = Table(
+    "rejected_events",
+    "One stretch of a log that could not be understood.",
+    (
+        Column("file", _S, "Log file, relative to the logs folder"),
+        Column("byte_offset", pl.Int64, "Where the stretch begins"),
+        Column("length_bytes", pl.Int64, "Its length, in bytes"),
+        Column("reason", _S, "Why it was rejected, in words"),
+    ),
+    ("file", "byte_offset"),
+)
+
+_UNIT = (
+    Column("unit_id", _S, "Hash of source, path, blob, kind, name and span"),
+    Column("source", _S, "Source in the project"),
+    Column("path", _S, "Path relative to the source's root"),
+    Column("blob", _S, "Git blob id of the file"),
+    Column("language", _S, "Language", one_of=LANGUAGES),
+    Column("kind", _S, "Kind of unit; a Python enum is a class", one_of=UNIT_KINDS),
+    Column("name", _S, "Simple name; for an import what is imported"),
+    Column("qualified_name", _S, "Name with its enclosing units, joined by dots"),
+    Column("start_byte", pl.Int64, "First byte of the unit in the UTF-8 text"),
+    Column("end_byte", pl.Int64, "Byte after the last one"),
+    Column("start_line", pl.Int64, "First line, from 1"),
+    Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
+    Column("name_line", pl.Int64, "Line of the keyword (def, class, func, ...)"),
+    Column("signature", _S, "From the keyword to the body, white space folded; empty if none"),
+    Column("docstring", _S, "Doc comment or docstring, without its markers", True),
+    Column("code", _S, "Exact text of the span"),
+    Column("body_start_byte", pl.Int64, "First byte of the body in the text; null if none", True),
+    Column("context", _S, "Enclosing header lines (class, impl, module), outermost first"),
+    Column("calls", pl.List(_S), "Simple names of what is called in the span, sorted"),
+    Column("tests", pl.List(_S), "Test cases that exercise it: their unit_id, closest first"),
+    Column("has_error", pl.Boolean, "The parser found a syntax error inside the span"),
+    Column("generated", pl.Boolean, "From generated, vendored or minified code"),
+    Column("project", _S, "Project, as in params.yaml; empty outside of one"),
+    Column("commit", _S, "Commit id, version or content hash of the source, as pinned"),
+    Column("licence", _S, "SPDX expression of the file; null if none is known", True),
+    Column("trainable", pl.Boolean, "Written by hand, under a licence on the allow list"),
+    Column("author", _S, "Keyed pseudonym of who changed the file last; null if unknown", True),
+)
+
+CODE_UNITS = Table("units", "One unit of code, with its exact span.", _UNIT, ("unit_id",))
+
+UNIT_CHUNKS = Table(
+    "chunks",
+    "One part of a large unit, cut at a border of the syntax; it stands by itself.",
+    (
+        Column("unit_id", _S, "Unit it is a part of"),
+        Column("chunk", pl.Int64, "Number of the part, from 0"),
+        Column("start_byte", pl.Int64, "First byte of the part in the UTF-8 text"),
+        Column("end_byte", pl.Int64, "Byte after the last one"),
+        Column("code", _S, "The part within the heads and closing brackets that enclose it"),
+    ),
+    ("unit_id", "chunk"),
+)
+
+TEST_CASES = Table(
+    "tests",
+    "One test case: a test function or method, or a call like it(...) that is no unit.",
+    (
+        Column("unit_id", _S, "The unit's id; of a call, made in the same way"),
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path relative to the source's root"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("name", _S, "Name of the function, or first argument of the call"),
+        Column("start_line", pl.Int64, "First line, from 1"),
+        Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
+        Column("calls", pl.List(_S), "Simple names of what is called in it, sorted"),
+        Column("code", _S, "Exact text of the span"),
+    ),
+    ("unit_id",),
+)
+
+UNPARSED_FILES = Table(
+    "unparsed_files",
+    "One file in a language that is parsed, from which no unit was taken.",
+    (
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path relative to the source's root"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("reason", _S, "Short code", one_of=("too_large", "too_deep", "garbage")),
+        Column("detail", _S, "In words, with the limit that was passed"),
+    ),
+    ("source", "path"),
+)
+
+ANNOTATED_UNITS = Table(
+    "units",
+    "One unit of code with what is known about it.",
+    (
+        *_UNIT,
+        Column("category", _S, "What it is for (authentication, data-access, test-case, ...)"),
+        Column("category_source", _S, "Where the label comes from", one_of=("rule", "default")),
+        Column(
+            "category_confidence",
+            pl.Float64,
+            "How often such a label is right, by the hand-labelled sample",
+            between=(0, 1),
+        ),
+        Column("intent", _S, "What the unit does, in a few words, from its name and doc comment"),
+        Column("patterns", pl.List(_S), "Labels of the findings in its span, sorted"),
+        Column("technologies", pl.List(_S), "What its file imports or its manifest declares"),
+        Column("imported_technologies", pl.List(_S), "Technologies that its file imports"),
+        Column("quality", pl.Float64, "Monotone function of named features", between=(0, 1)),
+        Column("cyclomatic", pl.Int64, "Cyclomatic complexity (McCabe)", between=(1, 1e9)),
+        Column("cognitive", pl.Int64, "Cognitive complexity (SonarSource)", between=(0, 1e9)),
+        Column("nesting", pl.Int64, "Deepest nesting of control structures", between=(0, 1e9)),
+        Column("parameters", pl.Int64, "Parameters, the receiver left out", between=(0, 1e9)),
+        Column("lines", pl.Int64, "Lines of the unit that are not blank", between=(1, 1e9)),
+        Column("distinct_operators", pl.Int64, "Halstead's n1", between=(0, 1e9)),
+        Column("distinct_operands", pl.Int64, "Halstead's n2", between=(0, 1e9)),
+        Column("operators", pl.Int64, "Halstead's N1", between=(0, 1e9)),
+        Column("operands", pl.Int64, "Halstead's N2", between=(0, 1e9)),
+        Column("halstead_volume", pl.Float64, "Halstead's volume, in bits", between=(0, 1e15)),
+        Column("halstead_difficulty", pl.Float64, "Halstead's difficulty", between=(0, 1e12)),
+        Column("halstead_effort", pl.Float64, "Difficulty times volume", between=(0, 1e24)),
+    ),
+    ("unit_id",),
+)
+
+FINDING_KINDS = ("pattern", "anti-pattern", "smell")
+
+UNIT_FINDINGS = Table(
+    "findings",
+    "One pattern, anti-pattern or smell of a unit, with the code that shows it.",
+    (
+        Column("unit_id", _S, "Innermost unit that holds the code"),
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path relative to the source's root"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("label", _S, "What was found (long-method, sql-concatenation, builder, ...)"),
+        Column("kind", _S, "Sort of label", one_of=FINDING_KINDS),
+        Column("purpose", _S, "What mending it is for; null for a pattern", True, PURPOSES),
+        Column("start_byte", pl.Int64, "First byte of the evidence in the UTF-8 text"),
+        Column("end_byte", pl.Int64, "Byte after its last one"),
+        Column("start_line", pl.Int64, "First line of the evidence, from 1"),
+        Column("end_line", pl.Int64, "Last line of the evidence, from 1, inclusive"),
+        Column("label_source", _S, "Where the label comes from", one_of=("rule",)),
+        Column(
+            "confidence",
+            pl.Float64,
+            "How often such a finding is right, by the hand-labelled sample",
+            between=(0, 1),
+        ),
+        Column("explanation", _S, "What the label says, in a sentence"),
+    ),
+    ("unit_id", "start_byte", "end_byte", "label"),
+)
+
+RENAMED_UNITS = Table(
+    "renamed_units",
+    "One function with its local variables renamed, behaviour unchanged.",
+    (
+        Column("unit_id", _S, "Unit it was made from"),
+        Column("variant", pl.Int64, "Number of the variant, from 0"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("original_code", _S, "Code of the unit"),
+        Column("renamed_code", _S, "Code with local variables renamed"),
+        Column("renames", pl.List(_S), "What was renamed, each as old=new, sorted"),
+    ),
+    ("unit_id", "variant"),
+)
+
+INJECTED_ERRORS = Table(
+    "injected_errors",
+    "One function with one error put in on purpose.",
+    (
+        Column("mutant_id", _S, "Hash of unit, operator and place"),
+        Column("unit_id", _S, "Unit it was made from"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("operator", _S, "Operator that made the change"),
+        Column("error_type", _S, "Family of the error (operator, literal, ...)"),
+        Column("buggy_code", _S, "Code with the error; takes the place of fixed_code"),
+        Column("fixed_code", _S, "Code of the unit, exactly"),
+        Column("explanation", _S, "What is wrong and what puts it right, in words"),
+        Column(
+            "verification",
+            pl.List(_S),
+            "Checks passed: reparses, tree_differs, not_equivalent, reverses",
+        ),
+    ),
+    ("mutant_id",),
+)
+
+REWRITTEN_UNITS = Table(
+    "rewritten_units",
+    "One function written in another way (comments, layout, structure), behaviour unchanged.",
+    (
+        Column("unit_id", _S, "Unit it was made from"),
+        Column("variant", pl.Int64, "Number of the variant, from 0"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("rewrite", _S, "What was done (comments_removed, inverted_branches, ...)"),
+        Column("original_code", _S, "Code of the unit"),
+        Column("rewritten_code", _S, "Code written in the other way"),
+    ),
+    ("unit_id", "variant"),
+)
+
+MUTANT_VERIFICATION = Table(
+    "mutant_verification",
+    "What a compiler or a run in the sandbox says about one injected error, on this machine.",
+    (
+        Column("mutant_id", _S, "Injected error"),
+        Column("unit_id", _S, "Unit it was made from"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("operator", _S, "Operator that made the change"),
+        Column("check", _S, "What was asked", one_of=("compiled", "killed")),
+        Column(
+            "result",
+            _S,
+            "The answer; unknown if it could not be had",
+            one_of=("yes", "no", "unknown"),
+        ),
+        Column("toolchain", _S, "Program that was asked, with its version; empty if none", False),
+        Column(
+            "detail", _S, "Why: the failing test, differing outputs, the message, what is missing"
+        ),
+    ),
+    ("mutant_id", "check"),
+)
+
+REFACTORINGS = (
+    "Rename Class",
+    "Move Class",
+    "Rename Method",
+    "Move Method",
+    "Extract Method",
+    "Inline Method",
+    "Rename Parameter",
+    "Rename Variable",
+    "Add Parameter",
+    "Remove Parameter",
+    "Reorder Parameter",
+)
+
+REFACTORING_PAIRS = Table(
+    "refactoring_pairs",
+    "One refactoring found in a commit: the code before and after it.",
+    (
+        Column("pair_id", _S, "Hash of source, commit, type, names and places"),
+        Column("source", _S, "Source in the project"),
+        Column("commit", _S, "Commit id, in hexadecimal"),
+        Column("committed_at", _UTC, "Commit time, UTC"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("type", _S, "Kind of refactoring, as RefactoringMiner names it"),
+        Column("name_before", _S, "Simple name before; null if that side has none", True),
+        Column("name_after", _S, "Simple name after; null if that side has none", True),
+        Column("container_before", _S, "Simple name of what encloses it before", True),
+        Column("container_after", _S, "Simple name of what encloses it after", True),
+        Column("path_before", _S, "Path before", True),
+        Column("path_after", _S, "Path after", True),
+        Column("line_before", pl.Int64, "Line before, from 1", True),
+        Column("line_after", pl.Int64, "Line after, from 1", True),
+        Column("before", _S, "Code of the enclosing unit before"),
+        Column("after", _S, "Code of the enclosing unit after"),
+        Column("description", _S, "What was done, in words"),
+        Column("purpose", _S, "What it answers, by rule (weak)", one_of=PURPOSES),
+        Column("smell", _S, "Smell of the code before that is gone after; null if none", True),
+        Column("purity", _S, "Whether behaviour changes beside it", one_of=("pure", "mixed")),
+        Column("message", _S, "Commit message, cleaned"),
+    ),
+    ("pair_id",),
+)
+
+ARCHITECTURE_KINDS = (
+    "module",
+    "module-dependency",
+    "route",
+    "api",
+    "schema",
+    "deployment",
+    "service",
+    "service-dependency",
+)
+
+ARCHITECTURE_FACTS = Table(
+    "architecture_facts",
+    "One fact of a project's structure, with the place that shows it.",
+    (
+        Column("fact_id", _S, "Hash of source, path, lines, fact, subject, relation and object"),
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "File that shows it"),
+        Column("start_line", pl.Int64, "First line of the evidence, from 1", between=(1, 1e9)),
+        Column("end_line", pl.Int64, "Last line of the evidence, inclusive", between=(1, 1e9)),
+        Column("language", _S, "Language of the file, if known", True),
+        Column("boundary", _S, "Package or service that holds the file, by its manifest", True),
+        Column("fact", _S, "Kind of fact", one_of=ARCHITECTURE_KINDS),
+        Column("subject", _S, "What it is about (file, METHOD /path, table, service, ...)"),
+        Column("relation", _S, "How they belong together (imports, handled-by, column, ...)"),
+        Column("object", _S, "The other side (file, handler, column, image, port, ...)"),
+        Column(
+            "scope",
+            _S,
+            "Of a dependency: whether the other side is of this source",
+            True,
+            ("internal", "external", "standard", "unresolved"),
+        ),
+        Column("technology", _S, "Format or framework that states it", True),
+        Column("description", _S, "What people say about it, white space folded", True),
+        Column("description_source", _S, "Where: docstring, comment, summary, manifest", True),
+        Column("evidence", _S, "Exact text of the lines, cut at a limit"),
+    ),
+    ("fact_id",),
+)
+
+_EXAMPLE = (
+    Column("example_id", _S, "Hash of unit, task and variant"),
+    Column("unit_id", _S, "Unit it was made from"),
+    Column("source", _S, "Source in the project"),
+    Column("path", _S, "Path of the file it comes from"),
+    Column("language", _S, "Language", one_of=LANGUAGES),
+    Column("kind", _S, "Kind of unit or of name"),
+    Column("origin", _S, "original, or the augmentation that made it"),
+    Column("prompt", _S, "What the model sees"),
+    Column("completion", _S, "What the model has to write"),
+    Column("cluster", _S, "Near-duplicate cluster; a cluster is on one side of the split"),
+    Column("split_reason", _S, "What decided the side of the split"),
+)
+
+
+def split_tables(name: str, meaning: str, columns: tuple[Column, ...]) -> tuple[Table, ...]:
+    """The three tables of a data set: train, validation and test, with the same columns."""
+    return tuple(
+        Table(split, f"{meaning} ({name}, {split})", columns, ("example_id",)) for split in SPLITS
+    )
+
+
+MANIFEST = Table(
+    "manifest",
+    "One row of the data set with where it comes from and why it is on its side; or what was left "
+    "out, and why.",
+    (
+        Column("entry_id", _S, "Example id; of what was left out, a hash of it and the reason"),
+        Column("split", _S, "Side of the split; null if left out", True, one_of=SPLITS),
+        Column("left_out", _S, "Why it is left out, as a short code; null if it is in", True),
+        Column(
+            "count", pl.Int64, "Rows it stands for; above 1 where too many to name were left out"
+        ),
+        Column("unit_id", _S, "Unit, pair or fact it was made from; null for several", True),
+        Column("kind", _S, "Kind of unit, of name, or of change; null for several", True),
+        Column("origin", _S, "original, or the augmentation that made it", True),
+        Column("source", _S, "Source in the project", True),
+        Column("revision", _S, "What was taken of the source, or the commit of a pair", True),
+        Column("path", _S, "Path of the file it comes from", True),
+        Column("blob", _S, "Git blob id of the file's original bytes; null for old versions", True),
+        Column("start_byte", pl.Int64, "First byte in the sanitised text", True),
+        Column("end_byte", pl.Int64, "Byte after the last one", True),
+        Column("licence", _S, "SPDX expression of the file's licence; null if not known", True),
+        Column("cluster", _S, "Near-duplicate cluster", True),
+        Column("cluster_size", pl.Int64, "Units of the project in that cluster", True),
+        Column("split_reason", _S, "What decided the side of the split", True),
+        Column("redactions", pl.Int64, "Placeholders for private data in the span", True),
+        Column("filters", pl.List(_S), "Filters that it passed, in their order"),
+    ),
+    ("entry_id",),
+)
+
+UNIT_SPLITS = Table(
+    "splits",
+    "One unit of code with its side of the split, decided once for all data sets, before "
+    "anything is made of it.",
+    (
+        Column("unit_id", _S, "Unit"),
+        Column("source", _S, "Source in the project"),
+        Column("path", _S, "Path of its file"),
+        Column("kind", _S, "Kind of unit", one_of=UNIT_KINDS),
+        Column("cluster", _S, "First unit of its near-duplicate cluster; null if left out", True),
+        Column("cluster_size", pl.Int64, "Units in that cluster", True),
+        Column("split", _S, "Side of the split; null if left out", True, one_of=SPLITS),
+        Column("split_reason", _S, "What decided the side; null if left out", True),
+        Column("left_out", _S, "Filter that it does not pass; null if it may be used", True),
+    ),
+    ("unit_id",),
+)
+
+TASKS = ("completion", "fim")
+COMPLETION_DATASET = (
+    *split_tables(
+        "completion_dataset",
+        "One function body, import or declaration to complete, or a gap to fill",
+        (
+            *_EXAMPLE,
+            Column("task", _S, "completion, or fim: fill in the middle", one_of=TASKS),
+            Column("suffix", _S, "Code after the gap, for fill-in-the-middle; may be empty"),
+        ),
+    ),
+    MANIFEST,
+)
+
+NAMING_DATASET = (
+    *split_tables("naming_dataset", "One name to find, masked at every occurrence", _EXAMPLE),
+    MANIFEST,
+)
+
+REFACTORING_DATASET = (
+    *split_tables(
+        "refactoring_dataset",
+        "Code to put right or to improve, with the result",
+        (
+            *_EXAMPLE,
+            Column("purpose", _S, "What the change is for", one_of=(*PURPOSES, "correctness")),
+            Column("error_type", _S, "Family of the error put in; null without one", True),
+            Column("refactoring", _S, "Refactoring, as RefactoringMiner names it; or null", True),
+            Column("smell", _S, "Smell that the change takes away; null without one", True),
+            Column("explanation", _S, "What is wrong and what was done, in words"),
+        ),
+    ),
+    MANIFEST,
+)
+
+DEPENDENCY_RULES = Table(
+    "dependency_rules",
+    "One rule about which part of a source may import which, learnt from its imports.",
+    (
+        Column("rule_id", _S, "Hash of source, folder and the two parts"),
+        Column("source", _S, "Source in the project"),
+        Column("folder", _S, "Folder whose parts the rule is about; empty for the root"),
+        Column("upper", _S, "Part that may import the other"),
+        Column("lower", _S, "Part that must not import it"),
+        Column("edges", pl.Int64, "Imports from the upper to the lower part", between=(0, 1e9)),
+        Column("against", pl.Int64, "Imports the other way: violations", between=(0, 1e9)),
+        Column("learnt", _S, "How: counted, or order, from other rules of the folder"),
+    ),
+    ("rule_id",),
+)
+ARCHITECTURE_EXAMPLES = ("boundary", "module", "api", "schema", "deployment", "violation")
+ARCHITECTURE_DATASET = (
+    *split_tables(
+        "architecture_dataset",
+        "One requirement with the structure that answers it, or an import to judge",
+        (
+            *(column for column in _EXAMPLE if column.name not in ("language", "kind")),
+            Column("language", _S, "Language or format of the file"),
+            Column("kind", _S, "What is asked for", one_of=ARCHITECTURE_EXAMPLES),
+            Column("technology", _S, "Format or framework", True),
+            Column("description_source", _S, "Where the requirement stands; weak:rule if made"),
+            Column("rule", _S, "Dependency rule that decides; null without one", True),
+            Column("explanation", _S, "Why an import is allowed or not; empty for others"),
+        ),
+    ),
+    MANIFEST,
+    DEPENDENCY_RULES,
+)
+
+ROUTING_DATASET = split_tables(
+    "routing_dataset",
+    "One task with the master it belongs to",
+    (
+        Column("example_id", _S, "Hash of the task's text and master"),
+        Column("text", _S, "Title and description of the task"),
+        Column("master", _S, "Master the task belongs to"),
+        Column("label_source", _S, "outcome, decision, or weak:commit where a rule gave the label"),
+        Column("weight", pl.Float64, "Weight of the example in training", between=(0, 1)),
+        Column("origin", _S, "File or source the task comes from"),
+        Column("occurred_at", _UTC, "When the task was routed or the commit made", True),
+    ),
+)
+
+ROUTING_SCORES = Table(
+    "scores",
+    "One held-out task as the router, the baseline and the champion before it route it.",
+    (
+        Column("example_id", _S, "Example of the data set"),
+        Column("text", _S, "Title and description of the task"),
+        Column("master", _S, "Master the task belongs to"),
+        Column("challenger", _S, "Master that the challenger sends it to", True),
+        Column("challenger_right", pl.Boolean, "Whether that is right"),
+        Column("confidence", pl.Float64, "Challenger's probability for it", between=(0, 1)),
+        Column("decided_by", _S, "Who decided", one_of=("model", "rules", "person")),
+        Column("baseline", _S, "Master that the keyword rules send it to; null if none", True),
+        Column("baseline_right", pl.Boolean, "Whether that is right"),
+        Column("champion", _S, "Master that the champion sends it to; null without one", True),
+        Column("champion_right", pl.Boolean, "Whether that is right", True),
+    ),
+    ("example_id",),
+)
+
+ADAPTER_SCORES = Table(
+    "scores",
+    "One held-out example as the base, the challenger and its opponent find it.",
+    (
+        Column("example_id", _S, "Example of the data set"),
+        Column("task", _S, "Data set it is from", one_of=("completion", "naming")),
+        Column("path", _S, "File it comes from"),
+        Column("language", _S, "Language", one_of=LANGUAGES),
+        Column("kind", _S, "Kind of unit or of name"),
+        Column("cluster", _S, "Near-duplicate cluster: what the intervals draw"),
+        Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
+        Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),
+        Column("base_bits", pl.Float64, "Bits the base needs for the completion"),
+        Column("challenger_bits", pl.Float64, "Bits the challenger needs"),
+        Column("opponent_bits", pl.Float64, "Bits the opponent needs; the base's if it is that"),
+        Column("base_output", _S, "Greedy output of the base; null if none was asked for", True),
+        Column("challenger_output", _S, "Greedy output of the challenger", True),
+        Column("base_similarity", pl.Float64, "Edit similarity of that output", True, None, (0, 1)),
+        Column(
+            "challenger_similarity", pl.Float64, "The same of the challenger", True, None, (0, 1)
+        ),
+    ),
+    ("task", "example_id"),
+)

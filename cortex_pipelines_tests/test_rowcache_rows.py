@@ -1,0 +1,45 @@
+"""The table in the row cache: always what a computation from nothing gives."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.rowcache import RowCache
+
+_KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=8)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, keys: pl.Series) -> pl.DataFrame:
+        self.asked = keys.to_list()
+        rows = [(key, f"{key}{at}") for key in keys for at in range(ord(key) % 3)]
+        return pl.DataFrame(rows, schema={"cache_key": pl.String, "value": pl.String}, orient="row")
+
+
+@given(st.lists(_KEYS, max_size=6))
+def test_rows_are_those_of_a_computation_from_nothing(calls: list[list[str]]) -> None:
+    with TemporaryDirectory() as folder:
+        cache = RowCache(Path(folder), "v1")
+        before: set[str] = set()
+        for keys in calls:
+            compute = Counting()
+            found = cache.rows("t", pl.Series(keys, dtype=pl.String), compute)
+            once = list(dict.fromkeys(keys))
+            assert found.equals(Counting()(pl.Series(once, dtype=pl.String)))
+            assert set(compute.asked) == set(keys) - before
+            before = set(keys)
+
+
+def test_another_version_or_name_shares_nothing(tmp_path: Path) -> None:
+    keys = pl.Series(["a", "b"])
+    RowCache(tmp_path, "v1").rows("t", keys, Counting())
+    for version, name in (("v2", "t"), ("v1", "u")):
+        compute = Counting()
+        RowCache(tmp_path, version).rows(name, keys, compute)
+        assert compute.asked == ["a", "b"]
