@@ -1,0 +1,103 @@
+"""Declaring an asset: a function whose signature names what it depends on.
+
+A parameter is named after what it receives:
+
+* another asset: the folder of that asset's output (``Path``); for an un-partitioned asset that
+  reads a partitioned one ``dict[str, Path]``, project to folder;
+* a pin (``project_source``, ``base_model``, ...): what ``sources.lock`` or ``releases.lock`` names;
+* a section of ``params.yaml``: that section's settings;
+* one of ``PROVIDED``: what the spine itself provides.
+
+So the signature is the one declaration of dependencies: the Dagster graph, the stages in
+``dvc.yaml`` and the lineage tags in MLflow all come from it.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cortex_pipelines.schemas import Table
+
+PROVIDED = frozenset({"project", "out", "cache", "root", "observe", "versions", "opponent"})
+"""Parameters that the spine fills by itself; none of them can change an output's bytes alone."""
+
+Determinism = Literal["exact", "machine"]
+
+
+@dataclass(frozen=True)
+class VersionedAsset:
+    """An asset of the path, not yet bound to a project.
+
+    Args:
+        name: Asset key, stage name, and folder under ``data/``.
+        compute: The function from inputs to tables.
+        tables: Contracts of the Parquet tables in its output.
+        code: Files and folders, relative to the project's root, that the computation runs.
+        room: Room it belongs to; the group in the UI.
+        partitioned: One output a project, or one for all.
+        determinism: ``exact``: same bytes everywhere; ``machine``: same bytes on one type of
+            processor, for whatever a neural network contributes.
+        expectations: Whether Great Expectations checks the tables before they are published.
+        champion_of: Model whose champion the asset compares its input with, if it does.
+        registers: Model that the asset decides on: its output holds a ``verdict.json``, which an
+            asset check mirrors, and the model's version is entered in the registry.
+    """
+
+    name: str
+    compute: Callable[..., Any]
+    tables: tuple[Table, ...]
+    code: tuple[str, ...]
+    room: str
+    partitioned: bool = True
+    determinism: Determinism = "exact"
+    expectations: bool = False
+    champion_of: str | None = None
+    registers: str | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a notebook or a test does."""
+        return self.compute(*args, **kwargs)
+
+    @property
+    def description(self) -> str:
+        """The function's docstring."""
+        return inspect.getdoc(self.compute) or ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters: what the asset depends on."""
+        return tuple(inspect.signature(self.compute).parameters)
+
+
+def versioned_asset(
+    *,
+    code: tuple[str, ...],
+    tables: tuple[Table, ...] = (),
+    partitioned: bool = True,
+    determinism: Determinism = "exact",
+    expectations: bool = False,
+    champion_of: str | None = None,
+    registers: str | None = None,
+) -> Callable[[Callable[..., Any]], VersionedAsset]:
+    """Declare the decorated function as an asset; see the module for what parameters receive.
+
+    The function returns a dictionary from table name to polars frame, one for each of ``tables``,
+    and may write further files (a model, a report) to the folder in its parameter ``out``.
+    """
+
+    def declare(compute: Callable[..., Any]) -> VersionedAsset:
+        return VersionedAsset(
+            name=compute.__name__,
+            compute=compute,
+            tables=tables,
+            code=code,
+            room=compute.__module__.split(".")[-2] if "." in compute.__module__ else "assets",
+            partitioned=partitioned,
+            determinism=determinism,
+            expectations=expectations,
+            champion_of=champion_of,
+            registers=registers,
+        )
+
+    return declare

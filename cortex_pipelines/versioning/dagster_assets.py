@@ -1,0 +1,317 @@
+"""The asset graph as Dagster sees it."""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import dagster as dg
+import polars as pl
+
+from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.graph import Pin
+from cortex_pipelines.versioning.materialise import (
+    BrokenContractError,
+    ContractCheck,
+    Validate,
+    Version,
+    materialise,
+)
+from cortex_pipelines.versioning.plots import curves, table_plots
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.provenance import event_tags, latest_record, observe_pins
+
+_PREVIEW_ROWS = 5
+_PREVIEW_CHARACTERS = 60
+_RUN_ID = "mlflow/run_id"
+_OWNER = "team:cortex"
+
+
+class Tracker(Protocol):
+    """Where runs are remembered; MLflow in a real project."""
+
+    def record(
+        self,
+        project: Project,
+        asset: VersionedAsset,
+        partition: str | None,
+        version: Version,
+        dagster_run_id: str,
+    ) -> str:
+        """Remember one materialisation; the run's id."""
+
+    def link(self, run_id: str) -> str:
+        """Where a person can look at a run."""
+
+
+def build_assets(
+    project: Project, tracker: Tracker, validate: Validate | None = None
+) -> list[dg.AssetsDefinition | dg.SourceAsset]:
+    """A Dagster asset for each versioned asset and pin of the project's graph."""
+    partitions = dg.StaticPartitionsDefinition(list(project.partitions))
+    # Observable sources are marked as beta; that is known, and no news for whoever runs this.
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
+    made = [_asset(project, asset, partitions, tracker, validate) for asset in project.graph.order]
+    return [*pins, *made]
+
+
+def _source(
+    project: Project, pin: Pin, partitions: dg.StaticPartitionsDefinition
+) -> dg.SourceAsset:
+    @dg.observable_source_asset(
+        name=pin.name,
+        description=pin.description,
+        group_name="sources",
+        partitions_def=partitions if pin.partitioned else None,
+    )
+    def observe() -> dg.DataVersion | dg.DataVersionsByPartition:
+        if not pin.partitioned:
+            return dg.DataVersion(project.pin_version(pin, None))
+        return dg.DataVersionsByPartition(
+            {name: project.pin_version(pin, name) for name in project.partitions}
+        )
+
+    return observe
+
+
+def _asset(
+    project: Project,
+    asset: VersionedAsset,
+    partitions: dg.StaticPartitionsDefinition,
+    tracker: Tracker,
+    validate: Validate | None,
+) -> dg.AssetsDefinition:
+    wiring = project.graph.wiring(asset.name)
+
+    nodes: list[VersionedAsset | Pin] = [*wiring.assets, *wiring.pins]
+
+    @dg.asset(
+        name=asset.name,
+        deps=[dg.AssetDep(node.name, partition_mapping=_mapping(asset, node)) for node in nodes],
+        description=asset.description,
+        group_name=asset.room,
+        partitions_def=partitions if asset.partitioned else None,
+        code_version=project.code_versions[asset.name],
+        check_specs=_check_specs(asset),
+        metadata={"determinism": asset.determinism, "code": ", ".join(asset.code)},
+        kinds=_kinds(asset),
+        owners=[_OWNER],
+    )
+    def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        partition = context.partition_key if asset.partitioned else None
+        observe_pins(context.instance, project, wiring.pins, partition)
+        try:
+            version = materialise(project, asset, partition, validate)
+        except BrokenContractError as error:
+            yield from _check_results(asset, error.checks)
+            raise dg.Failure(str(error), allow_retries=False) from error
+        except (ContractError, ProjectError, ValueError, OSError) as error:
+            # Said once in plain words; a stack trace helps only where the words do not.
+            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+        run_id = _remember(context, project, asset, partition, version, tracker)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(version.value),
+            tags=event_tags(
+                context.instance, project, asset, partition, version.made_from, version.value
+            ),
+            metadata=describe(project, asset, partition, version.value)
+            | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
+            check_results=list(_check_results(asset, version.checks))
+            + list(_verdict_result(project, asset, partition)),
+        )
+
+    return run
+
+
+def _kinds(asset: VersionedAsset) -> set[str]:
+    """What an asset is made with and kept as; shown as icons in the graph."""
+    kinds = {"dvc", "mlflow"}
+    if asset.tables:
+        kinds |= {"polars"} if asset.determinism == "exact" else {"pytorch"}
+    else:
+        kinds |= {"json"} if asset.registers else {"pytorch"}
+    return kinds
+
+
+def _mapping(asset: VersionedAsset, node: VersionedAsset | Pin) -> dg.PartitionMapping | None:
+    if node.partitioned and not asset.partitioned:
+        return dg.AllPartitionMapping()
+    return None
+
+
+def _remember(
+    context: dg.AssetExecutionContext,
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    version: Version,
+    tracker: Tracker,
+) -> str:
+    """Id of the run that remembers this version: the earlier one if nothing was computed."""
+    if not version.computed:
+        earlier = remembered_run(context.instance, asset.name, partition, version.value)
+        if earlier:
+            return earlier
+    return tracker.record(project, asset, partition, version, context.run.run_id)
+
+
+def remembered_run(
+    instance: dg.DagsterInstance, name: str, partition: str | None, version: str
+) -> str | None:
+    """Run that Dagster's newest event names, if that event has this version."""
+    record = latest_record(instance, name, partition)
+    event = record.event_log_entry.asset_materialization if record else None
+    if event is None or (event.tags or {}).get("dagster/data_version") != version:
+        return None
+    value = event.metadata.get(_RUN_ID)
+    return str(value.value) if value else None
+
+
+def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
+    specs = [
+        dg.AssetCheckSpec(
+            f"{table.name}_contract", asset=asset.name, description=table.meaning, blocking=True
+        )
+        for table in asset.tables
+    ]
+    if asset.registers:
+        specs.append(
+            dg.AssetCheckSpec(
+                "verdict", asset=asset.name, description="The challenger is worth promoting"
+            )
+        )
+    return specs
+
+
+def _check_results(
+    asset: VersionedAsset, checks: tuple[ContractCheck, ...]
+) -> Iterator[dg.AssetCheckResult]:
+    """Results of the contracts; of an unchanged version they stand, since it was published."""
+    found = {check.table: check for check in checks}
+    for table in asset.tables:
+        check = found.get(table.name)
+        yield dg.AssetCheckResult(
+            asset_key=asset.name,
+            check_name=f"{table.name}_contract",
+            passed=not (check and check.failures),
+            metadata=_check_metadata(check),
+        )
+
+
+def _check_metadata(check: ContractCheck | None) -> dict[str, Any]:
+    if check is None:
+        return {"unchanged": True}
+    found: dict[str, Any] = {
+        "rows": check.rows,
+        "failures": "; ".join(check.failures) or "none",
+    }
+    if check.page:
+        found["expectations"] = dg.MetadataValue.path(check.page)
+    return found
+
+
+def _verdict_result(
+    project: Project, asset: VersionedAsset, partition: str | None
+) -> Iterator[dg.AssetCheckResult]:
+    if not asset.registers:
+        return
+    verdict = read_json(project.output(asset.name, partition) / "verdict.json")
+    yield dg.AssetCheckResult(
+        asset_key=asset.name,
+        check_name="verdict",
+        passed=verdict["verdict"] == "promoted",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"verdict": verdict["verdict"], "reason": verdict["reason"]},
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty if there is no file."""
+    if not path.exists():
+        return {}
+    loaded = json.loads(path.read_text(encoding="utf-8"))
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def describe(
+    project: Project, asset: VersionedAsset, partition: str | None, version: str
+) -> dict[str, Any]:
+    """Metadata of a materialisation, made from the output in the workspace."""
+    folder = project.output(asset.name, partition)
+    found: dict[str, Any] = {
+        "dvc_md5": version,
+        "dagster/uri": folder.relative_to(project.root).as_posix(),
+    }
+    rows = 0
+    for table in asset.tables:
+        frame = pl.scan_parquet(folder / f"{table.name}.parquet")
+        count = int(frame.select(pl.len()).collect().item())
+        rows += count
+        found[f"{table.name}/rows"] = count
+        found[f"{table.name}/preview"] = dg.MetadataValue.md(
+            preview(frame.head(_PREVIEW_ROWS).collect())
+        )
+        plots = table_plots(table, frame)
+        found |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
+    if asset.tables:
+        found["dagster/row_count"] = rows
+        found["dagster/column_schema"] = column_schema(asset.tables[0])
+        found["dagster/column_lineage"] = column_lineage(
+            asset.tables[0], project.graph.wiring(asset.name).assets
+        )
+    numbers = read_json(folder / "metrics.json")
+    found |= {
+        f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None
+    }
+    verdict = read_json(folder / "verdict.json")
+    if verdict:
+        found |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
+    found |= {
+        name: dg.MetadataValue.md(picture)
+        for name, picture in curves(read_json(folder / "training.json")).items()
+    }
+    if (folder / "report.html").exists():
+        found["report"] = dg.MetadataValue.path(str(folder / "report.html"))
+    return found
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """A table's columns as the UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.dtype),
+                column.meaning,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.TableColumnLineage:
+    """Columns that are handed through unchanged: declared once, used by both tables."""
+    found: dict[str, list[dg.TableColumnDep]] = {}
+    for other in upstream:
+        for column in other.tables[0].columns if other.tables else ():
+            if any(column is mine for mine in table.columns):
+                dep = dg.TableColumnDep(dg.AssetKey(other.name), column.name)
+                found.setdefault(column.name, []).append(dep)
+    return dg.TableColumnLineage(found)
+
+
+def preview(frame: pl.DataFrame) -> str:
+    """A few rows as a Markdown table, long cells cut."""
+
+    def cell(value: Any) -> str:
+        text = str(value).replace("\n", " ⏎ ").replace("|", "\\|")
+        short = text[:_PREVIEW_CHARACTERS] + "…" if len(text) > _PREVIEW_CHARACTERS else text
+        return short.replace("`", "'")
+
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * frame.width]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.iter_rows()]
+    return "\n".join(lines)

@@ -1,0 +1,304 @@
+"""Making one version: begin, compute aside, validate, publish, commit. Knows nothing of Dagster.
+
+begin     what does it depend on now; unchanged since the last commit -> done
+compute   into a scratch folder
+validate  the tables' contracts; a broken one publishes nothing
+end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.versioning import dvc_store, snapshot, stages
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
+from cortex_pipelines.versioning.snapshot import Snapshot, input_path
+
+_LOG = logging.getLogger("cortex_pipelines")
+_ROWS_PER_GROUP = 65_536
+
+
+class InputMovedError(ProjectError):
+    """Something the asset depends on changed while it was being made; nothing was published."""
+
+
+@dataclass(frozen=True)
+class ContractCheck:
+    """What a table's contract check found.
+
+    Args:
+        table: Name of the table.
+        rows: Number of its rows.
+        failures: What breaks the contract, in words; empty if nothing does.
+        page: Page with every expectation, where there is one.
+    """
+
+    table: str
+    rows: int
+    failures: tuple[str, ...] = ()
+    page: str | None = None
+
+
+Validate = Callable[[pl.DataFrame, Table, Path], ContractCheck]
+"""A further check of a table before it is published: rows, contract, folder for its page."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one asset and partition, in the workspace and committed.
+
+    Args:
+        value: DVC's hash of the output.
+        made_from: What it was made from.
+        computed: False if nothing had changed, so nothing was done.
+        checks: Contract checks of its tables; none if nothing was computed.
+        observations: Timings and the like; in MLflow only, never in an output.
+    """
+
+    value: str
+    made_from: Snapshot
+    computed: bool
+    checks: tuple[ContractCheck, ...] = ()
+    observations: Mapping[str, float] = field(default_factory=dict)
+
+
+class BrokenContractError(ContractError):
+    """A table breaks its contract; carries what was checked."""
+
+    def __init__(self, checks: tuple[ContractCheck, ...]) -> None:
+        failed = [f"{c.table}: {text}" for c in checks for text in c.failures]
+        super().__init__("nothing was published, because " + "; ".join(failed))
+        self.checks = checks
+
+
+def materialise(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    validate: Validate | None = None,
+) -> Version:
+    """Bring one asset and partition up to date.
+
+    Args:
+        project: Where.
+        asset: What.
+        partition: Project it is for; None if the asset has no partitions.
+        validate: Further check of a table whose asset asks for expectations.
+
+    Raises:
+        InputMovedError: code, parameters or an input changed while it was computed.
+        BrokenContractError: a table breaks its contract.
+        ProjectError: an input is missing, dvc.yaml is out of date, or DVC refuses.
+    """
+    stages.check(project)
+    address = project.address(asset, partition)
+    by_dvc = dvc_store.under_dvc(address)
+    begin = snapshot.take(project, asset, partition)
+    _require_own_code(project, asset, begin)
+    if not by_dvc:
+        known = dvc_store.unchanged_version(project.root, address)
+        if known is not None:
+            return Version(known, begin, computed=False)
+    _require_inputs(begin)
+    observations: dict[str, float] = {}
+    with scratch_folder(project.state / "tmp") as scratch:
+        out = scratch / "out"
+        out.mkdir()
+        tables = _compute(project, asset, partition, begin, out, observations, hold=not by_dvc)
+        pages = project.state / "data_docs" / address
+        checks = _write_tables(asset, tables, out, pages, validate)
+        value = _end(project, asset, partition, begin, out, by_dvc)
+    return Version(value, begin, True, checks, observations)
+
+
+def _require_own_code(project: Project, asset: VersionedAsset, now: Snapshot) -> None:
+    """The code on disk must be the code this process runs, or a version would lie."""
+    sections = project.graph.wiring(asset.name).sections
+    if snapshot.code_version(asset, now, sections) != project.code_versions[asset.name]:
+        raise InputMovedError(
+            f"{asset.name}: its code or its section of params.yaml changed on disk after this "
+            "process loaded it; reload the code location (or run the command again)"
+        )
+
+
+def _require_inputs(now: Snapshot) -> None:
+    missing = [path for path, value in now.deps.items() if value is None]
+    if missing:
+        raise ProjectError(
+            f"not there yet: {', '.join(missing)}; make what comes before it first "
+            "(`cortex run` without names makes all that is stale), or fetch it (`dvc pull`)"
+        )
+
+
+def _compute(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    begin: Snapshot,
+    out: Path,
+    observations: dict[str, float],
+    hold: bool,
+) -> Mapping[str, pl.DataFrame]:
+    given = arguments(project, asset, partition, begin, out, observations)
+    if not hold:  # dvc repro holds the inputs already
+        return asset.compute(**given) or {}
+    outputs = [path for path in begin.deps if path not in asset.code]
+    with dvc_store.reading(project.root, outputs):
+        return asset.compute(**given) or {}
+
+
+def arguments(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    begin: Snapshot,
+    out: Path,
+    observations: dict[str, float],
+) -> dict[str, Any]:
+    """What each parameter of the asset's function receives."""
+    graph = project.graph
+    given: dict[str, Any] = {
+        "project": partition,
+        "out": out,
+        "root": project.root,
+        "observe": observations.__setitem__,
+        "versions": input_versions(project, asset, partition, begin),
+        "cache": RowCache(
+            project.state / "cache" / "rows" / asset.name, project.code_versions[asset.name]
+        ),
+    }
+    for other in graph.wiring(asset.name).assets:
+        given[other.name] = _input_folders(project, other, asset, partition)
+    for pin in graph.wiring(asset.name).pins:
+        setting, lock = (
+            snapshot.look_up_pin(pin.params_key, "params.yaml", begin, partition),
+            snapshot.look_up_pin(pin.lock_key, pin.lock, begin, partition),
+        )
+        given[pin.name] = pin.load(setting, lock)
+    for name in graph.wiring(asset.name).sections:
+        given[name] = project.section(name)
+    if asset.champion_of:
+        given["opponent"] = _opponent(project, asset, partition, given)
+    return {name: given[name] for name in asset.parameters}
+
+
+def input_versions(
+    project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot
+) -> dict[str, str]:
+    """Upstream asset to the version that is read; a fan-in's is that of the whole folder."""
+    return {
+        other.name: str(begin.deps[input_path(other, asset, partition)])
+        for other in project.graph.wiring(asset.name).assets
+    }
+
+
+def _input_folders(
+    project: Project, other: VersionedAsset, asset: VersionedAsset, partition: str | None
+) -> Path | dict[str, Path]:
+    if other.partitioned and not asset.partitioned:
+        # A project whose part is not made yet is not part of the version that is read; once it is
+        # made, the folder has another hash and what reads it is stale.
+        return {
+            name: folder
+            for name in project.partitions
+            if (folder := project.output(other.name, name)).is_dir()
+        }
+    return project.output(other.name, partition if other.partitioned else None)
+
+
+def _write_tables(
+    asset: VersionedAsset,
+    tables: Mapping[str, pl.DataFrame],
+    out: Path,
+    pages: Path,
+    validate: Validate | None,
+) -> tuple[ContractCheck, ...]:
+    declared = {table.name for table in asset.tables}
+    if tables.keys() != declared:
+        raise ContractError(
+            f"{asset.name}: gave tables {sorted(tables)}, has to give {sorted(declared)}"
+        )
+    check = validate if asset.expectations else None
+    checks = tuple(_write_table(t, tables[t.name], out, pages, check) for t in asset.tables)
+    if any(check.failures for check in checks):
+        raise BrokenContractError(checks)
+    return checks
+
+
+def _write_table(
+    table: Table, frame: pl.DataFrame, out: Path, pages: Path, validate: Validate | None
+) -> ContractCheck:
+    try:
+        conforming = table.conform(frame)
+    except ContractError as error:
+        return ContractCheck(table.name, frame.height, (str(error),))
+    # One compression, level and row-group size for all, or the same rows give other bytes.
+    conforming.write_parquet(
+        out / f"{table.name}.parquet",
+        compression="zstd",
+        compression_level=3,
+        row_group_size=_ROWS_PER_GROUP,
+    )
+    if validate:
+        return validate(conforming, table, pages)
+    return ContractCheck(table.name, conforming.height)
+
+
+def _end(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    begin: Snapshot,
+    out: Path,
+    by_dvc: bool,
+) -> str:
+    place = project.output(asset.name, partition)
+    value = content_md5(out)
+
+    def check() -> None:
+        moved = begin.differences(snapshot.take(project, asset, partition))
+        if moved:
+            raise InputMovedError(
+                f"{asset.name}: {', '.join(moved)} changed while it was being made; nothing was "
+                "published, run it again"
+            )
+
+    if by_dvc:
+        check()
+        replace_folder(out, place)
+        return str(value)
+    committed, recorded = dvc_store.commit(
+        project.root,
+        project.address(asset, partition),
+        place.relative_to(project.root).as_posix(),
+        check,
+        lambda: replace_folder(out, place),
+    )
+    moved = begin.differences(recorded)
+    if committed != value or moved:
+        raise InputMovedError(
+            f"{asset.name}: DVC recorded something else than was computed "
+            f"({committed} for {value}; {', '.join(moved) or 'same inputs'}); run it again"
+        )
+    _LOG.info("%s is now %s", project.address(asset, partition), committed)
+    return committed
+
+
+def _opponent(
+    project: Project, asset: VersionedAsset, partition: str | None, given: Mapping[str, Any]
+) -> Any:
+    from cortex_pipelines.versioning.opponent import find_opponent
+
+    model = str(asset.champion_of)
+    return find_opponent(
+        project, model, partition, given["versions"][model], given[f"{model}_champion"]
+    )

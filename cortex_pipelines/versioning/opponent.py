@@ -1,0 +1,84 @@
+"""Whom a challenger is compared with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dvc_store import restore
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
+
+
+@dataclass(frozen=True)
+class ChampionPin:
+    """What ``releases.lock`` names for one model.
+
+    Args:
+        champion: Version of the model that is champion; None if there is none yet.
+        previous: Version that was champion before it; None if there was none.
+    """
+
+    champion: str | None = None
+    previous: str | None = None
+
+    def opponent_of(self, challenger: str) -> str | None:
+        """Version to compare ``challenger`` with; None stands for the baseline.
+
+        A challenger that is champion already meets the one before it, so that a gate run again
+        after a promotion gives the same verdict.
+        """
+        return self.previous if challenger == self.champion else self.champion
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The model version that a challenger meets.
+
+    Args:
+        version: DVC hash of its folder.
+        folder: Where its files are.
+    """
+
+    version: str
+    folder: Path
+
+
+def find_opponent(
+    project: Project, model: str, partition: str | None, challenger: str, pin: ChampionPin
+) -> Opponent | None:
+    """The opponent's files; None if the challenger meets the baseline.
+
+    Raises:
+        ProjectError: the version is in neither the workspace nor DVC's cache.
+    """
+    version = pin.opponent_of(challenger)
+    if version is None:
+        return None
+    return Opponent(version, model_folder(project, model, partition, version))
+
+
+def model_folder(project: Project, model: str, partition: str | None, version: str) -> Path:
+    """Folder with the files of one version of a model, out of the workspace or DVC's cache.
+
+    Raises:
+        ProjectError: the version is in neither.
+    """
+    workspace = project.output(model, partition)
+    if content_md5(workspace) == version:
+        return workspace
+    kept = project.state / "models" / version
+    if not kept.exists():
+        with scratch_folder(project.state / "tmp") as scratch:
+            if not restore(project.root, version, scratch / "model"):
+                raise ProjectError(
+                    f"version {version} of {model_name(model, partition)}, named in releases.lock, "
+                    "is not in the DVC cache: `dvc fetch --all-commits` looks for it in the "
+                    "remote; or `cortex rollback` to one that is there"
+                )
+            replace_folder(scratch / "model", kept)
+    return kept
+
+
+def model_name(model: str, partition: str | None) -> str:
+    """Name of a model in the registry and in ``releases.lock``."""
+    return f"{model}-{partition}" if partition else model

@@ -1,0 +1,103 @@
+"""Small pictures for the UI: SVG in Markdown, drawn from an output's tables and curves."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.schemas import Table
+
+_WIDTH, _BAR, _LABEL = 560, 22, 190
+_HEIGHT, _EDGE = 200, 40
+_COLOUR = "#4f43dd"
+_PLOTTED = ("language", "kind", "category", "reason", "operator", "master", "label_source")
+"""Columns whose values are few and say what a table is made of."""
+_MOST_BARS = 12
+
+
+def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
+    """A bar chart in Markdown for each telling column of a table, by ``<table>/<column>``."""
+    found = {}
+    for column in _PLOTTED:
+        if column in table.schema:
+            counts = (
+                frame.group_by(column)
+                .len()
+                .sort(["len", column], descending=[True, False])
+                .head(_MOST_BARS)
+                .collect()
+            )
+            if counts.height:
+                bars = {str(value): int(count) for value, count in counts.iter_rows()}
+                found[f"{table.name}/by {column}"] = markdown(bar_chart(bars), f"rows by {column}")
+    return found
+
+
+def curves(training: Mapping[str, Any]) -> dict[str, str]:
+    """The loss curve of a training run in Markdown; nothing if there was none."""
+    series = {
+        name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
+        for name, key in (("training loss", "steps"), ("validation loss", "validation"))
+    }
+    if not any(series.values()):
+        return {}
+    return {"loss curve": markdown(line_chart(series), "loss by optimiser step")}
+
+
+def bar_chart(bars: Mapping[str, float]) -> str:
+    """Horizontal bars as SVG, in the order given; each with its value."""
+    most = max([*bars.values(), 1])
+    rows = []
+    for place, (name, value) in enumerate(bars.items()):
+        y = place * _BAR
+        width = (_WIDTH - _LABEL - 70) * value / most
+        rows.append(
+            f'<text x="{_LABEL - 6}" y="{y + 15}" text-anchor="end">{escape(name[:28])}</text>'
+            f'<rect x="{_LABEL}" y="{y + 3}" width="{width:.1f}" height="{_BAR - 6}" '
+            f'fill="{_COLOUR}"/><text x="{_LABEL + width + 6:.1f}" y="{y + 15}">{value:,}</text>'
+        )
+    return _svg(_BAR * len(bars), "".join(rows))
+
+
+def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Lines through (x, y) points as SVG, with the extremes written at the edges."""
+    points = [point for line in series.values() for point in line]
+    if not points:
+        return _svg(_EDGE, "")
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    left, right, low, high = min(xs), max(xs), min(ys), max(ys)
+
+    def place(x: float, y: float) -> str:
+        across = _EDGE + (_WIDTH - 2 * _EDGE) * (x - left) / ((right - left) or 1)
+        down = _HEIGHT - _EDGE - (_HEIGHT - 2 * _EDGE) * (y - low) / ((high - low) or 1)
+        return f"{across:.1f},{down:.1f}"
+
+    lines = "".join(
+        f'<polyline points="{" ".join(place(x, y) for x, y in line)}" fill="none" '
+        f'stroke="{colour}" stroke-width="2"/>'
+        f'<text x="{_EDGE + 130 * number}" y="14" fill="{colour}">{escape(name)}</text>'
+        for number, (colour, (name, line)) in enumerate(
+            zip((_COLOUR, "#d1495b", "#2e933c"), series.items(), strict=False)
+        )
+    )
+    marks = (
+        f'<text x="0" y="{_EDGE + 4}">{high:.3g}</text>'
+        f'<text x="0" y="{_HEIGHT - _EDGE + 4}">{low:.3g}</text>'
+        f'<text x="{_EDGE}" y="{_HEIGHT - 18}">{left:g}</text>'
+        f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - 18}" text-anchor="end">{right:g}</text>'
+    )
+    return _svg(_HEIGHT, lines + marks)
+
+
+def markdown(svg: str, alt: str) -> str:
+    """An SVG as a Markdown image that needs no file."""
+    return f"![{alt}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+
+
+def _svg(height: int, body: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'font-family="sans-serif" font-size="12" fill="#555">{body}</svg>'
+    )

@@ -1,0 +1,209 @@
+"""Bringing Dagster's view into line with what DVC says, after anything but Dagster moved bytes.
+
+``dvc repro``, ``dvc checkout``, ``dvc pull``, ``git checkout``, a run-cache hit, an edit: each
+changes what is in the workspace or in ``dvc.lock`` without Dagster hearing of it. For every asset
+and partition, in topological order, sync reports an event where, and only where, the two views
+differ:
+
+* the data version is that of the bytes in the workspace (``NULL`` if there are none);
+* the code version and the input tags are those of ``dvc.lock``, so that Dagster finds an edited
+  parameter or an input that moved by itself;
+* where DVC says changed for a reason that Dagster cannot see (somebody edited an output, the
+  command changed, 100 partitions or more), the code version says ``dvc-changed:`` and why.
+
+A sync that set the data version alone would leave Dagster saying fresh where DVC says changed.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.versioning import dvc_store, stages
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.provenance import (
+    CODE_VERSION,
+    MADE_BY_DVC,
+    NOTHING,
+    event_tags,
+    latest_record,
+    observe_pins,
+    recorded_version,
+)
+from cortex_pipelines.versioning.publish import remove_folder
+from cortex_pipelines.versioning.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DvcView:
+    """What DVC says of one asset and partition.
+
+    Args:
+        asset: The asset.
+        partition: The partition, or None.
+        changed: Whether ``dvc repro`` would run the stage.
+        reasons: What changed, in DVC's words; empty if nothing did.
+        version: Hash of the output in the workspace; None if there is none.
+        locked: Hash of the output in ``dvc.lock``; None if it was never committed.
+        made_from: What the lock says the output was made from.
+    """
+
+    asset: VersionedAsset
+    partition: str | None
+    changed: bool
+    reasons: tuple[str, ...]
+    version: str | None
+    locked: str | None
+    made_from: Snapshot
+
+
+Describe = Callable[[DvcView], dict[str, Any]]
+
+
+def dvc_views(project: Project) -> list[DvcView]:
+    """What DVC says of every asset and partition, in topological order.
+
+    Raises:
+        ProjectError: dvc.yaml is out of date, so DVC speaks of another graph.
+    """
+    stages.check(project)
+
+    def ask() -> list[DvcView]:
+        with dvc_store.locked_repo(project.root) as repo:
+            known = dvc_store.stages_by_address(repo)
+            return [
+                _view(project, asset, partition, known)
+                for asset in project.graph.order
+                for partition in project.partitions_of(asset)
+            ]
+
+    return dvc_store.patiently(ask)
+
+
+def _view(
+    project: Project, asset: VersionedAsset, partition: str | None, known: dict[str, Any]
+) -> DvcView:
+    stage = known[project.address(asset, partition)]
+    reasons = _reasons(stage)
+    return DvcView(
+        asset=asset,
+        partition=partition,
+        changed=bool(reasons),
+        reasons=tuple(reasons),
+        version=content_md5(project.output(asset.name, partition)),
+        locked=dvc_store.locked_version(stage),
+        made_from=dvc_store.locked_snapshot(stage),
+    )
+
+
+def _reasons(stage: Any) -> list[str]:
+    """Why ``dvc repro`` would run a stage, in words; nothing if it would not."""
+    found = ["command changed"] if stage.changed_stage() else []
+    for entry in [*stage.deps, *stage.outs]:
+        for what in entry.status().values():
+            if isinstance(what, dict):
+                found += [f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items())]
+            else:
+                found.append(f"{entry.def_path} {what}")
+    return found
+
+
+def sync(
+    project: Project,
+    instance: "DagsterInstance",
+    stale: Callable[[str, str | None], bool],
+    describe: Describe | None = None,
+    emit_inputs: bool = True,
+) -> int:
+    """Bring Dagster's view into line with DVC's; how many events that took.
+
+    Args:
+        project: The project.
+        instance: Its Dagster instance.
+        stale: Asks Dagster anew whether an asset and partition is stale or missing.
+        describe: Gives further metadata of an output that is about to be reported.
+        emit_inputs: False leaves the tags about code and inputs out; only to show in a test that
+            they matter.
+    """
+    remove_stray_partitions(project)
+    events = sum(
+        observe_pins(instance, project, [pin], partition)
+        for pin in project.graph.pins.values()
+        for partition in project.partitions_of(pin)
+    )
+    for view in dvc_views(project):
+        events += _sync_one(project, instance, view, stale, describe, emit_inputs)
+    return events
+
+
+def remove_stray_partitions(project: Project) -> None:
+    """Remove outputs of projects that are no longer in params.yaml; DVC's cache still has them.
+
+    A fan-in stage depends on the folder above the partitions; one that is left there would be read
+    by DVC's hash, but by nothing else.
+    """
+    for asset in project.graph.order:
+        folder = project.root / "data" / asset.name
+        if asset.partitioned and folder.is_dir():
+            for entry in folder.iterdir():
+                if entry.is_dir() and entry.name not in project.partitions:
+                    remove_folder(entry)
+
+
+def _sync_one(
+    project: Project,
+    instance: "DagsterInstance",
+    view: DvcView,
+    stale: Callable[[str, str | None], bool],
+    describe: Describe | None,
+    emit_inputs: bool,
+) -> int:
+    name, partition = view.asset.name, view.partition
+    known = recorded_version(latest_record(instance, name, partition))
+    if known is None and view.version is None:
+        return 0
+    version = view.version or NOTHING
+    if known == version and stale(name, partition) == view.changed:
+        return 0
+    tags = event_tags(instance, project, view.asset, partition, view.made_from, version)
+    if not emit_inputs:
+        tags = {key: value for key, value in tags.items() if key.startswith("dagster/data_version")}
+    events = _report(project, instance, view, tags, describe)
+    if emit_inputs and view.changed and not stale(name, partition):
+        tags[CODE_VERSION] = MADE_BY_DVC + value_md5(view.reasons)
+        events += _report(project, instance, view, tags, describe)
+    return events
+
+
+def _report(
+    project: Project,
+    instance: "DagsterInstance",
+    view: DvcView,
+    tags: dict[str, str],
+    describe: Describe | None,
+) -> int:
+    import dagster as dg
+
+    metadata: dict[str, Any] = {"cortex/reported_by": "sync"}
+    if view.reasons:
+        metadata["cortex/dvc_says"] = "; ".join(view.reasons)
+    if describe and view.version:
+        metadata |= describe(view)
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            view.asset.name, partition=view.partition, tags=tags, metadata=metadata
+        )
+    )
+    _LOG.info(
+        "%s: Dagster now has %s",
+        project.address(view.asset, view.partition),
+        tags.get("dagster/data_version"),
+    )
+    return 1

@@ -1,0 +1,110 @@
+"""What an output was made from: hashes of inputs and code, values of parameters and pins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.graph import Pin
+from cortex_pipelines.versioning.project import Project, code_version_of, look_up, read_yaml
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Versions of all that an asset's partition depends on.
+
+    Args:
+        deps: Path relative to the root, to hash; None where there is nothing.
+        params: File, to dotted key, to value.
+    """
+
+    deps: Mapping[str, str | None]
+    params: Mapping[str, Mapping[str, Any]]
+
+    def differences(self, other: "Snapshot") -> list[str]:
+        """Paths and keys that are not the same in both, sorted."""
+        moved = [
+            path
+            for path in self.deps.keys() | other.deps.keys()
+            if self.deps.get(path) != other.deps.get(path)
+        ]
+        for file in self.params.keys() | other.params.keys():
+            mine, theirs = self.params.get(file, {}), other.params.get(file, {})
+            moved += [
+                f"{file}:{key}"
+                for key in mine.keys() | theirs.keys()
+                if mine.get(key) != theirs.get(key)
+            ]
+        return sorted(moved)
+
+
+def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
+    """Paths an asset's partition depends on: its code, and the outputs it reads."""
+    upstream = [
+        input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets
+    ]
+    return sorted([*asset.code, *upstream])
+
+
+def stage_params(
+    project: Project, asset: VersionedAsset, partition: str | None
+) -> dict[str, list[str]]:
+    """Dotted keys an asset's partition depends on, by file: its sections and its pins."""
+    wiring = project.graph.wiring(asset.name)
+    keys: dict[str, set[str]] = {}
+    if wiring.sections:
+        keys["params.yaml"] = set(wiring.sections)
+    for pin in wiring.pins:
+        for file, names in pin.keys(partition).items():
+            keys.setdefault(file, set()).update(names)
+    return {file: sorted(names) for file, names in sorted(keys.items())}
+
+
+def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snapshot:
+    """What an asset's partition depends on, from the files on disk now."""
+    files = stage_params(project, asset, partition)
+    return Snapshot(
+        deps={
+            path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)
+        },
+        params={
+            file: {key: look_up(read_yaml(project.root / file), key) for key in keys}
+            for file, keys in files.items()
+        },
+    )
+
+
+def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str, ...]) -> str:
+    """Version of code and parameters in a snapshot; equals the asset's when nothing changed."""
+    values = snapshot.params.get("params.yaml", {})
+    return code_version_of(
+        {path: snapshot.deps.get(path) for path in asset.code},
+        {name: values.get(name) for name in sections},
+    )
+
+
+def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
+    """DataVersion of a pin as it stands in a snapshot."""
+    return value_md5(
+        {
+            f"{file}:{key}": snapshot.params.get(file, {}).get(key)
+            for file, keys in pin.keys(partition).items()
+            for key in keys
+        }
+    )
+
+
+def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | None) -> str:
+    """Path, relative to the root, under which ``asset`` reads the output of ``other``."""
+    folder = f"data/{other.name}"
+    if other.partitioned and asset.partitioned:
+        return f"{folder}/{partition}"
+    return folder
+
+
+def look_up_pin(key: str | None, file: str, taken: Snapshot, partition: str | None) -> Any:
+    """The value under a pin's key in a snapshot; None without a key."""
+    if key is None:
+        return None
+    return taken.params.get(file, {}).get(key.format(project=partition))

@@ -1,0 +1,231 @@
+"""Making one version: what moved meanwhile, broken contracts, and where DVC cannot follow."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.versioning import dvc_store
+from cortex_pipelines.versioning.asset import VersionedAsset, versioned_asset
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.graph import Graph
+from cortex_pipelines.versioning.materialise import (
+    BrokenContractError,
+    ContractCheck,
+    InputMovedError,
+    materialise,
+)
+from cortex_pipelines.versioning.opponent import (
+    ChampionPin,
+    Opponent,
+    find_opponent,
+    model_folder,
+    model_name,
+)
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin
+
+Compute = Callable[..., Any]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench.create(tmp_path / "p")
+
+
+def words_asset(compute: Compute, **given: Any) -> VersionedAsset:
+    """The asset ``words`` doing something else."""
+    compute.__name__ = "words"
+    compute.__doc__ = "Words of the pinned note."
+    return versioned_asset(tables=(WORDS,), code=("toy/words.py",), **given)(compute)
+
+
+def make(bench: Workbench, asset: VersionedAsset, **given: Any) -> Any:
+    """Make it in the project of the bench, whose stages are written for the asset alone."""
+    from cortex_pipelines.versioning import stages
+
+    project = Project(bench.root, Graph([asset], [note_pin()], {}))
+    stages.write(project)
+    return materialise(project, asset, "a", **given)
+
+
+def frame(*words: str) -> dict[str, pl.DataFrame]:
+    return {"words": pl.DataFrame({"word": list(words)}, WORDS.schema)}
+
+
+def test_an_unchanged_version_is_not_computed_again(bench: Workbench) -> None:
+    calls = []
+
+    def compute(note: list[str], observe: Callable[[str, float], None]) -> Any:
+        calls.append(note)
+        observe("seconds", 1.5)
+        return frame(*note)
+
+    first = make(bench, words_asset(compute))
+    assert first.computed
+    assert dict(first.observations) == {"seconds": 1.5}
+    assert first.checks == (ContractCheck("words", 2),)
+    second = make(bench, words_asset(compute))
+    assert not second.computed
+    assert second.value == first.value == content_md5(bench.root / "data" / "words" / "a")
+    assert len(calls) == 1
+
+
+def test_code_that_changed_after_it_was_loaded_makes_nothing(bench: Workbench) -> None:
+    project = bench.project()
+    (bench.root / "toy" / "words.py").write_text("x")
+    with pytest.raises(InputMovedError, match="changed on disk after this process loaded it"):
+        materialise(project, project.graph.assets["words"], "a")
+    assert bench.lock() == {}
+
+
+def test_a_pin_that_moves_meanwhile_publishes_nothing(bench: Workbench) -> None:
+    def compute(note: list[str]) -> Any:
+        bench.edit("sources.lock", lambda v: v["projects"].update(a=["three"]))
+        return frame(*note)
+
+    with pytest.raises(InputMovedError, match=r"sources.lock:projects.a changed while"):
+        make(bench, words_asset(compute))
+    assert bench.lock() == {}
+    assert not (bench.root / "data" / "words" / "a").exists()
+
+
+def test_what_dvc_records_differently_is_an_error(bench: Workbench) -> None:
+    real = dvc_store.commit
+
+    def other(*given: Any) -> Any:
+        return "0" * 32 + ".dir", real(*given)[1]
+
+    with (
+        mock.patch.object(dvc_store, "commit", other),
+        pytest.raises(InputMovedError, match="DVC recorded something else than was computed"),
+    ):
+        make(bench, words_asset(lambda note: frame(*note)))
+
+
+def test_a_broken_contract_publishes_nothing_and_says_what_breaks_it(bench: Workbench) -> None:
+    good = make(bench, words_asset(lambda note: frame(*note)))
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "one"]))
+    with pytest.raises(BrokenContractError, match="nothing was published, because words: ") as err:
+        make(bench, words_asset(lambda note: frame(*note)))
+    assert err.value.checks[0].rows == 2
+    assert content_md5(bench.root / "data" / "words" / "a") == good.value
+
+
+def test_expectations_are_asked_where_an_asset_wants_them(bench: Workbench, tmp_path: Path) -> None:
+    def never(rows: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
+        return ContractCheck(table.name, rows.height, ("too quiet",), str(pages))
+
+    make(bench, words_asset(lambda note: frame(*note)), validate=never)
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    with pytest.raises(BrokenContractError, match="words: too quiet"):
+        make(bench, words_asset(lambda note: frame(*note), expectations=True), validate=never)
+
+
+def test_a_table_too_many_or_too_few(bench: Workbench) -> None:
+    with pytest.raises(ContractError, match=r"gave tables \[\], has to give \['words'\]"):
+        make(bench, words_asset(lambda note: {}))
+
+
+def test_an_asset_needs_a_stage_list_that_knows_it(bench: Workbench) -> None:
+    (bench.root / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(ProjectError, match="run `cortex dvc-yaml`"):
+        bench.make("words", "a")
+    with (
+        dvc_store.locked_repo(bench.root) as repo,
+        pytest.raises(dvc_store.StageError, match=r"dvc\.yaml has no stage words@a"),
+    ):
+        dvc_store.find_stage(repo, "words@a")
+
+
+def test_a_lock_that_is_never_free_and_one_that_is_damaged(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dvc.lock import LockError
+    from dvc.rwlock import RWLockFileCorruptedError
+
+    def held() -> None:
+        raise LockError("held by pid 1")
+
+    monkeypatch.setattr(dvc_store, "_LOCK_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(dvc_store, "_LOCK_POLL_SECONDS", 0.01)
+    with pytest.raises(ProjectError, match="DVC's lock was never free: held by pid 1"):
+        dvc_store.patiently(held)
+
+    def damaged() -> None:
+        raise RWLockFileCorruptedError(".dvc/tmp/rwlock")
+
+    with pytest.raises(ProjectError, match=r"delete .dvc/tmp/rwlock"):
+        dvc_store.patiently(damaged)
+
+
+def test_a_lock_is_waited_for(bench: Workbench) -> None:
+    from dvc.lock import LockError
+
+    tries = []
+
+    def soon() -> str:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise LockError("held")
+        return "done"
+
+    assert dvc_store.patiently(soon) == "done"
+    assert len(tries) == 3
+
+
+def test_a_stage_is_its_own_under_dvc_however_dvc_calls_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not dvc_store.under_dvc("words@a")
+    for name in ("words@a", "../dvc.yaml:words@a"):
+        monkeypatch.setenv("DVC_STAGE", name)
+        assert dvc_store.under_dvc("words@a")
+        assert not dvc_store.under_dvc("words@b")
+
+
+def test_an_opponent_is_found_in_the_workspace_or_in_the_cache(bench: Workbench) -> None:
+    first = bench.make("words", "a").value
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    second = bench.make("words", "a").value
+    project = bench.project()
+    pin = ChampionPin(champion=first)
+    found = find_opponent(project, "words", "a", second, pin)
+    assert found == Opponent(first, bench.root / ".cortex" / "models" / first)
+    assert content_md5(found.folder) == first
+    assert model_folder(project, "words", "a", second) == bench.root / "data" / "words" / "a"
+    # the champion itself, judged again, meets the one before it: here the baseline
+    assert find_opponent(project, "words", "a", first, pin) is None
+    pin = ChampionPin(champion=second, previous=first)
+    assert find_opponent(project, "words", "a", second, pin) == found
+
+
+def test_an_opponent_whose_files_are_lost(bench: Workbench) -> None:
+    version = bench.make("words", "a").value
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    bench.make("words", "a")
+    project = bench.project()
+    for file in (bench.root / ".dvc" / "cache").rglob("*"):
+        if file.is_file() and not file.name.endswith(".dir"):
+            file.unlink()
+    with pytest.raises(ProjectError, match=r"of words-a, named in releases.lock, is not in the DV"):
+        model_folder(project, "words", "a", version)
+    missing = "0" * 32 + ".dir"
+    with pytest.raises(ProjectError, match=r"`dvc fetch --all-commits` .* or `cortex rollback`"):
+        model_folder(project, "words", "a", missing)
+    assert not (bench.root / ".cortex" / "models" / version).exists()
+    assert model_name("words", None) == "words"
+
+
+def test_a_fan_in_reads_every_project(bench: Workbench) -> None:
+    bench.run_all()
+    tally = pl.read_parquet(bench.root / "data" / "tally" / "tally.parquet")
+    assert tally.rows() == [("a", 2), ("b", 2)]
+    page = (bench.root / "data" / "page" / "a" / "page.txt").read_text()
+    assert json.loads(page[page.index("{") : page.index("}") + 1])["total"] == 4

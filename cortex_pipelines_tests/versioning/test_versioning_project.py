@@ -1,0 +1,93 @@
+"""A project on disk: files that are not as they have to be are named."""
+
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.project import (
+    ProjectError,
+    find_root,
+    look_up,
+    read_yaml,
+    write_yaml,
+)
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def test_the_nearest_folder_with_parameters_is_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "p" / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "p" / "params.yaml").touch()
+    assert find_root(deep) == (tmp_path / "p").resolve()
+    monkeypatch.setenv("CORTEX_ROOT", str(deep))
+    assert find_root() == (tmp_path / "p").resolve()
+    with pytest.raises(ProjectError, match="change to a project's folder first"):
+        find_root(tmp_path)
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    assert read_yaml(file) == {}
+    file.write_text("")
+    assert read_yaml(file) == {}
+    file.write_text("on: yes\nnumber: 1e-3\nplace: 012\n")
+    assert read_yaml(file) == {"on": "yes", "number": 0.001, "place": 12}
+    write_yaml(file, {"b": [1, {"c": None}], "a": "ü"})
+    assert read_yaml(file) == {"b": [1, {"c": None}], "a": "ü"}
+    assert file.read_text().startswith("b:"), "order is kept"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"a: [1", "x.yaml cannot be read: while parsing"),
+        (b"a: 1\na: 2", "duplicate key"),
+        (b"a: \xff", "x.yaml cannot be read: "),
+        (b"- a", "x.yaml: expected keys and values, found list"),
+    ],
+)
+def test_a_file_that_is_no_mapping(tmp_path: Path, data: bytes, words: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_bytes(data)
+    with pytest.raises(ProjectError, match=words):
+        read_yaml(file)
+
+
+def test_dotted_keys() -> None:
+    assert look_up({"a": {"b": 1}}, "a.b") == 1
+    assert look_up({"a": {"b": 1}}, "a.c.d") is None
+    assert look_up({"a": 1}, "a.b") is None
+
+
+def test_a_section_with_wrong_keys_names_them(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.edit("params.yaml", lambda v: v["loudness"].update(prefix="x"))
+    with pytest.raises(ProjectError, match=r"loudness\.prefix: Extra inputs .* \(found 'x'\)"):
+        bench.project().section("loudness")
+    bench.edit("params.yaml", lambda v: v.pop("loudness"))
+    with pytest.raises(ProjectError, match=r"params.yaml: loudness\.suffix: Field required$"):
+        bench.project().section("loudness")
+
+
+def test_a_project_name_that_no_stage_can_have(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.edit("params.yaml", lambda v: v["projects"].update({"a@b": {}}))
+    with pytest.raises(ProjectError, match=r"projects\.a@b: a project's name has letters"):
+        assert bench.project().partitions
+
+
+def test_content_counts_and_caches_do_not(tmp_path: Path) -> None:
+    assert content_md5(tmp_path / "none") is None
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.py").write_text("x")
+    before = content_md5(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.pyc").write_text("y")
+    assert content_md5(tmp_path) == before
+    (tmp_path / "sub" / "a.py").rename(tmp_path / "sub" / "b.py")
+    assert content_md5(tmp_path) != before
+    assert value_md5({"a": 1, "b": 2}) == value_md5({"b": 2, "a": 1})

@@ -1,0 +1,80 @@
+"""Publishing: all of the old or all of the new, whatever the file system can do."""
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from cortex_pipelines.versioning.publish import remove_folder, replace_folder, scratch_folder
+
+
+def folder(path: Path, text: str) -> Path:
+    path.mkdir(parents=True)
+    (path / f"{text}.txt").write_text(text)
+    return path
+
+
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+class System:
+    """A C library whose renameat2 fails with a code, or is not there."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def renameat2(self, *_: Any) -> int:
+        ctypes.set_errno(self.code)
+        return -1
+
+
+def test_the_first_output_is_renamed(tmp_path: Path) -> None:
+    replace_folder(folder(tmp_path / "new", "a"), tmp_path / "data" / "words")
+    assert names(tmp_path / "data" / "words") == ["a.txt"]
+    assert names(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize(
+    "system", [None, System(errno.EINVAL), object()], ids=["here", "no exchange", "not Linux"]
+)
+def test_an_output_is_replaced_by_the_new_one(tmp_path: Path, system: Any) -> None:
+    new, place = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
+    with mock.patch("ctypes.CDLL", return_value=system or ctypes.CDLL(None, use_errno=True)):
+        replace_folder(new, place)
+    assert names(place) == ["b.txt"]
+
+
+def test_a_failing_exchange_changes_nothing(tmp_path: Path) -> None:
+    new, place = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
+    with (
+        mock.patch("ctypes.CDLL", return_value=System(errno.ENOSPC)),
+        pytest.raises(OSError, match="No space left on device"),
+    ):
+        replace_folder(new, place)
+    assert names(place) == ["a.txt"]
+    assert names(new) == ["b.txt"]
+
+
+def test_scratch_is_gone_after_an_error_and_that_of_the_dead_is_swept(tmp_path: Path) -> None:
+    folder(tmp_path / "999999999-dead", "x")
+    folder(tmp_path / f"{os.getpid()}-alive", "x")
+    folder(tmp_path / "notes", "x")
+
+    def fail() -> None:
+        with scratch_folder(tmp_path) as scratch:
+            (scratch / "half").touch()
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert names(tmp_path) == [f"{os.getpid()}-alive", "notes"]
+
+
+def test_a_folder_is_removed_whole(tmp_path: Path) -> None:
+    remove_folder(folder(tmp_path / "words", "a"))
+    assert names(tmp_path) == []

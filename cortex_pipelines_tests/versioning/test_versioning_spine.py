@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.observe import observe
+
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
+
+
+def test_three_doors_give_one_version(tmp_path: Path) -> None:
+    by_dagster = Workbench.create(tmp_path / "dagster")
+    by_dvc = Workbench.create(tmp_path / "dvc")
+    by_hand = Workbench.create(tmp_path / "hand")
+    by_dagster.run_all()
+    by_dvc.repro()
+    for name, partition in by_hand.all_stages():
+        by_hand.make(name, partition)
+    assert by_dagster.lock() == by_dvc.lock() == by_hand.lock()
+    assert len(by_dagster.lock()) == 8
+
+
+def test_after_each_door_dagster_is_fresh_where_dvc_is_unchanged(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.repro()
+    assert bench.sync() == 10  # eight outputs and two pins
+    staleness = bench.staleness()
+    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
+    assert bench.sync() == 0
+
+
+def test_a_dagster_run_needs_no_sync(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.run_all()
+    assert bench.sync() == 0
+
+
+def test_content_hash_is_the_hash_in_dvc_lock(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.run_all()
+    for entry in bench.lock().values():
+        for item in [*entry["deps"], *entry["outs"]]:
+            assert content_md5(bench.root / item["path"]) == item["md5"]
+
+
+def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    project = bench.project()
+    note = build_assets(project, NoTracker())[0]
+    assert isinstance(note, dg.SourceAsset)
+    assert observe([note], instance=bench.instance(), partition_key="a").success
+    bench.run(["words"], "a")
+    bench.run(["words"], "b")
+    assert bench.sync() == 0, "both pins are known by now"
+
+
+def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> None:
+    class Numbered(NoTracker):
+        runs = 0
+
+        def record(self, *given: object) -> str:
+            self.runs += 1
+            return f"{self.runs:032d}"
+
+    bench, tracker = Workbench.create(tmp_path / "p"), Numbered()
+    assets = build_assets(bench.project(), tracker)
+    for _ in range(2):
+        made = dg.materialize(
+            assets, selection=["words"], partition_key="a", instance=bench.instance()
+        )
+        (event,) = made.asset_materializations_for_node("words")
+        assert event.metadata["mlflow/run_id"].value == f"{1:032d}"
+    assert tracker.runs == 1

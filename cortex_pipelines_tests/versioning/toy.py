@@ -1,0 +1,313 @@
+"""A small project with two kinds of partitions and a fan-in, for tests of the spine.
+
+    note (pin) -> words[project] -> loud[project] -> tally -> digest -> page[project]
+
+Its "code" lies in the project's own folder ``toy/``, so that a test can edit it; what an asset does
+with it is read when the workbench loads, as a process imports its modules when it starts.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import dagster as dg
+import polars as pl
+
+from cortex_pipelines.schemas import Column, Table
+from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning import VersionedAsset, stages
+from cortex_pipelines.versioning.asset import versioned_asset
+from cortex_pipelines.versioning.content import value_md5
+from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.instance import open_instance
+from cortex_pipelines.versioning.materialise import Version, materialise
+from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
+from cortex_pipelines.versioning.reconcile import sync
+from cortex_pipelines.versioning.staleness import Staleness
+
+WORDS = Table("words", "A word", (Column("word", pl.String, "The word"),), ("word",))
+TALLY = Table(
+    "tally",
+    "Words of a project",
+    (Column("project", pl.String, "Project"), Column("words", pl.Int64, "How many")),
+    ("project",),
+)
+CODE = ("words", "loud", "tally", "digest", "page")
+
+
+class LoudSettings(Settings):
+    """How loud."""
+
+    suffix: str
+
+
+class PageSettings(Settings):
+    """How a page looks."""
+
+    width: int
+
+
+def note_pin() -> Pin:
+    return Pin(
+        name="note",
+        lock="sources.lock",
+        lock_key="projects.{project}",
+        params_key="projects.{project}",
+        partitioned=True,
+        load=lambda setting, lock: lock,
+        description="The words of a project",
+    )
+
+
+def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
+    """The assets, doing what the loaded code says."""
+
+    @versioned_asset(tables=(WORDS,), code=("toy/words.py",))
+    def words(note: list[str]) -> dict[str, pl.DataFrame]:
+        """Words of the pinned note."""
+        return {
+            "words": pl.DataFrame({"word": sorted({w + code["words"] for w in note})}, WORDS.schema)
+        }
+
+    @versioned_asset(tables=(WORDS,), code=("toy/loud.py",))
+    def loud(words: Path, loudness: LoudSettings) -> dict[str, pl.DataFrame]:
+        """The words, louder."""
+        frame = pl.read_parquet(words / "words.parquet")
+        louder = pl.col("word").str.to_uppercase() + loudness.suffix + code["loud"]
+        return {"words": frame.select(louder.alias("word"))}
+
+    @versioned_asset(tables=(TALLY,), code=("toy/tally.py",), partitioned=False)
+    def tally(loud: dict[str, Path]) -> dict[str, pl.DataFrame]:
+        """How many words each project has, in a way that half of all edits do not change."""
+        rows = [
+            {
+                "project": name,
+                "words": pl.read_parquet(folder / "words.parquet").height + len(code["tally"]),
+            }
+            for name, folder in loud.items()
+        ]
+        return {"tally": TALLY.frame(rows)}
+
+    @versioned_asset(code=("toy/digest.py",), partitioned=False)
+    def digest(tally: Path, out: Path) -> None:
+        """The sum, in a file that is no table."""
+        total = pl.read_parquet(tally / "tally.parquet")["words"].sum()
+        (out / "digest.json").write_text(json.dumps({"total": total, "code": code["digest"]}))
+
+    @versioned_asset(code=("toy/page.py",))
+    def page(words: Path, digest: Path, pages: PageSettings, project: str, out: Path) -> None:
+        """A page for a project with the sum of all."""
+        first = pl.read_parquet(words / "words.parquet")["word"].to_list()[:1]
+        text = (digest / "digest.json").read_text()
+        (out / "page.txt").write_text(f"{project}{first}{text}{'-' * pages.width}{code['page']}")
+
+    return [words, loud, tally, digest, page]
+
+
+class NoTracker:
+    """Stands for MLflow where a test is not about it."""
+
+    def record(self, project: Any, asset: Any, partition: Any, version: Any, run: str) -> str:
+        return "0" * 32
+
+    def link(self, run_id: str) -> str:
+        return "http://127.0.0.1:5000/"
+
+
+class Workbench:
+    """A toy project on disk, and what a person does with it.
+
+    Every act loads the project anew, as a new process would.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path, projects: tuple[str, ...] = ("a", "b")) -> "Workbench":
+        root.mkdir(parents=True, exist_ok=True)
+        bench = cls(root)
+        (root / "toy").mkdir()
+        (root / "data").mkdir()
+        for name in CODE:
+            (root / "toy" / f"{name}.py").write_text("")
+        (root / "data" / ".gitignore").write_text("/*\n!.gitignore\n")
+        (root / ".gitignore").write_text(".dagster/\n.cortex/\n.mlflow/\n")
+        (root / ".dvcignore").write_text("__pycache__/\n")
+        write_yaml(
+            root / "params.yaml",
+            {
+                "projects": {name: {"title": name} for name in projects},
+                "loudness": {"suffix": "!"},
+                "pages": {"width": 1},
+            },
+        )
+        write_yaml(root / "sources.lock", {"projects": {name: ["one", "two"] for name in projects}})
+        bench.git("init", "-q", "-b", "main")
+        bench.git("config", "user.name", "A")
+        bench.git("config", "user.email", "a@example.org")
+        bench.dvc("init", "-q")
+        bench.dvc("config", "core.analytics", "false")
+        bench.dvc("config", "core.autostage", "false")
+        bench.dvc("config", "cache.type", "hardlink,symlink,copy")
+        stages.write(bench.project())
+        bench.commit()
+        return bench
+
+    def project(self) -> Project:
+        code = {name: (self.root / "toy" / f"{name}.py").read_text() for name in CODE}
+        graph = Graph(
+            toy_assets(code), [note_pin()], {"loudness": LoudSettings, "pages": PageSettings}
+        )
+        project = Project(self.root, graph)
+        assert project.code_versions
+        return project
+
+    def definitions(self, project: Project) -> dg.Definitions:
+        return dg.Definitions(assets=build_assets(project, NoTracker()))
+
+    def instance(self) -> dg.DagsterInstance:
+        return open_instance(self.root)
+
+    def staleness(self, project: Project | None = None) -> Staleness:
+        return Staleness(self.instance(), self.definitions(project or self.project()))
+
+    def sync(self, **kwargs: Any) -> int:
+        project = self.project()
+        instance = self.instance()
+        stale = Staleness(instance, self.definitions(project)).stale
+        return sync(project, instance, stale, **kwargs)
+
+    def run(self, names: list[str], partition: str | None) -> bool:
+        """Materialise by Dagster; whether it succeeded."""
+        result = dg.materialize(
+            build_assets(self.project(), NoTracker()),
+            selection=names,
+            partition_key=partition,
+            instance=self.instance(),
+            raise_on_error=False,
+        )
+        return result.success
+
+    def make(self, name: str, partition: str | None) -> Version:
+        """Materialise without Dagster."""
+        project = self.project()
+        return materialise(project, project.graph.assets[name], partition)
+
+    def repro(self, targets: list[str] | None = None) -> None:
+        """``dvc repro``, the stages' commands called in this process instead of a new one."""
+        from dvc.repo import Repo
+
+        def command(executable: Any, cmd: str, **kwargs: Any) -> None:
+            words = cmd.split()
+            partition = words[words.index("--project") + 1] if "--project" in words else None
+            with mock.patch.dict(os.environ, {"DVC_STAGE": kwargs["env"]["DVC_STAGE"]}):
+                self.make(words[2], partition)
+
+        with (
+            contextlib.chdir(self.root),
+            mock.patch("dvc.stage.run._run", command),
+            Repo(str(self.root), _wait_for_lock=True) as repo,
+        ):
+            repo.reproduce(targets or None)
+
+    def all_stages(self) -> list[tuple[str, str | None]]:
+        project = self.project()
+        return [
+            (asset.name, partition)
+            for asset in project.graph.order
+            for partition in project.partitions_of(asset)
+        ]
+
+    def run_all(self) -> None:
+        for name, partition in self.all_stages():
+            assert self.run([name], partition)
+
+    def edit(self, file: str, change: Callable[[dict[str, Any]], None]) -> None:
+        values = read_yaml(self.root / file)
+        change(values)
+        write_yaml(self.root / file, values)
+
+    def lock(self) -> dict[str, Any]:
+        return dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+
+    def commit(self) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "state")
+
+    def checkout(self, revision: str) -> None:
+        from dvc.exceptions import CheckoutError
+        from dvc.repo import Repo
+
+        self.git("checkout", "-q", "-f", revision)
+        # an output that was never committed is missing, as for any user
+        with Repo(str(self.root)) as repo, contextlib.suppress(CheckoutError):
+            repo.checkout(force=True)
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=self.root, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def dvc(self, *words: str) -> str:
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("dvc")), *words],
+            cwd=self.root,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+
+def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path) -> str | None:
+    """Version of the output computed from nothing out of what is in the workspace now."""
+    from cortex_pipelines.versioning import snapshot
+    from cortex_pipelines.versioning.content import content_md5
+    from cortex_pipelines.versioning.materialise import _write_tables, arguments
+
+    project = bench.project()
+    asset = project.graph.assets[name]
+    begin = snapshot.take(project, asset, partition)
+    out = scratch / value_md5([name, partition])
+    out.mkdir(parents=True)
+    tables = asset.compute(**arguments(project, asset, partition, begin, out, {})) or {}
+    _write_tables(asset, tables, out, scratch, None)
+    value = content_md5(out)
+    shutil.rmtree(out)
+    return value
+
+
+def main() -> None:
+    """Materialise one asset in a process of its own; may be told to be killed at a moment.
+
+    Words: root, asset, partition (- for none), moment (- for never).
+    """
+    root, name, partition, moment = sys.argv[1:5]
+    bench = Workbench(Path(root))
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    places = {
+        "computing": "cortex_pipelines.versioning.materialise._write_tables",
+        "publishing": "cortex_pipelines.versioning.materialise.replace_folder",
+        "committing": "dvc.repo.Repo.commit",
+    }
+    patch = mock.patch(places[moment], die) if moment != "-" else contextlib.nullcontext()
+    with patch:
+        bench.make(name, None if partition == "-" else partition)
+
+
+if __name__ == "__main__":
+    main()
