@@ -1,0 +1,36 @@
+"""The compliance report of a project."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.privacy.compliance import check_compliance, report_page
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.schemas import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.versioning import versioned_asset
+
+
+@versioned_asset(code=("cortex_pipelines/privacy", "cortex_pipelines/schemas.py"))
+def compliance(
+    repository_files: Path,
+    repository_commits: Path,
+    privacy: PrivacySettings,
+    project: str,
+    out: Path,
+) -> None:
+    """What was found in a project, what was done with it, and what may be trained on."""
+    redactions = [
+        pl.read_parquet(folder / f"{REDACTIONS.name}.parquet")
+        for folder in (repository_files, repository_commits)
+    ]
+    report = check_compliance(
+        pl.read_parquet(repository_files / f"{REPOSITORY_FILES.name}.parquet"),
+        pl.concat(redactions),
+        pl.read_parquet(repository_files / f"{SKIPPED_FILES.name}.parquet"),
+        project,
+        privacy,
+    )
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    (out / "compliance.json").write_text(text + "\n", encoding="utf-8")
+    (out / "report.html").write_text(report_page(report), encoding="utf-8")

@@ -1,0 +1,88 @@
+"""What the scanner says: where something private stands, never what it is."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SECRET, PERSONAL = "secret", "personal"
+"""Categories of findings."""
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A private value in a text.
+
+    Args:
+        start: First character in the text.
+        end: Character after the last one.
+        category: ``secret`` or ``personal``.
+        rule: Rule that found it.
+        severity: ``low``, ``medium`` or ``high``.
+    """
+
+    start: int
+    end: int
+    category: str
+    rule: str
+    severity: str
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A private value by its place in a line; of a block of lines the first stands for all.
+
+    Args:
+        line: Line, from 1.
+        start: First character in the line, from 0.
+        end: Character after the last one in that line.
+        category: ``secret`` or ``personal``.
+        rule: Rule that found it.
+        severity: ``low``, ``medium`` or ``high``.
+    """
+
+    line: int
+    start: int
+    end: int
+    category: str
+    rule: str
+    severity: str
+
+
+class Lines:
+    """Line and column of a character, where a line ends at each line feed."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0]
+        at = text.find("\n")
+        while at >= 0:
+            self._starts.append(at + 1)
+            at = text.find("\n", at + 1)
+
+    def place(self, start: int, end: int) -> tuple[int, int, int]:
+        """Line from 1, and first and last column (exclusive) in that line, of a span."""
+        line = bisect_right(self._starts, start)
+        first = self._starts[line - 1]
+        stop = self._starts[line] - 1 if line < len(self._starts) else len(self._text)
+        return line, start - first, min(end, stop) - first
+
+
+def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
+    """Spans as findings, in the order of the text."""
+    ordered = sorted(spans)
+    if not ordered:
+        return []
+    lines = Lines(text)
+    return [
+        Finding(*lines.place(span.start, span.end), span.category, span.rule, span.severity)
+        for span in ordered
+    ]
+
+
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Spans in order, none over another: of two, the one that begins first, then the longer."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
+        if not kept or span.start >= kept[-1].end:
+            kept.append(span)
+    return kept

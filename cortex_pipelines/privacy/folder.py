@@ -1,0 +1,71 @@
+"""Private values in a file or folder as it lies on disk, without a project around it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.privacy.findings import Finding
+from cortex_pipelines.privacy.scanning import scan_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_HEAD_BYTES = 8192
+_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """What was found in one file.
+
+    Args:
+        path: Path relative to what was scanned; a file's is its name.
+        findings: What was found, in the order of the text.
+        skipped: Why the file was not read; empty if it was.
+    """
+
+    path: str
+    findings: tuple[Finding, ...]
+    skipped: str = ""
+
+
+def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
+    """Scan a file, or all files of a folder, in the order of their paths.
+
+    The folders of version control and links are passed over; a binary file is reported as skipped.
+    Text that is not UTF-8 is read with replacement characters.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no file or folder is there; give one that exists")
+    for file in _files(path):
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            yield FileScan(name, (), f"cannot be read: {error.strerror}")
+            continue
+        text = _text_of(data)
+        if text is None:
+            yield FileScan(name, (), "binary")
+        else:
+            yield FileScan(name, tuple(scan_text(text, name, settings)))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for place, folders, names in os.walk(path):
+        folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
+        for file in (Path(place) / name for name in sorted(names)):
+            if file.is_file() and not file.is_symlink():
+                yield file
+
+
+def _text_of(data: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    return None if b"\0" in data[:_HEAD_BYTES] else data.decode("utf-8", "replace")

@@ -1,0 +1,61 @@
+"""Formats that give themselves away: a fixed beginning or inner mark, a character set, a length.
+
+`formats/` declares them, one entry a format. What makes a value certain enough to need no name
+beside it is its mark; the lengths are those that providers document or issue.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Check = Callable[[str], bool]
+
+END = r"(?![A-Za-z0-9_])"
+"""What may not follow: the value would be a part of something longer."""
+
+LONE = r"(?![\w-])"
+"""The same for values that may hold hyphens."""
+
+HEX = "[0-9a-fA-F]"
+UUID = f"{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A provider's format.
+
+    Args:
+        rule: Name of the rule.
+        starts: What a value can begin with, at least two characters each; none if `inside` is set.
+        inside: What every value holds, if its beginning tells nothing.
+        pattern: The whole value, and what may not follow it.
+        check: What else must hold for the value (an inner structure, a look of chance).
+        severity: ``low``, ``medium`` or ``high``.
+        checksum: Whether a value's own checksum is right; one that is wrong was typed or revoked
+            as a sample, and is reported with ``medium`` severity.
+    """
+
+    rule: str
+    starts: tuple[str, ...]
+    inside: str
+    pattern: re.Pattern[str]
+    check: Check | None
+    severity: str
+    checksum: Check | None
+
+
+def declare(
+    rule: str,
+    starts: str,
+    body: str,
+    check: Check | None = None,
+    end: str = END,
+    inside: str = "",
+    severity: str = "high",
+    checksum: Check | None = None,
+) -> Format:
+    """A format from its beginnings (separated by spaces) and the pattern of what follows them."""
+    anchors = tuple(starts.split())
+    either = "|".join(map(re.escape, sorted(anchors, key=len, reverse=True)))
+    pattern = re.compile(f"(?:{either})(?:{body}){end}")
+    return Format(rule, anchors, inside, pattern, check, severity, checksum)

@@ -1,0 +1,138 @@
+"""Private values taken out of a text, so that it still parses and has the same lines."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from cortex_pipelines.privacy.findings import PERSONAL, Finding, Span, findings_of
+from cortex_pipelines.privacy.pseudonyms import pseudonym
+from cortex_pipelines.privacy.scanning import spans_of
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+# A value next to another may only show once that one is gone; two passes were always enough.
+_PASSES = 4
+_KEY_MATERIAL = re.compile(r"(?:(?<=\\[nrt])|(?<!\\))[A-Za-z0-9+/=]{4,}")
+_DOCUMENTATION = tuple(int(ipaddress.IPv4Address(net)) for net in ("192.0.2.0", "198.51.100.0"))
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """One value that was taken out.
+
+    Args:
+        finding: What it was, and where its placeholder stands in the redacted text.
+        placeholder: What stands there; of a block of lines, what stands for each.
+    """
+
+    finding: Finding
+    placeholder: str
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A text without private values.
+
+    Args:
+        text: The text; the same object if nothing was found.
+        redactions: What was taken out, in the order of the text.
+    """
+
+    text: str
+    redactions: tuple[Redaction, ...]
+
+
+def redact_text(
+    text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes
+) -> Redacted:
+    """A text with a placeholder for each private value.
+
+    Line feeds stay as they are; inside a string literal, a comment or a bare word the text still
+    parses, since placeholders of secrets are made of identifier characters. Scanning the result
+    finds nothing of the redacted categories.
+
+    Args:
+        text: The text.
+        path: Its path, which tells configuration from code.
+        language: Its language; null if unknown.
+        settings: What counts, and which categories are taken out.
+        key: `project_key` of its project.
+    """
+    taken: list[tuple[Span, str]] = []
+    for _ in range(_PASSES):
+        spans = [
+            s for s in spans_of(text, path, settings, language) if s.category in settings.redact
+        ]
+        if not spans:
+            break
+        text, taken = _replace(text, spans, taken, key)
+    findings = findings_of(text, (span for span, _ in taken))
+    placeholders = [placeholder for _, placeholder in sorted(taken)]
+    return Redacted(text, tuple(map(Redaction, findings, placeholders)))
+
+
+def _replace(
+    text: str, spans: list[Span], before: list[tuple[Span, str]], key: bytes
+) -> tuple[str, list[tuple[Span, str]]]:
+    """The text with spans replaced, and all that was taken so far at its place in the new text."""
+    parts: list[str] = []
+    taken: list[tuple[Span, str]] = []
+    moves: list[tuple[int, int]] = []  # (from this character on, shifted by)
+    at = length = 0
+    for span in spans:
+        value = text[span.start : span.end]
+        placeholder = placeholder_of(span, value, key)
+        new = _redacted_block(value, placeholder) if "\n" in value else placeholder
+        parts += (text[at : span.start], new)
+        start = length + span.start - at
+        length = start + len(new)
+        at = span.end
+        taken.append((_at(span, start, length), placeholder))
+        moves.append((span.end, length - at))
+    parts.append(text[at:])
+    return "".join(parts), sorted([*_moved(before, spans, moves), *taken])
+
+
+def _at(span: Span, start: int, end: int) -> Span:
+    return Span(start, end, span.category, span.rule, span.severity)
+
+
+def _moved(
+    before: list[tuple[Span, str]], spans: list[Span], moves: list[tuple[int, int]]
+) -> list[tuple[Span, str]]:
+    """Earlier placeholders at their new place, but for those inside what was now taken out."""
+    kept = []
+    for span, placeholder in before:
+        if any(new.start < span.end and span.start < new.end for new in spans):
+            continue
+        shift = next((by for end, by in reversed(moves) if end <= span.start), 0)
+        kept.append((_at(span, span.start + shift, span.end + shift), placeholder))
+    return kept
+
+
+def placeholder_of(span: Span, value: str, key: bytes) -> str:
+    """What stands for a value: of its shape where code may look at it, else a bare word."""
+    digits = pseudonym(value, key)
+    if span.category != PERSONAL:
+        return f"REDACTED_{span.rule.upper().replace('-', '_')}_{digits}"
+    number = int(digits, 16)
+    if span.rule == "email":
+        return f"redacted-{digits}@example.invalid"
+    if span.rule == "ipv4":
+        net = _DOCUMENTATION[number % len(_DOCUMENTATION)]
+        return str(ipaddress.IPv4Address(net + 1 + number // 2 % 254))
+    if span.rule == "ipv6":
+        return f"2001:db8::{digits[:4]}:{digits[4:]}"
+    if span.rule == "phone":
+        return f"+1-202-555-01{number % 100:02}"
+    return f"redacted-{digits}"
+
+
+def _redacted_block(value: str, placeholder: str) -> str:
+    """A block of key material with a placeholder for what each line holds of it.
+
+    Its first and last line are armour and stay; so does whatever is around the material (quotes,
+    comment marks, operators), so that the lines parse as before.
+    """
+    lines = value.split("\n")
+    body = [_KEY_MATERIAL.sub(placeholder, line) for line in lines[1:-1]]
+    return "\n".join([lines[0], *body, lines[-1]])
