@@ -1,0 +1,67 @@
+"""Repositories: their text files and their history."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.ingestion import commits, files
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.sources import ProjectSource
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.versioning import versioned_asset
+
+_ROOM = "cortex_pipelines/ingestion/"
+_SHARED = (
+    *("cortex_pipelines/privacy", "cortex_pipelines/schemas.py"),
+    *(
+        f"{_ROOM}{name}.py"
+        for name in (
+            *(
+                "assets",
+                "authors",
+                "batches",
+                "cache",
+                "entries",
+                "forgotten",
+                "gitcommand",
+                "gitrepo",
+            ),
+            *("history", "licences", "redacting", "sources"),
+        )
+    ),
+)
+_FILES = tuple(
+    f"{_ROOM}{name}.py"
+    for name in (
+        *("archive", "contents", "directory", "files", "generated", "gittree", "languages"),
+        *("licencenames", "licencetexts", "licensing", "manifests", "neighbours", "notebooks"),
+        *("npm", "packageindex", "readers", "sdist", "tararchive", "testpairs", "ziparchive"),
+    )
+)
+
+
+@versioned_asset(tables=(REPOSITORY_FILES, SKIPPED_FILES, REDACTIONS), code=(*_SHARED, *_FILES))
+def repository_files(
+    project_source: ProjectSource,
+    ingestion: IngestionSettings,
+    privacy: PrivacySettings,
+    project: str,
+    root: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Text files of a project's sources at their pins, and what was left or taken out and why."""
+    return files.repository_files(project_source, project, ingestion, privacy, root, cache)
+
+
+@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS), code=(*_SHARED, f"{_ROOM}commits.py"))
+def repository_commits(
+    project_source: ProjectSource,
+    privacy: PrivacySettings,
+    project: str,
+    root: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """History of a project's git sources, without names or addresses of its authors."""
+    return commits.repository_commits(project_source, project, root, privacy, cache)

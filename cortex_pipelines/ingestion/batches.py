@@ -1,0 +1,23 @@
+"""A frame from a stream of rows, without ever holding all rows as Python objects."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import polars as pl
+
+_ROWS = 2_000
+
+
+def frame_of(rows: Iterable[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """The rows as a frame of a schema.
+
+    Args:
+        rows: One dictionary a row, with the schema's columns.
+        schema: Names and types of the columns.
+    """
+    left = iter(rows)
+    frames = [pl.DataFrame(schema=schema)]
+    while batch := list(islice(left, _ROWS)):
+        frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
+    return pl.concat(frames)

@@ -1,0 +1,17 @@
+"""Where downloads and clones are kept, and the hash by which a file is known."""
+
+import hashlib
+from pathlib import Path
+
+CACHE = Path(".cortex", "cache")
+"""Folder of clones and downloads, below the project root and outside all outputs."""
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

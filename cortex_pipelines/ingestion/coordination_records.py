@@ -1,0 +1,170 @@
+"""What a record of the logs says, whichever of its many shapes it has."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+# Where each fact may stand, first come first served. Dots lead into nested objects.
+_TEXT = ("task_title", "title", "task.title", "task.description", "task_description", "description")
+_TASK_ID = ("task_id", "task.task_id", "correlation_id")
+_MASTER = (
+    "routed_to",
+    "decision.primary_expert",
+    "routing.primary_expert",
+    "payload.master",
+    "master",
+)
+_CONFIDENCE = (
+    "confidence",
+    "decision.primary_confidence",
+    "routing.primary_confidence",
+    "payload.confidence",
+)
+_TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
+_OUTCOME = ("outcome", "execution.status", "status")
+_SUCCESS = ("success", "outcome.success")
+_IDEAL = ("outcome.ideal_expert", "ideal_expert")
+_PRIORITY = ("priority", "metadata.priority", "task.priority")
+_DURATION = ("duration_seconds", "execution.duration_seconds", "duration")
+_MADE_BY = ("created_by", "enriched_metadata.logged_by", "logged_by", "source")
+
+_SUCCEEDED = re.compile(r"(success|succeeded|completed|done)(?![a-z])")
+_FAILED = re.compile(
+    r"(fail|failed|failure|error|timeout|timed_out|re-?routed|reassigned)(?![a-z])"
+)
+
+
+def canonical(record: Mapping[str, Any]) -> str:
+    """The record as JSON in one way only: sorted keys, no spaces, ASCII."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def event(
+    record: Mapping[str, Any],
+    file: str,
+    byte_offset: int,
+    aliases: Mapping[str, str],
+    test_rows: Sequence[re.Pattern[str]],
+) -> dict[str, Any]:
+    """A row of ``schemas.COORDINATION_EVENTS`` for one record.
+
+    Args:
+        record: The record, as parsed.
+        file: Log file it stands in, relative to the logs folder.
+        byte_offset: Where it begins there.
+        aliases: Other names of masters, to the name that is kept.
+        test_rows: A record whose task id or author one of these matches comes from a test.
+    """
+    payload = canonical(record)
+    outcome = _text(_first(record, _OUTCOME))
+    task_id = _text(_first(record, _TASK_ID))
+    authors = [task_id, *(_text(_at(record, key)) for key in _MADE_BY)]
+    return {
+        "event_id": hashlib.sha256(payload.encode()).hexdigest(),
+        "kind": kind_of(record, file),
+        "file": file,
+        "byte_offset": byte_offset,
+        "occurred_at": moment(_first(record, _TIME)),
+        "task_id": task_id,
+        "text": _text(_first(record, _TEXT)),
+        "master": _master(record, _MASTER, aliases),
+        "outcome": outcome.lower() if outcome else None,
+        "success": _success(record, outcome),
+        "ideal_master": _master(record, _IDEAL, aliases),
+        "confidence": _number(_first(record, _CONFIDENCE), 1.0),
+        "priority": _text(_first(record, _PRIORITY)),
+        "duration_seconds": _number(_first(record, _DURATION), math.inf),
+        "test_row": any(name and rule.search(name) for name in authors for rule in test_rows),
+        "payload": payload,
+    }
+
+
+def kind_of(record: Mapping[str, Any], file: str) -> str:
+    """What a record is, by its keys; by its file where the keys are only counters."""
+    for kind, needed in _KINDS:
+        if all(_at(record, key) is not None for key in needed):
+            return kind
+    name = file.rsplit("/", 1)[-1]
+    if name.startswith("worker"):
+        return "worker_metric"
+    return "system_metric" if "metric" in file or name.endswith("-history.jsonl") else "other"
+
+
+_KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("outcome", ("routing.primary_expert", "outcome")),
+    ("decision", ("decision.primary_expert",)),
+    ("decision", ("routing.primary_expert",)),
+    ("decision", ("routed_to",)),
+    ("event", ("event_type",)),
+    ("outcome", ("task_id", "master", "success")),
+    ("model_selection", ("model", "provider")),
+    ("evaluation", ("score", "outcome")),
+    ("worker_metric", ("worker_id",)),
+    ("routing_rules", ("experts", "thresholds")),
+)
+
+
+def moment(value: Any) -> datetime | None:
+    """A time stamp in UTC: with ``Z``, ``+0000``, ``-06:00``, or none, which is read as UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        read = datetime.fromisoformat(value.strip())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _master(
+    record: Mapping[str, Any], places: Sequence[str], aliases: Mapping[str, str]
+) -> str | None:
+    name = _text(_first(record, places))
+    return aliases.get(name, name) if name else None
+
+
+def _success(record: Mapping[str, Any], outcome: str | None) -> bool | None:
+    said = _first(record, _SUCCESS)
+    if isinstance(said, bool):
+        return said
+    if outcome is None:
+        return None
+    if _SUCCEEDED.match(outcome.lower()):
+        return True
+    return False if _FAILED.match(outcome.lower()) else None
+
+
+def _at(record: Mapping[str, Any], dotted: str) -> Any:
+    found: Any = record
+    for part in dotted.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
+    """The first plain value in one of the places; objects and lists are no plain values."""
+    for place in places:
+        found = _at(record, place)
+        if found is not None and not isinstance(found, (dict, list)) and found != "":
+            return found
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    # JSON may hold half a surrogate pair, which no UTF-8 table can.
+    return str(value).encode("utf-8", "replace").decode("utf-8").strip() or None
+
+
+def _number(value: Any, most: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0.0 <= number <= most and math.isfinite(number) else None

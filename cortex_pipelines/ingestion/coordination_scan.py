@@ -1,0 +1,200 @@
+"""Finding JSON objects in a log, whatever stands between them.
+
+The agent system's files are named lines, but hold lines, pretty-printed objects glued together,
+``{}{...}`` runs, text of dying workers and a last record that is still being written. The scanner
+cuts a file into stretches that tile it exactly, so nothing can get lost between them.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+StretchKind = Literal["record", "empty", "blank", "rejected", "waiting"]
+
+WAITING = "truncated; waits for the next run"
+MAX_DEPTH = 200
+"""Deepest nesting of a record. Real ones have five levels; far more only exhausts the stack."""
+
+_BLANKS = " \t\r\n"
+_BOM = "\xef\xbb\xbf"
+# Inside one object a brace never follows a closing one without a comma, and pretty printers indent
+# nested ones: so both of these begin a new record.
+_BOUNDARY = re.compile(r"\}[ \t\r\n]*\{|\n\{")
+_JUNK = re.compile(r"[^{\n]+")
+_STRUCTURE = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]"]')
+_BRACES = re.compile(r"\{+")
+_TOKEN = re.compile(r"([^ \t\r\n]{0,8})[ \t\r\n]*")
+_CUT_TOKEN = re.compile(r"t(ru?)?|f(a(ls?)?)?|n(ul?)?|-|\.|[eE][+-]?|\.\d*[eE][+-]?")
+_CUT_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Part of a file, from ``start`` up to ``end`` (bytes).
+
+    Args:
+        kind: ``record``: an object; ``empty``: ``{}``; ``blank``: white space; ``rejected``: not
+            understood; ``waiting``: the beginning of a record whose rest is not there yet.
+        value: The object of a record.
+        reason: Why the stretch was rejected or waits.
+    """
+
+    start: int
+    end: int
+    kind: StretchKind
+    value: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class _Text(str):
+    """A log of which no error counts the lines.
+
+    The parser's error works out line and column from the beginning of the text, each time: with
+    many broken records in a large file that alone would take minutes. Positions are all we need.
+    """
+
+    __slots__ = ()
+
+    def count(self, *_: Any) -> int:
+        return 0
+
+    def rfind(self, *_: Any) -> int:
+        return -1
+
+
+class _NotJsonError(ValueError):
+    """Python's parser would take it, but it is not JSON."""
+
+
+def _refuse(name: str) -> NoReturn:
+    raise _NotJsonError(f"{name} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def scan(data: bytes) -> Iterator[Stretch]:
+    """Cut a log into stretches, in order, without gaps or overlaps.
+
+    Works in time linear in the size, on any bytes at all.
+    """
+    # One character a byte: the C parser gives positions in characters, we need them in bytes.
+    text = _Text(data.decode("latin-1"))
+    at, boundary = 0, -1
+    while at < len(text):
+        blank = _blank_end(text, at)
+        if blank > at:
+            yield Stretch(at, blank, "blank")
+            at = blank
+        elif text[at] != "{":
+            yield (junk := _junk(text, at))
+            at = junk.end
+        else:
+            if boundary <= at:
+                found = _BOUNDARY.search(text, at + 1)
+                boundary = found.end() - 1 if found else len(text)
+            yield (item := _object(data, text, at, boundary))
+            at = item.end
+
+
+def _blank_end(text: str, at: int) -> int:
+    if at == 0 and text.startswith(_BOM):
+        at = len(_BOM)
+    while at < len(text) and text[at] in _BLANKS:
+        at += 1
+    return at
+
+
+def _junk(text: str, at: int) -> Stretch:
+    """Text up to the next line or object. A list's brackets are such text, its objects are not."""
+    match = _JUNK.match(text, at)
+    end = at + len(match.group().rstrip(_BLANKS)) if match else at + 1
+    return Stretch(at, end, "rejected", reason="text outside of a JSON object")
+
+
+def _object(data: bytes, text: str, at: int, boundary: int) -> Stretch:
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        return _broken(text, at, boundary, error)
+    except (ValueError, RecursionError) as error:
+        return Stretch(at, _end(text, at, boundary), "rejected", reason=_in_words(error))
+    if not value:
+        return Stretch(at, end, "empty")
+    raw = data[at:end]
+    try:
+        _check_depth(raw)
+        # The first pass took bytes for characters, which only ASCII forgives.
+        kept = value if raw.isascii() else json.loads(raw.decode("utf-8"))
+        json.dumps(kept, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        return Stretch(at, end, "rejected", reason=_in_words(error))
+    return Stretch(at, end, "record", value=kept)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start} of the record"
+    if isinstance(error, RecursionError):
+        return f"nested deeper than {MAX_DEPTH} levels"
+    if isinstance(error, _NotJsonError):
+        return f"not JSON: {error}"
+    return "not JSON: a number is out of range"
+
+
+def _check_depth(raw: bytes) -> None:
+    if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _STRUCTURE.finditer(raw.decode("latin-1")):
+        depth += (token.group() in "{[") - (token.group() in "}]")
+        if depth > MAX_DEPTH:
+            raise RecursionError
+
+
+def _broken(text: str, at: int, boundary: int, error: json.JSONDecodeError) -> Stretch:
+    """The stretch that a broken object takes, so that the next record is found again."""
+    reason = f"not JSON: {error.msg} at byte {error.pos - at} of the record"
+    if _cut_off(text, at, error):
+        return Stretch(at, len(text), "waiting", reason=WAITING)
+    if error.pos >= boundary or text[error.pos] != "{":
+        return Stretch(at, _end(text, at, boundary), "rejected", reason=reason)
+    end = error.pos
+    if end == at + 1:  # a run of braces is one stretch, not one for each
+        run = _BRACES.match(text, at)
+        end = run.end() - 1 if run else end
+    end = at + len(text[at:end].rstrip(_BLANKS))
+    return Stretch(at, end, "rejected", reason=reason)
+
+
+def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:
+    """Whether the text from ``at`` to its end is the beginning of a valid object."""
+    if text.find("\n{", at, error.pos) >= 0:
+        return False
+    if error.msg.startswith("Unterminated string"):
+        return True
+    token = _TOKEN.match(text, error.pos)
+    if token is None or token.end() < len(text):
+        return False
+    if error.msg.startswith("Invalid \\"):
+        return bool(_CUT_ESCAPE.fullmatch(token.group(1)))
+    return not token.group(1) or bool(_CUT_TOKEN.fullmatch(token.group(1)))
+
+
+def _end(text: str, at: int, boundary: int) -> int:
+    """Where a broken object ends: where it closes, or else where the next one may begin."""
+    return _balanced_end(text, at, boundary) or at + len(text[at:boundary].rstrip(_BLANKS))
+
+
+def _balanced_end(text: str, at: int, stop: int) -> int | None:
+    """Where the object that begins at ``at`` closes, counting brackets outside of strings."""
+    depth = 0
+    for token in _STRUCTURE.finditer(text, at, stop):
+        if token.group() == '"':  # a string that is not closed on its line: no counting on
+            return None
+        depth += (token.group() in "{[") - (token.group() in "}]")
+        if depth <= 0:
+            return token.end()
+    return None

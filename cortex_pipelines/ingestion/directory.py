@@ -1,0 +1,98 @@
+"""A plain folder as a source: its files, and a hash of all that it holds."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from cortex_pipelines.ingestion.entries import Entries, File, Limits, Skipped, SourceError
+
+# Kept by tools beside the sources, and changing while nobody edits anything.
+_NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
+# Files by which a folder says that a tool made it: a virtual environment, a cache.
+_MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 over the path and content of everything in a folder, links by their target.
+
+    Version control, virtual environments and caches of tools do not count.
+
+    Raises:
+        SourceError: the folder is not there.
+    """
+    digest = hashlib.sha256()
+    for path in _walk(folder):
+        digest.update(_fingerprint(folder, path))
+    return digest.hexdigest()
+
+
+def read_directory(folder: Path, content: str, label: str, limits: Limits) -> Entries:
+    """Every file of a folder in the order of its paths, with links and devices as skipped.
+
+    Raises:
+        SourceError: the folder is not there, or its content is not the pinned one (raised after
+            the last file, when all of them have been hashed).
+    """
+    digest = hashlib.sha256()
+    for path in _walk(folder):
+        entry = None if limits.full else _entry(folder, path, limits)
+        # what was read is what is hashed, even while somebody edits the folder
+        digest.update(_fingerprint(folder, path, entry.data if isinstance(entry, File) else None))
+        if entry:
+            yield entry
+    if digest.hexdigest() != content:
+        raise SourceError(
+            f"{label}: the content of {folder} has changed since it was pinned in sources.lock; "
+            "run `cortex update` to take it as it is now"
+        )
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Paths of what is not a folder, relative, with forward slashes, in byte order."""
+    if not folder.is_dir():
+        raise SourceError(f"there is no folder {folder}; correct `directory` in params.yaml")
+    found: list[str] = []
+    for place, folders, files in os.walk(folder, onerror=_unreadable):
+        here = Path(place)
+        linked = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [name for name in folders if name not in linked and not _tool(here / name)]
+        found += ((here / name).relative_to(folder).as_posix() for name in [*files, *linked])
+    return iter(sorted(found, key=os.fsencode))
+
+
+def _unreadable(error: OSError) -> None:
+    raise SourceError(f"cannot read {error.filename}: {error.strerror}; give read access to it")
+
+
+def _tool(folder: Path) -> bool:
+    return folder.name in _NOT_SOURCES or any((folder / name).exists() for name in _MADE_BY_TOOLS)
+
+
+def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
+    """Bytes that no other path, kind or content has: lengths first, so nothing runs together."""
+    name, place = os.fsencode(path), folder / path
+    mode = place.lstat().st_mode
+    if data is not None:
+        kind, content = b"file", hashlib.sha256(data)
+    elif stat.S_ISLNK(mode):
+        kind, content = b"link", hashlib.sha256(os.fsencode(place.readlink()))
+    elif stat.S_ISREG(mode):
+        with place.open("rb") as file:
+            kind, content = b"file", hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                content.update(chunk)
+    else:
+        kind, content = b"special", hashlib.sha256()
+    return b"%d %s %s %s\n" % (len(name), name, kind, content.hexdigest().encode())
+
+
+def _entry(folder: Path, path: str, limits: Limits) -> File | Skipped:
+    place = folder / path
+    facts = place.lstat()
+    if stat.S_ISLNK(facts.st_mode):
+        return limits.skip(path, "link", "a symbolic link")
+    if not stat.S_ISREG(facts.st_mode):
+        return limits.skip(path, "special", "a device, socket or pipe")
+    return limits.refuse(path, facts.st_size) or File(path, place.read_bytes())

@@ -1,0 +1,159 @@
+"""What a reader finds in a source: files and what was left out, within limits."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from cortex_pipelines.ingestion.settings import IngestionSettings
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+class SourceError(ValueError):
+    """A source cannot be read, or is not what was pinned; the message says what to do."""
+
+
+class DamagedArchiveError(ValueError):
+    """An archive breaks off, or does not follow its format."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file with its bytes, as the source has them."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file that may be read, known by its content before anything is made of it.
+
+    Args:
+        path: Path relative to the source's root.
+        content: Git's id of its bytes.
+        size: In bytes.
+    """
+
+    path: str
+    content: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file or entry that was left out: a short code for why, and the same in words."""
+
+    path: str
+    reason: str
+    detail: str
+    size: int | None = None
+
+
+Entries = Iterator[File | Skipped]
+Listing = Iterator[Listed | Skipped]
+
+
+def blob_id(data: bytes) -> str:
+    """The id that git gives to a file with these bytes."""
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def printable(path: str) -> str:
+    """The path with bytes that are not UTF-8 written out as ``\\xNN``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def tidy(name: str) -> str:
+    """Name of an archive's member without the ``./`` that tar writes, and without empty parts."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return "/" * name.startswith("/") + "/".join(parts)
+
+
+def unsafe_because(path: str) -> str | None:
+    """Why a path must not be used below a folder, on any system; None if it may.
+
+    Nothing here writes a file under such a name, but whatever reads the tables later might.
+    """
+    parts = re.split(r"[/\\]", path)
+    if path.startswith(("/", "\\")) or _DRIVE.match(path):
+        return "the path is absolute"
+    if ".." in parts:
+        return "the path leaves its folder"
+    if "" in parts or "." in parts:
+        return "the path has empty parts"
+    if "\0" in path:
+        return "the path holds a NUL character"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the path is not UTF-8"
+    return None
+
+
+@dataclass
+class Limits:
+    """What was taken of one source so far, and whether more may be.
+
+    Once a limit of the whole source is reached ``full`` is set, and the reader stops.
+    """
+
+    settings: IngestionSettings
+    full: bool = False
+    _seen: set[str] = field(default_factory=set)
+    _entries: int = 0
+    _bytes: int = 0
+
+    @property
+    def largest_file(self) -> int:
+        """Most bytes that any file may have."""
+        return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
+
+    def refuse(self, path: str, size: int) -> Skipped | None:
+        """Why a file must not be read, or None if it may; counts it either way."""
+        reason = self._path_problem(path) or self._size_problem(path, size)
+        if reason:
+            return self.skip(path, *reason, size)
+        if self._entries < self.settings.max_files:
+            self._entries += 1
+            self._seen.add(path)
+            self._bytes += size
+            return None
+        return self.skip(path, "", "", size)
+
+    def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> Skipped:
+        """What is left out for a reason of the reader's; counts it."""
+        if self._entries >= self.settings.max_files:
+            return replace(self.stop(path, "too_many_files"), size=size)
+        self._entries += 1
+        return Skipped(printable(path), reason, detail, size)
+
+    def stop(self, path: str, reason: str) -> Skipped:
+        """What is left out, as is all after it: there is more of it than ``max_files``."""
+        self.full = True
+        limit = f"this and all later entries: ingestion.max_files is {self.settings.max_files}"
+        return Skipped(printable(path), reason, limit)
+
+    def _path_problem(self, path: str) -> tuple[str, str] | None:
+        unsafe = unsafe_because(path)
+        if unsafe:
+            return "unsafe_path", unsafe
+        if path in self._seen:
+            return "duplicate", "the source has this path more than once; the first one is kept"
+        return None
+
+    def _size_problem(self, path: str, size: int) -> tuple[str, str] | None:
+        limit = self.settings
+        name = "max_notebook_bytes" if path.endswith(".ipynb") else "max_file_bytes"
+        if size > getattr(limit, name):
+            return "too_large", f"{size} bytes; ingestion.{name} is {getattr(limit, name)}"
+        if self._bytes + size > limit.max_source_bytes:
+            self.full = True
+            return "source_too_large", (
+                "this and all later entries: "
+                f"ingestion.max_source_bytes is {limit.max_source_bytes}"
+            )
+        return None

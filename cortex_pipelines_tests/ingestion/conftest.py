@@ -1,0 +1,182 @@
+"""Real repositories and limits for the tests of ingestion."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.commits import repository_commits
+from cortex_pipelines.ingestion.files import repository_files
+from cortex_pipelines.ingestion.pins import take_pins
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+
+LIMITS = {
+    "max_file_bytes": 100_000,
+    "max_files": 1000,
+    "max_source_bytes": 10_000_000,
+    "max_archive_bytes": 10_000_000,
+    "max_compression_ratio": 100,
+    "minified_line_chars": 1000,
+    "minified_mean_chars": 100,
+    "generated_head_lines": 20,
+    "licence_head_lines": 40,
+    "max_notebook_bytes": 200_000,
+    "max_project_bytes": 20_000_000,
+    "trainable_licences": ["MIT", "Apache-2.0", "BSD-3-Clause"],
+    "trainable_without_licence": ["git"],
+}
+PRIVACY = PrivacySettings(
+    salt="test",
+    redact=("secret", "personal"),
+    min_entropy=2.8,
+    min_value_chars=6,
+    allowed=(),
+    forgotten=(),
+)
+
+
+class Repository:
+    """A git repository with a work tree, made with fixed dates."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self("init", "--quiet", "--initial-branch=main")
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> str:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        who = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
+        environment = kept | {
+            f"GIT_{role}_{key}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in who.items()
+        }
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *arguments],
+            env=environment | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+        assert not done.returncode, done.stderr.decode()
+        return done.stdout.decode().strip()
+
+    def write(self, files: dict[str, bytes | str]) -> None:
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def commit(self, files: dict[str, bytes | str] | None = None, message: str = "change") -> str:
+        self.write(files or {})
+        self("add", "--all", "--force")
+        self(
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--cleanup=verbatim",
+            "--allow-empty-message",
+            "--file=-",
+            stdin=message.encode(),
+        )
+        return self("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def settings() -> IngestionSettings:
+    return IngestionSettings(**LIMITS)
+
+
+class Tables:
+    """What was read of a project."""
+
+    def __init__(self, tables: dict[str, pl.DataFrame]) -> None:
+        self.files, self.skipped = tables["files"], tables["skipped_files"]
+        self.redactions = tables["redactions"]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return dict(zip(self.files["path"], self.files["text"], strict=True))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        return dict(zip(self.skipped["path"], self.skipped["reason"], strict=True))
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Callable[..., ProjectSource]:
+    """Sources with the pins that are taken of them now."""
+
+    def take_sources(
+        *sources: dict[str, str], root: Path = tmp_path, licence: str | None = None
+    ) -> ProjectSource:
+        project = ProjectSettings.model_validate({"sources": list(sources), "licence": licence})
+        return ProjectSource(project, tuple(take_pins(project, root, root / CACHE)))
+
+    return take_sources
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> RowCache:
+    return RowCache(tmp_path / ".cortex/cache/rows", "1")
+
+
+@pytest.fixture
+def privacy() -> PrivacySettings:
+    return PRIVACY
+
+
+@pytest.fixture
+def read(
+    tmp_path: Path, settings: IngestionSettings, take: Any, tmp_path_factory: Any
+) -> Callable[..., Tables]:
+    """Take the pins of sources and read them from nothing; settings can be given by keyword."""
+
+    def read_sources(
+        *sources: dict[str, str], licence: str | None = None, **changed: Any
+    ) -> Tables:
+        narrow = settings.model_copy(update=changed)
+        source, rows = take(*sources, licence=licence), RowCache(tmp_path_factory.mktemp("c"), "1")
+        return Tables(repository_files(source, "demo", narrow, PRIVACY, tmp_path, rows))
+
+    return read_sources
+
+
+@pytest.fixture
+def read_pinned(
+    tmp_path: Path, settings: IngestionSettings, cache: RowCache
+) -> Callable[..., Tables]:
+    """Read sources at pins that were taken before, with what was read before known."""
+
+    def read_source(source: ProjectSource, root: Path = tmp_path) -> Tables:
+        return Tables(repository_files(source, "demo", settings, PRIVACY, root, cache))
+
+    return read_source
+
+
+@pytest.fixture
+def history(tmp_path: Path, take: Any, privacy: Any, cache: Any) -> Any:
+    def read(*sources: dict[str, str]) -> pl.DataFrame:
+        found = repository_commits(
+            take(*(sources or [{"git": "repository", "ref": "main"}])),
+            "demo",
+            tmp_path,
+            privacy,
+            cache,
+        )
+        return found["commits"]
+
+    return read

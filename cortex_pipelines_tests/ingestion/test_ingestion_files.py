@@ -1,0 +1,253 @@
+import io
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.ingestion.entries import SourceError, blob_id
+from cortex_pipelines.ingestion.generated import is_generated
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.schemas import LANGUAGES
+
+Make = Callable[[dict[str, bytes]], None]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Make:
+    def make(files: dict[str, bytes]) -> None:
+        for name, data in files.items():
+            path = tmp_path / "plain" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    return make
+
+
+def test_text_is_kept_byte_for_byte(plain: Make, read: Any) -> None:
+    files = {
+        "bom.py": b"\xef\xbb\xbfx = 1\n",
+        "crlf.py": b"x = 1\r\ny = 2\r",
+        "empty.py": b"",
+        "unicode.py": "x = 'größe \U0001f600'".encode(),
+    }
+    plain(files)
+    tables = read({"directory": "plain"})
+    assert {path: text.encode() for path, text in tables.texts.items()} == files
+    assert dict(zip(tables.files["path"], tables.files["size_bytes"], strict=True)) == {
+        path: len(data) for path, data in files.items()
+    }
+
+
+def test_what_is_no_text_is_left_out_with_a_reason(plain: Make, read: Any) -> None:
+    plain(
+        {
+            "a.py": b"a = 1\n",
+            "image.png": b"\x89PNG\r\n\x1a\n\0\0\0",
+            "latin.py": b"# -*- coding: latin-1 -*-\nx = '\xfc'\n",
+            "wide.py": "x = 1".encode("utf-16"),
+            "model.bin": b"version https://git-lfs.example/spec/v1\noid sha256:0\nsize 1\n",
+            "surrogate.py": b"x = '\xed\xa0\x80'",
+        }
+    )
+    tables = read({"directory": "plain"})
+    assert list(tables.texts) == ["a.py"]
+    assert tables.reasons == {
+        "image.png": "binary",
+        "latin.py": "not_utf8",
+        "wide.py": "binary",
+        "model.bin": "large_file_pointer",
+        "surrogate.py": "not_utf8",
+    }
+    assert tables.skipped.filter(path="latin.py")["detail"].to_list() == ["not UTF-8 at byte 31"]
+
+
+@pytest.mark.parametrize("files", [{}, {"image.png": b"\0"}])
+def test_a_project_without_text_is_refused(
+    tmp_path: Path, plain: Make, read: Any, files: dict[str, bytes]
+) -> None:
+    (tmp_path / "plain").mkdir()
+    plain(files)
+    with pytest.raises(SourceError, match=r"demo.*no text file.*(empty|1 binary).*cortex update"):
+        read({"directory": "plain"})
+
+
+def test_several_sources_keep_their_files_apart(
+    tmp_path: Path, repository: Any, plain: Make, read: Any
+) -> None:
+    repository.commit({"a.py": "a = 1\n"})
+    plain({"a.py": b"a = 2\n", "link": b""})
+    tables = read({"git": "repository", "ref": "main"}, {"directory": "plain"})
+    pairs = list(tables.files.select("source", "path", "text").iter_rows())
+    assert pairs == [
+        ("directory:plain", "a.py", "a = 2\n"),
+        ("directory:plain", "link", ""),
+        ("git:repository", "a.py", "a = 1\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "language"),
+    [
+        ("a/b.py", "", "python"),
+        ("b.pyi", "", "python"),
+        ("B.PY", "", "python"),
+        ("x.mjs", "", "javascript"),
+        ("x.jsx", "", "javascript"),
+        ("x.tsx", "", "typescript"),
+        ("x.d.ts", "", "typescript"),
+        ("x.ts", '<?xml version="1.0"?><TS>', "xml"),
+        ("X.java", "", "java"),
+        ("x.go", "", "go"),
+        ("x.rs", "", "rust"),
+        ("Dockerfile", "", "dockerfile"),
+        ("sub/Makefile", "", "make"),
+        ("Cargo.lock", "", "toml"),
+        ("x.yml", "", "yaml"),
+        ("README.md", "", "markdown"),
+        ("LICENSE", "", "text"),
+        ("tool", "#!/usr/bin/env python3\n", "python"),
+        ("tool", "#!/usr/bin/env -S LANG=C node --flag\n", "javascript"),
+        ("tool", "\ufeff#! /usr/bin/python3.11 -u\r\n", "python"),
+        ("tool", "#!/bin/bash", "shell"),
+        ("tool", "#!/usr/bin/env", None),
+        ("tool", "#!", None),
+        ("tool", "#!/opt/unknown", None),
+        ("tool.unknown", "#!/bin/sh\n", "shell"),
+        ("tool", "plain words\n", None),
+        (".py", "", "python"),
+        ("py", "", None),
+    ],
+)
+def test_the_language_is_known_by_name_or_first_line(
+    path: str, text: str, language: str | None
+) -> None:
+    assert language_of(path, text) == language
+
+
+def test_all_six_languages_are_found() -> None:
+    endings = ("py", "js", "ts", "java", "go", "rs")
+    assert tuple(language_of(f"x.{ending}", "") for ending in endings) == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("src/a.py", "x = 1\n", False),
+        ("vendor/a.go", "", True),
+        ("web/node_modules/left/index.js", "", True),
+        ("vendor.go", "", False),
+        ("src/vendors/a.go", "", False),
+        ("jquery.min.js", "", True),
+        ("app-min.css", "", True),
+        ("admin.js", "", False),
+        ("api_pb2.py", "", True),
+        ("api_pb2_grpc.py", "", True),
+        ("api.pb.go", "", True),
+        ("Model.g.dart", "", True),
+        ("deepcopy_generated.go", "", True),
+        ("regenerated.go", "", False),
+        ("package-lock.json", "{}", True),
+        ("package.json", "{}", False),
+        ("go.sum", "", True),
+        ("a.go", "// Code generated by protoc-gen-go. DO NOT EDIT.\npackage a\n", True),
+        ("a.go", "// Copyright\n\n/* Code generated by x; DO NOT EDIT. */\n", True),
+        ("a.py", "# This file was generated by a tool.\n", True),
+        ("a.txt", "#\n# This file is autogenerated by pip-compile\n", True),
+        ("a.js", "/**\n * @generated SignedSource<<1>>\n */\n", True),
+        ("parser.c", "/* Automatically @generated by tree-sitter */\n", True),
+        ("a.html", "<!-- Automatically generated -->\n", True),
+        ("a.py", 'MARK = "Code generated by x. DO NOT EDIT."\n', False),
+        ("a.py", "# This is how code is generated\n", False),
+        ("a.py", "# Do not edit without thinking\n", False),
+        ("a.py", "x = 1\n" * 30 + "# @generated\n", False),
+        ("a.js", "x=1;" * 1000, True),
+        ("a.js", "x=1;\n" * 1000, False),
+        ("a.js", "x = 1;\n" * 500 + "y" * 1500 + "\n", False),
+        ("a.py", "x=1;" * 1000, False),
+    ],
+)
+def test_generated_vendored_and_minified_code_is_marked(
+    settings: IngestionSettings, path: str, text: str, expected: bool
+) -> None:
+    assert is_generated(path, language_of(path, text), text, settings) is expected
+
+
+def test_a_mark_is_looked_for_quickly_in_hostile_lines(settings: IngestionSettings) -> None:
+    text = ("//" + " generated by" * 10_000 + "\n") * 20
+    assert not is_generated("a.go", "go", text, settings)
+
+
+def test_the_blob_id_is_that_of_git() -> None:
+    for data in (b"", b"a = 1\n", bytes(range(256))):
+        done = subprocess.run(["git", "hash-object", "--stdin"], input=data, capture_output=True)
+        assert blob_id(data) == done.stdout.decode().strip()
+
+
+PARTS = st.text(st.sampled_from("abcABC .-_é\n"), min_size=1, max_size=4).filter(
+    lambda part: part.strip(".") and part not in {".git"}
+)
+FOLDERS = st.lists(PARTS.map(lambda part: "d" + part), max_size=2)
+NAMES = st.tuples(PARTS, st.sampled_from(["", ".py", ".go", ".md"])).map("".join)
+TREES = st.dictionaries(
+    st.tuples(FOLDERS, NAMES.map(lambda name: "f" + name)).map(
+        lambda at: "/".join([*at[0], at[1]])
+    ),
+    st.one_of(st.text(max_size=40).map(str.encode), st.binary(max_size=10)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@hypothesis_settings(
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(files=TREES)
+def test_git_directory_and_archive_of_a_tree_hold_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    take: Any,
+    read_pinned: Any,
+    files: dict[str, bytes],
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    files = {**files, "a.py": b"a = 1\n"}
+    with tarfile.open(root / "code.tar", "w") as archive:
+        for name, data in files.items():
+            path = root / "plain" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    git = ["git", "-C", str(root / "plain"), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "-c", "core.autocrlf=false", "add", "-A", "-f"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "all"], check=True)
+    entries = ({"git": "plain", "ref": "main"}, {"directory": "plain"}, {"archive": "code.tar"})
+    found = []
+    for entry in entries:
+        tables = read_pinned(take(entry, root=root), root)
+        own = ("source", "revision", "author", "trainable")  # what is the source's, not the tree's
+        files_read = tables.files.drop(own).rows()
+        found.append({"files": files_read, "skipped": tables.skipped.drop("source").rows()})
+    assert found[0] == found[1] == found[2]
+    assert {row[0] for row in found[0]["files"]} <= set(files)
+
+
+def test_two_readings_are_the_same_bytes(tmp_path: Path, repository: Any, read: Any) -> None:
+    repository.commit({f"{name}.py": name for name in "zyxabc"} | {"image": b"\0"})
+    written = []
+    for run in range(2):
+        tables = read({"git": "repository", "ref": "main"})
+        for frame in (tables.files, tables.skipped):
+            frame.write_parquet(tmp_path / f"{run}.parquet")
+            written.append((tmp_path / f"{run}.parquet").read_bytes())
+    assert written[:2] == written[2:]
+    assert tables.files.equals(pl.read_parquet(io.BytesIO(written[0])))

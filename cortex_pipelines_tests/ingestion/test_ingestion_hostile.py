@@ -1,0 +1,257 @@
+"""What somebody puts into a repository or an archive to do harm."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.ingestion import gitcommand
+from cortex_pipelines.ingestion.contents import content_of
+from cortex_pipelines.ingestion.entries import File, SourceError
+from cortex_pipelines.ingestion.generated import is_generated
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.licensing import stated_licences
+from cortex_pipelines.ingestion.manifests import declared_licence
+
+GIT = {"git": "repository", "ref": "main"}
+EXECUTED = (
+    *("core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "core.askPass"),
+    *("core.gitProxy", "core.alternateRefsCommand", "diff.external", "diff.trap.command"),
+    *("diff.trap.textconv", "filter.trap.clean", "filter.trap.smudge", "filter.trap.process"),
+    *("merge.trap.driver", "gpg.program", "credential.helper", "uploadpack.packObjectsHook"),
+    *("remote.origin.uploadpack", "log.pager", "pager.log", "sequence.editor"),
+    *("interactive.diffFilter", "sendemail.smtpServer", "man.trap.cmd", "browser.trap.cmd"),
+)
+HOOKS = (
+    *("post-checkout", "post-merge", "pre-auto-gc", "reference-transaction", "post-index-change"),
+    *("fsmonitor-watchman", "pre-receive", "update", "post-update", "proc-receive", "post-rewrite"),
+)
+
+
+@pytest.fixture
+def trapped(repository: Any) -> Any:
+    """A repository in which whatever git could be made to run leaves a trace."""
+    trap = repository.folder.parent / "sprung"
+    repository.commit(
+        {
+            ".gitattributes": "* filter=trap diff=trap merge=trap export-subst ident\n",
+            ".gitmodules": '[submodule "m"]\npath = m\nurl = ext::sh -c "touch '
+            f'{trap}"\nupdate = !touch {trap}\n[submodule "f"]\npath = f\nurl = file:///etc\n',
+            ".lfsconfig": "[lfs]\nurl = ext::sh\n",
+            "a.py": "a = 1  # $Id$ $Format:%H$\n",
+        },
+        "Begin",
+    )
+    repository("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},m")
+    repository("commit", "--quiet", "-m", "submodule")
+    included = repository.folder.parent / "included"
+    lines = [f"[alias]\n\tlog = !touch {trap}\n\tfetch = !touch {trap}\n"]
+    for name in EXECUTED:
+        section, _, key = name.rpartition(".")
+        top, _, sub = section.partition(".")
+        heading = f'[{top} "{sub}"]' if sub else f"[{top}]"
+        lines.append(f"{heading}\n\t{key} = touch {trap}\n")
+    included.write_text("".join(lines))
+    with (repository.folder / ".git/config").open("a") as config:
+        config.write(f"[include]\n\tpath = {included}\n")
+    for name in HOOKS:
+        hook = repository.folder / ".git/hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
+        hook.chmod(0o755)
+    trap.unlink(missing_ok=True)
+    return trap
+
+
+def test_nothing_of_a_repository_is_run_or_applied(trapped: Path, read: Any, history: Any) -> None:
+    tables = read(GIT)
+    assert history().height == 2
+    # neither filtered nor expanded: the bytes of the blob
+    assert tables.texts["a.py"] == "a = 1  # $Id$ $Format:%H$\n"
+    assert tables.reasons == {"m": "submodule"}
+    assert not trapped.exists()
+
+
+def test_objects_that_a_promisor_would_bring_are_not_fetched_by_its_command(
+    repository: Any, take: Any
+) -> None:
+    trap = repository.folder.parent / "sprung"
+    repository.commit({"a.py": "a = 1\n"})
+    blob = repository("rev-parse", "HEAD:a.py")
+    (repository.folder / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
+    for key, value in (
+        ("remote.p.url", f"ext::sh -c 'touch {trap}'"),
+        ("remote.p.promisor", "true"),
+        ("remote.p.uploadpack", f"touch {trap};"),
+        ("extensions.partialClone", "p"),
+        ("core.repositoryFormatVersion", "1"),
+        ("protocol.ext.allow", "always"),
+    ):
+        repository("config", key, value)
+    with pytest.raises(SourceError, match="cannot be fetched"):
+        take(GIT)
+    assert not trap.exists()
+
+
+def test_names_that_some_systems_take_for_one_are_kept_apart(repository: Any, read: Any) -> None:
+    names = ("A.py", "a.py", "é.py", "e\u0301.py", "aux.py", "con")
+    blobs = {
+        name: repository("hash-object", "-w", "--stdin", stdin=name.encode()) for name in names
+    }
+    for name, blob in blobs.items():
+        repository("update-index", "--add", "--cacheinfo", f"100644,{blob},{name}")
+    repository("commit", "--quiet", "-m", "collide")
+    assert read(GIT).texts == {name: name for name in names}
+
+
+def bomb(repository: Any, leaf: bytes, levels: int) -> None:
+    """A commit whose few trees unfold to ten to the power of ``levels`` entries."""
+
+    def tree(entries: bytes) -> bytes:
+        made = repository(
+            "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries
+        )
+        return bytes.fromhex(made)
+
+    at = tree(leaf)
+    for _ in range(levels):
+        at = tree(b"".join(b"40000 d%d\0" % number + at for number in range(10)))
+    repository("update-ref", "refs/heads/main", repository("commit-tree", at.hex(), "-m", "bomb"))
+
+
+def test_a_tree_that_unfolds_without_end_is_cut_off(
+    repository: Any, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
+    bomb(repository, b"100644 x.py\0" + blob, 9)
+    monkeypatch.setattr(gitcommand, "_MOST_BYTES", 12 << 20)
+    tables = read(GIT, max_files=50)
+    assert tables.files.height == 50
+    assert set(tables.reasons.values()) == {"too_many_files"}
+    assert tables.files["author"].null_count() == 50
+
+
+@pytest.mark.parametrize(
+    ("leaf", "limit"), [(b"100644 x.py\0", "_MOST_BYTES"), (b"", "_MOST_SECONDS")]
+)
+def test_the_history_of_such_a_tree_is_given_up(
+    repository: Any, history: Any, monkeypatch: pytest.MonkeyPatch, leaf: bytes, limit: str
+) -> None:
+    monkeypatch.setattr(gitcommand, limit, {"_MOST_BYTES": 12 << 20, "_MOST_SECONDS": 1}[limit])
+    blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
+    bomb(repository, leaf and leaf + blob, 9)
+    with pytest.raises(SourceError, match=r"git log needs more memory or time.*leave the repo"):
+        history()
+
+
+def test_folders_without_end_and_without_files_are_cut_off(repository: Any, read: Any) -> None:
+    bomb(repository, b"", 9)
+    with pytest.raises(SourceError, match="1 too_many_folders"):
+        read(GIT, max_files=50)
+
+
+def test_a_project_has_a_limit_of_its_own(tmp_path: Path, repository: Any, read: Any) -> None:
+    repository.commit({"a.py": "x" * 100, "b.py": "x" * 100})
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/c.py").write_text("x" * 100)
+    tables = read(GIT, {"directory": "plain"}, max_project_bytes=250)
+    assert list(tables.texts) == ["a.py", "b.py"]
+    assert tables.reasons == {"c.py": "project_too_large"}
+    detail = tables.skipped["detail"].item()
+    assert detail == "this and all later entries: ingestion.max_project_bytes is 250"
+
+
+def test_every_way_out_of_an_archive_is_closed(tmp_path: Path, read: Any) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name in ("../up.py", "/abs.py", "a/../../up.py", "C:\\x.py", "a\\..\\b.py", "ok.py"):
+            info = tarfile.TarInfo(name)
+            info.size = 6
+            archive.addfile(info, io.BytesIO(b"x = 1\n"))
+        kinds = {
+            **{"sym": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE},
+            **{"chr": tarfile.CHRTYPE, "blk": tarfile.BLKTYPE, "sparse": tarfile.GNUTYPE_SPARSE},
+        }
+        for name, kind in kinds.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "ok.py"
+            archive.addfile(info)
+    (tmp_path / "code.tar").write_bytes(packed.getvalue())
+    tables = read({"archive": "code.tar"})
+    assert list(tables.texts) == ["ok.py"]
+    out = ("../up.py", "/abs.py", "a/../../up.py", "C:\\x.py", "a\\..\\b.py")
+    unsafe = dict.fromkeys(out, "unsafe_path")
+    assert {k: v for k, v in tables.reasons.items() if "py" in k} == unsafe
+    links = {"sym": "link", "hard": "link"}
+    special = dict.fromkeys(("fifo", "chr", "blk", "sparse"), "special")
+    assert {k: v for k, v in tables.reasons.items() if k in kinds} == links | special
+
+
+def test_a_member_that_packs_a_thousandfold_is_left_out(tmp_path: Path, read: Any) -> None:
+    with zipfile.ZipFile(tmp_path / "code.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.py", b"0" * 50_000_000)
+        archive.writestr("ok.py", "x = 1\n")
+    tables = read({"archive": "code.zip"})
+    assert list(tables.texts) == ["ok.py"]
+    assert tables.reasons == {"bomb.py": "compression_ratio"}
+
+
+IN_ONE_FOLDER = hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
+MANIFESTS = (
+    "pyproject.toml",
+    "PKG-INFO",
+    "setup.cfg",
+    "setup.py",
+    "package.json",
+    "Cargo.toml",
+    "pom.xml",
+    "LICENSE",
+    "a.ipynb",
+    "COPYING.md",
+    "x.py",
+    "METADATA",
+)
+
+
+@IN_ONE_FOLDER
+@given(name=st.sampled_from(MANIFESTS), data=st.binary(max_size=200))
+def test_random_bytes_are_a_row_or_left_out(
+    settings: Any, privacy: Any, name: str, data: bytes
+) -> None:
+    row = content_of(File(name, data), settings, privacy, b"key")
+    assert (row["text"] is None) is (row["reason"] is not None)
+
+
+DEEP = 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package.json", "[" * DEEP),
+        ("package.json", '{"license":' * DEEP),
+        ("pyproject.toml", "a=" + "[" * DEEP),
+        ("pyproject.toml", "[" + "a." * DEEP + "a]"),
+        ("Cargo.toml", "[package]\nlicense = " + '"' * DEEP),
+        ("setup.cfg", "[metadata]\nlicense = " + "%(license)s" * 1000),
+        ("pom.xml", "<licenses>" * DEEP),
+        ("setup.py", "license=" * DEEP),
+        ("PKG-INFO", "License: " + "x\n " * DEEP),
+        ("LICENSE", "neither the name of " * DEEP),
+        ("x.py", "# " + "SPDX-License-Identifier: " * DEEP),
+    ],
+)
+def test_deep_and_long_manifests_end_soon(settings: Any, name: str, text: str) -> None:
+    assert declared_licence(name, text) in (None, "NOASSERTION")
+    language = language_of(name, text)
+    found = stated_licences(name, language, text, settings.licence_head_lines)
+    assert found.folder in (None, "NOASSERTION")
+    assert not is_generated(name, language, text, settings)

@@ -1,0 +1,191 @@
+"""Which licence each file of a project has, and whether it may be trained on."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from identify.vendor.licenses import LICENSES
+
+from cortex_pipelines.ingestion.manifests import declared_licence
+
+GIT = {"git": "repository", "ref": "main"}
+TEXTS = dict(LICENSES)
+
+
+def licences(tables: Any) -> dict[str, tuple[Any, Any, bool]]:
+    columns = ("licence", "licence_source", "trainable")
+    return {row[0]: row[1:] for row in tables.files.select("path", *columns).iter_rows()}
+
+
+def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
+    repository.commit(
+        {
+            "LICENSE": TEXTS["Apache-2.0"],
+            "a.py": "a = 1\n",
+            "b.py": "# SPDX-License-Identifier: GPL-3.0-or-later\n",
+            "lib/package.json": json.dumps({"license": "GPL-2.0-only"}),
+            "lib/deep/er/c.js": "var c\n",
+            "lib/deep/LICENSE-MIT": TEXTS["MIT"],
+            "vendor/d.go": "package d\n",
+            "other/LICENSE": "Do as my lawyer says. " * 20,
+            "other/e.py": "e = 1\n",
+            "LICENSES/GPL-3.0.txt": TEXTS["GPL-3.0"],
+            "docs/license.rst": "See the LICENSE file.\n",
+            "docs/f.py": "f = 1\n",
+        }
+    )
+    found = licences(read(GIT))
+    assert found["a.py"] == ("Apache-2.0", "file", True)
+    assert found["b.py"] == ("GPL-3.0-or-later", "header", False)
+    assert found["lib/package.json"] == ("GPL-2.0-only", "manifest", False)
+    assert found["lib/deep/er/c.js"] == ("MIT", "file", True)
+    assert found["vendor/d.go"] == ("Apache-2.0", "file", False)  # not written here
+    assert found["other/e.py"] == ("NOASSERTION", "file", False)
+    assert found["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", "file", True)
+    assert found["docs/f.py"] == ("Apache-2.0", "file", True)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        # a manifest says how texts go together
+        (
+            {
+                "LICENSE-MIT": TEXTS["MIT"],
+                "LICENSE-APACHE": TEXTS["Apache-2.0"],
+                "Cargo.toml": '[package]\nlicense = "MIT OR Apache-2.0"\n',
+            },
+            ("MIT OR Apache-2.0", "manifest", True),
+        ),
+        (
+            {"LICENSE-MIT": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0"]},
+            ("GPL-3.0-only AND MIT", "file", False),
+        ),
+        # what `npm init` wrote does not outweigh a text
+        (
+            {"LICENSE": TEXTS["GPL-3.0"], "package.json": '{"license": "ISC"}'},
+            ("GPL-3.0-only", "file", False),
+        ),
+        # a text that is not known does not outweigh a manifest
+        (
+            {
+                "LICENSE": "Either of the licences found beside this file. " * 9,
+                "pyproject.toml": '[project]\nlicense = "MIT"\n',
+            },
+            ("MIT", "manifest", True),
+        ),
+        # one that takes permissions back does
+        (
+            {
+                "LICENSE": TEXTS["Apache-2.0"] + "\nCommons Clause License Condition v1.0",
+                "package.json": '{"license": "Apache-2.0"}',
+            },
+            ("Apache-2.0 AND LicenseRef-Restricted", "file", False),
+        ),
+        ({"setup.py": "setup(license='Acme')"}, ("NOASSERTION", "manifest", False)),
+        ({}, (None, None, True)),
+    ],
+)
+def test_what_a_folder_says_is_put_together(
+    repository: Any, read: Any, files: dict[str, str], expected: tuple[Any, Any, bool]
+) -> None:
+    repository.commit({"a.py": "a = 1\n", **files})
+    assert licences(read(GIT))["a.py"] == expected
+
+
+def test_silent_files_may_be_trained_on_where_params_say_so(
+    tmp_path: Any, repository: Any, read: Any
+) -> None:
+    repository.commit({"a.py": "a = 1\n"})
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/b.py").write_text("b = 1\n")
+    entries = (GIT, {"directory": "plain"})
+    assert licences(read(*entries)) == {"a.py": (None, None, True), "b.py": (None, None, False)}
+    none = read(*entries, trainable_without_licence=())
+    assert not none.files["trainable"].any()
+
+
+def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: Any) -> None:
+    repository.commit(
+        {
+            "LICENSE": "Property of Acme. All rights reserved. " * 9,
+            "a.py": "a = 1\n",
+            "b.py": "# SPDX-License-Identifier: GPL-3.0-only\n",
+        }
+    )
+    own = "LicenseRef-Acme"
+    found = licences(read(GIT, licence=own))
+    assert found["a.py"] == (own, "project", False)
+    assert found["b.py"] == ("GPL-3.0-only", "header", False)
+    allowed = licences(read(GIT, licence=own, trainable_licences=(own,)))
+    assert allowed["a.py"] == (own, "project", True)
+    assert not allowed["b.py"][2]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("pyproject.toml", '[project]\nlicense = "Apache-2.0 OR MIT"\n', "Apache-2.0 OR MIT"),
+        ("pyproject.toml", '[project]\nlicense = {text = "MIT License"}\n', "MIT"),
+        ("pyproject.toml", '[project]\nlicense = {file = "LICENSE"}\n', None),
+        ("pyproject.toml", f'[project]\nlicense = {{text = """{TEXTS["ISC"]}"""}}\n', "ISC"),
+        (
+            "pyproject.toml",
+            '[project]\nclassifiers = ["License :: OSI Approved :: MIT License"]',
+            "MIT",
+        ),
+        ("pyproject.toml", '[tool.poetry]\nlicense = "BSD-3-Clause"\n', "BSD-3-Clause"),
+        ("pyproject.toml", "[project]\nname = 3\n", None),
+        ("pyproject.toml", "not toml", None),
+        ("PKG-INFO", "Name: a\nLicense-Expression: MIT AND ISC\n\ntext", "MIT AND ISC"),
+        (
+            "PKG-INFO",
+            "License: UNKNOWN\nClassifier: License :: OSI Approved :: ISC License (ISCL)\n"
+            "Classifier: License :: OSI Approved :: MIT License\n",
+            "ISC AND MIT",
+        ),
+        ("PKG-INFO", "License: MIT License\n        Copyright A\n        more\n", "MIT"),
+        ("setup.cfg", "[metadata]\nlicense = Apache 2.0\n", "Apache-2.0"),
+        (
+            "setup.cfg",
+            "[metadata]\nclassifiers =\n  License :: OSI Approved :: MIT License\n",
+            "MIT",
+        ),
+        ("setup.cfg", "[metadata\n", None),
+        ("setup.py", "setup(\n  name='a',\n  license = 'GPLv3+',\n)", "GPL-3.0-or-later"),
+        ("setup.py", "c = ['License :: OSI Approved :: MIT License']", "MIT"),
+        ("package.json", '{"license": "(MIT OR GPL-2.0-only)"}', "(MIT OR GPL-2.0-only)"),
+        ("package.json", '{"license": {"type": "MIT", "url": "x"}}', "MIT"),
+        ("package.json", '{"licenses": [{"type": "MIT"}, {"type": "ISC"}]}', "MIT OR ISC"),
+        ("package.json", '{"license": "UNLICENSED"}', "NOASSERTION"),
+        ("package.json", '{"license": 3}', None),
+        ("package.json", "[]", None),
+        ("Cargo.toml", '[package]\nlicense = "MIT/Apache-2.0"\n', "MIT OR Apache-2.0"),
+        ("Cargo.toml", '[workspace.package]\nlicense = "MIT"\n', "MIT"),
+        ("Cargo.toml", "[package]\nlicense.workspace = true\n", None),
+        (
+            "pom.xml",
+            "<project><licenses><license><name>The Apache Software License, Version 2.0"
+            "</name></license></licenses></project>",
+            "Apache-2.0",
+        ),
+        ("pom.xml", "<project><name>MIT</name></project>", None),
+        ("other.json", '{"license": "MIT"}', None),
+    ],
+)
+def test_manifests_of_all_ecosystems_are_understood(
+    path: str, text: str, expected: str | None
+) -> None:
+    assert declared_licence(f"sub/{path}", text) == expected
+
+
+def test_all_files_of_a_project_have_an_answer(read: Any, repository: Any) -> None:
+    repository.commit({f"{name}/LICENSE": text for name, text in TEXTS.items()})
+    files = read(GIT).files
+    assert files["licence"].null_count() == 0
+    known = files.select(
+        pl.col("path").str.strip_suffix("/LICENSE").alias("name"),
+        pl.col("licence").str.strip_suffix("-only").alias("found"),
+    )
+    assert known.filter(pl.col("name") != pl.col("found")).rows() == []

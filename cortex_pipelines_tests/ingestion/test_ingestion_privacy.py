@@ -1,0 +1,114 @@
+"""Nothing private leaves ingestion: texts and messages are redacted, authors are pseudonyms."""
+
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.ingestion.commits import repository_commits
+from cortex_pipelines.ingestion.files import repository_files
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
+from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
+
+GIT = {"git": "repository", "ref": "main"}
+MAIL = "ann.other@kestrel-systems.io"
+
+
+def stone(**what: str) -> Tombstone:
+    return Tombstone(**(dict.fromkeys(Tombstone.model_fields) | what))
+
+
+@pytest.fixture
+def peopled(repository: Any) -> Any:
+    """Two authors: Nobody begins, Ann goes on."""
+    repository.commit({"a.py": f"# ask {MAIL}\na = 1\n", "lib/b.py": "b = 1\n"}, "Begin")
+    repository.write({"lib/b.py": "b = 2\n", "c.py": "c = 1\n"})
+    repository("add", "--all")
+    author = f"Ann Other <{MAIL}>"
+    repository("commit", "--quiet", f"--author={author}", "-m", f"Go on\n\nSaid {MAIL}.\nMore")
+    return repository
+
+
+def test_texts_messages_and_authors_are_not_what_they_were(
+    peopled: Any, tmp_path: Any, take: Any, read: Any, privacy: Any, cache: Any
+) -> None:
+    tables = read(GIT)
+    history = repository_commits(take(GIT), "demo", tmp_path, privacy, cache)
+    ann, nobody = (
+        author_pseudonym(mail, project_key("demo", privacy))
+        for mail in (MAIL, "nobody@example.org")
+    )
+    assert dict(tables.files.select("path", "author").iter_rows()) == {
+        **{"a.py": nobody, "c.py": ann, "lib/b.py": ann}
+    }
+    everything = str(
+        [frame.rows() for frame in (tables.files, tables.redactions, *history.values())]
+    )
+    assert "kestrel" not in everything
+    assert "Ann" not in everything
+    # line and columns are those of the sanitised text, the blob is that of the original
+    [found] = tables.redactions.rows(named=True)
+    line = tables.texts["a.py"].split("\n")[found["line"] - 1]
+    assert line[found["start"] : found["end"]] == found["placeholder"]
+    blob = tables.files.filter(path="a.py")["blob"].item()
+    assert blob == peopled("rev-parse", "HEAD:a.py")
+    [said] = history["redactions"].rows(named=True)
+    commit = history["commits"].filter(commit=said["path"]).rows(named=True)[0]
+    message = f"{commit['subject']}\n\n{commit['body']}".split("\n")
+    assert message[said["line"] - 1][said["start"] : said["end"]] == said["placeholder"]
+    assert said["placeholder"] == found["placeholder"]
+
+
+def test_merges_are_not_whose_the_lines_are(repository: Any, read: Any, privacy: Any) -> None:
+    repository.commit({"a.py": "a = 1\n"})
+    repository("switch", "--quiet", "-c", "side")
+    repository.write({"b.py": "b = 1\n"})
+    repository("add", "--all")
+    repository("commit", "--quiet", f"--author=Ann <{MAIL}>", "-m", "side")
+    repository("switch", "--quiet", "main")
+    repository.commit({"c.py": "c = 1\n"})
+    repository("merge", "--quiet", "--no-ff", "-m", "Merge", "side")
+    authors = dict(read(GIT).files.select("path", "author").iter_rows())
+    assert authors["b.py"] == author_pseudonym(MAIL, project_key("demo", privacy))
+    assert authors["a.py"] == authors["c.py"] != authors["b.py"]
+
+
+def forget(privacy: PrivacySettings, *stones: Tombstone) -> PrivacySettings:
+    return privacy.model_copy(update={"forgotten": stones})
+
+
+@pytest.mark.parametrize(
+    ("what", "files", "subjects"),
+    [
+        ({"path": "lib/**"}, ["a.py", "c.py"], ["Begin", "Go on"]),
+        ({"path": "lib"}, ["a.py", "c.py"], ["Begin", "Go on"]),
+        ({"path": "*.py"}, ["lib/b.py"], ["Begin", "Go on"]),
+        ({"path": "**/?.py"}, [], ["Begin", "Go on"]),
+        ({"project": "demo"}, [], []),
+        ({"project": "other"}, ["a.py", "c.py", "lib/b.py"], ["Begin", "Go on"]),
+        ({"source": "git:repository"}, [], []),
+        ({"author": MAIL}, ["a.py"], ["Begin"]),
+    ],
+)
+def test_what_was_forgotten_stays_out(
+    peopled: Any,
+    tmp_path: Any,
+    take: Any,
+    settings: Any,
+    privacy: Any,
+    cache: Any,
+    what: dict[str, str],
+    files: list[str],
+    subjects: list[str],
+) -> None:
+    if "author" in what:
+        what = {"author": author_pseudonym(MAIL, project_key("demo", privacy))}
+    asked = forget(privacy, stone(**what))
+    history = repository_commits(take(GIT), "demo", tmp_path, asked, cache)["commits"]
+    assert sorted(history["subject"]) == subjects
+    tables = repository_files(take(GIT), "demo", settings, asked, tmp_path, cache)
+    assert tables["files"]["path"].to_list() == files
+    gone = set(tables["skipped_files"].filter(reason="forgotten")["path"])
+    assert gone == {"a.py", "c.py", "lib/b.py"} - set(files)
+    assert not gone & set(tables["redactions"]["path"])
+    named = {path for paths in history["paths"] for path in paths}
+    assert named.isdisjoint(gone) or "author" in what
