@@ -1,0 +1,238 @@
+"""From files and units to the architecture facts of a project."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.architecture.collect import collected
+from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME
+from cortex_pipelines.extraction.architecture.mounts import Mounts
+from cortex_pipelines.extraction.architecture.resolvers import Resolver
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    EXTERNAL,
+    INTERNAL,
+    Index,
+    Package,
+    Target,
+    parsed_detail,
+)
+from cortex_pipelines.extraction.architecture.route import plain_path
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.unit_notes import UnitNotes
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ARCHITECTURE_FACTS
+
+Row = dict[str, Any]
+_TAG = re.compile(r"(?:^|\s)[@\\:](?=[a-z]+\b)")  # @param, \\brief, :param
+
+
+def architecture_facts(
+    files: pl.DataFrame,
+    units: pl.DataFrame,
+    settings: ArchitectureSettings,
+    parsing: ExtractionSettings,
+    cache: RowCache | None = None,
+    project: str = "",
+) -> pl.DataFrame:
+    """Modules and their imports, routes, APIs, schemas, deployment and services of a project.
+
+    Args:
+        files: Rows of ``REPOSITORY_FILES``; generated and vendored ones state nothing.
+        units: Rows of ``CODE_UNITS`` of the same project: they say what modules declare and what
+            handlers and models are for.
+        settings: Limits.
+        parsing: Limits of what is parsed as code.
+        cache: Where the facts of single files are kept; None computes all.
+        project: Name of the project, for the cache.
+
+    Returns:
+        Rows of ``ARCHITECTURE_FACTS``.
+    """
+    stated = collected(files, settings, parsing, cache, project)
+    by_source: dict[str, list[Row]] = defaultdict(list)
+    for row in stated.iter_rows(named=True):
+        by_source[row["source"]].append(row)
+    found: list[Row] = []
+    for (source,), inside in files.sort("source", "path").group_by("source", maintain_order=True):
+        notes = UnitNotes(units.filter(pl.col("source") == source))
+        resolved = _source_facts(by_source[str(source)], inside, notes)
+        texts = dict(inside.select("path", "text").iter_rows())
+        found += _finished(resolved, texts, str(source), settings)
+    return ARCHITECTURE_FACTS.frame(found)
+
+
+def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> list[Row]:
+    """The facts of one source, resolved against each other."""
+    kinds: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        kinds[row["fact"]].append(row)
+    languages = dict(files.select("path", "language").iter_rows())
+    kinds["service"] = _services(kinds["service"])
+    index = _index(kinds, frozenset(languages))
+    resolver = Resolver(index, languages)
+    imports = {
+        (row["path"], number): resolver.targets(row["path"], row["object"], dict(detail))
+        for number, row in enumerate(kinds[IMPORT])
+        for detail in [parsed_detail(row["detail"])]
+    }
+    by_path: dict[str, list[Target]] = defaultdict(list)
+    for (path, _), targets in imports.items():
+        by_path[path] += targets
+    mounts = Mounts(kinds["route"] + kinds[MOUNT], by_path, resolver)
+    found = [
+        *_modules(kinds["module"], notes),
+        *_imports(kinds[IMPORT], imports),
+        *_crossings(kinds[IMPORT], imports, index),
+        *(
+            route
+            for row in _with_frameworks(kinds["route"], kinds[MOUNT], languages)
+            for route in _routes(row, mounts, notes, by_path)
+        ),
+        *_needs(kinds["service-dependency"], index),
+    ]
+    passed = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG}
+    found += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
+    for row in found:
+        if row["description"] is None:
+            row["description"] = notes.about(row["path"], row["subject"], row["start_line"])
+            row["description_source"] = "docstring" if row["description"] else None
+        package = index.package_of(row["path"])
+        row["boundary"] = package.name if package else None
+        row["language"] = languages[row["path"]]
+    return found
+
+
+def _services(rows: list[Row]) -> list[Row]:
+    """One package a folder and format; what is only guessed gives way to a manifest."""
+    found: dict[tuple[str, str], Row] = {}
+    declared = {row["object"] for row in rows if not parsed_detail(row["detail"]).get("guessed")}
+    for row in rows:
+        if not parsed_detail(row["detail"]).get("guessed") or row["object"] not in declared:
+            found.setdefault((row["object"], row["technology"]), row)
+    return list(found.values())
+
+
+def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> Index:
+    needs: dict[str, list[str]] = defaultdict(list)
+    for row in kinds["service-dependency"]:
+        needs[row["path"]].append(row["object"])
+    packages = [
+        Package(
+            row["subject"], row["object"], row["technology"],
+            {**parsed_detail(row["detail"]), "needs": needs[row["path"]]},
+        )
+        for row in kinds["service"]
+        if row["relation"] == "rooted-at"
+    ]  # fmt: skip
+    aliases: dict[str, Mapping[str, Any]] = {}
+    for row in kinds[CONFIG]:
+        aliases.setdefault(row["subject"], parsed_detail(row["detail"]))
+    names = {row["path"]: row["object"] for row in kinds[NAME]}
+    return Index(paths, packages, aliases, names)
+
+
+def _modules(rows: list[Row], notes: UnitNotes) -> Iterator[Row]:
+    for row in rows:
+        declared = ", ".join(notes.declared(row["path"]))
+        yield {**row, "subject": row["path"], "object": declared}
+
+
+def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[Target]]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        reached = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
+        for target, scope in reached:
+            if target != row["path"]:
+                yield {**row, "fact": "module-dependency", "subject": row["path"],
+                       "object": target, "scope": scope}  # fmt: skip
+
+
+def _crossings(
+    rows: list[Row], imports: Mapping[tuple[str, int], list[Target]], index: Index
+) -> Iterator[Row]:
+    """The first import of a file that crosses from one package of the source into another."""
+    seen = set()
+    for number, row in enumerate(rows):
+        own = index.package_of(row["path"])
+        for target in imports[row["path"], number]:
+            if target.scope != INTERNAL or own is None:
+                continue
+            is_folder = target.object in index.folders
+            other = index.package_of(f"{target.object}/x" if is_folder else target.object)
+            if other is None or own.root == other.root:
+                continue
+            if (row["path"], other.root) not in seen:
+                seen.add((row["path"], other.root))
+                yield {**row, "fact": "service-dependency", "subject": own.name,
+                       "object": other.name, "scope": INTERNAL}  # fmt: skip
+
+
+def _needs(rows: list[Row], index: Index) -> Iterator[Row]:
+    names = {package.name for package in index.packages}
+    for row in rows:
+        own = index.package_of(row["path"])
+        subject = row["subject"] or (own.name if own else row["path"].rpartition("/")[0] or ".")
+        scope = INTERNAL if row["object"] in names else EXTERNAL
+        yield {**row, "subject": subject, "scope": scope}
+
+
+def _with_frameworks(
+    routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]
+) -> Iterator[Row]:
+    """Routes whose file does not tell get the only framework of their language in the source."""
+    known: dict[str | None, set[str]] = defaultdict(set)
+    for row in (*routes, *mounts):
+        if row["technology"]:
+            known[languages[row["path"]]].add(row["technology"])
+    for row in routes:
+        only = known[languages[row["path"]]]
+        yield {**row, "technology": row["technology"] or (min(only) if len(only) == 1 else None)}
+
+
+def _routes(
+    row: Row, mounts: Mounts, notes: UnitNotes, imports: Mapping[str, list[Target]]
+) -> Iterator[Row]:
+    detail = parsed_detail(row["detail"])
+    about = row["description"] or notes.handler(row["path"], row["object"], imports)
+    source = row["description_source"] or ("docstring" if about else None)
+    for prefix in mounts.prefixes(row["path"], detail["router"]):
+        path = plain_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
+        yield {**row, "subject": f"{detail['method']} {path}", "description": about,
+               "description_source": source}  # fmt: skip
+
+
+def _finished(
+    rows: list[Row], texts: Mapping[str, str], source: str, settings: ArchitectureSettings
+) -> Iterator[Row]:
+    """Rows of the table: with identity and evidence, each once."""
+    lines: dict[str, list[str]] = {}
+    seen = set()
+    most, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
+    for row in sorted(rows, key=lambda row: row["path"]):
+        path = row["path"]
+        if path not in lines:
+            lines = {path: texts[path].split("\n")}
+        row = {"scope": None, **row, "source": source}
+        about = row["description"]
+        row["description"] = _described(about)[:most] or None
+        row["description_source"] = row["description_source"] if row["description"] else None
+        parts = [row[name] for name in _IDENTITY]
+        identity = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+        if identity not in seen:
+            seen.add(identity)
+            evidence = "\n".join(lines[path][row["start_line"] - 1 : row["end_line"]])[:most]
+            row |= {"fact_id": identity, "evidence": evidence}
+            yield {name: row[name] for name in names}
+
+
+def _described(about: str | None) -> str:
+    """A description up to its first tag, on one line; nothing where it says less than two words."""
+    words = _TAG.split(about or "", maxsplit=1)[0].split()
+    return " ".join(words) if sum(word[:1].isalpha() for word in words) > 1 else ""
+
+
+_IDENTITY = ("source", "path", "start_line", "end_line", "fact", "subject", "relation", "object")

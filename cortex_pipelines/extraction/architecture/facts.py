@@ -1,0 +1,76 @@
+"""A fact as a reader states it, before the project around its file is known."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+FACTS = (
+    "module",
+    "module-dependency",
+    "route",
+    "api",
+    "schema",
+    "deployment",
+    "service",
+    "service-dependency",
+)
+# Between readers and resolvers only: what is no fact by itself.
+IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What some lines of a file say about the structure of the project.
+
+    Args:
+        start_line: First line of the evidence, from 1.
+        end_line: Last line, inclusive.
+        fact: Kind of fact.
+        subject: What it is about.
+        relation: How subject and object belong together.
+        object: The other side.
+        technology: Format or framework that states it.
+        description: What people say about it.
+        description_source: Where that stands: comment, summary, docstring, readme.
+        detail: What resolving it across files needs, as JSON; empty if nothing.
+    """
+
+    start_line: int
+    end_line: int
+    fact: str
+    subject: str
+    relation: str
+    object: str
+    technology: str | None = None
+    description: str | None = None
+    description_source: str | None = None
+    detail: str = ""
+
+
+STATED = pl.Schema(
+    {
+        "start_line": pl.Int64,
+        "end_line": pl.Int64,
+        "fact": pl.String,
+        "subject": pl.String,
+        "relation": pl.String,
+        "object": pl.String,
+        "technology": pl.String,
+        "description": pl.String,
+        "description_source": pl.String,
+        "detail": pl.String,
+    }
+)
+"""Columns of a frame of facts, as the fields of ``Fact``."""
+
+
+def detail(**values: Any) -> str:
+    """What a resolver needs, as canonical JSON."""
+    return json.dumps(values, sort_keys=True)
+
+
+def row(fact: Fact) -> dict[str, Any]:
+    """The fields of a fact by name."""
+    return {name: getattr(fact, name) for name in STATED}

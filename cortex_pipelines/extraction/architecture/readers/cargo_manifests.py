@@ -1,0 +1,46 @@
+"""Crates of Rust: ``Cargo.toml``."""
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from cortex_pipelines.extraction.architecture.facts import Fact, detail
+from cortex_pipelines.extraction.architecture.manifest import Manifest, manifest_facts
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+
+
+def reads(file: SourceFile) -> bool:
+    """By name."""
+    return file.name == "Cargo.toml"
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """The crate, and the crates it needs."""
+    try:
+        data = tomllib.loads(file.text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return
+    name = _table(data, "package").get("name")
+    if not isinstance(name, str):
+        return
+    about = _table(data, "package").get("description")
+    needs = [
+        need
+        for key in ("dependencies", "build-dependencies", "dev-dependencies")
+        for need in _table(data, key)
+    ]
+    paths = [str(_table(data, "lib").get("path") or "")]
+    targets = data.get("bin")
+    paths += [str(t.get("path") or "") for t in targets or () if isinstance(t, dict)]
+    yield from manifest_facts(
+        file,
+        Manifest(
+            name, "cargo", file.line_with(r"^\s*name\s*="), about if isinstance(about, str) else "",
+            tuple(needs), detail(roots=[path for path in paths if path]),
+        ),
+    )  # fmt: skip
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}

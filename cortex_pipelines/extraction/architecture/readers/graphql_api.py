@@ -1,0 +1,61 @@
+"""Types, queries and mutations of GraphQL's schema language."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+
+_PART = re.compile(
+    r'(?P<doc>"""(?:.*?)(?:"""|\Z)|"(?:[^"\\\n]|\\.)*")|(?P<comment>\#[^\n]*)'
+    r"|^[ \t]*(?:extend\s+)?(?P<kind>type|interface|input|enum|union|scalar)\s+(?P<name>\w+)"
+    r"|(?P<open>\{)|(?P<close>\})"
+    r"|^[ \t]*(?P<field>\w+)\s*(?P<given>\([^()]*\))?\s*:\s*(?P<gives>[\w!\[\] ]+)",
+    re.DOTALL | re.MULTILINE,
+)
+_ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
+
+
+def reads(file: SourceFile) -> bool:
+    """By ending."""
+    return file.name.endswith((".graphql", ".graphqls", ".gql"))
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Each type with its fields; fields of the root types as operations."""
+    kind, name, start, about, depth = "", "", 0, "", 0
+    line, here = 1, 0
+    for match in _PART.finditer(file.text):
+        line += file.text.count("\n", here, match.start())
+        here = match.start()
+        if match["doc"]:
+            about = " ".join(match["doc"].strip('"').split())
+            continue
+        if match["kind"] and not depth:
+            kind, name, start = match["kind"], match["name"], line
+            if kind in ("union", "scalar"):
+                yield _fact(line, line, name, kind, name, about)
+            told, about = about, ""
+        elif match["open"]:
+            depth += 1
+        elif match["close"]:
+            depth = max(depth - 1, 0)
+            if not depth and name:
+                yield _fact(start, line, name, _ROOTS.get(name, kind), name, told)
+                name = ""
+        elif match["field"] and depth == 1 and name:
+            last = line + match[0].rstrip().count("\n")
+            at = line + match[0][: match.start("field") - match.start()].count("\n")
+            gives = match["gives"].strip()
+            if name in _ROOTS:
+                given = " ".join((match["given"] or "").split())
+                yield _fact(at, last, f"{name}.{match['field']}", _ROOTS[name],
+                            f"{given} -> {gives}".strip(), about)  # fmt: skip
+            else:
+                yield _fact(at, last, name, "field", f"{match['field']} {gives}", about)
+            about = ""
+
+
+def _fact(start: int, end: int, subject: str, relation: str, other: str, about: str) -> Fact:
+    return Fact(start, end, "api", subject, relation, other, "graphql", about or None,
+                "summary" if about else None)  # fmt: skip

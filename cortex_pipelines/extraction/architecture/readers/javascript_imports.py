@@ -1,0 +1,70 @@
+"""Imports, re-exports, ``require`` and dynamic imports of JavaScript and TypeScript."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import IMPORT, Fact, detail
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import (
+    first_line,
+    last_line,
+    positional,
+    string_value,
+    text,
+)
+
+
+def reads(file: SourceFile) -> bool:
+    """JavaScript and TypeScript files."""
+    return file.language in ("javascript", "typescript")
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """An import of each module, with what it is called here."""
+    for node in file.nodes("import"):
+        module = _module(node)
+        if module:
+            yield Fact(
+                first_line(node), last_line(node), IMPORT, "", "imports", module, file.language,
+                detail=detail(names=_names(node)),
+            )  # fmt: skip
+
+
+def _module(node: Node) -> str | None:
+    if node.type == "call_expression":
+        arguments = positional(node.child_by_field_name("arguments"))
+        return string_value(arguments[0]) if arguments else None
+    source = node.child_by_field_name("source")
+    return string_value(source or next((c for c in node.children if c.type == "string"), None))
+
+
+def _names(node: Node) -> list[tuple[str, str]]:
+    """Pairs of exported and local name; ``default`` and ``*`` as the language has them."""
+    if node.type == "call_expression":
+        return _required(node)
+    found: list[tuple[str, str]] = []
+    clause = next((c for c in node.named_children if c.type.endswith("clause")), None)
+    for part in clause.named_children if clause is not None else ():
+        if part.type == "identifier":
+            found.append(("default", text(part)))
+        elif part.type == "namespace_import":
+            found += [("*", text(name)) for name in part.named_children[-1:]]
+        for name in part.named_children if part.type == "named_imports" else ():
+            found.append(_pair(name))
+    return found
+
+
+def _pair(name: Node) -> tuple[str, str]:
+    exported = text(name.child_by_field_name("name"))
+    return exported, text(name.child_by_field_name("alias")) or exported
+
+
+def _required(node: Node) -> list[tuple[str, str]]:
+    outer = node.parent
+    if outer is None or outer.type != "variable_declarator":
+        return []
+    name = outer.child_by_field_name("name")
+    if name is not None and name.type == "object_pattern":
+        return [(text(part), text(part)) for part in name.named_children]
+    return [("default", text(name))]

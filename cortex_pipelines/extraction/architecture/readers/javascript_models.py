@@ -1,0 +1,135 @@
+"""Models of JavaScript and TypeScript: TypeORM, MikroORM, Sequelize, Mongoose, Drizzle."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.decorators import (
+    class_decorators,
+    decorated_members,
+    decorator_arguments,
+    decorator_name,
+    option,
+)
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import (
+    first_line,
+    last_line,
+    name_of,
+    positional,
+    string_value,
+    text,
+)
+from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+
+_LINKS = ("ManyToOne", "OneToOne", "OneToMany", "ManyToMany", "BelongsTo", "HasMany", "HasOne",
+          "BelongsToMany")  # fmt: skip
+_MARKS = ("typeorm", "mikro-orm", "sequelize", "mongoose", "drizzle", "Schema(")
+
+
+def reads(file: SourceFile) -> bool:
+    """JavaScript and TypeScript files that name a mapper."""
+    code = file.language in ("javascript", "typescript")
+    return code and any(mark in file.text.lower() for mark in map(str.lower, _MARKS))
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """A table of each model, with its columns."""
+    for node in file.nodes("class"):
+        yield from _entity(file, node)
+    for node in file.nodes("call"):
+        yield from _sequelize(file, node)
+    for node in file.nodes("new"):
+        yield from _mongoose(file, node)
+    for node in file.nodes("build"):
+        yield from _drizzle(file, node)
+
+
+def _entity(file: SourceFile, node: Node) -> Iterator[Fact]:
+    marks = {decorator_name(d): d for d in class_decorators(node)}
+    mark = marks.get("Entity") or marks.get("Table") or marks.get("Schema")
+    if mark is None:
+        return
+    given = decorator_arguments(mark)
+    options = next((arg for arg in given if arg.type == "object"), None)
+    own = string_value(given[0]) if given else None
+    own = own or string_value(option(options, "name", "tableName", "collection"))
+    lines = (first_line(mark), last_line(node))
+    columns = [
+        ColumnOf(name_of(member), text(member.child_by_field_name("type")).lstrip(": "),
+                 first_line(decorators[0]), last_line(member), _link(decorators))
+        for member, decorators in decorated_members(node)
+        if decorators and member.type != "method_definition"
+    ]  # fmt: skip
+    technology = next((m for m in ("typeorm", "mikro-orm", "sequelize", "mongoose")
+                       if m in file.text.lower()), "typeorm")  # fmt: skip
+    model = name_of(node)
+    about = file.comment_above(lines[0])
+    yield from table_facts(
+        TableOf(own or model, "model", technology, *lines, columns, about, model)
+    )
+
+
+def _link(decorators: list[Node]) -> str:
+    for decorator in decorators:
+        given = decorator_arguments(decorator)
+        if decorator_name(decorator) in _LINKS and given:
+            return text(given[0]).split("=>")[-1].strip()
+    return ""
+
+
+def _sequelize(file: SourceFile, call: Node) -> Iterator[Fact]:
+    """`sequelize.define('User', {…})` and `User.init({…}, {…})`."""
+    function = call.child_by_field_name("function")
+    verb = text(function.child_by_field_name("property")) if function else ""
+    given = positional(call.child_by_field_name("arguments"))
+    objects = [argument for argument in given if argument.type == "object"]
+    if verb not in ("define", "init") or not objects or "sequelize" not in file.text.lower():
+        return
+    model = string_value(given[0]) if verb == "define" else text(
+        function.child_by_field_name("object") if function else None
+    )  # fmt: skip
+    table = string_value(option(objects[1], "tableName")) if len(objects) > 1 else None
+    if model:
+        yield from _document(file, call, objects[0], table or model, model, "sequelize")
+
+
+def _mongoose(file: SourceFile, node: Node) -> Iterator[Fact]:
+    """`const UserSchema = new Schema({…})`."""
+    given = positional(node.child_by_field_name("arguments"))
+    outer = node.parent
+    if not given or given[0].type != "object" or "mongoose" not in file.text:
+        return
+    variable = name_of(outer) if outer is not None and outer.type == "variable_declarator" else ""
+    name = variable[: -len("schema")] if variable.lower().endswith("schema") else variable
+    if name:
+        yield from _document(file, outer or node, given[0], name, name, "mongoose")
+
+
+def _drizzle(file: SourceFile, call: Node) -> Iterator[Fact]:
+    """`export const users = pgTable('users', {…})`."""
+    given = positional(call.child_by_field_name("arguments"))
+    name = string_value(given[0]) if given else None
+    if name and len(given) > 1 and given[1].type == "object":
+        yield from _document(file, call, given[1], name, name, "drizzle")
+
+
+def _document(
+    file: SourceFile, node: Node, fields: Node, name: str, model: str, technology: str
+) -> Iterator[Fact]:
+    columns = []
+    for pair in fields.named_children:
+        if pair.type != "pair":
+            continue
+        key, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")
+        kind = option(value, "type") or value
+        link = string_value(option(value, "ref")) or ""
+        columns.append(
+            ColumnOf(string_value(key) or text(key), " ".join(text(kind).split())[:80],
+                     first_line(pair), last_line(pair), link)
+        )  # fmt: skip
+    about = file.comment_above(first_line(node))
+    yield from table_facts(
+        TableOf(name, "model", technology, first_line(node), last_line(node), columns, about, model)
+    )

@@ -1,0 +1,61 @@
+"""What a file of code says about itself: the docstring or comment at its top."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import NOT_ABOUT, SourceFile
+from cortex_pipelines.extraction.documentation import comment_text, docstring_text
+from cortex_pipelines.extraction.grammars import PARSED
+
+_TOP_LINES = 200
+_DOCSTRING = re.compile(
+    r"(?:[ \t]*(?:#[^\n]*)?\n)*[rRuU]?(\"\"\".*?\"\"\"|'''.*?'''|\"[^\"\n]*\"|'[^'\n]*')", re.DOTALL
+)
+_COMMENT = re.compile(r"((?:[ \t]*//[^\n]*\n)+|/\*.*?\*/[ \t]*\n?)", re.DOTALL)
+_BLANK = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*")
+_INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
+
+
+def reads(file: SourceFile) -> bool:
+    """Code in the languages that are parsed."""
+    return file.language in PARSED
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """The module; what it declares is filled in from its units."""
+    top = "\n".join(file.lines[:_TOP_LINES]) + "\n"
+    about, last, kind = _python(top) if file.language == "python" else _comment(file, top)
+    yield Fact(1, last, "module", "", "declares", "", file.language, about,
+               kind if about else None)  # fmt: skip
+
+
+def _python(top: str) -> tuple[str | None, int, str]:
+    match = _DOCSTRING.match(top)
+    if match is None:
+        return None, 1, ""
+    return docstring_text(match[1]), top.count("\n", 0, match.end()) + 1, "docstring"
+
+
+def _comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
+    here = 0
+    while True:
+        blank = _BLANK.match(top, here)
+        here = blank.end() if blank else here
+        match = _COMMENT.match(top, here)
+        if match is None:
+            return None, 1, ""
+        if not NOT_ABOUT.search(match[1]) and _is_about(file, top, match):
+            plain = _INNER.sub("//", match[1])
+            return comment_text(plain.rstrip()), top.count("\n", 0, match.end()) or 1, "comment"
+        here = match.end()
+
+
+def _is_about(file: SourceFile, top: str, match: re.Match[str]) -> bool:
+    """Whether a comment is the file's and not that of the first definition in it."""
+    if file.language == "rust":
+        return match[1].lstrip().startswith(("//!", "/*!"))
+    if file.language in ("go", "java"):
+        return top[match.end() :].lstrip().startswith("package")
+    after = top[match.end() :]
+    return after.startswith(("\n", "import", "'use", '"use', "const ")) or not after.strip()

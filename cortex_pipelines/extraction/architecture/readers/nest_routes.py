@@ -1,0 +1,74 @@
+"""Routes that decorators state: NestJS and its kin."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.decorators import (
+    class_decorators,
+    decorated_members,
+    decorator_arguments,
+    decorator_name,
+    option,
+)
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.route import route
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import (
+    first_line,
+    head_end,
+    name_of,
+    string_value,
+    strings_in,
+)
+
+_CONTROLLERS = ("Controller", "JsonController", "RestController")
+_VERBS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete": "DELETE",
+          "Head": "HEAD", "Options": "OPTIONS", "All": "ANY", "Sse": "GET"}  # fmt: skip
+
+
+def reads(file: SourceFile) -> bool:
+    """TypeScript and JavaScript files with a controller."""
+    return file.language in ("typescript", "javascript") and "Controller(" in file.text
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """A route of each decorated method of a controller."""
+    technology = "nestjs" if "@nestjs/" in file.text else None
+    for node in file.nodes("class"):
+        for decorator in class_decorators(node):
+            if decorator_name(decorator) in _CONTROLLERS:
+                for prefix in _paths(decorator):
+                    yield from _routes(file, node, prefix, technology)
+
+
+def _routes(file: SourceFile, node: Node, prefix: str, technology: str | None) -> Iterator[Fact]:
+    for member, decorators in decorated_members(node):
+        for decorator in decorators:
+            method = _VERBS.get(decorator_name(decorator))
+            for path in _paths(decorator) if method else ():
+                start = min([decorator, member], key=first_line)
+                yield route(
+                    start, str(method), f"{prefix}/{path}".rstrip("/"),
+                    f"{name_of(node)}.{name_of(member)}", technology,
+                    end_line=head_end(member), about=_about(decorators) or
+                    file.comment_above(min(map(first_line, decorators))),
+                    about_source="summary" if _about(decorators) else "comment",
+                )  # fmt: skip
+
+
+def _paths(decorator: Node) -> list[str]:
+    given = decorator_arguments(decorator)
+    if not given:
+        return [""]
+    value = option(given[0], "path") if given[0].type == "object" else given[0]
+    return strings_in(value) or [""]
+
+
+def _about(decorators: list[Node]) -> str | None:
+    """Summary of an ``@ApiOperation``."""
+    for decorator in decorators:
+        if decorator_name(decorator) == "ApiOperation":
+            given = decorator_arguments(decorator)
+            return string_value(option(given[0] if given else None, "summary", "description"))
+    return None

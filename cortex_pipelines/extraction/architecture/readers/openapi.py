@@ -1,0 +1,55 @@
+"""Operations and schemas of OpenAPI and Swagger documents, in YAML or JSON."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.route import METHODS
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
+
+_MARK = re.compile(
+    r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE
+)
+
+
+def reads(file: SourceFile) -> bool:
+    """YAML and JSON files that say what they are near their beginning."""
+    return file.language in ("yaml", "json") and bool(_MARK.search(file.text[:4000]))
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """The API, its operations and the schemas that they exchange."""
+    for document in file.yaml[:1]:
+        title = document.scalar("info", "title") or file.name
+        about = document.scalar("info", "description") or None
+        yield Fact(1, document.end_line, "api", title, "api", document.scalar("info", "version"),
+                   "openapi", about, "summary" if about else None)  # fmt: skip
+        base = document.scalar("basePath").rstrip("/")
+        for path, _, operations in document.children("paths"):
+            for method, key, operation in operations.entries:
+                if method.upper() in METHODS:
+                    yield _operation(base + path, method.upper(), key, operation)
+        for name, key, schema in (
+            *document.children("components", "schemas"), *document.children("definitions")
+        ):  # fmt: skip
+            yield from _schema(name, key, schema)
+
+
+def _operation(path: str, method: str, key: Yaml, operation: Yaml) -> Fact:
+    about = operation.scalar("summary") or operation.scalar("description") or None
+    return Fact(
+        key.start_line, operation.end_line, "api", f"{method} {path}", "operation",
+        operation.scalar("operationId"), "openapi", about, "summary" if about else None,
+    )  # fmt: skip
+
+
+def _schema(name: str, key: Yaml, schema: Yaml) -> Iterator[Fact]:
+    about = schema.scalar("description") or None
+    yield Fact(key.start_line, schema.end_line, "api", name, "message", schema.scalar("type"),
+               "openapi", about, "summary" if about else None)  # fmt: skip
+    for field, place, value in schema.children("properties"):
+        kind = value.scalar("type") or value.scalar("$ref").rsplit("/", 1)[-1]
+        typed = f"{field} {kind}".strip()
+        yield Fact(place.start_line, value.end_line, "api", name, "field", typed,
+                   "openapi")  # fmt: skip

@@ -1,0 +1,69 @@
+"""Services and messages of protocol buffers."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+
+_MAX_DEPTH = 64
+# strings and comments hide what looks like a declaration
+_PART = re.compile(
+    r"(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<text>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
+    r"|\b(?P<kind>service|message|enum|oneof|extend)\s+(?P<name>[\w.]+)\s*\{"
+    r"|\brpc\s+(?P<rpc>\w+)\s*\(\s*(?P<given>(?:stream\s+)?[\w.]+)\s*\)\s*returns\s*"
+    r"\(\s*(?P<gives>(?:stream\s+)?[\w.]+)\s*\)"
+    r"|(?P<open>\{)|(?P<close>\})"
+    r"|^[ \t]*(?P<field>(?:repeated\s+|optional\s+|required\s+)?(?:map\s*<[^<>\n]*>|[\w.]+)\s+\w+)"
+    r"\s*=\s*\d+",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def reads(file: SourceFile) -> bool:
+    """By ending."""
+    return file.name.endswith(".proto")
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Each service, method and message, and the fields of messages."""
+    opened: list[tuple[str, str, int]] = []
+    line, here = 1, 0
+    for match in _PART.finditer(file.text):
+        line += file.text.count("\n", here, match.start())
+        here = match.start()
+        if match["comment"] or match["text"]:
+            continue
+        if len(opened) > _MAX_DEPTH:
+            return
+        outer = [name for kind, name, _ in opened if kind in ("message", "service")]
+        if match["kind"]:
+            opened.append((match["kind"], match["name"], line))
+        elif match["open"]:
+            opened.append(("", "", line))
+        elif match["close"] and opened:
+            kind, name, start = opened.pop()
+            yield from _closed(file, kind, ".".join([*outer[:-1], name]), start, line)
+        elif match["rpc"]:
+            last = line + match[0].count("\n")
+            yield _fact(file, line, last, ".".join([*outer, match["rpc"]]), "rpc",
+                        f"{_plain(match['given'])} -> {_plain(match['gives'])}")  # fmt: skip
+        elif match["field"] and outer and opened[-1][0] in ("message", "oneof"):
+            at = line + match[0][: match.start("field") - match.start()].count("\n")
+            words = _plain(match["field"]).rsplit(" ", 1)
+            yield Fact(at, at, "api", ".".join(outer), "field", f"{words[1]} {words[0]}", "proto")
+
+
+def _closed(file: SourceFile, kind: str, name: str, start: int, end: int) -> Iterator[Fact]:
+    if kind in ("service", "message", "enum"):
+        yield _fact(file, start, end, name, kind, name)
+
+
+def _fact(file: SourceFile, start: int, end: int, subject: str, relation: str, other: str) -> Fact:
+    about = file.comment_above(start)
+    return Fact(start, end, "api", subject, relation, other, "proto", about,
+                "comment" if about else None)  # fmt: skip
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.split())

@@ -1,0 +1,205 @@
+"""Models of Python's mappers: SQLAlchemy, SQLModel, Django, Peewee, Tortoise, MongoEngine."""
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import (
+    first_inside,
+    first_line,
+    keyword,
+    last_line,
+    name_of,
+    positional,
+    string_value,
+    text,
+)
+from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+
+_SQLALCHEMY = ("Column", "mapped_column", "relationship")
+_LINKS = ("ForeignKey", "ForeignKeyField", "OneToOneField", "ManyToManyField", "ReferenceField",
+          "OneToOneRel")  # fmt: skip
+_FIELD = re.compile(r"(?:\w+\.)*(\w*Field|ForeignKey|ListField|DocumentField)$")
+_BASES = {"Model": "django", "models.Model": "django", "Document": "mongoengine",
+          "db.Document": "mongoengine", "AbstractUser": "django", "AbstractBaseUser": "django",
+          "db.Model": "sqlalchemy"}  # fmt: skip
+
+
+def reads(file: SourceFile) -> bool:
+    """Python files that know a mapper."""
+    marks = ("sqlalchemy", "SQLAlchemy", "sqlmodel", "django", "peewee", "tortoise", "mongoengine",
+             "models.Model", "db.Model", "__tablename__", "table=True")  # fmt: skip
+    return file.language == "python" and any(mark in file.text for mark in marks)
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """A table of each model, with its columns."""
+    for node in file.nodes("class"):
+        table = _model(file, node)
+        if table is not None:
+            yield from table_facts(table)
+    for node in file.nodes("assigned"):
+        yield from _table_call(node)
+
+
+def _model(file: SourceFile, node: Node) -> TableOf | None:
+    bases = node.child_by_field_name("superclasses")
+    named = [text(base) for base in positional(bases)]
+    body = node.child_by_field_name("body")
+    statements = [_assignment(s) for s in (body.named_children if body is not None else ())]
+    columns = [
+        column for s in statements if s is not None for column in [_column(file, s)] if column
+    ]
+    technology = _technology(file, named, bases, [s for s in statements if s is not None])
+    is_mapped = technology in ("sqlalchemy", "sqlmodel")
+    is_mixin = technology == "sqlalchemy" and named in ([], ["object"])
+    if technology is None or not (columns or is_mapped) or is_mixin or _is_abstract(body):
+        return None
+    if technology == "sqlmodel":
+        columns = [c for part in _inherited(file, node) for c in _annotated_in(part)]
+    if not columns:
+        return None
+    name = next((v for s in statements if s for v in [_table_name(s)] if v), None) or _meta(body)
+    model = name_of(node)
+    name = name or (model.lower() if technology == "sqlmodel" else model)
+    return TableOf(name, "model", technology, first_line(node), last_line(node), columns,
+                   model=model)  # fmt: skip
+
+
+def _technology(
+    file: SourceFile, bases: list[str], arguments: Node | None, statements: list[Node]
+) -> str | None:
+    if text(keyword(arguments, "table")) == "True":
+        return "sqlmodel"
+    calls = {_function(s) for s in statements}
+    if any(call in _SQLALCHEMY for call in calls) or any(
+        text(s.child_by_field_name("left")) == "__tablename__" for s in statements
+    ):
+        return "sqlalchemy"
+    fields = any(call and _FIELD.match(call) for call in calls)
+    for mark, technology in (("peewee", "peewee"), ("tortoise", "tortoise"),
+                             ("mongoengine", "mongoengine"), ("django", "django")):  # fmt: skip
+        if fields and mark in file.text and bases:
+            known = any(base in _BASES or base.endswith(("Model", "Document")) for base in bases)
+            django = mark == "django" and any("models." in (call or "") for call in calls)
+            if known or django:
+                return technology
+    return None
+
+
+def _is_abstract(body: Node | None) -> bool:
+    own = re.compile(r"^[ \t]*(abstract|__abstract__)[ \t]*=[ \t]*True", re.MULTILINE)
+    return body is not None and bool(own.search(text(body)))
+
+
+def _meta(body: Node | None) -> str | None:
+    match = re.search(
+        r"^[ \t]*(?:db_table|table_name)[ \t]*=[ \t]*['\"]([^'\"\n]+)", text(body), re.MULTILINE
+    )
+    return match[1] if match else None
+
+
+def _assignment(statement: Node) -> Node | None:
+    if statement.type != "expression_statement" or not statement.named_child_count:
+        return None
+    inner = first_inside(statement)
+    return inner if inner is not None and inner.type == "assignment" else None
+
+
+def _function(assignment: Node) -> str:
+    """What the right side calls, without a module before it."""
+    right = assignment.child_by_field_name("right")
+    if right is None or right.type != "call":
+        return ""
+    called = text(right.child_by_field_name("function"))
+    last = called.rsplit(".", 1)[-1]
+    return last if last in _SQLALCHEMY else called
+
+
+def _table_name(assignment: Node) -> str | None:
+    if text(assignment.child_by_field_name("left")) != "__tablename__":
+        return None
+    return string_value(assignment.child_by_field_name("right"))
+
+
+def _column(file: SourceFile, assignment: Node) -> ColumnOf | None:
+    called = _function(assignment)
+    left = text(assignment.child_by_field_name("left"))
+    lines = (first_line(assignment), last_line(assignment))
+    annotation = text(assignment.child_by_field_name("type"))
+    right = assignment.child_by_field_name("right")
+    arguments = right.child_by_field_name("arguments") if right and right.type == "call" else None
+    if called in ("Column", "mapped_column"):
+        named = [text(a) for a in positional(arguments) if string_value(a) is None]
+        kinds = [value for value in named if not value.split("(")[0].endswith("ForeignKey")]
+        kind = kinds[0] if kinds else annotation
+        match = re.search(r"ForeignKey\(\s*['\"]([^'\"]+)", text(arguments))
+        return ColumnOf(left, kind, *lines, match[1].rpartition(".")[0] if match else "")
+    if called == "relationship":
+        return None
+    if not called and annotation.startswith("Mapped[") and right is None:
+        return ColumnOf(left, annotation, *lines) if "sqlalchemy" in file.text else None
+    if called and _FIELD.match(called):
+        kind = called.rsplit(".", 1)[-1]
+        given = positional(arguments)
+        target = (given[0] if given else None) or keyword(arguments, "to", "model")
+        linked = kind in _LINKS and target is not None
+        link = (string_value(target) or text(target)).rsplit(".", 1)[-1] if linked else ""
+        return ColumnOf(left, kind, *lines, link)
+    return None
+
+
+def _inherited(file: SourceFile, node: Node, depth: int = 0) -> Iterator[Node]:
+    """The classes of the same file that a class is made from, and itself last."""
+    known = {name_of(other): other for other in file.nodes("class")}
+    for base in positional(node.child_by_field_name("superclasses")) if depth < 4 else ():
+        if text(base) in known and known[text(base)] != node:
+            yield from _inherited(file, known[text(base)], depth + 1)
+    yield node
+
+
+def _annotated_in(node: Node) -> Iterator[ColumnOf]:
+    body = node.child_by_field_name("body")
+    for statement in body.named_children if body is not None else ():
+        assignment = _assignment(statement)
+        column = _annotated(assignment) if assignment is not None else None
+        yield from [column] if column is not None else []
+
+
+def _annotated(assignment: Node) -> ColumnOf | None:
+    """A field of SQLModel: annotated, and no relationship."""
+    annotation = assignment.child_by_field_name("type")
+    right = text(assignment.child_by_field_name("right"))
+    if annotation is None or right.startswith("Relationship("):
+        return None
+    match = re.search(r"foreign_key\s*=\s*['\"]([^'\"]+)", right)
+    return ColumnOf(
+        text(assignment.child_by_field_name("left")), text(annotation), first_line(assignment),
+        last_line(assignment), match[1].rpartition(".")[0] if match else "",
+    )  # fmt: skip
+
+
+def _table_call(assignment: Node) -> Iterator[Fact]:
+    """`users = Table("users", metadata, Column("id", Integer), …)`."""
+    right = assignment.child_by_field_name("right")
+    called = text(right.child_by_field_name("function")) if right is not None else ""
+    given = positional(right.child_by_field_name("arguments")) if right is not None else []
+    name = string_value(given[0]) if given else None
+    if called.rsplit(".", 1)[-1] != "Table" or name is None:
+        return
+    columns = []
+    for call in given[1:]:
+        if text(call.child_by_field_name("function")).rsplit(".", 1)[-1] == "Column":
+            inner = positional(call.child_by_field_name("arguments"))
+            match = re.search(r"ForeignKey\(\s*['\"]([^'\"]+)", text(call))
+            kind = text(inner[1]) if len(inner) > 1 else ""
+            columns.append(ColumnOf(string_value(inner[0]) or "" if inner else "", kind,
+                                    first_line(call), last_line(call),
+                                    match[1].rpartition(".")[0] if match else ""))  # fmt: skip
+    if columns:
+        table = TableOf(name, "model", "sqlalchemy", first_line(assignment),
+                        last_line(assignment), columns)  # fmt: skip
+        yield from table_facts(table)

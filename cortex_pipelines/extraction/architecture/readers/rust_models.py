@@ -1,0 +1,54 @@
+"""Tables of Rust: Diesel's ``table!`` and SeaORM's entities."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, name_of, text
+from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+
+_TABLE = re.compile(  # possessive: a comment is never read in parts
+    r"(?>\buse\s[^;]*;|#\[[^\]]*\]|///[^\n]*|\s|[{])*+([\w.]+)\s*(?:\([^)]*\))?\s*\{"
+)
+_COLUMN = re.compile(r"^[ \t]*(\w+)[ \t]*->[ \t]*([^,\n]+)", re.MULTILINE)
+_SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
+
+
+def reads(file: SourceFile) -> bool:
+    """Rust files that may hold one."""
+    return file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text)
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Each table with its columns."""
+    for node in file.nodes("macro"):
+        code = text(node)
+        opening = code.find("{")
+        match = _TABLE.match(code, opening + 1) if opening >= 0 else None
+        if match is None:
+            continue
+        start = first_line(node)
+        columns = [
+            ColumnOf(found[1], found[2].strip(), line, line)
+            for found in _COLUMN.finditer(code, match.end())
+            for line in [start + code.count("\n", 0, found.start(1))]
+        ]
+        table = TableOf(match[1], "table", "diesel", start, last_line(node), columns,
+                        file.comment_above(start))  # fmt: skip
+        yield from table_facts(table)
+    for node in file.nodes("attribute"):
+        match = _SEA.search(text(node))
+        struct = node.next_named_sibling
+        if match and struct is not None and struct.type == "struct_item":
+            body = struct.child_by_field_name("body")
+            members = body.named_children if body is not None else []
+            fields = [
+                ColumnOf(
+                    name_of(m), text(m.child_by_field_name("type")), first_line(m), last_line(m)
+                )
+                for m in members
+                if m.type == "field_declaration"
+            ]
+            lines = (first_line(node), last_line(struct))
+            yield from table_facts(TableOf(match[1], "model", "sea-orm", *lines, fields))

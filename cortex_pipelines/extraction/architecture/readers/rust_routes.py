@@ -1,0 +1,165 @@
+"""Routes of Rust: actix-web, axum, rocket, poem, tide."""
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.route import METHODS, mount, route
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.syntax import (
+    enclosing,
+    first_inside,
+    first_line,
+    head_end,
+    name_of,
+    positional,
+    short_text,
+    string_value,
+    text,
+    top_of_chain,
+)
+
+_FRAMEWORKS = {"actix_web": "actix", "axum": "axum", "rocket": "rocket", "poem": "poem",
+               "tide": "tide", "warp": "warp", "salvo": "salvo"}  # fmt: skip
+_LINKS = frozenset({"call_expression", "field_expression", "await_expression", "try_expression"})
+_MAX_CHAIN = 1_000
+_PATH = re.compile(r'"([^"\n]*)"')
+_METHOD = re.compile(r'method\s*=\s*"(\w+)"')
+_HANDLER = re.compile(
+    r"\b(get|post|put|patch|delete|head|options|trace|any)(?:_service)?\s*(?:\(\s*\)\s*\.\s*"
+    r"(?:to|to_async)\s*)?\(\s*([\w:.<>]+|\|)"
+)
+_ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
+
+
+def reads(file: SourceFile) -> bool:
+    """Rust files."""
+    return file.language == "rust"
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Routes by attribute or call, and what is mounted where."""
+    found = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
+    technology = found[0] if found else None
+    for node in file.nodes("attribute"):
+        yield from _attribute(file, node, technology)
+    for call in file.nodes("call"):
+        yield from _call(file, call, technology)
+
+
+def _attribute(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
+    attribute = first_inside(node)
+    name = text(first_inside(attribute)).rsplit("::", 1)[-1] if attribute else ""
+    path = _PATH.search(text(node))
+    if path is None or (name.upper() not in METHODS and name != "route"):
+        return
+    function = node.next_named_sibling
+    for _ in range(16):
+        if function is None or function.type not in ("attribute_item", "line_comment"):
+            break
+        function = function.next_named_sibling
+    if function is None or function.type != "function_item":
+        return
+    methods = _METHOD.findall(text(node)) if name == "route" else [name]
+    handler = name_of(function)
+    for method in methods or ["ANY"]:
+        yield route(
+            node, method.upper(), path[1], handler, technology, router=handler,
+            end_line=head_end(function), about=file.comment_above(first_line(node)),
+        )  # fmt: skip
+
+
+def _call(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
+    function = call.child_by_field_name("function")
+    verb = text(function.child_by_field_name("field")) if function else ""
+    given = positional(call.child_by_field_name("arguments"))
+    symbol = _symbol(file, call)
+    base = _scope(function.child_by_field_name("value") if function else None)
+    path = string_value(given[0]) if given else None
+    if verb in ("route", "at") and path is not None and (len(given) > 1 or verb == "at"):
+        handlers = given[1] if len(given) > 1 else call.parent
+        for method, handler in _HANDLER.findall(text(handlers)[:2000]):
+            named = "(inline)" if handler == "|" else handler
+            yield route(call, method.upper(), base + path, named, technology, router=symbol,
+                        start_line=_line(call), about=file.comment_above(_line(call)))  # fmt: skip
+    elif verb == "route" and len(given) == 1:  # web::resource("/x").route(web::get().to(h))
+        for method, handler in _HANDLER.findall(text(given[0])[:2000]):
+            yield route(call, method.upper(), base, handler, technology, router=symbol,
+                        start_line=_line(call))  # fmt: skip
+    elif verb in ("nest", "nest_service") and path is not None and len(given) > 1:
+        yield from _nested(call, symbol, path, given[1])
+    elif verb == "merge" and given:
+        yield from _nested(call, symbol, "", given[0])
+    elif verb == "configure" and given and given[0].type in ("identifier", "scoped_identifier"):
+        yield mount(call, symbol, base, "returned " + text(given[0]))
+    elif verb == "service" and given and given[0].type == "call_expression":
+        yield mount(call, symbol, base, _argument(given[0]))
+    elif verb == "mount" and path is not None and len(given) > 1:
+        for listed in _ROUTES.findall(text(given[1])):
+            for name in listed.split(","):
+                if name.strip():
+                    yield mount(call, symbol, path, name.strip())
+    elif verb == "service" and given and given[0].type in ("identifier", "scoped_identifier"):
+        yield mount(call, symbol, base, text(given[0]))
+
+
+def _nested(call: Node, symbol: str, path: str, target: Node) -> Iterator[Fact]:
+    here: Node | None = target
+    for _ in range(_MAX_CHAIN):
+        if here is None or here.type != "call_expression":
+            break
+        function = here.child_by_field_name("function")
+        if function is None or function.type != "field_expression":
+            named = text(function)
+            made = named.rsplit("::", 1)[-1] == "new"
+            yield mount(call, symbol, path, _argument(target) if made else f"returned {named}")
+            return
+        here = function.child_by_field_name("value")
+    if here is not None and here.type == "identifier":
+        yield mount(call, symbol, path, f"{_function(call)}:{short_text(here)}")
+
+
+def _argument(node: Node) -> str:
+    """Name of the router that a chain of calls makes where it is an argument itself."""
+    return f"argument {node.parent.start_byte}" if node.parent is not None else ""
+
+
+def _symbol(file: SourceFile, call: Node) -> str:
+    """Router that a chain of calls makes: a variable of the function, or what it returns."""
+    top = top_of_chain(call, _LINKS, file.chains)
+    outer = top.parent
+    if outer is not None and outer.type == "arguments":
+        return f"argument {outer.start_byte}"
+    named = outer if outer is not None and outer.type == "let_declaration" else None
+    return f"{_function(top)}:{_pattern(named)}"
+
+
+def _pattern(let: Node | None) -> str:
+    return text(let.child_by_field_name("pattern")).removeprefix("mut ") if let else ""
+
+
+def _function(node: Node) -> str:
+    return name_of(enclosing(node, "function_item"))
+
+
+def _scope(node: Node | None) -> str:
+    """Prefix of the ``web::scope`` or ``web::resource`` that a chain of calls begins with."""
+    for _ in range(_MAX_CHAIN):
+        if node is None or node.type != "call_expression":
+            return ""
+        function = node.child_by_field_name("function")
+        if function is None:
+            return ""
+        named = short_text(function) if function.type != "field_expression" else ""
+        if named.rsplit("::", 1)[-1] in ("scope", "resource"):
+            given = positional(node.child_by_field_name("arguments"))
+            return string_value(given[0]) or "" if given else ""
+        node = function.child_by_field_name("value")
+    return ""
+
+
+def _line(call: Node) -> int:
+    """Line of a call's own part of the chain that it ends."""
+    return first_line(call.child_by_field_name("arguments") or call)

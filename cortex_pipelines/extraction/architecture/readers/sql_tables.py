@@ -1,0 +1,196 @@
+"""Tables of SQL's data definition language, in any dialect.
+
+Read token by token, statement by statement: a statement that is broken or unknown hides no other.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|(?P<comment>--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))"
+    r"|(?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))"
+    r"|(?P<text>[NnEe]?'(?:[^'\\]|''|\\.)*(?:'|\Z))"
+    r"|(?P<quoted>\"[^\"\n]*\"|`[^`\n]*`|\[[A-Za-z_][^\]\n]*\])"
+    r"|(?P<word>[^\W\d][\w$]*|\d[\w.]*)|(?P<sign>::|.)",
+    re.DOTALL,
+)
+_CONSTRAINTS = frozenset(
+    {"PRIMARY", "FOREIGN", "UNIQUE", "CONSTRAINT", "CHECK", "KEY", "INDEX", "FULLTEXT", "SPATIAL"}
+    | {"EXCLUDE", "LIKE", "PERIOD", "PARTITION"}
+)
+_END_OF_TYPE = frozenset(
+    {"NOT", "NULL", "DEFAULT", "PRIMARY", "UNIQUE", "REFERENCES", "CHECK", "CONSTRAINT", "COMMENT"}
+    | {"AUTO_INCREMENT", "AUTOINCREMENT", "COLLATE", "GENERATED", "IDENTITY", "ON", "ENCODE", "AS"}
+    | {"CHARACTER_SET", "KEY", "FOREIGN", "INVISIBLE", "VIRTUAL", "STORED"}
+)
+_MAX_TOKENS = 20_000  # of a statement; a longer one fills a table with data
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    line: int
+    last_line: int
+
+    @property
+    def upper(self) -> str:
+        """The word in capitals; nothing for what is quoted."""
+        return (
+            self.text.upper() if self.kind == "word" else self.text if self.kind == "sign" else ""
+        )
+
+    @property
+    def name(self) -> str:
+        """An identifier without its quotes."""
+        return self.text[1:-1] if self.kind == "quoted" else self.text
+
+
+def reads(file: SourceFile) -> bool:
+    """SQL files."""
+    return file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql"))
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Tables and views with their columns; foreign keys that are added later."""
+    for tokens in _statements(file.text):
+        words = [token.upper for token in tokens[:12]]
+        if "CREATE" in words[:1] and "TABLE" in words:
+            yield from _table(file, tokens, words.index("TABLE"))
+        elif "CREATE" in words[:1] and "VIEW" in words:
+            name, _ = _named(tokens, _after_options(tokens, words.index("VIEW") + 1))
+            if name:
+                lines = (tokens[0].line, tokens[-1].last_line)
+                yield Fact(*lines, "schema", name, "view", name, "sql",
+                           *_about(file, tokens[0].line))  # fmt: skip
+        elif words[:2] == ["ALTER", "TABLE"]:
+            yield from _altered(tokens)
+
+
+def _about(file: SourceFile, line: int) -> tuple[str | None, str | None]:
+    about = file.comment_above(line)
+    return about, "comment" if about else None
+
+
+def _statements(text: str) -> Iterator[list[_Token]]:
+    tokens: list[_Token] = []
+    depth, line = 0, 1
+    for match in _TOKEN.finditer(text):
+        value, kind = match[0], str(match.lastgroup)
+        kind = "body" if match["body"] is not None else kind
+        first = line
+        line += value.count("\n")
+        if kind in ("space", "comment"):
+            continue
+        depth += (value == "(") - (value == ")")
+        if value == ";" and kind == "sign":
+            yield from [tokens] if 0 < len(tokens) < _MAX_TOKENS else []
+            tokens, depth = [], 0
+        elif kind == "word" and depth <= 0 and _begins(value, tokens):
+            yield tokens
+            tokens, depth = [_Token(kind, value, first, line)], 0
+        elif len(tokens) < _MAX_TOKENS:
+            tokens.append(_Token(kind, value, first, line))
+    yield from [tokens] if 0 < len(tokens) < _MAX_TOKENS else []
+
+
+def _begins(word: str, tokens: list[_Token]) -> bool:
+    """Whether a statement begins without a semicolon before it (``GO``, or one was forgotten)."""
+    closed = bool(tokens) and (tokens[-1].text == ")" or tokens[-1].upper == "GO")
+    return closed and word.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
+
+
+def _table(file: SourceFile, tokens: list[_Token], at: int) -> Iterator[Fact]:
+    name, here = _named(tokens, _after_options(tokens, at + 1))
+    opening = next((n for n in range(here, len(tokens)) if tokens[n].text == "("), None)
+    if not name:
+        return
+    columns: list[ColumnOf] = []
+    foreign: list[tuple[int, int, str]] = []
+    if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[here:opening]):
+        for part in _parts(tokens, opening):
+            if part[0].upper in _CONSTRAINTS and len(part) > 1 and not _is_column(part):
+                foreign += _referred(part)
+            else:
+                column = _column(part)
+                columns += [column] if column else []
+    first, last = tokens[0].line, tokens[-1].last_line
+    about = file.comment_above(first)
+    yield from table_facts(TableOf(name, "table", "sql", first, last, columns, about))
+    for start, end, target in foreign:
+        yield Fact(start, end, "schema", name, "references", target, "sql")
+
+
+def _is_column(part: list[_Token]) -> bool:
+    """Whether what begins like a constraint is a column of that name (`key VARCHAR(10)`)."""
+    second = part[1].upper
+    return part[0].upper in ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION") and second not in (
+        "(", "", "FOR"
+    ) and len(part) < 4 and (len(part) == 2 or part[2].text != "(")  # fmt: skip
+
+
+def _after_options(tokens: list[_Token], at: int) -> int:
+    while at < len(tokens) and tokens[at].upper in ("IF", "NOT", "EXISTS", "ONLY"):
+        at += 1
+    return at
+
+
+def _named(tokens: list[_Token], at: int) -> tuple[str, int]:
+    """A name with its schema, and the place after it."""
+    words: list[str] = []
+    while at < len(tokens) and tokens[at].kind in ("word", "quoted"):
+        words.append(tokens[at].name)
+        at += 1
+        if at >= len(tokens) or tokens[at].text != ".":
+            break
+        at += 1
+    return ".".join(words), at
+
+
+def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
+    """What commas part between the parenthesis at ``opening`` and the one that closes it."""
+    part: list[_Token] = []
+    depth = 0
+    for token in tokens[opening + 1 :]:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth < 0:
+            break
+        if token.text == "," and depth == 0:
+            yield from [part] if part else []
+            part = []
+        else:
+            part.append(token)
+    yield from [part] if part else []
+
+
+def _column(part: list[_Token]) -> ColumnOf | None:
+    if part[0].kind not in ("word", "quoted"):
+        return None
+    kind: list[str] = []
+    for token in part[1:]:
+        if token.upper in _END_OF_TYPE:
+            break
+        glue = token.text in "().,[]:" or (kind and kind[-1] in "(.")
+        kind.append(token.text if glue or not kind else " " + token.text)
+    target = next((name for _, _, name in _referred(part)), "")
+    written = "".join(kind).replace("( ", "(")[:200]
+    return ColumnOf(part[0].name, written, part[0].line, part[-1].last_line, target)
+
+
+def _referred(part: list[_Token]) -> list[tuple[int, int, str]]:
+    for at, token in enumerate(part):
+        if token.upper == "REFERENCES":
+            name, _ = _named(part, at + 1)
+            return [(part[0].line, part[-1].last_line, name)] if name else []
+    return []
+
+
+def _altered(tokens: list[_Token]) -> Iterator[Fact]:
+    name, here = _named(tokens, _after_options(tokens, 2))
+    for start, end, target in _referred(tokens[here:]) if name else ():
+        yield Fact(min(start, tokens[0].line), end, "schema", name, "references", target, "sql")

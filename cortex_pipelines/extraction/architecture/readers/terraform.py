@@ -1,0 +1,38 @@
+"""Blocks of Terraform: resources, modules, data, variables, outputs and providers."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+
+_BLOCK = re.compile(
+    r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{"
+)
+_SOURCE = re.compile(r"^\s*source\s*=\s*\"([^\"]+)\"")
+_ABOUT = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
+
+
+def reads(file: SourceFile) -> bool:
+    """By ending."""
+    return file.name.endswith((".tf", ".tofu"))
+
+
+def facts(file: SourceFile) -> Iterator[Fact]:
+    """Each block at the top; its end is the first closing brace in the first column."""
+    start, name, kind, source, told = 0, "", "", "", ""
+    for number, line in enumerate(file.lines, 1):
+        match = _BLOCK.match(line)
+        if match:
+            start, kind, source, told = number, match[1], match[2], ""
+            name = ".".join(part for part in match.groups() if part)
+        if start and (found := _SOURCE.match(line)) and kind == "module":
+            source = found[1]
+        if start and (found := _ABOUT.match(line)):
+            told = found[1]
+        if start and (line.startswith("}") or (match and line.rstrip().endswith("}"))):
+            about = told or file.comment_above(start)
+            label = "summary" if told else "comment"
+            yield Fact(start, number, "deployment", name, kind, source, "terraform", about or None,
+                       label if about else None)  # fmt: skip
+            start = 0

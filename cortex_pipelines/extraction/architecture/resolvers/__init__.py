@@ -1,0 +1,51 @@
+"""What imports lead to, by language; a language is a module of this folder."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    INTERNAL,
+    Import,
+    Index,
+    Target,
+)
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Resolves the imports of one source.
+
+    Args:
+        index: What the source holds.
+        languages: Language of each file.
+    """
+
+    index: Index
+    languages: dict[str, str | None]
+
+    def targets(self, path: str, module: str, detail: dict[str, Any]) -> list[Target]:
+        """What an import leads to, each once and in order; nothing in an unknown language."""
+        resolver = _resolvers().get(self.languages.get(path) or "")
+        if resolver is None:
+            return []
+        found: list[Target] = resolver.resolve(self.index, Import(path, module, detail))
+        return list(dict.fromkeys(found))
+
+    def module(self, path: str, module: str) -> str | None:
+        """The file of the source that a module name leads to, or None."""
+        found = self.targets(path, module, {"names": [("", "")]})
+        return next((target.object for target in found if target.scope == INTERNAL), None)
+
+
+@cache
+def _resolvers() -> dict[str, ModuleType]:
+    found = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        loaded = importlib.import_module(f"{__name__}.{module}")
+        for language in getattr(loaded, "LANGUAGES", ()):
+            found[language] = loaded
+    return found

@@ -1,0 +1,43 @@
+"""What an import of Go leads to: a package, which is a folder."""
+
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    EXTERNAL,
+    INTERNAL,
+    STANDARD,
+    UNRESOLVED,
+    Import,
+    Index,
+    Target,
+    joined,
+)
+
+LANGUAGES = ("go",)
+
+
+def resolve(index: Index, found: Import) -> list[Target]:
+    """The folder of the package, the module that is required, or the standard library's path."""
+    path = found.module
+    names = found.detail.get("names") or [("", "")]
+    local = names[0][1]
+    parts = path.split("/")
+    for end in range(len(parts), 0, -1):
+        package = index.named(found.path, "go", "/".join(parts[:end]))
+        if package is not None:
+            folder = joined(package.root, path[len(package.name) + 1 :] or ".")
+            known = folder is not None and folder in index.folders
+            return [
+                Target(folder or "" if known else path, INTERNAL if known else UNRESOLVED, local)
+            ]
+    if path.startswith("."):
+        return [Target(path, UNRESOLVED, local)]
+    if "." not in path.split("/")[0]:
+        return [Target(path, STANDARD, local)]
+    return [Target(_module(index, found.path, path), EXTERNAL, local)]
+
+
+def _module(index: Index, importer: str, path: str) -> str:
+    """The required module that holds a package; else the first three parts of its path."""
+    own = index.package_of(importer, "go")
+    needs = own.detail.get("needs", ()) if own else ()
+    fits = [need for need in needs if path == need or path.startswith(need + "/")]
+    return max(fits, key=len) if fits else "/".join(path.split("/")[:3])

@@ -1,0 +1,196 @@
+"""What a source holds: the files, folders, packages and aliases that imports may name."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from posixpath import dirname, join, normpath
+from typing import Any
+
+INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "unresolved"
+SCOPES = (INTERNAL, EXTERNAL, STANDARD, UNRESOLVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import as a file states it.
+
+    Args:
+        path: File that imports.
+        module: What is imported, as written.
+        detail: What the reader found beside it (names, ...).
+    """
+
+    path: str
+    module: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an import leads to.
+
+    Args:
+        object: File or folder of the source, or name of a package.
+        scope: One of ``SCOPES``.
+        local: Name under which the importing file knows it; empty if none.
+        name: Name that the target gives it; empty for the module itself.
+    """
+
+    object: str
+    scope: str
+    local: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package with a manifest.
+
+    Args:
+        name: Its name.
+        root: Its folder.
+        technology: Format of its manifest.
+        detail: What its manifest says to a resolver.
+    """
+
+    name: str
+    root: str
+    technology: str
+    detail: Mapping[str, Any]
+
+
+@dataclass
+class Index:
+    """One source of a project.
+
+    Args:
+        paths: All its files.
+        packages: Packages that have a manifest.
+        aliases: Folder of a TypeScript configuration to its base and paths.
+        namespaces: Path of a Java or Go file to its package.
+    """
+
+    paths: frozenset[str]
+    packages: list[Package] = field(default_factory=list)
+    aliases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    namespaces: dict[str, str] = field(default_factory=dict)
+    _known: dict[tuple[str, tuple[str, ...]], Package | None] = field(default_factory=dict)
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """All folders, the root as an empty text."""
+        found = {""}
+        for path in self.paths:
+            folder = dirname(path)
+            while folder not in found:
+                found.add(folder)
+                folder = dirname(folder)
+        return frozenset(found)
+
+    @cached_property
+    def java_types(self) -> dict[str, list[str]]:
+        """Files of each top-level type of Java, by its qualified name."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.namespaces):
+            if path.endswith(".java"):
+                name = path.rsplit("/", 1)[-1].removesuffix(".java")
+                found.setdefault(f"{self.namespaces[path]}.{name}", []).append(path)
+        return found
+
+    @cached_property
+    def java_packages(self) -> dict[str, list[str]]:
+        """Folders of each package of Java."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.namespaces):
+            if path.endswith(".java"):
+                found.setdefault(self.namespaces[path], []).append(dirname(path))
+        return found
+
+    @cached_property
+    def by_technology(self) -> dict[str, list[Package]]:
+        """Packages by the format of their manifest, those with longer names first."""
+        found: dict[str, list[Package]] = {}
+        for package in sorted(self.packages, key=lambda p: (-len(p.name), p.name, p.root)):
+            found.setdefault(package.technology, []).append(package)
+        return found
+
+    @cached_property
+    def module_roots(self) -> dict[str, tuple[str, ...]]:
+        """Folders that hold a top-level Python module or package of a name, in order."""
+        found: dict[str, set[str]] = {}
+        for path in self.paths:
+            if path.endswith((".py", ".pyi")):
+                folder, name = path.rpartition("/")[::2]
+                stem = name.partition(".")[0]
+                if stem == "__init__":
+                    found.setdefault(folder.rsplit("/", 1)[-1], set()).add(dirname(folder))
+                elif join(folder, "__init__.py") not in self.paths:
+                    found.setdefault(stem, set()).add(folder)
+        return {name: tuple(sorted(roots)) for name, roots in found.items()}
+
+    def package_of(self, path: str, *technologies: str) -> Package | None:
+        """The innermost package that holds a file."""
+        return self._package_at(dirname(path), technologies)
+
+    def _package_at(self, folder: str, technologies: tuple[str, ...]) -> Package | None:
+        passed = []
+        found = None
+        while (folder, technologies) not in self._known:
+            passed.append((folder, technologies))
+            here = self._by_root.get(folder, ())
+            fits = [p for p in here if not technologies or p.technology in technologies]
+            found = fits[0] if fits else None
+            if found is not None or folder == dirname(folder):
+                break
+            folder = dirname(folder)
+        else:
+            found = self._known[folder, technologies]
+        self._known.update(dict.fromkeys(passed, found))
+        return found
+
+    @cached_property
+    def _by_root(self) -> dict[str, list[Package]]:
+        found: dict[str, list[Package]] = {}
+        for package in sorted(self.packages, key=lambda p: (p.root, p.technology, p.name)):
+            found.setdefault(package.root, []).append(package)
+        return found
+
+    def named(self, importer: str, technology: str, *names: str) -> Package | None:
+        """The nearest package of a format with one of the names."""
+        fits = [p for p in self.by_technology.get(technology, ()) if p.name in names]
+        root = nearest(importer, [package.root for package in fits])
+        return next((package for package in fits if package.root == root), None)
+
+    def first(self, candidates: Iterable[str]) -> str | None:
+        """The first of some paths that is a file."""
+        return next((path for path in candidates if path in self.paths), None)
+
+
+def nearest(importer: str, paths: Sequence[str]) -> str | None:
+    """The path that shares most folders with a file: a name may stand in several projects."""
+    if len(paths) < 2:
+        return paths[0] if paths else None
+    own = importer.split("/")
+
+    def shared(path: str) -> int:
+        pairs = zip(own, path.split("/"), strict=False)
+        return next((at for at, (one, other) in enumerate(pairs) if one != other), len(own))
+
+    return min(paths, key=lambda path: (-shared(path), path))
+
+
+def joined(folder: str, relative: str) -> str | None:
+    """A path relative to a folder, made plain; None if it leaves the source."""
+    path = normpath(join(folder, relative))
+    if path == "..":
+        return None
+    if path.startswith(("../", "/")):
+        return None
+    return "" if path == "." else path
+
+
+def parsed_detail(text: str) -> Mapping[str, Any]:
+    """The detail of a fact; nothing for an empty text."""
+    found: Mapping[str, Any] = json.loads(text) if text else {}
+    return found

@@ -1,0 +1,78 @@
+"""What an import of Java leads to."""
+
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    EXTERNAL,
+    INTERNAL,
+    STANDARD,
+    Import,
+    Index,
+    Target,
+    nearest,
+)
+
+LANGUAGES = ("java",)
+
+# Packages of the JDK (docs.oracle.com, Java SE 21, all modules); other javax ones are libraries.
+_JDK = ("java", "jdk", "sun", "com.sun", "org.w3c.dom", "org.xml.sax", "org.ietf.jgss")
+_JAVAX = frozenset(
+    [
+        "accessibility",
+        "annotation.processing",
+        "crypto",
+        "imageio",
+        "lang.model",
+        "management",
+        "naming",
+        "net",
+        "print",
+        "rmi",
+        "script",
+        "security",
+        "smartcardio",
+        "sound",
+        "sql",
+        "swing",
+        "tools",
+        "transaction.xa",
+        "xml.catalog",
+        "xml.crypto",
+        "xml.datatype",
+        "xml.namespace",
+        "xml.parsers",
+        "xml.stream",
+        "xml.transform",
+        "xml.validation",
+        "xml.xpath",
+        "xml",
+    ]
+)
+
+
+def resolve(index: Index, found: Import) -> list[Target]:
+    """The file of the type, the folder of the package, or the package's name."""
+    words = found.module.split(".")
+    for end in range(len(words), 0, -1):
+        name = ".".join(words[:end])
+        file = nearest(found.path, index.java_types.get(name, ()))
+        if file is not None:
+            return [Target(file, INTERNAL, words[-1], words[-1])]
+        folder = nearest(found.path, index.java_packages.get(name, ()))
+        if folder is not None and words[end:] == ["*"]:
+            return [Target(folder, INTERNAL)]
+    package = _package(words)
+    return [Target(package, STANDARD if _is_standard(package) else EXTERNAL)]
+
+
+def _package(words: list[str]) -> str:
+    """The words before the first type: by custom, types begin with a capital."""
+    end = next((at for at, word in enumerate(words) if word[:1].isupper() or word == "*"), None)
+    return ".".join(words[:end] or words[:1])
+
+
+def _is_standard(package: str) -> bool:
+    if package.startswith("javax."):
+        rest = package.removeprefix("javax.")
+        return any(rest == name or rest.startswith(name + ".") for name in _JAVAX - {"xml"}) or (
+            rest == "xml"
+        )
+    return any(package == name or package.startswith(name + ".") for name in _JDK)

@@ -1,0 +1,91 @@
+"""What an import of Python leads to."""
+
+import sys
+from collections.abc import Iterator
+from posixpath import dirname, join
+
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    EXTERNAL,
+    INTERNAL,
+    STANDARD,
+    UNRESOLVED,
+    Import,
+    Index,
+    Target,
+)
+
+LANGUAGES = ("python",)
+
+
+def resolve(index: Index, found: Import) -> list[Target]:
+    """The modules: of the source by path, of others by the name of their top package."""
+    names: list[tuple[str, str]] = [(n, local) for n, local in found.detail.get("names", ())]
+    dots = len(found.module) - len(found.module.lstrip("."))
+    words = [word for word in found.module[dots:].split(".") if word]
+    if dots:
+        folder = dirname(found.path)
+        for _ in range(dots - 1):
+            if not folder:
+                return [Target(found.module, UNRESOLVED)]
+            folder = dirname(folder)
+        return _targets(index, folder, words, names) or [Target(found.module, UNRESOLVED)]
+    for root in _roots(index, found.path, words[0] if words else ""):
+        targets = _targets(index, root, words, names)
+        if targets:
+            return targets
+    top = words[0] if words else found.module
+    scope = STANDARD if top in sys.stdlib_module_names else EXTERNAL
+    return [Target(top, scope, local, name) for name, local in names] or [Target(top, scope)]
+
+
+def _roots(index: Index, path: str, top: str) -> Iterator[str]:
+    """Folders that may be on the module path, the likeliest first."""
+    folder = dirname(path)
+    in_package = join(folder, "__init__.py") in index.paths
+    while join(folder, "__init__.py") in index.paths and folder:
+        folder = dirname(folder)
+    standard = top in sys.stdlib_module_names
+    yield folder
+    if standard and not in_package:
+        return
+    here = folder
+    while here:
+        here = dirname(here)
+        yield from (here, join(here, "src"), join(here, "lib"))
+    if not folder:
+        yield from ("src", "lib")
+    anywhere = index.module_roots.get(top, ())
+    if len(anywhere) == 1 and not standard:
+        yield anywhere[0]
+
+
+def _targets(
+    index: Index, root: str, words: list[str], names: list[tuple[str, str]]
+) -> list[Target]:
+    base = "/".join([part for part in (root, *words) if part])
+    module = _module(index, base)
+    found: list[Target] = []
+    for name, local in names:
+        inner = (
+            _module(index, f"{base}/{name}" if base else name) if name not in ("", "*") else None
+        )
+        if inner is not None:
+            found.append(Target(inner, INTERNAL, local))
+        elif module is not None:
+            found.append(Target(module, INTERNAL, local, name))
+    if not found and words and module is None and _module(index, _top(root, words)) is not None:
+        # the package is here, the module is not: made by a build, or compiled
+        return [Target(".".join(words), UNRESOLVED)]
+    return found
+
+
+def _top(root: str, words: list[str]) -> str:
+    return "/".join([part for part in (root, words[0]) if part])
+
+
+def _module(index: Index, base: str) -> str | None:
+    return index.first(
+        (f"{base}/__init__.py", f"{base}.py", f"{base}/__init__.pyi", f"{base}.pyi")
+        if base
+        else ("__init__.py",)
+    )

@@ -1,0 +1,107 @@
+"""What ``mod`` and ``use`` of Rust lead to."""
+
+from collections.abc import Iterator
+from posixpath import basename, dirname, join
+
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    EXTERNAL,
+    INTERNAL,
+    STANDARD,
+    UNRESOLVED,
+    Import,
+    Index,
+    Package,
+    Target,
+)
+
+LANGUAGES = ("rust",)
+
+_STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
+_ROOTS = frozenset({"lib.rs", "main.rs", "mod.rs", "build.rs"})
+
+
+def resolve(index: Index, found: Import) -> list[Target]:
+    """The file of the module, or the crate; nothing for a name of the file itself."""
+    words = [word for word in found.module.split("::") if word and word != "*"]
+    if not words:
+        return []
+    here = _folder(found.path) + "".join(f"/{m}" for m in found.detail.get("inside", ()))
+    top = words[0]
+    local = words[-1]
+    if top in ("crate", "self", "super") or top.startswith("$"):
+        return _relative(index, found, words, here, local)
+    if top in _STANDARD:
+        return [Target(top, STANDARD, local)]
+    child = _file(index, here.strip("/"), words)
+    if child is not None and not found.module.startswith("::"):
+        return [Target(child, INTERNAL, local)]
+    crate = index.named(found.path, "cargo", top, top.replace("_", "-"))
+    if crate is not None:
+        path = _file(index, join(crate.root, "src"), words[1:]) or _entry(index, crate)
+        return [Target(path or crate.root, INTERNAL, local)]
+    if top[:1].isupper():
+        return []  # variants of a type that is defined here
+    return [Target(top, EXTERNAL, local)]
+
+
+def _relative(index: Index, found: Import, words: list[str], here: str, local: str) -> list[Target]:
+    if words[0] == "crate":
+        root = _root(index, found.path)
+        entry = index.first((join(root, "lib.rs"), join(root, "main.rs"))) or found.path
+        path = _file(index, root, words[1:]) or entry
+        return [Target(path, INTERNAL, local)] if path != found.path else []
+    while words and words[0] in ("self", "super"):
+        here = dirname(here) if words[0] == "super" else here
+        words = words[1:]
+    target = _file(index, here.strip("/"), words) if words else None
+    if target is None and not found.detail.get("inside"):
+        target = _owner(index, here.strip("/"))
+    if target is None or target == found.path:
+        declared = found.module.startswith("self::") and target is None
+        return [Target(found.module, UNRESOLVED)] if declared else []
+    return [Target(target, INTERNAL, local)]
+
+
+def _folder(path: str) -> str:
+    """Folder in which the modules of a file lie."""
+    return dirname(path) if basename(path) in _ROOTS else path.removesuffix(".rs")
+
+
+def _root(index: Index, path: str) -> str:
+    """Folder of the crate's modules."""
+    crate = index.package_of(path, "cargo")
+    root = crate.root if crate else ""
+    relative = path[len(root) :].lstrip("/").split("/")
+    if relative[0] in ("tests", "examples", "benches") and len(relative) > 1:
+        inside = len(relative) > 2 and f"{join(root, *relative[:2])}/main.rs" in index.paths
+        return join(root, *relative[: 2 if inside else 1])
+    if relative[:2] == ["src", "bin"] and len(relative) > 2:
+        return join(root, *relative[: 3 if len(relative) > 3 else 2])
+    return join(root, "src") if relative[0] == "src" or not crate else root
+
+
+def _file(index: Index, folder: str, words: list[str]) -> str | None:
+    """The file of the longest beginning of a path that is a module."""
+    for end in range(len(words), 0, -1):
+        base = "/".join([part for part in (folder, *words[:end]) if part])
+        found = index.first((f"{base}.rs", f"{base}/mod.rs"))
+        if found is not None:
+            return found
+    return None
+
+
+def _owner(index: Index, folder: str) -> str | None:
+    """The file whose modules lie in a folder."""
+    return index.first(_owners(folder)) if folder else None
+
+
+def _owners(folder: str) -> Iterator[str]:
+    yield f"{folder}/mod.rs"
+    yield f"{folder}.rs"
+    yield f"{folder}/lib.rs"
+    yield f"{folder}/main.rs"
+
+
+def _entry(index: Index, crate: Package) -> str | None:
+    roots = [join(crate.root, path) for path in crate.detail.get("roots", ())]
+    return index.first([*roots, join(crate.root, "src/lib.rs"), join(crate.root, "src/main.rs")])

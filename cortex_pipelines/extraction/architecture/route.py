@@ -1,0 +1,78 @@
+"""Routes and mounts as readers of all frameworks state them."""
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.facts import MOUNT, Fact, detail
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line
+
+
+def route(
+    node: Node,
+    method: str,
+    path: str,
+    handler: str,
+    technology: str | None,
+    *,
+    router: str = "",
+    start_line: int | None = None,
+    end_line: int | None = None,
+    about: str | None = None,
+    about_source: str = "comment",
+) -> Fact:
+    """A route: what it answers to and what handles it.
+
+    Args:
+        node: Evidence.
+        method: HTTP method in capitals, or ``ANY``.
+        path: Path as written; where it is mounted is resolved later.
+        handler: Name of the function or class that answers.
+        technology: Framework, if the file tells.
+        router: Name of what the route is registered on, for mounts; empty if there is none.
+        start_line: First line of the evidence if it is not the node's.
+        end_line: Last line of the evidence if it is not the node's.
+        about: What people say of it.
+        about_source: Where that stands.
+    """
+    return Fact(
+        start_line or first_line(node), end_line or last_line(node), "route",
+        f"{method} {plain_path(path)}",
+        "handled-by", handler, technology, about or None, about_source if about else None,
+        detail(method=method, path=path, router=router),
+    )  # fmt: skip
+
+
+def mount(
+    node: Node,
+    router: str,
+    prefix: str,
+    target: str,
+    *,
+    replaces: bool = False,
+    technology: str | None = None,
+) -> Fact:
+    """What is mounted under a prefix: routes of ``target`` answer below ``router``'s prefix.
+
+    Args:
+        node: Evidence.
+        router: Name of what it is mounted on; empty for a prefix that ``target`` has by itself.
+        prefix: Path that comes before.
+        target: Name of a router of this file, or of what an import names; after ``module`` the
+            module that holds it, after ``returned`` or ``parameter`` a function that makes it or
+            fills the one it is given.
+        technology: Framework, if the file tells.
+        replaces: The prefix takes the place of the target's own (Flask).
+    """
+    return Fact(first_line(node), last_line(node), MOUNT, prefix, "mounts", target, technology,
+                detail=detail(router=router, replaces=replaces))  # fmt: skip
+
+
+def plain_path(path: str) -> str:
+    """A path that begins with one slash and has none doubled."""
+    plain = "/" + path.strip()
+    while "//" in plain:
+        plain = plain.replace("//", "/")
+    return plain
+
+
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+"""Methods of HTTP (RFC 9110) that routes name."""

@@ -1,0 +1,120 @@
+"""One file of a project as the readers see it: text, lines, syntax tree, YAML."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from posixpath import basename, dirname
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
+from cortex_pipelines.extraction.documentation import comment_text
+from cortex_pipelines.extraction.garbage import why_unparsed
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches, parse
+from cortex_pipelines.extraction.settings import ExtractionSettings
+
+_QUERIES = Path(__file__).parent / "queries"
+_COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")
+_HASHES = re.compile(r"^[ \t]*(?:#+|--+)[ \t]?", re.MULTILINE)
+_MAX_COMMENT_LINES = 60
+_MAX_CAPTURES = 5_000  # of one kind in a file
+NOT_ABOUT = re.compile(
+    r"(?i)copyright|licen[sc]ed?\b|SPDX|all rights reserved|eslint|@ts-|@flow|prettier|jshint|"
+    r"go:build|\+build|Code generated|use strict|<reference|noqa|yaml-language-server"
+)
+"""A licence says nothing of what stands below it; a directive to a tool neither."""
+
+Captures = dict[str, list[Node]]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A text file.
+
+    Args:
+        path: Path relative to the source's root, with forward slashes.
+        language: Language as ingestion found it, if known.
+        text: Content.
+        settings: Limits.
+        parsing: Limits of what is parsed as code.
+    """
+
+    path: str
+    language: str | None
+    text: str
+    settings: ArchitectureSettings
+    parsing: ExtractionSettings
+
+    @cached_property
+    def name(self) -> str:
+        """File name without folders."""
+        return basename(self.path)
+
+    @cached_property
+    def folder(self) -> str:
+        """Folder of the file; empty at the root."""
+        return dirname(self.path)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines, split at line feeds alone, as the grammars count them."""
+        return self.text.split("\n")
+
+    @cached_property
+    def captures(self) -> dict[str, list[Captures]]:
+        """What the language's query finds, by the first capture's name; in order of place."""
+        found: dict[str, list[Captures]] = {}
+        if self.language in PARSED:
+            grammar = grammar_for(self.language or "", self.path)
+            data = self.text.encode()
+            if why_unparsed(data, grammar, self.parsing):
+                return found
+            root = parse(data, grammar).root_node
+            for _, captures in matches(grammar, root, _QUERIES):
+                for kind in [name for name in captures if not name.startswith("_")][:1]:
+                    found.setdefault(kind, []).append(captures)
+        return found
+
+    def nodes(self, kind: str) -> list[Node]:
+        """The nodes that the language's query captures under a name."""
+        return [captures[kind][0] for captures in self.captures.get(kind, ())[:_MAX_CAPTURES]]
+
+    @cached_property
+    def chains(self) -> dict[int, Node]:
+        """The outermost call of each chain of calls that was looked for."""
+        return {}
+
+    @cached_property
+    def yaml(self) -> list[Yaml]:
+        """The documents of a YAML or JSON file; as many as can be read."""
+        return documents(self.text, self.settings)
+
+    def line_at(self, offset: int) -> int:
+        """Line of a character, from 1."""
+        return self.text.count("\n", 0, offset) + 1
+
+    def line_with(self, pattern: str, after: int = 1) -> int:
+        """First line from ``after`` on where a pattern is found; ``after`` if none."""
+        form = re.compile(pattern)
+        numbered = enumerate(self.lines[after - 1 :], after)
+        return next((number for number, line in numbered if form.search(line)), after)
+
+    def comment_above(self, line: int) -> str | None:
+        """The comment that ends on the line before, without its markers."""
+        block: list[str] = []
+        for above in self._upwards(line - 2):
+            block.append(above)
+        if not block:
+            return None
+        joined = "\n".join(reversed(block))
+        about = comment_text(_HASHES.sub("", joined))
+        return about if about and not NOT_ABOUT.search(about) else None
+
+    def _upwards(self, index: int) -> Iterator[str]:
+        for at in range(index, max(index - _MAX_COMMENT_LINES, -1), -1):
+            if not _COMMENT.match(self.lines[at]):
+                return
+            yield self.lines[at]

@@ -1,0 +1,70 @@
+"""Tables and their columns as readers of all formats state them."""
+
+from dataclasses import dataclass, field
+
+from cortex_pipelines.extraction.architecture.facts import Fact
+
+
+@dataclass(frozen=True)
+class ColumnOf:
+    """A column.
+
+    Args:
+        name: Its name.
+        type: Its type as written; empty if none is.
+        start_line: First line of its declaration.
+        end_line: Last line.
+        references: Table or model that it refers to; empty if none.
+    """
+
+    name: str
+    type: str
+    start_line: int
+    end_line: int
+    references: str = ""
+
+
+@dataclass(frozen=True)
+class TableOf:
+    """A table, document or model.
+
+    Args:
+        name: Name of the table if the declaration says it, else of the model.
+        kind: What declares it: table, view, model, enum.
+        technology: Format or framework.
+        start_line: First line of the declaration.
+        end_line: Last line.
+        columns: Its columns.
+        about: What people say of it.
+        model: Name of the class, where it is not the table's.
+    """
+
+    name: str
+    kind: str
+    technology: str
+    start_line: int
+    end_line: int
+    columns: list[ColumnOf] = field(default_factory=list)
+    about: str | None = None
+    model: str = ""
+
+
+def table_facts(table: TableOf) -> list[Fact]:
+    """The table, its columns and what they refer to."""
+    about = table.about or None
+    found = [
+        Fact(
+            table.start_line, table.end_line, "schema", table.name, table.kind,
+            table.model or table.name, table.technology, about, "comment" if about else None,
+        )
+    ]  # fmt: skip
+    for column in table.columns:
+        lines = (column.start_line, column.end_line)
+        described = f"{column.name} {' '.join(column.type.split())}".strip()
+        found.append(Fact(*lines, "schema", table.name, "column", described, table.technology))
+        if column.references:
+            found.append(
+                Fact(*lines, "schema", table.name, "references", column.references,
+                     table.technology)
+            )  # fmt: skip
+    return found

@@ -1,0 +1,54 @@
+"""What the units of code say about facts: documentation, and what modules declare."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, Target
+
+_DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
+_MAX_DECLARED = 40
+
+
+class UnitNotes:
+    """Documentation of the units of one source, by where they stand and by name.
+
+    Args:
+        units: Rows of ``CODE_UNITS``.
+    """
+
+    def __init__(self, units: pl.DataFrame) -> None:
+        self._documented: dict[tuple[str, str], tuple[int, str]] = {}
+        self._declared: dict[str, dict[str, None]] = {}
+        kept = units.sort("path", "start_byte", "end_byte", descending=[False, False, True])
+        for path, kind, name, qualified, line, about in kept.select(
+            "path", "kind", "name", "qualified_name", "start_line", "docstring"
+        ).iter_rows():
+            if about and kind != "import":
+                self._documented.setdefault((path, qualified), (line, about))
+                self._documented.setdefault((path, name), (line, about))
+            if kind in _DECLARED and name == qualified:
+                self._declared.setdefault(path, {}).setdefault(name)
+
+    def declared(self, path: str) -> list[str]:
+        """Top-level functions and types of a file that are not private by name, in order."""
+        names = [name for name in self._declared.get(path, ()) if not name.startswith("_")]
+        return names[:_MAX_DECLARED]
+
+    def about(self, path: str, subject: str, line: int) -> str | None:
+        """Documentation of the unit with a name that begins on a line."""
+        found = self._documented.get((path, subject))
+        return found[1] if found and found[0] == line else None
+
+    def handler(self, path: str, handler: str, imports: Mapping[str, list[Target]]) -> str | None:
+        """Documentation of a handler: in its file, or where an import finds it."""
+        own = self._documented.get((path, handler))
+        if own:
+            return own[1]
+        words = handler.replace("::", ".").split(".")
+        for target in imports.get(path, ()):
+            if target.scope == INTERNAL and target.local == words[0]:
+                name = words[-1] if len(words) > 1 else target.name or target.local
+                found = self._documented.get((target.object, name))
+                return found[1] if found else None
+        return None

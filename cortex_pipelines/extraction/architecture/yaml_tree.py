@@ -1,0 +1,155 @@
+"""YAML (and so JSON) as a tree with line numbers, safe to read from anyone.
+
+Built from the parser's events: nothing is constructed from a tag, an alias stays a name (so no
+document grows by reading it), and nesting, size and number of nodes are bounded. What stands before
+an error is kept. Helm templates are read with their actions blanked out.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+
+# The parser's own error, and what it lets through on hostile input.
+_BROKEN = (YAMLError, ValueError, RecursionError, AssertionError, IndexError)
+_MAX_NODES = 100_000
+_ACTION_LINE = re.compile(r"^[ \t]*\{\{.*\}\}[ \t]*$", re.MULTILINE)
+_ACTION = re.compile(r"\{\{[^\n]{0,400}?\}\}")
+# A parser written in Python walks each level again for every line below it.
+_MAX_INDENT = re.compile(r"^[ \t]{400}|(?:[\[{][ \t\n]*){100}|(?:[-?:][ \t]+){100}", re.MULTILINE)
+
+
+@dataclass
+class Yaml:
+    """A node.
+
+    Args:
+        start_line: First line, from 1.
+        end_line: Last line of its content, inclusive.
+        value: Text of a scalar; empty for others. An alias is ``*name``.
+        entries: Pairs of a mapping: key, node of the key, node of the value.
+        items: Items of a sequence.
+    """
+
+    start_line: int
+    end_line: int
+    value: str = ""
+    entries: list[tuple[str, "Yaml", "Yaml"]] = field(default_factory=list)
+    items: list["Yaml"] = field(default_factory=list)
+    is_map: bool = False
+    is_list: bool = False
+
+    def get(self, *keys: str) -> "Yaml | None":
+        """The value under a path of keys, or None."""
+        here = self
+        for key in keys:
+            found = next((value for name, _, value in here.entries if name == key), None)
+            if found is None:
+                return None
+            here = found
+        return here
+
+    def scalar(self, *keys: str) -> str:
+        """Text of the scalar under a path of keys; empty if there is none."""
+        found = self.get(*keys)
+        return found.value if found else ""
+
+    def strings(self, *keys: str) -> "list[Yaml]":
+        """Scalars under a path of keys: the items of a list, keys of a mapping, or the one."""
+        found = self.get(*keys)
+        if found is None:
+            return []
+        if found.is_map:
+            return [
+                Yaml(key.start_line, value.end_line, name) for name, key, value in found.entries
+            ]
+        return [item for item in (found.items if found.is_list else [found]) if item.value]
+
+    def children(self, *keys: str) -> "list[tuple[str, Yaml, Yaml]]":
+        """The pairs of the mapping under a path of keys."""
+        found = self.get(*keys)
+        return found.entries if found else []
+
+    def list(self, *keys: str) -> "list[Yaml]":
+        """The items of the sequence under a path of keys."""
+        found = self.get(*keys)
+        return found.items if found else []
+
+
+def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
+    """The documents of a YAML text, up to the first error; none if it is too large or too deep."""
+    if len(text) > settings.max_yaml_bytes or _MAX_INDENT.search(text):
+        return []
+    if "{{" in text:
+        text = _ACTION.sub(_placeholder, _ACTION_LINE.sub("", text))
+    found: list[Yaml] = []
+    with suppress(*_BROKEN):  # what stands before the error is kept
+        _build(YAML(typ="safe", pure=True).parse(text), found, settings.max_yaml_depth)
+    return found
+
+
+def _placeholder(action: re.Match[str]) -> str:
+    inner = re.sub(r"[^\w.]+", "_", action[0]).strip("_")
+    return f"__{inner}__"
+
+
+def _build(events: Iterator[Event], found: list[Yaml], max_depth: int) -> None:
+    open_nodes: list[tuple[Yaml, list[Yaml]]] = []  # node, keys that wait for a value
+    nodes = 0
+    for event in events:
+        if isinstance(event, DocumentStartEvent):
+            open_nodes = []
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            if open_nodes:
+                open_nodes.pop()
+        elif isinstance(event, ScalarEvent | AliasEvent | MappingStartEvent | SequenceStartEvent):
+            nodes += 1
+            if nodes > _MAX_NODES or len(open_nodes) >= max_depth:
+                return
+            node = _node(event)
+            _attach(node, open_nodes, found)
+            if node.is_map or node.is_list:
+                open_nodes.append((node, []))
+
+
+def _node(event: Event) -> Yaml:
+    start, end = event.start_mark.line + 1, event.end_mark.line + 1
+    if event.end_mark.column == 0 and end > start:
+        end -= 1
+    if isinstance(event, AliasEvent):
+        return Yaml(start, end, f"*{event.anchor}")
+    if isinstance(event, ScalarEvent):
+        return Yaml(start, end, event.value)
+    return Yaml(start, start, is_map=isinstance(event, MappingStartEvent),
+                is_list=isinstance(event, SequenceStartEvent))  # fmt: skip
+
+
+def _attach(node: Yaml, open_nodes: list[tuple[Yaml, list[Yaml]]], found: list[Yaml]) -> None:
+    if not open_nodes:
+        found.append(node)
+        return
+    parent, waiting = open_nodes[-1]
+    if parent.is_list:
+        parent.items.append(node)
+    elif waiting:
+        key = waiting.pop()
+        parent.entries.append((key.value, key, node))
+    else:
+        waiting.append(node)
+    for outer, _ in open_nodes:
+        outer.end_line = max(outer.end_line, node.end_line)

@@ -1,0 +1,33 @@
+"""One file of code: from its text to its units."""
+
+from hashlib import blake2b
+
+from cortex_pipelines.extraction.garbage import Unparsed, why_unparsed
+from cortex_pipelines.extraction.grammars import grammar_for, parse
+from cortex_pipelines.extraction.nesting import Unit, nested_units
+from cortex_pipelines.extraction.outline import outline
+from cortex_pipelines.extraction.settings import ExtractionSettings
+
+
+def read_code(
+    text: str | bytes, language: str, path: str, settings: ExtractionSettings
+) -> tuple[list[Unit], Unparsed | None]:
+    """The units of one file with the test cases that are none (``it("…", …)``, kind ``test``).
+
+    Returns:
+        The units; why there are none, if the file was not parsed.
+    """
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    grammar = grammar_for(language, path)
+    why = why_unparsed(data, grammar, settings)
+    if why:
+        return [], why
+    found = outline(parse(data, grammar).root_node, grammar, data)
+    return nested_units(data, found, settings), None
+
+
+def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
+    """Identity of a unit: the same as long as its file, kind, name and span are."""
+    place = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
+    identity = f"{source}\0{path}\0{blob}\0{place}".encode(errors="replace")
+    return blake2b(identity, digest_size=16).hexdigest()

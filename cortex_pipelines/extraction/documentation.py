@@ -1,0 +1,31 @@
+"""Doc comments and docstrings without their markers."""
+
+import inspect
+import re
+
+_LITERAL = re.compile(r"[A-Za-z]*(\"\"\"|'''|\"|')(.*)\1", re.DOTALL)
+_OPENINGS = ("///", "//", "/**", "/*")
+
+
+def docstring_text(literal: str) -> str | None:
+    """Text of a string literal that documents, its indentation removed; None if it is empty."""
+    match = _LITERAL.fullmatch(literal)
+    return (inspect.cleandoc(match[2]).strip() if match else "") or None
+
+
+def comment_text(comments: str) -> str | None:
+    """Text of doc comments, without slashes, stars and indentation; None if it is empty."""
+    lines = [_unmarked(line) for line in comments.split("\n")]
+    return inspect.cleandoc("\n".join(lines)).strip() or None
+
+
+def _unmarked(line: str) -> str:
+    text = line.strip(" \t\r").replace("/**/", "")
+    if text.startswith("*") and not text.startswith("*/"):
+        text = text[1:]
+    else:
+        for opening in _OPENINGS:
+            if text.startswith(opening):
+                text = text[len(opening) :]
+                break
+    return text[:-1].rstrip("*") if text.endswith("*/") else text

@@ -1,0 +1,108 @@
+"""Units of a file or folder as it lies on disk, without a project around it."""
+
+import codecs
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import Extraction, extract
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.schemas import REPOSITORY_FILES
+
+# PEP 263
+_CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
+# Encodings of text that are read as fast as they are long.
+_KNOWN = re.compile(
+    r"(?i)(latin|iso|cp|windows|koi8|mac|euc|shift|sjis|gb|big5|utf.?(8|16|32)|ascii)"
+)
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
+    """The units of a file, or of all files of a folder.
+
+    Version control folders, links and languages that are not parsed are passed over. A file that
+    is not UTF-8 is read as the encoding that it names (byte order mark, PEP 263), else as Latin-1;
+    its offsets are then those of its text in UTF-8.
+
+    Args:
+        path: File or folder; paths in the result are relative to it (a file's is its name).
+        settings: Limits.
+
+    Returns:
+        The tables, their source ``directory:.``; units in order of path and place.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no file or folder is there; give one that exists")
+    found = [_row(file, path, settings) for file in _files(path)]
+    rows = [row for row in found if row is not None]
+    files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
+    made = extract(files, settings)
+    order = ["path", "start_byte", "end_byte", "kind", "name"]
+    down = [False, False, True, False, False]
+    return replace(made, units=made.units.sort(order, descending=down))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for place, folders, names in os.walk(path):
+        folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
+        for file in (Path(place) / name for name in sorted(names)):
+            if not file.is_symlink() and file.is_file():
+                yield file
+
+
+def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any] | None:
+    name = file.name if file == root else file.relative_to(root).as_posix()
+    # without an ending only the first line can tell
+    if file.suffix and language_of(name, "") not in PARSED:
+        return None
+    # of a file that is too large only the row that says so is wanted
+    with file.open("rb") as stream:
+        data = stream.read(settings.max_file_bytes + 1)
+    text = _text(data)
+    language = language_of(name, text)
+    if language not in PARSED:
+        return None
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    row = {"source": "directory:.", "path": _printable(name), "blob": blob, "language": language}
+    known = {"generated": False, "trainable": False, "notebook": False, "tested_paths": []}
+    return {**row, **known, "size_bytes": len(data), "revision": "", "text": text}
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        named = _CODING.match(data[:1000])
+        marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    encoding = marked or (named[1].decode() if named else "")
+    if not _KNOWN.match(encoding):
+        encoding = "latin-1"
+    try:
+        return data.decode(encoding)
+    except (LookupError, UnicodeError):
+        return data.decode("latin-1")
+
+
+def _printable(name: str) -> str:
+    """A path that a table can hold, whatever bytes its name is made of."""
+    return name.encode(errors="replace").decode()

@@ -1,0 +1,54 @@
+"""Valid code that a grammar takes for an error, and what it is shown instead.
+
+What is shown has the same bytes and lines, so every offset holds for the text itself.
+"""
+
+import re
+
+# What a function without a name is called; queries/typescript.scm gives it its own name again.
+_UNNAMED = b"$dfault"
+
+# Repetitions are bounded, or hostile lines would cost the square of their length. Each expression
+# begins with a literal, which is looked for a hundred times as fast.
+# A type imported in place, import("react").FC<Props>; import("react").then(...) is none.
+_IMPORTED = re.compile(
+    rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))"""
+)
+# An ambient function or overload without a name: export default function (a): b;
+_NAMELESS = re.compile(rb"default function(?=[ ]*[(<])")
+# A signature that begins with its type parameters, below one that ends with its type.
+_GENERIC = re.compile(rb"\n[ \t]+<[A-Z]\w*(?:[ ,]|>\()")
+_ENDS_WITH_TYPE = re.compile(rb"\)[ ]?:[^\n;={}]{0,300}[\w\])>](?:[ \t\r]*(?://[^\n]*)?\n){0,9}\Z")
+_LOOK_BACK = 800
+# A parameter called like the declaration of a resource.
+_USING = re.compile(rb"using(?=[ ]?[:,?)])")
+
+
+def readable(data: bytes, language: str) -> bytes:
+    """The text as its grammar can read it, as long as the text and with the same lines."""
+    if language != "typescript":
+        return data
+    data = _IMPORTED.sub(_as_name, data)
+    data = _NAMELESS.sub(_with_name, data)
+    data = _GENERIC.sub(_after_semicolon, data)
+    return _USING.sub(_as_name, data)
+
+
+def _as_name(found: re.Match[bytes]) -> bytes:
+    before = found.string[found.start() - 1 : found.start()]
+    inside_word = before.isalnum() or before in (b"_", b"$", b".")
+    return found[0] if inside_word else b"i" * len(found[0])
+
+
+def _with_name(found: re.Match[bytes]) -> bytes:
+    exported = found.string.endswith(b"export ", 0, found.start())
+    return b"function " + _UNNAMED if exported else found[0]
+
+
+def _after_semicolon(found: re.Match[bytes]) -> bytes:
+    start = found.start()
+    before = found.string[max(0, start - _LOOK_BACK) : start + 1]
+    if not _ENDS_WITH_TYPE.search(before):
+        return found[0]
+    blank = found[0].index(b"<") - 1
+    return found[0][:blank] + b";" + found[0][blank + 1 :]

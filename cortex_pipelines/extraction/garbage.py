@@ -1,0 +1,92 @@
+"""Files that are not worth parsing, told by samples before it costs hours.
+
+A parser that has lost its way is slow: random tokens parse at 0.1 MB/s and ``a<a<a<`` in Java takes
+the square of its length (80 KB: 37 s; all measured). Time is no measure, since it differs from
+machine to machine, so large files are judged by samples of their text, in which code is easily
+told from what is none.
+"""
+
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.grammars import Grammar, parse
+from cortex_pipelines.extraction.settings import ExtractionSettings
+
+# Smaller files take a few seconds at the worst, and are not sampled.
+_SMALL = 24_576
+# A sample in each stretch: one part in thirty-two of the text is parsed twice.
+_STRETCH, _SAMPLE = 32_768, 1_024
+# Minified code has up to 135 levels in a kilobyte, written code 50; a<a<a< has five hundred.
+_MAX_LEVELS = 300
+# Errors in a kilobyte: code has a few where it is cut; comments and tables up to 90 where a sample
+# begins inside of them. So nearly all samples have to be wrong, the first one too, and of smaller
+# files even random tokens take a second only.
+_MAX_ERRORS = 25
+_LARGE, _MOST = 131_072, 0.9
+
+
+class Unparsed(NamedTuple):
+    """Why a file is not parsed: a short code, and in words."""
+
+    reason: str
+    detail: str
+
+
+def why_unparsed(data: bytes, grammar: Grammar, settings: ExtractionSettings) -> Unparsed | None:
+    """Why a file has no units, or None if it is parsed.
+
+    Args:
+        data: Content, in UTF-8.
+        grammar: Grammar that would parse it.
+        settings: Limits.
+    """
+    if len(data) > settings.max_file_bytes:
+        return Unparsed("too_large", f"{len(data)} bytes, at most {settings.max_file_bytes}")
+    if len(data) <= _SMALL:
+        return None
+    samples = [_sample(data, place, grammar) for place in range(0, len(data), _STRETCH)]
+    deepest = max(levels for levels, _ in samples)
+    if deepest > _MAX_LEVELS:
+        return Unparsed("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE} bytes")
+    wrong = [errors > _MAX_ERRORS for _, errors in samples]
+    if len(data) > _LARGE and wrong[0] and sum(wrong) > _MOST * len(wrong):
+        detail = f"{sum(wrong)} of {len(wrong)} samples are no {grammar.language}"
+        return Unparsed("garbage", detail)
+    return None
+
+
+def _sample(data: bytes, place: int, grammar: Grammar) -> tuple[int, int]:
+    """Levels and errors of the tree of what follows a place, from the next line on."""
+    end = data.find(b"\n", place, place + _SAMPLE)
+    start = end + 1 if place and end >= 0 else place
+    return _levels_and_errors(parse(data[start : start + _SAMPLE], grammar).root_node)
+
+
+def _levels_and_errors(root: Node) -> tuple[int, int]:
+    # code that ends where the sample does has closed all that it opened
+    return (_levels(root), _errors(root)) if root.has_error else (0, 0)
+
+
+def _levels(root: Node) -> int:
+    deepest = level = 0
+    cursor = root.walk()
+    while True:
+        if cursor.goto_first_child():
+            level += 1
+            continue
+        deepest = max(deepest, level)
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return deepest
+            level -= 1
+
+
+def _errors(root: Node) -> int:
+    errors = 0
+    inside = [root]
+    while inside:
+        node = inside.pop()
+        errors += node.is_error or node.is_missing
+        inside += [child for child in node.children if child.has_error]
+    return errors

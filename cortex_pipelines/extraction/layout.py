@@ -1,0 +1,80 @@
+"""Where a unit begins and ends, and the comment that documents it, by what touches what.
+
+Everything looks at neighbouring bytes only, so a file with a million comments, or ten thousand
+levels, costs no more than its length.
+"""
+
+from cortex_pipelines.extraction.outline import Outline
+
+_BLANK = b" \t\r\n\x0c"
+
+
+def start_with_attributes(data: bytes, start: int, found: Outline) -> tuple[int, int | None]:
+    """First byte of a unit with the attributes before it, and where its doc comment ends.
+
+    Attributes and comments may follow each other in any order; comments above the first attribute
+    stay outside of the unit.
+
+    Returns:
+        The first byte; the end of the nearest doc comment, None if there is none.
+    """
+    first, here, doc_end = start, start, None
+    while (end := _end_before(data, here)) is not None:
+        if end in found.attributes:
+            first = here = found.attributes[end]
+        elif end in found.comments and _begins_line(data, found.comments[end]):
+            if doc_end is None and end in found.docs:
+                doc_end = end
+            here = found.comments[end]
+        else:
+            break
+    return first, doc_end
+
+
+def end_of_last_statement(data: bytes, start: int, end: int, found: Outline) -> int:
+    """Byte after the last one that is no white space, comment or lone semicolon."""
+    while True:
+        while end > start and data[end - 1] in _BLANK:
+            end -= 1
+        before = found.comments.get(end, found.trailing.get(end))
+        if before is None or before <= start:
+            return end
+        end = before
+
+
+def doc_comments(data: bytes, end: int, found: Outline) -> bytes:
+    """The doc comments that stand together and end at a byte."""
+    start: int | None = found.docs[end]
+    first = end
+    while start is not None:
+        first = start
+        before = _end_before(data, first)
+        start = found.docs.get(before) if before is not None else None
+        if start is not None and not _begins_line(data, start):
+            break
+    return data[first:end]
+
+
+def without(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
+    """Bytes from ``start`` to ``end`` without the given stretches, which are in order."""
+    kept, here = [], start
+    for cut_start, cut_end in cuts:
+        if here <= cut_start < end:
+            kept.append(data[here:cut_start])
+            here = cut_end
+    return b" ".join([*kept, data[here:end]])
+
+
+def _end_before(data: bytes, start: int) -> int | None:
+    """End of what stands before ``start`` with at most one line end between; None if nothing."""
+    line_ends = 0
+    while start and data[start - 1] in _BLANK:
+        start -= 1
+        line_ends += data[start] == 0x0A
+    return start if start and line_ends <= 1 else None
+
+
+def _begins_line(data: bytes, start: int) -> bool:
+    while start and data[start - 1] in b" \t":
+        start -= 1
+    return start == 0 or data[start - 1] in b"\r\n"

@@ -1,0 +1,289 @@
+"""From definitions to units: names, kinds and headers by what encloses what.
+
+Nothing here recurses: a file may nest as deeply as its size allows.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.chunks import Chunk, chunks_of
+from cortex_pipelines.extraction.documentation import comment_text, docstring_text
+from cortex_pipelines.extraction.layout import (
+    doc_comments,
+    end_of_last_statement,
+    start_with_attributes,
+    without,
+)
+from cortex_pipelines.extraction.outline import Definition, Outline
+from cortex_pipelines.extraction.settings import ExtractionSettings
+
+_TYPES = frozenset({"class", "struct", "trait", "interface", "enum", "type"})
+_DECLARATIONS = frozenset({"variable", "constant"})
+# Headers, each as long as they may be, that a unit repeats of what encloses it.
+_MAX_REPEATED = 4
+
+
+class Unit(NamedTuple):
+    """One unit of a file; the columns of ``CODE_UNITS`` without those that name the file.
+
+    ``chunks`` are its parts if it is large, else none.
+    """
+
+    kind: str
+    name: str
+    qualified_name: str
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+    name_line: int
+    signature: str
+    docstring: str | None
+    code: str
+    body_start_byte: int | None
+    context: str
+    calls: list[str]
+    has_error: bool
+    chunks: list[Chunk]
+
+
+class _Enclosing(NamedTuple):
+    """A definition that may hold others; ``path`` and ``context`` are theirs."""
+
+    end: int
+    kind: str
+    path: str
+    context: str
+
+
+_OUTSIDE = _Enclosing(0, "", "", "")
+
+
+class _Span(NamedTuple):
+    """Where a unit is, and what of it does not depend on its name."""
+
+    start: int
+    end: int
+    first_line: int
+    last_line: int
+    signature: str
+    docstring: str | None
+    body_start: int | None
+    calls: list[str]
+    has_error: bool
+
+
+@dataclass(slots=True)
+class _File:
+    """A file on its way to units; ``cuts`` are its comments, in order."""
+
+    data: bytes
+    found: Outline
+    cuts: list[tuple[int, int]]
+    attributes: list[tuple[int, int]]
+    settings: ExtractionSettings
+
+
+def nested_units(data: bytes, found: Outline, settings: ExtractionSettings) -> list[Unit]:
+    """The units of a file, in the order of their first bytes, outer ones first.
+
+    Args:
+        data: The file's UTF-8 text.
+        found: What its query found.
+        settings: Limits.
+    """
+    comments = sorted((start, end) for end, start in found.comments.items())
+    attributes = sorted((start, end) for end, start in found.attributes.items())
+    file = _File(data, found, comments, attributes, settings)
+    # two definitions in one stretch (broken code) are one unit
+    units: dict[tuple[str, str, int, int], Unit] = {}
+    around: list[_Enclosing] = []
+    for definition in sorted(found.definitions.values(), key=_outer_first):
+        node = definition.node
+        start, end = node.start_byte, node.end_byte
+        while around and around[-1].end <= start:
+            around.pop()
+        kind, names = _kind(definition, around), _names(data, definition, settings)
+        header = _header(file, definition)
+        if _is_unit(definition, kind, around, settings):
+            for unit in _units(file, definition, kind, names, header, around):
+                units.setdefault((kind, unit.name, unit.start_byte, unit.end_byte), unit)
+        # the title of a test case is no name
+        name = names[0][0] if names and kind != "test" else ""
+        around.append(_enclosing(end, kind, name, header, around, settings))
+    return list(units.values())
+
+
+def _enclosing(
+    end: int,
+    kind: str,
+    name: str,
+    header: str,
+    around: list[_Enclosing],
+    settings: ExtractionSettings,
+) -> _Enclosing:
+    if len(around) >= settings.max_nesting:
+        # nothing inside is a unit
+        return _Enclosing(end, kind, "", "")
+    limit = settings.max_header_chars
+    outer = around[-1] if around else _OUTSIDE
+    path = f"{outer.path}{name[:limit]}." if name else outer.path
+    context = f"{outer.context}\n{header[:limit]}" if outer.context and header else header[:limit]
+    # every unit inside repeats them: long ones of many levels would be gigabytes
+    most = _MAX_REPEATED * limit
+    return _Enclosing(end, kind, path[:most], (context or outer.context)[-most:])
+
+
+def _outer_first(definition: Definition) -> tuple[int, int, int]:
+    node = definition.node
+    return node.start_byte, -node.end_byte, definition.pattern
+
+
+def _is_unit(
+    definition: Definition, kind: str, around: list[_Enclosing], settings: ExtractionSettings
+) -> bool:
+    if definition.role == "scope" or len(around) > settings.max_nesting:
+        return False
+    # a local variable belongs to its function
+    return kind not in _DECLARATIONS or _nearest(around) not in ("function", "method")
+
+
+def _kind(definition: Definition, around: list[_Enclosing]) -> str:
+    kind = definition.kind
+    if kind == "function" and _nearest(around) in _TYPES:
+        return "method"
+    return "constant" if kind == "variable" and "constant" in definition.pieces else kind
+
+
+def _nearest(around: list[_Enclosing]) -> str | None:
+    """Kind of the innermost type, function or module around; a declaration is no home."""
+    for one in reversed(around):
+        if one.kind not in _DECLARATIONS:
+            return one.kind
+    return None
+
+
+def _units(
+    file: _File,
+    definition: Definition,
+    kind: str,
+    names: list[tuple[str, Node]],
+    header: str,
+    around: list[_Enclosing],
+) -> list[Unit]:
+    """A unit for each name: all but declarations have one at most."""
+    if not any(name for name, _ in names):
+        return []
+    whole = file.found.widest(definition.node)
+    span = _span(file, definition, whole, "" if kind == "import" else header)
+    code = file.data[span.start : span.end].decode(errors="replace")
+    chunks = []
+    # a table of numbers is not worth its parts
+    if kind not in _DECLARATIONS:
+        chunks = chunks_of(file.data, whole, span.start, span.end, file.settings)
+    outer = around[-1] if around else _OUTSIDE
+    receiver = definition.first("receiver")
+    path = f"{outer.path}{_text(file.data, receiver)}." if receiver else outer.path
+    mark = definition.node if kind == "import" else definition.first("keyword")
+    return [
+        Unit(
+            kind, name, path + name, span.start, span.end, span.first_line,
+            span.last_line, (mark or node).start_point[0] + 1, span.signature, span.docstring,
+            code, span.body_start, outer.context, span.calls, span.has_error, chunks,
+        )
+        for name, node in names
+        if name
+    ]  # fmt: skip
+
+
+def _span(file: _File, definition: Definition, whole: Node, signature: str) -> _Span:
+    data, first, last = file.data, whole.start_byte, whole.end_byte
+    start, doc_end = start_with_attributes(data, first, file.found)
+    end = end_of_last_statement(data, start, last, file.found)
+    docstring, body_start = _documentation(file, definition, doc_end)
+    return _Span(
+        start, end,
+        whole.start_point[0] + 1 - data.count(b"\n", start, first),
+        whole.end_point[0] + 1 - data.count(b"\n", end, last),
+        signature, docstring, body_start, _calls(file, start, end), whole.has_error,
+    )  # fmt: skip
+
+
+def _calls(file: _File, start: int, end: int) -> list[str]:
+    calls = file.found.calls
+    inside = calls[bisect_left(calls, (start,)) : bisect_left(calls, (end,))]
+    return sorted({name for _, name in inside}) if inside else []
+
+
+def _documentation(
+    file: _File, definition: Definition, doc_end: int | None
+) -> tuple[str | None, int | None]:
+    """Documentation, and where the implementation begins."""
+    body = definition.first("body")
+    inside = file.found.documented.get(body.id) if body else None
+    if inside:
+        rest = inside.get("implementation")
+        text = docstring_text(_raw(file.data, inside["docstring"][0]))
+        return text, rest[0].start_byte if rest else None
+    start = body.start_byte if body else None
+    if doc_end is None:
+        return None, start
+    comments = doc_comments(file.data, doc_end, file.found)
+    return comment_text(comments.decode(errors="replace")), start
+
+
+def _names(
+    data: bytes, definition: Definition, settings: ExtractionSettings
+) -> list[tuple[str, Node]]:
+    """Names of a definition with their nodes; several only of a declaration that is not huge."""
+    nodes = definition.pieces.get("name")
+    if nodes is None:
+        return []
+    if len(nodes) == 1:
+        last = definition.first("name_end")
+        if last is None:
+            return [(definition.title or _text(data, nodes[0]), nodes[0])]
+        text = data[nodes[0].start_byte : last.end_byte].decode(errors="replace")
+        return [("".join(text.split()), nodes[0])]
+    # a pattern may find one name twice
+    nodes = list({node.id: node for node in nodes}.values())
+    names = [(_text(data, node), node) for node in nodes]
+    if definition.kind in _DECLARATIONS and len(names) <= settings.max_names:
+        return names
+    return [(", ".join(name for name, _ in names), nodes[0])]
+
+
+def _header(file: _File, definition: Definition) -> str:
+    """From the first modifier to the body, without decorators and comments, white space folded."""
+    names = definition.pieces.get("name")
+    if names is None or definition.kind in ("import", "test"):
+        return ""
+    whole, body = file.found.widest(definition.node), definition.first("body")
+    start, end = whole.start_byte, body.start_byte if body else whole.end_byte
+    name = names[0].start_byte
+    # an annotation before the name decorates the unit; one behind it, a parameter
+    cuts = [*_within(file.attributes, start, name), *_within(file.cuts, start, end)]
+    cuts.sort()
+    text = without(file.data, start, end, cuts) if cuts else file.data[start:end]
+    return " ".join(text.decode(errors="replace").split()).rstrip("; ")
+
+
+def _within(stretches: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    first = bisect_left(stretches, (start,))
+    return stretches[first : bisect_left(stretches, (end,), first)]
+
+
+def _raw(data: bytes, node: Node) -> str:
+    return data[node.start_byte : node.end_byte].decode(errors="replace")
+
+
+def _text(data: bytes, node: Node) -> str:
+    """Text of a name: a string's without its quotes, white space folded."""
+    text = _raw(data, node)
+    if text.isidentifier():
+        return text
+    text = " ".join(text.split())
+    return text[1:-1] if text[:1] in ("'", '"', "`") else text

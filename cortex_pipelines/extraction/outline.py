@@ -1,0 +1,152 @@
+"""What a language's query finds in a file, put in order.
+
+The captures of ``queries/<language>.scm``:
+
+* ``@definition.<kind>``: a unit, with ``@name`` (a declaration of several is several units; the
+  name of others runs on to ``@name_end``), ``@keyword`` (def, class, func, ...), ``@body`` (where
+  the implementation begins) and ``@receiver`` (type of a Go method);
+* ``@scope.type``, ``@scope.module``, ``@scope.function``: encloses units, but is none itself;
+* ``@wrapped`` in ``@wrapper``: a definition in what also belongs to its span (decorators, export),
+  unless it is also ``@grouped``;
+* ``@comment``: it documents what follows if it begins with one of the words of the pattern's
+  ``#set! doc``; ``@attribute``: a decorator, annotation or attribute; ``@trailing``: what may end
+  a node and not its last statement;
+* ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``;
+* ``@call``: the simple name of what is called.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.grammars import Grammar, matches, pattern_settings
+
+_QUERIES = Path(__file__).parent / "queries"
+
+Captures = dict[str, list[Node]]
+
+
+@dataclass(slots=True)
+class Definition:
+    """A unit, or a scope that encloses units.
+
+    Args:
+        node: The node that defines it.
+        role: ``definition`` or ``scope``.
+        kind: Kind of unit, or of scope.
+        pattern: Number of the pattern that found it; the first in the file wins.
+        pieces: Its other captures.
+        title: Its name if the pattern says one (``#set! name``), else empty.
+    """
+
+    node: Node
+    role: str
+    kind: str
+    pattern: int
+    pieces: Captures
+    title: str = ""
+
+    def first(self, capture: str) -> Node | None:
+        """The first node of a capture, or None."""
+        return self.pieces[capture][0] if capture in self.pieces else None
+
+
+@dataclass(slots=True)
+class Outline:
+    """Definitions of a file, and what surrounds them.
+
+    Args:
+        definitions: By the id of their node.
+        wrappers: What belongs to the span of a node, by the id of that node.
+        documented: Captures ``docstring`` and ``implementation`` by the id of the body.
+        comments, docs, attributes, trailing: End byte to start byte of each.
+        calls: Byte where a call's name stands, and the name, in the order of the text.
+    """
+
+    definitions: dict[int, Definition] = field(default_factory=dict)
+    wrappers: dict[int, Node] = field(default_factory=dict)
+    documented: dict[int, Captures] = field(default_factory=dict)
+    comments: dict[int, int] = field(default_factory=dict)
+    docs: dict[int, int] = field(default_factory=dict)
+    attributes: dict[int, int] = field(default_factory=dict)
+    trailing: dict[int, int] = field(default_factory=dict)
+    calls: list[tuple[int, str]] = field(default_factory=list)
+
+    def widest(self, node: Node) -> Node:
+        """The node with all that is wrapped around it."""
+        while wrapper := self.wrappers.get(node.id):
+            node = wrapper
+        return node
+
+
+def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
+    """What the query of the language finds under a node."""
+    found = Outline()
+    calls: list[tuple[int, bytes]] = []
+    grouped: list[int] = []
+    for pattern, captures in matches(grammar, root, _QUERIES):
+        # by far the most frequent, so first and without a detour
+        if "call" in captures:
+            node = captures["call"][0]
+            start = node.start_byte
+            calls.append((start, data[start : node.end_byte]))
+        elif "comment" in captures:
+            _add_comment(found, captures["comment"][0], data, _doc_words(grammar, pattern))
+        elif "wrapper" in captures:
+            found.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
+        elif "grouped" in captures:
+            grouped.append(captures["grouped"][0].id)
+        elif "attribute" in captures:
+            _add_stretches(found.attributes, captures["attribute"])
+        elif "trailing" in captures:
+            _add_stretches(found.trailing, captures["trailing"])
+        elif "documented" in captures:
+            found.documented[captures["documented"][0].id] = captures
+        else:
+            title = _settings(grammar, pattern).get("name", "")
+            _add_definition(found, pattern, captures, title)
+    for node_id in grouped:
+        found.wrappers.pop(node_id, None)
+    words = {name: name.decode(errors="replace") for _, name in calls}
+    found.calls = sorted((start, words[name]) for start, name in calls)
+    return found
+
+
+@cache
+def _settings(grammar: Grammar, pattern: int) -> dict[str, str]:
+    return pattern_settings(grammar, _QUERIES, pattern)
+
+
+@cache
+def _doc_words(grammar: Grammar, pattern: int) -> tuple[bytes, ...]:
+    words = _settings(grammar, pattern).get("doc")
+    return () if words is None else tuple(word.encode() for word in words.split(" "))
+
+
+def _add_comment(found: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
+    start, end = node.start_byte, node.end_byte
+    # a line comment of Rust holds the end of its line
+    if data[end - 1 : end] == b"\n":
+        end -= 1
+    found.comments[end] = start
+    if data.startswith(doc_words, start):
+        found.docs[end] = start
+
+
+def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
+    for node in nodes:
+        ends[node.end_byte] = node.start_byte
+
+
+def _add_definition(found: Outline, pattern: int, captures: Captures, title: str) -> None:
+    capture = next(name for name in captures if name.startswith(("definition.", "scope.")))
+    node = captures.pop(capture)[0]
+    known = found.definitions.get(node.id)
+    if known is None or pattern < known.pattern:
+        role, _, kind = capture.partition(".")
+        found.definitions[node.id] = Definition(node, role, kind, pattern, captures, title)
+    elif known.pattern == pattern:
+        for name, nodes in captures.items():
+            known.pieces.setdefault(name, []).extend(nodes)

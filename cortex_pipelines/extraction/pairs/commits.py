@@ -1,0 +1,129 @@
+"""Which commits are looked at, and the files that they changed, before and after."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.pairs.messages import is_noise
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.generated import is_generated
+from cortex_pipelines.ingestion.gitcommand import stream
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.settings import IngestionSettings
+
+Pipes = tuple[IO[bytes], IO[bytes]]
+"""Input and output of a running git."""
+
+
+@dataclass(frozen=True)
+class ChangedFiles:
+    """Text of the files that a commit changed.
+
+    Args:
+        before: By path, without those that it added.
+        after: By path, without those that it removed.
+    """
+
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+def chosen_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
+    """The commits to look at, newest first.
+
+    Merges and first commits, commits without code or with too much of it, and those whose message
+    tells nothing or that a machine made, are left out.
+
+    Args:
+        commits: REPOSITORY_COMMITS.
+        settings: Thresholds.
+    """
+    code = [
+        sum(_is_code(path) for path in paths) if len(parents) == 1 else 0
+        for parents, paths in commits.select("parents", "paths").iter_rows()
+    ]
+    noise = [is_noise(subject, settings.min_subject_words) for subject in commits["subject"]]
+    kept = commits.with_columns(
+        pl.Series("code", code, dtype=pl.Int64), pl.Series("noise", noise, dtype=pl.Boolean)
+    ).filter(pl.col("code").is_between(1, settings.max_files), ~pl.col("noise"))
+    newest = kept.sort("committed_at", "source", "commit", descending=[True, False, False])
+    most = newest.height if settings.max_commits is None else settings.max_commits
+    return newest.head(most).drop("code", "noise")
+
+
+def changed_files(
+    mirror: Path,
+    commits: list[dict[str, Any]],
+    settings: PairSettings,
+    ingestion: IngestionSettings,
+) -> Iterator[ChangedFiles]:
+    """The changed code of each commit, in their order; what is generated or too large is left out.
+
+    Args:
+        mirror: Bare repository that holds the commits.
+        commits: Rows of REPOSITORY_COMMITS with one parent each.
+        settings: Largest file.
+        ingestion: How generated code is told.
+    """
+    with (
+        stream(mirror, "cat-file", "--batch-check") as check,
+        stream(mirror, "cat-file", "--batch") as read,
+    ):
+        for commit in commits:
+            paths = [path for path in commit["paths"] if _is_code(path)]
+            before: dict[str, str] = {}
+            after: dict[str, str] = {}
+            for side, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
+                for path in paths:
+                    blob = _blob_of(check, f"{revision}:{path}", 4 * settings.max_file_chars)
+                    text = _text(_content(read, blob), path, settings, ingestion) if blob else None
+                    if text is not None:
+                        side[path] = text
+            yield ChangedFiles(before, after)
+
+
+def _is_code(path: str) -> bool:
+    # git takes one name a line, and only the ending is known yet
+    return "\n" not in path and language_of(path, "") in PARSED
+
+
+def _text(
+    data: bytes, path: str, settings: PairSettings, ingestion: IngestionSettings
+) -> str | None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    language = language_of(path, text)
+    unwanted = len(text) > settings.max_file_chars or language not in PARSED
+    return None if unwanted or is_generated(path, language, text, ingestion) else text
+
+
+def _blob_of(check: Pipes, name: str, most: int) -> bytes | None:
+    """Id of a file at a revision; None if there is no such file, or it is too large to read."""
+    header = _asked(check, name.encode("utf-8", "surrogateescape"))
+    parts = header.split(b" ")
+    if len(parts) != 3 or parts[1] != b"blob":
+        return None
+    return parts[0] if int(parts[2]) <= most else None
+
+
+def _content(read: Pipes, blob: bytes) -> bytes:
+    header = _asked(read, blob).split(b" ")
+    if len(header) != 3:
+        name = blob.decode(errors="replace")
+        raise SourceError(f"git object {name} is missing or damaged; delete .cortex/cache/git")
+    data = read[1].read(int(header[2]))
+    read[1].read(1)
+    return data
+
+
+def _asked(pipes: Pipes, name: bytes) -> bytes:
+    pipes[0].write(name + b"\n")
+    pipes[0].flush()
+    return pipes[1].readline().rstrip(b"\n")

@@ -1,0 +1,171 @@
+"""Refactoring pairs from the history of a project's git sources."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, chosen_commits
+from cortex_pipelines.extraction.pairs.messages import cleaned
+from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.gitrepo import open_revision
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.sources import GitSource, ProjectSource, matching_pins
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import REFACTORING_PAIRS
+
+_ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
+
+
+class PairMiner:
+    """Finds the pairs of commits, with all that decides what is kept of them.
+
+    Args:
+        project: Name of the project.
+        settings: Which commits and pairs are kept.
+        refactoring: Thresholds of the detection.
+        ingestion: How generated code is told.
+        privacy: What is taken out of the code.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        settings: PairSettings,
+        refactoring: RefactoringSettings,
+        ingestion: IngestionSettings,
+        privacy: PrivacySettings,
+    ) -> None:
+        self._project = project
+        self._settings = settings
+        self._refactoring = refactoring
+        self._ingestion = ingestion
+        self._privacy = privacy
+        self._key = project_key(project, privacy)
+
+    def mine(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
+        """Rows of REFACTORING_PAIRS of some commits, with their ``cache_key``."""
+        wanted = commits.to_dicts()
+        found = changed_files(mirror, wanted, self._settings, self._ingestion)
+        frames = [pl.DataFrame(schema=_ROWS)]
+        for commit in track(wanted, "Looking for refactorings"):
+            rows = list(self._pairs(commit, next(found)))
+            if rows:
+                frames.append(pl.DataFrame(rows, schema=_ROWS, orient="row"))
+        return pl.concat(frames)
+
+    def _pairs(self, commit: dict[str, Any], files: ChangedFiles) -> Iterator[dict[str, Any]]:
+        found = detect(files.before, files.after, self._refactoring)
+        if len(found) > self._settings.max_pairs:
+            return
+        seen = set()
+        for one in found:
+            codes = (one.code_before, one.code_after)
+            if codes not in seen and self._is_kept(one, commit):
+                seen.add(codes)
+                yield self._row(one, commit)
+
+    def _is_kept(self, found: Refactoring, commit: dict[str, Any]) -> bool:
+        if " ".join(found.code_before.split()) == " ".join(found.code_after.split()):
+            return False  # a mere move: nothing to write
+        lines = max(found.code_before.count("\n"), found.code_after.count("\n")) + 1
+        if self._settings.small_lines < lines < self._settings.large_lines:
+            return True
+        text = f"{self._settings.seed}:{commit['commit']}:{found.code_before}:{found.code_after}"
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") < self._settings.extreme_share * 2**64
+
+    def _row(self, found: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
+        message = cleaned(commit["subject"], commit["body"])
+        smell = smell_gone(found, self._settings)
+        contract = found.contract()
+        identity = [commit["source"], commit["commit"], *(str(part) for part in contract.values())]
+        digest = hashlib.sha256("\x1f".join(identity).encode("utf-8", "surrogatepass"))
+        return {
+            **contract,
+            "cache_key": commit["cache_key"],
+            "pair_id": digest.hexdigest()[:32],
+            "source": commit["source"],
+            "commit": commit["commit"],
+            "committed_at": commit["committed_at"],
+            "language": found.language,
+            "before": self._redacted(found.code_before, found.path_before, found.language),
+            "after": self._redacted(found.code_after, found.path_after, found.language),
+            "description": self._redacted(found.description, "", None),
+            "purpose": purpose_of(found, message, smell),
+            "smell": smell,
+            "message": message,
+        }
+
+    def _redacted(self, text: str, path: str, language: str | None) -> str:
+        return redact_text(text, path, language, self._privacy, self._key).text
+
+
+def mine_history(
+    source: ProjectSource,
+    commits: pl.DataFrame,
+    project: str,
+    root: Path,
+    miner: PairMiner,
+    settings: PairSettings,
+    cache: RowCache,
+) -> pl.DataFrame:
+    """Refactorings in the history of a project: schema ``REFACTORING_PAIRS``.
+
+    Args:
+        source: The project's sources and their pins.
+        commits: REPOSITORY_COMMITS of the project.
+        project: Name of the project.
+        root: Project root.
+        miner: What finds the pairs.
+        settings: Which commits are looked at.
+        cache: Rows by commit; only new commits are looked at again.
+
+    Raises:
+        SourceError: a pinned revision cannot be had any more.
+    """
+    chosen = _with_keys(chosen_commits(commits, settings))
+    mirrors = {
+        entry.label: open_revision(entry, pin, root, root / CACHE)
+        for entry, pin in matching_pins(source, project)
+        if isinstance(entry, GitSource)
+    }
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        wanted = chosen.filter(pl.col("cache_key").is_in(missing.to_list()))
+        found = [
+            miner.mine(mirror, wanted.filter(pl.col("source") == label))
+            for label, mirror in mirrors.items()
+        ]
+        return pl.concat([pl.DataFrame(schema=_ROWS), *found])
+
+    rows = cache.rows(f"pairs/{project}", chosen["cache_key"], compute)
+    return REFACTORING_PAIRS.conform(_newest(rows, settings))
+
+
+def _with_keys(commits: pl.DataFrame) -> pl.DataFrame:
+    """Commits with ``cache_key``: a hash of all of a commit that its rows depend on."""
+    parts = commits.select("source", "commit", "subject", "body").iter_rows()
+    keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
+    return commits.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+
+
+def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
+    """The pairs of the newest commits of each file, and each change of code once."""
+    ordered = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
+    alone = ordered.unique(["source", "before", "after"], keep="first", maintain_order=True)
+    if settings.max_commits_per_path is not None:
+        rank = pl.struct("committed_at", "commit").rank("dense", descending=True)
+        place = rank.over("source", "path_after")
+        alone = alone.filter(place <= settings.max_commits_per_path)
+    return alone.unique("pair_id", keep="first", maintain_order=True)

@@ -1,0 +1,67 @@
+"""What a refactoring is for, by rule: words of the message, the type, smells that are gone.
+
+The labels of smells are those of annotation.
+"""
+
+import re
+
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+
+_SECURITY = re.compile(
+    r"\bsecur|\bvulnerab|\bCVE-\d|\bCWE-\d|\bexploit|\binjection|\bXSS\b|\bCSRF\b|\bSSRF\b"
+    r"|\bsaniti[sz]|\bescap(?:e|ing) (?:html|user|input|shell|sql)|\bpath traversal"
+    r"|\bleak(?:s|ed|ing)? (?:secret|password|token|credential)|\btiming attack|\bconstant.time"
+    r"|\bunsafe (?:eval|pickle|yaml|deseriali)|\bharden",
+    re.IGNORECASE,
+)
+_PERFORMANCE = re.compile(
+    r"\bperf\b|\bperformance|\bfaster\b|\bspeed(?:s|ed|ing)?[ -]?up|\bspeed\b|\boptimi[sz]"
+    r"|\bslow(?:er|ness)?\b|\blatency|\bthroughput|\ballocat|\bmemory (?:use|usage|footprint)"
+    r"|\bcach(?:e|ed|ing)\b|\bmemoi[sz]|\bbatch(?:ed|ing)?\b|\bO\(n|\bavoid (?:copy|copies|extra)",
+    re.IGNORECASE,
+)
+_INDENT = re.compile(r"^([ \t]*)\S", re.MULTILINE)
+_PARAMETERS = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+_READABLE = ("Rename", "Reorder")
+_STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Parameter", "Split")
+
+
+def purpose_of(found: Refactoring, message: str, smell: str | None) -> str:
+    """``security``, ``performance``, ``smell`` or ``readability``; weak, as it is told by words."""
+    if _SECURITY.search(message):
+        return "security"
+    if _PERFORMANCE.search(message) and not found.type.startswith(_READABLE):
+        return "performance"
+    structural = found.type.startswith(_STRUCTURAL)
+    return "smell" if smell or structural else "readability"
+
+
+def smell_gone(found: Refactoring, settings: PairSettings) -> str | None:
+    """The smell of the code before that the code after has no more; None if there is none."""
+    lines_before = found.end_line_before - found.start_line_before + 1
+    lines_after = found.end_line_after - found.start_line_after + 1
+    if lines_before > settings.long_lines >= lines_after:
+        return "long-method"
+    before, after = parameter_count(found.code_before), parameter_count(found.code_after)
+    if found.type == "Remove Parameter" and before > settings.many_parameters >= after:
+        return "long-parameter-list"
+    origin = "\n".join(found.code_after.splitlines()[:lines_after])
+    if depth(found.code_before) > settings.deep_levels >= depth(origin):
+        return "deep-nesting"
+    return None
+
+
+def depth(code: str) -> int:
+    """Levels of indentation inside a unit; its body is the first."""
+    indents = sorted({len(match[1].expandtabs(4)) for match in _INDENT.finditer(code)})
+    return max(len(indents) - 1, 0)
+
+
+def parameter_count(code: str) -> int:
+    """Parameters in the first brackets of a unit: enough to tell a long list from a short one."""
+    first = _PARAMETERS.search(code[:2000])
+    if first is None or not first[1].strip():
+        return 0
+    flat = re.sub(r"\([^()]*\)|\[[^\[\]]*\]|<[^<>]*>", "", first[1]).strip().rstrip(",")
+    return flat.count(",") + 1

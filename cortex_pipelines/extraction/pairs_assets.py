@@ -1,0 +1,55 @@
+"""Refactoring pairs: apart from the units, which do not depend on how history is read."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.sources import ProjectSource
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import REFACTORING_PAIRS, REPOSITORY_COMMITS
+from cortex_pipelines.versioning import versioned_asset
+
+
+@versioned_asset(
+    tables=(REFACTORING_PAIRS,),
+    code=(
+        "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/grammars.py",
+        "cortex_pipelines/extraction/outline.py",
+        "cortex_pipelines/extraction/pairs",
+        "cortex_pipelines/extraction/pairs_assets.py",
+        "cortex_pipelines/extraction/queries",
+        "cortex_pipelines/extraction/refactoring",
+        "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/ingestion/entries.py",
+        "cortex_pipelines/ingestion/generated.py",
+        "cortex_pipelines/ingestion/gitcommand.py",
+        "cortex_pipelines/ingestion/gitrepo.py",
+        "cortex_pipelines/ingestion/languages.py",
+        "cortex_pipelines/ingestion/licences.py",
+        "cortex_pipelines/ingestion/sources.py",
+        "cortex_pipelines/privacy",
+        "cortex_pipelines/schemas.py",
+    ),
+)
+def refactoring_pairs(
+    project_source: ProjectSource,
+    repository_commits: Path,
+    pairs: PairSettings,
+    refactoring: RefactoringSettings,
+    ingestion: IngestionSettings,
+    privacy: PrivacySettings,
+    project: str,
+    root: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Refactorings in the history of a project: code before and after, what was done and why."""
+    commits = pl.read_parquet(repository_commits / f"{REPOSITORY_COMMITS.name}.parquet")
+    miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
+    found = mine_history(project_source, commits, project, root, miner, pairs, cache)
+    return {REFACTORING_PAIRS.name: found}

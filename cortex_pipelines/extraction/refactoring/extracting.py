@@ -1,0 +1,138 @@
+"""Functions made from a part of another one; an inlined function is the same with time reversed.
+
+The part has to be gone where it was, to stand in the new function, and the new function has to be
+called where the part was.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
+from cortex_pipelines.extraction.refactoring.model import Function, Statement, chosen
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+
+_LEAST = 0.4  # values became parameters: less of a statement stays the same
+
+_STRONG = 0.5  # likeness that is not by chance
+_KEPT = 0.7  # likeness of what stayed in the origin though it changed
+_MUCH, _MOST = 4, 0.6  # what is gone from the origin: names and values, and share of it
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A function that was made from a part of another one.
+
+    Args:
+        origin: The function before that the part was taken from.
+        caller: The same function after.
+        extracted: The new function.
+        mapped: Which statement of the origin went where in the new function.
+        rest: Which statement of the origin stayed where in the caller.
+    """
+
+    origin: Function
+    caller: Function
+    extracted: Function
+    mapped: StatementMap
+    rest: StatementMap
+
+
+def find_extractions(
+    new: Iterable[Function],
+    kept: Iterable[tuple[Function, Function, StatementMap]],
+    settings: RefactoringSettings,
+) -> list[Extraction]:
+    """The new functions that were made from parts of others.
+
+    Args:
+        new: Functions that have no version before.
+        kept: Functions that have one, with the map of their statements.
+        settings: Thresholds.
+    """
+    by_name: dict[str, list[Function]] = defaultdict(list)
+    for function in new:
+        if function.name and function.statements:
+            by_name[function.name].append(function)
+    found = []
+    for one, other, rest in kept:
+        called = [name for name in sorted(other.calls) if other.calls[name] > one.calls[name]]
+        tried: set[int] = set()
+        while called:
+            for function in by_name.get(called.pop(), ()):
+                if id(function) in tried:
+                    continue
+                tried.add(id(function))
+                mapped = _taken(function, one, rest)
+                if _is_extraction(mapped, function, one, rest, settings):
+                    found.append(Extraction(one, other, function, mapped, rest))
+                    # what was taken from the origin may have been taken apart again
+                    called += sorted(function.calls)
+    return found
+
+
+def _taken(function: Function, origin: Function, rest: StatementMap) -> StatementMap:
+    """Which statement that is gone from the origin, or changed in it, is in the new function."""
+    free = [
+        index
+        for index, statement in enumerate(origin.statements)
+        if rest.likeness.get(index, 0.0) < 1.0
+    ]
+    mapped = map_statements(chosen(origin.statements, free), function.statements, _LEAST)
+    _map_expressions(mapped)
+    return mapped
+
+
+def _map_expressions(mapped: StatementMap) -> None:
+    """Map what is returned to the statement that it was a part of."""
+    for other in mapped.left_after():
+        expression = _expression(mapped.after[other])
+        if expression is None:
+            continue
+        for one, statement in enumerate(mapped.before):
+            if one not in mapped.pairs and _holds(statement, *expression):
+                mapped.pairs[one] = other
+                mapped.likeness[one] = 1.0
+                break
+
+
+def _expression(statement: Statement) -> tuple[tuple[str, ...], str] | None:
+    """Tokens and marks of what a statement returns, if that says enough."""
+    if not statement.kind.startswith("return") or statement.weight < 2:
+        return None
+    return statement.texts[1:], statement.marks[1:]
+
+
+def _holds(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
+    """Whether a statement holds an expression, its variables by any name."""
+    size = len(texts)
+    for start in range(len(statement.texts) - size + 1):
+        if statement.marks[start : start + size] == marks and all(
+            mark == "i" or text == other
+            for text, other, mark in zip(
+                texts, statement.texts[start : start + size], marks, strict=True
+            )
+        ):
+            return True
+    return False
+
+
+def _is_extraction(
+    mapped: StatementMap,
+    function: Function,
+    origin: Function,
+    rest: StatementMap,
+    settings: RefactoringSettings,
+) -> bool:
+    """Whether most of the new function is from the origin, or most of what is gone went there."""
+    strong = [one for one, like in mapped.likeness.items() if like >= _STRONG]
+    if not strong:
+        return False
+    same = sum(mapped.after[other].weight for other in set(mapped.pairs.values()))
+    if same >= settings.least_extract * function.weight:
+        return True
+    gone = [one for at, one in enumerate(origin.statements) if rest.likeness.get(at, 0.0) < _KEPT]
+    texts = Counter(one.texts for one in gone)
+    taken = [one for one in strong if texts[mapped.before[one].texts]]
+    weight = sum(mapped.before[one].weight for one in taken)
+    return weight >= _MUCH and weight >= _MOST * sum(one.weight for one in gone)

@@ -1,0 +1,78 @@
+"""Which file of one version is which of the other."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+_LEAST = 0.5  # as git's rename detection
+_COMMON = 20  # a line that stands in more files than this says nothing
+_LEAST_SAME_NAME = 0.3  # where only the folder is another
+_TAKEN_OVER = 0.9  # a file that something else took the name of is the same if it is this alike
+_SAME_PATH = 0.3  # what a path says
+
+
+def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Files that are versions of each other: of one path, or renamed.
+
+    Args:
+        before, after: Text by path.
+
+    Returns:
+        Pairs of paths in order. A file whose content went to another place while something else
+        took its name is paired by its content.
+    """
+    lines = {path: _lines(text) for path, text in before.items()}
+    others = {path: _lines(text) for path, text in after.items()}
+    same = {path: _likeness(lines[path], others[path]) for path in before if path in after}
+    firm = {path for path, like in same.items() if like >= _LEAST}
+    scored = [
+        (-like - 0.05 * (_name(one) == _name(other)), one, other)
+        for one, other, like in _alike(
+            {path: found for path, found in lines.items() if path not in firm},
+            {path: found for path, found in others.items() if path not in firm},
+        )
+        if like >= _TAKEN_OVER or (one not in same and other not in same)
+    ]
+    scored += [(-like - _SAME_PATH, path, path) for path, like in same.items() if path not in firm]
+    pairs = {path: path for path in firm}
+    taken = set(firm)
+    for _, one, other in sorted(scored):
+        if one not in pairs and other not in taken:
+            pairs[one] = other
+            taken.add(other)
+    return sorted(pairs.items())
+
+
+def _lines(text: str) -> Counter[str]:
+    return Counter(line for line in map(str.strip, text.split("\n")) if len(line) > 2)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _likeness(one: Counter[str], other: Counter[str]) -> float:
+    total = one.total() + other.total()
+    return 2 * (one & other).total() / total if total else 1.0
+
+
+def _alike(
+    before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
+) -> list[tuple[str, str, float]]:
+    """Pairs of files with enough in common; only those that share rare lines are compared."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path, lines in after.items():
+        for line in lines:
+            places[line].append(path)
+    found = []
+    for path, lines in before.items():
+        shared: Counter[str] = Counter()
+        for line in lines:
+            others = places.get(line, ())
+            if len(others) <= _COMMON:
+                shared.update(others)
+        for other, _ in sorted(shared.items(), key=lambda one: (-one[1], one[0]))[:10]:
+            like = _likeness(lines, after[other])
+            least = _LEAST_SAME_NAME if _name(path) == _name(other) else _LEAST
+            if like >= least and other != path:
+                found.append((path, other, like))
+    return found

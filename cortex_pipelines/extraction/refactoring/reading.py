@@ -1,0 +1,253 @@
+"""From the text of a file to its functions and types."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
+from cortex_pipelines.extraction.outline import Definition, Outline, outline
+from cortex_pipelines.extraction.refactoring.model import (
+    OBJECT,
+    Function,
+    Parameter,
+    Place,
+    SourceFile,
+    Statement,
+    Type,
+)
+from cortex_pipelines.extraction.refactoring.statements import (
+    StatementReader,
+    bound_names,
+    called_names,
+)
+from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
+from cortex_pipelines.ingestion.languages import language_of
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_FORM = re.compile(r"\*\*?|\.\.\.")
+_PLAIN_HOLDERS = frozenset({"module", "exports", "this", "self", "window", "global"})
+_NAMELESS = "{}"
+_MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside it
+
+
+@dataclass(frozen=True)
+class _Around:
+    """A definition that encloses what follows: its name, and the type or function it is."""
+
+    end: int
+    name: str
+    kind: str
+    type: Type | None
+
+
+def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
+    """The functions and types of a file; None if it is not code that is parsed, or too large."""
+    language = language_of(path, text)
+    data = text.encode(errors="replace")
+    if language not in PARSED or len(data) > max_bytes:
+        return None
+    grammar = grammar_for(language, path)
+    root = parse(data, grammar).root_node
+    return _Reader(path, language, data, outline(root, grammar, data)).file(root)
+
+
+class _Reader:
+    def __init__(self, path: str, language: str, data: bytes, found: Outline) -> None:
+        self._path, self._language, self._data, self._found = path, language, data, found
+        self._units = {
+            found.widest(definition.node).id
+            for definition in found.definitions.values()
+            if definition.role == "definition" and definition.kind in FUNCTIONS | TYPES
+        } | {
+            definition.node.id
+            for definition in found.definitions.values()
+            if definition.kind == "type" and "name" in definition.pieces
+        }
+        self._statements = StatementReader(data, lambda node: node.id in self._units)
+
+    def file(self, root: Node) -> SourceFile:
+        file = SourceFile(self._path, self._language, root.has_error)
+        around: list[_Around] = []
+        for definition in sorted(self._found.definitions.values(), key=_outer_first):
+            while around and around[-1].end <= definition.node.start_byte:
+                around.pop()
+            if len(around) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
+                continue
+            around.append(self._enter(file, definition, around))
+        file.functions.append(self._module(root))
+        return file
+
+    def _enter(self, file: SourceFile, definition: Definition, around: list[_Around]) -> _Around:
+        name = self._name(definition)
+        kind, made = definition.kind, None
+        if name and kind in FUNCTIONS:
+            function = self._function(definition, name, around)
+            file.functions.append(function)
+            owner = next((one.type for one in reversed(around) if one.kind != "module"), None)
+            if definition.node.type == "pair":
+                owner = self._object(file, function)
+            if owner is not None:
+                owner.methods.append(function)
+        elif name and kind in TYPES and definition.role == "definition":
+            made = self._type(definition, name, around)
+            file.types.append(made)
+        return _Around(definition.node.end_byte, name, kind, made)
+
+    def _object(self, file: SourceFile, member: Function) -> Type | None:
+        """The named object literal that a function is a member of."""
+        *around, name = member.place.around
+        if name == _NAMELESS:
+            return None
+        known = (one for one in reversed(file.types) if one.kind == OBJECT and one.name == name)
+        same = next((one for one in known if one.place.around == tuple(around)), None)
+        if same is None:
+            place = replace(member.place, around=tuple(around), code="")
+            same = Type(name, OBJECT, place, (), [])
+            file.types.append(same)
+        return same
+
+    def _name(self, definition: Definition) -> str:
+        node = definition.first("name")
+        if node is None:
+            return ""
+        text = " ".join(self._text(node).split())
+        if text == "default" and definition.node.type == "export_statement":
+            return PurePosixPath(self._path).name.partition(".")[0]
+        return text[1:-1] if text[:1] in ("'", '"', "`") else text
+
+    def _function(self, definition: Definition, name: str, around: list[_Around]) -> Function:
+        body = definition.first("body")
+        statements = self._statements.read(body) if body is not None else []
+        callable_node = body.parent if body is not None and body.parent else definition.node
+        parameters = self._parameters(callable_node)
+        place = self._place(definition, around)
+        calls = called_names(statements)
+        return Function(
+            name,
+            definition.kind,
+            place,
+            parameters,
+            statements,
+            body is not None,
+            calls,
+            self._head(definition, callable_node, body),
+            self._full_name(definition, name),
+        )
+
+    def _head(
+        self, definition: Definition, callable_node: Node, body: Node | None
+    ) -> tuple[str, ...]:
+        whole = self._found.widest(definition.node)
+        end = body.start_byte if body is not None else whole.end_byte
+        cuts = [callable_node.child_by_field_name(field) for field in ("parameters", "parameter")]
+        cuts.append(definition.first("name"))
+        parts, here = [], whole.start_byte
+        for cut in sorted((cut for cut in cuts if cut), key=lambda cut: cut.start_byte):
+            if here <= cut.start_byte <= end:
+                parts.append(self._data[here : cut.start_byte])
+                here = cut.end_byte
+        text = b" ".join([*parts, self._data[here:end]]).decode(errors="replace")
+        return tuple(_TOKEN.findall(text))
+
+    def _full_name(self, definition: Definition, name: str) -> str:
+        """Name with what it is assigned to, where that is more than the module or this object."""
+        node = definition.node
+        left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
+        if left is None or left.type == "identifier":
+            return name
+        parts = "".join(self._text(left).split()).split(".")
+        while len(parts) > 1 and parts[0] in _PLAIN_HOLDERS:
+            parts = parts[1:]
+        return ".".join(parts)
+
+    def _parameters(self, node: Node) -> tuple[Parameter, ...]:
+        found: list[Parameter] = []
+        for field in ("parameters", "parameter"):
+            for group in node.children_by_field_name(field):
+                single = field == "parameter" or group.type == "identifier"
+                for child in [group] if single else group.named_children:
+                    found += self._bound(child)
+        if found and found[0].name in RECEIVERS:
+            found = found[1:]
+        return tuple(found)
+
+    def _bound(self, node: Node) -> list[Parameter]:
+        kind = node.child_by_field_name("type")
+        default = node.child_by_field_name("value") or node.child_by_field_name("right")
+        form = _FORM.match(self._text(node))
+        return [
+            Parameter(
+                self._text(name),
+                " ".join(self._text(kind).split()) if kind else "",
+                " ".join(self._text(default).split()) if default else "",
+                form[0] if form else "",
+                name.start_point[0] + 1,
+            )
+            for name in bound_names(node)
+        ]
+
+    def _type(self, definition: Definition, name: str, around: list[_Around]) -> Type:
+        body = definition.first("body")
+        statements = self._statements.read(body) if body is not None else []
+        end = body.start_byte if body is not None else definition.node.end_byte
+        header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
+        return Type(
+            name, definition.kind, self._place(definition, around), tuple(header), statements
+        )
+
+    def _place(self, definition: Definition, around: list[_Around]) -> Place:
+        whole = self._found.widest(definition.node)
+        mark = definition.first("keyword") or definition.first("name") or whole
+        receiver = definition.first("receiver")
+        types = [one.name for one in around if one.kind in TYPES]
+        functions = [one.name for one in around if one.kind in FUNCTIONS]
+        functions = [name for name in functions if name not in ("", "exports")]
+        # what a file exports as a whole is no container
+        names = [one.name for one in around if one.name not in ("", "exports")]
+        names += self._objects(definition.node)
+        if receiver is not None:
+            names.append(self._text(receiver))
+            types.append(self._text(receiver))
+        return Place(
+            path=self._path,
+            language=self._language,
+            around=tuple(names),
+            owner=types[-1] if types else None,
+            inside=functions[-1] if functions else None,
+            line=mark.start_point[0] + 1,
+            start_line=whole.start_point[0] + 1,
+            end_line=whole.end_point[0] + 1,
+            code=self._text(whole),
+        )
+
+    def _objects(self, node: Node) -> list[str]:
+        """Names of the object literals around a member, outermost first."""
+        names = []
+        while node.type == "pair" and node.parent is not None and node.parent.parent is not None:
+            node = node.parent.parent
+            names.append(self._holder(node))
+        return names[::-1]
+
+    def _holder(self, node: Node) -> str:
+        """Name of what holds an object literal."""
+        field = {"pair": "key", "variable_declarator": "name", "assignment_expression": "left"}
+        name = node.child_by_field_name(field.get(node.type, "name"))
+        if node.type not in field or name is None:
+            return _NAMELESS
+        return self._text(name).rpartition(".")[2].strip("'\"`")
+
+    def _module(self, root: Node) -> Function:
+        statements: list[Statement] = self._statements.read(root)
+        line = root.end_point[0] + 1
+        place = Place(self._path, self._language, (), None, None, 1, 1, line, "")
+        calls = called_names(statements)
+        return Function("", "module", place, (), statements, True, calls, (), "")
+
+    def _text(self, node: Node) -> str:
+        return self._data[node.start_byte : node.end_byte].decode(errors="replace")
+
+
+def _outer_first(definition: Definition) -> tuple[int, int, int]:
+    return definition.node.start_byte, -definition.node.end_byte, definition.pattern

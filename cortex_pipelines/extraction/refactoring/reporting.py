@@ -1,0 +1,89 @@
+"""From a change to a row: names, places, code and a sentence."""
+
+from dataclasses import dataclass, field
+
+from cortex_pipelines.extraction.refactoring.extracting import Extraction
+from cortex_pipelines.extraction.refactoring.model import Function, Place
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+
+Pair = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done, before it is put into words.
+
+    Args:
+        type: Type of refactoring.
+        names: Names before and after.
+        containers: Containers before and after.
+        places: Units concerned.
+        words: The sentence, without its full stop.
+        pure: Whether nothing else differs in the units.
+        lines: Lines of what the names name, if not those of the units.
+        codes: Code before and after, if not that of the units.
+    """
+
+    type: str
+    names: Pair
+    containers: Pair
+    places: tuple[Place, Place]
+    words: str
+    pure: bool
+    lines: tuple[int, int] | None = None
+    codes: tuple[str, str] | None = field(default=None)
+
+    def row(self) -> Refactoring:
+        """The refactoring as it is reported."""
+        one, other = self.places
+        lines = self.lines or (one.line, other.line)
+        codes = self.codes or (one.code, other.code)
+        return Refactoring(
+            type=self.type,
+            name_before=self.names[0],
+            name_after=self.names[1],
+            container_before=self.containers[0],
+            container_after=self.containers[1],
+            path_before=one.path,
+            path_after=other.path,
+            line_before=lines[0],
+            line_after=lines[1],
+            description=f"{self.words[:1].upper()}{self.words[1:]}.",
+            purity="pure" if self.pure else "mixed",
+            language=other.language,
+            code_before=codes[0],
+            code_after=codes[1],
+            start_line_before=one.start_line,
+            end_line_before=one.end_line,
+            start_line_after=other.start_line,
+            end_line_after=other.end_line,
+        )
+
+
+def moved_or_renamed(
+    what: str, kind: str, names: tuple[str, str], places: tuple[Place, Place]
+) -> str:
+    """Sentence on a unit that has another name, another place, or both."""
+    one, other = places
+    parts = []
+    if names[0] != names[1]:
+        parts.append(f"was renamed to {names[1]}")
+    if what != "Rename":
+        parts.append(f"moved from {_where(one)} to {_where(other)}")
+    return f"the {kind} {names[0]} {' and '.join(parts)}"
+
+
+def _where(place: Place) -> str:
+    return f"{place.owner} in {place.path}" if place.owner else place.path
+
+
+def titled(function: Function) -> str:
+    """A function in a sentence."""
+    return f"the {function.kind} {function.name}" if function.name else "the module"
+
+
+def extraction_codes(found: Extraction) -> tuple[str, str]:
+    """Code of the origin, and of the caller with the extracted function."""
+    caller, extracted = found.caller.place.code, found.extracted.place.code
+    both = caller if extracted in caller else f"{caller}\n\n{extracted}"
+    return found.origin.place.code, both

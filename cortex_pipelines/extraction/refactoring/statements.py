@@ -1,0 +1,199 @@
+"""From a syntax tree to statements.
+
+Nothing recurses: a file may nest as deeply as its size allows.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.refactoring.model import Statement
+from cortex_pipelines.extraction.refactoring.syntax import (
+    BLOCKS,
+    CLAUSES,
+    DECLARATIONS,
+    DECLARING,
+    DOTS,
+    DROPPED,
+    IDENTIFIERS,
+    INTERPOLATIONS,
+    LITERALS,
+    NAMED_PATTERNS,
+    PATTERNS,
+    PROPERTIES,
+)
+
+_CLOSERS = frozenset({")", "]", "}"})
+_MAX_TOKENS = 2000  # a statement of code has dozens
+_STRINGS = frozenset({"string", "concatenated_string"})
+
+
+def bound_names(node: Node) -> Iterator[Node]:
+    """The identifiers that a pattern, parameter or list of them binds, in order."""
+    open_nodes = [node]
+    while open_nodes:
+        here = open_nodes.pop()
+        if here.type in IDENTIFIERS:
+            yield here
+        elif here.type in NAMED_PATTERNS:
+            open_nodes += reversed(here.children_by_field_name(NAMED_PATTERNS[here.type]))
+            if here.type == "field_pattern" and not here.child_by_field_name("pattern"):
+                open_nodes += here.children_by_field_name("name")
+        elif here.type == "spread_parameter":  # of Java: its type is no field
+            open_nodes += [c for c in here.named_children if c.type == "variable_declarator"]
+        elif here.type in PATTERNS:
+            kind = here.child_by_field_name("type")
+            open_nodes += [c for c in reversed(here.named_children) if kind is None or c != kind]
+
+
+class StatementReader:
+    """Reads the statements under a node.
+
+    Args:
+        data: The file's UTF-8 text.
+        skipped: Whether a node is a unit of its own, and so none of these statements.
+    """
+
+    def __init__(self, data: bytes, skipped: Callable[[Node], bool]) -> None:
+        self._data = data
+        self._skipped = skipped
+
+    def read(self, body: Node) -> list[Statement]:
+        """The statements of a body: a block, or an expression that is returned."""
+        self._found: list[Statement] = []
+        self._tokens: list[list[tuple[str, str, int]]] = []
+        self._declared: dict[int, str] = {}
+        if body.type in BLOCKS:
+            self._walk(body, -1)
+        else:
+            index = self._begin("return_statement", body, -1)
+            self._tokens[index].append(("return", "o", body.start_byte))
+            self._walk(body, index)
+        return self._finished()
+
+    def _begin(self, kind: str, node: Node, parent: int) -> int:
+        self._found.append(Statement(kind, node.start_point[0] + 1, parent))
+        self._tokens.append([])
+        return len(self._found) - 1
+
+    def _walk(self, top: Node, current: int) -> None:
+        # a node's parent is kept: asking for it costs as much as the nesting is deep
+        open_nodes: list[tuple[Node, Node, int, bool]] = [(top, top, current, False)]
+        while open_nodes:
+            node, parent, around, starts = open_nodes.pop()
+            if node.type.endswith("comment") or (node.id != top.id and self._skipped(node)):
+                continue
+            if starts and not _says_nothing(node):
+                around = self._begin(node.type, node, around)
+            elif starts:
+                continue
+            if node.type in LITERALS and not _interpolated(node):
+                self._add(node, parent, around)
+            elif node.child_count:
+                self._note_declared(node)
+                in_block = node.type in BLOCKS
+                open_nodes += [
+                    (child, node, around, _starts(child, node, in_block))
+                    for child in reversed(node.children)
+                ]
+            else:
+                self._add(node, parent, around)
+
+    def _note_declared(self, node: Node) -> None:
+        fields, kind = DECLARING.get(node.type, ((), ""))
+        for field in fields:
+            for child in node.children_by_field_name(field):
+                for name in bound_names(child):
+                    self._declared[name.start_byte] = kind
+
+    def _add(self, node: Node, parent: Node, around: int) -> None:
+        text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
+        if around < 0 or not text.strip() or (text in DROPPED and _groups(node, parent)):
+            return
+        tokens = self._tokens[around]
+        last = tokens[-1][0] if tokens else ""
+        if last == "," and text in _CLOSERS:
+            tokens.pop()
+        tokens.append((text, _mark(node, parent, last), node.start_byte))
+
+    def _finished(self) -> list[Statement]:
+        for index, statement in enumerate(self._found):
+            tokens = _shortened(self._tokens[index])
+            if tokens and tokens[-1][0] in (",", ":"):
+                tokens.pop()
+            statement.texts = tuple(text for text, _, _ in tokens)
+            statement.marks = "".join(mark for _, mark, _ in tokens)
+            statement.declares = tuple(
+                (position, self._declared[start])
+                for position, (text, _, start) in enumerate(tokens)
+                if start in self._declared
+                and not (text[:1].isupper() and "match" in statement.kind)
+            )
+            if statement.parent >= 0:
+                self._found[statement.parent].children.append(index)
+        return self._found
+
+
+def _shortened(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """The tokens of a statement; of data without end the first, and the rest as one."""
+    if len(tokens) <= _MAX_TOKENS:
+        return tokens
+    rest = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
+    digest = blake2b(rest.encode(errors="replace"), digest_size=16).hexdigest()
+    return [*tokens[:_MAX_TOKENS], (digest, "l", tokens[_MAX_TOKENS][2])]
+
+
+def _constant(text: str, kind: str) -> bool:
+    """Whether a pattern of Rust names a value and binds nothing."""
+    return kind == "match_arm" and text[:1].isupper()
+
+
+def called_names(statements: list[Statement]) -> Counter[str]:
+    """How often each simple name stands before an opening parenthesis."""
+    names: Counter[str] = Counter()
+    for statement in statements:
+        for text, mark, behind in zip(
+            statement.texts, statement.marks, statement.texts[1:], strict=False
+        ):
+            if behind == "(" and mark in "ip":
+                names[text] += 1
+    return names
+
+
+def _starts(child: Node, parent: Node, in_block: bool) -> bool:
+    """Whether a node is a statement of its own."""
+    if in_block and child.is_named:
+        return child.type not in BLOCKS
+    if child.type in CLAUSES or (parent.type in CLAUSES and child.type in DECLARATIONS):
+        return True
+    return child.type.endswith("_statement") and parent.type != "for_statement"
+
+
+def _says_nothing(node: Node) -> bool:
+    """Empty statements, and strings that stand alone, which are documentation."""
+    if node.type in ("pass_statement", "empty_statement"):
+        return True
+    inner = node.named_children
+    return node.type == "expression_statement" and len(inner) == 1 and inner[0].type in _STRINGS
+
+
+def _groups(node: Node, parent: Node) -> bool:
+    """Whether a token only separates or encloses statements."""
+    return node.type == ";" or parent.type in BLOCKS
+
+
+def _interpolated(node: Node) -> bool:
+    return any(child.type in INTERPOLATIONS for child in node.named_children)
+
+
+def _mark(node: Node, parent: Node, last: str) -> str:
+    if node.type in PROPERTIES:
+        return "p"
+    if node.type in IDENTIFIERS:
+        if last in DOTS:
+            return "p"
+        named = parent.type == "keyword_argument" and parent.children[0] == node
+        return "p" if named else "i"
+    return "l" if node.type in LITERALS else "o"

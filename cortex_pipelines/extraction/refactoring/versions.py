@@ -1,0 +1,140 @@
+"""The two versions that are compared: folders on disk, or a commit and its first parent."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.gitcommand import records, run_git, stream
+from cortex_pipelines.ingestion.languages import language_of
+
+Version = dict[str, str]
+"""Text by path, with forward slashes."""
+
+_CONTROL = frozenset({".git", ".hg", ".svn"})
+_FILE_MODES = frozenset({b"100644", b"100755"})
+
+
+def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
+    """The code in a folder; links, other files and files above the limit are passed over.
+
+    Raises:
+        NotADirectoryError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: not a folder; give the folders of two versions")
+    found: Version = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - _CONTROL)
+        for file in (Path(place) / name for name in sorted(names)):
+            if file.is_symlink() or not file.is_file():
+                continue
+            if file.stat().st_size > settings.max_file_bytes:
+                continue
+            path = file.relative_to(folder).as_posix()
+            if _may_be_code(path):
+                _add(found, path, file.read_bytes())
+    return found
+
+
+def commit_versions(
+    repository: Path, commit: str, settings: RefactoringSettings
+) -> tuple[Version, Version]:
+    """The code that a commit changed, before and after, compared with its first parent.
+
+    Nothing is checked out, and nothing that the repository carries runs. A commit without a parent
+    changes nothing.
+
+    Args:
+        repository: Folder with a repository, or a bare one.
+        commit: Name of the commit as git understands it.
+        settings: Limits.
+
+    Raises:
+        SourceError: there is no such repository or commit.
+    """
+    git = _git_folder(repository)
+    try:
+        name = f"{commit}^{{commit}}"
+        revision = run_git(git, "rev-parse", "--verify", "--end-of-options", name).strip()
+    except SourceError as error:
+        raise SourceError(
+            f"{repository}: no commit {commit!r}; `git log` there shows the commits"
+        ) from error
+    parents = run_git(git, "rev-list", "--parents", "--max-count=1", revision).split()[1:]
+    before: Version = {}
+    after: Version = {}
+    if parents:
+        changes = list(_changes(git, parents[0], revision))
+        _read(git, [(old, path, before) for old, _, path in changes if old], settings)
+        _read(git, [(new, path, after) for _, new, path in changes if new], settings)
+    return before, after
+
+
+def _git_folder(repository: Path) -> Path:
+    """Where a repository keeps its objects: ``.git``, what a file of that name says, or itself."""
+    inner = repository / ".git"
+    if inner.is_file():  # of a work tree or submodule
+        words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
+        inner = repository / words.strip()
+    found = next((one for one in (inner, repository) if (one / "HEAD").is_file()), None)
+    if found is None:
+        raise SourceError(f"{repository}: not a git repository; give the folder of one")
+    return found
+
+
+def _changes(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:
+    """Blob before, blob after (empty where there is none) and path of each changed file of code."""
+    options = ("-r", "-z", "--raw", "--no-renames", "--no-ext-diff")
+    with stream(git, "diff-tree", *options, parent, revision) as (_, answer):
+        tokens = records(answer)
+        for facts, path in zip(tokens, tokens, strict=False):
+            old_mode, new_mode, old, new, _ = facts.lstrip(b":").split(b" ")
+            name = path.decode("utf-8", "replace")
+            if _may_be_code(name):
+                blobs = (
+                    blob.decode() if mode in _FILE_MODES else ""
+                    for mode, blob in ((old_mode, old), (new_mode, new))
+                )
+                yield next(blobs), next(blobs), name
+
+
+def _read(git: Path, wanted: list[tuple[str, str, Version]], settings: RefactoringSettings) -> None:
+    with stream(git, "cat-file", "--batch") as (ask, answer):
+        for blob, path, version in wanted:
+            ask.write(blob.encode() + b"\n")
+            ask.flush()
+            data = _blob(answer, settings.max_file_bytes)
+            if data is not None:
+                _add(version, path, data)
+
+
+def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:
+    """The next blob; None if it is not there (of a partial clone) or too large."""
+    header = answer.readline().split()
+    if len(header) != 3 or not header[2].isdigit():
+        return None
+    left = int(header[2])
+    data = answer.read(left) if left <= max_bytes else None
+    while data is None and left:
+        left -= len(answer.read(min(left, 1 << 20)))
+    answer.read(1)
+    return data
+
+
+def _may_be_code(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    # without an ending only the first line can tell
+    return "." not in name or language_of(path, "") in PARSED
+
+
+def _add(version: Version, path: str, data: bytes) -> None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    if language_of(path, text) in PARSED:
+        version[path] = text

@@ -1,0 +1,215 @@
+"""Which test cases exercise a unit, by what a test's file reaches and what the test calls.
+
+A test is paired with a unit if it calls the unit's name, its file reaches the unit's file (imports
+it, lies in its package, or is named after it), and no other unit within reach has that name. Where
+several methods do, the test has to name the method's type too. So a pair is missed more easily
+than a wrong one is made.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from posixpath import dirname, join, normpath
+
+import polars as pl
+
+from cortex_pipelines.extraction.testcases import in_test_file
+
+_TESTED = ("function", "method", "class", "struct", "enum")
+_FAMILY = {"typescript": "javascript"}
+_REQUIRED = re.compile(r"(?:require|import)\(\s*['\"]([^'\"]+)['\"]")
+_ENDING = re.compile(r"(\.d)?\.\w+$")
+# Folders that a module's name does not show.
+_ROOTS = re.compile(r"^(.*/)?(src/(main|test)/java|src/(main|test)|src|lib)/")
+# Parts of a module's name that are looked for in a path.
+_MAX_PARTS = 6
+MAX_TESTS = 5
+"""Tests that a unit is paired with at most."""
+
+
+def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """The tests of each unit that has some.
+
+    Args:
+        units: Rows of ``CODE_UNITS`` (without ``tests``).
+        tests: Rows of ``TEST_CASES``.
+        files: Rows of ``REPOSITORY_FILES``.
+
+    Returns:
+        Columns ``unit_id`` and ``tests``: ids, those that are named after the unit and the shortest
+        first, at most ``MAX_TESTS``.
+    """
+    reached = _reached(units, tests, files)
+    targets = _targets(units.filter(pl.col("name").is_in(_all_called(tests))))
+    found: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
+    columns = ("unit_id", "source", "path", "name", "calls", "code")
+    for case, source, path, name, calls, code in tests.select(columns).iter_rows():
+        near = reached.get((source, path), [])
+        for unit, called in _called(near, calls, targets, source):
+            if unit != case:
+                unlike = _plain(called) not in _plain(name)
+                found[unit].append((unlike, len(code), case))
+    ids = sorted(found)
+    best = [[case for *_, case in sorted(found[unit])[:MAX_TESTS]] for unit in ids]
+    schema = pl.Schema({"unit_id": pl.String(), "tests": pl.List(pl.String)})
+    return pl.DataFrame({"unit_id": ids, "tests": best}, schema=schema)
+
+
+def _all_called(tests: pl.DataFrame) -> list[str]:
+    return tests["calls"].explode().drop_nulls().unique().sort().to_list()
+
+
+_Targets = dict[tuple[str, str], dict[str, list[tuple[str, str]]]]
+
+
+def _targets(units: pl.DataFrame) -> _Targets:
+    """By source and path, by simple name: id and enclosing type of the units to be tested."""
+    wanted = units.filter(pl.col("kind").is_in(_TESTED) & _is_tested())
+    found: _Targets = {}
+    columns = ("source", "path", "name", "unit_id", "qualified_name", "kind")
+    for source, path, name, unit, qualified, kind in wanted.select(columns).iter_rows():
+        parts = qualified.split(".")
+        owner = parts[-2] if kind == "method" and len(parts) > 1 else ""
+        found.setdefault((source, path), {}).setdefault(name, []).append((unit, owner))
+    return found
+
+
+def _is_tested() -> pl.Expr:
+    # the tests of Rust lie in the file that they test, in a module of their own
+    inside = (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod tests?\b")
+    return ~in_test_file() & ~inside
+
+
+def _called(
+    near: list[str], calls: list[str], targets: _Targets, source: str
+) -> Iterator[tuple[str, str]]:
+    """Units that some calls can only mean, with the name called."""
+    said = set(calls)
+    for name in calls:
+        known = [one for path in near for one in targets.get((source, path), {}).get(name, ())]
+        if len(known) > 1:
+            known = [(unit, owner) for unit, owner in known if owner and owner in said]
+        if len(known) == 1:
+            yield known[0][0], name
+
+
+def _reached(
+    units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame
+) -> dict[tuple[str, str], list[str]]:
+    """Files that each file with tests reaches, sorted."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    testing = tests.select("source", "path", "language").unique(maintain_order=True)
+    said = _imports(units, testing)
+    for (source, language), index in _indices(units).items():
+        for test_source, path, test_language in testing.iter_rows():
+            if test_source == source and _FAMILY.get(test_language, test_language) == language:
+                names = said.get((source, path), [])
+                found[source, path] |= set(_near(path, language, names, index))
+    paired = files.filter(pl.col("tested_paths").list.len() > 0)
+    for source, path, tested in paired.select("source", "path", "tested_paths").iter_rows():
+        found[source, path] |= set(tested)
+    return {key: sorted(paths) for key, paths in found.items()}
+
+
+@dataclass(slots=True)
+class _Index:
+    """Files of one language in one source: by folder, and by the names that modules go by."""
+
+    paths: set[str] = field(default_factory=set)
+    folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    packages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    modules: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _indices(units: pl.DataFrame) -> dict[tuple[str, str], _Index]:
+    found: dict[tuple[str, str], _Index] = defaultdict(_Index)
+    files = units.select("source", "path", "language").unique().sort("source", "path", "language")
+    for source, path, language in files.iter_rows():
+        index = found[source, _FAMILY.get(language, language)]
+        index.paths.add(path)
+        index.folders[dirname(path)].append(path)
+        index.packages[_package(dirname(path))].append(path)
+        for module in _module_names(path):
+            index.modules[module].append(path)
+    return found
+
+
+def _package(folder: str) -> str:
+    return _ROOTS.sub("", folder + "/").rstrip("/")
+
+
+def _module_names(path: str) -> list[str]:
+    """Names by which a file is imported: its path, and the last parts of it, without an ending."""
+    stem = _ENDING.sub("", path)
+    for end in ("/__init__", "/index", "/mod"):
+        stem = stem.removesuffix(end)
+    parts = stem.split("/")
+    names = {stem, _ROOTS.sub("", stem)}
+    names |= {"/".join(parts[-length:]) for length in range(2, min(len(parts), _MAX_PARTS) + 1)}
+    return sorted(names)
+
+
+def _imports(units: pl.DataFrame, testing: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
+    """What each file with tests imports or requires, as written."""
+    inside = units.join(testing, on=["source", "path"], how="semi")
+    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    imports = inside.filter(pl.col("kind") == "import").sort("path", "start_byte")
+    for source, path, name, code in imports.select("source", "path", "name", "code").iter_rows():
+        said[source, path] += _imported(name, code)
+    required = inside.filter(
+        pl.col("calls").list.contains("require") & (pl.col("kind") != "import")
+    )
+    for source, path, code in required.select("source", "path", "code").iter_rows():
+        said[source, path] += _REQUIRED.findall(code)
+    return said
+
+
+def _imported(name: str, code: str) -> list[str]:
+    """What an import may mean: ``from a import b`` the module a, or b in it."""
+    if not code.startswith("from"):
+        return [name]
+    after = code.partition("import")[2].replace("(", " ").replace(")", " ").split(",")
+    words = [part.split()[0] for part in after if part.split()]
+    return [name, *(f"{name}.{word}".replace("..", ".") for word in words if word.isidentifier())]
+
+
+def _near(path: str, language: str, names: Iterable[str], index: _Index) -> Iterator[str]:
+    folder = dirname(path)
+    if language == "go":
+        yield from index.folders.get(folder, ())
+    elif language == "java":
+        package = _package(folder)
+        for name in names:
+            yield from index.modules.get(name.replace(".", "/"), ())
+        yield from index.packages.get(package, ())
+    elif language == "rust":
+        yield path
+        if "/tests/" in f"/{path}":
+            root = f"/{path}".partition("/tests/")[0].strip("/")
+            yield from (one for one in index.paths if one.startswith(join(root, "src/")))
+    elif language == "python":
+        for name in names:
+            yield from _python_files(folder, name, index)
+    else:
+        for name in names:
+            if name.startswith("."):
+                stem = _ENDING.sub("", normpath(join(folder, name)))
+                yield from index.modules.get(stem, ())
+                yield from index.modules.get(normpath(join(folder, name)), ())
+
+
+def _python_files(folder: str, name: str, index: _Index) -> Iterator[str]:
+    """Files of a module; of a package all that it holds, since it may hand them on."""
+    dots = len(name) - len(name.lstrip("."))
+    parts = name.lstrip(".").replace(".", "/")
+    module = normpath(join(folder, "../" * (dots - 1), parts)) if dots else parts
+    found = index.modules.get(module, ())
+    yield from found
+    for path in found:
+        if path.endswith("/__init__.py"):
+            yield from index.folders.get(dirname(path), ())
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace(" ", "").lower()

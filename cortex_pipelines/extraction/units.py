@@ -1,0 +1,214 @@
+"""Units of code: functions, methods, types, imports and declarations, with exact spans.
+
+What a unit is in a language, its query says; this module knows no language. A span begins with the
+first decorator, annotation, attribute or modifier (``export`` too) and ends with the last
+statement or closing brace, not with comments that trail it. The conventions where languages
+differ:
+
+* A function whose nearest enclosing type, function or module is a type is a method; constructors,
+  getters, object-literal methods and ``Foo.prototype.bar = function`` are methods too.
+* A function or class that is assigned to a name goes by that name, and is no variable.
+* Variables and constants are those of modules, classes and objects; locals, parameters, and
+  assignments under a condition are not units. Each name of ``a, b = 1, 2`` is a unit with the
+  span of the declaration. Constant is what the language says cannot be assigned again (``const``,
+  ``static final``, members of a Java enum); in Python a name in capitals.
+* An import is a unit a statement (in Go, a line of it), called after the module imported.
+* ``record`` is a class, ``@interface`` an interface, ``union`` a struct; other type aliases are
+  not units. What an ``impl`` or a receiver names is part of the qualified name.
+"""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.codefile import read_code, unit_id
+from cortex_pipelines.extraction.garbage import Unparsed
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.nesting import Unit
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.test_pairing import pair_tests
+from cortex_pipelines.extraction.testcases import cases_in
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+
+_KEY = "cache_key"
+# What a file's rows are made from; the rest of its row is put beside them afterwards.
+_MADE_FROM = ("source", "path", "blob", "language")
+_OF_FILE = {
+    "generated": "generated",
+    "revision": "commit",
+    "licence": "licence",
+    "trainable": "trainable",
+    "author": "author",
+}
+_OF_UNIT = tuple(name for name in Unit._fields if name != "chunks")
+_CHUNKS = {"starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64), "codes": pl.List(pl.String)}
+_SEPARATOR = "\0"
+_WHY = Unparsed._fields
+_SCHEMA = {
+    _KEY: pl.String,
+    "unit_id": pl.String,
+    **{name: CODE_UNITS.schema[name] for name in (*_MADE_FROM, *_OF_UNIT)},
+    **_CHUNKS,
+    **dict.fromkeys(_WHY, pl.String),
+}
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What is in the files of a project.
+
+    Args:
+        units: Rows of ``CODE_UNITS``.
+        chunks: Rows of ``UNIT_CHUNKS``.
+        tests: Rows of ``TEST_CASES``.
+        unparsed: Rows of ``UNPARSED_FILES``.
+    """
+
+    units: pl.DataFrame
+    chunks: pl.DataFrame
+    tests: pl.DataFrame
+    unparsed: pl.DataFrame
+
+
+def units_of(
+    text: str | bytes, language: str, path: str, settings: ExtractionSettings
+) -> list[Unit]:
+    """The units of one file, in the order of their first bytes, outer ones first.
+
+    Args:
+        text: Content; bytes are UTF-8.
+        language: Language as tables call it.
+        path: Path of the file: its ending may decide the grammar.
+        settings: Limits.
+
+    Returns:
+        The units; offsets count bytes of the UTF-8 text. Around a syntax error as many as the
+        parser could make out. None for a file that is not parsed (``garbage.py``).
+
+    Raises:
+        UnknownLanguageError: no grammar parses the language.
+    """
+    found, _ = read_code(text, language, path, settings)
+    return [unit for unit in found if unit.kind != "test"]
+
+
+def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
+    """The units of all files in a language that is parsed.
+
+    Args:
+        files: Rows of ``REPOSITORY_FILES``, in any order.
+        settings: Limits.
+
+    Returns:
+        Rows of ``CODE_UNITS``.
+    """
+    return extract(files, settings).units
+
+
+def extract(
+    files: pl.DataFrame,
+    settings: ExtractionSettings,
+    project: str = "",
+    cache: RowCache | None = None,
+) -> Extraction:
+    """The units of all files in a language that is parsed, with what belongs to them.
+
+    Args:
+        files: Rows of ``REPOSITORY_FILES``, in any order.
+        settings: Limits.
+        project: Project that the files belong to; empty outside of one.
+        cache: Where the rows of files that did not change are found.
+
+    Returns:
+        The tables; the same with and without a cache.
+    """
+    wanted = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
+    keyed = wanted.with_columns(_keys(wanted))
+
+    def compute(keys: pl.Series) -> pl.DataFrame:
+        return _rows(keyed.filter(pl.col(_KEY).is_in(keys.to_list())), settings)
+
+    rows = cache.rows(f"units-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
+    of_file = keyed.select("source", "path", pl.col(list(_OF_FILE)).name.map(_OF_FILE.__getitem__))
+    rows = rows.join(of_file, on=["source", "path"], how="left")
+    defined = rows.filter(pl.col("reason").is_null())
+    tests = cases_in(defined)
+    units = defined.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
+    units = units.join(pair_tests(units, tests, wanted), on="unit_id", how="left")
+    units = units.with_columns(pl.col("tests").fill_null([]))
+    return Extraction(
+        CODE_UNITS.conform(units),
+        UNIT_CHUNKS.conform(_chunks(units)),
+        TEST_CASES.conform(tests),
+        UNPARSED_FILES.conform(rows.filter(pl.col("reason").is_not_null())),
+    )
+
+
+def _keys(files: pl.DataFrame) -> pl.Series:
+    """A hash of all that a file's rows are made from, for each file."""
+    columns = [files[name] for name in (*_MADE_FROM, "text")]
+    hashes = [
+        blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
+        for parts in zip(*columns, strict=True)
+    ]
+    return pl.Series(_KEY, hashes, dtype=pl.String)
+
+
+def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
+    """A row for each definition, or one that says why a file has none."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _WHY}
+    unparsed: list[tuple[str, ...]] = []
+    rows = files.select(_KEY, *_MADE_FROM, "text").iter_rows()
+    with _without_collector():
+        for *of_file, text in track(list(rows), "Extracting units"):
+            _, source, path, blob, language = of_file
+            units, why = read_code(text, language, path, settings)
+            if why:
+                unparsed.append((*of_file, *why))
+            for name, value in zip((_KEY, *_MADE_FROM), of_file, strict=True):
+                columns[name] += [value] * len(units)
+            columns["unit_id"] += [unit_id(source, path, blob, unit) for unit in units]
+            _add_units(columns, units)
+    schema = {name: _SCHEMA[name] for name in columns} | {"calls": pl.String}
+    made = pl.DataFrame(columns, schema=schema).with_columns(
+        pl.col("calls").str.split(_SEPARATOR).fill_null([]), pl.col(list(_CHUNKS)).fill_null([])
+    )
+    reasons = {name: _SCHEMA[name] for name in (_KEY, *_MADE_FROM, *_WHY)}
+    without = pl.DataFrame(unparsed, schema=reasons, orient="row")
+    return pl.concat([made, without], how="diagonal").select(list(_SCHEMA))
+
+
+def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
+    for name, values in zip(Unit._fields, zip(*units, strict=True), strict=False):
+        if name not in ("calls", "chunks"):
+            columns[name] += values
+    # a list object a row costs more than the parser
+    columns["calls"] += [_SEPARATOR.join(unit.calls) or None for unit in units]
+    for index, name in enumerate(_CHUNKS):
+        columns[name] += [[chunk[index] for chunk in unit.chunks] or None for unit in units]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Millions of small values without a cycle: looking for cycles costs a tenth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _chunks(units: pl.DataFrame) -> pl.DataFrame:
+    large = units.filter(pl.col("starts").list.len() > 0)
+    numbers = pl.int_ranges(pl.col("starts").list.len(), dtype=pl.Int64).alias("chunk")
+    found = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
+    return found.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})

@@ -1,0 +1,100 @@
+"""Small made-up projects, taken through the readers and resolvers for real."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from cortex_pipelines.extraction.architecture.build import architecture_facts
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.rowcache import RowCache
+
+_PARAMETERS: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).parents[3] / "params.yaml").read_text()
+)
+_UNITS = ("kind", "name", "qualified_name", "start_byte", "end_byte", "start_line", "docstring")
+
+
+def parsing_limits() -> ExtractionSettings:
+    """Section ``extraction`` of the project's own params.yaml."""
+    return ExtractionSettings(**_PARAMETERS["extraction"])
+
+
+def files_frame(texts: dict[str, str], generated: tuple[str, ...] = ()) -> pl.DataFrame:
+    """The columns of REPOSITORY_FILES that the facts are made from."""
+    rows = [
+        {
+            "source": "directory:example",
+            "path": path,
+            "language": language_of(path, text),
+            "generated": path in generated,
+            "text": text,
+        }
+        for path, text in texts.items()
+    ]
+    schema = {"source": pl.String, "path": pl.String, "language": pl.String,
+              "generated": pl.Boolean, "text": pl.String}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema)
+
+
+def units_frame(files: pl.DataFrame) -> pl.DataFrame:
+    """The columns of CODE_UNITS that the facts are made from."""
+    limits = parsing_limits()
+    rows = [
+        {"source": source, "path": path, **{name: getattr(unit, name) for name in _UNITS}}
+        for source, path, language, text in files.select(
+            "source", "path", "language", "text"
+        ).iter_rows()
+        if language in PARSED
+        for unit in units_of(text, language, path, limits)
+    ]
+    numbers = ("start_byte", "end_byte", "start_line")
+    schema = {n: pl.Int64 if n in numbers else pl.String for n in ("source", "path", *_UNITS)}
+    return pl.DataFrame(rows, schema=schema)
+
+
+@pytest.fixture(scope="session")
+def architecture() -> ArchitectureSettings:
+    return ArchitectureSettings(**_PARAMETERS["architecture"])
+
+
+Found = Callable[..., pl.DataFrame]
+
+
+@pytest.fixture(scope="session")
+def parsing() -> ExtractionSettings:
+    return parsing_limits()
+
+
+@pytest.fixture(scope="session")
+def found(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> Found:
+    """The facts of a project given as paths and texts."""
+
+    def facts(texts: dict[str, str], cache: RowCache | None = None) -> pl.DataFrame:
+        files = files_frame(texts)
+        units = units_frame(files)
+        return architecture_facts(files, units, architecture, parsing, cache, "example")
+
+    return facts
+
+
+@pytest.fixture(scope="session")
+def triples(found: Found) -> Callable[..., set[tuple[str, ...]]]:
+    """Some columns of the facts of one kind, for a project given as paths and texts."""
+
+    def chosen(
+        texts: dict[str, str], fact: str, *columns: str, relation: str | None = None
+    ) -> set[tuple[str, ...]]:
+        frame = found(texts).filter(pl.col("fact") == fact)
+        if relation is not None:
+            frame = frame.filter(pl.col("relation") == relation)
+        return set(frame.select(columns or ("subject", "relation", "object")).iter_rows())
+
+    return chosen

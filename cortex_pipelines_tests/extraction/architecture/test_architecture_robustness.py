@@ -1,0 +1,228 @@
+"""Hostile files state what can be made out of them, or nothing; nothing crashes, nothing"
+" explodes."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.extraction.architecture.collect import facts_of
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
+from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ARCHITECTURE_FACTS
+
+Found = Callable[..., pl.DataFrame]
+
+# One whole file of each format; the properties cut, mix and repeat them.
+WHOLE = {
+    "app/urls.py": "from django.urls import path\nurlpatterns = [path('x/', views.x)]\n",
+    "app/models.py": "from django.db import models\nclass A(models.Model):\n"
+        "    b = models.TextField()\n",
+    "app/api.py": "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/x')\ndef x(): ...\n",
+    "web/a.js": "const r = require('express').Router();\nr.get('/x', (q, s) => 1);\n"
+        "r.use('/y', r);\n",
+    "web/b.ts": "import { Entity } from 'typeorm';\n@Entity()\n"
+        "export class A { @Column() b: string }\n",
+    "web/c.controller.ts": "@Controller('x')\nclass C { @Get(':id') one() {} }\n",
+    "A.java": "package a;\nimport b.C;\n"
+        "@Entity class A { @Id Long id; @GetMapping(\"/x\") void x() {} }\n",
+    "a.go": "package a\nimport \"net/http\"\nfunc f(r R) { r.Group(\"/a\").GET(\"/b\", h) }\n"
+            "type T struct {\n\tA int `gorm:\"x\"`\n}\n",
+    "a.rs": "mod b;\nuse a::{b, c::*};\n#[get(\"/x\")]\n"
+        "fn x() { Router::new().route(\"/a\", get(b)) }\n"
+            "table! { t (id) { id -> Int4, } }\n",
+    "a.sql": "CREATE TABLE a (b int REFERENCES c(d), PRIMARY KEY (b));\n",
+    "a.proto": "service A { rpc B (C) returns (D); }\nmessage C { int32 d = 1; }\n",
+    "a.graphql": "type Query { a(b: Int): [C!] }\n",
+    "schema.prisma": "model A {\n  b Int\n}\n",
+    "openapi.yaml": "openapi: 3.0.0\npaths:\n  /x:\n    get: {summary: 'a b'}\n",
+    "compose.yaml": "services:\n  a:\n    image: b\n    ports: ['1:1']\n",
+    "k.yaml": "apiVersion: v1\nkind: Service\nspec:\n  ports: [{port: 1}]\n",
+    ".github/workflows/a.yml": "on: push\njobs:\n  a:\n    steps: [{run: b}]\n",
+    "Dockerfile": "FROM a AS b\nRUN <<E\nx\nE\nCOPY --from=b / /\nCMD [\"c\"]\n",
+    "main.tf": "resource \"a\" \"b\" {\n}\n",
+    "pyproject.toml": "[project]\nname = 'a'\ndependencies = ['b']\n",
+    "setup.cfg": "[metadata]\nname = a\n",
+    "setup.py": "setup(name='a', install_requires=['b'])\n",
+    "requirements.txt": "a==1\n",
+    "package.json": "{\"name\": \"a\", \"dependencies\": {\"b\": \"1\"}}\n",
+    "tsconfig.json": "{\"compilerOptions\": {\"paths\": {\"a\": [\"b\"]}}}\n",
+    "go.mod": "module a\nrequire b.c/d v1.0.0\n",
+    "Cargo.toml": "[package]\nname = 'a'\n",
+    "pom.xml": "<project><artifactId>a</artifactId></project>\n",
+    "build.gradle": "implementation 'a:b:1'\n",
+}  # fmt: skip
+
+
+def _facts(
+    path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings
+) -> list[dict[str, object]]:
+    return list(facts_of(SourceFile(path, language_of(path, text), text, limits, parsing)))
+
+
+@given(path=st.sampled_from(sorted(WHOLE)), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_text_gives_facts_on_lines_that_exist(
+    architecture: ArchitectureSettings,
+    parsing: ExtractionSettings,
+    path: str,
+    data: st.DataObject,
+) -> None:
+    text = WHOLE[path]
+    for _ in range(data.draw(st.integers(1, 3))):
+        start, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
+        other = WHOLE[data.draw(st.sampled_from(sorted(WHOLE)))]
+        noise = data.draw(
+            st.text(st.sampled_from("\n\t\"'`()[]{}<>:;,.-=*&!#@/\\\0é\u2028"), max_size=9)
+        )
+        text = text[:start] + data.draw(st.sampled_from([noise, other, ""])) + text[end:]
+    changed = text
+    for fact in _facts(path, changed, architecture, parsing):
+        assert 1 <= fact["start_line"] <= fact["end_line"] <= changed.count("\n") + 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("path", sorted(WHOLE))
+def test_each_format_states_something(
+    architecture: ArchitectureSettings, parsing: ExtractionSettings, path: str
+) -> None:
+    assert _facts(path, WHOLE[path], architecture, parsing)
+
+
+BOMBS = {
+    "aliases": "a: &a [x, x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(500)),
+    "tags": "services: !!python/object/apply:os.system ['false']\n" * 20,
+    "entities": "<!DOCTYPE a [<!ENTITY b 'cc'>]><project>" + "&b;" * 5000,
+    "brackets": "[{" * 10_000,
+    "indents": "\n".join(" " * level + "a:" for level in range(600)),
+    "one line": "x" * 500_000,
+    "blank lines": "\n" * 30_000,
+    "nul": "\0\u2028\ufeff" * 5_000,
+    "braces": "{" * 30_000,
+    "dots": "require a.b/" + "a." * 20_000,
+    "actions": "{{" * 30_000,
+    "open tag": "<" + "a" * 60_000,
+    "comments in a macro": "table! {" + "/// { { {\n" * 2_000,
+    "heredocs": "RUN <<E\n" * 7_000,
+    "quotes": "'\"`" * 10_000,
+    "unclosed": "/*" * 10_000 + "CREATE TABLE a (" * 1_000,
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_does_no_harm_in_any_format(
+    architecture: ArchitectureSettings, parsing: ExtractionSettings, bomb: str
+) -> None:
+    # what a language's parser does with garbage is tested where units are extracted
+    formats = [
+        path for path in WHOLE if not path.endswith((".py", ".js", ".ts", ".java", ".go", ".rs"))
+    ]
+    for path in formats:
+        text = WHOLE[path] + BOMBS[bomb][:60_000]
+        assert len(_facts(path, text, architecture, parsing)) <= architecture.max_facts_per_file
+
+
+def test_an_alias_stays_a_name_and_a_tag_makes_nothing(architecture: ArchitectureSettings) -> None:
+    text = "a: &a [1, 2]\nb: *a\nc: !!python/name:os.system\nd: {<<: *a, e: f}\n"
+    (root,) = documents(text, architecture)
+    assert [item.value for item in root.list("a")] == ["1", "2"]
+    assert root.scalar("b") == "*a"
+    assert root.scalar("d", "e") == "f"
+
+
+def test_what_stands_before_a_broken_line_is_kept(architecture: ArchitectureSettings) -> None:
+    (root,) = documents("a: 1\nb:\n  - x\n c: [\n", architecture)
+    assert root.scalar("a") == "1"
+
+
+@given(
+    st.recursive(
+        st.sampled_from(["x", "a b", "1", "true", ""]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3)
+        ),
+        max_leaves=12,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_the_tree_holds_what_the_text_says(
+    architecture: ArchitectureSettings, value: object
+) -> None:
+    import yaml
+
+    (root,) = documents(yaml.safe_dump({"top": value}), architecture)
+
+    def plain(node: Yaml) -> object:
+        if node.is_map:
+            return {key: plain(inner) for key, _, inner in node.entries}
+        return [plain(inner) for inner in node.items] if node.is_list else node.value
+
+    assert plain(root) == {"top": value}
+
+
+def test_large_files_and_many_facts_are_bounded(
+    architecture: ArchitectureSettings, parsing: ExtractionSettings
+) -> None:
+    few = architecture.model_copy(update={"max_facts_per_file": 3, "max_file_bytes": 200})
+    text = "".join(f"CREATE TABLE t{n} (a int);\n" for n in range(4))
+    assert len(_facts("a.sql", text, few, parsing)) == 3
+    assert _facts("a.sql", text * 3, few, parsing) == []
+    deep = architecture.model_copy(update={"max_yaml_depth": 2})
+    (root,) = documents("a:\n  b:\n    c: d\n", deep)
+    assert root.scalar("a", "b", "c") == ""
+
+
+def test_generated_files_state_nothing(
+    architecture: ArchitectureSettings, parsing: ExtractionSettings
+) -> None:
+    from cortex_pipelines.extraction.architecture.collect import collected
+
+    row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
+    files = pl.DataFrame([row | {"generated": True}, row | {"generated": False, "path": "b.sql"}])
+    found = collected(files, architecture, parsing, None, "p")
+    assert set(found["path"]) == {"b.sql"}
+
+
+def test_the_cache_changes_nothing_but_the_work(found: Found, tmp_path: Path) -> None:
+    texts = dict(WHOLE)
+    cache = RowCache(tmp_path, "1")
+    fresh = found(texts)
+    assert found(texts, cache).equals(fresh)
+    assert found(texts, cache).equals(fresh)
+    texts["a.sql"] += "CREATE TABLE more (x int);\n"
+    texts["moved/a.rs"] = texts.pop("a.rs")
+    changed = found(texts)
+    assert found(texts, cache).equals(changed)
+    assert not changed.equals(fresh)
+
+
+def test_routers_mounted_everywhere_and_deep_folders_are_bounded(found: Found) -> None:
+    names = [f"r{n}" for n in range(30)]
+    lines = ["const { Router } = require('express');", *(f"const {n} = Router();" for n in names)]
+    lines += [f"{a}.use('/', {b});" for a in names for b in names] + ["r1.get('/x', h);"]
+    deep = "/".join(["d"] * 1500)
+    facts = found({"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"})
+    routes = facts.filter(pl.col("fact") == "route")
+    assert 1 <= routes.height <= 4
+    assert facts.filter(pl.col("path").str.starts_with("d/")).height == 2
+
+
+def test_the_order_of_files_does_not_matter(found: Found) -> None:
+    paths = sorted(WHOLE)
+    random.Random(3).shuffle(paths)
+    assert found({path: WHOLE[path] for path in paths}).equals(found(WHOLE))
+
+
+def test_the_table_keeps_its_contract_without_files_or_facts(found: Found) -> None:
+    assert found({}).equals(ARCHITECTURE_FACTS.empty())
+    assert found({"notes.txt": "nothing"}).equals(ARCHITECTURE_FACTS.empty())
+    facts = found(WHOLE)
+    assert facts.equals(ARCHITECTURE_FACTS.conform(facts))

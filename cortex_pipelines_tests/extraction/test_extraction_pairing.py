@@ -1,0 +1,202 @@
+"""Tests are paired with what they exercise, and with nothing else."""
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.extraction.examples import class_examples, function_examples
+from cortex_pipelines.extraction.test_pairing import MAX_TESTS
+from cortex_pipelines.extraction.units import Extraction, extract
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.schemas import REPOSITORY_FILES
+
+
+def extracted(
+    settings, texts: dict[str, str], tested: dict[str, list[str]] | None = None
+) -> Extraction:
+    rows = [
+        {
+            "source": "directory:x",
+            "path": path,
+            "blob": f"{index:040d}",
+            "language": language_of(path, text),
+            "size_bytes": len(text),
+            "generated": False,
+            "revision": "abc",
+            "licence": "MIT",
+            "trainable": True,
+            "tested_paths": (tested or {}).get(path, []),
+            "notebook": False,
+            "text": text,
+        }
+        for index, (path, text) in enumerate(texts.items())
+    ]
+    return extract(REPOSITORY_FILES.frame(rows), settings, "p")
+
+
+def pairs(found: Extraction) -> dict[str, list[str]]:
+    names = dict(found.tests.select("unit_id", "name").iter_rows())
+    tested = found.units.filter(pl.col("tests").list.len() > 0)
+    return {
+        row["qualified_name"]: [names[test] for test in row["tests"]]
+        for row in tested.sort("path", "start_byte").iter_rows(named=True)
+    }
+
+
+PYTHON = {
+    "src/shop/cart.py": (
+        "def total(items):\n    return sum(items)\n\nclass Cart:\n    def add(self, x): pass\n"
+    ),
+    "src/shop/other.py": "def total(items): pass\n\nclass Bag:\n    def add(self, x): pass\n",
+    "src/shop/__init__.py": "from .cart import total\n",
+    "tests/test_cart.py": (
+        "from shop.cart import Cart, total\n\ndef test_total():\n    assert total([1]) == 1\n\n"
+        "class TestCart:\n    def test_add(self):\n        Cart().add(1)\n\n"
+        "def helper():\n    total([])\n"
+    ),
+    "tests/test_none.py": "import os\n\ndef test_total_of_nothing():\n    total([])\n",
+}
+JAVASCRIPT = {
+    "lib/math.js": "export function add(a, b) { return a + b }\nexport class Sum { run() {} }\n",
+    "lib/text.js": "function add(a) {}\nmodule.exports = { add };\n",
+    "lib/__tests__/math.test.js": (
+        "import { add } from '../math';\ndescribe('math', () => {\n"
+        "  it('adds', () => { expect(add(1, 2)).toBe(3) });\n"
+        "  helper('x', () => { add(1) });\n});\n"
+    ),
+    "test/text.js": (
+        "const text = require('../lib/text.js');\n"
+        "test('adds text', function () { text.add('a') });\n"
+    ),
+    "lib/run.js": "import { add } from './math';\nit('is no test', () => { add() });\n",
+}
+JAVA = {
+    "src/main/java/a/b/Shop.java": (
+        "package a.b;\nclass Shop { int price() { return 1; } void open() {} }\n"
+    ),
+    "src/test/java/a/b/ShopTest.java": (
+        "package a.b;\nclass ShopTest {\n  @Test\n  void sells() { new Shop().price(); }\n"
+        "  void helper() { new Shop().open(); }\n}\n"
+    ),
+}
+GO = {
+    "shop/shop.go": "package shop\nfunc Price() int { return 1 }\nfunc Open() {}\n",
+    "shop/shop_test.go": (
+        "package shop\nfunc TestPrice(t *testing.T) { Price() }\nfunc Testify() { Open() }\n"
+    ),
+    "other/shop_test.go": "package other\nfunc TestOther(t *testing.T) { Open() }\n",
+}
+RUST = {
+    "src/lib.rs": (
+        "pub fn price() -> u8 { 1 }\npub struct Shop;\nimpl Shop { pub fn open(&self) {} }\n"
+        "#[cfg(test)]\nmod tests {\n    use super::*;\n    #[test]\n"
+        "    fn sells() { price(); }\n}\n"
+    ),
+    "tests/shop.rs": "use shop::Shop;\n#[tokio::test]\nasync fn opens() { Shop.open() }\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (PYTHON, {"total": ["test_total"], "Cart": ["test_add"], "Cart.add": ["test_add"]}),
+        (
+            JAVASCRIPT,
+            {
+                "add": ["adds"],
+            },
+        ),
+        (JAVA, {"Shop": ["sells"], "Shop.price": ["sells"]}),
+        (GO, {"Price": ["TestPrice"]}),
+        (RUST, {"price": ["sells"], "Shop.open": ["opens"]}),
+    ],
+    ids=["python", "javascript", "java", "go", "rust"],
+)
+def test_a_test_is_paired_with_what_it_calls_and_reaches(settings, texts, expected) -> None:
+    found = extracted(settings, texts)
+    if texts is JAVASCRIPT:
+        by_path = {
+            row["path"]: row["tests"]
+            for row in found.units.filter(pl.col("name") == "add").iter_rows(named=True)
+        }
+        names = dict(found.tests.select("unit_id", "name").iter_rows())
+        assert {path: [names[one] for one in tests] for path, tests in by_path.items()} == {
+            "lib/math.js": ["adds"],
+            "lib/text.js": ["adds text"],
+        }
+    assert pairs(found).keys() == expected.keys()
+    if texts is not JAVASCRIPT:
+        assert pairs(found) == expected
+
+
+def test_a_name_of_two_units_within_reach_is_not_paired(settings) -> None:
+    texts = PYTHON | {
+        "tests/test_both.py": (
+            "import shop\nfrom shop.other import Bag\n\ndef test_it():\n"
+            "    shop.total([])\n    x.add(1)\n"
+        )
+    }
+    assert "test_it" not in {
+        name for names in pairs(extracted(settings, texts)).values() for name in names
+    }
+
+
+def test_what_ingestion_pairs_by_name_is_within_reach(settings) -> None:
+    texts = {"a.py": "def f(): pass\n", "check/test_a.py": "def test_f():\n    load('a').f()\n"}
+    assert pairs(extracted(settings, texts)) == {}
+    assert pairs(extracted(settings, texts, {"check/test_a.py": ["a.py"]})) == {"f": ["test_f"]}
+
+
+def test_few_tests_of_many_the_closest_first(settings) -> None:
+    cases = "".join(f"def test_case_{i}():\n    f({i})\n\n" for i in range(9))
+    texts = {
+        "m.py": "def f(x): pass\n",
+        "test_m.py": f"import m\n\n{cases}def test_f():\n    m.f({'1' * 50})\n",
+    }
+    (names,) = pairs(extracted(settings, texts)).values()
+    assert len(names) == MAX_TESTS
+    assert names[0] == "test_f"
+
+
+def test_the_order_of_files_does_not_matter(settings) -> None:
+    texts = PYTHON | JAVASCRIPT | JAVA | GO | RUST
+    backwards = dict(reversed(texts.items()))
+    one, other = (pairs(extracted(settings, each)) for each in (texts, backwards))
+    assert one == other
+
+
+def test_units_as_function_examples(settings) -> None:
+    texts = {
+        "m.py": (
+            "class A:\n    LIMIT = 1\n\n    def size(self):\n"
+            '        """How ü."""\n        return 1\n'
+        ),
+        "test_m.py": "from m import A\n\ndef test_size():\n    assert A().size() == 1\n",
+    }
+    found = extracted(settings, texts)
+    example = next(one for one in function_examples(found.units, found.tests) if one.path == "m.py")
+    assert (example.project, example.commit, example.licence) == ("p", "abc", "MIT")
+    assert example.context == "class A:"
+    assert example.signature == "def size(self):"
+    assert example.documentation == "How ü."
+    assert example.implementation == "return 1"
+    assert example.tests == ("def test_size():\n    assert A().size() == 1",)
+    (kind,) = class_examples(found.units, found.tests)
+    assert kind.members == ("LIMIT =", "def size(self):")
+    assert kind.tests == example.tests
+    assert kind.code == texts["m.py"].rstrip()
+    assert len(function_examples(found.units, found.tests)) == 2
+
+
+def test_a_type_has_the_methods_of_its_file(settings) -> None:
+    found = extracted(settings, RUST | {"a.go": "package a\ntype T struct{}\nfunc (t *T) M() {}\n"})
+    members = {one.signature: one.members for one in class_examples(found.units, found.tests)}
+    assert members == {
+        "pub struct Shop": ("pub fn open(&self)",),
+        "type T struct": ("func (t *T) M()",),
+    }
+
+
+def test_a_body_that_is_not_there_is_empty(settings) -> None:
+    found = extracted(settings, {"a.ts": "interface A { run(): void }\n"})
+    (example,) = function_examples(found.units, found.tests)
+    assert example.implementation == ""

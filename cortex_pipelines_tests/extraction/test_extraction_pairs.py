@@ -1,0 +1,407 @@
+"""Refactoring pairs from real git history: what is kept, why, and that only new commits cost."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.extraction.pairs.commits import changed_files, chosen_commits
+from cortex_pipelines.extraction.pairs.messages import cleaned, is_noise
+from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
+from cortex_pipelines.extraction.pairs.purposes import (
+    depth,
+    parameter_count,
+    purpose_of,
+    smell_gone,
+)
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
+from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+from cortex_pipelines.ingestion.sources import (
+    DirectorySource,
+    GitSource,
+    ProjectSettings,
+    ProjectSource,
+)
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import REFACTORING_PAIRS, REPOSITORY_COMMITS
+
+ROOT = Path(__file__).parents[2]
+
+FIRST = """import json
+
+
+def load(path, verbose):
+    text = path.read_text()
+    if verbose:
+        print("read", len(text), "characters")
+    values = json.loads(text)
+    return [value for value in values if value["kept"]]
+
+
+def save(path, values):
+    text = json.dumps(values, indent=2, sort_keys=True)
+    path.write_text(text)
+    return len(text)
+"""
+SECOND = FIRST.replace("def load(", "def read_kept(")
+THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace(
+    "save(path, values)", "save(path, items)"
+)
+
+
+def git(folder: Path, *words: str) -> str:
+    who = [
+        *("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"),
+        *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
+    ]
+    done = subprocess.run(
+        ["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+class History:
+    """A repository with its commits as ingestion would give them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        git(folder, "init", "-q")
+        self.rows: list[dict[str, Any]] = []
+
+    def commit(self, message: str, files: dict[str, str | bytes | None]) -> str:
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_bytes(text.encode() if isinstance(text, str) else text)
+        git(self.folder, "add", "-A")
+        git(self.folder, "commit", "-q", "-m", message)
+        commit = git(self.folder, "rev-parse", "HEAD")
+        parents = git(self.folder, "log", "-1", "--format=%P").split()
+        subject, _, body = message.partition("\n")
+        self.rows.append(
+            {
+                "source": "git:repository", "commit": commit, "parents": parents,
+                "committed_at": None, "author": None, "subject": subject, "body": body.strip(),
+                "paths": sorted(files),
+            }
+        )  # fmt: skip
+        return commit
+
+    @property
+    def commits(self) -> pl.DataFrame:
+        frame = pl.DataFrame(self.rows, schema=REPOSITORY_COMMITS.schema, orient="row")
+        times = pl.datetime_range(
+            pl.datetime(2024, 1, 1, time_zone="UTC"),
+            pl.datetime(2024, 1, 1, time_zone="UTC") + pl.duration(days=frame.height - 1),
+            interval="1d",
+            eager=True,
+        )
+        return frame.with_columns(times.cast(pl.Datetime("us", "UTC")).alias("committed_at"))
+
+    def source(self) -> ProjectSource:
+        entry = GitSource(git="repository", ref="main")
+        head = git(self.folder, "rev-parse", "HEAD")
+        count = int(git(self.folder, "rev-list", "--count", "HEAD"))
+        pin = {"git": "repository", "ref": "main", "revision": head, "commits": count}
+        return ProjectSource(ProjectSettings(sources=[entry]), (pin,))
+
+
+@pytest.fixture(scope="module")
+def parameters() -> Parameters:
+    return load_parameters(ROOT)
+
+
+@pytest.fixture
+def settings(parameters: Parameters) -> PairSettings:
+    return parameters.pairs.model_copy(update={"extreme_share": 1.0})
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    made = History(tmp_path / "repository")
+    made.commit("Add reading and writing", {"files.py": FIRST})
+    made.commit("Call reading by what it does (#12)\n\nSee: #11\n", {"files.py": SECOND})
+    return made
+
+
+def miner(parameters: Parameters, settings: PairSettings) -> PairMiner:
+    return PairMiner(
+        "p", settings, parameters.refactoring, parameters.ingestion, parameters.privacy
+    )
+
+
+def mined(
+    history: History, parameters: Parameters, settings: PairSettings, cache: RowCache
+) -> pl.DataFrame:
+    return mine_history(
+        history.source(), history.commits, "p", history.folder.parent,
+        miner(parameters, settings), settings, cache,
+    )  # fmt: skip
+
+
+def test_a_renamed_function_is_a_pair(
+    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
+) -> None:
+    found = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
+    (row,) = found.filter(pl.col("type") == "Rename Method").to_dicts()
+    assert (row["name_before"], row["name_after"]) == ("load", "read_kept")
+    assert row["before"].startswith("def load(path, verbose):")
+    assert row["after"].startswith("def read_kept(path, verbose):")
+    assert row["purpose"] == "readability"
+    assert row["purity"] == "pure"
+    assert row["message"] == "Call reading by what it does"
+    assert row["language"] == "python"
+    assert found.equals(REFACTORING_PAIRS.conform(found))
+
+
+def test_only_new_commits_are_looked_at_again(
+    history: History,
+    parameters: Parameters,
+    settings: PairSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = RowCache(tmp_path / "cache", "1")
+    mined(history, parameters, settings, cache)
+    looked_at: list[int] = []
+    real = PairMiner.mine
+
+    def watched(self: PairMiner, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
+        looked_at.append(commits.height)
+        return real(self, mirror, commits)
+
+    monkeypatch.setattr(PairMiner, "mine", watched)
+    history.commit("Name what is saved better", {"files.py": THIRD})
+    again = mined(history, parameters, settings, cache)
+    assert looked_at == [1]
+    fresh = mined(history, parameters, settings, RowCache(tmp_path / "other", "1"))
+    assert again.equals(fresh)
+    assert "Rename Parameter" in set(again["type"])
+
+
+def test_private_values_are_taken_out(
+    tmp_path: Path, parameters: Parameters, settings: PairSettings
+) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    line = f'    token = "{secret}"\n    send(path, token, "jane.miller@acme-widgets.de")\n'
+    first = FIRST.replace("    text = path.read_text()\n", f"    text = path.read_text()\n{line}")
+    made = History(tmp_path / "repository")
+    made.commit("Add reading and writing", {"files.py": first})
+    made.commit("Say what it does", {"files.py": first.replace("def load(", "def read_kept(")})
+    found = mined(made, parameters, settings, RowCache(tmp_path / "cache", "1"))
+    assert found.height == 1
+    text = found["before"][0] + found["after"][0]
+    assert "jane.miller@acme-widgets.de" not in text
+    assert "read_kept" in text
+
+
+def test_a_project_without_history_has_no_pairs(
+    tmp_path: Path, parameters: Parameters, settings: PairSettings
+) -> None:
+    (tmp_path / "commits").mkdir()
+    REPOSITORY_COMMITS.empty().write_parquet(tmp_path / "commits" / "commits.parquet")
+    entry = DirectorySource(directory="folder")
+    source = ProjectSource(ProjectSettings(sources=[entry]), ({"directory": "folder"},))
+    tables = refactoring_pairs(
+        source, tmp_path / "commits", settings, parameters.refactoring, parameters.ingestion,
+        parameters.privacy, "p", tmp_path, RowCache(tmp_path / "cache", "1"),
+    )  # fmt: skip
+    assert tables["refactoring_pairs"].equals(REFACTORING_PAIRS.empty())
+
+
+def test_too_many_refactorings_are_bulk_work(
+    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
+) -> None:
+    names = [f"value_{n}" for n in range(6)]
+    text = "".join(f"def f_{n}({n}):\n    print({n})\n    return {n} * 2\n\n\n" for n in names)
+    history.commit("Add many functions here", {"many.py": text})
+    history.commit("Rename all of them", {"many.py": text.replace("def f_", "def g_")})
+    few = settings.model_copy(update={"max_pairs": 5})
+    every = mined(history, parameters, settings, RowCache(tmp_path / "one", "1"))
+    bound = mined(history, parameters, few, RowCache(tmp_path / "two", "1"))
+    assert every.filter(pl.col("path_after") == "many.py").height >= 6
+    assert bound.filter(pl.col("path_after") == "many.py").is_empty()
+    assert bound.height >= 1
+
+
+def test_a_file_gives_pairs_of_its_newest_commits(
+    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
+) -> None:
+    last = history.commit("Name what is saved better", {"files.py": THIRD})
+    one = settings.model_copy(update={"max_commits_per_path": 1})
+    found = mined(history, parameters, one, RowCache(tmp_path / "cache", "1"))
+    assert set(found["commit"]) == {last}
+    everything = settings.model_copy(update={"max_commits_per_path": None})
+    found = mined(history, parameters, everything, RowCache(tmp_path / "more", "1"))
+    assert found["commit"].n_unique() == 2
+
+
+def test_very_small_and_very_large_units_are_thinned_out(
+    history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
+) -> None:
+    bounds = {"small_lines": 50, "large_lines": 200, "extreme_share": 0.0}
+    none = settings.model_copy(update=bounds)
+    assert mined(history, parameters, none, RowCache(tmp_path / "cache", "1")).is_empty()
+
+
+def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSettings) -> None:
+    history.commit("Bump version to 1.2.3", {"files.py": THIRD})
+    history.commit("Describe how it works", {"README.md": "words"})
+    many = {f"file_{n}.py": f"x = {n}\n" for n in range(settings.max_files + 1)}
+    history.commit("Add a great many files", many)
+    git(history.folder, "checkout", "-q", "-b", "side", "HEAD~1")
+    history.commit("Count the characters once more", {"files.py": FIRST})
+    chosen = chosen_commits(history.commits, settings)
+    assert chosen["subject"].to_list() == [
+        "Count the characters once more",
+        "Call reading by what it does (#12)",
+    ]
+    newest = settings.model_copy(update={"max_commits": 1})
+    assert chosen_commits(history.commits, newest)["subject"].to_list() == [
+        "Count the characters once more"
+    ]
+    merge = history.commits.with_columns(pl.lit(["a", "b"]).alias("parents"))
+    assert chosen_commits(merge, settings).is_empty()
+
+
+def test_files_that_are_no_code_of_ours_are_left_out(
+    history: History, settings: PairSettings, parameters: Parameters
+) -> None:
+    files: dict[str, str | bytes | None] = {
+        "files.py": None,
+        "moved.py": FIRST,
+        "bytes.py": b"\xff\xfe\x00",
+        "long.py": "x = 1\n" * 50000,
+        "medium.py": "x = '" + "é" * 60000 + "'\n" * 30000,
+        "vendor/copied.py": FIRST,
+        "notes.txt": "words",
+        "odd\nname.py": FIRST,
+    }
+    commit = history.commit("Move and add some things", files)
+    (found,) = changed_files(
+        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion
+    )
+    assert history.rows[-1]["commit"] == commit
+    assert found.before == {"files.py": SECOND}
+    assert found.after == {"moved.py": FIRST}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Bump lodash from 1.0 to 2.0", "Release 2.1.0 of it", "v1.2.3 is out now",
+        "Merge branch 'main' into x", "Merge pull request #3 from a/b",
+        "Revert \"Add a thing\" again", "chore(deps): update dependency x to v2",
+        "[pre-commit.ci] pre-commit autoupdate", "wip", "fix fix fix", "Update version for release",
+        "chore: release 2.0.0", "build(deps): something of dependabot[bot]", "...", "",
+    ],
+)  # fmt: skip
+def test_noise_is_told(subject: str, settings: PairSettings) -> None:
+    assert is_noise(subject, settings.min_subject_words)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Extract the parser from the reader", "feat: read files lazily",
+        "Fix a crash when the version is missing", "Speed up merging of branches",
+        "refactor(core): release locks early",
+    ],
+)  # fmt: skip
+def test_a_telling_subject_is_kept(subject: str, settings: PairSettings) -> None:
+    assert not is_noise(subject, settings.min_subject_words)
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ("Extract it (#123)", "Extract it"),
+        ("Fix #12: do it well", "do it well"),
+        ("PROJ-77: rename the reader", "rename the reader"),
+        ("Do it\n\nAs.\n\nSigned-off-by: A <a@b.org>\nCo-authored-by: C", "Do it As."),
+        ("Do it\n\nCloses: #4\nhttps://example.org/x\nthanks @somebody", "Do it thanks"),
+        ("Use utf-8 and SHA-256 here", "Use utf-8 and SHA-256 here"),
+        ("[ABC-12] DEF-3 is done", "DEF-3 is done"),
+    ],
+)  # fmt: skip
+def test_a_message_is_cleaned(message: str, left: str) -> None:
+    subject, _, body = message.partition("\n")
+    assert cleaned(subject, body.strip("\n")).split() == left.split()
+
+
+@hypothesis_settings(deadline=None)
+@given(st.text(max_size=60), st.text(max_size=200))
+def test_any_message_can_be_cleaned_and_twice_is_once(subject: str, body: str) -> None:
+    found = cleaned(subject.replace("\n", " "), body)
+    assert "Signed-off-by:" not in found
+    assert len(found) <= len(subject) + len(body) + 1
+    is_noise(subject, 3)
+
+
+def refactoring(**changes: Any) -> Refactoring:
+    values: dict[str, Any] = {
+        "type": "Rename Method", "name_before": "a", "name_after": "b", "container_before": None,
+        "container_after": None, "path_before": "a.py", "path_after": "a.py", "line_before": 1,
+        "line_after": 1, "description": "", "purity": "pure", "language": "python",
+        "code_before": "def a(): pass", "code_after": "def b(): pass", "start_line_before": 1,
+        "end_line_before": 1, "start_line_after": 1, "end_line_after": 1,
+    }  # fmt: skip
+    return Refactoring(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("type_", "message", "smell", "purpose"),
+    [
+        ("Rename Method", "call it by its name", None, "readability"),
+        ("Extract Method", "split it in two", None, "smell"),
+        ("Add Parameter", "cache the answers", None, "performance"),
+        ("Rename Method", "speed up the tests", None, "readability"),
+        ("Add Parameter", "escape HTML in titles (CVE-2024-1)", None, "security"),
+        ("Add Parameter", "let callers choose", "long-method", "smell"),
+    ],
+)
+def test_the_purpose_follows_message_type_and_smell(
+    type_: str, message: str, smell: str | None, purpose: str
+) -> None:
+    assert purpose_of(refactoring(type=type_), message, smell) == purpose
+
+
+def test_smells_that_are_gone_are_named(settings: PairSettings) -> None:
+    long = refactoring(type="Extract Method", end_line_before=80, end_line_after=20)
+    assert smell_gone(long, settings) == "long-method"
+    parameters = "a: Map[str, int] = f(1, 2), b=(1, 2), c=0, d=0, e=0, f=0"
+    many = refactoring(
+        type="Remove Parameter",
+        code_before=f"def a({parameters}): pass",
+        code_after="def a(a, b): pass",
+    )
+    assert parameter_count(many.code_before) == 6
+    assert smell_gone(many, settings) == "long-parameter-list"
+    nested = "def a():\n" + "".join(f"{'    ' * n}if x:\n" for n in range(1, 8))
+    deep = refactoring(code_before=nested + " " * 32 + "y()", end_line_after=2)
+    assert depth(deep.code_before) == 8
+    assert smell_gone(deep, settings) == "deep-nesting"
+    assert smell_gone(refactoring(), settings) is None
+
+
+def test_parameters_are_counted() -> None:
+    assert parameter_count("def f(): pass") == 0
+    assert parameter_count("x = 1") == 0
+    assert parameter_count("func f(a int, b []string,) error {") == 2
+
+
+def test_bounds_that_contradict_each_other_are_refused(settings: PairSettings) -> None:
+    values = settings.model_dump() | {"small_lines": 10, "large_lines": 5}
+    with pytest.raises(ValueError, match="must be below large_lines"):
+        PairSettings(**values)

@@ -1,0 +1,142 @@
+"""No text, however broken, brings extraction down; spans hold for all of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.extraction.grammars import GRAMMARS
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import units_of
+
+LIMITS = ExtractionSettings(
+    max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_names=5, chunk_bytes=100
+)
+LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
+SAMPLE = """\
+@a
+class Ä { // x
+  /** ö */ function f(a, b) { return "ü" + `${a}`; } }
+def g(x): '''d'''; return [i for i in x]
+func (t *T) m() int { if a { return 1 }; /* c */ }
+impl A for B { #[x] fn q(&self) -> u8 { match x { _ => 1 } } }
+export const é = async () => <div/>; import x from "y"; use a::{b}; var z = 1, w;
+"""
+PIECES = [
+    "{",
+    "}",
+    "(",
+    ")",
+    "def f",
+    "class A",
+    ":\n ",
+    "func",
+    "fn x",
+    "=>",
+    "'",
+    '"',
+    "/*",
+    "//",
+]
+
+
+def check(data: bytes, language: str) -> None:
+    units = units_of(data, language, "a.tsx" if language == "typescript" else "", LIMITS)
+    lines = data.count(b"\n") + 1
+    seen = set()
+    for unit in units:
+        assert unit.code == data[unit.start_byte : unit.end_byte].decode()
+        assert 0 <= unit.start_byte < unit.end_byte <= len(data)
+        assert 1 <= unit.start_line <= unit.name_line <= unit.end_line <= lines
+        assert data.count(b"\n", 0, unit.start_byte) + 1 == unit.start_line
+        assert data.count(b"\n", 0, unit.end_byte) + 1 == unit.end_line
+        assert unit.name
+        seen.add((unit.kind, unit.start_byte, unit.end_byte))
+    assert len(seen) == len(units)
+
+
+@given(st.sampled_from(LANGUAGES), st.text(max_size=200))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_any_text(language: str, text: str) -> None:
+    check(text.encode(errors="replace"), language)
+
+
+@given(st.sampled_from(LANGUAGES), st.lists(st.sampled_from(PIECES), max_size=60).map(" ".join))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_any_heap_of_tokens(language: str, text: str) -> None:
+    check(text.encode(), language)
+
+
+@given(st.sampled_from(LANGUAGES), st.data())
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_code_cut_anywhere(language: str, data: st.DataObject) -> None:
+    text = SAMPLE * 2
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    check(text[start:end].encode(), language)
+
+
+@given(st.sampled_from(LANGUAGES), st.binary(max_size=120))
+@hypothesis_settings(max_examples=100, deadline=None)
+def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
+    for unit in units_of(data, language, "", LIMITS):
+        assert unit.code == data[unit.start_byte : unit.end_byte].decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "most"),
+    [
+        ("javascript", "function a(){" * 10_000 + "}" * 10_000, 9),
+        ("java", "class A{" * 10_000, 9),
+        ("rust", "mod a{" * 10_000 + "fn f(){}", 9),
+        ("python", "(" * 100_000, 0),
+        ("python", "lambda:" * 20_000, 0),
+        ("go", "package a\n" + "// c\n" * 20_000 + "func f(){}", 1),
+        ("typescript", "a" * 150_000, 0),
+    ],
+)
+def test_deep_and_endless_code(language: str, text: str, most: int) -> None:
+    units = units_of(text, language, "", LIMITS)
+    assert len(units) <= most
+    # what nests is repeated no more often than the limit allows
+    assert sum(len(unit.code) for unit in units) <= (LIMITS.max_nesting + 1) * len(text)
+
+
+def test_a_file_above_the_limit_has_no_units() -> None:
+    text = "def f(): pass\n"
+    assert units_of(text, "python", "a.py", LIMITS)
+    assert units_of(text + "#" * 200_000, "python", "a.py", LIMITS) == []
+
+
+def test_a_long_header_is_repeated_only_in_part() -> None:
+    text = f"class {'A' * 500}:\n    def f(self): pass\n"
+    outer, inner = units_of(text, "python", "a.py", LIMITS)
+    assert len(outer.name) == 500
+    assert len(inner.context) == LIMITS.max_header_chars
+    assert inner.qualified_name == "A" * LIMITS.max_header_chars + ".f"
+
+
+def test_line_ends_of_other_systems() -> None:
+    data = b"\xef\xbb\xbfdef f():\r\n    return 1\r\n\r\nclass A:\r\n    x = 1\r\n"
+    check(data, "python")
+    function, kind, _ = units_of(data, "python", "a.py", LIMITS)
+    assert (function.code, kind.start_line, kind.end_line) == ("def f():\r\n    return 1", 4, 5)
+
+
+def test_long_names_of_many_levels_are_repeated_only_in_part() -> None:
+    name = "A" * 5_000
+    units = units_of(
+        f"class {name} {{" * 7 + "void f() {}" * 50 + "}" * 7, "java", "A.java", LIMITS
+    )
+    assert len(units) == 57
+    most = 5 * LIMITS.max_header_chars
+    assert max(len(unit.context) for unit in units) <= most
+    assert max(len(unit.qualified_name) for unit in units if unit.kind == "method") <= most
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_one_line_of_megabytes(language: str) -> None:
+    limits = LIMITS.model_copy(update={"max_file_bytes": 3_000_000})
+    text = "x = [" + "'ä', 1, f(2), " * 75_000 + "]"
+    units = units_of(text, language, "a.tsx" if language == "typescript" else "", limits)
+    assert sum(len(unit.code) for unit in units) <= 3 * len(text)
