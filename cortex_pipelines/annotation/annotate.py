@@ -1,0 +1,167 @@
+"""Units of code with what is known about them, and the evidence for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.annotation.agreement import Agreement, agreement
+from cortex_pipelines.annotation.labelling import FileKey, FileMaterial, label_units
+from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.annotation.manifests import declared_for, technologies_by_folder
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ANNOTATED_UNITS, UNIT_FINDINGS
+
+_FILE = ["source", "path", "blob"]
+# What the facts of a unit depend on besides its file's text.
+_READ = (
+    "unit_id",
+    "kind",
+    "name",
+    "qualified_name",
+    "start_byte",
+    "end_byte",
+    "body_start_byte",
+    "docstring",
+    "has_error",
+    "generated",
+)
+_FILES_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is known of some units.
+
+    Args:
+        units: Rows of ``ANNOTATED_UNITS``.
+        findings: Rows of ``UNIT_FINDINGS``.
+        agreement: How far the rules agree with the hand-labelled sample.
+    """
+
+    units: pl.DataFrame
+    findings: pl.DataFrame
+    agreement: Agreement
+
+
+class MissingFileError(ValueError):
+    """Units come from a file that is not among the files."""
+
+
+def annotate(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    settings: AnnotationSettings,
+    extraction: ExtractionSettings,
+    project: str = "",
+    cache: RowCache | None = None,
+) -> Annotations:
+    """The units with category, intent, labels, technologies, quality and complexity.
+
+    Args:
+        units: Rows of ``CODE_UNITS``, in any order.
+        files: Rows of ``REPOSITORY_FILES`` that the units were extracted from.
+        settings: Limits and weights.
+        extraction: How the hand-labelled sample is cut into units.
+        project: Name of the project; names its rows in the cache.
+        cache: Rows of files that have not changed since the last time; None computes all.
+
+    Raises:
+        MissingFileError: the file of a unit is not there, or another version of it.
+    """
+    material = _material(units, files)
+    facts = _facts(units, material, settings, project, cache)
+    agreed = agreement(settings, extraction)
+    confident = facts.with_columns(
+        pl.col("category_score")
+        .map_elements(agreed.category_confidence, return_dtype=pl.Float64)
+        .alias("category_confidence")
+    )
+    joined = units.join(confident, on="unit_id")
+    return Annotations(ANNOTATED_UNITS.conform(joined), _findings(joined, agreed), agreed)
+
+
+def _material(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, FileMaterial]:
+    """The files that have units, each with what its manifest declares."""
+    declared = technologies_by_folder(files)
+    wanted = units.select(*_FILE, "language").unique().sort(_FILE)
+    found = wanted.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
+    material: dict[FileKey, FileMaterial] = {}
+    for source, path, blob, language, text in found.iter_rows():
+        if text is None:
+            raise MissingFileError(
+                f"{path} of {source}, version {blob}: has units but is not among the files; "
+                "run `cortex run repository_files code_units`"
+            )
+        technologies = declared_for(declared, (source, path, language))
+        material[(source, path, blob)] = FileMaterial(text, tuple(technologies))
+    return material
+
+
+def _facts(
+    units: pl.DataFrame,
+    material: Mapping[FileKey, FileMaterial],
+    settings: AnnotationSettings,
+    project: str,
+    cache: RowCache | None,
+) -> pl.DataFrame:
+    keyed = _keys(units, material)
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        wanted = units.join(
+            keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner"
+        )
+        groups = wanted.partition_by("cache_key", maintain_order=True)
+        steps = range(0, max(len(groups), 1), _FILES_AT_ONCE)
+        parts = []
+        for step in track(steps, "Annotating units"):
+            some = pl.concat([wanted.clear(), *groups[step : step + _FILES_AT_ONCE]])
+            labelled = label_units(some, material, settings)
+            parts.append(labelled.join(some.select("unit_id", "cache_key"), on="unit_id"))
+        return pl.concat(parts)
+
+    if cache is None:
+        return compute(keyed["cache_key"]).drop("cache_key")
+    rows = cache.rows(f"annotated_units/{project}", keyed["cache_key"], compute)
+    return rows.drop("cache_key")
+
+
+def _keys(units: pl.DataFrame, material: Mapping[FileKey, FileMaterial]) -> pl.DataFrame:
+    """Each file with the hash of all that the facts of its units depend on."""
+    read: dict[FileKey, list[tuple[Any, ...]]] = {}
+    for source, path, blob, *columns in units.sort("unit_id").select(*_FILE, *_READ).iter_rows():
+        read.setdefault((source, path, blob), []).append(tuple(columns))
+    rows = []
+    for key in sorted(read):
+        about = (key, read[key], material[key].declared)
+        digest = blake2b(repr(about).encode(errors="replace"), digest_size=16)
+        digest.update(material[key].text.encode())
+        rows.append((*key, digest.hexdigest()))
+    schema = dict.fromkeys((*_FILE, "cache_key"), pl.String)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:
+    labels = pl.DataFrame(
+        {
+            "label": list(LABELS),
+            "kind": [label.kind for label in LABELS.values()],
+            "purpose": [label.purpose for label in LABELS.values()],
+            "confidence": [agreed.label_confidence(name) for name in LABELS],
+            "explanation": [label.explanation for label in LABELS.values()],
+        }
+    )
+    found = (
+        units.select("unit_id", "source", "path", "language", "findings")
+        .filter(pl.col("findings").list.len() > 0)
+        .explode("findings")
+        .unnest("findings")
+        .join(labels, on="label", how="left")
+        .with_columns(pl.lit("rule").alias("label_source"))
+    )
+    return UNIT_FINDINGS.conform(found.unique(UNIT_FINDINGS.key, keep="first"))

@@ -1,0 +1,39 @@
+"""Units of code with what is known about them."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.annotation.annotate import annotate
+from cortex_pipelines.annotation.report import annotation_metrics, annotation_report
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction import assets as extraction_assets
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ANNOTATED_UNITS, UNIT_FINDINGS
+from cortex_pipelines.versioning import versioned_asset
+
+
+@versioned_asset(
+    tables=(ANNOTATED_UNITS, UNIT_FINDINGS),
+    # the hand-labelled sample is cut into units as all code is
+    code=("cortex_pipelines/annotation", *extraction_assets.code_units.code),
+)
+def annotated_units(
+    code_units: Path,
+    repository_files: Path,
+    annotation: AnnotationSettings,
+    extraction: ExtractionSettings,
+    project: str,
+    cache: RowCache,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Code units with category, intent, labels and their evidence, technologies, complexity."""
+    units = pl.read_parquet(code_units / "units.parquet")
+    files = pl.read_parquet(repository_files / "files.parquet")
+    found = annotate(units, files, annotation, extraction, project, cache)
+    metrics = annotation_metrics(found)
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    (out / "report.html").write_text(annotation_report(found, project), encoding="utf-8")
+    return {"units": found.units, "findings": found.findings}

@@ -1,0 +1,107 @@
+"""What a rule that looks at single nodes is, and all of them."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation import detectors as folder
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.annotation.treewalk import Seen
+
+
+@dataclass(frozen=True, order=True)
+class Evidence:
+    """Bytes of a file that show a label."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a detector looks.
+
+    Args:
+        language: Language as tables call it.
+        path: Path of the file.
+        settings: Limits.
+    """
+
+    language: str
+    path: str
+    settings: AnnotationSettings
+
+
+class Detector(ABC):
+    """A rule: asks for nodes of some types, and says which of them show what.
+
+    Subclasses set ``labels`` and ``types`` (language to node types); they must cost no more than
+    the size of the node that they are given, and may not recurse.
+    """
+
+    labels: ClassVar[tuple[str, ...]]
+    types: ClassVar[dict[str, frozenset[str]]]
+
+    @abstractmethod
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """What a node shows.
+
+        Args:
+            seen: A node of one of the types, and what is around it.
+            place: The file it is in.
+        """
+
+    def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
+        """What all nodes of a type show, in their order; a rule about neighbours overrides it."""
+        for one in seen:
+            yield from self.find(one, place)
+
+
+def evidence(label: str, node: Node) -> Evidence:
+    """A node as evidence of a label."""
+    return Evidence(node.start_byte, node.end_byte, label)
+
+
+_TEST = re.compile(r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$")
+
+
+def is_test(path: str) -> bool:
+    """Whether a file holds tests, by its path."""
+    return _TEST.search(path) is not None
+
+
+@cache
+def detectors() -> tuple[Detector, ...]:
+    """One of each detector in ``annotation/detectors/``, by module and name."""
+    found = []
+    for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
+        module = importlib.import_module(f"{folder.__name__}.{info.name}")
+        found += [
+            kind()
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if issubclass(kind, Detector)
+            and kind.__module__ == module.__name__
+            and not inspect.isabstract(kind)
+        ]
+    return tuple(found)
+
+
+@cache
+def detectors_of(language: str, labels: frozenset[str]) -> dict[str, tuple[Detector, ...]]:
+    """Node type to the detectors of some labels that ask for it, in one language."""
+    by_type: dict[str, list[Detector]] = {}
+    for detector in detectors():
+        if labels.isdisjoint(detector.labels):
+            continue
+        for node_type in sorted(detector.types.get(language, ())):
+            by_type.setdefault(node_type, []).append(detector)
+    return {node_type: tuple(found) for node_type, found in by_type.items()}

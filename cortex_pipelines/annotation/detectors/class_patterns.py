@@ -1,0 +1,233 @@
+"""Patterns that several methods of a class make together."""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.class_model import CONSTRUCTORS, ClassModel, last_statement
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import child, folded, parameters_of, text
+from cortex_pipelines.annotation.treewalk import Seen
+
+_MAX_CLASS_BYTES = 200_000
+_ROLES = re.compile(
+    r"(Repository|Repo|Service|Client|Store|Gateway|Provider|Logger|Handler|Manager|Session"
+    r"|Connection|Clock|Cache|Mailer|Sender|Publisher|Notifier|Factory|Strategy|Policy|Bus|Queue"
+    r"|Api|Adapter|Validator|Encoder|Formatter|Database)\??$"
+)
+_SUBSCRIBE = re.compile(
+    r"(?i)^(subscribe|attach|register|on|add_?(\w*_?)?(listener|observer|subscriber|handler|callback))$"
+)
+_NOTIFY = re.compile(r"(?i)^(notify|emit|publish|fire|dispatch|trigger|broadcast)(_?\w*)$")
+_VISIT = re.compile(r"^visit_?[A-Za-z]\w*$")
+_IS_NEXT = re.compile(r"_*(next|successor|next_handler|nextHandler)")
+_ON_NEXT = re.compile(r"\b(?:self|this)\._*(next|successor|next_handler|nextHandler)\??\.(\w+)\(")
+_ON_FIELD = re.compile(r"(?<![\w.])(?:(?:self|this)\.)?(\w+)\.(\w+)\(")
+_KEPT = re.compile(r"\b(?:self|this)\.\w+ = (\w+)\b")
+_THROUGH_PARTS = re.compile(
+    r"(?:self|this)\.\w*(?:children|parts|components|items)\w*\.(?:forEach|map|reduce)\("
+)
+_WORDS = re.compile(r"\w+")
+
+
+class ClassPatterns(Detector):
+    """Patterns that several methods make together."""
+
+    labels = (
+        "builder",
+        "observer",
+        "visitor",
+        "repository",
+        "dependency-injection",
+        "singleton",
+        "command",
+        "iterator",
+        "template-method",
+        "composite",
+        "chain-of-responsibility",
+        "decorator",
+    )
+    types: ClassVar = {
+        "python": frozenset({"class_definition"}),
+        "javascript": frozenset({"class_declaration", "class"}),
+        "typescript": frozenset({"class_declaration", "class", "abstract_class_declaration"}),
+        "java": frozenset({"class_declaration", "interface_declaration"}),
+        "rust": frozenset({"impl_item", "trait_item"}),
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Patterns, each with the method or header that shows it best."""
+        if seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
+            return
+        model = ClassModel(seen.node, place.language)
+        for label, shown in _patterns(model):
+            yield evidence(label, shown)
+
+
+def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
+    names = list(model.methods)
+    fluent = [one for name, one in model.methods.items() if _returns_itself(one, model)]
+    finish = next((one for name, one in model.methods.items() if name.startswith("build")), None)
+    if len(fluent) >= 2 and (finish is not None or model.name.endswith("Builder")):
+        yield "builder", finish or fluent[-1]
+    told = [name for name in names if _NOTIFY.match(name)]
+    asked = [name for name in names if _SUBSCRIBE.match(name)]
+    if told and asked:
+        yield "observer", model.methods[told[0]]
+    visits = [name for name in names if _VISIT.match(name)]
+    if len(visits) >= 2:
+        yield "visitor", model.methods[visits[0]]
+    stored = [
+        n
+        for n in names
+        if re.match(
+            r"(?i)^(get|find|save|add|delete|remove|update|list|load|fetch|insert|all)(_|[A-Z]|$)",
+            n,
+        )
+    ]
+    if len(stored) >= 2 and re.search(r"(Repository|Repo|Dao|DAO|Store|Storage)$", model.name):
+        yield "repository", model.methods[stored[0]]
+    if "execute" in names and re.search(r"(Command|Action|Task|Operation)$", model.name):
+        yield "command", model.methods["execute"]
+    if {"next", "hasNext"} <= set(names) or {"__next__", "__iter__"} <= set(names):
+        yield "iterator", model.methods["next" if "next" in names else "__next__"]
+    for label, found in (
+        ("dependency-injection", _injected(model)),
+        ("singleton", _single(model)),
+        ("template-method", _template(model)),
+        ("composite", _composite(model)),
+        ("chain-of-responsibility", _chained(model)),
+        ("decorator", _wrapping(model)),
+    ):
+        if found is not None:
+            yield label, found
+
+
+def _returns_itself(method: Node, model: ClassModel) -> bool:
+    last = last_statement(method)
+    if last is None:
+        return False
+    if model.language == "rust":
+        kind = folded(child(method, "return_type"))
+        return kind in ("Self", "&mut Self") and text(last) == "self"
+    return folded(last).rstrip(";") in ("return self", "return this")
+
+
+def _injected(model: ClassModel) -> Node | None:
+    """A constructor's parameter of a type that does something, which the object keeps."""
+    maker = model.constructor
+    if maker is None or model.language == "rust":
+        return None
+    body = folded(child(maker, "body"))
+    for parameter in parameters_of(maker):
+        kind = folded(child(parameter, "type")).strip(": \"'")
+        name = text(child(parameter, "name", "pattern")) or next(
+            (text(one) for one in parameter.named_children if one.type == "identifier"), ""
+        )
+        declared = any(one.type == "accessibility_modifier" for one in parameter.named_children)
+        kept = name and name in _kept_names(body)
+        plain = kind.split("[")[0].split("|")[0].strip(" ?")
+        # of its own interface: it wraps one, or hands on to the next
+        own = plain == model.name or plain in _WORDS.findall(model.ancestors)
+        if (declared or kept) and _ROLES.search(plain) and not own:
+            return parameter
+    return None
+
+
+def _kept_names(body: str) -> set[str]:
+    return set(_KEPT.findall(body))
+
+
+def _calls_own(code: str, step: str) -> bool:
+    """Whether a method of the same object is called: by itself in Java, else after ``self``."""
+    called = f"{step}("
+    return any(
+        f"{before}{called}" in f" {code}" for before in ("self.", "this.", " ", "(", "!", "{")
+    )
+
+
+def _single(model: ClassModel) -> Node | None:
+    """One kept instance, and the way to it."""
+    if model.language == "python":
+        made = model.methods.get("__new__")
+        return made if made is not None and re.search(r"_instances?\b", folded(made)) else None
+    for name in ("getInstance", "get_instance", "instance", "shared"):
+        method = model.methods.get(name)
+        if method is not None and "static" in folded(method).split("(")[0].split():
+            return method
+    return None
+
+
+def _template(model: ClassModel) -> Node | None:
+    """A method that is written and calls one that is left to subclasses."""
+    left = set()
+    for name, method in model.methods.items():
+        body = child(method, "body")
+        if body is None and "abstract" in folded(method).split():
+            left.add(name)
+        last = last_statement(method)
+        if last is not None and folded(last).startswith("raise NotImplementedError"):
+            left.add(name)
+        if last is not None and re.match(
+            r"throw new \w*(Error|Exception)\(.*(mplement|bstract)", folded(last)
+        ):
+            left.add(name)
+    body_of_class = child(model.node, "body")
+    for one in body_of_class.named_children if body_of_class is not None else []:
+        if one.type == "decorated_definition" and "abstractmethod" in folded(one)[:80]:
+            left.add(text(child(child(one, "definition") or one, "name")))
+        if one.type == "abstract_method_signature":
+            left.add(text(child(one, "name")))
+    for name, method in model.methods.items():
+        code = folded(child(method, "body"))
+        if name not in left and any(_calls_own(code, step) for step in left):
+            return method
+    return None
+
+
+def _composite(model: ClassModel) -> Node | None:
+    """A method that goes through the parts and calls the same method of each."""
+    for name, method in model.methods.items():
+        body = folded(child(method, "body"))
+        over = re.search(
+            r"for[ (]+(?:const |let |var |\w+ )?(\w+) (?:in|of|:) \(?(?:self|this)\.\w*"
+            r"(children|parts|components|items|nodes|elements|members)",
+            body,
+        )
+        if over and f"{over[1]}.{name}(" in body:
+            return method
+        through = _THROUGH_PARTS.search(body)
+        if through and f".{name}(" in body[through.end() :]:
+            return method
+    return None
+
+
+def _chained(model: ClassModel) -> Node | None:
+    """A method that hands on to the same method of the next handler."""
+    for name, method in model.methods.items():
+        body = folded(child(method, "body"))
+        if any(match[2] == name for match in _ON_NEXT.finditer(body)):
+            return method
+    return None
+
+
+def _wrapping(model: ClassModel) -> Node | None:
+    """A class whose methods call those of the same name on one thing that it holds."""
+    through: dict[str, list[Node]] = {}
+    for name, method in model.methods.items():
+        if name in CONSTRUCTORS:
+            continue
+        body = folded(child(method, "body"))
+        owner = next((one[1] for one in _ON_FIELD.finditer(body) if one[2] == name), None)
+        if owner and owner not in ("self", "this", "super") and not _IS_NEXT.fullmatch(owner):
+            through.setdefault(owner, []).append(method)
+    maker = folded(model.constructor)
+    named = model.name.endswith(("Decorator", "Wrapper"))
+    for field, methods in through.items():
+        kept = f"self.{field} = " in maker or f"this.{field} = " in maker
+        declared = f"private {field}" in maker or f"readonly {field}" in maker
+        if (kept or declared) and (len(methods) >= 2 or named):
+            return methods[0]
+    return None

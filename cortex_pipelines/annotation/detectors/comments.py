@@ -1,0 +1,119 @@
+"""What comments hold that is not explanation."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import text
+from cortex_pipelines.annotation.syntax import types_of
+from cortex_pipelines.annotation.treewalk import Seen
+from cortex_pipelines.extraction.grammars import grammar_for, parse
+from cortex_pipelines.schemas import LANGUAGES
+
+_TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+_MARKERS = re.compile(r"^\s*(?:#+!?|//+!?|/\*+|\*+/?)?(.*?)(?:\*+/)?\s*$")
+_MAX_BYTES = 4000
+_MAX_PARSED = 500  # of a file: a table in comments is not looked at line by line
+# Before parsing: a line of code ends in a way, or has a form, that prose does not.
+_CODE_LINE = re.compile(
+    r"[;{}]\s*$|^\s*[\w.\[\]'\"]+\s*(=|\+=|:=)\s*\S|^\s*(return|yield|raise|throw|import|from|del|await)\s+\S+"
+    r"|^\s*(if|for|while|def|class|elif|else|try|with)\b.*[:{]\s*$|^\s*[\w.]+\(.*\)\s*$"
+)
+_PROSE = re.compile(
+    r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,} [a-z]{2,}|https?://|^\s*(e\.g\.|i\.e\.|see )", re.I
+)
+_STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_expression|let_")
+
+
+class Todo(Detector):
+    """A note that something is left to do."""
+
+    labels = ("todo-comment",)
+    types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Comments with one of the words that editors look for."""
+        if _TODO.search(text(seen.node)):
+            yield evidence("todo-comment", seen.node)
+
+
+class CommentedOutCode(Detector):
+    """Code that was not deleted but put into a comment."""
+
+    labels = ("commented-out-code",)
+    types: ClassVar = Todo.types
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """One comment by itself."""
+        return self.find_all([seen], place)
+
+    def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
+        """Runs of comments whose text looks like, and parses as, statements of the language."""
+        parsed = 0
+        for run in _runs([one.node for one in seen]):
+            start, end = run[0].start_byte, run[-1].end_byte
+            if end - start > _MAX_BYTES or parsed >= _MAX_PARSED:
+                continue
+            code = _code("\n".join(text(one).rstrip("\n") for one in run))
+            parsed += code is not None
+            if code is not None and _parses(code, place.language):
+                yield Evidence(start, end, "commented-out-code")
+
+
+def _runs(comments: Sequence[Node]) -> Iterator[list[Node]]:
+    """Comments that stand together: each on the line below, and at the same margin."""
+    run: list[Node] = []
+    for one in comments:
+        if run and not _is_below(run[-1], one):
+            yield run
+            run = []
+        run.append(one)
+    if run:
+        yield run
+
+
+def _is_below(first: Node, second: Node) -> bool:
+    # a line comment of Rust ends where the next line begins
+    row, column = first.end_point
+    rows = second.start_point[0] - (row - 1 if column == 0 else row)
+    return rows == 1 and first.start_point[1] == second.start_point[1]
+
+
+def _code(raw: str) -> str | None:
+    """Comments without their markers, if that looks like code."""
+    if raw.startswith(("///", "//!", "/**", "#!", "# type:", "# noqa", "# pragma", "//go:")):
+        return None
+    lines = [_MARKERS.sub(r"\1", line) for line in raw.split("\n")]
+    code = [line for line in lines if line.strip()]
+    looks = [line for line in code if _CODE_LINE.search(line)]
+    if not looks or 2 * len(looks) < len(code) or _PROSE.search(raw):
+        return None
+    return "\n".join(lines).strip("\n")
+
+
+def _parses(code: str, language: str) -> bool:
+    """Whether it is code: without an error, and more than a name or a number."""
+    for before, after in _FRAMES[language]:
+        root = parse(f"{before}{_dedent(code)}{after}".encode(), grammar_for(language)).root_node
+        if not root.has_error:
+            return bool(before) or any(_STATEMENTS.search(one.type) for one in root.named_children)
+    return False
+
+
+def _dedent(code: str) -> str:
+    first = len(code) - len(code.lstrip(" "))
+    return "\n".join(line[first:] if line[:first].isspace() else line for line in code.split("\n"))
+
+
+# What has to stand around a statement for it to be a file; a header of Python needs a body.
+_FRAMES = {
+    "python": (("", ""), ("", "\n    pass\n")),
+    "javascript": (("", ""), ("async function f() {", "\n}")),
+    "typescript": (("", ""), ("async function f() {", "\n}")),
+    "java": (("class A { void f() {", "\n}}"),),
+    "go": (("package a\nfunc f() {\n", "\n}\n"),),
+    "rust": (("fn f() {", "\n}"), ("fn f() {", ";\n}")),
+}

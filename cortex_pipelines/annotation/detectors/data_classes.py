@@ -1,0 +1,73 @@
+"""Classes that only keep data."""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.class_model import CONSTRUCTORS, ClassModel
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import bare, child, folded, statements
+from cortex_pipelines.annotation.treewalk import Seen
+
+_MAX_CLASS_BYTES = 200_000
+_ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")
+
+
+class DataClass(Detector):
+    """A class that keeps values and lets them be read and set, and does nothing else."""
+
+    labels = ("data-class",)
+    types: ClassVar = {
+        "python": frozenset({"class_definition"}),
+        "javascript": frozenset({"class_declaration"}),
+        "typescript": frozenset({"class_declaration"}),
+        "java": frozenset({"class_declaration"}),
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """The name of such a class, unless it is declared to be one or inherits."""
+        decorated = seen.parent is not None and seen.parent.type == "decorated_definition"
+        if decorated or seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
+            return
+        named = child(seen.node, "name")
+        if named is not None and _only_keeps(ClassModel(seen.node, place.language)):
+            yield evidence("data-class", named)
+
+
+def _only_keeps(model: ClassModel) -> bool:
+    if model.ancestors:
+        return False
+    others = [
+        name
+        for name, method in model.methods.items()
+        if name not in CONSTRUCTORS and not _is_access(method, name)
+    ]
+    return not others and _kept_values(model) >= 2
+
+
+def _is_access(method: Node, name: str) -> bool:
+    inside = statements(child(method, "body"))
+    if name in ("__repr__", "__eq__", "__str__", "toString", "equals", "hashCode", "__hash__"):
+        return True
+    plain = len(inside) == 1 and re.fullmatch(
+        r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?", folded(bare(inside[0]))
+    )
+    return bool(plain and (_ACCESS.match(name) or folded(method)[:3] in ("get", "set")))
+
+
+def _kept_values(model: ClassModel) -> int:
+    fields = [one for one in model.members if "field" in one.type]
+    maker = model.constructor
+    if maker is None or model.language == "java":
+        return len(fields)
+    inside = statements(child(maker, "body"))
+    plain = [
+        one
+        for one in inside
+        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", folded(bare(one)))
+    ]
+    if len(plain) < len([one for one in inside if not folded(one).startswith(('"', "super"))]):
+        return 0
+    return len(plain) + len(fields)

@@ -1,0 +1,130 @@
+"""Parameters and what a function does with them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import (
+    FUNCTIONS,
+    child,
+    folded,
+    parameters_of,
+    text,
+    within,
+)
+from cortex_pipelines.annotation.syntax import types_of
+from cortex_pipelines.annotation.treewalk import Seen
+
+_MAX_FUNCTION_BYTES = 20_000
+_TRUE = frozenset({"True", "False", "true", "false"})
+_BOOLEAN = frozenset({"bool", "boolean", ": boolean", ": bool"})
+# They are told what to be, not what to do.
+_STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "Set", "With", "New")
+
+
+def name_of(parameter: Node) -> str:
+    """Name of a parameter; empty if it is a pattern."""
+    named = child(parameter, "name", "pattern", "left")
+    if named is None and parameter.type == "identifier":
+        named = parameter
+    if named is None:
+        named = next((one for one in parameter.named_children if one.type == "identifier"), None)
+    return text(named) if named is not None and named.child_count == 0 else ""
+
+
+class BooleanFlag(Detector):
+    """A parameter that chooses between two functions in one."""
+
+    labels = ("boolean-flag",)
+    types: ClassVar = FUNCTIONS
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Boolean parameters that a branch of the function asks for by themselves."""
+        node = seen.node
+        name, body = text(child(node, "name")), child(node, "body")
+        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
+            return
+        if name.startswith(_STATED):
+            return
+        flags = {name_of(one): one for one in parameters_of(node) if _is_flag(one)}
+        if not flags:
+            return
+        asked = set()
+        for branch in within(body, types_of("if", place.language), FUNCTIONS[place.language]):
+            asked.add(folded(child(branch, "condition")).strip("() !").removeprefix("not "))
+        for flag, parameter in flags.items():
+            if flag and flag in asked:
+                yield evidence("boolean-flag", parameter)
+
+
+def _is_flag(parameter: Node) -> bool:
+    value, kind = child(parameter, "value", "right"), child(parameter, "type")
+    if kind is not None:
+        return folded(kind) in _BOOLEAN
+    return text(value) in _TRUE
+
+
+_ACCESSES = {
+    "python": ("attribute", "object", frozenset({"self", "cls"})),
+    "javascript": ("member_expression", "object", frozenset({"this"})),
+    "typescript": ("member_expression", "object", frozenset({"this"})),
+    "java": ("field_access method_invocation", "object", frozenset({"this"})),
+    "rust": ("field_expression", "value", frozenset({"self"})),
+}
+
+
+class FeatureEnvy(Detector):
+    """A method that works with another object's data far more than with its own."""
+
+    labels = ("feature-envy",)
+    types: ClassVar = {
+        "python": frozenset({"function_definition"}),
+        "javascript": frozenset({"method_definition"}),
+        "typescript": frozenset({"method_definition"}),
+        "java": frozenset({"method_declaration"}),
+        "rust": frozenset({"function_item"}),
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Methods that read one parameter's members often, and their own object's hardly."""
+        node, settings = seen.node, place.settings
+        body = child(node, "body")
+        if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
+            return
+        names = [name_of(one) for one in parameters_of(node)]
+        code = node.text or b""
+        often = [
+            one for one in names if one and code.count(one.encode() + b".") >= settings.min_envied
+        ]
+        if not often or not _is_method(seen, place.language):
+            return
+        types, owner, selves = _ACCESSES[place.language]
+        used: Counter[str] = Counter()
+        for one in within(body, types.split()):
+            object_ = child(one, owner)
+            if object_ is not None and object_.child_count == 0:
+                used[text(object_)] += 1
+        own = sum(used[name] for name in selves)
+        for name in often:
+            envied = name not in selves and used[name] >= settings.min_envied
+            if envied and used[name] >= settings.envy_ratio * max(own, 1):
+                yield evidence("feature-envy", node)
+                return
+
+
+def _is_method(seen: Seen, language: str) -> bool:
+    """Whether a function belongs to an object: static ones and constructors do not count."""
+    if language == "python":
+        first = next(iter(parameters_of(seen.node)), None)
+        dunder = text(child(seen.node, "name")).startswith("__")
+        return first is not None and text(first) == "self" and not dunder
+    if language == "rust":
+        listed = child(seen.node, "parameters")
+        return listed is not None and any(
+            one.type == "self_parameter" for one in listed.named_children
+        )
+    header = folded(seen.node)[:200].split("(")[0]
+    return "static" not in header.split() and text(child(seen.node, "name")) != "constructor"

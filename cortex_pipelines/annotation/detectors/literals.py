@@ -1,0 +1,164 @@
+"""Numbers and strings whose place says what they are."""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import STRINGS, child, folded, text
+from cortex_pipelines.annotation.treewalk import Seen
+from cortex_pipelines.schemas import LANGUAGES
+
+_NUMBERS = frozenset(
+    {
+        "integer",
+        "float",
+        "number",
+        "int_literal",
+        "float_literal",
+        "integer_literal",
+        "decimal_integer_literal",
+        "decimal_floating_point_literal",
+    }
+)
+# Said by themselves: identities, halves, tens, powers of two up to a byte's.
+_PLAIN = {0, 1, 2, 3, 4, 8, 10, 16, 32, 64, 100, 128, 255, 256, 1000, 1024, 0.5}
+_OPERATIONS = frozenset(
+    {
+        "binary_operator",
+        "binary_expression",
+        "comparison_operator",
+        "augmented_assignment",
+        "augmented_assignment_expression",
+        "compound_assignment_expr",
+    }
+)
+_TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|version_info")
+
+
+class MagicNumber(Detector):
+    """A number in a comparison or calculation of a function, that has no name."""
+
+    labels = ("magic-number",)
+    types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Numbers but the plain ones, compared or calculated with."""
+        outer = seen.parent
+        if seen.function is None or outer is None:
+            return
+        if outer.type == "unary_operator" and seen.grandparent is not None:
+            outer = seen.grandparent
+        if outer.type not in _OPERATIONS or _value(seen.node) in _PLAIN:
+            return
+        if text(child(outer, "operator")) in ("||", "&&", "??"):
+            return
+        others = [one for one in outer.named_children if one.id != seen.node.id]
+        # a count of arguments is what it is; two numbers are a calculation written out
+        if any(_TESTS.search(folded(one)) or one.type in _NUMBERS for one in others):
+            return
+        yield evidence("magic-number", seen.node)
+
+
+def _value(node: Node) -> float:
+    digits = text(node).replace("_", "").lower()
+    digits = re.sub(
+        r"(?<=[\d.])(u8|u16|u32|u64|usize|i8|i16|i32|i64|isize|f32|f64|[lfdn])$", "", digits
+    )
+    try:
+        return float(digits) if not digits.startswith("0x") else float(int(digits, 16))
+    except (ValueError, OverflowError):
+        return 0.0  # a notation of one language only: said by itself
+
+
+_QUERY = re.compile(
+    r"\W*(SELECT\s[^;]*\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s"
+    r"|DROP\s+TABLE\s)",
+    re.IGNORECASE,
+)
+_JOINING = frozenset({"binary_operator", "binary_expression"})
+_FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
+
+
+class QueryByConcatenation(Detector):
+    """A query in SQL that is put together from text and values."""
+
+    labels = ("sql-concatenation",)
+    types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Queries with a value added, formatted or interpolated."""
+        node = seen.node
+        if node.type == "macro_invocation":
+            if (
+                folded(node).startswith("format!")
+                and _query(folded(node)[7:])
+                and "{" in text(node)
+            ):
+                yield evidence("sql-concatenation", node)
+        elif _query(folded(node)) and (whole := _assembled(seen)) is not None:
+            yield evidence("sql-concatenation", whole)
+
+
+def _query(string: str) -> bool:
+    return _QUERY.match(string[:400].lstrip("rRbBfFuU")) is not None
+
+
+def _assembled(seen: Seen) -> Node | None:
+    """What puts a value into a string: the string itself, an operator, or a formatting call."""
+    node, outer = seen.node, seen.parent
+    if any(one.type in ("interpolation", "template_substitution") for one in node.named_children):
+        # a tag takes the values apart again
+        tagged = outer is not None and child(outer, "arguments") == node
+        return None if tagged else node
+    if outer is None:
+        return None
+    if outer.type in _JOINING:
+        operator = text(child(outer, "operator"))
+        others = [one for one in outer.named_children if one.id != node.id]
+        constant = all(one.type == node.type for one in others)
+        return outer if operator in ("+", "%") and not constant else None
+    if outer.type in ("attribute", "argument_list") and seen.grandparent is not None:
+        callee = child(seen.grandparent, "function")
+        name = folded(callee) or ".".join(
+            folded(child(seen.grandparent, field)) for field in ("object", "name")
+        )
+        formatted = outer.type == "attribute" or outer.named_children[0].id == node.id
+        if formatted and _FORMATTING.search(name):
+            return seen.grandparent
+    return None
+
+
+class HardCodedBind(Detector):
+    """Listening on every interface, whatever the machine is connected to."""
+
+    labels = ("hard-coded-bind",)
+    types: ClassVar = STRINGS
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """The address that means all of them, with or without a port, inside of a call."""
+        inside = (
+            text(seen.node).strip("\"'`") if seen.node.end_byte - seen.node.start_byte < 40 else ""
+        )
+        outer = seen.parent
+        given = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
+        if (
+            given
+            and seen.function is not None
+            and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside)
+        ):
+            yield evidence("hard-coded-bind", seen.node)
+
+
+class RawHtml(Detector):
+    """React's way to put text into a page as it is; its name says what it is."""
+
+    labels = ("raw-html",)
+    types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Attributes of that name."""
+        if folded(seen.node).startswith("dangerouslySetInnerHTML"):
+            yield evidence("raw-html", seen.node)

@@ -1,0 +1,214 @@
+"""What costs more the more often a loop goes round."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import FUNCTIONS, STRINGS, bare, child, folded, text, within
+from cortex_pipelines.annotation.treewalk import Seen
+
+_LISTS = frozenset({"list", "list_comprehension", "array", "array_expression"})
+_SEARCHES = frozenset({"includes", "indexOf", "contains"})
+_MAX_FUNCTION_BYTES = 20_000
+
+
+_LOOKED_AT = frozenset(
+    {
+        "augmented_assignment",
+        "assignment",
+        "assignment_expression",
+        "assignment_statement",
+        "comparison_operator",
+        "call_expression",
+        "method_invocation",
+    }
+)
+
+
+class LoopCosts(Detector):
+    """Text grown, and lists searched, in each round.
+
+    What a name holds, the function around the loop says.
+    """
+
+    labels = ("string-concat-in-loop", "list-membership-in-loop")
+    types: ClassVar = dict.fromkeys(
+        ("python", "javascript", "typescript", "java", "go"), _LOOKED_AT
+    )
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Concatenations and searches in the body of a loop."""
+        function = seen.function
+        if not seen.loops or function is None or not _may_cost(seen.node):
+            return
+        if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
+            yield from _costs(seen.node, dict(_kinds(function, place.language)), place.language)
+
+
+def _may_cost(node: Node) -> bool:
+    """Whether it is worth asking what the names around it hold."""
+    if node.type == "comparison_operator":
+        return any(one.type in ("in", "not in") for one in node.children)
+    if node.type in ("call_expression", "method_invocation"):
+        return _owner_and_name(node)[1] in _SEARCHES
+    right = child(node, "right")
+    return right is not None and right.type not in _PLAIN_VALUES
+
+
+_PLAIN_VALUES = frozenset({"integer", "float", "number", "decimal_integer_literal", "call"})
+
+
+def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidence]:
+    if node.type == "comparison_operator":
+        sides = node.named_children
+        operators = node.children_by_field_name("operators")
+        if len(sides) == 2 and [one.type for one in operators] in (["in"], ["not in"]):
+            listed = sides[1].type in _LISTS or kinds.get(text(sides[1])) == "list"
+            # a short literal is no list to search
+            if listed and sides[1].named_child_count not in range(1, 4):
+                yield evidence("list-membership-in-loop", node)
+    elif node.type in ("call_expression", "method_invocation"):
+        owner, name = _owner_and_name(node)
+        if name in _SEARCHES and kinds.get(owner) == "list" and language != "rust":
+            yield evidence("list-membership-in-loop", node)
+    elif language in ("python", "java", "go") and _grows_text(node, kinds, language):
+        yield evidence("string-concat-in-loop", node)
+
+
+def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
+    left, right = child(node, "left"), child(node, "right")
+    if left is None or right is None:
+        return False
+    operator = text(child(node, "operator")) or (
+        "+=" if any(one.type == "+=" for one in node.children) else "="
+    )
+    if operator == "=":
+        added = _only(right)
+        first = (
+            child(added, "left") if added.type in ("binary_operator", "binary_expression") else None
+        )
+        plus = text(child(added, "operator")) == "+"
+        return (
+            plus
+            and first is not None
+            and text(first) == text(_only(left))
+            and (kinds.get(text(first)) == "text")
+        )
+    return operator == "+=" and kinds.get(text(_only(left))) == "text"
+
+
+def _only(node: Node) -> Node:
+    """The one element of a list of expressions (Go)."""
+    if node.type == "expression_list" and node.named_child_count == 1:
+        return node.named_children[0]
+    return node
+
+
+def _owner_and_name(call: Node) -> tuple[str, str]:
+    named = child(call, "name")
+    if named is not None:
+        return folded(child(call, "object")), text(named)
+    function = child(call, "function")
+    if function is None:
+        return "", ""
+    return folded(child(function, "object")), text(child(function, "property"))
+
+
+_DECLARATIONS = frozenset(
+    {
+        "assignment",
+        "variable_declarator",
+        "short_var_declaration",
+        "var_spec",
+        "local_variable_declaration",
+    }
+)
+
+
+def _kinds(function: Node, language: str) -> Iterator[tuple[str, str]]:
+    """Names of the function that hold text or a list, by what they are first set to."""
+    given: set[str] = set()
+    for one in within(function, _DECLARATIONS, FUNCTIONS[language]):
+        if one.type == "local_variable_declaration":
+            if folded(child(one, "type")) == "String":
+                yield text(child(child(one, "declarator") or one, "name")), "text"
+            elif folded(child(one, "type")).startswith(("List<", "ArrayList<")):
+                yield text(child(child(one, "declarator") or one, "name")), "list"
+            continue
+        name = child(one, "name", "left")
+        value = child(one, "value", "right")
+        if name is None or text(_only(name)) in given:
+            continue
+        given.add(text(_only(name)))
+        if value is None:
+            if folded(child(one, "type")) == "string":
+                yield text(name), "text"
+            continue
+        kind = _kind(bare(_only(value)), language)
+        if kind:
+            yield text(_only(name)), kind
+
+
+def _kind(value: Node, language: str) -> str:
+    if value.type in STRINGS[language]:
+        return "text"
+    if value.type in _LISTS:
+        return "list"
+    if value.type == "call" and text(child(value, "function")) == "list":
+        return "list"
+    return ""
+
+
+class AwaitInLoop(Detector):
+    """Waiting for each before starting the next."""
+
+    labels = ("await-in-loop",)
+    types: ClassVar = {
+        "python": frozenset({"await"}),
+        "javascript": frozenset({"await_expression"}),
+        "typescript": frozenset({"await_expression"}),
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Awaits in the body of a loop, but in ``for await`` and retries that sleep."""
+        waits = "sleep" in folded(seen.node) or "delay" in folded(seen.node).lower()
+        if seen.loops and not waits:
+            yield evidence("await-in-loop", seen.node)
+
+
+class DeferInLoop(Detector):
+    """Go: what is deferred in a loop waits for the function's end."""
+
+    labels = ("defer-in-loop",)
+    types: ClassVar = {"go": frozenset({"defer_statement"})}
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Defers in the body of a loop."""
+        if seen.loops:
+            yield evidence("defer-in-loop", seen.node)
+
+
+class RangeLenLoop(Detector):
+    """Python: counting through what could be gone through itself."""
+
+    labels = ("range-len-loop",)
+    types: ClassVar = {"python": frozenset({"for_statement"})}
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """``for i in range(len(x))`` where ``x[i]`` is all that ``i`` is used for."""
+        index, over = child(seen.node, "left"), folded(child(seen.node, "right")).replace(" ", "")
+        if index is None or not (over.startswith("range(len(") and over.endswith("))")):
+            return
+        body, listed = child(seen.node, "body"), over[10:-2]
+        if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
+            return
+        used = [one for one in within(body, {"identifier"}) if one.text == index.text]
+        plain = [
+            one
+            for one in within(body, {"subscript"})
+            if folded(one).replace(" ", "") == f"{listed}[{text(index)}]"
+        ]
+        if used and len(used) == len(plain):
+            yield Evidence(seen.node.start_byte, body.start_byte, "range-len-loop")

@@ -1,0 +1,84 @@
+"""Functions that take a function and return another around it; returns that drop exceptions."""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.nodes import child, folded, statements, text, within
+from cortex_pipelines.annotation.treewalk import Seen
+
+_MAX_FUNCTION_BYTES = 20_000
+_PASSED_ON = re.compile(
+    r"(?<![\w.])(\w+)(?:\.apply|\.call|\.ServeHTTP)?\(\s*(?:\*|\.\.\.|\w+, \*|this|w, r|arg)"
+)
+
+
+class WrappingFunction(Detector):
+    """A function that takes one, and returns another that calls it."""
+
+    labels = ("decorator",)
+    types: ClassVar = {
+        "python": frozenset({"function_definition"}),
+        "javascript": frozenset({"function_declaration", "arrow_function"}),
+        "typescript": frozenset({"function_declaration", "arrow_function"}),
+        "go": frozenset({"function_declaration"}),
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """The function that is returned."""
+        node = seen.node
+        body = child(node, "body")
+        if (
+            body is None
+            or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES
+            or seen.function is not None
+        ):
+            return
+        taken = {text(one) for one in within(child(node, "parameters") or node, {"identifier"})}
+        inner = _returned_function(body, place.language)
+        if inner is None:
+            return
+        code = folded(child(inner, "body"))
+        if any(one[1] in taken for one in _PASSED_ON.finditer(code)):
+            yield evidence("decorator", inner)
+
+
+def _returned_function(body: Node, language: str) -> Node | None:
+    if language == "python":
+        inner = {
+            text(child(one, "name")): one
+            for raw in body.named_children
+            for one in [child(raw, "definition") or raw]
+            if one.type == "function_definition"
+        }
+        last = statements(body)[-1:] or [body]
+        return inner.get(folded(last[0]).removeprefix("return "))
+    functions = {"arrow_function", "function_expression", "func_literal"}
+    if body.type in functions:
+        return body
+    last = statements(body)[-1:]
+    if not last or last[0].type != "return_statement":
+        return None
+    return next(within(last[0], functions), None)
+
+
+class ReturnInFinally(Detector):
+    """A return in ``finally`` drops an exception that is on its way."""
+
+    labels = ("return-in-finally",)
+    types: ClassVar = {
+        language: frozenset({"finally_clause"})
+        for language in ("python", "javascript", "typescript", "java")
+    }
+
+    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+        """Returns that stand in a finally block directly."""
+        body = child(seen.node, "body") or next(
+            (one for one in seen.node.named_children if not one.is_extra), None
+        )
+        for statement in statements(body):
+            if statement.type == "return_statement":
+                yield evidence("return-in-finally", statement)

@@ -1,0 +1,135 @@
+"""All evidence in a file, from its query, its nodes and the figures of its units."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tree_sitter import Tree
+
+from cortex_pipelines.annotation.complexity import Complexity, complexity_of
+from cortex_pipelines.annotation.detector import Evidence, Place, detectors_of
+from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.annotation.marks import marks_of
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.annotation.treewalk import Walk, walk
+from cortex_pipelines.extraction.grammars import Grammar
+
+_FUNCTIONS = ("function", "method")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is counted of a unit.
+
+    Args:
+        complexity: Its complexity.
+        parameters: Its parameters, the receiver left out; 0 if it is no function.
+        methods: Its methods; 0 if it is no type.
+        lines: Its lines that are not blank.
+    """
+
+    complexity: Complexity
+    parameters: int
+    methods: int
+    lines: int
+
+
+class FileReading:
+    """What one parse of a file says of its units.
+
+    Args:
+        tree: Tree of the file.
+        data: Its UTF-8 text.
+        grammar: Its grammar.
+        units: Its units, rows of ``CODE_UNITS``.
+        settings: Limits.
+        labels: Labels to look for.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        data: bytes,
+        grammar: Grammar,
+        units: Sequence[dict[str, Any]],
+        settings: AnnotationSettings,
+        labels: frozenset[str] = frozenset(LABELS),
+    ) -> None:
+        by_type = detectors_of(grammar.language, labels)
+        places = {unit["start_byte"] for unit in units} | {
+            unit["body_start_byte"] for unit in units if unit["body_start_byte"] is not None
+        }
+        self._walk: Walk = walk(tree, data, grammar.language, places, by_type)
+        self._starts = [step.start for step in self._walk.steps]
+        marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
+        path = units[0]["path"] if units else ""
+        place = Place(grammar.language, path, settings)
+        for node_type in sorted(self._walk.seen):
+            for detector in by_type.get(node_type, ()):
+                marks.update(detector.find_all(self._walk.seen[node_type], place))
+        self._settings = settings
+        methods = Counter(
+            unit["qualified_name"].removesuffix(unit["name"]).rstrip(".")
+            for unit in units
+            if unit["kind"] == "method"
+        )
+        self.figures = [self._figures(unit, methods[unit["qualified_name"]]) for unit in units]
+        for unit, figures in zip(units, self.figures, strict=True):
+            marks.update(self._past_limits(unit, figures))
+        self.evidence = sorted(marks)
+
+    def _figures(self, unit: dict[str, Any], methods: int) -> Figures:
+        start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
+        head = end if body is None else body
+        function = unit["kind"] in _FUNCTIONS
+        parameters = bisect_left(self._parameters, head) - bisect_left(self._parameters, start)
+        return Figures(
+            complexity=complexity_of(self._walk, start, end, body, self._starts),
+            parameters=parameters if function else 0,
+            methods=0 if function else methods,
+            lines=sum(1 for line in unit["code"].split("\n") if line.strip()),
+        )
+
+    def _past_limits(self, unit: dict[str, Any], figures: Figures) -> Iterable[Evidence]:
+        """Smells of size, shown by the unit itself."""
+        settings, complexity = self._settings, figures.complexity
+        start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
+        if unit["kind"] not in _FUNCTIONS:
+            if figures.methods > settings.max_methods:
+                yield Evidence(start, end, "god-class")
+            return
+        if figures.lines > settings.max_lines:
+            yield Evidence(start, end, "long-method")
+        if figures.parameters > settings.max_parameters:
+            yield Evidence(start, end if body is None else body, "long-parameter-list")
+        if complexity.nesting > settings.max_nesting and complexity.deepest is not None:
+            yield Evidence(*complexity.deepest, "deep-nesting")
+        if (
+            complexity.cyclomatic > settings.max_cyclomatic
+            or complexity.cognitive > settings.max_cognitive
+        ):
+            yield Evidence(start, end, "complex-method")
+
+
+def owners(
+    evidence: Sequence[Evidence], units: Sequence[dict[str, Any]]
+) -> Iterator[tuple[Evidence, dict[str, Any], list[dict[str, Any]]]]:
+    """Each piece of evidence, the innermost unit that holds it, and all units that do.
+
+    Args:
+        evidence: In order of place.
+        units: Units of the same file, in any order.
+    """
+    ordered = sorted(units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"]))
+    around: list[dict[str, Any]] = []
+    number = 0
+    for piece in evidence:
+        while number < len(ordered) and ordered[number]["start_byte"] <= piece.start:
+            around = [unit for unit in around if unit["end_byte"] > ordered[number]["start_byte"]]
+            around.append(ordered[number])
+            number += 1
+        holders = [unit for unit in around if unit["end_byte"] >= piece.end]
+        if holders:
+            yield piece, holders[-1], holders

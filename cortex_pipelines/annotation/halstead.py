@@ -1,0 +1,57 @@
+"""Halstead's measures, exact on every machine.
+
+A logarithm from the C library may differ in its last bit from one machine to the next, so it is
+taken in decimal, which is rounded right by definition. The rest is one rounded operation each.
+"""
+
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from functools import cache
+
+_CONTEXT = Context(prec=30)
+_DIGITS = Decimal("0.000001")
+
+
+@dataclass(frozen=True)
+class Halstead:
+    """Counts of tokens (Halstead, Elements of Software Science, 1977).
+
+    Args:
+        distinct_operators, distinct_operands: Vocabulary, usually n1 and n2.
+        operators, operands: Length, usually N1 and N2.
+    """
+
+    distinct_operators: int
+    distinct_operands: int
+    operators: int
+    operands: int
+
+    @property
+    def volume(self) -> float:
+        """Length times the bits that name one of the vocabulary, to six digits."""
+        vocabulary = self.distinct_operators + self.distinct_operands
+        return _volume(self.operators + self.operands, vocabulary)
+
+    @property
+    def difficulty(self) -> float:
+        """Half the distinct operators times how often an operand is used; 0 without operands."""
+        if not self.distinct_operands:
+            return 0.0
+        return self.distinct_operators * self.operands / (2 * self.distinct_operands)
+
+    @property
+    def effort(self) -> float:
+        """Difficulty times volume."""
+        return self.difficulty * self.volume
+
+
+def _volume(length: int, vocabulary: int) -> float:
+    if vocabulary < 2:
+        return 0.0
+    exact = _CONTEXT.multiply(Decimal(length), _log2(vocabulary))
+    return float(exact.quantize(_DIGITS, context=_CONTEXT))
+
+
+@cache
+def _log2(number: int) -> Decimal:
+    return _CONTEXT.divide(_CONTEXT.ln(Decimal(number)), _CONTEXT.ln(Decimal(2)))

@@ -1,0 +1,55 @@
+"""Evidence that a language's query finds, and where parameters begin.
+
+The captures of ``queries/<language>.scm``:
+
+* ``@found.<label>``: a node that shows a label of ``labels.py``;
+* ``@parameter``: a parameter; ``@receiver``: what looks like one and does not count.
+"""
+
+from pathlib import Path
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.detector import Evidence, evidence
+from cortex_pipelines.extraction.grammars import Grammar, matches
+
+_QUERIES = Path(__file__).parent / "queries"
+_FOUND = "found."
+
+
+# A query counts levels in 16 bits; beyond them it looks for hours.
+_MAX_DEPTH = 30_000
+
+
+def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], list[int]]:
+    """Evidence in a file, and where its parameters begin, in order.
+
+    Args:
+        root: Root of the file's tree.
+        grammar: Its grammar.
+        depth: How deep it is; nothing is looked for in one that no person has written.
+    """
+    if depth > _MAX_DEPTH:
+        return set(), []
+    found: set[Evidence] = set()
+    parameters: dict[int, Node] = {}
+    receivers: set[int] = set()
+    for _, captures in matches(grammar, root, _QUERIES):
+        for name, nodes in captures.items():
+            if name.startswith(_FOUND):
+                found |= {evidence(name.removeprefix(_FOUND), node) for node in nodes}
+            elif name == "parameter":
+                parameters |= {node.id: node for node in nodes}
+            elif name == "receiver":
+                receivers |= {node.id for node in nodes}
+    return found, _starts([node for key, node in parameters.items() if key not in receivers])
+
+
+def _starts(parameters: list[Node]) -> list[int]:
+    """Where parameters begin; those of a function type inside of a parameter do not count."""
+    starts, last_end = [], -1
+    for start, end in sorted((node.start_byte, node.end_byte) for node in parameters):
+        if start >= last_end:
+            starts.append(start)
+            last_end = end
+    return starts

@@ -1,0 +1,47 @@
+"""Quality of a unit: a weighted mean of features between 0 and 1.
+
+It is monotone: it never falls when documentation is added, nor rises when a unit gets longer, more
+complex, more deeply nested, or takes another parameter or anti-pattern. It says how a unit is
+written, not whether it is right.
+"""
+
+import polars as pl
+
+from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeights
+
+
+def quality(settings: AnnotationSettings) -> pl.Expr:
+    """Quality between 0 and 1, to six digits, of units with their figures."""
+    features = quality_features(settings)
+    weights = settings.quality_weights.model_dump()
+    total = sum(weights.values())
+    parts = [features[name] * weights[name] for name in QualityWeights.model_fields]
+    mean: pl.Expr = pl.sum_horizontal(parts) / total
+    return mean.round(6).alias("quality")
+
+
+def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
+    """Each feature by its name in ``QualityWeights``: 1 is best, 0 worst."""
+    return {
+        "documented": _holds(pl.col("docstring").is_not_null()),
+        "short": _within("lines", settings.max_lines),
+        "simple": pl.min_horizontal(
+            _within("cyclomatic", settings.max_cyclomatic),
+            _within("cognitive", settings.max_cognitive),
+        ),
+        "shallow": _within("nesting", settings.max_nesting),
+        "few_parameters": _within("parameters", settings.max_parameters),
+        "named": _holds(pl.col("name").str.len_chars() >= 3),
+        "clean": 1.0 / (1 + pl.col("smell_count")),
+        "parses": _holds(~pl.col("has_error")),
+        "hand_written": _holds(~pl.col("generated")),
+    }
+
+
+def _holds(condition: pl.Expr) -> pl.Expr:
+    return condition.cast(pl.Float64)
+
+
+def _within(column: str, limit: int) -> pl.Expr:
+    """1 up to the limit, beyond it the limit's share of the value."""
+    return limit / pl.max_horizontal(pl.col(column), pl.lit(limit))

@@ -1,0 +1,100 @@
+"""Which functions call themselves: one reads them twice (Campbell, Cognitive Complexity, 2018)."""
+
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+_SELVES = frozenset({b"self", b"this", b"cls", b"Self"})
+_OWNERS = ("object", "operand", "value", "path")
+_PARTS = ("attribute", "property", "field", "name")
+
+
+@dataclass
+class _Function:
+    start: int
+    name: bytes
+    method: bool
+    selves: frozenset[bytes]
+    found: bool = False
+
+
+@dataclass
+class Callers:
+    """The functions around the current node of a walk.
+
+    Args:
+        language: Language as tables call it.
+    """
+
+    language: str
+    _around: list[_Function | None] = field(default_factory=list)
+    _by_name: dict[bytes, list[_Function]] = field(default_factory=dict)
+
+    def enter(self, node: Node, parent: Node | None) -> None:
+        """Go into a function."""
+        receiver = node.child_by_field_name("receiver")
+        method = (bool(self._around) and self._around[-1] is None) or receiver is not None
+        selves = _SELVES if receiver is None else frozenset({_receiver_name(receiver)})
+        function = _Function(node.start_byte, _name(node, parent), method, selves)
+        self._around.append(function)
+        self._by_name.setdefault(function.name, []).append(function)
+
+    def enter_type(self) -> None:
+        """Go into a type."""
+        self._around.append(None)
+
+    def leave(self) -> None:
+        """Leave the innermost function or type."""
+        function = self._around.pop()
+        if function is not None:
+            self._by_name[function.name].pop()
+
+    def calls_itself(self, call: Node) -> int | None:
+        """Where the function begins that is called from inside of itself, the first time."""
+        owner, name = _callee(call) if self._around else (None, None)
+        function = next(iter(self._by_name.get(name or b"", [])[-1:]), None)
+        if not name or function is None or function.found:
+            return None
+        # only in Java is a bare name a method of the same object
+        bare = owner is None and (self.language == "java" or not function.method)
+        if not bare and not (function.method and owner in function.selves):
+            return None
+        function.found = True
+        return function.start
+
+
+def _name(function: Node, parent: Node | None) -> bytes:
+    name = function.child_by_field_name("name")
+    if name is None and parent is not None and parent.type == "variable_declarator":
+        name = parent.child_by_field_name("name")  # const f = () => f()
+    return (name.text if name is not None else None) or b""
+
+
+def _receiver_name(receiver: Node) -> bytes:
+    for parameter in receiver.named_children:
+        name = parameter.child_by_field_name("name")
+        if name is not None:
+            return name.text or b""
+    return b""
+
+
+def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
+    """Owner and name of what is called; no name if it is no plain one."""
+    named = call.child_by_field_name("name")
+    if named is not None:
+        owner = call.child_by_field_name("object")
+        return (owner.text if owner is not None else None), named.text
+    function = call.child_by_field_name("function")
+    if function is None:
+        return None, None
+    if function.type == "identifier":
+        return None, function.text
+    owner, part = _first(function, _OWNERS), _first(function, _PARTS)
+    if owner is None or part is None or owner.child_count:
+        return None, None
+    return owner.text, part.text
+
+
+def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
+    found = (node.child_by_field_name(name) for name in fields)
+    return next((child for child in found if child is not None), None)

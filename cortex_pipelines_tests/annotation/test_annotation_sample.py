@@ -1,0 +1,109 @@
+"""Agreement with the hand-labelled sample, and what it makes of confidence."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.annotation import names, sample
+from cortex_pipelines.annotation.agreement import Counts, agreement
+from cortex_pipelines.annotation.categories import CATEGORIES, DEFAULT
+from cortex_pipelines.annotation.detector import detectors
+from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.annotation.sample import SampleError, cases, judged
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.schemas import LANGUAGES, PURPOSES
+
+# As params.yaml has them: the sample was labelled for these.
+AS_SHIPPED = {"max_lines": 50, "max_parameters": 5, "max_nesting": 4, "max_methods": 20}
+
+
+@pytest.fixture(scope="module")
+def shipped(settings: AnnotationSettings) -> AnnotationSettings:
+    return settings.model_copy(update=AS_SHIPPED)
+
+
+def test_the_sample_is_large_and_names_only_what_there_is() -> None:
+    found = cases()
+    assert len(found) >= 150
+    assert {case.language for case in found} == set(LANGUAGES)
+    assert all(sum(case.language == language for case in found) >= 25 for language in LANGUAGES)
+    assert {case.category for case in found} <= {*CATEGORIES, DEFAULT}
+    assert {label for case in found for label in case.labels} <= set(LABELS)
+
+
+def test_rules_agree_with_the_person(shipped, extraction) -> None:
+    found = agreement(shipped, extraction)
+    assert found.right / found.cases > 0.85
+    disagreeing = [
+        (one.case.path, one.case.name, sorted(one.labels ^ one.case.labels))
+        for one in judged(shipped, extraction)
+        if one.labels != one.case.labels
+    ]
+    assert len(disagreeing) <= 0.05 * found.cases, disagreeing
+    for name, counts in found.labels.items():
+        if counts.both + counts.person_only >= 3:
+            assert counts.recall >= 0.6, name
+            assert counts.precision >= 0.6, name
+
+
+def test_every_label_of_security_and_performance_has_a_case() -> None:
+    labelled = {label for case in cases() for label in case.labels}
+    wanted = {
+        name for name, label in LABELS.items() if label.purpose in ("security", "performance")
+    }
+    assert wanted <= labelled
+
+
+def test_confidence_is_the_rate_of_agreement_shrunk_to_belief(shipped, extraction) -> None:
+    found = agreement(shipped, extraction)
+    for name, counts in found.labels.items():
+        seen = counts.both + counts.rules_only
+        expected = (counts.both + 2 * LABELS[name].belief) / (seen + 2)
+        assert found.label_confidence(name) == round(expected, 4)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
+@hypothesis_settings(max_examples=50, deadline=None)
+def test_more_evidence_is_never_less_confidence(shipped, extraction, scores) -> None:
+    found = agreement(shipped, extraction)
+    rates = [found.category_confidence(score) for score in sorted(scores)]
+    assert rates == sorted(rates)
+    assert all(0 < rate <= 1 for rate in rates)
+
+
+def test_counts_by_hand() -> None:
+    counts = Counts(both=20, rules_only=5, person_only=10, neither=15)
+    assert counts.precision == 0.8
+    assert counts.recall == 2 / 3
+    assert counts.kappa == pytest.approx(0.4)  # Cohen's own example: 0.7 agree, 0.5 by chance
+    empty = Counts(0, 0, 0, 9)
+    assert (empty.precision, empty.recall, empty.kappa) == (None, None, None)
+
+
+def test_labels_are_declared_once_with_what_a_finding_needs() -> None:
+    for label in LABELS.values():
+        assert label.kind in ("pattern", "anti-pattern", "smell")
+        assert label.purpose in (None, *PURPOSES)
+        assert 0 < label.belief < 1
+
+
+def test_every_label_has_a_rule_and_every_rule_a_label() -> None:
+    queries = Path(sample.__file__).parent.glob("queries/*.scm")
+    marked = {
+        name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())
+    }
+    detected = {label for one in detectors() for label in one.labels}
+    sized = {"long-method", "long-parameter-list", "deep-nesting", "complex-method", "god-class"}
+    named = {label for label, _ in (*names._OF_TYPES, *names._OF_FUNCTIONS)}
+    assert marked | detected | sized | named == set(LABELS)
+
+
+def test_a_case_without_its_four_parts_is_refused(tmp_path: Path) -> None:
+    for language in LANGUAGES:
+        (tmp_path / f"{language}.txt").write_text("=== a.py | f | utility\ndef f(): pass\n")
+    with pytest.raises(SampleError, match=r"python\.txt.*=== path"):
+        cases(tmp_path)

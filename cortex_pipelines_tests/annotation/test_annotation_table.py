@@ -1,0 +1,207 @@
+"""The tables: their bytes, the cache, hostile files, and the report."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.annotation.annotate import MissingFileError, annotate
+from cortex_pipelines.annotation.assets import annotated_units
+from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ANNOTATED_UNITS, CODE_UNITS, UNIT_FINDINGS
+
+SOURCES = {
+    "a.py": "import re\n\ndef f(x=[]):\n    # TODO: größer\n    return eval(x)\n",
+    "b.go": "package b\n\nfunc F(a int) int { if a > 1 { return 1 }; return 0 }\n",
+    "c.tsx": "import React from 'react';\nexport const A = () => <p/>;\n",
+    "d.java": 'class A { static A getInstance() { return a == "b" ? null : a; } }\n',
+    "e.js": "function f() { try { g(); } catch (e) {} }\n",
+    "broken.rs": "fn f( { struct",
+    "package.json": '{"dependencies": {"express": "4"}}',
+}
+
+
+def test_the_tables_do_not_depend_on_the_order_of_rows(settings, extraction, read_texts) -> None:
+    units, files = read_texts(SOURCES)
+    expected = annotate(units, files, settings, extraction)
+    assert expected.units.schema == ANNOTATED_UNITS.schema
+    assert expected.findings.schema == UNIT_FINDINGS.schema
+    assert expected.units.height == units.height
+    for seed in range(3):
+        shuffled = units.sample(fraction=1, shuffle=True, seed=seed)
+        found = annotate(shuffled, files.reverse(), settings, extraction)
+        assert found.units.equals(expected.units)
+        assert found.findings.equals(expected.findings)
+
+
+def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_texts) -> None:
+    units, files = read_texts(SOURCES)
+    found = annotate(units, files, settings, extraction).findings
+    texts = {path: text.encode() for path, text in SOURCES.items()}
+    shown = {
+        (row["path"], row["label"]): texts[row["path"]][
+            row["start_byte"] : row["end_byte"]
+        ].decode()
+        for row in found.iter_rows(named=True)
+    }
+    assert shown["a.py", "mutable-default"] == "x=[]"
+    assert shown["a.py", "todo-comment"] == "# TODO: größer"
+    assert shown["a.py", "dynamic-code"] == "eval(x)"
+    assert shown["d.java", "string-identity"] == 'a == "b"'
+    assert shown["e.js", "swallowed-exception"] == "catch (e) {}"
+    lines = {(row["label"], row["start_line"], row["end_line"]) for row in found.to_dicts()}
+    assert {("mutable-default", 3, 3), ("todo-comment", 4, 4), ("dynamic-code", 5, 5)} <= lines
+
+
+def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(
+    settings, extraction, read_texts
+) -> None:
+    units, files = read_texts({"a.py": "class A:\n  def f(self):\n    eval(x)\n"})
+    found = annotate(units, files, settings, extraction)
+    names = dict(found.units.select("unit_id", "qualified_name").iter_rows())
+    assert [(names[row[0]], row[4]) for row in found.findings.rows()] == [("A.f", "dynamic-code")]
+    assert found.units["patterns"].to_list() == [["dynamic-code"]] * 2
+
+
+def test_kind_purpose_and_confidence_come_with_the_label(settings, extraction, read_texts) -> None:
+    units, files = read_texts(SOURCES)
+    for row in annotate(units, files, settings, extraction).findings.iter_rows(named=True):
+        label = LABELS[row["label"]]
+        assert (row["kind"], row["purpose"]) == (label.kind, label.purpose)
+        assert (row["purpose"] is None) == (row["kind"] == "pattern")
+        assert 0 < row["confidence"] <= 1
+
+
+def test_manifests_and_imports_name_technologies(settings, extraction, read_texts) -> None:
+    units, files = read_texts(SOURCES)
+    found = annotate(units, files, settings, extraction).units
+    rows = {row["path"]: row for row in found.to_dicts()}
+    assert rows["e.js"]["technologies"] == ["express"]
+    assert rows["e.js"]["imported_technologies"] == []
+    assert rows["c.tsx"]["technologies"] == ["express", "react"]
+    assert rows["c.tsx"]["imported_technologies"] == ["react"]
+    assert rows["a.py"]["technologies"] == []
+
+
+def test_no_units_are_no_rows(settings, extraction, read_texts) -> None:
+    _, files = read_texts(SOURCES)
+    found = annotate(CODE_UNITS.empty(), files, settings, extraction)
+    assert found.units.equals(ANNOTATED_UNITS.empty())
+    assert found.findings.equals(UNIT_FINDINGS.empty())
+
+
+def test_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
+    units, files = read_texts(SOURCES)
+    with pytest.raises(MissingFileError, match=r"a\.py of directory:x.*cortex run"):
+        annotate(units, files.filter(pl.col("path") != "a.py"), settings, extraction)
+
+
+def test_the_cache_gives_what_a_computation_from_nothing_does(
+    settings, extraction, read_texts, tmp_path: Path
+) -> None:
+    cache = RowCache(tmp_path, "1")
+    units, files = read_texts(SOURCES)
+    annotate(units, files, settings, extraction, "p", cache)
+    for changed in (
+        {**SOURCES, "a.py": SOURCES["a.py"] + "def g(): pass\n"},
+        {**SOURCES, "package.json": '{"dependencies": {"vue": "3"}}'},
+        {"b.go": SOURCES["b.go"]},
+    ):
+        units, files = read_texts(changed)
+        cached = annotate(units, files, settings, extraction, "p", cache)
+        fresh = annotate(units, files, settings, extraction)
+        assert cached.units.equals(fresh.units)
+        assert cached.findings.equals(fresh.findings)
+
+
+def test_only_changed_files_are_read_again(
+    settings, extraction, read_texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cortex_pipelines.annotation import annotate as module
+
+    seen: list[list[str]] = []
+    real = module.label_units
+
+    def spy(units, material, limits):
+        seen.append(sorted(units["path"].unique().to_list()))
+        return real(units, material, limits)
+
+    monkeypatch.setattr(module, "label_units", spy)
+    cache = RowCache(tmp_path, "1")
+    for text in ("def f(): pass\n", "def f(): return 1\n"):
+        units, files = read_texts({**SOURCES, "a.py": text})
+        annotate(units, files, settings, extraction, "p", cache)
+    assert seen[-1] == ["a.py"]
+
+
+@given(
+    st.sampled_from(("a.py", "a.js", "a.ts", "a.tsx", "A.java", "a.go", "a.rs")),
+    st.text(max_size=300) | st.sampled_from(sorted(SOURCES.values())),
+    st.sampled_from(("", "{" * 500, "(" * 500, "if a {" * 200, "\x00", "😀", "# x = 1\n" * 50)),
+    st.integers(0, 200),
+)
+@hypothesis_settings(max_examples=25, deadline=None)
+def test_hostile_files_get_rows_that_keep_the_contract(
+    settings, extraction, read_texts, path: str, text: str, more: str, cut: int
+) -> None:
+    units, files = read_texts({path: text[:cut] + more + text[cut:]})
+    found = annotate(units, files, settings, extraction)
+    assert found.units.height == units.height
+    data = (text[:cut] + more + text[cut:]).encode()
+    spans = dict(units.select("unit_id", pl.struct("start_byte", "end_byte")).iter_rows())
+    for row in found.findings.iter_rows(named=True):
+        span = spans[row["unit_id"]]
+        assert span["start_byte"] <= row["start_byte"] < row["end_byte"] <= span["end_byte"]
+        assert row["start_line"] == data[: row["start_byte"]].count(b"\n") + 1
+
+
+def test_the_asset_writes_tables_metrics_and_a_report_that_never_differs(
+    settings, extraction, read_texts, tmp_path: Path
+) -> None:
+    units, files = read_texts(SOURCES)
+    units.write_parquet(tmp_path / "units.parquet")
+    files.write_parquet(tmp_path / "files.parquet")
+    pages = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        out.mkdir()
+        cache = RowCache(out / "cache", "1")
+        found = annotated_units(tmp_path, tmp_path, settings, extraction, "<shop>", cache, out)
+        pages.append((out / "report.html").read_bytes() + (out / "metrics.json").read_bytes())
+    assert pages[0] == pages[1]
+    fresh = annotate(units, files, settings, extraction)
+    assert found["units"].equals(fresh.units)
+    assert found["findings"].equals(fresh.findings)
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "&lt;shop&gt;" in page
+    assert "<script" not in page
+    assert "http" not in page
+    for label in found["findings"]["label"].unique().to_list():
+        assert f"<b>{label}</b>" in page
+    assert "# TODO: größer" in page
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert metrics["findings"] == found["findings"].height
+    assert metrics["sample_category_accuracy"] > 0.8
+
+
+def test_comments_that_stand_together_are_one_finding(settings, extraction, read_texts) -> None:
+    code = "def f():\n    # a = 1\n    # b(a)\n\n    # c = 2\n    pass  # d = 3\n    # e = 4\n"
+    units, files = read_texts({"a.py": code + "    return 1\n"})
+    found = annotate(units, files, settings, extraction).findings.sort("start_byte")
+    assert found["label"].unique().to_list() == ["commented-out-code"]
+    lines = list(found.select("start_line", "end_line").iter_rows())
+    assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
+
+
+def test_a_tree_deeper_than_a_query_can_count_has_figures_only(
+    settings, extraction, read_texts
+) -> None:
+    units, files = read_texts({"a.js": "var f = " + "()=>" * 40_000 + "1;\n"})
+    found = annotate(units, files, settings, extraction)
+    assert found.units.height == units.height
+    assert "var-declaration" not in found.findings["label"].to_list()
