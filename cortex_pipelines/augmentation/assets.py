@@ -1,0 +1,67 @@
+"""Assets of this room: what is made of the units by changing them."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.augmentation.augment import augment
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification import verified
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import (
+    ANNOTATED_UNITS,
+    INJECTED_ERRORS,
+    MUTANT_VERIFICATION,
+    RENAMED_UNITS,
+    REPOSITORY_FILES,
+    REWRITTEN_UNITS,
+)
+from cortex_pipelines.versioning import versioned_asset
+
+
+@versioned_asset(
+    tables=(RENAMED_UNITS, REWRITTEN_UNITS, INJECTED_ERRORS),
+    code=(
+        "cortex_pipelines/augmentation",
+        "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/grammars.py",
+        "cortex_pipelines/schemas.py",
+    ),
+)
+def augmented_units(
+    annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
+) -> dict[str, pl.DataFrame]:
+    """Functions renamed and rewritten with the same behaviour, and functions with one error."""
+    return augment(_table(annotated_units, ANNOTATED_UNITS.name), augmentation, project, cache)
+
+
+@versioned_asset(
+    tables=(MUTANT_VERIFICATION,),
+    code=(
+        "cortex_pipelines/augmentation",
+        "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/grammars.py",
+        "cortex_pipelines/sandbox.py",
+        "cortex_pipelines/sandbox_stage.py",
+        "cortex_pipelines/schemas.py",
+    ),
+    determinism="machine",
+)
+def mutant_verification(
+    augmented_units: Path,
+    annotated_units: Path,
+    repository_files: Path,
+    augmentation: AugmentationSettings,
+) -> dict[str, pl.DataFrame]:
+    """Which injected errors compile, and which a test or a comparison of outputs finds."""
+    tables = verified(
+        _table(augmented_units, INJECTED_ERRORS.name),
+        _table(annotated_units, ANNOTATED_UNITS.name),
+        _table(repository_files, REPOSITORY_FILES.name),
+        augmentation,
+    )
+    return {MUTANT_VERIFICATION.name: tables}
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(folder / f"{name}.parquet")

@@ -1,0 +1,101 @@
+"""Augmentations of a project's units, as tables."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.augmentation.parallel import in_processes
+from cortex_pipelines.augmentation.rows import injected_rows, renamed_rows, rewritten_rows
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS, Table
+
+_KINDS = ("function", "method")
+_KEY = "cache_key"
+_COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
+_TABLES: dict[str, tuple[Table, Callable[..., list[dict[str, Any]]], str]] = {
+    RENAMED_UNITS.name: (RENAMED_UNITS, renamed_rows, "Renaming local variables"),
+    REWRITTEN_UNITS.name: (REWRITTEN_UNITS, rewritten_rows, "Rewriting"),
+    INJECTED_ERRORS.name: (INJECTED_ERRORS, injected_rows, "Injecting errors"),
+}
+
+
+def augment(
+    units: pl.DataFrame,
+    settings: AugmentationSettings,
+    project: str = "",
+    cache: RowCache | None = None,
+) -> dict[str, pl.DataFrame]:
+    """All augmentations of a project's functions and methods.
+
+    Args:
+        units: Units (ANNOTATED_UNITS or CODE_UNITS).
+        settings: Seed and numbers.
+        project: Project they belong to; empty outside of one.
+        cache: Where the rows of units that did not change are found.
+
+    Returns:
+        RENAMED_UNITS, REWRITTEN_UNITS and INJECTED_ERRORS by name; the same with and without a
+        cache.
+    """
+    return {name: _table(name, units, settings, project, cache) for name in _TABLES}
+
+
+def renamed_units(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
+    """Units with other names for their local variables (RENAMED_UNITS).
+
+    A unit whose variables cannot safely be renamed has no row.
+    """
+    return _table(RENAMED_UNITS.name, units, settings)
+
+
+def rewritten_units(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
+    """Units that say the same in another way (REWRITTEN_UNITS)."""
+    return _table(REWRITTEN_UNITS.name, units, settings)
+
+
+def injected_errors(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
+    """Units with one error each (INJECTED_ERRORS); only mutants that passed every check."""
+    return _table(INJECTED_ERRORS.name, units, settings)
+
+
+def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
+    """Functions and methods that parse, were written by a person and are not too long."""
+    return units.filter(
+        pl.col("kind").is_in(_KINDS)
+        & ~pl.col("has_error")
+        & ~pl.col("generated")
+        & (pl.col("code").str.len_bytes() <= settings.max_unit_bytes)
+    ).sort("unit_id")
+
+
+def _table(
+    name: str,
+    units: pl.DataFrame,
+    settings: AugmentationSettings,
+    project: str = "",
+    cache: RowCache | None = None,
+) -> pl.DataFrame:
+    table, make, doing = _TABLES[name]
+    chosen = augmentable(units, settings).select(_COLUMNS)
+    keyed = chosen.with_columns(_keys(chosen))
+
+    def compute(keys: pl.Series) -> pl.DataFrame:
+        missing = keyed.filter(pl.col(_KEY).is_in(keys.to_list()))
+        rows = in_processes(make, missing.drop(_KEY).to_dicts(), settings, doing)
+        made = pl.DataFrame(rows, schema=table.schema, orient="row")
+        return made.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
+
+    found = cache.rows(f"{name}-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
+    return table.conform(found)
+
+
+def _keys(units: pl.DataFrame) -> pl.Series:
+    """A hash of all that a unit's rows are made from, for each unit."""
+    hashes = [
+        hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+        for parts in units.iter_rows()
+    ]
+    return pl.Series(_KEY, hashes, dtype=pl.String)

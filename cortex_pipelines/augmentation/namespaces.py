@@ -1,0 +1,247 @@
+"""Which names of a function could be taken for each other: variables, callees, attributes.
+
+All answers come from lists that are made once a function and searched by bisection, so that a
+function of any size costs no more than its length.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.words import words
+
+# Where an identifier is the value of a variable and nothing else.
+_USES = words(
+    "argument_list arguments binary_operator binary_expression comparison_operator "
+    "boolean_operator not_operator unary_operator unary_expression return_statement subscript "
+    "subscript_expression index_expression attribute member_expression selector_expression "
+    "field_expression field_access list tuple array expression_list if_statement while_statement "
+    "parenthesized_expression conditional_expression ternary_expression for_statement "
+    "for_in_statement enhanced_for_statement range_clause for_expression return_expression "
+    "keyword_argument pair assignment variable_declarator assignment_expression let_declaration "
+    "augmented_assignment array_access method_invocation slice slice_expression "
+    "reference_expression interpolation if_expression cast_expression type_cast_expression "
+    "literal_element await await_expression yield throw_statement assert_statement "
+    "for_in_clause compound_assignment_expr augmented_assignment_expression elif_clause "
+    "tuple_expression array_expression template_substitution"
+)
+_NOT_USED_AT = words(
+    "left name attribute property field pattern function key label type alternative parameters"
+)
+_OPERATIONS = words("binary_operator binary_expression boolean_operator augmented_assignment")
+_BINDERS = words(
+    "parameters lambda_parameters formal_parameters formal_parameter parameter "
+    "parameter_declaration default_parameter typed_parameter typed_default_parameter "
+    "required_parameter optional_parameter assignment_pattern rest_pattern closure_parameters "
+    "list_splat_pattern dictionary_splat_pattern tuple_pattern pattern_list variable_declarator "
+    "let_declaration for_statement for_in_statement enhanced_for_statement for_expression "
+    "var_spec assignment as_pattern_target array_pattern for_in_clause named_expression "
+    "catch_clause catch_formal_parameter resource expression_list arrow_function"
+)
+_BOUND_AT = words("left name pattern parameter parameters")
+_LOOPS = words("for_statement for_in_statement enhanced_for_statement for_expression range_clause")
+_GIVES_VALUE = _LOOPS | words(
+    "assignment variable_declarator let_declaration short_var_declaration var_spec "
+    "named_expression resource"
+)
+_ALWAYS_BOUND = words("typed_parameter as_pattern_target tuple_pattern pattern_list")
+_CONVENTIONAL = frozenset({"_", "self", "cls", "this"})
+_LOOK_BACK = 64
+_LOOK_AROUND = 16
+
+
+@dataclass
+class _Named:
+    """Places of names in source order."""
+
+    places: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+
+    def add(self, place: int, name: str) -> None:
+        self.places.append(place)
+        self.names.append(name)
+        self.first.setdefault(name, place)
+
+
+def is_use(node: Node, view: View) -> bool:
+    """Whether an identifier stands where the value of a variable is used."""
+    parent = view.parent(node)
+    if parent is None or parent.type not in _USES or view.code(node) in _CONVENTIONAL:
+        return False
+    at = view.field(node)
+    if at == "left" and parent.type in _OPERATIONS:
+        return True
+    if parent.type == "expression_list" and view.field(parent) == "left":
+        return False
+    if parent.type == "argument_list" and view.parent_type(parent) == "class_definition":
+        return False
+    return at not in _NOT_USED_AT
+
+
+def bound_before(name: str, node: Node, view: View) -> bool:
+    """Whether the function around gives the name a value before the node."""
+    return _bound(node, view).first.get(name, node.start_byte) < node.start_byte
+
+
+def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
+    """Other names that the function around binds before the node, the last bound first.
+
+    None of another type, where both are declared.
+    """
+    bound = _bound(node, view)
+    end = bisect_left(bound.places, node.start_byte)
+    around = dict.fromkeys(reversed(bound.names[max(0, end - _LOOK_BACK) : end]))
+    known = bound.types.get(name)
+    fitting = [
+        one
+        for one in around
+        if one not in (name, *_CONVENTIONAL)
+        and (known is None or bound.types.get(one, known) == known)
+    ]
+    return fitting[:most]
+
+
+def other_callees(call: Node, view: View) -> list[str]:
+    """Other names that the function calls in the same way, the nearest first."""
+    shape = call_shape(call, view)
+    if shape is None:
+        return []
+    found = _by_shape(call, view, call.type, _calls).get(shape[1:], _Named())
+    return _near(found, call.start_byte, shape[0])
+
+
+def other_attributes(node: Node, view: View) -> list[str]:
+    """Other attributes that the function takes of the same object, the nearest first."""
+    owner, name = node.named_children
+    found = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _Named())
+    return _near(found, node.start_byte, view.code(name))
+
+
+def call_shape(call: Node, view: View) -> tuple[str, str, int] | None:
+    """Name of what is called, text of its receiver, number of arguments."""
+    arguments = call.child_by_field_name("arguments")
+    function = call.child_by_field_name("function")
+    if arguments is None:
+        return None
+    receiver: Node | None
+    if call.type == "method_invocation":
+        receiver, name = call.child_by_field_name("object"), call.child_by_field_name("name")
+    elif function is not None and function.type == "identifier":
+        receiver, name = None, function
+    elif function is not None and is_pair(function):
+        receiver, name = function.named_children
+    else:
+        return None
+    if name is None:
+        return None
+    owner = view.code(receiver) if receiver is not None else ""
+    return view.code(name), owner, arguments.named_child_count
+
+
+def is_pair(node: Node) -> bool:
+    """Whether it is an object and the name of one attribute."""
+    return node.named_child_count == 2 and not node.named_children[1].child_count
+
+
+def _near(found: _Named, place: int, but: str) -> list[str]:
+    at = bisect_left(found.places, place)
+    span = range(max(0, at - _LOOK_AROUND), min(len(found.places), at + _LOOK_AROUND))
+    nearest = sorted(span, key=lambda one: (abs(found.places[one] - place), one))
+    return list(dict.fromkeys(found.names[one] for one in nearest if found.names[one] != but))
+
+
+def _bound(node: Node, view: View) -> _Named:
+    home = view.home(node)
+    notes: dict[int, _Named] = view.notes.setdefault("bound", {})
+    if home.id not in notes:
+        found = notes[home.id] = _Named()
+        if home.id != view.nodes[0].id:
+            binding = [
+                (_visible_from(one, view), one)
+                for one in view.inside(home)
+                if one.type == "identifier" and _binds(one, view)
+            ]
+            for place, one in sorted(binding, key=lambda pair: pair[0]):
+                found.add(place, view.code(one))
+                declared = _declared_type(one, view)
+                if declared:
+                    found.types.setdefault(view.code(one), declared)
+    return notes[home.id]
+
+
+def _visible_from(name: Node, view: View) -> int:
+    """Where a name can first be used: behind the value it gets, or what a loop runs over."""
+    form = view.parent(name)
+    if form is not None and form.type == "expression_list":
+        form = view.parent(form)
+    if form is None or form.type not in _GIVES_VALUE:
+        return name.start_byte
+    if form.type not in _LOOPS:
+        return form.end_byte
+    over = form.child_by_field_name("right") or form.child_by_field_name("value")
+    return over.end_byte if over is not None else name.start_byte
+
+
+def _declared_type(name: Node, view: View) -> str:
+    """Text of the type that a declaration gives a name; empty if it gives none."""
+    for above in islice(view.around(name), 2):
+        kind = above.child_by_field_name("type")
+        if kind is not None:
+            text = view.code(kind)
+            return "" if text == "var" else text
+        if above.type not in ("variable_declarator", "typed_parameter"):
+            break
+    return ""
+
+
+def _binds(node: Node, view: View) -> bool:
+    parent = view.parent(node)
+    if parent is None or parent.type not in _BINDERS:
+        return False
+    at = view.field(node)
+    if parent.type == "expression_list":  # of Go: the left side of := and of range
+        outer = view.parent_type(parent)
+        return view.field(parent) == "left" and outer in ("short_var_declaration", "range_clause")
+    if parent.type == "catch_clause":
+        return at == "parameter"
+    if parent.type in _ALWAYS_BOUND:
+        return True
+    return at in _BOUND_AT or (at == "" and parent.type.endswith(("parameters", "pattern")))
+
+
+_Shape: TypeAlias = tuple[str | int, ...]
+_Finder: TypeAlias = Callable[[Iterable[Node], View], Iterator[tuple[int, str, _Shape]]]
+
+
+def _by_shape(node: Node, view: View, kind: str, find: _Finder) -> dict[_Shape, _Named]:
+    home = view.home(node)
+    notes = view.notes.setdefault(kind, {})
+    if home.id not in notes:
+        found: dict[_Shape, _Named] = {}
+        of_kind = (one for one in view.inside(home) if one.type == kind)
+        for place, name, shape in find(of_kind, view):
+            found.setdefault(shape, _Named()).add(place, name)
+        notes[home.id] = found
+    shapes: dict[_Shape, _Named] = notes[home.id]
+    return shapes
+
+
+def _calls(nodes: Iterable[Node], view: View) -> Iterator[tuple[int, str, _Shape]]:
+    for node in nodes:
+        shape = call_shape(node, view)
+        if shape is not None:
+            yield node.start_byte, shape[0], shape[1:]
+
+
+def _attributes(nodes: Iterable[Node], view: View) -> Iterator[tuple[int, str, _Shape]]:
+    for node in nodes:
+        if is_pair(node) and view.field(node) != "function":
+            owner, name = node.named_children
+            yield node.start_byte, view.code(name), (view.code(owner),)

@@ -1,0 +1,92 @@
+"""Work on many units in several processes, the result in order and the same as in one.
+
+The processes are started by hand and talk JSON: ``multiprocessing`` would fork a process that has
+threads (polars'), or import the caller's main module again, which a script may not survive.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, TypeVar
+
+from cortex_pipelines.progress import track
+from cortex_pipelines.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+Row = dict[str, Any]
+_WORTH_A_PROCESS = 2000  # starting one takes as long as a few hundred units
+_MOST_PROCESSES = 8
+_START = f"from {__name__} import serve; serve()"
+
+
+def in_processes(
+    work: Callable[[Row, S], list[Row]], units: Sequence[Row], settings: S, doing: str
+) -> list[Row]:
+    """The rows that ``work`` makes of each unit, in the order of the units.
+
+    Args:
+        work: A function of a module; what it takes and gives must be fit for JSON.
+        units: The units.
+        settings: Its second argument.
+        doing: What is being done, for people.
+
+    Raises:
+        RuntimeError: a process ended early; its last words.
+    """
+    processes = min(
+        len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1
+    )
+    if processes == 1:
+        return list(chain.from_iterable(work(unit, settings) for unit in track(units, doing)))
+    size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
+    shares = [units[start : start + size] for start in range(0, len(units), size)]
+    with ThreadPoolExecutor(processes) as pool:
+        made = pool.map(lambda share: _elsewhere(work, share, settings), shares)
+        return list(chain.from_iterable(track_all(made, len(shares), doing)))
+
+
+def track_all(made: Any, number: int, doing: str) -> Any:
+    """The results one by one, telling how far the work has come."""
+    results = iter(made)
+    for _ in track(range(number), doing):
+        yield next(results)
+
+
+def _elsewhere(work: Callable[[Row, S], list[Row]], share: Sequence[Row], settings: S) -> list[Row]:
+    task = {
+        "work": [work.__module__, work.__qualname__],
+        "settings": [type(settings).__module__, type(settings).__qualname__],
+        "values": settings.model_dump(mode="json"),
+        "units": list(share),
+    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _START],
+        input=json.dumps(task).encode(),
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip()[-2000:]
+        raise RuntimeError(f"a process that augments units ended with {done.returncode}: {words}")
+    rows: list[Row] = json.loads(done.stdout)
+    return rows
+
+
+def serve() -> None:
+    """One share of the work: a task from standard input, its rows to standard output."""
+    task = json.loads(sys.stdin.buffer.read())
+    work, kind = (_named(*task[name]) for name in ("work", "settings"))
+    settings = kind(**task["values"])
+    rows = list(chain.from_iterable(work(unit, settings) for unit in task["units"]))
+    sys.stdout.buffer.write(json.dumps(rows).encode())
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)

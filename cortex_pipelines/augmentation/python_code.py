@@ -1,0 +1,102 @@
+"""What Python's own compiler says about a piece of code."""
+
+import warnings
+from functools import cached_property
+from types import CodeType
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.snippets import text_of
+
+
+def compiled(source: bytes) -> CodeType | None:
+    """The code object of a source, or None if Python refuses it. Nothing is run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return compile(source, "unit", "exec", dont_inherit=True, optimize=0)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+            return None
+
+
+def header_for(nodes: list[Node], prefix: bytes) -> bytes:
+    """What Python needs before a unit: ``nonlocal`` names must be bound by a function around.
+
+    Args:
+        nodes: Nodes of the unit.
+        prefix: What its parse needs before it (an ``if`` that takes its indentation).
+    """
+    outside = sorted(
+        {
+            text_of(name)
+            for node in nodes
+            if node.type == "nonlocal_statement"
+            for name in node.named_children
+        }
+    )
+    if not outside:
+        return prefix
+    indent = prefix.rpartition(b"\n")[2] or b" "
+    return f"def around({', '.join(outside)}):\n".encode() + indent
+
+
+class PythonUnit:
+    """A unit of Python, compiled once, to compare changed versions with.
+
+    Args:
+        code: The unit.
+        header: What has to stand before it.
+    """
+
+    def __init__(self, code: bytes, header: bytes) -> None:
+        self._code = code
+        self._header = header
+
+    @cached_property
+    def original(self) -> CodeType | None:
+        """Code object of the unit as it is; None if Python refuses it."""
+        return compiled(self._header + self._code)
+
+    def does_something_else(self, changed: bytes) -> bool | None:
+        """Whether a changed version compiles, to other instructions.
+
+        Trivial compiler equivalence (Papadakis and others, 2015): what compiles to the same code
+        does the same. None where the original does not compile, so nothing can be said.
+        """
+        if self.original is None:
+            return None
+        other = compiled(self._header + changed)
+        return other is not None and not same_code(self.original, other)
+
+
+def same_code(one: CodeType, other: CodeType) -> bool:
+    """Whether two code objects are equal but for line numbers."""
+    if one.co_code != other.co_code or _names(one) != _names(other):
+        return False
+    if len(one.co_consts) != len(other.co_consts):
+        return False
+    return all(map(_same_constant, one.co_consts, other.co_consts))
+
+
+def _names(code: CodeType) -> tuple[object, ...]:
+    return (
+        code.co_name,
+        code.co_flags,
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_cellvars,
+        code.co_exceptiontable,
+    )
+
+
+def _same_constant(one: object, other: object) -> bool:
+    if isinstance(one, CodeType) and isinstance(other, CodeType):
+        return same_code(one, other)
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        return all(map(_same_constant, one, other))
+    # 1, 1.0 and True are equal, -0.0 and 0.0 too
+    return type(one) is type(other) and one == other and (one != 0 or repr(one) == repr(other))

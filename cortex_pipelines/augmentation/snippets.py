@@ -1,0 +1,202 @@
+"""A unit of code parsed by itself, although its span begins in the middle of a file."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.extraction.grammars import grammar_for, parse
+
+_CLASS = (b"class C {\n", b"\n}")
+_OBJECT = (b"({\n", b"\n})")
+_METHOD_WRAPPERS = {
+    "java": (_CLASS,),
+    "javascript": (_CLASS, _OBJECT),
+    "typescript": (_CLASS, _OBJECT),
+}
+_LATER_HEADER = re.compile(rb"\n([ \t]+)(?:@|def\b|async\b|class\b)")
+_BLOCK_END = ("end of block", b"")
+_TRIVIA = frozenset({"comment", "line_comment", "block_comment"})
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of code inside what it needs around it to parse.
+
+    Args:
+        code: The code itself.
+        language: Its language.
+        path: Path of its file, which tells TSX from TypeScript.
+        prefix: Bytes put before the code.
+        suffix: Bytes put after it.
+        tree: Parse of prefix + code + suffix.
+    """
+
+    code: bytes
+    language: str
+    path: str
+    prefix: bytes
+    suffix: bytes
+    tree: Tree
+
+    def with_code(self, code: bytes) -> "Snippet":
+        """Other code in the same surroundings."""
+        return _snippet(code, self.language, self.path, (self.prefix, self.suffix))
+
+    def with_change(self, start: int, end: int, replacement: bytes) -> "Snippet":
+        """The snippet with other bytes in a stretch of its code; only what changed is parsed.
+
+        Args:
+            start: First byte that goes, counted in the code.
+            end: Byte after the last one.
+            replacement: What takes their place.
+        """
+        code = self.code[:start] + replacement + self.code[end:]
+        text = self.prefix + code + self.suffix
+        tree = self.tree.copy()
+        at = len(self.prefix) + start
+        new_end = at + len(replacement)
+        tree.edit(
+            start_byte=at,
+            old_end_byte=len(self.prefix) + end,
+            new_end_byte=new_end,
+            start_point=self._point(at),
+            old_end_point=self._point(len(self.prefix) + end),
+            new_end_point=self._moved_point(at, replacement),
+        )
+        grammar = grammar_for(self.language, self.path)
+        tree = parse(text, grammar, tree)
+        return Snippet(code, self.language, self.path, self.prefix, self.suffix, tree)
+
+    def _point(self, place: int) -> tuple[int, int]:
+        row = bisect_right(self._lines, place) - 1
+        return row, place - self._lines[row]
+
+    def _moved_point(self, place: int, inserted: bytes) -> tuple[int, int]:
+        row, column = self._point(place)
+        rows, last = inserted.count(b"\n"), inserted.rpartition(b"\n")[2]
+        return row + rows, len(last) if rows else column + len(last)
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        text = self.prefix + self.code + self.suffix
+        return [0, *(match.end() for match in re.finditer(b"\n", text))]
+
+    def nodes(self) -> Iterator[Node]:
+        """Nodes that lie in the code, in source order; its surroundings are left out."""
+        start, end = len(self.prefix), len(self.prefix) + len(self.code)
+        for node in walk(self.tree.root_node):
+            if start <= node.start_byte and node.end_byte <= end:
+                yield node
+
+    def span(self, node: Node) -> tuple[int, int]:
+        """Where the node lies in the code."""
+        return node.start_byte - len(self.prefix), node.end_byte - len(self.prefix)
+
+    @cached_property
+    def errors(self) -> int:
+        """Number of syntax errors: ERROR and MISSING nodes."""
+        root = self.tree.root_node
+        if not root.has_error:
+            return 0
+        return sum(node.is_error or node.is_missing for node in walk(root))
+
+    @cached_property
+    def tokens(self) -> list[tuple[str, bytes]]:
+        """The normalised tree: type and text of every leaf, and where blocks end.
+
+        Comments and layout do not count.
+        """
+        return list(self._leaves())
+
+    def same_tree(self, other: "Snippet", place: int = 0) -> bool:
+        """Whether both normalised trees are equal; stops at the first difference.
+
+        Args:
+            other: The other version.
+            place: Byte of the code before which both are known to be equal.
+        """
+        start = len(self.prefix) + place
+        pairs = zip_longest(self._leaves(start), other._leaves(start))
+        return all(mine == theirs for mine, theirs in pairs)
+
+    def _leaves(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
+        text = self.prefix + self.code + self.suffix
+        stack: list[Node | None] = [self.tree.root_node]
+        while stack:
+            node = stack.pop()
+            if node is None:
+                yield _BLOCK_END
+                continue
+            if node.type in _TRIVIA or node.end_byte < start:
+                continue
+            if node.child_count:
+                if node.type == "block":  # Python shows where it ends by indentation alone
+                    stack.append(None)
+                stack.extend(reversed(node.children))
+            else:
+                yield node.type, text[node.start_byte : node.end_byte]
+
+
+def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
+    """All nodes under ``root``, parents first, in source order; not recursive, so depth is free."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.type in skip:
+            continue
+        yield node
+        if node.child_count:
+            stack.extend(reversed(node.children))
+
+
+def text_of(node: Node) -> str:
+    """Source text of a node; bytes that are not UTF-8 come back as replacement characters."""
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def parse_unit(code: bytes, language: str, kind: str, path: str = "") -> Snippet | None:
+    """A unit parsed in the surroundings that it needs, or None if it does not parse by itself.
+
+    Args:
+        code: The unit's code.
+        language: Its language.
+        kind: Its kind (schemas.UNIT_KINDS): a method of Java, JavaScript or TypeScript needs a
+            class around it.
+        path: Path of its file, which tells TSX from TypeScript.
+    """
+    for wrapper in _wrappers(code, language, kind):
+        snippet = _snippet(code, language, path, wrapper)
+        if not snippet.tree.root_node.has_error:
+            return snippet
+    return None
+
+
+def parse_file(code: bytes, language: str, path: str = "") -> Snippet:
+    """A whole file, with whatever syntax errors it has."""
+    return _snippet(code, language, path, (b"", b""))
+
+
+def _wrappers(code: bytes, language: str, kind: str) -> Iterator[tuple[bytes, bytes]]:
+    inside = _METHOD_WRAPPERS.get(language, ())
+    if kind == "method":
+        yield from inside
+    # A decorated method of Python: its first line lost its indentation to the file, later ones
+    # have theirs, so the decorator and the `def` do not line up. The grammar may not mind.
+    later = _LATER_HEADER.search(code) if language == "python" and code[:1] == b"@" else None
+    if later:
+        yield b"if 1:\n" + later[1], b""
+    yield b"", b""
+    # A function that is the value of a field or property stands in a class or object as well.
+    if kind != "method":
+        yield from inside
+
+
+def _snippet(code: bytes, language: str, path: str, wrapper: tuple[bytes, bytes]) -> Snippet:
+    prefix, suffix = wrapper
+    tree = parse(prefix + code + suffix, grammar_for(language, path))
+    return Snippet(code, language, path, prefix, suffix, tree)

@@ -1,0 +1,290 @@
+"""Runs tests and calls on mutants; a script for the inside of the sandbox, standard library only.
+
+Reads ``jobs.json`` beside it and prints a line of JSON for each answer, as soon as it has it, so
+that running out of time costs only what was not reached. The project lies in ``project/``. Every
+trial is a fork of this process, which has imported pytest and nothing of the project: starting
+Python again for each mutant would cost more than most tests do.
+"""
+
+import ast
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+try:
+    import pytest
+except ImportError:  # then nothing is tested, only called
+    pytest = None  # type: ignore[assignment]
+
+PROJECT = Path("project").resolve()
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+_LONGEST = 300
+_PATIENCE = 2  # times what a test file may take on the original: a busy machine kills no mutant
+_ENOUGH = 1 << 20
+_VALUES: tuple[str, ...] = (
+    "0", "1", "2", "-1", "7", "100", "1.5", "''", "'a'", "'abc'", "'A b-c_1'", "'1'", "b''",
+    "b'abc'", "True", "False", "None", "[]", "[1, 2, 3]", "['a', 'b']", "{}", "{'a': 1}", "(1, 2)",
+    "'2024-01-31'", "'a.b/c'", "[3, 1, 2, 1]",
+)  # fmt: skip
+_BY_TYPE = {
+    "int": ("0", "1", "2", "3", "-1", "7", "10", "100"),
+    "float": ("0.0", "1.0", "-1.5", "2.5", "100.0"),
+    "str": ("''", "'a'", "'abc'", "'A b-c_1'", "'1'", "'a.b/c'", "'x=1&y=2'", "' a '"),
+    "bytes": ("b''", "b'a'", "b'abc'", "b'A b-c_1'", "b'1.2'"),
+    "bool": ("True", "False"),
+    "list": ("[]", "[1, 2, 3]", "['a', 'b']", "[3, 1, 2, 1]"),
+    "dict": ("{}", "{'a': 1}", "{'a': 1, 'b': 2}"),
+}
+
+
+def main() -> None:
+    """Answer every job."""
+    task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
+    sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
+    seconds = float(task["test_seconds"])
+    sound: dict[str, str] = {}
+    for job in task["jobs"]:
+        place = PROJECT / job["path"]
+        original = place.read_bytes()
+        tests = [test for test in job["tests"] if _baseline(test, sound, seconds) == ""]
+        troubles = [sound[test] for test in job["tests"] if sound[test]]
+        answer = _tested(job, place, original, tests, seconds)
+        if answer["result"] != "yes":
+            called = _compared(job, place, original, task["calls"], seconds)
+            answer = _better(answer, called, troubles)
+        print(json.dumps({"mutant_id": job["mutant_id"], **answer}), flush=True)
+
+
+def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str]) -> dict[str, str]:
+    if called["result"] == "yes" or tested["result"] == "unknown" == called["result"]:
+        reasons = [tested["detail"], *troubles[:1], called["detail"]]
+        words = called["detail"] if called["result"] == "yes" else "; ".join(filter(None, reasons))
+        return {"result": called["result"], "detail": words}
+    if tested["result"] == "no":
+        return tested
+    return called
+
+
+def _baseline(test: str, sound: dict[str, str], seconds: float) -> str:
+    """Why a test file is of no use: it does not pass on the original. Empty if it does."""
+    if test not in sound:
+        result = _forked(lambda: _pytest([test]), seconds)
+        if result is None:
+            sound[test] = f"{test} takes longer than {seconds:g} s"
+        else:
+            sound[test] = "" if result["code"] == 0 else f"{test} fails as it is: {result['words']}"
+    return sound[test]
+
+
+def _tested(
+    job: dict[str, Any], place: Path, original: bytes, tests: list[str], seconds: float
+) -> dict[str, str]:
+    if pytest is None or not tests:
+        return {"result": "unknown", "detail": "no test of it runs here"}
+    patience = seconds * (len(tests) + _PATIENCE)
+    with _mutated(place, job["buggy_file"], original):
+        result = _forked(lambda: _pytest(tests), patience)
+    if result is None:
+        return {"result": "yes", "detail": f"the tests do not end within {patience:g} s"}
+    if result["code"] == 0:
+        naming = [test for test in tests if test in job["naming"]]
+        if naming:
+            return {"result": "no", "detail": "passes " + ", ".join(naming)}
+        return {"result": "unknown", "detail": "no test names it, those of its module pass"}
+    return {"result": "yes", "detail": result["words"] or "the tests cannot be collected"}
+
+
+def _pytest(tests: list[str]) -> dict[str, Any]:
+    os.chdir(PROJECT)
+    seen = _Failures()
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
+    code = pytest.main(arguments, plugins=[seen])
+    return {"code": int(code), "words": seen.first}
+
+
+class _Failures:
+    """Remembers the first failure."""
+
+    first = ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Called by pytest for each phase of a test."""
+        if report.failed and not self.first:
+            self.first = f"{report.nodeid} fails by {_error(report)}"
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Called by pytest for each file."""
+        if report.failed and not self.first:
+            self.first = f"{report.nodeid} cannot be collected: {_error(report)}"
+
+
+def _error(report: Any) -> str:
+    """Class of the error; its words may hold addresses, times and other chance."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr)
+    missing = re.search(r"ModuleNotFoundError: No module named '[\w.]+'", text)
+    if missing:
+        return missing[0]
+    found = re.match(
+        r"(?:E\s+)?([\w.]*\w)(?::|$)", text.strip().splitlines()[-1 if crash is None else 0]
+    )
+    return found[1] if found else "AssertionError" if crash is not None else "an error"
+
+
+def _compared(
+    job: dict[str, Any], place: Path, original: bytes, calls: int, seconds: float
+) -> dict[str, str]:
+    """Whether the original and the mutant answer some calls differently."""
+    runs = []
+    for code in (None, None, job["buggy_file"]):
+        with _mutated(place, code, original):
+            limit = seconds if code is None else seconds * (1 + _PATIENCE)
+            runs.append(_forked(lambda: _called(job, calls), limit))
+        if runs[-1] is None and code is None:
+            return {"result": "unknown", "detail": "calls of the original do not end"}
+    first, again, mutant = runs
+    if first is None or "outcomes" not in first:
+        return {"result": "unknown", "detail": (first or {}).get("words", "it cannot be called")}
+    if mutant is None:
+        return {"result": "yes", "detail": "calls of it do not end, those of the original do"}
+    if "outcomes" not in mutant:
+        return {"result": "yes", "detail": mutant["words"]}
+    steady = again is not None and again.get("outcomes") == first["outcomes"]
+    for (call, old), (_, new) in zip(first["outcomes"], mutant["outcomes"], strict=False):
+        if steady and old != new:
+            words = f"{call} gives {new} instead of {old}"
+            return {"result": "yes", "detail": words[: 2 * _LONGEST]}
+    good = sum(not old.startswith("raises") for _, old in first["outcomes"])
+    if not steady or not good:
+        why = "no call of it succeeds" if steady else "its answers differ from run to run"
+        return {"result": "unknown", "detail": why}
+    return {"result": "no", "detail": f"{good} calls give the same"}
+
+
+def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
+    try:
+        found: Any = importlib.import_module(job["module"])
+        *owners, name = job["qualified_name"].split(".")
+        for owner in owners:
+            found = getattr(found, owner)
+        target = _bound(found, name) if owners else getattr(found, name)
+    except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
+        return {"words": f"it cannot be reached: {_said(error)}"}
+    choices = [_choices(one) for one in job["parameters"]]
+    outcomes = []
+    for number in range(calls):
+        values = [_pick(options, number, place) for place, options in enumerate(choices)]
+        outcomes.append((f"{name}({', '.join(values)})", _outcome(target, values)))
+        if not values:
+            break
+    return {"outcomes": outcomes}
+
+
+def _bound(owner: Any, name: str) -> Callable[..., Any]:
+    """A method as it can be called: of the class, or of an object made without arguments."""
+    kind = type(vars(owner).get(name)).__name__
+    made = owner if kind in ("staticmethod", "classmethod") else owner()
+    target: Callable[..., Any] = getattr(made, name)
+    return target
+
+
+def _outcome(target: Callable[..., Any], values: list[str]) -> str:
+    arguments = [ast.literal_eval(value) for value in values]
+    try:
+        result = target(*arguments)
+        if hasattr(result, "__next__"):
+            result = [item for item, _ in zip(result, range(50), strict=False)]
+        told = f"{result!r} and leaves {arguments!r}"
+    except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
+        return f"raises {type(error).__name__}"
+    return _ADDRESS.sub("0x", told)[: 10 * _LONGEST]
+
+
+def _choices(parameter: dict[str, str]) -> tuple[str, ...]:
+    for kind, values in _BY_TYPE.items():
+        if re.search(rf"\b{kind}\b", parameter["type"], re.IGNORECASE):
+            return values
+    return _VALUES
+
+
+def _pick(options: tuple[str, ...], number: int, place: int) -> str:
+    digest = blake2b(f"{number} {place}".encode(), digest_size=8).digest()
+    return options[int.from_bytes(digest, "big") % len(options)]
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST]
+
+
+@contextlib.contextmanager
+def _mutated(place: Path, code: str | None, original: bytes) -> Iterator[None]:
+    """The file with other text for a while."""
+    if code is not None:
+        place.write_bytes(code.encode())
+    try:
+        yield
+    finally:
+        place.write_bytes(original)
+
+
+def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any] | None:
+    """What a fork of this process finds out; None if it takes too long."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read_end)
+        _child(work, write_end)
+    os.close(write_end)
+    data, end = b"", time.monotonic() + seconds
+    try:
+        while len(data) < _ENOUGH:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([read_end], [], [], left)[0]:
+                return None
+            chunk = os.read(read_end, 65536)
+            if not chunk:
+                break
+            data += chunk
+    finally:
+        os.close(read_end)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    try:
+        found: dict[str, Any] = json.loads(data)
+    except ValueError:
+        return {"code": 1, "words": "the process ended without an answer"}
+    return found
+
+
+def _child(work: Callable[[], dict[str, Any]], write_end: int) -> None:
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        sys.stdout = sys.stderr = io.StringIO()
+        answer = json.dumps(work()).encode()
+        while answer:
+            answer = answer[os.write(write_end, answer) :]
+        code = 0
+    except BaseException:  # noqa: BLE001 - a child must never go on as its parent
+        code = 1
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""Every operator makes its mistake in every language that it claims, and nothing but a mistake."""
+
+import ast
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.augmentation import operators as folder
+from cortex_pipelines.augmentation.file_mutation import mutate_code
+from cortex_pipelines.augmentation.mutation import CHECKS, Mutant, mutate_unit
+from cortex_pipelines.augmentation.mutation_operator import Operator
+from cortex_pipelines.augmentation.operator_registry import operators
+from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.schemas import LANGUAGES
+from cortex_pipelines_tests.augmentation.mutation_samples import SAMPLES
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = load_parameters(ROOT)
+EXTRACTION, SETTINGS = PARAMETERS.extraction, PARAMETERS.augmentation
+FAMILIES = {"operator", "literal", "identifier", "control_flow", "removal"}
+
+
+def mutants(code: str | bytes, language: str = "python", limit: int | None = None) -> list[Mutant]:
+    return mutate_code(code, language, "", EXTRACTION, SETTINGS, limit)
+
+
+def mutated(data: bytes, mutant: Mutant) -> bytes:
+    return data[: mutant.start_byte] + mutant.buggy_code.encode() + data[mutant.end_byte :]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_operator_fires_in_every_language_it_claims(language: str) -> None:
+    claimed = {operator.name for operator in operators() if language in operator.places}
+    fired = {mutant.operator for mutant in mutants(SAMPLES[language], language)}
+    assert fired == claimed
+    assert len(claimed) >= (50 if language == "python" else 40)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_mutant_takes_the_place_of_its_unit(language: str) -> None:
+    data = SAMPLES[language].encode()
+    found = mutants(data, language)
+    for mutant in found:
+        fixed = data[mutant.start_byte : mutant.end_byte]
+        assert fixed.decode() == mutant.fixed_code != mutant.buggy_code
+        assert mutant.verification == CHECKS
+        assert "`" in mutant.explanation
+        assert mutant.explanation.startswith("Line ")
+    assert len({mutated(data, mutant) for mutant in found}) == len(found)
+
+
+def test_there_are_five_families_and_names_of_their_own() -> None:
+    found = operators()
+    assert {operator.error_type for operator in found} == FAMILIES
+    assert len({operator.name for operator in found}) == len(found)
+    for operator in found:
+        assert operator.weight >= 1
+        assert operator.__doc__
+        assert set(operator.places) <= set(LANGUAGES)
+
+
+def test_two_classes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (type(operator) for operator in operators()[:2])
+    monkeypatch.setattr(second, "name", first.name)
+    with pytest.raises(RuntimeError, match="two classes"):
+        found_in(folder, Operator)
+    assert isinstance(folder, ModuleType)
+
+
+def test_a_sample_of_real_code_parses_and_means_something_else() -> None:
+    for path in sorted((ROOT / "cortex_pipelines" / "ingestion").glob("*.py"))[:6]:
+        data = path.read_bytes()
+        tree = ast.dump(ast.parse(data))
+        for mutant in mutants(data, limit=15):
+            assert ast.dump(ast.parse(mutated(data, mutant))) != tree
+            assert mutant.compiles
+
+
+PARSERS = {
+    "javascript": (["node", "--check"], "x.js"),
+    "go": (["gofmt", "-e", "-l"], "x.go"),
+}
+
+
+@pytest.mark.parametrize("language", PARSERS)
+def test_mutants_parse_with_the_languages_own_parser(language: str, tmp_path: Path) -> None:
+    command, name = PARSERS[language]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    data = SAMPLES[language].encode()
+    for mutant in mutants(data, language, limit=12):
+        (tmp_path / name).write_bytes(mutated(data, mutant))
+        done = subprocess.run([*command, str(tmp_path / name)], capture_output=True)
+        assert done.returncode == 0, (mutant.explanation, done.stderr)
+
+
+# operator, code, and the lines that only the mutants have
+EXACT = {
+    "boundary": ("boundary", "def f(a):\n    return a < 1\n", {"return a <= 1"}),
+    "off by one, both ways": ("off_by_one", "def f():\n    return 5\n", {"return 6", "return 4"}),
+    "never below zero": ("off_by_one", "def f():\n    return 0\n", {"return 1"}),
+    "not of hexadecimals": ("off_by_one", "def f():\n    return 0x5\n", set()),
+    "is not": ("comparison", "def f(a):\n    return a is not b\n", {"return a is b"}),
+    "not in": ("comparison", "def f(a):\n    return a not in b\n", {"return a in b"}),
+    "no arithmetic on strings": ("arithmetic", "def f(a):\n    return 'x' + a + b\n", set()),
+    "no docstring is emptied": ("emptied_string", "def f():\n    'doc'\n", set()),
+    "no message is emptied": ("emptied_string", "def f():\n    raise E('no')\n", set()),
+    "no log is emptied": ("emptied_string", "def f():\n    log.warning('no')\n", set()),
+    "no empty string is emptied": ("emptied_string", "def f():\n    return ''\n", set()),
+    "a term of zero": ("arithmetic", "def f(a):\n    return a + 0\n", set()),
+    "a factor of one": ("arithmetic", "def f(a):\n    return a * 1\n", set()),
+    "equal operands": ("operand_swap", "def f(a):\n    return a - a\n", set()),
+    "equal arguments": ("argument_swap", "def f(a):\n    g(a, a)\n", set()),
+    "keywords": ("argument_swap", "def f(a):\n    g(a, b=a)\n", set()),
+    "bases of a class": ("argument_swap", "class A(B, C):\n    x: int\n", set()),
+    "code after a jump": ("off_by_one", "def f():\n    return a\n    b = 1\n", set()),
+    "code that is never on": ("off_by_one", "def f():\n    if False:\n        b = 1\n", set()),
+    "annotations": ("bitwise", "def f(a: int | None):\n    return a\n", set()),
+    "a split without limit": ("similar_method", "def f(a):\n    return a.split(b)\n", set()),
+    "a split with one": (
+        "similar_method",
+        "def f(a):\n    return a.split(b, 1)\n",
+        {"return a.rsplit(b, 1)"},
+    ),
+    "a default of None": ("removed_fallback", "def f(a):\n    return a.get(b, None)\n", set()),
+    "a list for sorted": (
+        "removed_conversion",
+        "def f(a):\n    return sorted(list(a))\n",
+        {"return list(a)"},
+    ),
+    "a guard that stands alone": (
+        "removed_guard",
+        "def f(a):\n    if a:\n        return\n",
+        {"pass"},
+    ),
+    "a guard with an else": (
+        "removed_guard",
+        "def f(a):\n    if a:\n        return 1\n    else:\n        return 2\n",
+        set(),
+    ),
+    "more than a guard": (
+        "removed_guard",
+        "def f(a):\n    if a:\n        g()\n        return 1\n",
+        set(),
+    ),
+    "a condition that is a negation": (
+        "negated_condition",
+        "def f(a):\n    if not a:\n        g()\n",
+        set(),
+    ),
+    "a condition": (
+        "negated_condition",
+        "def f(a):\n    while a or b:\n        g()\n",
+        {"while not (a or b):"},
+    ),
+    "a return after the loop": (
+        "early_return",
+        "def f(a):\n    for b in a:\n        g(b)\n    return b\n",
+        {"        return b"},
+    ),
+    "a variable that is not bound yet": (
+        "variable_misuse",
+        "def f(a):\n    b = a\n    c = 1\n",
+        set(),
+    ),
+    "a variable of the function": (
+        "variable_misuse",
+        "def f(a, b):\n    return a + G\n",
+        {"return b + G"},
+    ),
+    "variables of two types": ("variable_misuse", "def f(a: int, b: str):\n    g(a)\n", set()),
+    "a wait that has to stay": ("removed_modifier", "async def f(a):\n    await a\n", set()),
+}
+
+
+@pytest.mark.parametrize(("operator", "code", "lines"), EXACT.values(), ids=EXACT)
+def test_the_mistake_is_exactly(operator: str, code: str, lines: set[str]) -> None:
+    buggy = [m.buggy_code for m in mutants(code) if m.operator == operator]
+    old = set(code.splitlines())
+    new = {line for text in buggy for line in text.splitlines()} - old
+    assert {line.strip() for line in new} == {line.strip() for line in lines}
+
+
+def test_a_break_that_ends_a_switch_case_stays() -> None:
+    code = "function f(a) { for (;;) { switch (a) { case 1: g(); break; } break; } }"
+    found = mutants(code, "javascript")
+    buggy = [m.buggy_code for m in found if m.operator == "break_continue"]
+    assert buggy == ["function f(a) { for (;;) { switch (a) { case 1: g(); break; } continue; } }"]
+
+
+def test_an_explanation_names_what_is_wrong_and_what_puts_it_right() -> None:
+    (found,) = [m for m in mutants("def f(a):\n    return a < 1\n") if m.operator == "boundary"]
+    for part in ("Line 2 of `f`", "`a <= 1`", "`<`", "`<=`", "`a < 1`"):
+        assert part in found.explanation
+
+
+def test_mutants_belong_to_the_innermost_unit() -> None:
+    code = (
+        "LIMIT = 3\n\nclass A:\n    size = 4\n\n    def f(self):\n"
+        "        def g():\n            return 5\n        return 6\n\nprint(LIMIT - 2)\n"
+    )
+    units = {m.fixed_code.split("\n")[0] for m in mutants(code)}
+    assert units == {"LIMIT = 3", "size = 4", "def f(self):", "def g():", "print(LIMIT - 2)"}
+
+
+def test_a_nonlocal_name_of_a_function_around_is_no_obstacle() -> None:
+    code = (
+        "def f():\n    n = 0\n    def g(a):\n        nonlocal n\n        n += a - 1\n    return g\n"
+    )
+    inner = [m for m in mutants(code) if m.fixed_code.startswith("def g")]
+    assert {"arithmetic", "augmented_assignment"} <= {m.operator for m in inner}
+    assert all(m.compiles for m in inner)
+
+
+def test_a_file_of_another_python_is_mutated_without_the_compiler() -> None:
+    found = mutants("def f(a):\n    print a\n    return a < 1\n")
+    assert {m.compiles for m in found if m.operator == "boundary"} == {None}
+
+
+def test_a_limit_samples_the_same_few_every_time() -> None:
+    code = SAMPLES["python"]
+    some = mutants(code, limit=5)
+    assert len(some) == 5
+    assert set(some) <= set(mutants(code))
+    assert some == mutants(code, limit=5)
+    other = SETTINGS.model_copy(update={"seed": SETTINGS.seed + 1})
+    assert some != mutate_code(code, "python", "", EXTRACTION, other, 5)
+    assert mutants(code, limit=0) == []
+
+
+def test_a_sample_without_end_is_everything() -> None:
+    code = "def f(a, b):\n    return g(a + 1, b) < 7\n"
+    assert set(mutants(code, limit=10_000)) == set(mutants(code))
+
+
+def test_heavier_operators_are_drawn_more_often() -> None:
+    drawn: Counter[str] = Counter()
+    code = "def f(a, b):\n    return [a < b, [a]]\n"
+    for seed in range(300):
+        drawn.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
+    assert drawn["variable_misuse"] > drawn["boundary"] > drawn["emptied_collection"] > 0
+
+
+def test_a_sample_is_of_different_operators() -> None:
+    found = mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)
+    assert len({m.operator for m in found}) == 12
+
+
+def test_a_unit_that_does_not_parse_has_no_mutants() -> None:
+    assert mutate_unit("def f(:\n    return 1 + 1", "python", "function", "", "f", 9, 1) == []
+
+
+def test_a_file_with_an_error_still_has_mutants_of_its_sound_units() -> None:
+    code = "def broken(:\n    pass\n\ndef f(a):\n    return a < 1\n"
+    assert {m.operator for m in mutants(code)} >= {"boundary"}
+
+
+def test_text_that_is_not_ascii_keeps_its_offsets() -> None:
+    data = "NAME = 'zażółć'\n\ndef f(ä):\n    return ä < 1  # größer\n".encode()
+    for mutant in mutants(data):
+        assert data[mutant.start_byte : mutant.end_byte].decode() == mutant.fixed_code
+
+
+@pytest.mark.parametrize("code", ["((((" * 3000, "a = [" + "1, " * 20000 + "]", "if a:\n " * 900])
+def test_depth_and_length_stop_nothing(code: str) -> None:
+    assert len(mutants(code, limit=3)) <= 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(LANGUAGES))
+def test_no_input_stops_it(data: bytes, language: str) -> None:
+    for mutant in mutants(data, language):
+        assert data[mutant.start_byte : mutant.end_byte].decode() == mutant.fixed_code
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.sampled_from(LANGUAGES))
+def test_a_cut_file_stops_nothing(data: st.DataObject, language: str) -> None:
+    text = SAMPLES[language].encode()
+    cut = text[: data.draw(st.integers(0, len(text)))]
+    for mutant in mutants(cut, language, limit=8):
+        assert cut[mutant.start_byte : mutant.end_byte].decode() == mutant.fixed_code
+
+
+def test_a_unit_above_the_limit_is_left_as_it_is() -> None:
+    table = "TABLE = [" + "1, " * SETTINGS.max_unit_bytes + "]\n\ndef f(a):\n    return a < 1\n"
+    assert {m.fixed_code.split("(")[0] for m in mutants(table)} == {"def f"}
+
+
+NOT_IN = {
+    "both ends of a tag have one name": (
+        "typescript",
+        "a.tsx",
+        "function f() { return <A.B><A.C></A.C></A.B>; }",
+        "wrong_attribute",
+    ),
+    "a field of a record is static": (
+        "java",
+        "A.java",
+        "record A(int b) { static final int C = g(); }",
+        "removed_modifier",
+    ),
+    "a function that waits has to be async": (
+        "javascript",
+        "a.js",
+        "async function f(a) { await a; }",
+        "removed_modifier",
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "path", "code", "operator"), NOT_IN.values(), ids=NOT_IN)
+def test_what_the_language_would_not_parse_is_left_out(
+    language: str, path: str, code: str, operator: str
+) -> None:
+    found = mutate_code(code, language, path, EXTRACTION, SETTINGS)
+    assert operator not in {mutant.operator for mutant in found}

@@ -1,0 +1,299 @@
+"""Renaming the local variables of Python functions changes nothing but names."""
+
+import ast
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.augmentation.python_equivalence import NotEquivalentError, check_equivalent
+from cortex_pipelines.augmentation.renaming import apply_renames, local_variables, rename_locals
+
+
+def renamed_names(code: str, kind: str = "function") -> set[str]:
+    """Names that a rename replaces in a unit."""
+    result = rename_locals(textwrap.dedent(code), "python", kind, "", 7)
+    return {old for old, _ in result.renames} if result else set()
+
+
+def test_a_local_variable_gets_another_name_wherever_it_is_used() -> None:
+    code = "def f(a):\n    total = 0\n    for x in a:\n        total += x\n    return total\n"
+    result = rename_locals(code, "python", "function", "m.py", 1)
+    assert result is not None
+    names = dict(result.renames)
+    assert set(names) == {"total", "x"}
+    assert result.code == code.replace("total", names["total"]).replace(
+        "for x", f"for {names['x']}"
+    ).replace("+= x", f"+= {names['x']}")
+
+
+LEFT_ALONE = {
+    "parameters, because callers pass them by name": (
+        "def f(a, *b, c=1, **d):\n    return a, b, c, d\n"
+    ),
+    "a use of locals()": "def f():\n    x = 1\n    return '{x}'.format(**locals())\n",
+    "a use of eval": "def f():\n    x = 1\n    return eval('x')\n",
+    "names that f-strings print": "def f():\n    x = 1\n    return f'{x=}'\n",
+    "globals": "def f():\n    global x\n    x = 1\n    return x\n",
+    "imported names": "def f():\n    import os\n    from a import b as c\n    return os, c\n",
+    "nested functions and classes": (
+        "def f():\n    def g():\n        pass\n    class C:\n        y = 1\n    return g, C\n"
+    ),
+    "captures of match": (
+        "def f(v):\n    match v:\n        case [x, *y]:\n            return x, y\n"
+    ),
+    "mangled names": "def f():\n    __x = 1\n    return __x\n",
+    "code that does not parse": "def f(:\n    x = 1\n",
+    "code of another Python": "def f():\n    x = 1\n    print x\n",
+    "nonlocal names of a function around": "def f():\n    nonlocal n\n    n += 1\n",
+}
+
+
+@pytest.mark.parametrize("code", LEFT_ALONE.values(), ids=LEFT_ALONE)
+def test_is_left_alone(code: str) -> None:
+    assert rename_locals(code, "python", "function", "", 1) is None
+
+
+RENAMED = {
+    "keyword arguments stay": ("def f(g):\n    key = 1\n    return g(key=key)\n", {"key"}),
+    "attributes stay": (
+        "def f(o):\n    name = o.name\n    o.name = name\n    return name\n",
+        {"name"},
+    ),
+    "strings stay": ("def f():\n    word = 'word'\n    return word\n", {"word"}),
+    "f-string fields follow": ("def f():\n    n = 2\n    return f'{n!r:>{n}} n'\n", {"n"}),
+    "closures follow": (
+        "def f():\n    n = 0\n    def g():\n        nonlocal n\n"
+        "        n += 1\n    g()\n    return n\n",
+        {"n"},
+    ),
+    "a name may be local twice": (
+        "def f(a):\n    x = [x for x in a]\n    return lambda: x\n",
+        {"x"},
+    ),
+    "a class body is no scope of its methods": (
+        "def f():\n    x = 1\n    class C:\n        x = 2\n"
+        "        def m(self):\n            return x\n"
+        "    return C().m(), x\n",
+        {"x"},
+    ),
+    "a class body that binds the name uses its own": (
+        "def f():\n    x = 1\n    class C:\n        x = 2\n        y = x\n    return x\n",
+        {"x"},
+    ),
+    "defaults are evaluated outside": (
+        "def f():\n    x = 1\n    def g(x=x):\n        return x\n    return g()\n",
+        {"x"},
+    ),
+    "the walrus binds around comprehensions": (
+        "def f(a):\n    return [last := v for v in a], last\n",
+        {"v", "last"},
+    ),
+    "the first iterable is evaluated outside": (
+        "def f():\n    x = [[1]]\n    return [x for x in x for y in x]\n",
+        {"x", "y"},
+    ),
+    "handlers, with, del and annotations": (
+        "def f(p):\n    size: int = 1\n    with p as (a, *b):\n"
+        "        pass\n    try:\n        del size\n"
+        "    except OSError as err:\n        print(err, a, b)\n",
+        {"size", "a", "b", "err"},
+    ),
+    "an annotation in brackets makes no variable": (
+        "def f():\n    (outside): int\n    inside = outside\n    return inside\n",
+        {"inside"},
+    ),
+    "a nested function that needs a nonlocal of its surroundings": (
+        "def f():\n    nonlocal n\n    step = 1\n    n += step\n",
+        {"step"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "names"), RENAMED.values(), ids=RENAMED)
+def test_renames_what_is_local(code: str, names: set[str]) -> None:
+    assert renamed_names(code) == names
+
+
+def test_a_decorated_method_keeps_its_layout() -> None:
+    code = "@cached\n    def f(self):\n        value = self.x\n        return value"
+    result = rename_locals(code, "python", "method", "", 1)
+    assert result is not None
+    new = dict(result.renames)["value"]
+    assert result.code == code.replace("value", new)
+
+
+def test_no_new_name_is_used_in_the_unit_already() -> None:
+    code = "def f(a):\n    x = 1\n    return a.item, slot, 'token', x  # entry\n"
+    for seed in range(40):
+        result = rename_locals(code, "python", "function", "", seed)
+        assert result is not None
+        assert dict(result.renames)["x"] not in code
+
+
+def test_many_variables_get_different_names() -> None:
+    body = "".join(f"    x{n} = {n}\n" for n in range(300))
+    result = rename_locals(f"def f():\n{body}", "python", "function", "", 1)
+    assert result is not None
+    assert len({new for _, new in result.renames}) == 300
+
+
+def test_the_style_of_a_name_stays() -> None:
+    code = "def f():\n    MAX_SIZE = 1\n    a_b = 2\n    return MAX_SIZE + a_b\n"
+    result = rename_locals(code, "python", "function", "", 1)
+    assert result is not None
+    new = dict(result.renames)
+    assert new["MAX_SIZE"].isupper()
+    assert "_" in new["a_b"]
+
+
+def test_same_seed_same_names_and_other_seeds_others() -> None:
+    code = "def f():\n    x = 1\n    return x\n"
+    codes = [rename_locals(code, "python", "function", "", seed) for seed in (1, 1, 2, 3, 4)]
+    assert codes[0] == codes[1]
+    assert len({result.code for result in codes if result}) > 1
+
+
+NOT_EQUIVALENT = {
+    "a global captured": (
+        "def f():\n    x = 1\n    return x, y\n",
+        "def f():\n    y = 1\n    return y, y\n",
+    ),
+    "two variables merged": (
+        "def f():\n    x = 1\n    y = 2\n    return x\n",
+        "def f():\n    x = 1\n    x = 2\n    return x\n",
+    ),
+    "one use forgotten": (
+        "def f():\n    x = 1\n    return x\n",
+        "def f():\n    y = 1\n    return x\n",
+    ),
+    "a parameter renamed": ("def f(x):\n    return x\n", "def f(y):\n    return y\n"),
+    "an attribute renamed": ("def f(o):\n    return o.a\n", "def f(o):\n    return o.b\n"),
+    "a constant changed": ("def f():\n    return 1\n", "def f():\n    return True\n"),
+    "uses swapped": (
+        "def f():\n    x, y = 1, 2\n    return x - y\n",
+        "def f():\n    x, y = 1, 2\n    return y - x\n",
+    ),
+    "a closure that sees another variable": (
+        "def f():\n    x, y = 1, 2\n    def g():\n        return x\n    return g, x, y\n",
+        "def f():\n    x, y = 1, 2\n    def g():\n        return y\n    return g, x, y\n",
+    ),
+    "a closure that sees a global": (
+        "def f():\n    x = 1\n    return lambda: x\n",
+        "def f():\n    y = 1\n    return lambda: x\n",
+    ),
+    "no Python": ("def f(:\n", "def f(:\n"),
+    "no valid function": ("return 1\n", "return 1\n"),
+    "another global": (
+        "def f():\n    return a, b, a\n",
+        "def f():\n    return a, b, b\n",
+    ),
+    "two cells merged": (
+        "def f():\n    x, y = 1, 2\n    return lambda: (x, y)\n",
+        "def f():\n    x, x = 1, 2\n    return lambda: (x, x)\n",
+    ),
+    "another operator": ("def f(a):\n    return a + 1\n", "def f(a):\n    return a - 1\n"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), NOT_EQUIVALENT.values(), ids=NOT_EQUIVALENT)
+def test_the_check_refuses(one: str, other: str) -> None:
+    with pytest.raises(NotEquivalentError):
+        check_equivalent(one, other)
+
+
+def test_the_check_accepts_cells_in_another_order() -> None:
+    one = "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n"
+    other = "def f():\n    z, c = 1, 2\n    def g():\n        return z - c\n    return g\n"
+    check_equivalent(one, other)
+
+
+def test_the_check_accepts_constants_of_every_sort() -> None:
+    code = "def f(x):\n    y = x in {'a', 'b', 1, None}\n    return y, (1, ('z', 2.0)), b'x', ...\n"
+    check_equivalent(code, code.replace("y", "known"))
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+EXPRESSIONS = st.recursive(
+    st.one_of(NAMES, st.integers(0, 9).map(str)),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda p: f"({p[0]} + {p[1]})"),
+        st.tuples(inner, NAMES, inner).map(lambda p: f"sum([{p[0]} for {p[1]} in range({p[2]})])"),
+        st.tuples(NAMES, inner).map(lambda p: f"({p[0]} := {p[1]})"),
+        st.tuples(NAMES, inner, inner).map(lambda p: f"(lambda {p[0]}: {p[1]})({p[2]})"),
+        st.tuples(NAMES, inner).map(lambda p: f"dict({p[0]}={p[1]})[{p[0]!r}]"),
+        inner.map(lambda e: f"int(f'{{{e}}}')"),
+    ),
+    max_leaves=4,
+)
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+STATEMENTS = st.recursive(
+    st.one_of(
+        st.tuples(NAMES, EXPRESSIONS).map(lambda p: [f"{p[0]} = {p[1]}"]),
+        st.tuples(NAMES, EXPRESSIONS).map(lambda p: [f"{p[0]} += {p[1]}"]),
+        EXPRESSIONS.map(lambda e: [f"out.append({e})"]),
+        NAMES.map(lambda n: [f"global {n}"]),
+        NAMES.map(lambda n: [f"nonlocal {n}"]),
+        NAMES.map(lambda n: [f"del {n}"]),
+    ),
+    lambda inner: st.one_of(
+        st.tuples(NAMES, inner).map(lambda p: [f"for {p[0]} in range(2):", *_indented(p[1])]),
+        st.tuples(NAMES, NAMES, inner).map(
+            lambda p: [f"def {p[0]}({p[1]}=1):", *_indented(p[2]), f"{p[0]}()"]
+        ),
+        inner.map(lambda lines: ["class C:", *_indented(lines)]),
+        st.tuples(inner, inner).map(lambda p: [*p[0], *p[1]]),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STATEMENTS, st.integers())
+def test_a_renamed_function_does_the_same(lines: list[str], seed: int) -> None:
+    code = "\n".join(["def f():", "    c = 1", *_indented(lines)]) + "\n"
+    try:
+        compile(code, "f", "exec")
+    except SyntaxError:
+        return
+    variables = local_variables(code, "python", "function")
+    result = rename_locals(code, "python", "function", "", seed)
+    # The analysis alone must be right: the check behind it never has to refuse.
+    assert (result is None) == (not variables)
+    if result is not None:
+        assert _behaviour(code) == _behaviour(result.code)
+        assert ast.dump(ast.parse(code)) != ast.dump(ast.parse(result.code))
+
+
+def _behaviour(code: str) -> tuple[list[object], str]:
+    out: list[object] = []
+    space = {"out": out, "a": 10, "b": 20}
+    try:
+        exec(code, space)
+        space["f"]()  # type: ignore[operator]
+        error = ""
+    except Exception as raised:  # noqa: BLE001
+        error = type(raised).__name__
+    return [str(value) if isinstance(value, int) else "?" for value in out], error
+
+
+def test_renames_are_applied_at_their_places_only() -> None:
+    code = b"def f():\n    n = 1\n    return n\n"
+    variables = local_variables(code.decode(), "python", "function")
+    assert [variable.places for variable in variables] == [((13, 14), (30, 31))]
+    assert apply_renames(code, [(variables[0], "number")]) == code.replace(
+        b"n =", b"number ="
+    ).replace(b"return n", b"return number")
+
+
+def test_deep_nesting_stops_nothing() -> None:
+    code = "def f():\n    x = 1\n    return " + "(" * 3000 + "x" + ")" * 3000 + "\n"
+    assert rename_locals(code, "python", "function", "", 1) is None
+    code = "def f():\n    " + "(" * 3000 + "x" + ")" * 3000 + " = 1\n    return x\n"
+    assert rename_locals(code, "python", "function", "", 1) is None

@@ -1,0 +1,184 @@
+"""Augmented units as tables: complete, verified, and independent of what stands beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.augmentation import parallel
+from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
+from cortex_pipelines.augmentation.augment import (
+    augment,
+    augmentable,
+    injected_errors,
+    renamed_units,
+    rewritten_units,
+)
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import (
+    CODE_UNITS,
+    INJECTED_ERRORS,
+    RENAMED_UNITS,
+    REPOSITORY_FILES,
+    REWRITTEN_UNITS,
+)
+
+SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
+    update={"seed": 1, "max_unit_bytes": 500, "renamed_variants": 2, "mutants_per_unit": 3}
+)
+CODE = "def f(a):\n    total = 0\n    for x in a:\n        total += x * 2\n    return total < 10\n"
+
+
+def unit(name: str, **changes: Any) -> dict[str, Any]:
+    """A row of CODE_UNITS."""
+    row = {
+        "unit_id": name, "source": "s", "path": f"{name}.py", "blob": "b", "language": "python",
+        "kind": "function", "name": "f", "qualified_name": "f", "start_byte": 0,
+        "end_byte": len(CODE), "start_line": 1, "end_line": 5, "name_line": 1,
+        "signature": "def f(a):", "docstring": None, "code": CODE, "body_start_byte": 14,
+        "context": "", "has_error": False, "generated": False,
+    }  # fmt: skip
+    return row | changes
+
+
+def frame(*units: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(list(units), schema=CODE_UNITS.schema)
+
+
+def test_a_unit_has_its_variants_and_mutants() -> None:
+    units = frame(unit("a"), unit("b"))
+    renamed, errors = renamed_units(units, SETTINGS), injected_errors(units, SETTINGS)
+    assert renamed.group_by("unit_id").len().sort("unit_id").rows() == [("a", 2), ("b", 2)]
+    assert set(renamed["original_code"]) == {CODE}
+    assert CODE not in set(renamed["renamed_code"])
+    assert all(len(renames) == 2 for renames in renamed["renames"])
+    assert errors.group_by("unit_id").len().sort("unit_id").rows() == [("a", 3), ("b", 3)]
+    assert set(errors["fixed_code"]) == {CODE}
+    assert renamed.equals(RENAMED_UNITS.conform(renamed))
+    assert errors.equals(INJECTED_ERRORS.conform(errors))
+
+
+def test_what_stands_beside_a_unit_does_not_matter() -> None:
+    alone, together = frame(unit("a")), frame(unit("a"), unit("b"), unit("c"))
+    for make in (renamed_units, rewritten_units, injected_errors):
+        assert make(alone, SETTINGS).equals(
+            make(together, SETTINGS).filter(pl.col("unit_id") == "a")
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"has_error": True}, {"generated": True}, {"kind": "class"}, {"code": CODE + "#" * 500}],
+)
+def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
+    units = frame(unit("a", **changes))
+    assert augmentable(units, SETTINGS).is_empty()
+    assert renamed_units(units, SETTINGS).equals(RENAMED_UNITS.empty())
+    assert rewritten_units(units, SETTINGS).equals(REWRITTEN_UNITS.empty())
+    assert injected_errors(units, SETTINGS).equals(INJECTED_ERRORS.empty())
+
+
+def test_a_unit_without_local_variables_has_no_variant() -> None:
+    assert renamed_units(frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS).is_empty()
+
+
+def test_equal_variants_are_kept_once() -> None:
+    many = SETTINGS.model_copy(update={"renamed_variants": 200})
+    code = "def f():\n    x = 1\n    return x\n"
+    renamed = renamed_units(frame(unit("a", code=code)), many)
+    assert renamed["renamed_code"].is_unique().all()
+    assert renamed.height < 200
+
+
+def test_another_seed_draws_other_errors() -> None:
+    units = frame(*(unit(f"u{n}") for n in range(5)))
+    other = SETTINGS.model_copy(update={"seed": 2})
+    one, two = injected_errors(units, SETTINGS), injected_errors(units, other)
+    assert set(one["mutant_id"]) != set(two["mutant_id"])
+
+
+def test_nothing_is_made_where_nothing_is_asked_for() -> None:
+    none = SETTINGS.model_copy(
+        update={"renamed_variants": 0, "rewrites_per_unit": 0, "mutants_per_unit": 0}
+    )
+    assert all(table.is_empty() for table in augment(frame(unit("a")), none).values())
+
+
+def test_a_cache_changes_nothing_but_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = RowCache(tmp_path, "1")
+    first = frame(unit("a"), unit("b"), unit("c"))
+    augment(first, SETTINGS, "shop", cache)
+    changed = frame(unit("a"), unit("d", code=CODE.replace("10", "11")), unit("c"))
+    worked: list[str] = []
+
+    def counted(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
+        worked.extend(one["unit_id"] for one in units)
+        return [row for one in units for row in work(one, rest[0])]
+
+    monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", counted)
+    again = augment(changed, SETTINGS, "shop", cache)
+    assert set(worked) == {"d"}
+    worked.clear()
+    from_nothing = augment(changed, SETTINGS)
+    assert set(worked) == {"a", "c", "d"}
+    assert all(again[name].equals(from_nothing[name]) for name in from_nothing)
+
+
+def test_several_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = frame(*(unit(f"u{n:02}") for n in range(9)))
+    alone = augment(units, SETTINGS)
+    monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 3)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
+    together = augment(units, SETTINGS)
+    assert all(alone[name].equals(together[name]) for name in alone)
+
+
+def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(parallel, "_START", "raise SystemExit('no memory')")
+    with pytest.raises(RuntimeError, match="no memory"):
+        injected_errors(frame(unit("a"), unit("b")), SETTINGS)
+
+
+def test_a_share_is_worked_on_from_input_to_output(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    import io
+    import json
+    import sys
+
+    columns = ("unit_id", "language", "kind", "path", "name", "code")
+    one = {name: unit("a")[name] for name in columns}
+    task = {
+        "work": ["cortex_pipelines.augmentation.rows", "injected_rows"],
+        "settings": ["cortex_pipelines.augmentation.settings", "AugmentationSettings"],
+        "values": SETTINGS.model_dump(),
+        "units": [one],
+    }
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(task).encode())))
+    parallel.serve()
+    sys.stdout.flush()
+    assert len(json.loads(capfdbinary.readouterr().out)) == 3
+
+
+def test_the_assets_read_and_write_tables(tmp_path: Path) -> None:
+    for name in ("units", "augmented", "files"):
+        (tmp_path / name).mkdir()
+    frame(unit("a")).write_parquet(tmp_path / "units" / "units.parquet")
+    file = dict.fromkeys(REPOSITORY_FILES.schema) | {"source": "s", "path": "a.py", "text": CODE}
+    files = pl.DataFrame([file], schema=REPOSITORY_FILES.schema)
+    files.write_parquet(tmp_path / "files" / "files.parquet")
+    cache = RowCache(tmp_path / "cache", "1")
+    tables = augmented_units(tmp_path / "units", SETTINGS, "shop", cache)
+    for name, table in tables.items():
+        table.write_parquet(tmp_path / "augmented" / f"{name}.parquet")
+    few = SETTINGS.model_copy(update={"verified_mutants": 2, "calls_per_unit": 4})
+    places = (tmp_path / "augmented", tmp_path / "units", tmp_path / "files")
+    found = mutant_verification(*places, few)["mutant_verification"]
+    assert found.height == 4
+    assert set(found.filter(pl.col("check") == "compiled")["result"]) == {"yes"}
