@@ -1,0 +1,166 @@
+"""Assets of this room: the data sets that models are trained and judged on."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.datasets.architecture import architecture_tables, missing_kinds
+from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.build import (
+    Tables,
+    completion_tables,
+    naming_tables,
+)
+from cortex_pipelines.datasets.card import Part, write_card
+from cortex_pipelines.datasets.contamination import fingerprints
+from cortex_pipelines.datasets.conventions import conventions
+from cortex_pipelines.datasets.reading import read_project, read_table
+from cortex_pipelines.datasets.refactoring import refactoring_tables
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.smells import cached_fixes
+from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import (
+    ANNOTATED_UNITS,
+    ARCHITECTURE_DATASET,
+    ARCHITECTURE_FACTS,
+    COMPLETION_DATASET,
+    INJECTED_ERRORS,
+    NAMING_DATASET,
+    REDACTIONS,
+    REFACTORING_DATASET,
+    REFACTORING_PAIRS,
+    RENAMED_UNITS,
+    REPOSITORY_COMMITS,
+    REPOSITORY_FILES,
+    UNIT_SPLITS,
+)
+from cortex_pipelines.versioning import versioned_asset
+
+_CODE = (
+    "cortex_pipelines/datasets",
+    "cortex_pipelines/augmentation/seeding.py",
+    "cortex_pipelines/schemas.py",
+)
+_WITH_FIXES = (
+    *_CODE,
+    "cortex_pipelines/annotation",
+    "cortex_pipelines/extraction/gaps.py",
+    "cortex_pipelines/extraction/grammars.py",
+)
+
+
+@versioned_asset(tables=(UNIT_SPLITS,), code=_CODE)
+def unit_splits(
+    annotated_units: Path,
+    repository_files: Path,
+    repository_commits: Path,
+    datasets: DatasetSettings,
+    root: Path,
+) -> dict[str, pl.DataFrame]:
+    """The side of each unit, decided once for all data sets and before augmentation."""
+    found = split_units(
+        read_table(annotated_units, ANNOTATED_UNITS),
+        read_table(repository_files, REPOSITORY_FILES),
+        read_table(repository_commits, REPOSITORY_COMMITS),
+        fingerprints(root, datasets),
+        datasets,
+    )
+    return {UNIT_SPLITS.name: found}
+
+
+@versioned_asset(tables=COMPLETION_DATASET, code=_CODE, expectations=True)
+def completion_dataset(
+    annotated_units: Path,
+    augmented_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    datasets: DatasetSettings,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Bodies, imports, declarations and gaps to write, given the code and repository around."""
+    project = read_project(annotated_units, repository_files, unit_splits, datasets)
+    renamed = read_table(augmented_units, RENAMED_UNITS)
+    tables = completion_tables(project, renamed, datasets)
+    purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
+    write_card(out, "completion_dataset", purpose, tables, datasets)
+    return tables
+
+
+@versioned_asset(tables=NAMING_DATASET, code=_CODE, expectations=True)
+def naming_dataset(
+    annotated_units: Path,
+    augmented_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    datasets: DatasetSettings,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Names of functions, classes, constants and variables to find, masked at every occurrence."""
+    project = read_project(annotated_units, repository_files, unit_splits, datasets)
+    tables = naming_tables(project, read_table(augmented_units, RENAMED_UNITS), datasets)
+    purpose = "To name things the project's way: functions, classes, constants and variables."
+    learnt = Part("Conventions", _conventions(tables))
+    write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
+    return tables
+
+
+@versioned_asset(tables=REFACTORING_DATASET, code=_WITH_FIXES, expectations=True)
+def refactoring_dataset(
+    annotated_units: Path,
+    augmented_units: Path,
+    refactoring_pairs: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    datasets: DatasetSettings,
+    project: str,
+    root: Path,
+    out: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Code to put right or improve: changes from history, injected errors, smells, with fixes."""
+    read = read_project(annotated_units, repository_files, unit_splits, datasets)
+    tables = refactoring_tables(
+        read,
+        read_table(augmented_units, INJECTED_ERRORS),
+        cached_fixes(read.units, project, cache),
+        read_table(refactoring_pairs, REFACTORING_PAIRS),
+        read_table(repository_files, REPOSITORY_FILES),
+        fingerprints(root, datasets),
+        datasets,
+    )
+    purpose = "To find what is wrong with code and to improve it, with the reason."
+    write_card(out, "refactoring_dataset", purpose, tables, datasets)
+    return tables
+
+
+@versioned_asset(tables=ARCHITECTURE_DATASET, code=_CODE, expectations=True)
+def architecture_dataset(
+    architecture_facts: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    architecture_examples: ArchitectureExampleSettings,
+    datasets: DatasetSettings,
+    root: Path,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Requirements with the structure that answers them, and imports to judge by learnt rules."""
+    tables = architecture_tables(
+        read_table(architecture_facts, ARCHITECTURE_FACTS),
+        read_table(repository_files, REPOSITORY_FILES),
+        read_table(repository_files, REDACTIONS),
+        read_table(unit_splits, UNIT_SPLITS),
+        fingerprints(root, datasets),
+        architecture_examples,
+        datasets,
+    )
+    purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
+    extra = (missing_kinds(tables),)
+    write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
+    return tables
+
+
+def _conventions(tables: Tables) -> pl.DataFrame:
+    """How the project writes names, learnt from what may be trained on."""
+    asked = tables["train"].filter(pl.col("origin") == "original")
+    return conventions(asked.select("kind", "language", pl.col("completion").alias("name")))

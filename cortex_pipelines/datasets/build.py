@@ -1,0 +1,192 @@
+"""From prepared units to the tables of a data set: train, validation, test and the manifest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cortex_pipelines.datasets.completion import KINDS as FUNCTIONS
+from cortex_pipelines.datasets.completion import completion_candidates
+from cortex_pipelines.datasets.context import RepositoryContext
+from cortex_pipelines.datasets.infilling import drawn_for_infilling, infilling_candidates
+from cortex_pipelines.datasets.manifest import manifest
+from cortex_pipelines.datasets.naming import naming_candidates
+from cortex_pipelines.datasets.selection import (
+    ORIGINAL,
+    Texts,
+    require_no_leakage,
+    select_rows,
+    with_ids,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splits import DatasetError
+from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.statements import statement_candidates
+from cortex_pipelines.datasets.unit_text import Place
+from cortex_pipelines.datasets.variants import train_variants
+from cortex_pipelines.schemas import (
+    COMPLETION_DATASET,
+    MANIFEST,
+    NAMING_DATASET,
+    SPLITS,
+    Table,
+)
+
+Tables = dict[str, pl.DataFrame]
+# What is compared across the sides of the split: what has to be written, and what is seen.
+COMPARED: Mapping[str, Texts] = {
+    "completion_dataset": (("completion",), ("prompt", "completion")),
+    "naming_dataset": (("prompt",),),
+    "refactoring_dataset": (("completion",), ("prompt",)),
+}
+_NAMED = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum", "variable", "constant")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the data sets of one project are made from.
+
+    Args:
+        units: Units that may become examples (``units.prepared_units``), with ``redactions``.
+        splits: UNIT_SPLITS: every unit's side, or why it is left out.
+        context: Signatures of the whole project.
+        texts: The files' texts.
+    """
+
+    units: pl.DataFrame
+    splits: pl.DataFrame
+    context: RepositoryContext
+    texts: dict[Place, bytes]
+
+
+def completion_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSettings) -> Tables:
+    """Tables of the completion data set.
+
+    Args:
+        project: Units and their surroundings.
+        renamed: RENAMED_UNITS of the same project; they go into train alone.
+        settings: Sizes and shares.
+    """
+    units = project.units
+    functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
+    statements = statement_candidates(
+        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings
+    )
+    whole = [completion_candidates(functions, settings), statements]
+    for_gaps = (functions, statements.filter(pl.col("completion").is_not_null()))
+    gaps = [
+        infilling_candidates(
+            drawn_for_infilling(chosen, settings), project.context, project.texts, settings
+        )
+        for chosen in for_gaps
+    ]
+    variants = completion_candidates(train_variants(functions, renamed), settings)
+    no_suffix = pl.lit("").alias("suffix")
+    candidates = pl.concat(
+        [
+            *(_labelled(made, ORIGINAL, "completion").with_columns(no_suffix) for made in whole),
+            *(_labelled(made, ORIGINAL, "fim") for made in gaps),
+            _labelled(variants, "renamed", "completion").with_columns(no_suffix),
+        ],
+        how="diagonal",
+    )
+    kinds = (*FUNCTIONS, *STATEMENTS)
+    return finished_tables(
+        "completion_dataset", COMPLETION_DATASET, candidates, project, kinds, settings
+    )
+
+
+def naming_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSettings) -> Tables:
+    """Tables of the naming data set.
+
+    Of a renamed variant only the function's own name is asked for: the new names of its variables
+    mean nothing, and must not be learnt.
+
+    Args:
+        project: Units and their surroundings.
+        renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
+            variables a unit has.
+        settings: Sizes and shares.
+    """
+    units = project.units.filter(pl.col("kind").is_in(_NAMED))
+    asked = naming_candidates(units, _local_names(renamed), project.texts, settings)
+    variants = train_variants(units, renamed)
+    asked_again = naming_candidates(variants, {}, project.texts, settings)
+    candidates = pl.concat(
+        [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
+    )
+    return finished_tables("naming_dataset", NAMING_DATASET, candidates, project, _NAMED, settings)
+
+
+def _local_names(renamed: pl.DataFrame) -> dict[str, list[str]]:
+    """Names of the local variables that could be renamed, by unit id."""
+    known = renamed.select("unit_id", "renames").filter(pl.col("renames").list.len() > 0)
+    found: dict[str, list[str]] = {}
+    for unit, renames in known.iter_rows():
+        found.setdefault(unit, []).extend(rename.partition("=")[0] for rename in renames)
+    return found
+
+
+def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
+    return made.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"))
+
+
+def _asked(units: pl.DataFrame, asked: pl.DataFrame, origin: str) -> pl.DataFrame:
+    """Rows to ask for a name, with the columns of their units."""
+    rows = asked.join(units, on="unit_id", maintain_order="left")
+    return rows.with_columns(
+        pl.col("name_kind").alias("kind"),
+        pl.lit(origin).alias("origin"),
+        pl.lit(None, dtype=pl.String).alias("not_made"),
+    )
+
+
+def finished_tables(
+    name: str,
+    tables: tuple[Table, ...],
+    candidates: pl.DataFrame,
+    project: Project,
+    kinds: Sequence[str],
+    settings: DatasetSettings,
+) -> Tables:
+    """Splits and manifest of a data set from its candidates, checked for leaks.
+
+    Args:
+        name: Name of the data set.
+        tables: Their declarations.
+        candidates: Rows, and in ``not_made`` why a candidate is none.
+        project: Units and their surroundings.
+        kinds: Kinds of units that the data set is made of, whose absence the manifest explains.
+        settings: Sizes and shares.
+
+    Raises:
+        DatasetError: a side is left without examples.
+    """
+    texts = COMPARED[name]
+    reason = pl.col("split_reason")
+    told = pl.when(pl.col("origin") == "renamed").then(reason + "; variant of a train unit")
+    rows = candidates.with_columns(told.otherwise(reason).alias("split_reason"))
+    made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
+    selected = select_rows(made, name, texts, settings)
+    require_no_leakage(selected.rows, name, texts, settings)
+    not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
+    units = project.splits.filter(pl.col("left_out").is_not_null() & pl.col("kind").is_in(kinds))
+    left_out = pl.concat(
+        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out")), units],
+        how="diagonal",
+    )
+    found = {
+        table.name: _side(selected.rows, table, name) for table in tables if table.name in SPLITS
+    }
+    return found | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
+
+
+def _side(rows: Mapping[str, pl.DataFrame], table: Table, name: str) -> pl.DataFrame:
+    frame = rows[table.name]
+    if frame.is_empty() and name != "refactoring_dataset":
+        raise DatasetError(
+            f"{name}: no example is left for {table.name}. Every one is longer than "
+            "datasets.max_prompt_bytes or has a near twin on another side; raise the bound, or add "
+            "a source to the project in params.yaml (`cortex add NAME SOURCE`)"
+        )
+    return table.conform(frame)

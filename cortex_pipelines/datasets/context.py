@@ -1,0 +1,100 @@
+"""What else a repository tells of a unit: its siblings, and the definitions that it calls.
+
+A prompt of train shows nothing of units on other sides of the split.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS
+
+_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
+_CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
+_SELF = ("self", "cls", "this", "Self", "super")
+# What a code base defines dozens of times (`run`, `get`) tells nothing by its name.
+_MOST_HOMONYMS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What another unit may know of a definition."""
+
+    unit_id: str
+    source: str
+    path: str
+    start: int
+    kind: str
+    name: str
+    signature: str
+    context: str
+    split: str
+
+
+class RepositoryContext:
+    """The signatures of a project, by what is near and by what is called.
+
+    Args:
+        units: All units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
+        most: Most signatures of siblings, and of called definitions.
+    """
+
+    def __init__(self, units: pl.DataFrame, most: int) -> None:
+        self._most = most
+        self._files: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        self._names: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        rows = units.filter(
+            pl.col("kind").is_in(_KINDS)
+            & (pl.col("signature") != "")
+            & pl.col("split").is_not_null()
+        ).sort("source", "path", "start_byte", "unit_id")
+        columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
+        for row in rows.select(*columns, "context", "split").iter_rows():
+            definition = Definition(*row)
+            self._files[definition.source, definition.path].append(definition)
+            self._names[definition.source, definition.name].append(definition)
+
+    def lines(self, unit: dict[str, Any]) -> tuple[str, ...]:
+        """Comment lines for a prompt: siblings nearest first, then what the unit calls."""
+        comment = LINE_COMMENTS[unit["language"]]
+        shown: dict[str, None] = {}
+        for sibling in self._siblings(unit):
+            shown[f"{comment} {sibling.signature}"] = None
+        for called in self._called(unit):
+            elsewhere = "" if called.path == unit["path"] else f"{called.path}: "
+            shown[f"{comment} {elsewhere}{called.signature}"] = None
+        return tuple(shown)
+
+    def _siblings(self, unit: dict[str, Any]) -> list[Definition]:
+        beside = [
+            other
+            for other in self._files[unit["source"], unit["path"]]
+            if other.context == unit["context"] and self._may_show(unit, other)
+        ]
+        beside.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
+        return beside[: self._most]
+
+    def _called(self, unit: dict[str, Any]) -> Iterator[Definition]:
+        calls = dict.fromkeys(_CALL.findall(unit["code"]))
+        found = 0
+        for receiver, name in calls:
+            known = self._names.get((unit["source"], name), [])
+            if receiver in _SELF or len(known) > _MOST_HOMONYMS:
+                continue  # a method of the same class is a sibling
+            if not receiver:
+                known = [other for other in known if other.kind != "method"]
+            near = [other for other in known if other.path == unit["path"]] or known
+            if len(near) == 1 and self._may_show(unit, near[0]):
+                yield near[0]
+                found += 1
+            if found == self._most:
+                return
+
+    def _may_show(self, unit: dict[str, Any], other: Definition) -> bool:
+        inside = unit["start_byte"] <= other.start < unit["end_byte"]
+        same_place = (other.source, other.path) == (unit["source"], unit["path"])
+        return other.split in ("train", unit["split"]) and not (inside and same_place)

@@ -1,0 +1,58 @@
+"""How a project writes its names, by kind and language: learnt from the names themselves."""
+
+import re
+
+import polars as pl
+
+_STYLES = (
+    ("UPPER_CASE", re.compile(r"_*[A-Z][A-Z0-9]*(?:_+[A-Z0-9]+)*_*")),
+    ("lower", re.compile(r"_*[a-z][a-z0-9]*_*")),
+    ("snake_case", re.compile(r"_*[a-z][a-z0-9]*(?:_+[a-z0-9]+)+_*")),
+    ("camelCase", re.compile(r"[_$]*[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+_*")),
+    ("PascalCase", re.compile(r"_*(?:[A-Z][A-Za-z0-9]*)+_*")),
+)
+CONVENTIONS = pl.Schema(
+    {
+        "kind": pl.String,
+        "language": pl.String,
+        "convention": pl.String,
+        "share": pl.Float64,
+        "names": pl.Int64,
+    }
+)
+
+
+def style_of(name: str) -> str:
+    """How a name is written: ``lower`` (one word), ``snake_case``, ``camelCase``, ``PascalCase``,
+    ``UPPER_CASE`` or ``other``.
+    """
+    return next((style for style, pattern in _STYLES if pattern.fullmatch(name)), "other")
+
+
+def conventions(names: pl.DataFrame) -> pl.DataFrame:
+    """The share of each way to write names, by kind and language.
+
+    A single lower-case word goes with both ``snake_case`` and ``camelCase`` and counts for neither.
+
+    Args:
+        names: Columns ``kind``, ``language`` and ``name``.
+
+    Returns:
+        Columns ``kind``, ``language``, ``convention``, ``share`` (0 to 1, of the names of that kind
+        and language that are told apart) and ``names``, most frequent first.
+    """
+    known = names.unique().sort("kind", "language", "name")
+    styles = [style_of(name) for name in known["name"]]
+    told = known.with_columns(pl.Series("convention", styles, dtype=pl.String)).filter(
+        pl.col("convention") != "lower"
+    )
+    counted = told.group_by("kind", "language", "convention").agg(
+        pl.len().cast(pl.Int64).alias("names")
+    )
+    total = pl.col("names").sum().over("kind", "language")
+    return (
+        counted.with_columns((pl.col("names") / total).alias("share"))
+        .select(list(CONVENTIONS))
+        .sort("kind", "language", "names", "convention", descending=[False, False, True, False])
+        .cast(CONVENTIONS)
+    )

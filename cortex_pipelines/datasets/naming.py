@@ -1,0 +1,191 @@
+"""Candidates of the naming data set: a name to find, masked wherever it stands.
+
+Wherever means as a whole word: in code, comments and strings alike, as an attribute too. A comment
+or message that names the thing would tell the answer, and to mask too much tells nothing.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_text import (
+    LINE_COMMENTS,
+    Place,
+    enclosing_headers,
+    in_word,
+)
+
+_FUNCTIONS = ("function", "method")
+_TYPES = ("class", "struct", "trait", "interface", "enum")
+_DECLARATIONS = ("variable", "constant")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"[\w$]+")
+_USES = 5
+"""Lines shown that use a declared name; with its value alone nobody could tell it."""
+_LONGEST_USE = 400
+COLUMNS = (
+    *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
+    *("start_byte", "end_byte"),
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that can be asked for.
+
+    Args:
+        kind: function, method, class, struct, ..., constant or variable.
+        name: The name.
+    """
+
+    kind: str
+    name: str
+
+
+def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None:
+    """The unit's own name if it is one to learn: not a dunder, a constructor or a single letter."""
+    name = unit["name"]
+    if unit["kind"] not in (*_FUNCTIONS, *_TYPES, *_DECLARATIONS):
+        return None
+    enclosing = re.findall(r"\w+", unit["context"])
+    is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
+    if is_constructor or not _is_telling(name, settings):
+        return None
+    return Name(unit["kind"], name)
+
+
+def variable_names(
+    unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings
+) -> list[Name]:
+    """Local variables of the unit to ask for: those that the hash draws, each name once."""
+    if unit["kind"] not in _FUNCTIONS or len(unit["code"].encode()) > settings.max_prompt_bytes:
+        return []
+    telling = sorted({name for name in local_names if _is_telling(name, settings)})
+    telling.sort(key=lambda name: draw(settings.seed, unit["unit_id"], name))
+    return [Name("variable", name) for name in telling[: settings.variables_per_unit]]
+
+
+def naming_example(
+    unit: Mapping[str, Any], name: Name, settings: DatasetSettings, uses: Iterable[str] = ()
+) -> str | None:
+    """The prompt that asks for a name; None if it would be too long or hold the answer.
+
+    Args:
+        unit: A unit with its layout.
+        name: The name to ask for.
+        settings: Longest prompt, and the mask.
+        uses: Lines of the same file that use it.
+    """
+    comment = LINE_COMMENTS[unit["language"]]
+    headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    lines = [*headers, unit["indent"] + unit["code"].rstrip()]
+    if shown := list(uses):
+        lines += ["", f"{comment} Used in:", *shown]
+    code = "\n".join(lines)
+    if settings.mask in code:
+        return None
+    hidden = masked(code, name.name, settings.mask)
+    question = f"{comment} {settings.mask} is a {name.kind}. Its name:\n"
+    prompt = f"{hidden}\n\n{question}"
+    tells = masked(question, name.name, "") != question
+    too_long = len(prompt.encode()) > settings.max_prompt_bytes
+    return None if too_long or tells or hidden == code else prompt
+
+
+def naming_candidates(
+    units: pl.DataFrame,
+    local_names: Mapping[str, Iterable[str]],
+    texts: Mapping[Place, bytes],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """One row for each name to ask for.
+
+    Args:
+        units: Units with their layout (``unit_text.with_layout``).
+        local_names: Names of the local variables of units, by unit id.
+        texts: The files of the project, for the uses of declarations.
+        settings: Bounds and mask.
+
+    Returns:
+        Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.
+    """
+    uses = _uses(units.filter(pl.col("kind").is_in(_DECLARATIONS)), texts)
+    rows: list[tuple[str, str, str, str]] = []
+    for unit in units.select(COLUMNS).iter_rows(named=True):
+        for name in _names(unit, local_names, settings):
+            lines = uses.get(unit["unit_id"], ()) if unit["kind"] in _DECLARATIONS else ()
+            prompt = naming_example(unit, name, settings, lines)
+            if prompt is not None:
+                rows.append((unit["unit_id"], name.kind, prompt, name.name))
+    columns = ("unit_id", "name_kind", "prompt", "completion")
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+
+
+def masked(text: str, name: str, mask: str) -> str:
+    """The text with a mask for the name wherever it stands as a whole word.
+
+    Linear in the text; a regular expression for each name would have to be compiled for each.
+    """
+    pieces = text.split(name)
+    parts = [pieces[0]]
+    last = len(pieces) - 2
+    for at, (before, after) in enumerate(pairwise(pieces)):
+        left = before[-1:] or (name[-1] if at else "")
+        right = after[:1] or (name[0] if at < last else "")
+        whole = not in_word(left) and not in_word(right)
+        parts += [mask if whole else name, after]
+    return "".join(parts)
+
+
+def _names(
+    unit: Mapping[str, Any], local_names: Mapping[str, Iterable[str]], settings: DatasetSettings
+) -> Iterator[Name]:
+    own = unit_name(unit, settings)
+    if own:
+        yield own
+    yield from variable_names(unit, local_names.get(unit["unit_id"], ()), settings)
+
+
+def _uses(declarations: pl.DataFrame, texts: Mapping[Place, bytes]) -> dict[str, list[str]]:
+    """Lines that use each declared name, by unit id: one pass over each file."""
+    wanted: dict[Place, dict[str, list[tuple[str, int, int]]]] = {}
+    for source, path, name, *unit in declarations.select(
+        "source", "path", "name", "unit_id", "start_byte", "end_byte"
+    ).iter_rows():
+        of_file = wanted.setdefault((source, path), {})
+        of_file.setdefault(name, []).append((unit[0], unit[1], unit[2]))
+    found: dict[str, list[str]] = {}
+    for place, names in wanted.items():
+        for line, start, end in _short_lines(texts.get(place, b"")):
+            for name in names.keys() & set(_WORD.findall(line)):
+                for unit_id, first, last in names[name]:
+                    known = found.setdefault(unit_id, [])
+                    outside = end <= first or start >= last
+                    if outside and len(known) < _USES and line not in known:
+                        known.append(line)
+    return found
+
+
+def _short_lines(text: bytes) -> Iterator[tuple[str, int, int]]:
+    """Lines without the white space around them, and where each begins and ends."""
+    at = 0
+    for line in text.splitlines(keepends=True):
+        if len(line) <= _LONGEST_USE:
+            yield line.decode("utf-8", "replace").strip(), at, at + len(line)
+        at += len(line)
+
+
+def _is_telling(name: str, settings: DatasetSettings) -> bool:
+    dunder = name.startswith("__") and name.endswith("__")
+    return (
+        len(name) >= settings.min_name_length
+        and not dunder
+        and name != "main"
+        and _IDENTIFIER.fullmatch(name) is not None
+    )

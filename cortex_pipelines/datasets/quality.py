@@ -1,0 +1,56 @@
+"""The field's filters: what of the code is worth training on, and which filter left out the rest.
+
+A unit is left out by the first filter that it does not pass, in the order of ``FILTERS``.
+"""
+
+import polars as pl
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+
+FILTERS = (
+    "generated",
+    "licence",
+    "syntax",
+    "longest_line",
+    "mean_line",
+    "alphanumeric",
+    "comments",
+    "contaminated",
+    "near_duplicate",
+)
+"""What a unit has to pass before it may be used, in order."""
+
+_COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
+
+
+def left_out(settings: DatasetSettings) -> pl.Expr:
+    """The first filter that a unit does not pass by itself, null if there is none.
+
+    Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines,
+    letters and comments are StarCoder's (arXiv 2305.06161).
+    """
+    code = pl.col("code")
+    lines = code.str.split("\n").list.eval(pl.element().str.len_chars())
+    letters = code.str.count_matches(r"[\p{L}\p{N}]") / code.str.len_chars()
+    comments = code.str.count_matches(_COMMENT_LINE) / lines.list.len()
+    broken = (
+        ("generated", pl.col("generated")),
+        ("licence", ~pl.col("trainable")),
+        ("syntax", pl.col("has_error")),
+        ("longest_line", lines.list.max() > settings.longest_line),
+        ("mean_line", lines.list.mean() > settings.mean_line),
+        ("alphanumeric", ~(letters >= settings.min_alphanumeric)),
+        ("comments", comments > settings.max_comment_share),
+    )
+    # a plain `when` chain: the first that holds gives the reason
+    found = pl.lit(None, dtype=pl.String)
+    for reason, holds in reversed(broken):
+        found = pl.when(holds).then(pl.lit(reason)).otherwise(found)
+    return found
+
+
+def passed(reason: str | None) -> list[str]:
+    """The filters of ``FILTERS`` that something passed which was left out for ``reason``."""
+    if reason in FILTERS:
+        return list(FILTERS[: FILTERS.index(reason)])
+    return list(FILTERS)

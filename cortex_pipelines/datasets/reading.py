@@ -1,0 +1,60 @@
+"""The tables that the data sets are made from, read from the folders of other assets."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.datasets.build import Project
+from cortex_pipelines.datasets.context import RepositoryContext
+from cortex_pipelines.datasets.manifest import count_redactions
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_text import file_bytes
+from cortex_pipelines.datasets.units import prepared_units
+from cortex_pipelines.schemas import (
+    ANNOTATED_UNITS,
+    REDACTIONS,
+    REPOSITORY_FILES,
+    UNIT_SPLITS,
+    Table,
+)
+
+
+def read_table(folder: Path, table: Table) -> pl.DataFrame:
+    """A table of an asset's output."""
+    return pl.read_parquet(folder / f"{table.name}.parquet")
+
+
+def read_project(
+    annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
+) -> Project:
+    """What the data sets of one project are made from.
+
+    Args:
+        annotated_units: Output folder of that asset.
+        repository_files: Likewise.
+        unit_splits: Likewise.
+        settings: Longest prompt, signatures shown.
+    """
+    return project_of(
+        read_table(annotated_units, ANNOTATED_UNITS),
+        read_table(repository_files, REPOSITORY_FILES),
+        read_table(repository_files, REDACTIONS),
+        read_table(unit_splits, UNIT_SPLITS),
+        settings,
+    )
+
+
+def project_of(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    redactions: pl.DataFrame,
+    splits: pl.DataFrame,
+    settings: DatasetSettings,
+) -> Project:
+    """The same, from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
+    texts = file_bytes(files)
+    prepared = prepared_units(units, files, splits, texts, settings)
+    counted = prepared.with_columns(count_redactions(prepared, redactions))
+    known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
+    context = RepositoryContext(known, settings.context_signatures)
+    return Project(counted, splits, context, texts)

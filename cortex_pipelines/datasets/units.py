@@ -1,0 +1,166 @@
+"""Units on their way to examples: filtered, clustered, and on one side of the split for good."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from cortex_pipelines.datasets.completion import bodies, completion_candidates
+from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.naming import naming_example, unit_name
+from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
+from cortex_pipelines.datasets.quality import left_out
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splits import assign_sides, cluster_units
+from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.unit_text import Place, file_bytes, with_layout
+from cortex_pipelines.schemas import UNIT_SPLITS
+
+_PROVENANCE = ("source", "path", "revision", "licence", "trainable")
+
+
+def split_units(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    commits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """Every unit with its side, or the filter that left it out.
+
+    Functions, methods and types are clustered by near-duplication, and a cluster is on one side
+    with all of its files. Imports and declarations follow their file: half of all files have an
+    ``import os``, and would hang together by it.
+
+    Args:
+        units: ANNOTATED_UNITS (or CODE_UNITS) of one project.
+        files: REPOSITORY_FILES of the same project.
+        commits: REPOSITORY_COMMITS of the same project; read for a split by time alone.
+        benchmarks: What must not be trained on.
+        settings: Filters, thresholds and shares.
+
+    Returns:
+        UNIT_SPLITS.
+
+    Raises:
+        DatasetError: the project is too small to be split.
+    """
+    laid_out = with_layout(units, file_bytes(files), settings)
+    judged = _judged(laid_out, files, benchmarks, settings)
+    good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
+    is_statement = pl.col("kind").is_in(STATEMENTS)
+    made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
+    clustered = cluster_units(made, settings)
+    first = pl.col("cluster") == pl.col("unit_id")
+    candidates = _in_every_data_set(clustered.filter(first), settings)
+    statements = _clustered_statements(good.filter(is_statement), settings)
+    columns = ("unit_id", "source", "path", "cluster")
+    # a statement's cluster joins nothing, so it stands for itself here
+    joined = pl.concat(
+        [
+            clustered.select(columns),
+            statements.select("unit_id", "source", "path", pl.col("unit_id").alias("cluster")),
+        ]
+    )
+    sides = assign_sides(joined, candidates, settings, _changed(commits, settings))
+    clusters = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
+    return _table(judged, clusters, sides)
+
+
+def prepared_units(
+    units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, texts: dict[Place, bytes],
+    settings: DatasetSettings,
+) -> pl.DataFrame:  # fmt: skip
+    """Units that may become examples: the first of each near-duplicate cluster.
+
+    Args:
+        units: ANNOTATED_UNITS of one project.
+        files: REPOSITORY_FILES of the same project.
+        splits: UNIT_SPLITS of the same project.
+        texts: The files' texts (``unit_text.file_bytes``).
+        settings: Longest prompt.
+
+    Returns:
+        The units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and
+        ``revision``, sorted by ``unit_id``.
+    """
+    kept = splits.filter(pl.col("left_out").is_null())
+    columns = ("unit_id", "cluster", "cluster_size", "split", "split_reason")
+    laid_out = with_layout(units, texts, settings)
+    return (
+        laid_out.join(kept.select(columns), on="unit_id", maintain_order="left")
+        .join(files.select(_PROVENANCE).drop("trainable"), on=["source", "path"], how="left",
+              maintain_order="left")
+    )  # fmt: skip
+
+
+def _judged(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """Units with ``left_out``: the filter that they do not pass; near twins are still to come."""
+    known = units.join(
+        files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
+    ).with_columns(pl.col("trainable").fill_null(False))
+    judged = known.with_columns(left_out(settings).alias("left_out"))
+    good = judged.filter(pl.col("left_out").is_null())
+    found = contaminated(good["code"].to_list(), benchmarks, settings)
+    dirty = good.filter(pl.Series([name is not None for name in found], dtype=pl.Boolean))
+    return judged.with_columns(
+        pl.when(pl.col("unit_id").is_in(dirty["unit_id"].implode()))
+        .then(pl.lit("contaminated"))
+        .otherwise("left_out")
+        .alias("left_out")
+    )
+
+
+def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings) -> list[str]:
+    made = completion_candidates(units, settings).filter(pl.col("completion").is_not_null())
+    found = []
+    for unit in made.iter_rows(named=True):
+        name = unit_name(unit, settings)
+        if name is not None and naming_example(unit, name, settings) is not None:
+            found.append(unit["unit_id"])
+    return found
+
+
+def _clustered_statements(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    ordered = units.sort("unit_id")
+    ids = ordered["unit_id"].to_list()
+    firsts = near_duplicate_clusters(ordered["code"].to_list(), settings)
+    return ordered.with_columns(pl.Series("cluster", [ids[at] for at in firsts], dtype=pl.String))
+
+
+def _changed(commits: pl.DataFrame, settings: DatasetSettings) -> dict[Place, datetime] | None:
+    if settings.split_by != "time":
+        return None
+    latest = (
+        commits.select("source", "committed_at", pl.col("paths").alias("path"))
+        .explode("path")
+        .drop_nulls("path")
+        .group_by("source", "path")
+        .agg(pl.col("committed_at").max())
+    )
+    return {(source, path): time for source, path, time in latest.iter_rows()}
+
+
+def _table(judged: pl.DataFrame, clusters: pl.DataFrame, sides: pl.DataFrame) -> pl.DataFrame:
+    sizes = clusters.group_by("cluster").agg(pl.len().cast(pl.Int64).alias("cluster_size"))
+    known = (
+        judged.select("unit_id", "source", "path", "kind", "left_out")
+        .join(clusters, on="unit_id", how="left")
+        .join(sizes, on="cluster", how="left")
+        .join(sides.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
+    )
+    twin = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
+    reason = pl.when(twin).then(pl.lit("near_duplicate")).otherwise("left_out")
+    in_use = known.with_columns(reason.alias("left_out"))
+    blank = pl.lit(None, dtype=pl.String)
+    return UNIT_SPLITS.conform(
+        in_use.with_columns(
+            pl.when(pl.col("left_out").is_null()).then(column).otherwise(blank).alias(column)
+            for column in ("split", "split_reason")
+        )
+    )

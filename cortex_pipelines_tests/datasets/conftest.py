@@ -1,0 +1,175 @@
+"""A small project of several languages, taken through extraction for real."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.datasets.build import Project
+from cortex_pipelines.datasets.reading import project_of
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.schemas import (
+    ANNOTATED_UNITS,
+    REDACTIONS,
+    REPOSITORY_COMMITS,
+    REPOSITORY_FILES,
+    Column,
+)
+
+_ROOT = Path(__file__).parents[2]
+_LANGUAGES = {".py": "python", ".js": "javascript", ".go": "go", ".rs": "rust", ".java": "java"}
+
+_NOUNS = ("invoice", "customer", "parcel", "ticket", "ledger", "sensor", "recipe", "voyage")
+_VERBS = ("collect", "render", "archive", "compare", "publish")
+
+
+def _python(noun: str, at: int) -> str:
+    parts = [
+        f'"""The {noun}s."""\n\nimport json\n'
+        f"from {noun}s import store\n\n\nclass {noun.title()}Desk:\n"
+    ]
+    call = "dumps" if at % 2 else "loads"
+    for place, verb in enumerate(_VERBS):
+        other = _NOUNS[(at + place + 1) % len(_NOUNS)]
+        parts.append(
+            f"    def {verb}_{noun}(self, {other}, limit={place}):\n"
+            f'        """{verb.title()} each {noun} of a {other}."""\n'
+            f"        {verb}ed = []\n"
+            f"        for {noun}_{place} in store.{verb}({other}, {at * 7 + place}):\n"
+            f"            {'if' if place % 2 else 'while'} {noun}_{place}.{other}_size > limit:\n"
+            f"                {verb}ed.append(json.{call}({noun}_{place}))\n"
+            f"                {'break' if at % 3 else 'limit += 1'}\n"
+            f"        return self.{other}_{verb}({verb}ed, {place} * {at})\n\n"
+        )
+    return "".join(parts)
+
+
+def _go(noun: str) -> str:
+    return (
+        f'package {noun}\n\nimport "fmt"\n\n// Count{noun.title()}s counts them.\n'
+        f"func Count{noun.title()}s(items []int, {noun} int) int {{\n\ttotal := {noun}\n"
+        f"\tfor index, item := range items {{\n"
+        f'\t\ttotal += item * index\n\t\tfmt.Println(total, "{noun}")\n'
+        "\t}\n\treturn total\n}\n"
+    )
+
+
+def files_frame(texts: dict[str, str]) -> pl.DataFrame:
+    """REPOSITORY_FILES of the given paths and texts."""
+    return REPOSITORY_FILES.frame(
+        [
+            {
+                "source": "directory:example",
+                "path": path,
+                "blob": hashlib.sha1(text.encode()).hexdigest(),
+                "language": _LANGUAGES.get(Path(path).suffix),
+                "size_bytes": len(text.encode()),
+                "generated": path.startswith("vendor/"),
+                "revision": "one",
+                "licence": "MIT",
+                "licence_source": "file",
+                "trainable": not path.startswith("vendor/"),
+                "tested_paths": [],
+                "notebook": False,
+                "author": None,
+                "text": text,
+            }
+            for path, text in texts.items()
+        ]
+    )
+
+
+def annotated(files: pl.DataFrame) -> pl.DataFrame:
+    """Units of the files, with annotations that say nothing."""
+    units = extract_units(files, ExtractionSettings(**section("extraction")))
+    missing = [column for column in ANNOTATED_UNITS.columns if column.name not in units.columns]
+    return ANNOTATED_UNITS.conform(
+        units.with_columns(_plain(column).alias(column.name) for column in missing)
+    )
+
+
+def _plain(column: Column) -> pl.Expr:
+    """A value that says nothing and keeps the contract."""
+    if column.nullable:
+        return pl.lit(None, dtype=column.dtype)
+    if isinstance(column.dtype, pl.List):
+        return pl.lit([], dtype=column.dtype)
+    if column.dtype == pl.String:
+        return pl.lit(column.one_of[0] if column.one_of else "none")
+    return pl.lit(column.between[0] if column.between else 0).cast(column.dtype)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the data sets of the small project are made from."""
+
+    splits: pl.DataFrame
+    project: Project
+
+
+def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
+    """Units through the split, as the assets do it."""
+    splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
+    return Made(splits, project_of(units, files, REDACTIONS.empty(), splits, settings))
+
+
+def section(name: str) -> dict[str, Any]:
+    """A section of the project's own params.yaml."""
+    found: dict[str, Any] = yaml.safe_load((_ROOT / "params.yaml").read_text())[name]
+    return found
+
+
+@pytest.fixture(scope="session")
+def settings() -> DatasetSettings:
+    return DatasetSettings(**section("datasets"))
+
+
+@pytest.fixture(scope="session")
+def augmentation() -> AugmentationSettings:
+    return AugmentationSettings(**section("augmentation"))
+
+
+@pytest.fixture(scope="session")
+def files() -> pl.DataFrame:
+    texts = {f"shop/{noun}.py": _python(noun, at) for at, noun in enumerate(_NOUNS)}
+    texts |= {f"cmd/{noun}.go": _go(noun) for noun in _NOUNS[:2]}
+    texts["shop/copy.py"] = texts["shop/ledger.py"].replace("JSON", "json")
+    texts["shop/errors.py"] = (
+        "class ParcelError(ValueError):\n    def text(self):\n        return 'lost'\n"
+    )
+    texts["vendor/lib.py"] = _python("library", 30)
+    return files_frame(texts)
+
+
+@pytest.fixture(scope="session")
+def units(files: pl.DataFrame) -> pl.DataFrame:
+    return annotated(files)
+
+
+@pytest.fixture(scope="session")
+def make_files() -> Callable[[dict[str, str]], pl.DataFrame]:
+    return files_frame
+
+
+@pytest.fixture(scope="session")
+def make_units() -> Callable[[pl.DataFrame], pl.DataFrame]:
+    return annotated
+
+
+@pytest.fixture(scope="session")
+def made(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
+    return make_project(units, files, settings)
+
+
+@pytest.fixture(scope="session")
+def project_maker() -> Callable[..., Made]:
+    return make_project

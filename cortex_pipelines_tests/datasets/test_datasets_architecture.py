@@ -1,0 +1,407 @@
+"""Requirements to structures, dependency rules and imports to judge, from a made-up project."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.architecture import COMPARED, architecture_tables, missing_kinds
+from cortex_pipelines.datasets.architecture_rules import Edge, Parts, learnt_rules, parts_of
+from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.contamination import fingerprints_of
+from cortex_pipelines.datasets.contracts import validate
+from cortex_pipelines.datasets.leakage import leakage
+from cortex_pipelines.datasets.selection import compared
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.extraction.architecture.build import architecture_facts
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.schemas import (
+    ARCHITECTURE_DATASET,
+    ARCHITECTURE_FACTS,
+    CODE_UNITS,
+    REDACTIONS,
+    SPLITS,
+    UNIT_SPLITS,
+)
+
+_PARAMETERS: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).parents[2] / "params.yaml").read_text()
+)
+_THINGS = ("ticket", "seat", "hall", "price", "guest", "poster", "voucher", "stage")
+Tables = dict[str, pl.DataFrame]
+
+
+def _files() -> dict[str, str]:
+    """A shop in layers: web imports service, service imports store; one import is against it."""
+    texts = {
+        "pyproject.toml": '[project]\nname = "shop"\ndescription = "Sells the seats of halls"\n',
+        "Dockerfile": 'FROM python:3.12\nEXPOSE 80\nCMD ["python", "-m", "shop"]\n',
+        "licensed/compose.yaml": "services:\n  cache:\n    image: redis:7\n"
+        "    ports: ['6379:6379']\n",
+        "shop/__init__.py": "",
+        "compose.yaml": "services:\n"
+        + "".join(
+            f"  # Keeps every {t} for a night.\n  {t}s:\n    image: acme/{t}:1\n"
+            f"    restart: always\n"
+            for t in _THINGS[:3]
+        ),
+    }
+    for at, thing in enumerate(_THINGS):
+        name = thing.title()
+        texts[f"shop/web/{thing}.py"] = (
+            f'"""Pages where a {thing} is shown to {_THINGS[at - 3]} people."""\n\n'
+            f"from fastapi import APIRouter\nfrom shop.service.{thing} import find_{thing}\n\n"
+            f"router = APIRouter(prefix='/{thing}s')\n\n\n@router.get('/{{{thing}_id}}')\n"
+            f"def show_{thing}({thing}_id: int) -> {name}:\n"
+            f'    """Show one {thing} with its {_THINGS[at - 1]} and {_THINGS[at - 2]}."""\n'
+            f"    return find_{thing}({thing}_id)\n"
+        )
+        texts[f"shop/service/{thing}.py"] = (
+            f"from shop.store.{thing} import {name}\n"
+            + (f"from shop.web.{thing} import router\n" if at == 0 else "")
+            + f"\n\ndef find_{thing}(key: int) -> {name}:\n    return {name}(key)\n"
+        )
+        texts[f"shop/store/{thing}.py"] = (
+            "from sqlalchemy.orm import Mapped, mapped_column\nfrom shop.base import Base\n\n\n"
+            f"class {name}(Base):\n    __tablename__ = '{thing}s'\n"
+            f"    {thing}_key: Mapped[int] = mapped_column(primary_key=True)\n"
+            f"    {_THINGS[at - 1]}_note: Mapped[str]\n"
+        )
+    return texts
+
+
+def _frame(texts: dict[str, str]) -> pl.DataFrame:
+    rows = [
+        {
+            "source": "directory:shop",
+            "path": path,
+            "blob": f"blob{at}",
+            "language": language_of(path, text),
+            "generated": False,
+            "revision": "r1",
+            "licence": "MIT",
+            "trainable": not path.startswith("licensed/"),
+            "text": text,
+        }
+        for at, (path, text) in enumerate(sorted(texts.items()))
+    ]
+    return pl.DataFrame(rows, schema_overrides={"language": pl.String}) if rows else pl.DataFrame(
+        schema={
+            **dict.fromkeys(("source", "path", "blob", "language", "revision"), pl.String),
+            "licence": pl.String,
+            "generated": pl.Boolean, "trainable": pl.Boolean, "text": pl.String,
+        }
+    )  # fmt: skip
+
+
+def _facts(files: pl.DataFrame) -> pl.DataFrame:
+    limits = ArchitectureSettings(**_PARAMETERS["architecture"])
+    parsing = ExtractionSettings(**_PARAMETERS["extraction"])
+    return architecture_facts(files, CODE_UNITS.empty(), limits, parsing)
+
+
+def _splits(files: pl.DataFrame) -> pl.DataFrame:
+    """The side of each service file; others have no unit that may be used."""
+    rows = []
+    for at, path in enumerate(sorted(files["path"])):
+        side = SPLITS[at % 3] if path.startswith("shop/service/") else None
+        row: dict[str, Any] = dict.fromkeys(UNIT_SPLITS.schema)
+        rows.append(row | {"unit_id": f"u{at}", "source": "directory:shop", "path": path,
+                           "kind": "function", "split": side})  # fmt: skip
+    return pl.DataFrame(rows, schema=UNIT_SPLITS.schema, orient="row")
+
+
+@pytest.fixture(scope="module")
+def dataset_settings() -> DatasetSettings:
+    return DatasetSettings(**_PARAMETERS["datasets"])
+
+
+@pytest.fixture(scope="module")
+def examples() -> ArchitectureExampleSettings:
+    return ArchitectureExampleSettings(
+        **_PARAMETERS["architecture_examples"] | {"rule_agreement": 0.85}
+    )
+
+
+@pytest.fixture(scope="module")
+def files() -> pl.DataFrame:
+    return _frame(_files())
+
+
+@pytest.fixture(scope="module")
+def facts(files: pl.DataFrame) -> pl.DataFrame:
+    return _facts(files)
+
+
+@pytest.fixture(scope="module")
+def made(
+    facts: pl.DataFrame,
+    files: pl.DataFrame,
+    examples: ArchitectureExampleSettings,
+    dataset_settings: DatasetSettings,
+) -> Tables:
+    redactions = REDACTIONS.empty()
+    return architecture_tables(
+        facts, files, redactions, _splits(files), [], examples, dataset_settings
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(made: Tables) -> pl.DataFrame:
+    return pl.concat([made[split] for split in SPLITS])
+
+
+def test_every_kind_has_examples_and_every_table_keeps_its_contract(
+    made: Tables, rows: pl.DataFrame
+) -> None:
+    assert set(rows["kind"]) == {"boundary", "module", "api", "schema", "deployment", "violation"}
+    assert made.keys() == {table.name for table in ARCHITECTURE_DATASET}
+    for table in ARCHITECTURE_DATASET:
+        assert made[table.name].equals(table.conform(made[table.name]))
+    result = validate(made["train"], ARCHITECTURE_DATASET[0])
+    assert result.success, result.failures
+
+
+def test_nothing_has_a_near_twin_on_another_side(
+    made: Tables, dataset_settings: DatasetSettings
+) -> None:
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        sides = [compared(made[side], COMPARED[1]) for side in (one, other)]
+        assert leakage(sides[0], sides[1], "compared", dataset_settings).is_empty()
+
+
+def test_a_file_is_on_the_side_of_its_units(made: Tables, files: pl.DataFrame) -> None:
+    sides = dict(_splits(files).select("path", "split").drop_nulls().iter_rows())
+    seen = 0
+    for split in SPLITS:
+        for path in made[split]["path"]:
+            seen += path in sides
+            assert sides.get(path, split) == split
+    assert seen
+
+
+def test_a_requirement_is_what_people_wrote(rows: pl.DataFrame) -> None:
+    told = {
+        (kind, source)
+        for kind, source in rows.select("kind", "description_source").unique().iter_rows()
+    }
+    assert ("boundary", "manifest") in told
+    assert ("module", "docstring") in told
+    assert ("deployment", "comment") in told
+    assert ("schema", "weak:rule") in told
+    module = rows.filter(pl.col("kind") == "module").row(0, named=True)
+    assert module["prompt"].startswith("Pages where a ")
+    assert module["completion"].startswith("declares: ")
+    schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
+    assert schema["completion"].startswith("class ")
+    assert "mapped_column" not in schema["prompt"]
+
+
+def test_a_route_is_answered_by_its_path_handler_and_declaration(rows: pl.DataFrame) -> None:
+    for row in rows.filter(pl.col("kind") == "api").iter_rows(named=True):
+        first, decorator, *_ = row["completion"].split("\n")
+        assert first.startswith("GET /")
+        assert " -> show_" in first
+        assert decorator.startswith("@router.get(")
+
+
+def test_rules_are_learnt_from_counts_and_order(made: Tables) -> None:
+    rules = made["dependency_rules"].filter(pl.col("folder") == "shop")
+    found = {
+        tuple(row) for row in rules.select("upper", "lower", "edges", "against", "learnt").rows()
+    }
+    assert ("web", "service", 8, 1, "counted") in found
+    assert ("service", "store", 8, 0, "counted") in found
+    assert ("web", "store", 0, 0, "order") in found
+    assert ("store", "web") not in {(upper, lower) for upper, lower, *_ in found}
+
+
+def test_imports_are_judged_as_the_rules_say(rows: pl.DataFrame) -> None:
+    judged = rows.filter(pl.col("kind") == "violation")
+    assert {"original", "injected"} == set(judged["origin"])
+    level = {"web": 2, "service": 1, "store": 0, "base": -1}
+    for row in judged.iter_rows(named=True):
+        new = next(line for line in row["prompt"].split("\n") if line.startswith("New import: "))
+        source, target = (
+            row["path"].split("/")[1],
+            new.split("shop.")[1].split(" ")[0].split(".")[0],
+        )
+        allowed = level[source.removesuffix(".py")] > level[target]
+        assert row["completion"].startswith("allowed: " if allowed else "violation: ")
+        assert row["rule"] in row["explanation"] or allowed
+    real = judged.filter(
+        (pl.col("origin") == "original") & pl.col("completion").str.starts_with("v")
+    )
+    assert set(real["path"]) <= {"shop/service/ticket.py"}
+
+
+def test_what_is_put_in_is_not_in_the_file(rows: pl.DataFrame, files: pl.DataFrame) -> None:
+    texts = dict(files.select("path", "text").iter_rows())
+    for row in rows.filter(pl.col("origin") == "injected").iter_rows(named=True):
+        new = row["prompt"].split("New import: ")[1].split("\n")[0]
+        assert new not in texts[row["path"]]
+
+
+def test_the_manifest_names_the_span_and_why_something_is_left_out(
+    made: Tables, files: pl.DataFrame, facts: pl.DataFrame
+) -> None:
+    manifest = made["manifest"]
+    assert manifest["left_out"].is_null().sum() == sum(made[split].height for split in SPLITS)
+    texts = dict(files.select("path", "text").iter_rows())
+    evidence = dict(facts.select("fact_id", "evidence").iter_rows())
+    inside = manifest.filter(pl.col("left_out").is_null())
+    for unit, path, start, end in inside.select("unit_id", "path", "start_byte", "end_byte").rows():
+        assert texts[path].encode()[start:end].decode() == evidence[unit]
+    assert "Dockerfile" in set(inside["path"])
+    gone = dict(
+        manifest.filter(pl.col("left_out").is_not_null()).select("path", "left_out").iter_rows()
+    )
+    assert gone["licensed/compose.yaml"] == "licence"
+
+
+def test_a_benchmark_and_long_answers_are_left_out(
+    facts: pl.DataFrame,
+    files: pl.DataFrame,
+    examples: ArchitectureExampleSettings,
+    dataset_settings: DatasetSettings,
+    rows: pl.DataFrame,
+) -> None:
+    schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
+    tokens = dataset_settings.contamination_tokens
+    known = [fingerprints_of([schema["completion"]], "mine", tokens)]
+    short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
+    found = architecture_tables(
+        facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), known, examples, short
+    )
+    reasons = set(found["manifest"]["left_out"].drop_nulls())
+    assert {"contaminated", "prompt_size", "licence"} <= reasons
+
+
+def test_the_same_input_gives_the_same_rows_in_any_order(
+    facts: pl.DataFrame,
+    files: pl.DataFrame,
+    examples: ArchitectureExampleSettings,
+    dataset_settings: DatasetSettings,
+    made: Tables,
+) -> None:
+    again = architecture_tables(
+        facts.reverse(), files.reverse(), REDACTIONS.empty(), _splits(files).reverse(), [],
+        examples, dataset_settings,
+    )  # fmt: skip
+    for name, frame in made.items():
+        assert frame.equals(again[name])
+
+
+def test_a_project_without_architecture_gives_empty_tables(
+    examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
+) -> None:
+    files = _frame({})
+    tables = architecture_tables(
+        ARCHITECTURE_FACTS.empty(), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
+        dataset_settings,
+    )  # fmt: skip
+    assert all(frame.is_empty() for frame in tables.values())
+    words = " ".join(str(block) for block in missing_kinds(tables).blocks)
+    assert "boundary, module, api, schema, deployment, violation" in words
+    assert "train, validation, test" in words
+
+
+def test_relative_imports_of_javascript_are_written_from_the_new_place(
+    examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
+) -> None:
+    texts = {
+        f"src/{layer}/{name}.ts": f"import {{ a }} from '{other}/{name}';\n"
+        f"export const x{at} = a;\n"
+        for at, name in enumerate(("one", "two", "three", "four", "five"))
+        for layer, other in (("pages", "../core"), ("core", "./base"))
+    }
+    texts |= {f"src/core/base/{name}.ts": "" for name in ("one", "two", "three", "four", "five")}
+    texts["src/main.ts"] = "import { go } from './pages/one';\n"
+    files = _frame(texts)
+    tables = architecture_tables(
+        _facts(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
+        dataset_settings,
+    )  # fmt: skip
+    rows = pl.concat([tables[split] for split in SPLITS])
+    injected = rows.filter(
+        (pl.col("origin") == "injected") & (pl.col("rule").str.contains("core must"))
+    )
+    assert injected.height
+    for prompt in injected["prompt"]:
+        assert "from '../pages/one'" in prompt or "from '../../pages/one'" in prompt
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "expected"),
+    [
+        ("a/b/c.py", "a/d/e.py", Parts("s", "a", "b", "d")),
+        ("a/b.py", "a/c.py", Parts("s", "a", "b", "c")),
+        ("a/b/c.go", "a/b", None),
+        ("main.go", "store", Parts("s", "", "main", "store")),
+        ("a/b.py", "a/b/c.py", None),
+    ],
+)
+def test_the_parts_of_an_import_are_where_its_paths_part(
+    path: str, target: str, expected: Parts | None
+) -> None:
+    assert parts_of(Edge("s", path, target, "f")) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=60))
+def test_rules_never_contradict_each_other(pairs: list[tuple[str, str]]) -> None:
+    settings = ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"])
+    edges = [Edge("s", f"{one}/{at}.py", f"{two}/x.py", "f") for at, (one, two) in enumerate(pairs)]
+    rules = learnt_rules(edges, settings)
+    parts = {rule.parts for rule in rules}
+    assert len(parts) == len(rules)
+    assert not parts & {known.turned for known in parts}
+    assert all(rule.edges >= settings.min_rule_edges for rule in rules if rule.learnt == "counted")
+    assert rules == learnt_rules(edges[::-1], settings)
+
+
+def test_the_assets_read_and_give_the_declared_tables(
+    files: pl.DataFrame,
+    examples: ArchitectureExampleSettings,
+    dataset_settings: DatasetSettings,
+    tmp_path: Path,
+) -> None:
+    from cortex_pipelines.datasets.assets import architecture_dataset
+    from cortex_pipelines.extraction.assets import architecture_facts as facts_asset
+    from cortex_pipelines.rowcache import RowCache
+
+    folders = {name: tmp_path / name for name in ("files", "units", "facts", "splits", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    files.write_parquet(folders["files"] / "files.parquet")
+    REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
+    CODE_UNITS.empty().write_parquet(folders["units"] / "units.parquet")
+    _splits(files).write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
+    given = facts_asset(
+        folders["files"],
+        folders["units"],
+        ArchitectureSettings(**_PARAMETERS["architecture"]),
+        ExtractionSettings(**_PARAMETERS["extraction"]),
+        "shop",
+        RowCache(tmp_path / "cache", "1"),
+    )
+    found = given[ARCHITECTURE_FACTS.name]
+    found.write_parquet(folders["facts"] / f"{ARCHITECTURE_FACTS.name}.parquet")
+    tables = architecture_dataset(
+        architecture_facts=folders["facts"],
+        repository_files=folders["files"],
+        unit_splits=folders["splits"],
+        architecture_examples=examples,
+        datasets=dataset_settings,
+        root=tmp_path,
+        out=folders["out"],
+    )
+    assert tables.keys() == {table.name for table in ARCHITECTURE_DATASET}
+    card = (folders["out"] / "card.md").read_text()
+    assert "dependency rules were learnt" in card
+    assert "web" in card

@@ -1,0 +1,435 @@
+"""From units to tables: split before augmentation, nothing leaks, same input same bytes."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.annotation.fixes import SmellFix
+from cortex_pipelines.datasets.assets import (
+    completion_dataset,
+    naming_dataset,
+    refactoring_dataset,
+    unit_splits,
+)
+from cortex_pipelines.datasets.build import (
+    COMPARED,
+    completion_tables,
+    naming_tables,
+)
+from cortex_pipelines.datasets.contamination import fingerprints_of
+from cortex_pipelines.datasets.contracts import validate
+from cortex_pipelines.datasets.refactoring import pair_candidates, refactoring_tables
+from cortex_pipelines.datasets.selection import compared, require_no_leakage
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.shingles import jaccard, shingles
+from cortex_pipelines.datasets.smells import cached_fixes
+from cortex_pipelines.datasets.splits import DatasetError
+from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import (
+    COMPLETION_DATASET,
+    INJECTED_ERRORS,
+    NAMING_DATASET,
+    REDACTIONS,
+    REFACTORING_DATASET,
+    REFACTORING_PAIRS,
+    RENAMED_UNITS,
+    REPOSITORY_COMMITS,
+    SPLITS,
+)
+
+MakeFrame = Callable[[Any], pl.DataFrame]
+Tables = dict[str, pl.DataFrame]
+DATA_SETS = {
+    "completion_dataset": COMPLETION_DATASET,
+    "naming_dataset": NAMING_DATASET,
+    "refactoring_dataset": REFACTORING_DATASET,
+}
+RENAMED = re.compile(r"\b(collect|render|archive|compare|publish)ed\b")
+
+
+@pytest.fixture(scope="module")
+def renamed(units: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        {
+            "unit_id": unit["unit_id"],
+            "variant": 0,
+            "language": unit["language"],
+            "original_code": unit["code"],
+            "renamed_code": RENAMED.sub("shown_entries", unit["code"]),
+            "renames": [f"{found[0]}=shown_entries"],
+        }
+        for unit in units.filter(pl.col("kind") == "method").iter_rows(named=True)
+        if (found := RENAMED.search(unit["code"]))
+    ]
+    return RENAMED_UNITS.frame(rows)
+
+
+@pytest.fixture(scope="module")
+def errors(units: pl.DataFrame) -> pl.DataFrame:
+    rows = [
+        {
+            "mutant_id": unit["unit_id"],
+            "unit_id": unit["unit_id"],
+            "language": unit["language"],
+            "operator": "comparison",
+            "error_type": "operator",
+            "buggy_code": unit["code"].replace(">", "<"),
+            "fixed_code": unit["code"],
+            "explanation": "The comparison is turned around.",
+            "verification": ["reparses"],
+        }
+        for unit in units.filter(pl.col("kind") == "method").iter_rows(named=True)
+        if ">" in unit["code"]
+    ]
+    wanted = [column.name for column in INJECTED_ERRORS.columns]
+    return pl.DataFrame(rows).select(wanted)
+
+
+@pytest.fixture(scope="module")
+def fixes(units: pl.DataFrame) -> dict[str, list[SmellFix]]:
+    functions = units.filter(pl.col("kind") == "method", pl.col("code").str.contains("while"))
+    return {
+        unit["unit_id"]: [
+            SmellFix(
+                "deep-nesting", "smell", unit["code"], f"{unit['code']}  # flat", "It was deep."
+            )
+        ]
+        for unit in functions.iter_rows(named=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def pairs() -> pl.DataFrame:
+    rows = []
+    for at, path in enumerate(("shop/ledger.py", "gone/away.py", "vendor/lib.py")):
+        before = f"def first_{at}(one, two):\n    total = one + two * {at}\n    return total\n"
+        rows.append(
+            {column.name: None for column in REFACTORING_PAIRS.columns}
+            | {
+                "pair_id": f"pair{at}", "source": "directory:example", "commit": f"c{at}",
+                "language": "python", "type": "Rename Method", "path_before": path,
+                "path_after": path, "before": before, "after": before.replace("first", "second"),
+                "description": "Renamed.", "purpose": "readability", "purity": "pure",
+                "message": "rename it",
+            }
+        )  # fmt: skip
+    return pl.DataFrame(rows, schema=REFACTORING_PAIRS.schema)
+
+
+@pytest.fixture(scope="module")
+def tables(
+    made: Any,
+    files: pl.DataFrame,
+    renamed: pl.DataFrame,
+    errors: pl.DataFrame,
+    fixes: dict[str, list[SmellFix]],
+    pairs: pl.DataFrame,
+    settings: DatasetSettings,
+) -> dict[str, Tables]:
+    return {
+        "completion_dataset": completion_tables(made.project, renamed, settings),
+        "naming_dataset": naming_tables(made.project, renamed, settings),
+        "refactoring_dataset": refactoring_tables(
+            made.project, errors, fixes, pairs, files, (), settings
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_table_has_rows_and_keeps_its_contract(tables: dict[str, Tables], name: str) -> None:
+    assert set(tables[name]) == {*SPLITS, "manifest"}
+    for table in DATA_SETS[name]:
+        frame = tables[name][table.name]
+        assert frame.height > 0
+        assert frame.equals(table.conform(frame))
+        result = validate(frame, table)
+        assert result.success, result.failures
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_nothing_has_a_near_twin_on_another_side(
+    tables: dict[str, Tables], name: str, settings: DatasetSettings
+) -> None:
+    """Each row with each of the other sides, the slow way."""
+    for columns in COMPARED[name]:
+        sets = {
+            side: [shingles(text, 5) for text in compared(tables[name][side], columns)["compared"]]
+            for side in SPLITS
+        }
+        for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+            worst = max(jaccard(left, right) for left in sets[one] for right in sets[other])
+            assert worst < settings.near_duplicate_threshold
+
+
+def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
+    rows = {side: tables["completion_dataset"][side] for side in SPLITS}
+    rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
+    with pytest.raises(DatasetError, match="1 rows of train have a near twin"):
+        require_no_leakage(rows, "completion_dataset", (("completion",),), settings)
+
+
+def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
+    sides: dict[str, set[str]] = {}
+    for found in tables.values():
+        for split in SPLITS:
+            for path in found[split]["path"]:
+                sides.setdefault(path, set()).add(split)
+    assert all(len(found) == 1 for found in sides.values()), sides
+
+
+def test_only_train_is_augmented_and_at_most_by_its_share(
+    tables: dict[str, Tables], settings: DatasetSettings
+) -> None:
+    for name in ("completion_dataset", "naming_dataset"):
+        train = tables[name]["train"]
+        assert set(train["origin"]) == {"original", "renamed"}
+        share = train.filter(pl.col("origin") == "renamed").height / train.height
+        assert 0 < share <= settings.max_augmented_share
+        for split in ("validation", "test"):
+            assert set(tables[name][split]["origin"]) == {"original"}
+
+
+def test_new_names_of_variables_are_never_answers(tables: dict[str, Tables]) -> None:
+    variants = tables["naming_dataset"]["train"].filter(pl.col("origin") == "renamed")
+    assert "variable" not in set(variants["kind"])
+    assert "shown_entries" not in set(tables["naming_dataset"]["train"]["completion"])
+
+
+def test_a_mutant_is_on_the_side_of_its_unit(
+    tables: dict[str, Tables], made: Any, errors: pl.DataFrame
+) -> None:
+    side_of = dict(made.splits.select("unit_id", "split").iter_rows())
+    found = tables["refactoring_dataset"]
+    for split in SPLITS:
+        own = found[split].filter(pl.col("origin") != "history")
+        assert own.height > 0
+        assert all(side_of[unit] == split for unit in own["unit_id"])
+
+
+def test_refactoring_rows_say_what_is_wrong(tables: dict[str, Tables]) -> None:
+    rows = pl.concat([tables["refactoring_dataset"][split] for split in SPLITS])
+    by_origin = {row["origin"]: row for row in rows.iter_rows(named=True)}
+    error = by_origin["injected_error"]
+    assert error["kind"] == "error"
+    assert error["error_type"] == "operator"
+    assert "<" in error["prompt"]
+    assert error["completion"].strip().startswith("def ")
+    assert by_origin["smell_fix"]["smell"] == "deep-nesting"
+    history = by_origin["history"]
+    assert history["refactoring"] == "Rename Method"
+    assert "def second_" in history["completion"]
+
+
+def test_pairs_of_vendored_code_are_left_out(tables: dict[str, Tables]) -> None:
+    entries = tables["refactoring_dataset"]["manifest"]
+    gone = entries.filter(pl.col("path") == "vendor/lib.py")
+    assert gone["left_out"].to_list() == ["licence"]
+
+
+def test_the_manifest_accounts_for_everything(
+    tables: dict[str, Tables], units: pl.DataFrame, files: pl.DataFrame, made: Any
+) -> None:
+    texts = {path: text.encode() for path, text in files.select("path", "text").iter_rows()}
+    codes = dict(units.select("unit_id", "code").iter_rows())
+    for name in ("completion_dataset", "naming_dataset"):
+        entries = tables[name]["manifest"]
+        for split in SPLITS:
+            mine = entries.filter(pl.col("split") == split)
+            assert set(mine["entry_id"]) == set(tables[name][split]["example_id"])
+            assert mine["left_out"].null_count() == mine.height
+        for row in entries.filter(pl.col("split").is_not_null()).iter_rows(named=True):
+            span = texts[row["path"]][row["start_byte"] : row["end_byte"]].decode()
+            assert span == codes[row["unit_id"]]
+            assert row["split_reason"]
+            assert row["redactions"] == 0
+            assert row["licence"] == "MIT"
+            assert row["revision"] == "one"
+            assert "near_twin" in row["filters"]
+        reasons = set(entries["left_out"].drop_nulls())
+        assert {"generated", "near_duplicate"} <= reasons
+    generated = tables["completion_dataset"]["manifest"].filter(pl.col("left_out") == "generated")
+    assert set(generated["path"]) == {"vendor/lib.py"}
+    assert generated["filters"].list.len().to_list() == [0] * generated.height
+
+
+def test_left_out_rows_are_counted_where_there_are_too_many(
+    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    few = settings.model_copy(update={"max_named_left_out": 2})
+    many = settings.model_copy(update={"max_named_left_out": 10**6})
+    entries = completion_tables(made.project, renamed, few)["manifest"]
+    every = completion_tables(made.project, renamed, many)["manifest"]
+    gone = pl.col("left_out").is_not_null()
+    by_reason = entries.filter(gone).group_by("left_out").agg(pl.col("count").sum(), pl.len())
+    assert by_reason["len"].max() == 3
+    counts = every.filter(gone).group_by("left_out").agg(pl.len())
+    assert dict(by_reason.select("left_out", "count").iter_rows()) == dict(counts.iter_rows())
+
+
+def test_a_copied_file_and_generated_code_are_left_out(made: Any, units: pl.DataFrame) -> None:
+    prepared = made.project.units
+    assert units.filter(pl.col("path") == "shop/copy.py").height > 0
+    pair = prepared.filter(pl.col("path").is_in(["shop/copy.py", "shop/ledger.py"]))
+    assert pair.filter(pl.col("kind") != "import")["name"].is_duplicated().sum() == 0
+    assert prepared.filter(pl.col("path").str.starts_with("vendor/")).is_empty()
+    reasons = dict(made.splits.group_by("left_out").len().iter_rows())
+    assert reasons["generated"] == units.filter(pl.col("path").str.starts_with("vendor/")).height
+
+
+def test_sizes_are_capped_and_a_smaller_set_is_part_of_a_larger(
+    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    few = settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
+    found = completion_tables(made.project, renamed, few)
+    assert {split: found[split].height for split in SPLITS} == {
+        "train": 7,
+        "validation": 2,
+        "test": 3,
+    }
+    most = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
+    everything = completion_tables(made.project, renamed, settings.model_copy(update=most))
+    assert set(found["test"]["example_id"]) <= set(everything["test"]["example_id"])
+    reasons = set(everything["manifest"].filter(pl.col("origin") == "original")["left_out"])
+    assert "sample" not in reasons
+
+
+def test_kinds_have_bounds_of_their_own(
+    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    bounds = {"max_by_kind": {"completion_dataset": {"method": 4, "import": 0}}}
+    found = completion_tables(made.project, renamed, settings.model_copy(update=bounds))
+    train = found["train"].filter(pl.col("origin") == "original")
+    kinds = dict(train.group_by("kind").len().iter_rows())
+    assert kinds["method"] == 4
+    assert "import" not in kinds
+    assert found["test"].filter(pl.col("kind") == "method").height == 1
+
+
+def test_the_order_of_the_input_does_not_matter(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    renamed: pl.DataFrame,
+    settings: DatasetSettings,
+    tables: dict[str, Tables],
+    project_maker: Callable[..., Any],
+) -> None:
+    shuffled = project_maker(
+        units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings
+    )
+    again = completion_tables(shuffled.project, renamed.reverse(), settings)
+    named = naming_tables(shuffled.project, renamed.reverse(), settings)
+    for split in (*SPLITS, "manifest"):
+        assert again[split].equals(tables["completion_dataset"][split])
+        assert named[split].equals(tables["naming_dataset"][split])
+
+
+def test_a_project_too_small_says_what_to_do(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    body = "    return [one.first, one.second, one.third, one.fourth]\n"
+    for texts in ({"a.py": f"def collect(one):\n{body}"}, {"README.md": "nothing here"}):
+        files = make_files(texts)
+        with pytest.raises(DatasetError, match=r"too small to be split.*cortex add NAME SOURCE"):
+            split_units(make_units(files), files, REPOSITORY_COMMITS.empty(), (), settings)
+
+
+def test_a_side_that_ends_up_empty_is_an_error(
+    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    from dataclasses import replace
+
+    units = made.project.units.filter(pl.col("split") != "test")
+    with pytest.raises(DatasetError, match="no example is left for test"):
+        completion_tables(replace(made.project, units=units), renamed, settings)
+
+
+def test_the_assets_read_folders_and_give_every_table(
+    tmp_path: Path,
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    renamed: pl.DataFrame,
+    errors: pl.DataFrame,
+    pairs: pl.DataFrame,
+    settings: DatasetSettings,
+    tables: dict[str, Tables],
+) -> None:
+    def write(folder: str, **frames: pl.DataFrame) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, frame in frames.items():
+            frame.write_parquet(tmp_path / folder / f"{name}.parquet")
+        return tmp_path / folder
+
+    annotated = write("units", units=units)
+    read = write("files", files=files, redactions=REDACTIONS.empty())
+    augmented = write("augmented", renamed_units=renamed, injected_errors=errors)
+    history = write("pairs", refactoring_pairs=pairs)
+    commits = write("commits", commits=REPOSITORY_COMMITS.empty())
+    splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path))
+    for asset in (completion_dataset, naming_dataset):
+        out = write(asset.name)
+        found = asset(annotated, augmented, read, splits, settings, out)
+        for split in (*SPLITS, "manifest"):
+            assert found[split].equals(tables[asset.name][split])
+        assert asset.expectations
+        assert (out / "card.md").read_text().startswith(f"# {asset.name}")
+        assert "Sizes" in (out / "report.html").read_text()
+    cache, out = RowCache(tmp_path / "cache", "1"), write("refactoring")
+    first = (annotated, augmented, history, read, splits, settings)
+    found = refactoring_dataset(*first, "project", tmp_path, out, cache)
+    assert found["test"].filter(pl.col("origin") == "injected_error").height > 0
+    again = refactoring_dataset(*first, "project", tmp_path, out, cache)
+    assert all(again[name].equals(found[name]) for name in found)
+
+
+def test_a_split_by_time_reads_the_history(
+    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    paths = sorted(set(files["path"]))
+    rows = [
+        {
+            "source": "directory:example", "commit": f"c{at}", "parents": [], "author": None,
+            "committed_at": datetime(2024, 1, 1 + at, tzinfo=UTC), "subject": "s", "body": "",
+            "paths": [path],
+        }
+        for at, path in enumerate(paths)
+    ]  # fmt: skip
+    commits = pl.DataFrame(rows, schema=REPOSITORY_COMMITS.schema)
+    by_time = settings.model_copy(update={"split_by": "time"})
+    found = split_units(units, files, commits, (), by_time)
+    told = found.filter(pl.col("split") == "test")["split_reason"]
+    assert told.str.ends_with("test by time").all()
+
+
+def test_changes_too_large_or_without_a_change_are_no_rows(
+    made: Any, pairs: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    same = pairs.with_columns(pl.col("before").alias("after"))
+    none = pair_candidates(same, files, made.splits, (), settings)
+    assert none["not_made"].to_list()[:2] == ["answer_in_prompt", "answer_in_prompt"]
+    small = settings.model_copy(update={"max_change_bytes": 10})
+    large = pair_candidates(pairs, files, made.splits, (), small)
+    assert large["not_made"].to_list()[:2] == ["body_size", "body_size"]
+    dirty = [fingerprints_of(pairs["before"].to_list(), "own", 3)]
+    listed = pair_candidates(pairs, files, made.splits, dirty, settings)
+    assert listed["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
+
+
+def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
+    code = "def f(a):\n    if a == None:\n        return True\n    else:\n        return False\n"
+    units = pl.DataFrame(
+        {
+            "unit_id": ["a", "b", "c"], "kind": ["function"] * 3, "language": ["python"] * 3,
+            "path": ["a.py"] * 3, "code": [code, code, "def g():\n    return 1\n"],
+            "patterns": [["else-after-return"], [], ["long-method"]],
+        }
+    )  # fmt: skip
+    found = cached_fixes(units, "p", RowCache(tmp_path, "1"))
+    assert set(found) == {"a"}
+    assert all(fix.before == code != fix.after for fix in found["a"])
+    assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == found

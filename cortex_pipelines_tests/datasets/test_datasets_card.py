@@ -1,0 +1,142 @@
+"""The card is made from the data and is the same each time; trainers find what they expect."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.build import completion_tables
+from cortex_pipelines.datasets.card import Part, sizes, write_card
+from cortex_pipelines.datasets.conventions import conventions, style_of
+from cortex_pipelines.datasets.manifest import count_redactions
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.views import chat_view, prompt_completion_view
+from cortex_pipelines.schemas import REDACTIONS, RENAMED_UNITS, SPLITS
+
+Tables = dict[str, pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def tables(made: Any, settings: DatasetSettings) -> Tables:
+    return completion_tables(made.project, RENAMED_UNITS.empty(), settings)
+
+
+def test_the_card_counts_what_is_there(
+    tmp_path: Path, tables: Tables, settings: DatasetSettings
+) -> None:
+    names = pl.DataFrame({"kind": ["a|b", None], "share": [0.5, 1.0]})
+    extra = (Part("Extra", "told <here>", ("code", "x = `1`\n```\ny"), names),)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_card(tmp_path / folder, "completion", "To test.", tables, settings, extra)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == ["card.md", "metrics.json", "report.html"]
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    card = (tmp_path / "one" / "card.md").read_text()
+    for split in SPLITS:
+        assert f"| {split} | {tables[split].height} |" in card
+    for told in ("a\\|b", "not known", "````\nx = `1`"):
+        assert told in card
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert "told &lt;here&gt;" in page
+    metrics = pl.read_json(tmp_path / "one" / "metrics.json").row(0, named=True)
+    assert metrics["rows_train"] == tables["train"].height
+    total = sum(tables[split].height for split in SPLITS)
+    assert sum(count for name, count in metrics.items() if name.startswith("kind_")) == total
+    gone = tables["manifest"].filter(pl.col("split").is_null())["count"].sum()
+    assert sum(count for name, count in metrics.items() if name.startswith("left_out_")) == gone
+
+
+def test_sizes_add_up(tables: Tables) -> None:
+    found = sizes(tables, "kind")
+    for split in SPLITS:
+        assert found[split].sum() == tables[split].height
+    assert found["all"].is_sorted(descending=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [
+        ("total_price", "snake_case"), ("_total_price", "snake_case"), ("total", "lower"),
+        ("totalPrice", "camelCase"), ("TotalPrice", "PascalCase"), ("HTTPServer", "PascalCase"),
+        ("MAX_SIZE", "UPPER_CASE"), ("MAX", "UPPER_CASE"), ("Total_Price", "other"),
+        ("größe", "other"),
+    ],
+)  # fmt: skip
+def test_names_have_a_style(name: str, style: str) -> None:
+    assert style_of(name) == style
+
+
+NAMES = st.tuples(st.sampled_from("fv"), st.sampled_from(["a_b", "aB", "AB", "ab", "aBc"]))
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(NAMES))
+def test_shares_of_conventions_add_up(names: list[tuple[str, str]]) -> None:
+    frame = pl.DataFrame(
+        [(kind, "go", name) for kind, name in names],
+        schema={"kind": pl.String, "language": pl.String, "name": pl.String},
+        orient="row",
+    )
+    found = conventions(frame)
+    assert found.equals(conventions(frame.reverse()))
+    for share in found.group_by("kind").agg(pl.col("share").sum())["share"]:
+        assert share == pytest.approx(1)
+    assert found["names"].sum() == len({(k, n) for k, n in names if n != "ab"})
+
+
+def test_views_hold_what_trainers_take(tables: Tables) -> None:
+    frame = tables["train"]
+    pairs = prompt_completion_view(frame)
+    assert pairs.columns == ["prompt", "completion"]
+    gaps = pairs.filter(frame["task"] == "fim")["prompt"]
+    assert gaps.str.contains("<fim_suffix>", literal=True).any()
+    plain = (frame["task"] == "completion") & (frame["suffix"] == "")
+    assert pairs.filter(plain)["prompt"].equals(frame.filter(plain)["prompt"])
+    chat = chat_view(frame.with_columns(pl.lit("Because.").alias("explanation")))
+    user, assistant = chat["messages"][0]
+    assert user == {"role": "user", "content": pairs["prompt"][0]}
+    assert assistant == {"role": "assistant", "content": f"Because.\n\n{frame['completion'][0]}"}
+    assert chat_view(frame.drop("suffix"))["messages"][0][0]["content"] == frame["prompt"][0]
+
+
+def test_the_parquet_opens_with_the_library_that_trainers_use(
+    tmp_path: Path, tables: Tables
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    for split in SPLITS:
+        tables[split].write_parquet(tmp_path / f"{split}.parquet")
+    files = {split: str(tmp_path / f"{split}.parquet") for split in SPLITS}
+    found = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert {split: found[split].num_rows for split in SPLITS} == {
+        split: tables[split].height for split in SPLITS
+    }
+
+
+def test_redactions_are_counted_in_the_lines_of_a_unit() -> None:
+    row = {
+        "source": "s", "path": "a.py", "start": 0, "end": 3, "category": "secret", "rule": "r",
+        "severity": "low", "placeholder": "x",
+    }  # fmt: skip
+    redactions = REDACTIONS.frame([row | {"line": line} for line in (2, 5, 6, 9)])
+    units = pl.DataFrame(
+        {
+            "source": ["s", "s", "s"],
+            "path": ["a.py", "a.py", "b.py"],
+            "start_line": [5, 7, 1],
+            "end_line": [8, 8, 99],
+        }
+    )
+    assert count_redactions(units, redactions).to_list() == [2, 0, 0]
+
+
+def test_what_has_no_value_is_one_row_of_the_sizes() -> None:
+    split = pl.DataFrame({"licence": [None, "MIT"]}, schema={"licence": pl.String})
+    counted = sizes(dict.fromkeys(SPLITS, split), "licence")
+    assert counted["licence"].to_list() == ["MIT", None]
+    assert counted["all"].to_list() == [3, 3]

@@ -1,0 +1,303 @@
+"""Gaps and statements to write: whole statements, context from the repository, no answer in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.build import Project
+from cortex_pipelines.datasets.context import RepositoryContext
+from cortex_pipelines.datasets.infilling import (
+    drawn_for_infilling,
+    infilling_candidates,
+    statement_span,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.statements import code_after, code_before, statement_candidates
+from cortex_pipelines.datasets.unit_text import file_bytes, folded, with_layout
+from cortex_pipelines.datasets.variants import moved_offset, train_variants
+
+MakeFrame = Callable[[Any], pl.DataFrame]
+
+SHOP = '''"""A shop."""
+
+import json
+from decimal import Decimal
+
+from shop.prices import rounded
+
+RATE = Decimal("0.19")
+
+
+class Till:
+    """Keeps the money."""
+
+    def pay(self, amount, customer):
+        """Take money."""
+        taxed = rounded(amount * (1 + RATE))
+        self.ledger.append(json.dumps({"who": customer, "sum": str(taxed)}))
+        if taxed > self.limit:
+            self.warn(customer, taxed)
+        return taxed
+
+    def warn(self, customer, amount):
+        """Tell a customer about a large amount."""
+        message = "the amount of %s is large" % amount
+        customer.tell(message, urgent=amount > 10 * self.limit)
+        self.warned.append((customer.name, amount, message))
+'''
+PRICES = '''"""Prices."""
+
+
+def rounded(value, places=2):
+    """Round as a shop does."""
+    shifted = value * 10**places
+    return int(shifted + 0.5) / 10**places
+'''
+GO = """package shop
+
+import (
+	"fmt"
+	"strings"
+)
+
+const Limit = 10 + 20
+
+func Total(prices []int) int {
+	sum := 0
+	for _, price := range prices {
+		fmt.Println(price, strings.Repeat("-", price))
+		sum += price
+	}
+	if sum > Limit {
+		fmt.Println("that is a large sum of money")
+	}
+	return sum
+}
+"""
+
+
+@pytest.fixture
+def laid_out(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> tuple[pl.DataFrame, dict[tuple[str, str], bytes]]:
+    files = make_files({"shop/till.py": SHOP, "shop/prices.py": PRICES, "shop/total.go": GO})
+    texts = file_bytes(files)
+    units = with_layout(make_units(files), texts, settings)
+    return units.with_columns(pl.lit("train").alias("split")), texts
+
+
+def named(units: pl.DataFrame, name: str) -> dict[str, Any]:
+    return units.filter(pl.col("name") == name).row(0, named=True)
+
+
+def test_a_gap_with_its_context_is_the_file(
+    laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings
+) -> None:
+    units, texts = laid_out
+    functions = units.filter(pl.col("kind").is_in(["function", "method"]))
+    made = infilling_candidates(functions, RepositoryContext(units, 6), texts, settings)
+    kept = made.filter(pl.col("not_made").is_null())
+    assert kept.height >= 3
+    for row in kept.iter_rows(named=True):
+        text = texts[row["source"], row["path"]].decode()
+        assert row["completion"] + row["suffix"] in text
+        body_line = row["prompt"].rstrip("\n").splitlines()[-1]
+        assert f"{body_line}\n{row['completion']}" in text
+
+
+def test_the_context_shows_siblings_and_what_is_called(
+    laid_out: tuple[pl.DataFrame, Any],
+) -> None:
+    units, _ = laid_out
+    lines = RepositoryContext(units, 6).lines(named(units, "pay"))
+    assert lines == (
+        "# def warn(self, customer, amount)",
+        "# shop/prices.py: def rounded(value, places=2)",
+    ) or lines == (
+        "# def warn(self, customer, amount):",
+        "# shop/prices.py: def rounded(value, places=2):",
+    )
+    assert RepositoryContext(units, 0).lines(named(units, "pay")) == ()
+
+
+def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any]) -> None:
+    units, _ = laid_out
+    elsewhere = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
+    parted = units.with_columns(elsewhere.otherwise("split").alias("split"))
+    shown = RepositoryContext(parted, 6).lines(named(parted, "pay"))
+    assert not any("rounded" in line for line in shown)
+    tested = named(parted, "pay") | {"split": "test"}
+    assert any("rounded" in line for line in RepositoryContext(parted, 6).lines(tested))
+
+
+def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
+    made: Any, settings: DatasetSettings
+) -> None:
+    project: Project = made.project
+    functions = project.units.filter(pl.col("kind").is_in(["function", "method"]))
+    gaps = infilling_candidates(functions, project.context, project.texts, settings)
+    statements = statement_candidates(
+        project.units.filter(pl.col("kind").is_in(["import", "variable", "constant"])),
+        project.texts,
+        settings,
+    )
+    told = statements.filter(pl.col("completion").is_not_null())
+    more = infilling_candidates(told, project.context, project.texts, settings)
+    found = gaps.filter(pl.col("not_made").is_null())
+    assert found.height > 10
+    for row in [*found.iter_rows(named=True), *more.iter_rows(named=True)]:
+        if row["completion"] is not None:
+            assert folded(row["completion"]) not in folded(row["prompt"])
+            assert folded(row["completion"]) not in folded(row["suffix"])
+            assert len(row["prompt"].encode()) <= settings.max_prompt_bytes
+            assert len(row["suffix"].encode()) <= settings.max_suffix_bytes
+    assert set(gaps["not_made"].drop_nulls()) <= {"no_gap", "prompt_size", "answer_in_prompt"}
+
+
+BODY = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["a = call(b)", "if x:", "f(", ")", "", "}"])),
+    max_size=25,
+)
+
+
+@hypothesis_settings(deadline=None)
+@given(BODY)
+def test_a_gap_is_whole_statements_and_not_all(
+    settings: DatasetSettings, parts: list[tuple[int, str]]
+) -> None:
+    lines = [" " * 4 * level + text for level, text in parts]
+    small = settings.model_copy(update={"min_body_bytes": 4})
+    span = statement_span(lines, small, "unit")
+    assert span == statement_span(lines, small, "unit")
+    if span is None:
+        return
+    first, last = span
+    gap = lines[first:last]
+    assert gap
+    assert (first, last) != (0, len(lines))
+    level = len(gap[0]) - len(gap[0].lstrip())
+    assert all(len(line) - len(line.lstrip()) >= level for line in gap if line.strip())
+    assert sum(line.count("(") - line.count(")") for line in gap) == 0
+    after = next((line for line in lines[last:] if line.strip()), None)
+    assert after is None or len(after) - len(after.lstrip()) <= level
+
+
+def test_a_body_of_one_statement_has_no_gap(settings: DatasetSettings) -> None:
+    assert statement_span(["    return one_statement_only(of, some, length)"], settings) is None
+    assert statement_span([], settings) is None
+
+
+def test_shares_of_units_are_drawn(settings: DatasetSettings) -> None:
+    units = pl.DataFrame({"unit_id": [f"u{n}" for n in range(2000)]})
+    half = settings.model_copy(update={"fim_share": 0.5})
+    assert abs(drawn_for_infilling(units, half).height / 2000 - 0.5) < 0.05
+    assert drawn_for_infilling(units, settings.model_copy(update={"fim_share": 0.0})).is_empty()
+    everything = settings.model_copy(update={"fim_share": 1.0})
+    assert drawn_for_infilling(units, everything).height == 2000
+
+
+def test_a_statement_is_cut_behind_its_keyword_or_name(
+    laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings
+) -> None:
+    units, texts = laid_out
+    wanted = units.filter(pl.col("kind").is_in(["import", "variable", "constant"]))
+    found = {
+        row["code"]: row
+        for row in statement_candidates(wanted, texts, settings).iter_rows(named=True)
+    }
+    imported = found["from decimal import Decimal"]
+    assert imported["prompt"] == '# shop/till.py\n"""A shop."""\n\nimport json\nfrom '
+    assert imported["completion"] == "decimal import Decimal"
+    constant = next(row for code, row in found.items() if code.startswith("RATE"))
+    assert constant["prompt"].endswith("rounded\n\nRATE")
+    assert constant["completion"] == ' = Decimal("0.19")'
+    go = next(row for code, row in found.items() if "strings" in code)
+    assert go["prompt"].startswith("// shop/total.go\npackage shop\n")
+    assert go["completion"].endswith('"strings"')
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [({"max_body_bytes": 41}, "body_size"), ({"max_prompt_bytes": 10}, "prompt_size")],
+)
+def test_statements_out_of_bounds_say_why(
+    bound: dict[str, int],
+    reason: str,
+    settings: DatasetSettings,
+    make_files: MakeFrame,
+    make_units: MakeFrame,
+) -> None:
+    files = make_files({"shop/long.py": f"TABLE = [{', '.join('12345' for _ in range(20))}]\n"})
+    texts = file_bytes(files)
+    changed = settings.model_copy(update=bound)
+    units = with_layout(make_units(files), texts, changed)
+    assert statement_candidates(units, texts, changed)["not_made"].to_list() == [reason]
+
+
+def test_an_import_that_stands_there_twice_is_no_question(
+    settings: DatasetSettings, make_files: MakeFrame, make_units: MakeFrame
+) -> None:
+    files = make_files(
+        {"a.py": "import json\ntry:\n    import json\nexcept ImportError:\n    pass\n"}
+    )
+    texts = file_bytes(files)
+    units = with_layout(make_units(files), texts, settings).sort("start_byte")
+    made = statement_candidates(units, texts, settings)
+    assert made["not_made"].to_list() == [None, "answer_in_prompt"]
+
+
+def test_code_around_a_place_is_cut_at_lines() -> None:
+    text = b"one\ntwo\nthree\nfour\n"
+    assert code_before(text, 14, 100) == "one\ntwo\nthree\n"
+    assert code_before(text, 14, 8) == "three\n"
+    assert code_before(text, 14, 10) == "two\nthree\n"
+    assert code_before(text, 14, 3) == ""
+    assert code_before(text, 10, 2) == "th"
+    assert code_after(text, 8, 100) == "three\nfour\n"
+    assert code_after(text, 8, 7) == "three\n"
+    assert code_after(text, 8, 3) == ""
+
+
+@hypothesis_settings(deadline=None)
+@given(st.integers(0, 19), st.integers(0, 25))
+def test_room_is_kept(place: int, room: int) -> None:
+    text = b"one\ntwo\nthree\nfour\n"
+    assert len(code_before(text, place, room)) <= max(room, 0)
+    assert len(code_after(text, place, room)) <= max(room, 0)
+    assert text[:place].decode().endswith(code_before(text, place, room))
+    assert text[place:].decode().startswith(code_after(text, place, room))
+
+
+def test_where_the_body_begins_moves_with_the_names() -> None:
+    code = "func f(ab int, c int) int {\n\treturn ab + c\n}"
+    renamed = "func f(first int, second int) int {\n\treturn first + second\n}"
+    offset = moved_offset(code, renamed, code.index("{"))
+    assert offset == renamed.index("{")
+    assert moved_offset(code, code, 5) == 5
+    assert moved_offset(code, "func f() {}", code.index("{")) is None
+
+
+def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
+    code = "func f(ab int) int {\n\treturn ab\n}"
+    units = pl.DataFrame(
+        {
+            "unit_id": ["a", "b"], "split": ["train", "train"], "code": [code, code],
+            "start_byte": [100, 100], "body_start_byte": [100 + code.index("{")] * 2,
+        }
+    )  # fmt: skip
+    renamed = pl.DataFrame(
+        {
+            "unit_id": ["a", "b"],
+            "variant": [0, 0],
+            "renamed_code": [code.replace("ab", "value"), "func f(value int) {}"],
+        }
+    )
+    found = train_variants(units, renamed)
+    assert found["unit_id"].to_list() == ["a"]
+    body = found["code"][0].encode()[found["body_start_byte"][0] - 100 :]
+    assert body.startswith(b"{\n\treturn value")

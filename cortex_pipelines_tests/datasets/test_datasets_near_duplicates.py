@@ -1,0 +1,172 @@
+"""Near twins are found, and what leaks is reported: both against brute force."""
+
+import itertools
+import random
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.groups import Forest, Groups
+from cortex_pipelines.datasets.leakage import leakage, without_twins
+from cortex_pipelines.datasets.near_duplicates import minhash, near_duplicate_clusters
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.shingles import all_shingles, jaccard, shingles
+
+WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", "return"])
+TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)
+
+
+def similarity(one: str, other: str, size: int) -> float:
+    """Jaccard similarity of the sets of token runs, the slow way."""
+    sets = []
+    for text in (one, other):
+        tokens = text.split()
+        tokens += [""] * (size - len(tokens))
+        sets.append({tuple(tokens[at : at + size]) for at in range(len(tokens) - size + 1)})
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(WORDS, max_size=20).map(" ".join), st.lists(WORDS, max_size=20).map(" ".join))
+def test_shingles_measure_what_they_say(one: str, other: str) -> None:
+    assert jaccard(shingles(one, 5), shingles(other, 5)) == similarity(one, other, 5)
+
+
+def test_layout_does_not_count() -> None:
+    assert jaccard(shingles("f ( a,b )", 3), shingles("f(a,\n    b)", 3)) == 1
+
+
+@hypothesis_settings(deadline=None)
+@given(TEXTS)
+def test_clusters_are_chains_of_near_twins(settings: DatasetSettings, texts: list[str]) -> None:
+    groups: Groups[int] = Groups()
+    for one, other in itertools.combinations(range(len(texts)), 2):
+        near = similarity(texts[one], texts[other], settings.shingle_tokens)
+        if near >= settings.near_duplicate_threshold:
+            groups.join(one, other)
+    clusters = near_duplicate_clusters(texts, settings)
+    for one, other in itertools.combinations(range(len(texts)), 2):
+        assert (clusters[one] == clusters[other]) == (groups.find(one) == groups.find(other))
+
+
+@hypothesis_settings(deadline=None)
+@given(TEXTS, TEXTS)
+def test_leakage_finds_exactly_the_near_twins(
+    settings: DatasetSettings, train: list[str], test: list[str]
+) -> None:
+    found = leakage(_rows("a", train), _rows("b", test), "completion", settings)
+    expected = {
+        (f"a{one}", f"b{other}")
+        for one, left in enumerate(train)
+        for other, right in enumerate(test)
+        if similarity(left, right, settings.shingle_tokens) >= settings.near_duplicate_threshold
+    }
+    assert {(row[0], row[1]) for row in found.iter_rows()} == expected
+
+
+def test_without_twins_leaves_what_does_not_leak(settings: DatasetSettings) -> None:
+    train = _rows("a", ["one two three four five six", "other words stand here and there"])
+    test = _rows("b", ["one two three four five six"])
+    assert leakage(train, test, "completion", settings)["similarity"].to_list() == [1.0]
+    left = without_twins(train, [test], "completion", settings)
+    assert left["example_id"].to_list() == ["a1"]
+    assert leakage(left, test, "completion", settings).is_empty()
+
+
+def test_many_twins_are_one_cluster(settings: DatasetSettings) -> None:
+    base = " ".join(f"word{n}" for n in range(60))
+    texts = [base.replace("word30", f"other{n}") for n in range(40)] + ["nothing like it at all"]
+    clusters = near_duplicate_clusters(texts, settings)
+    assert clusters == [0] * 40 + [40]
+
+
+def _mutated(words: list[str], changes: int, at_random: random.Random) -> str:
+    found = list(words)
+    for _ in range(changes):
+        found[at_random.randrange(len(found))] = f"w{at_random.randrange(10**6)}"
+    return " ".join(found)
+
+
+def test_nearly_all_pairs_are_found_among_many(settings: DatasetSettings) -> None:
+    """Recall of pairs from 0.7 on against brute force, on texts of 20 to 200 tokens."""
+    at_random = random.Random(5)
+    texts = []
+    for family in range(150):
+        words = [f"f{family}x{n}" for n in range(at_random.randint(20, 200))]
+        most = max(len(words) // 25, 1)
+        texts += [_mutated(words, at_random.randint(0, most), at_random) for _ in range(4)]
+    sets = all_shingles(texts, settings.shingle_tokens)
+    pairs = [
+        (one, other)
+        for one, other in itertools.combinations(range(len(texts)), 2)
+        if one // 4 == other // 4 and jaccard(sets[one], sets[other]) >= 0.7
+    ]
+    clusters = near_duplicate_clusters(texts, settings)
+    assert len(pairs) > 200
+    assert all(clusters[one] == clusters[other] for one, other in pairs)
+    for one, other in itertools.combinations(range(len(texts)), 2):
+        assert clusters[one] != clusters[other] or one // 4 == other // 4
+
+
+def test_signatures_estimate_the_similarity(settings: DatasetSettings) -> None:
+    """The share of equal values is the similarity, also of sets that fill few of the bins."""
+    at_random = random.Random(6)
+    errors = []
+    for size in (8, 30, 120, 600):
+        for _ in range(30):
+            words = [f"t{at_random.randrange(10**9)}" for _ in range(size)]
+            texts = [" ".join(words), _mutated(words, max(size // 30, 1), at_random)]
+            sets = all_shingles(texts, settings.shingle_tokens)
+            one, other = minhash(sets, settings)
+            errors.append(float(np.mean(one == other)) - jaccard(sets[0], sets[1]))
+    assert abs(np.mean(errors)) < 0.02
+    assert np.std(errors) < 0.08
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(st.text(max_size=40), max_size=8), st.integers(1, 7))
+def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: int) -> None:
+    together = all_shingles(texts, size)
+    assert len(together) == len(texts)
+    for text, found in zip(texts, together, strict=True):
+        assert np.array_equal(found, shingles(text, size))
+        assert len(found) >= 1
+        assert np.all(found[1:] > found[:-1])
+    chosen = list(range(len(texts)))[::-2]
+    taken = together.taken(chosen)
+    assert all(np.array_equal(taken[at], together[n]) for at, n in enumerate(chosen))
+    batches = [found for batch in together.batches(3) for found in batch]
+    assert all(np.array_equal(a, b) for a, b in zip(batches, together, strict=True))
+
+
+def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
+    big = "word " * 60000 + "\x00\ud800 é—"
+    assert len(shingles(big, 5)) > 1
+    assert np.array_equal(shingles("é ü", 1), np.sort(shingles("ü é", 1)))
+    assert len(shingles("", 5)) == 1
+
+
+@hypothesis_settings(deadline=None)
+@given(st.integers(1, 30), st.data())
+def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
+    forest, groups = Forest(size), Groups[int]()
+    numbers = st.integers(0, size - 1)
+    for one, other in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
+        forest.join(one, other)
+        groups.join(one, other)
+        if data.draw(st.booleans()):
+            forest.labels()
+    labels = forest.labels()
+    for one, other in itertools.combinations(range(size), 2):
+        same = groups.find(one) == groups.find(other)
+        assert forest.together(one, other) == same == (labels[one] == labels[other])
+
+
+def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"example_id": [f"{prefix}{n}" for n in range(len(texts))], "completion": texts},
+        schema={"example_id": pl.String, "completion": pl.String},
+    )

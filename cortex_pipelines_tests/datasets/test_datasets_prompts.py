@@ -1,0 +1,334 @@
+"""What the model sees, and that the answer is not in it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.completion import completion_candidates
+from cortex_pipelines.datasets.naming import (
+    Name,
+    masked,
+    naming_candidates,
+    naming_example,
+    unit_name,
+    variable_names,
+)
+from cortex_pipelines.datasets.quality import FILTERS, left_out, passed
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_text import (
+    Parts,
+    cut_unit,
+    enclosing_headers,
+    file_bytes,
+    with_layout,
+)
+
+MakeFrame = Callable[[Any], pl.DataFrame]
+
+PYTHON = '''"""Prices."""
+
+import decimal
+from typing import (
+    Any,
+)
+
+
+class Shop:
+    """A shop."""
+
+    class Till:
+        @property
+        def total_price(self, *items: Any) -> int:
+            """The total price."""
+            import math
+
+            amount = 0
+            for item in items:
+                amount += math.floor(item)
+            return self.total_price(amount)
+
+
+def one_line(): return [decimal.Decimal(1), decimal.Decimal(2), 3]
+
+
+def only_a_docstring():
+    """Nothing else is here to be written by anyone."""
+'''
+
+GO = """package shop
+
+import "fmt"
+
+// Total adds the prices.
+// It prints them too.
+func (s *Shop) Total(prices []int) int {
+	sum := 0
+	for _, price := range prices {
+		fmt.Println(price)
+		sum += price
+	}
+	return sum
+}
+"""
+
+
+def cut(code: str, at: str) -> Parts | None:
+    return cut_unit(code, len(code[: code.index(at)].encode()))
+
+
+def test_the_body_begins_with_its_own_indentation() -> None:
+    code = "def f(self):\n        x = 1\n        return x\n\n"
+    parts = cut(code, "x = 1")
+    assert parts == Parts("def f(self):\n", "        x = 1\n        return x")
+
+
+def test_the_brace_belongs_to_the_head_and_the_closing_one_to_the_body() -> None:
+    assert cut("int f() {\n  return 1;\n}", "{") == Parts("int f() {\n", "  return 1;\n}")
+    assert cut("int f() { return 1; }", "{") == Parts("int f() {", " return 1; }")
+
+
+def test_text_that_is_not_ascii_is_cut_at_the_right_place() -> None:
+    assert cut("def f(ä='ß'):\n    return ä\n", "return") == Parts(
+        "def f(ä='ß'):\n", "    return ä"
+    )
+
+
+def test_an_empty_body_is_nothing_to_write() -> None:
+    assert cut("void f() {\n}", "{") is None
+    assert cut("void f() { }", "{") is None
+
+
+def test_headers_around_are_opened_and_indented() -> None:
+    assert enclosing_headers("class A:\nclass B:", "        ", "python") == [
+        "class A:",
+        "    class B:",
+    ]
+    assert enclosing_headers("class A", "  ", "java") == ["class A {"]
+    assert enclosing_headers("", "", "go") == []
+
+
+def candidates(
+    files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings
+) -> dict[str, dict[str, Any]]:
+    """Units by name with their completion examples."""
+    laid_out = with_layout(units, file_bytes(files), settings)
+    return {row["name"]: row for row in completion_candidates(laid_out, settings).to_dicts()}
+
+
+def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    files = make_files({"shop/prices.py": PYTHON})
+    found = candidates(files, make_units(files), settings)
+    method = found["total_price"]
+    assert method["prompt"] == (
+        "# shop/prices.py\nimport decimal\nfrom typing import (\n    Any,\n)\n\n"
+        "class Shop:\n    class Till:\n        @property\n"
+        "        def total_price(self, *items: Any) -> int:\n"
+        '            """The total price."""\n'
+    )
+    assert method["completion"].startswith("            import math\n")
+    assert method["completion"].endswith("return self.total_price(amount)")
+    assert found["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
+    assert found["only_a_docstring"]["completion"] is None
+    assert found["Shop"]["completion"] is None
+
+
+def test_a_doc_comment_stands_before_the_header(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    files = make_files({"shop/shop.go": GO})
+    total = candidates(files, make_units(files), settings)["Total"]
+    assert (
+        "// Total adds the prices.\n// It prints them too.\nfunc (s *Shop) Total("
+        in total["prompt"]
+    )
+    assert total["prompt"].endswith("int {\n")
+    assert total["completion"].startswith("\tsum := 0\n")
+    assert total["completion"].endswith("return sum\n}")
+
+
+def test_imports_give_way_when_the_prompt_is_long(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    files = make_files({"shop/prices.py": PYTHON})
+    units = make_units(files)
+    longest = settings.model_copy(update={"max_prompt_bytes": 185})
+    prompt = candidates(files, units, longest)["total_price"]["prompt"]
+    assert "import decimal" in prompt
+    assert "typing" not in prompt
+    shorter = settings.model_copy(update={"max_prompt_bytes": 60})
+    assert candidates(files, units, shorter)["total_price"]["prompt"] is None
+
+
+def test_a_body_that_stands_in_its_own_prompt_makes_no_example(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    body = "return first_value + second_value + third_value"
+    files = make_files({"a.py": f'def f(a):\n    """Does: {body}"""\n    {body}\n'})
+    assert candidates(files, make_units(files), settings)["f"]["completion"] is None
+
+
+@pytest.mark.parametrize(
+    "bound", [{"min_body_bytes": 1000}, {"min_body_bytes": 1, "max_body_bytes": 9}]
+)
+def test_bodies_out_of_bounds_make_no_example(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings, bound: dict[str, int]
+) -> None:
+    files = make_files({"shop/prices.py": PYTHON})
+    found = candidates(files, make_units(files), settings.model_copy(update=bound))
+    assert all(row["completion"] is None for row in found.values())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("def f():\n    return 1\n", None),
+        ("x = '" + "a" * 2000 + "'", "longest_line"),
+        ("\n".join(["y" * 150] * 3), "mean_line"),
+        ("({[<>]})!!??..,,;;", "alphanumeric"),
+        ("# one\n# two\n# three\n# four\n# five\nsix = 6", "comments"),
+    ],
+)
+def test_quality_is_measured_as_the_field_does(
+    code: str, reason: str | None, settings: DatasetSettings
+) -> None:
+    frame = pl.DataFrame(
+        {"code": [code], "generated": [False], "has_error": [False], "trainable": [True]}
+    )
+    assert frame.select(left_out(settings).alias("reason"))["reason"].to_list() == [reason]
+    for flag, value, why in (
+        ("generated", True, "generated"),
+        ("has_error", True, "syntax"),
+        ("trainable", False, "licence"),
+    ):
+        marked = frame.with_columns(pl.lit(value).alias(flag))
+        assert marked.select(left_out(settings).alias("reason"))["reason"][0] == why
+
+
+def test_what_was_passed_is_what_comes_before_the_reason() -> None:
+    assert passed("generated") == []
+    assert passed("syntax") == ["generated", "licence"]
+    assert passed(None) == list(FILTERS)
+
+
+def unit(**changes: Any) -> dict[str, Any]:
+    """A method of Python with everything that a naming prompt needs."""
+    code = (
+        "def total_price(self, item):\n"
+        "        # the total_price of all\n        amount = self.amount\n"
+        "        return self.total_price(amount, 'amount', subtotal_price)"
+    )
+    plain = {
+        "unit_id": "u", "kind": "method", "name": "total_price", "language": "python",
+        "path": "shop.py", "context": "class Shop:", "indent": "    ", "code": code,
+    }  # fmt: skip
+    return plain | changes
+
+
+def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
+    prompt = naming_example(unit(), Name("method", "total_price"), settings)
+    assert prompt is not None
+    assert prompt.count(settings.mask) == 3 + 1  # and in the question
+    assert "subtotal_price" in prompt
+    assert prompt.startswith("class Shop:\n    def <NAME>(self")
+    variable = naming_example(unit(), Name("variable", "amount"), settings)
+    assert variable is not None
+    assert "amount" not in variable
+
+
+def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> None:
+    name = Name("method", "total_price")
+    assert naming_example(unit(code="x" * 5000 + " total_price"), name, settings) is None
+    assert naming_example(unit(code=f"total_price = '{settings.mask}'"), name, settings) is None
+    assert naming_example(unit(code="nothing = 1"), name, settings) is None
+    assert naming_example(unit(), Name("method", "method"), settings) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, True),
+        ({"name": "__init__"}, False),
+        ({"name": "go"}, False),
+        ({"name": "main"}, False),
+        ({"name": "a, b"}, False),
+        ({"name": "Shop", "context": "class Shop"}, False),
+        ({"name": "constructor"}, False),
+        ({"kind": "import"}, False),
+        ({"kind": "trait", "name": "Total"}, True),
+        ({"kind": "constant", "name": "MOST_ITEMS"}, True),
+    ],
+)
+def test_only_telling_names_are_asked_for(
+    changes: dict[str, Any], asked: bool, settings: DatasetSettings
+) -> None:
+    assert (unit_name(unit(**changes), settings) is not None) == asked
+
+
+def test_variables_are_drawn_by_hash_and_capped(settings: DatasetSettings) -> None:
+    local = [*(f"variable_{n}" for n in range(9)), "i", "__all__"]
+    many = unit()
+    names = [name.name for name in variable_names(many, local, settings)]
+    assert len(set(names)) == settings.variables_per_unit == 2
+    assert "i" not in names
+    assert names == [name.name for name in variable_names(many, reversed(local), settings)]
+    other = settings.model_copy(update={"seed": settings.seed + 1, "variables_per_unit": 3})
+    assert names != [name.name for name in variable_names(many, local, other)][:2]
+    assert variable_names(unit(kind="class"), local, settings) == []
+    assert variable_names(unit(code="x" * 5000), local, settings) == []
+
+
+WORDS = st.text(alphabet="ab_$ .(é", max_size=30)
+
+
+@hypothesis_settings(deadline=None)
+@given(WORDS, st.text(alphabet="ab_é", min_size=1, max_size=3))
+def test_masking_is_what_a_regular_expression_would_do(text: str, name: str) -> None:
+    expected = re.sub(rf"(?<![\w$]){re.escape(name)}(?![\w$])", "#", text)
+    assert masked(text, name, "#") == expected
+
+
+def test_no_answer_is_in_its_prompt(
+    files: pl.DataFrame, units: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    texts = file_bytes(files)
+    laid_out = with_layout(units, texts, settings)
+    local = {unit: ["collected", "rendered"] for unit in laid_out["unit_id"]}
+    asked = naming_candidates(laid_out, local, texts, settings)
+    assert asked.height > 50
+    assert set(asked["name_kind"]) >= {"function", "method", "class", "variable"}
+    for row in asked.to_dicts():
+        assert settings.mask in row["prompt"]
+        assert row["completion"] not in re.findall(r"\w+", row["prompt"])
+
+
+def test_a_constant_is_asked_for_with_the_lines_that_use_it(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> None:
+    text = (
+        "MOST_ITEMS = 12\n\n\ndef basket(items):\n    return items[:MOST_ITEMS]\n\n\n"
+        "def is_full(items):\n    return len(items) >= MOST_ITEMS  # MOST_ITEMS is a bound\n"
+    )
+    files = make_files({"shop/basket.py": text})
+    texts = file_bytes(files)
+    laid_out = with_layout(make_units(files), texts, settings)
+    asked = naming_candidates(laid_out, {}, texts, settings)
+    (prompt,) = asked.filter(pl.col("name_kind") == "constant")["prompt"]
+    assert prompt == (
+        "<NAME> = 12\n\n# Used in:\nreturn items[:<NAME>]\n"
+        "return len(items) >= <NAME>  # <NAME> is a bound\n\n"
+        "# <NAME> is a constant. Its name:\n"
+    )
+
+
+def test_bounds_that_contradict_each_other_are_refused(settings: DatasetSettings) -> None:
+    values = settings.model_dump() | {"min_body_bytes": 10, "max_body_bytes": 5}
+    with pytest.raises(ValueError, match="must not be above max_body_bytes"):
+        DatasetSettings(**values)

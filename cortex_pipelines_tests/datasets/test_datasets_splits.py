@@ -1,0 +1,141 @@
+"""Each component is on one side, no side is empty, and the shares are kept where they can be."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splits import (
+    Component,
+    DatasetError,
+    assign_sides,
+    cluster_units,
+    side_by_hash,
+    split_components,
+)
+from cortex_pipelines.schemas import SPLITS
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(st.integers(0, 50), max_size=40))
+def test_no_side_is_empty_where_three_components_have_examples(
+    settings: DatasetSettings, weights: list[int]
+) -> None:
+    components = [Component(f"u{n}", 1, weight) for n, weight in enumerate(weights)]
+    usable = {c.name: c.weight for c in components if c.weight}
+    if len(usable) < 3:
+        with pytest.raises(DatasetError, match="too small"):
+            split_components(components, settings)
+        return
+    sides = split_components(components, settings)
+    assert sides == split_components(components, settings)
+    filled = {side: sum(w for n, w in usable.items() if sides[n] == side) for side in SPLITS}
+    assert all(filled.values())
+    assert all(sides[c.name] == "train" for c in components if not c.weight)
+
+
+def test_the_shares_are_kept_where_components_are_small(settings: DatasetSettings) -> None:
+    components = [Component(f"u{n}", 1, 1) for n in range(1000)]
+    sides = list(split_components(components, settings).values())
+    assert sides.count("test") == round(1000 * settings.test_share)
+    assert sides.count("validation") == round(1000 * settings.validation_share)
+
+
+def test_a_component_too_large_for_a_side_goes_to_train(settings: DatasetSettings) -> None:
+    components = [Component("big", 9, 900), *(Component(f"u{n}", 1, 10) for n in range(10))]
+    assert split_components(components, settings)["big"] == "train"
+
+
+def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
+    components = [Component(f"u{n}", 1, 1) for n in range(100)]
+    other = settings.model_copy(update={"seed": settings.seed + 1})
+    assert split_components(components, settings) != split_components(components, other)
+
+
+def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) -> None:
+    twin = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
+    rows = [("a1", "a.py", twin), ("b1", "b.py", twin), ("b2", "b.py", "def g():\n    x()\n")]
+    rows += [("b3", "b.py", "def q(one):\n    return one ** 8\n")]
+    rows += [(f"c{n}", f"c{n}.py", f"def h{n}(z{n}):\n    w{n} = {n}\n") for n in range(8)]
+    units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
+        pl.lit("s").alias("source"), pl.lit(None, dtype=pl.String).alias("body")
+    )
+    clustered = cluster_units(units, settings)
+    assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
+    sides = assign_sides(clustered, units["unit_id"].to_list(), settings)
+    joined = sides.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
+    assert joined["split"].n_unique() == 1
+    assert joined["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
+
+
+def test_bodies_alone_make_twins(settings: DatasetSettings) -> None:
+    body = "        return [a.first, a.second, a.third]\n"
+    units = pl.DataFrame(
+        {
+            "unit_id": ["a", "b", "c"],
+            "code": [
+                "def f(self, one, two, three):" + body,
+                "def other_name(a):" + body,
+                "class C",
+            ],
+            "body": [body, body, None],
+        }
+    )
+    assert cluster_units(units, settings)["cluster"].to_list() == ["a", "a", "c"]
+
+
+def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "unit_id": [f"u{at:03}" for at in range(len(paths))],
+            "source": [source] * len(paths),
+            "path": paths,
+            "cluster": [f"u{at:03}" for at in range(len(paths))],
+        }
+    )
+
+
+def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> None:
+    paths = [f"{folder}/{at}.py" for folder in "abcdefgh" for at in range(5)]
+    units = _lone_units(paths)
+    by_folder = settings.model_copy(update={"split_by": "folder"})
+    sides = assign_sides(units, units["unit_id"].to_list(), by_folder)
+    folder = pl.col("path").str.split("/").list.first()
+    assert sides.group_by(folder).agg(pl.col("split").n_unique())["split"].max() == 1
+    assert sides["split_reason"].str.contains("joined by folder").all()
+    assert sides["split"].n_unique() == 3
+    by_source = settings.model_copy(update={"split_by": "repository"})
+    with pytest.raises(DatasetError, match="or split by file"):
+        assign_sides(units, units["unit_id"].to_list(), by_source)
+    four = pl.concat(
+        units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s)
+        for s in "abcd"
+    )
+    sides = assign_sides(four, four["unit_id"].to_list(), by_source)
+    assert sides.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
+
+
+def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
+    units = _lone_units([f"{at}.py" for at in range(100)])
+    by_time = settings.model_copy(update={"split_by": "time"})
+    changed = {
+        ("s", f"{at}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=at)
+        for at in range(10, 100)
+    }
+    sides = assign_sides(units, units["unit_id"].to_list(), by_time, changed)
+    order = sides.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))
+    first = {side: order.filter(pl.col("split") == side)["at"].min() for side in SPLITS}
+    last = {side: order.filter(pl.col("split") == side)["at"].max() for side in SPLITS}
+    assert first["test"] > last["validation"] > first["validation"] > last["train"]
+    assert order.filter(pl.col("at") == 99)["split_reason"][0].endswith("test by time")
+    assert order.filter(pl.col("at") < 10)["split"].unique().to_list() == ["train"]
+
+
+def test_what_is_in_no_file_gets_its_share(settings: DatasetSettings) -> None:
+    sides = [side_by_hash(f"path/{at}", settings) for at in range(5000)]
+    assert abs(sides.count("test") / 5000 - settings.test_share) < 0.03
+    assert abs(sides.count("validation") / 5000 - settings.validation_share) < 0.03
