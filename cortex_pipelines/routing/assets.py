@@ -1,0 +1,70 @@
+"""The router's data set and the router in the asset graph."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+import polars as pl
+
+from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
+from cortex_pipelines.routing.dataset_assets import RULES_FILE, routing_dataset
+from cortex_pipelines.routing.encoder import Floats, SentenceEncoder, cached_embeddings
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.training import train_router
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.versioning import versioned_asset
+
+__all__ = ["routing_dataset", "task_router"]
+
+
+@versioned_asset(
+    code=(
+        "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/routing",
+        "cortex_pipelines/schemas.py",
+    ),
+    partitioned=False,
+    determinism="machine",
+)
+def task_router(
+    routing_dataset: Path,
+    sentence_encoder: PinnedModel,
+    routing: RoutingSettings,
+    out: Path,
+    root: Path,
+    cache: RowCache,
+    observe: Callable[[str, float], None],
+) -> None:
+    """A head on a frozen sentence encoder that sends each task to a master, and every trial."""
+    began = monotonic()
+    rules = routing_dataset / RULES_FILE
+    train_router(
+        pl.read_parquet(routing_dataset / "train.parquet"),
+        pl.read_parquet(routing_dataset / "validation.parquet"),
+        embedder(sentence_encoder, routing, root, cache),
+        routing,
+        sentence_encoder.pin,
+        json.loads(rules.read_text(encoding="utf-8")) if rules.exists() else None,
+        out,
+    )
+    observe("train_seconds", monotonic() - began)
+
+
+def embedder(
+    pinned: PinnedModel, settings: RoutingSettings, root: Path, cache: RowCache
+) -> Callable[[Sequence[str]], Floats]:
+    """Texts to embeddings by a pinned encoder, out of the cache where they are known."""
+    loaded: list[SentenceEncoder] = []
+    identity = (pinned.pin, settings.max_tokens, settings.batch, settings.threads)
+
+    def load() -> SentenceEncoder:
+        if not loaded:
+            folder = weights_folder(pinned.source, dict(pinned.pin), root)
+            loaded.append(
+                SentenceEncoder(folder, settings.max_tokens, settings.batch, settings.threads)
+            )
+        return loaded[0]
+
+    return lambda texts: cached_embeddings(texts, load, cache, *identity)

@@ -1,0 +1,91 @@
+"""Which master a logged task belongs to: the outcome says so, not the decision."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+_KINDS = ("decision", "outcome", "event")
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class LabelledTask:
+    """A task of the logs with the master it belongs to.
+
+    Args:
+        text: Title or description.
+        master: The master.
+        source: ``outcome`` where the label has been borne out; ``decision`` where the task was
+            only sent there.
+        origin: Log file.
+        occurred_at: When it was last heard of; None if no record has a time.
+    """
+
+    text: str
+    master: str
+    source: str
+    origin: str
+    occurred_at: datetime | None
+
+
+def normalised(text: str) -> str:
+    """The text's letters and digits in one case: what makes two texts the same task."""
+    kept = "".join(char if char.isalnum() else " " for char in text.casefold())
+    return " ".join(kept.split()) or text
+
+
+def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
+    """Tasks whose master is known, from a frame of ``schemas.COORDINATION_EVENTS``.
+
+    Records about one task are joined by its id, also those that do not repeat its text, unless two
+    different tasks were given the same id. A master where the task failed, or that it was taken
+    away from, gives no label. Rows from tests are left out.
+    """
+    wanted = events.filter(
+        pl.col("kind").is_in(_KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row")
+    )
+    by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in wanted.sort("file", "byte_offset").iter_rows(named=True):
+        by_id[row["task_id"] or f"\n{row['text']}"].append(row)
+    return [task for rows in by_id.values() for task in _tasks_of(rows)]
+
+
+def _tasks_of(rows: Sequence[dict[str, Any]]) -> Iterable[LabelledTask]:
+    texts: dict[str, str] = {}
+    for row in rows:
+        if row["text"]:
+            texts.setdefault(normalised(row["text"]), row["text"])
+    for key, text in texts.items():
+        own = [
+            row
+            for row in rows
+            if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)
+        ]
+        own.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
+        label = _label(own)
+        if label:
+            yield LabelledTask(text, *label, own[-1]["file"], own[-1]["occurred_at"])
+
+
+def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
+    """Master and source of the label; None where all that is known is where it does not belong."""
+    right: str | None = None
+    wrong: set[str] = set()
+    at: str | None = None
+    for step in steps:
+        master = step["master"]
+        if at is not None and master != at:  # taken away from where it was
+            wrong.add(at)
+        at = master
+        if step["success"] is False:
+            wrong.add(master)
+        if step["success"] is True or step["ideal_master"]:
+            right = step["ideal_master"] or master
+            wrong.discard(right)
+    if right is not None and right not in wrong:
+        return right, "outcome"
+    return None if at is None or at in wrong else (at, "decision")

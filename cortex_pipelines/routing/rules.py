@@ -1,0 +1,188 @@
+"""The keyword router: the fallback that always works, and the baseline to beat.
+
+It reads the agent system's own ``routing-patterns.json``: for each expert activation keywords,
+confidence boosters and negative indicators, and three thresholds.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BOOSTER = 0.5
+"""Evidence of a booster, where a keyword is 1 and a negative indicator takes 1 away."""
+
+CLOSE = 0.2
+"""Experts whose scores differ by no more work together (the agent system's own rule)."""
+
+
+class RulesError(ValueError):
+    """A rules file does not say what the keyword router needs."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Scores that decide, 0 to 1; the agent system's file has 0.8, 0.6 and 0.3.
+
+    Args:
+        single: From here one expert does the task alone.
+        multi: From here an answer is trusted, if several experts share it.
+        minimum: Below it an expert is not considered.
+    """
+
+    single: float
+    multi: float
+    minimum: float
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One master as the rules know it: patterns found in text by whole words."""
+
+    name: str
+    keywords: tuple[re.Pattern[str], ...]
+    boosters: tuple[re.Pattern[str], ...]
+    negatives: tuple[re.Pattern[str], ...]
+
+    def score(self, text: str) -> float:
+        """How much speaks for the expert, 0 to 1: each further hit halves the doubt.
+
+        One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the
+        usual minimum of 0.3.
+        """
+        evidence = (
+            _hits(self.keywords, text)
+            + BOOSTER * (_hits(self.boosters, text) > 0)
+            - _hits(self.negatives, text)
+        )
+        return 1.0 - float(0.5 ** max(0.0, evidence))
+
+
+@dataclass(frozen=True)
+class RulesDecision:
+    """What the keyword router says of a task.
+
+    Args:
+        master: Expert with the highest score, of equals the first by name; None if nothing
+            speaks for any.
+        score: Its score, 0 to 1; no probability.
+        supporting: Other experts that are activated with it, best first.
+        scores: Score of each expert.
+    """
+
+    master: str | None
+    score: float
+    supporting: tuple[str, ...]
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A keyword router.
+
+    Args:
+        experts: The masters it knows, by name: the file's order says nothing and is not kept.
+        thresholds: When an expert works alone, with others, or not at all.
+        source: The rules as read, to be written again.
+    """
+
+    experts: tuple[Expert, ...]
+    thresholds: Thresholds
+    source: Mapping[str, Any]
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """Names of the experts."""
+        return tuple(expert.name for expert in self.experts)
+
+    def decide(self, text: str) -> RulesDecision:
+        """Where the rules send a task."""
+        scores = {expert.name: expert.score(text) for expert in self.experts}
+        ranked = sorted(scores, key=lambda name: (-scores[name], name))
+        best = scores[ranked[0]]
+        if best < self.thresholds.minimum:
+            return RulesDecision(None, best, (), scores)
+        shared = [
+            name
+            for name in ranked[1:]
+            if scores[name] >= self.thresholds.minimum and best - scores[name] <= CLOSE
+        ]
+        alone = best >= self.thresholds.single
+        return RulesDecision(ranked[0], best, () if alone else tuple(shared), scores)
+
+
+def load_rules(path: Path) -> Rules:
+    """The rules in a file; see ``parse_rules``.
+
+    Raises:
+        RulesError: the file cannot be read, is no JSON, or lacks something; says what.
+    """
+    try:
+        return parse_rules(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RulesError(f"{path}: keyword rules cannot be read: {error}") from error
+
+
+def parse_rules(value: Any, name: str) -> Rules:
+    """Rules out of the content of a ``routing-patterns.json``.
+
+    Args:
+        value: The parsed content.
+        name: Where it comes from, for messages.
+
+    Raises:
+        RulesError: something is missing or of the wrong type; names file and key.
+    """
+    experts = _mapping(value, "experts", name)
+    if not experts:
+        raise RulesError(f"{name}: experts is empty; at least one master is expected")
+    limits = _mapping(value, "thresholds", name)
+    thresholds = Thresholds(
+        *(
+            _share(limits, key, name)
+            for key in ("single_expert", "multi_expert", "minimum_activation")
+        )
+    )
+    known = tuple(
+        Expert(
+            expert,
+            *(
+                _patterns(_mapping(experts, expert, name), key, f"{name}: experts.{expert}")
+                for key in ("activation_keywords", "confidence_boosters", "negative_indicators")
+            ),
+        )
+        for expert in sorted(experts)
+    )
+    return Rules(known, thresholds, value)
+
+
+def _hits(patterns: Sequence[re.Pattern[str]], text: str) -> int:
+    return sum(pattern.search(text) is not None for pattern in patterns)
+
+
+def _mapping(value: Any, key: str, name: str) -> Mapping[str, Any]:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise RulesError(f"{name}: {key} must be an object of names and values")
+    return found
+
+
+def _share(limits: Mapping[str, Any], key: str, name: str) -> float:
+    value = limits.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise RulesError(f"{name}: thresholds.{key} must be a number from 0 to 1, is {value!r}")
+    return float(value)
+
+
+def _patterns(expert: Mapping[str, Any], key: str, name: str) -> tuple[re.Pattern[str], ...]:
+    words = expert.get(key, [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise RulesError(f"{name}.{key} must be a list of words")
+    # Whole words with their regular endings: "add" must not be found in "address".
+    return tuple(
+        re.compile(rf"(?<!\w){re.escape(word.strip())}(?:s|es|d|ed|ing)?(?!\w)", re.IGNORECASE)
+        for word in words
+        if word.strip()
+    )

@@ -1,0 +1,147 @@
+"""Figures and report of the router's evaluation."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.evaluation.routing_report import routing_report
+from cortex_pipelines.evaluation.routing_scores import (
+    calibration_error,
+    compare,
+    routing_metrics,
+    score_tasks,
+)
+from cortex_pipelines.routing.router import Decision
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas import ROUTING_DATASET
+
+Row = tuple[str, str, str | None, str | None]
+
+
+def scores(rows: list[Row], person: int = 0) -> pl.DataFrame:
+    """Rows of (master, challenger, baseline, champion); the first ``person`` ask a person."""
+    test = ROUTING_DATASET[2].frame(
+        [
+            {
+                "example_id": f"{n:04}",
+                "text": f"<Task> & {n}",
+                "master": row[0],
+                "label_source": "outcome",
+                "weight": 1.0,
+                "origin": "x",
+                "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
+            }
+            for n, row in enumerate(rows)
+        ]
+    )
+    decisions = [
+        Decision(row[1], 0.75, "person" if n < person else "model", (), {row[1]: 0.75})
+        for n, row in enumerate(rows)
+    ]
+    champion = None if rows[0][3] is None else [row[3] for row in rows]
+    return score_tasks(test, decisions, [row[2] for row in rows], champion)
+
+
+ROWS: list[Row] = (
+    [("a", "a", "b", None)] * 30
+    + [("a", "a", "a", None)] * 20
+    + [("b", "a", "b", None)] * 10
+    + [("c", "b", None, None)] * 20
+)
+
+
+def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
+    found = compare(scores(ROWS), "baseline", settings)
+    assert found.items == 80
+    assert (found.first.estimate, found.second.estimate) == (50 / 80, 30 / 80)
+    assert found.difference.estimate == pytest.approx(20 / 80)
+    assert found.difference.low < 20 / 80 < found.difference.high
+    # 30 gained against 10 lost: exact binomial, two-sided
+    assert found.p_value == pytest.approx(0.00221, abs=1e-4)
+    swapped = scores([(m, b or "z", c, None) for m, c, b, _ in ROWS])
+    assert compare(swapped, "baseline", settings).difference.low == pytest.approx(
+        -found.difference.high, abs=0.03
+    )
+
+
+def test_without_a_champion_the_baseline_is_the_opponent(settings: RoutingSettings) -> None:
+    found = routing_metrics(scores(ROWS, person=20), ["a", "b"], settings, sample=True)
+    assert "champion" not in found
+    assert found["opponent"] == found["baseline"]
+    assert found["difference_low"] == found["baseline_difference_low"] > 0
+    assert (found["coverage"], found["hand_written_sample"]) == (60 / 80, 1.0)
+    assert found["covered"] == 30 / 60
+    assert (found["known_items"], found["known_challenger"]) == (60, 50 / 60)
+    assert found["ece"] == pytest.approx(abs(0.75 - 50 / 80))
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_the_champion_is_the_opponent_where_there_is_one(settings: RoutingSettings) -> None:
+    rows = [(m, c, b, m) for m, c, b, _ in ROWS]
+    found = routing_metrics(scores(rows), [], settings, sample=False)
+    assert (found["champion"], found["opponent"]) == (1.0, 1.0)
+    assert found["difference"] == pytest.approx(-30 / 80)
+    assert found["difference_high"] < 0 < found["baseline_difference_low"]
+    assert "known_items" not in found
+
+
+def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSettings) -> None:
+    found = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
+    assert found["coverage"] == 0.0
+    assert "covered" not in found
+    assert "none" in routing_report(scores(ROWS, person=80), found, ["c"], [])
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "expected"),
+    [
+        ([1.0, 1.0], [True, True], 0.0),
+        ([1.0, 1.0], [False, False], 1.0),
+        ([0.5, 0.5], [True, False], 0.0),
+        ([0.95, 0.15], [True, False], 0.5 * 0.05 + 0.5 * 0.15),
+        ([0.91, 0.99], [True, False], abs(0.95 - 0.5)),
+    ],
+)
+def test_calibration_error(confidence: list[float], right: list[bool], expected: float) -> None:
+    assert calibration_error(confidence, right) == pytest.approx(expected)
+
+
+def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
+    frame = scores(rows)
+    known = ["a", "b"]
+    return routing_report(
+        frame,
+        routing_metrics(frame, known, settings, options.pop("sample", False)),
+        known,
+        options.pop("notes", []),
+    )
+
+
+def test_the_report_says_when_it_proves_nothing(settings: RoutingSettings) -> None:
+    assert "no figure on this page is evidence" in page(ROWS, settings, sample=True)
+    assert "no figure on this page is evidence" not in page(ROWS, settings, sample=False)
+
+
+def test_the_report_is_self_contained_escaped_and_always_the_same(
+    settings: RoutingSettings,
+) -> None:
+    html = page(ROWS, settings, notes=["1 < 2"])
+    assert html == page(ROWS, settings, notes=["1 < 2"])
+    assert "1 &lt; 2" in html
+    assert "&lt;Task&gt; &amp; 0" in html
+    assert "<Task>" not in html
+    assert "http" not in html
+    assert "Gained: right where the rules are wrong (30)" in html
+    assert "Lost: wrong where the rules are right (10)" in html
+    assert "20 of 30 shown" in html
+    # the confusion matrix: a to a, b to a, c to b
+    assert '<tr><th>a</th><td class="n hit">50</td>' in html
+    assert '<tr><th>b</th><td class="n miss">10</td>' in html
+
+
+def test_the_report_shows_the_champion(settings: RoutingSettings) -> None:
+    html = page([(m, c, b, m) for m, c, b, _ in ROWS], settings)
+    assert "Router minus champion" in html
+    assert "Router minus champion" not in page(ROWS, settings)

@@ -1,0 +1,96 @@
+"""The keyword router."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.routing.rules import RulesError, load_rules, parse_rules
+
+PATTERNS: dict[str, Any] = {
+    "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
+    "experts": {
+        "development": {
+            "activation_keywords": ["fix", "add", "integration test"],
+            "confidence_boosters": ["API", "cache"],
+            "negative_indicators": ["CVE"],
+        },
+        "security": {"activation_keywords": ["CVE", "scan", "audit"]},
+    },
+}
+RULES = parse_rules(PATTERNS, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "master", "score"),
+    [
+        ("Fix the parser", "development", 0.5),
+        ("FIXING and adds", "development", 0.75),
+        ("Add an integration test", "development", 0.75),
+        ("Add an integration test of the API cache", "development", 1 - 0.5**2.5),
+        ("Fix CVE-2024-1", "security", 0.5),
+        ("the address prefix", None, 0.0),
+        ("API cache", None, 1 - 0.5**0.5),
+        ("", None, 0.0),
+    ],
+)
+def test_keywords_boosters_and_negatives(text: str, master: str | None, score: float) -> None:
+    decision = RULES.decide(text)
+    assert decision.master == master
+    assert decision.score == pytest.approx(score)
+
+
+def test_experts_that_are_close_work_together_unless_one_is_sure() -> None:
+    both = RULES.decide("fix what the scan says")
+    assert (both.master, both.supporting) == ("development", ("security",))
+    sure = RULES.decide("fix and add an integration test: the scan and audit")
+    assert (sure.master, sure.supporting) == ("development", ())
+    far = RULES.decide("scan, audit; fix")
+    assert (far.master, far.supporting) == ("security", ())
+
+
+@given(st.text(max_size=200))
+def test_scores_are_shares_for_any_text(text: str) -> None:
+    decision = RULES.decide(text)
+    assert all(0 <= score < 1 for score in decision.scores.values())
+    assert (decision.master is None) == (decision.score < 0.3)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("experts",), {}, "experts is empty"),
+        (("experts",), [], "experts must be an object"),
+        (("experts", "security"), "x", "security must be an object"),
+        (("experts", "security", "activation_keywords"), "scan", r"experts\.security\.activation"),
+        (("experts", "security", "activation_keywords"), [1], "list of words"),
+        (("thresholds", "single_expert"), 80, r"thresholds\.single_expert"),
+        (("thresholds", "multi_expert"), None, r"thresholds\.multi_expert"),
+    ],
+)
+def test_what_is_wrong_in_a_rules_file_is_named(
+    tmp_path: Path, path: tuple[str, ...], value: Any, message: str
+) -> None:
+    patterns = copy.deepcopy(PATTERNS)
+    at: Any = patterns
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    file = tmp_path / "routing-patterns.json"
+    file.write_text(json.dumps(patterns))
+    with pytest.raises(RulesError, match=message) as caught:
+        load_rules(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", None])
+def test_a_rules_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "rules.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RulesError, match="cannot be read"):
+        load_rules(file)
