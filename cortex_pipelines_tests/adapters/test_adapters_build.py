@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.base_model import base_digest, load_causal_model, resolve_base
+from cortex_pipelines.adapters.lora import load_adapter, trained_on
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+
+Datasets = tuple[Path, Path]
+FILES = {"adapter_config.json", "adapter_model.safetensors", "metrics.json", "training.json"}
+
+
+def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:
+    observed: dict[str, float] = {}
+    out.mkdir()
+    code_adapter(*datasets, pinned(root), settings(**changes), out, root, observed.__setitem__)
+    return observed
+
+
+@pytest.fixture(scope="module")
+def adapter(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "adapter"
+    build(root, datasets, out)
+    return out
+
+
+def test_the_same_inputs_give_the_same_bytes(
+    root: Path, datasets: Datasets, adapter: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(99)  # whatever ran before in the process must not matter
+    torch.rand(5)
+    build(root, datasets, tmp_path / "again")
+    assert {path.name for path in adapter.iterdir()} == FILES
+    for name in FILES:
+        assert (adapter / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_another_seed_gives_other_weights(
+    root: Path, datasets: Datasets, adapter: Path, tmp_path: Path
+) -> None:
+    build(root, datasets, tmp_path / "other", seed=8)
+    weights = "adapter_model.safetensors"
+    assert (adapter / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
+
+
+def test_time_speed_and_memory_are_observed_and_not_written(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    observed = build(root, datasets, tmp_path / "adapter", max_tokens=500)
+    assert set(observed) == {"training_seconds", "training_tokens_per_second", "peak_memory_mib"}
+    assert all(value > 0 for value in observed.values())
+    written = json.loads((tmp_path / "adapter" / "metrics.json").read_text())
+    assert not set(observed) & set(written)
+    assert written["train_tokens"] <= 500
+
+
+def test_no_path_of_this_machine_is_in_the_files(root: Path, adapter: Path) -> None:
+    for path in adapter.iterdir():
+        content = path.read_bytes()
+        assert str(root).encode() not in content, path.name
+        assert str(adapter.parent).encode() not in content, path.name
+    configuration = json.loads((adapter / "adapter_config.json").read_text())
+    assert configuration["base_model_name_or_path"] == "directory:base"
+    assert configuration["target_modules"] == sorted(configuration["target_modules"])
+
+
+def test_the_files_load_with_peft_and_change_the_answer(root: Path, adapter: Path) -> None:
+    base = resolve_base(pinned(root), root)
+    ids = torch.tensor([[10, 20, 30, 40]])
+    with torch.no_grad():
+        before = load_causal_model(base, "fp32")(input_ids=ids).logits
+        model = load_adapter(load_causal_model(base, "fp32"), adapter)
+        after = model(input_ids=ids).logits
+        with model.disable_adapter():
+            without = model(input_ids=ids).logits
+    assert not torch.allclose(before, after, atol=1e-3)
+    assert torch.equal(before, without)
+
+
+def test_weights_are_saved_in_bfloat16_under_peft_names(adapter: Path) -> None:
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    assert all(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
+    assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
+
+
+def test_the_adapter_says_what_it_was_trained_on(root: Path, adapter: Path) -> None:
+    base = pinned(root)
+    assert trained_on(adapter) == {"name": "directory:base", "digest": base_digest(base)}
+
+
+def test_named_layers_alone_get_an_adapter(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+    build(root, datasets, tmp_path / "some", max_tokens=500, target_modules=["q_proj", "v_proj"])
+    tensors = load_file(tmp_path / "some" / "adapter_model.safetensors")
+    assert {name.split(".")[-3] for name in tensors} == {"q_proj", "v_proj"}

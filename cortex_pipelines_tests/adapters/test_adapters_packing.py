@@ -1,0 +1,140 @@
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.adapters.packing import (
+    IGNORED,
+    PackedRow,
+    TokenisedExample,
+    pack,
+    tokenise,
+    within_budget,
+)
+from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+lengths = st.lists(st.integers(2, 32), min_size=1, max_size=40)
+
+
+def tokenised(prompt: str, completion: str, window: int = 512) -> list[TokenisedExample]:
+    return list(tokenise(byte_tokenizer(), [example(0, "", prompt, completion)], window))
+
+
+def of_lengths(sizes: Sequence[int]) -> list[TokenisedExample]:
+    """Examples of the given lengths, no token twice, half of each a prompt."""
+    made, token = [], 0
+    for number, size in enumerate(sizes):
+        ids = tuple(range(token, token + size))
+        made.append(TokenisedExample(f"{number:03d}", "t", ids, (size + 1) // 2, size // 2, 0))
+        token += size
+    return made
+
+
+def segments(rows: Sequence[PackedRow]) -> Counter[tuple[tuple[int, int], ...]]:
+    """The examples in packed rows, told apart by their positions alone."""
+    found: list[list[tuple[int, int]]] = []
+    for row in rows:
+        for token, position, target in zip(row.ids, row.positions, row.targets, strict=True):
+            if position == 0:
+                found.append([])
+            assert position == len(found[-1])
+            found[-1].append((token, target))
+    return Counter(tuple(segment) for segment in found)
+
+
+@given(prompt=texts, completion=texts)
+def test_targets_are_the_completion_and_its_end_and_nothing_else(
+    prompt: str, completion: str
+) -> None:
+    tokenizer = byte_tokenizer()
+    (made,) = tokenised(prompt, completion)
+    targets = [token for token in made.targets() if token != IGNORED]
+    assert tokenizer.decode(targets[:-1]) == completion
+    assert targets[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(made.ids[: made.prompt_tokens]) == (prompt or "<bos>")
+    assert made.targets()[: made.prompt_tokens - 1] == [IGNORED] * (made.prompt_tokens - 1)
+    assert (made.text_tokens, made.text_bytes) == (len(targets) - 1, len(completion.encode()))
+
+
+@given(lengths)
+def test_packing_keeps_every_token_and_target_of_every_example(sizes: list[int]) -> None:
+    examples = of_lengths(sizes)
+    rows = pack(examples, 32)
+    expected = Counter(tuple(zip(one.ids, one.targets(), strict=True)) for one in examples)
+    assert segments(rows) == expected
+    assert all(len(row.ids) <= 32 for row in rows)
+
+
+@given(lengths, st.randoms())
+def test_rows_do_not_depend_on_the_order_of_the_examples(sizes: list[int], random: object) -> None:
+    examples = of_lengths(sizes)
+    mixed = list(examples)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    assert pack(mixed, 32) == pack(examples, 32)
+
+
+def test_no_target_reaches_over_the_border_of_two_examples() -> None:
+    (row,) = pack(of_lengths([4, 4]), 8)
+    assert row.positions == (0, 1, 2, 3, 0, 1, 2, 3)
+    assert row.targets == (IGNORED, 2, 3, IGNORED, IGNORED, 6, 7, IGNORED)
+    assert row.supervised == 4
+
+
+def test_an_example_goes_where_it_fits_best() -> None:
+    rows = pack(of_lengths([20, 25, 7, 12]), 32)
+    assert sorted(len(row.ids) for row in rows) == [32, 32]
+
+
+def test_a_long_prompt_loses_its_beginning_and_the_completion_nothing() -> None:
+    (made,) = tokenised("a" * 50 + "bcd", "xyz", window=16)
+    assert byte_tokenizer().decode(made.ids) == "a" * 9 + "bcd" + "xyz" + "<eos>"
+    assert (made.prompt_tokens, made.text_tokens, made.text_bytes) == (12, 3, 3)
+
+
+def test_a_long_completion_loses_its_end_and_leaves_a_quarter_to_the_prompt() -> None:
+    (made,) = tokenised("abcdefgh", "x" * 40, window=16)
+    assert byte_tokenizer().decode(made.ids) == "efgh" + "x" * 12
+    assert (made.text_tokens, made.text_bytes) == (12, 12)
+
+
+@given(prompt=texts, completion=texts, window=st.integers(16, 40))
+def test_nothing_is_longer_than_the_window(prompt: str, completion: str, window: int) -> None:
+    (made,) = tokenised(prompt, completion, window)
+    assert len(made.ids) <= window
+    assert 1 <= made.prompt_tokens <= len(made.ids) - 1
+
+
+def test_an_example_without_any_target_is_left_out() -> None:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str()),
+        bos_token="<bos>",
+    )
+    assert list(tokenise(plain, [example(0, "", "abc", "")], 16)) == []
+
+
+def test_a_tokenizer_without_marks_cannot_begin_an_empty_prompt() -> None:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(byte_tokenizer().backend_tokenizer.to_str())
+    )
+    with pytest.raises(ValueError, match=r"models\.base"):
+        list(tokenise(plain, [example(0, "", "", "abc")], 16))
+
+
+@given(st.lists(texts, max_size=12), st.integers(0, 200))
+def test_a_budget_is_filled_from_the_front_and_never_passed(bodies: list[str], budget: int) -> None:
+    examples = [example(number, "", "p", body) for number, body in enumerate(bodies)]
+    everything = list(tokenise(byte_tokenizer(), examples, 64))
+    kept = within_budget(byte_tokenizer(), examples, 64, budget)
+    used = sum(len(one.ids) for one in kept)
+    assert kept == everything[: len(kept)]
+    assert used <= budget
+    assert len(kept) == len(everything) or used + len(everything[len(kept)].ids) > budget

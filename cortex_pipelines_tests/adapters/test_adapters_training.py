@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from cortex_pipelines.adapters import training
+from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
+from cortex_pipelines.adapters.corpus import Corpus, NoExamplesError, read_corpus
+from cortex_pipelines.adapters.determinism import pinned_torch
+from cortex_pipelines.adapters.lora import with_new_adapter
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training import Run, TrainingDivergedError, run_metrics, train
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
+
+Datasets = tuple[Path, Path]
+
+
+def corpus_of(root: Path, datasets: Datasets, chosen: AdapterSettings) -> Corpus:
+    return read_corpus(*datasets, load_tokenizer(resolve_base(pinned(root), root)), chosen)
+
+
+def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[Run, Corpus]:
+    chosen = settings(**changes)
+    corpus = corpus_of(root, datasets, chosen)
+    with pinned_torch(chosen.threads, chosen.seed):
+        base = load_causal_model(resolve_base(pinned(root), root), chosen.precision)
+        return train(with_new_adapter(base, chosen), corpus, chosen), corpus
+
+
+def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:
+    done, corpus = run(root, datasets, epochs=2, max_tokens=12_000)
+    losses = [step.loss for step in done.steps]
+    assert losses[-1] < 0.8 * losses[0]
+    assert done.validations[-1].loss < done.validations[0].loss
+    updates = {name: weight for name, weight in done.weights.items() if ".lora_B." in name}
+    assert len(updates) == 2 * 7
+    assert all(float(weight.norm()) > 0 for weight in updates.values())
+    assert run_metrics(done, corpus)["train_loss_last"] == losses[-1]
+
+
+def test_the_best_weights_by_validation_loss_are_kept(root: Path, datasets: Datasets) -> None:
+    # a rate far too high, so that the last weights are not the best ones
+    changes = {"learning_rate": 1.0, "lr_scheduler": "constant", "evaluation_steps": 1}
+    done, corpus = run(root, datasets, **changes)
+    best = min(done.validations[1:], key=lambda one: one.loss)
+    assert done.best_step == best.step < done.validations[-1].step
+    metrics = run_metrics(done, corpus)
+    assert metrics["validation_loss_best"] == best.loss
+    assert metrics["validation_loss_base"] == done.validations[0].loss
+
+
+def test_without_validation_examples_the_last_weights_are_kept(
+    root: Path, datasets: Datasets
+) -> None:
+    done, corpus = run(root, datasets, validation_tokens=0, max_tokens=2000)
+    assert done.validations == ()
+    assert done.best_step == len(done.steps)
+    assert "validation_loss_best" not in run_metrics(done, corpus)
+
+
+def test_the_base_stays_as_it_is(root: Path, datasets: Datasets) -> None:
+    done, _ = run(root, datasets, max_tokens=1000)
+    assert all(".lora_" in name for name in done.weights)
+    assert all(weight.dtype == torch.float32 for weight in done.weights.values())
+
+
+def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(
+    root: Path, datasets: Datasets
+) -> None:
+    done, _ = run(root, datasets, max_tokens=1000, precision="bf16")
+    assert all(weight.dtype == torch.float32 for weight in done.weights.values())
+    assert done.packed
+
+
+def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
+    root: Path, datasets: Datasets
+) -> None:
+    with mock.patch.object(training, "packing_is_separate", return_value=False):
+        done, corpus = run(root, datasets, max_tokens=800, batch_size=1)
+    assert not done.packed
+    lengths = sorted(len(one.ids) for one in corpus.train)
+    assert sorted(step.tokens for step in done.steps) == lengths
+
+
+def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: Datasets) -> None:
+    # rows differ in their number of targets, so a mean of means would show
+    changes = {"max_tokens": 2500, "dropout": 0.0, "validation_tokens": 0}
+    batch, _ = run(root, datasets, batch_size=4, **changes)
+    accumulated, _ = run(root, datasets, batch_size=1, gradient_accumulation=4, **changes)
+    assert len(batch.steps) == len(accumulated.steps)
+    for one, other in zip(batch.steps, accumulated.steps, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-3)
+        assert one.tokens == other.tokens
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(root: Path, datasets: Datasets) -> None:
+    with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
+        run(root, datasets, learning_rate=1e30, lr_scheduler="constant", warmup_steps=0)
+
+
+def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> None:
+    for epochs in (1, 3):
+        done, _ = run(root, datasets, epochs=epochs, max_tokens=2400)
+        used = sum(step.tokens for step in done.steps)
+        assert 2400 - epochs * 96 < used <= 2400
+
+
+def test_naming_gets_its_share_of_the_tokens(root: Path, datasets: Datasets) -> None:
+    for share in (0.0, 0.25, 1.0):
+        corpus = corpus_of(root, datasets, settings(naming_share=share, max_tokens=2000))
+        naming = sum(len(one.ids) for one in corpus.train if one.task == "naming")
+        total = sum(len(one.ids) for one in corpus.train)
+        assert naming / total == pytest.approx(share, abs=0.06)
+        assert total > 1900
+
+
+def test_what_one_task_lacks_the_other_fills(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    scarce = write_datasets(tmp_path, rows=3)
+    corpus = corpus_of(root, (scarce[0], datasets[1]), settings(naming_share=0.2))
+    tasks = [one.task for one in corpus.train]
+    assert tasks.count("completion") == 3
+    assert tasks.count("naming") > 20
+
+
+def test_nothing_to_train_on_says_what_to_do(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    with pytest.raises(NoExamplesError, match="add sources to the project"):
+        corpus_of(root, write_datasets(tmp_path, rows=0), settings())
+    with pytest.raises(NoExamplesError, match="raise max_tokens"):
+        corpus_of(root, datasets, settings(max_tokens=3))
+
+
+def test_pinning_puts_everything_back() -> None:
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    state = torch.random.get_rng_state()
+    drawn: list[torch.Tensor] = []
+
+    def fail() -> None:
+        with pinned_torch(1, 3):
+            assert torch.are_deterministic_algorithms_enabled()
+            drawn.append(torch.rand(1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with pinned_torch(1, 3):
+        assert torch.equal(torch.rand(1), drawn[0])

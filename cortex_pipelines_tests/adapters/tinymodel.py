@@ -1,0 +1,134 @@
+"""A random Llama of two layers with a byte tokenizer, and data sets that it can learn from."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.schemas import COMPLETION_DATASET, NAMING_DATASET, SPLITS, Table
+
+SETTINGS = {
+    "epochs": 1,
+    "max_tokens": 4000,
+    "naming_share": 0.25,
+    "max_length": 96,
+    "batch_size": 2,
+    "gradient_accumulation": 1,
+    "learning_rate": 5e-3,
+    "warmup_steps": 2,
+    "lr_scheduler": "cosine",
+    "max_grad_norm": 1.0,
+    "precision": "fp32",
+    "rank": 4,
+    "alpha": 8,
+    "dropout": 0.1,
+    "target_modules": "all-linear",
+    "evaluation_steps": 10,
+    "validation_tokens": 600,
+    "seed": 7,
+    "threads": 1,
+}
+
+
+def settings(**changes: Any) -> AdapterSettings:
+    return AdapterSettings.model_validate({**SETTINGS, **changes})
+
+
+def write_tiny_base(folder: Path) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder.mkdir(parents=True)
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+        # ten times the usual spread: tokens must influence one another enough to tell rows apart
+        config.initializer_range = 0.2
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@cache
+def byte_tokenizer() -> Any:
+    """A token a byte, so that a test can count; a begin and an end mark."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate(["<bos>", "<eos>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>")
+
+
+def pinned(root: Path, directory: str = "base") -> PinnedModel:
+    source = ModelSource(directory=directory)
+    return PinnedModel(source, take_model_pin(source, root))
+
+
+def example(
+    number: int, task: str = "completion", prompt: str = "", completion: str = ""
+) -> Example:
+    return Example(
+        example_id=f"{task}-{number:04d}",
+        task=task,
+        path=f"module_{number % 5}.py",
+        language="python",
+        kind="function",
+        prompt=prompt,
+        completion=completion,
+        cluster=f"cluster-{number // 2}",
+    )
+
+
+def completion_example(number: int) -> Example:
+    name = f"value_{number % 7}"
+    return example(number, "completion", f"def get_{name}(self):\n    ", f"return self._{name}\n")
+
+
+def naming_example(number: int) -> Example:
+    name = f"value_{number % 7}"
+    return example(number, "naming", f"def <NAME>(self): return self._{name} # ", f"get_{name}")
+
+
+def write_datasets(folder: Path, rows: int = 60) -> tuple[Path, Path]:
+    """Folders of a completion and a naming data set: ``rows`` of train, a third of the others."""
+    return (
+        _write(folder / "completion", COMPLETION_DATASET, completion_example, rows),
+        _write(folder / "naming", NAMING_DATASET, naming_example, rows),
+    )
+
+
+def _write(
+    folder: Path, tables: tuple[Table, ...], make: Callable[[int], Example], rows: int
+) -> Path:
+    folder.mkdir(parents=True)
+    start = 0
+    for table in (table for table in tables if table.name in SPLITS):
+        count = rows if table.name == "train" else rows // 3
+        made = [make(number) for number in range(start, start + count)]
+        table.frame([row(one) for one in made]).write_parquet(folder / f"{table.name}.parquet")
+        start += count
+    return folder
+
+
+def row(made: Example) -> dict[str, str]:
+    found = {name: getattr(made, name) for name in made.__dataclass_fields__ if name != "task"}
+    found |= {"unit_id": made.example_id, "source": "s", "origin": "original", "split_reason": "t"}
+    return found | ({"suffix": "", "task": "completion"} if made.task == "completion" else {})

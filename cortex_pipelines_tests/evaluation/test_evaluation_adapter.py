@@ -1,0 +1,298 @@
+import json
+from html.parser import HTMLParser
+from math import log2
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+import torch
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.evaluation import likelihood
+from cortex_pipelines.evaluation.adapter_scores import score_metrics
+from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.ingestion.weights import PinnedModel
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import ADAPTER_SCORES
+from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines_tests.adapters import tinymodel
+
+SETTINGS = {
+    "items": 12,
+    "max_length": 96,
+    "precision": "fp32",
+    "generated_items": 0,
+    "max_new_tokens": 8,
+    "resamples": 500,
+    "confidence": 0.95,
+    "seed": 7,
+    "threads": 1,
+}
+FILES = ("comparison.json", "metrics.json", "report.html")
+
+
+class Workshop:
+    """A base, data sets, and adapters trained on them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        tinymodel.write_tiny_base(root / "base")
+        self.datasets = tinymodel.write_datasets(root / "datasets")
+        self.trained = self.adapter("trained", max_tokens=6000)
+
+    def adapter(self, name: str, **changes: Any) -> Path:
+        out = self.root / "adapters" / name
+        out.mkdir(parents=True)
+        chosen = tinymodel.settings(**changes)
+        base = tinymodel.pinned(self.root)
+        code_adapter(*self.datasets, base, chosen, out, self.root, lambda _name, _value: None)
+        return out
+
+    def untouched(self, name: str) -> Path:
+        """An adapter whose update is zero."""
+        from safetensors.torch import load_file, save_file
+
+        out = self.adapter(name, max_tokens=300)
+        weights = load_file(out / "adapter_model.safetensors")
+        cleared = {
+            key: torch.zeros_like(value) if ".lora_B." in key else value
+            for key, value in weights.items()
+        }
+        save_file(cleared, out / "adapter_model.safetensors", metadata={"format": "pt"})
+        return out
+
+    def evaluate(
+        self,
+        out: Path,
+        adapter: Path,
+        opponent: Opponent | None = None,
+        datasets: tuple[Path, Path] | None = None,
+        cache: Path | None = None,
+        **changes: Any,
+    ) -> tuple[pl.DataFrame, dict[str, float]]:
+        out.mkdir(parents=True)
+        frames = code_adapter_evaluation(
+            adapter,
+            *(datasets or self.datasets),
+            tinymodel.pinned(self.root),
+            EvaluationSettings.model_validate({**SETTINGS, **changes}),
+            opponent,
+            {"code_adapter": f"version-of-{adapter.name}"},
+            out,
+            self.root,
+            RowCache(cache or out.parent / f"{out.name}-cache", "v"),
+        )
+        return frames["scores"], json.loads((out / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained)
+    assert scores.height == metrics["items"] == 24
+    assert metrics["clusters"] == scores["cluster"].n_unique()
+    assert metrics["improvement_low"] > 0
+    assert metrics["improvement"] == pytest.approx(
+        metrics["base_bits_per_byte"] - metrics["challenger_bits_per_byte"]
+    )
+    assert metrics["improvement"] == metrics["improvement_over_base"]
+    assert metrics["completion_items"] == metrics["naming_items"] == 12
+
+
+def test_an_adapter_whose_update_is_zero_scores_as_the_base(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.untouched("zero"))
+    assert scores["challenger_bits"].to_list() == scores["base_bits"].to_list()
+    assert metrics["improvement_low"] == metrics["improvement_high"] == 0
+
+
+def test_bits_are_those_of_the_completion_by_the_textbook(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, items=1)
+    row = scores.filter(pl.col("task") == "naming").row(0, named=True)
+    test = pl.read_parquet(workshop.datasets[1] / "test.parquet")
+    item = test.row(by_predicate=pl.col("example_id") == row["example_id"], named=True)
+    tokenizer = tinymodel.byte_tokenizer()
+    prompt, name = (tokenizer(item[key])["input_ids"] for key in ("prompt", "completion"))
+    model = AutoModelForCausalLM.from_pretrained(workshop.root / "base", dtype=torch.float32)
+    with torch.no_grad():
+        chances = model(input_ids=torch.tensor([prompt + name])).logits[0].softmax(-1)
+    bits = [-log2(float(chances[len(prompt) - 1 + n, token])) for n, token in enumerate(name)]
+    assert row["base_bits"] == pytest.approx(sum(bits), rel=1e-4)
+    assert (row["bytes"], row["tokens"]) == (len(item["completion"]), len(name))
+
+
+def test_the_opponent_is_the_champion_where_there_is_one(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    champion = Opponent("version-of-weak", workshop.adapter("weak", max_tokens=600))
+    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
+    assert scores["opponent_bits"].to_list() != scores["base_bits"].to_list()
+    assert metrics["improvement"] != metrics["improvement_over_base"]
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert comparison["opponent"] == {"version": "version-of-weak", "note": ""}
+    assert comparison["challenger"] == {"version": "version-of-trained"}
+    assert "adapter version-of-weak" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_adapter_against_itself_improves_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    same = Opponent("same", workshop.trained)
+    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, same)
+    assert metrics["improvement_low"] == metrics["improvement_high"] == 0
+    assert metrics["improvement_over_base_low"] > 0
+
+
+def test_a_champion_of_another_base_gives_way_to_the_base_and_it_is_said(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    stranger = workshop.adapter("stranger", max_tokens=300)
+    record = json.loads((stranger / "training.json").read_text())
+    record["base"] = {"name": "another-base", "digest": "0"}
+    (stranger / "training.json").write_text(json.dumps(record))
+    champion = Opponent("old", stranger)
+    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
+    assert scores["opponent_bits"].to_list() == scores["base_bits"].to_list()
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert comparison["opponent"]["version"] is None
+    assert "another-base" in comparison["opponent"]["note"]
+
+
+def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache, items=6)
+    # part from the cache, part new: must be what a computation of all from nothing gives
+    mixed, _ = workshop.evaluate(tmp_path / "mixed", workshop.trained, cache=cache)
+    fresh, _ = workshop.evaluate(tmp_path / "fresh", workshop.trained)
+    assert mixed.equals(fresh)
+    assert first.height < mixed.height
+    for name in FILES:
+        assert (tmp_path / "mixed" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+
+
+def test_a_known_model_is_scored_again_without_loading_it(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache)
+    other = workshop.adapter("other", max_tokens=300)
+    with (
+        mock.patch.object(likelihood, "load_causal_model", side_effect=AssertionError),
+        mock.patch.object(likelihood, "resolve_base", side_effect=AssertionError),
+    ):
+        again, _ = workshop.evaluate(tmp_path / "again", workshop.trained, cache=cache)
+        assert again.equals(first)
+        with pytest.raises(AssertionError):  # another model is not known
+            workshop.evaluate(tmp_path / "other", other, cache=cache)
+
+
+def test_greedy_outputs_are_compared_where_asked_for(workshop: Workshop, tmp_path: Path) -> None:
+    scores, metrics = workshop.evaluate(
+        tmp_path / "out", workshop.trained, generated_items=2, items=4
+    )
+    written = scores.drop_nulls("challenger_output")
+    assert written.height == 4
+    assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
+    assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
+    assert "exact match" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_without_held_out_items_there_are_no_figures(workshop: Workshop, tmp_path: Path) -> None:
+    nothing = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
+    scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=nothing)
+    assert scores.height == 0
+    assert metrics == {"items": 0, "clusters": 0}
+    assert "Nothing was measured" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_item_without_bytes_is_left_out(workshop: Workshop, tmp_path: Path) -> None:
+    folder = tinymodel.write_datasets(tmp_path / "data", rows=6)
+    for dataset in folder:
+        frame = pl.read_parquet(dataset / "test.parquet")
+        frame.with_columns(completion=pl.lit("")).write_parquet(dataset / "test.parquet")
+    scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder)
+    assert scores.height == 0
+
+
+def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path) -> None:
+    empty = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
+    datasets = (workshop.datasets[0], empty[1])
+    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=datasets)
+    assert not [name for name in metrics if name.startswith("naming_")]
+    assert "naming: no held-out item" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
+    row = {"path": "a.py", "language": "python", "kind": "function", "tokens": 1, "task": "naming"}
+    scores = ADAPTER_SCORES.frame(
+        [
+            {**row, "example_id": "a", "cluster": "1", "bytes": 90, "base_bits": 90.0}
+            | {"challenger_bits": 45.0, "opponent_bits": 90.0},
+            {**row, "example_id": "b", "cluster": "2", "bytes": 10, "base_bits": 40.0}
+            | {"challenger_bits": 40.0, "opponent_bits": 40.0},
+        ]
+    )
+    metrics = score_metrics(scores, EvaluationSettings.model_validate(SETTINGS))
+    assert metrics["base_bits_per_byte"] == pytest.approx(1.3)
+    assert metrics["improvement"] == pytest.approx(0.45)
+
+
+class _Page(HTMLParser):
+    """Tags that the page opens, and what it would load from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loaded += [name for name, _ in attrs if name in ("src", "href")]
+
+
+def test_code_in_the_report_is_text_and_nothing_is_loaded(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = tinymodel.write_datasets(tmp_path / "data", rows=9)
+    hostile = "<script>alert('&')</script>"
+    frame = pl.read_parquet(folder[0] / "test.parquet")
+    frame = frame.with_columns(
+        *(pl.lit(hostile).alias(name) for name in ("prompt", "completion", "path", "kind"))
+    )
+    frame.write_parquet(folder[0] / "test.parquet")
+    workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder, generated_items=1)
+    text = (tmp_path / "out" / "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert "script" not in page.tags
+    assert page.loaded == []
+    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in text
+    assert str(workshop.root) not in text
+
+
+def test_missing_base_is_named(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"")
+    broken = tinymodel.pinned(tmp_path)
+    assert isinstance(broken, PinnedModel)
+    scorer = likelihood.ItemScorer(
+        broken,
+        tmp_path,
+        EvaluationSettings.model_validate(SETTINGS),
+        RowCache(tmp_path / "cache", "v"),
+    )
+    with pytest.raises(RuntimeError, match=r"models\.base"):
+        scorer.scores([tinymodel.completion_example(0)], None)
