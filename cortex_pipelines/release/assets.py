@@ -1,0 +1,37 @@
+"""Releases: a gate's verdict on each challenger, and its entry in the registry."""
+
+from pathlib import Path
+
+from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.release.verdict import judge
+from cortex_pipelines.versioning import versioned_asset
+
+_CODE = (
+    "cortex_pipelines/release/assets.py",
+    "cortex_pipelines/release/gates.py",
+    "cortex_pipelines/release/verdict.py",
+)
+
+
+@versioned_asset(code=_CODE, determinism="machine", registers="code_adapter")
+def code_adapter_release(
+    code_adapter: Path,
+    code_adapter_evaluation: Path,
+    release: ReleaseSettings,
+    versions: dict[str, str],
+    out: Path,
+) -> None:
+    """Whether a project's adapter is worth promoting, with the figures; a refusal is a result."""
+    judge(code_adapter_evaluation, versions["code_adapter"], release.code_adapter, out)
+
+
+@versioned_asset(code=_CODE, partitioned=False, determinism="machine", registers="task_router")
+def task_router_release(
+    task_router: Path,
+    task_router_evaluation: Path,
+    release: ReleaseSettings,
+    versions: dict[str, str],
+    out: Path,
+) -> None:
+    """Whether the task router is worth promoting, with the figures; a refusal is a result."""
+    judge(task_router_evaluation, versions["task_router"], release.task_router, out)

@@ -1,0 +1,127 @@
+"""Whether a challenger is promoted: a pure function of its figures and the settings."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from cortex_pipelines.release.settings import GateSettings, GuardSettings
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """One guard as it was found.
+
+    Args:
+        name: The guarded figure.
+        value: Its value; None if the evaluation did not give it.
+        at_least: Smallest value allowed, if any.
+        at_most: Largest value allowed, if any.
+        passed: Whether the value is there and within the limits.
+    """
+
+    name: str
+    value: float | None
+    at_least: float | None
+    at_most: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided.
+
+    Args:
+        verdict: ``promoted``: shown to be better by enough; ``kept``: not shown to be, so what is
+            champion stays; ``refused``: shown to be worse, or a guard is broken.
+        reason: Why, in a sentence.
+        figures: The figures that it was decided by.
+        guards: All guards, by name.
+    """
+
+    verdict: Literal["promoted", "kept", "refused"]
+    reason: str
+    figures: dict[str, float]
+    guards: tuple[GuardResult, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for ``verdict.json``."""
+        return asdict(self)
+
+
+class GateError(ValueError):
+    """The evaluation does not give what the gate is to decide by."""
+
+
+def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
+    """The gate's verdict on an evaluation.
+
+    Args:
+        metrics: Flat figures of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
+            is the challenger against its opponent; ``items`` and, where items are not independent,
+            ``clusters`` count the evidence; guarded figures go by their names.
+        gate: What has to be shown.
+
+    Raises:
+        GateError: items were measured, but there is no such figure among the metrics.
+    """
+    evidence = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
+    improvement = _improvement(metrics, gate) if evidence.get("items") else {}
+    guards = tuple(_checked(name, limits, metrics) for name, limits in sorted(gate.guards.items()))
+    figures = evidence | improvement | {"smallest_improvement": gate.smallest_improvement}
+    verdict, reason = _judged(figures, gate, guards)
+    return Verdict(verdict, reason, figures, guards)
+
+
+def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, float]:
+    """The figure and its interval, under names that are the same for every model."""
+    found = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
+    missing = [name for name in found.values() if name not in metrics]
+    if missing:
+        raise GateError(
+            f"the evaluation's metrics.json has no {', '.join(missing)}; correct `figure` in the "
+            f"release section of params.yaml to one of its names: {', '.join(sorted(metrics))}"
+        )
+    return {name: float(metrics[key]) for name, key in found.items()}
+
+
+def _judged(
+    figures: Mapping[str, float], gate: GateSettings, guards: tuple[GuardResult, ...]
+) -> tuple[Literal["promoted", "kept", "refused"], str]:
+    evidence = int(figures.get("clusters", figures.get("items", 0)))
+    if evidence < gate.smallest_items:
+        return "kept", (
+            f"{evidence} independent held-out items, {gate.smallest_items} are needed to compare"
+        )
+    broken = [_in_words(guard) for guard in guards if not guard.passed]
+    if broken:
+        return "refused", f"guard broken: {'; '.join(broken)}"
+    low, high = figures["improvement_low"], figures["improvement_high"]
+    shown = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
+    smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
+    if high < 0:
+        return "refused", f"shown to be worse: {shown} lies below zero"
+    # above zero too: a model that changes nothing is not worth the move, whatever is asked for
+    if low >= gate.smallest_improvement and low > 0:
+        return "promoted", f"shown to be better: {shown} is clear of {smallest}"
+    return "kept", f"not shown to be better by enough: {shown} is not clear of {smallest}"
+
+
+def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> GuardResult:
+    value = metrics.get(name)
+    passed = (
+        value is not None
+        and (limits.at_least is None or value >= limits.at_least)
+        and (limits.at_most is None or value <= limits.at_most)
+    )
+    return GuardResult(name, value, limits.at_least, limits.at_most, passed)
+
+
+def _in_words(guard: GuardResult) -> str:
+    if guard.value is None:
+        return f"{guard.name} was not measured"
+    limits = [
+        f"{words} {limit:g}"
+        for words, limit in (("at least", guard.at_least), ("at most", guard.at_most))
+        if limit is not None
+    ]
+    return f"{guard.name} is {guard.value:.4g}, must be {' and '.join(limits)}"

@@ -1,0 +1,44 @@
+"""What a model has to show to be promoted: the ``release`` section of ``params.yaml``."""
+
+from pydantic import Field
+
+from cortex_pipelines.settings import Settings
+
+
+class GuardSettings(Settings):
+    """Limits of one figure; a figure outside them refuses the model however good the rest is."""
+
+    at_least: float | None
+    """Smallest value allowed; null for none."""
+
+    at_most: float | None
+    """Largest value allowed; null for none."""
+
+
+class GateSettings(Settings):
+    """The gate of one model."""
+
+    figure: str = Field(min_length=1)
+    """Name in the evaluation's metrics.json of the improvement over the opponent, positive is
+    better; its interval goes by the same name with ``_low`` and ``_high``."""
+
+    smallest_improvement: float = Field(ge=0)
+    """Smallest improvement worth shipping, in the unit of the figure: the whole interval has to
+    lie above it."""
+
+    smallest_items: int = Field(ge=2)
+    """Fewest independent held-out items (clusters, where items come in such) for the interval to
+    be believed."""
+
+    guards: dict[str, GuardSettings]
+    """Figure of the evaluation's metrics.json to its limits."""
+
+
+class ReleaseSettings(Settings):
+    """The gates of the models. The confidence is that of the intervals the evaluations give."""
+
+    code_adapter: GateSettings
+    """Adapters; the improvement is in bits per byte."""
+
+    task_router: GateSettings
+    """The task router; the improvement is in accuracy."""

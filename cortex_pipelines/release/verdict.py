@@ -1,0 +1,35 @@
+"""``verdict.json``: what a gate decided, as its asset's data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.release.gates import decide
+from cortex_pipelines.release.settings import GateSettings
+
+FILE = "verdict.json"
+
+
+def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -> None:
+    """Decide on a model by its evaluation and write the verdict.
+
+    Args:
+        evaluation: Folder with the evaluation's ``metrics.json``.
+        model_version: DVC hash of the challenger.
+        gate: What has to be shown.
+        out: Folder the verdict is written to.
+    """
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    figures = {name: value for name, value in metrics.items() if value is not None}
+    verdict = {"model_version": model_version, **decide(figures, gate).as_dict()}
+    text = json.dumps(verdict, indent=1, sort_keys=True)
+    (out / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_verdict(folder: Path) -> dict[str, Any] | None:
+    """The verdict in a release's folder; None if there is none yet."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded

@@ -1,0 +1,111 @@
+"""From a registered model back to the commits that it was made from."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from cortex_pipelines.tracking.registry import resolve
+from cortex_pipelines.tracking.runs import find_run
+from cortex_pipelines.versioning.graph import Graph
+from cortex_pipelines.versioning.project import Project
+
+
+@dataclass
+class Node:
+    """One version in a lineage.
+
+    Args:
+        name: Asset, pin or model.
+        partition: Project; None where there is none.
+        version: Its version: DVC's hash; for a pin what it holds.
+        run_id: MLflow run that made it; None if there is none.
+        git_commit: Commit of this project's own code that made it; empty if unknown.
+        made_from: What it was made from.
+    """
+
+    name: str
+    partition: str | None
+    version: Any
+    run_id: str | None = None
+    git_commit: str = ""
+    made_from: list["Node"] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The node and all below it as plain values."""
+        return {
+            "name": self.name,
+            "partition": self.partition,
+            "version": self.version,
+            "run_id": self.run_id,
+            "git_commit": self.git_commit,
+            "made_from": [node.to_json() for node in self.made_from],
+        }
+
+
+def lineage(project: Project, reference: str) -> Node:
+    """The tree from a model version to the pins of its sources.
+
+    Args:
+        project: The project.
+        reference: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
+
+    Raises:
+        LookupError: the registry has no such model, alias or version.
+    """
+    name, number, tags = resolve(project, reference)
+    walk = _Walk(project)
+    top = walk.node(tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
+    return Node(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])
+
+
+class _Walk:
+    """Visits each version once; a version met again is shown without its branch."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._seen: set[tuple[str, str | None, str]] = set()
+
+    def node(self, name: str, partition: str | None, version: str) -> Node:
+        found = find_run(self._project.root, name, partition, version)
+        if found is None:
+            return Node(name, partition, version)
+        run_id, tags = found
+        node = Node(name, partition, version, run_id, tags.get("git_commit", ""))
+        if (name, partition, version) in self._seen:
+            return node
+        self._seen.add((name, partition, version))
+        node.made_from = [*self._inputs(tags, name, partition), *self._pins(tags, partition)]
+        return node
+
+    def _inputs(self, tags: dict[str, str], name: str, partition: str | None) -> list[Node]:
+        graph: Graph = self._project.graph
+        nodes = []
+        for other in graph.wiring(name).assets:
+            parts = {
+                key.partition("/")[2]: value
+                for key, value in sorted(tags.items())
+                if key.startswith(f"input.{other.name}/")
+            }
+            if parts:
+                nodes += [self.node(other.name, part, value) for part, value in parts.items()]
+            elif f"input.{other.name}" in tags:
+                at = partition if other.partitioned else None
+                nodes.append(self.node(other.name, at, tags[f"input.{other.name}"]))
+        return nodes
+
+    def _pins(self, tags: dict[str, str], partition: str | None) -> list[Node]:
+        pins = self._project.graph.pins
+        return [
+            Node(name, partition if pins[name].partitioned else None, json.loads(value))
+            for key, value in sorted(tags.items())
+            if (name := key.removeprefix("pin.")) in pins
+        ]
+
+
+def render(node: Node, indent: str = "") -> str:
+    """A lineage as an indented tree, for a terminal."""
+    place = f"{node.name}[{node.partition}]" if node.partition else node.name
+    version = node.version if isinstance(node.version, str) else json.dumps(node.version)
+    lines = [f"{indent}{place}  {version}"]
+    lines += [render(child, indent + "  ") for child in node.made_from]
+    return "\n".join(lines)

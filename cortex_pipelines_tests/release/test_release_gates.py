@@ -1,0 +1,123 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.release.gates import GateError, Verdict, decide
+from cortex_pipelines.release.settings import GateSettings
+
+BETTER = {"improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.15, "items": 40}
+
+
+def gate(**changes: Any) -> GateSettings:
+    plain = {
+        "figure": "improvement",
+        "smallest_improvement": 0.02,
+        "smallest_items": 10,
+        "guards": {},
+    }
+    return GateSettings.model_validate({**plain, "guards": {}, **changes})
+
+
+def verdict(metrics: dict[str, float], **changes: Any) -> Verdict:
+    return decide(metrics, gate(**changes))
+
+
+def guard(name: str, at_least: float | None = None, at_most: float | None = None) -> dict[str, Any]:
+    return {"guards": {name: {"at_least": at_least, "at_most": at_most}}}
+
+
+def test_clear_of_the_smallest_improvement_is_promoted() -> None:
+    found = verdict(BETTER)
+    assert found.verdict == "promoted"
+    assert "0.1, interval 0.05 to 0.15" in found.reason
+    assert found.figures == {**BETTER, "smallest_improvement": 0.02}
+
+
+def test_better_but_by_too_little_is_kept() -> None:
+    found = verdict(BETTER, smallest_improvement=0.06)
+    assert found.verdict == "kept"
+    assert "not clear of the smallest worth shipping, 0.06" in found.reason
+
+
+def test_an_interval_around_zero_is_kept() -> None:
+    assert verdict({**BETTER, "improvement_low": -0.01}).verdict == "kept"
+
+
+def test_an_interval_below_zero_is_refused() -> None:
+    worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
+    found = verdict(worse)
+    assert found.verdict == "refused"
+    assert "shown to be worse" in found.reason
+
+
+def test_a_model_that_changes_nothing_is_kept_even_if_nothing_is_asked_for() -> None:
+    same = {"improvement": 0.0, "improvement_low": 0.0, "improvement_high": 0.0, "items": 40}
+    assert verdict(same, smallest_improvement=0).verdict == "kept"
+
+
+@pytest.mark.parametrize("metrics", [{}, {"items": 0, "clusters": 0}, {**BETTER, "items": 9}])
+def test_too_little_evidence_is_kept(metrics: dict[str, float]) -> None:
+    found = verdict(metrics, **guard("accuracy", at_least=0.5))
+    assert found.verdict == "kept"
+    assert "10 are needed" in found.reason
+
+
+def test_the_figure_is_the_one_that_the_settings_name() -> None:
+    metrics = {"gain": 0.1, "gain_low": 0.05, "gain_high": 0.2, "items": 40}
+    found = verdict(metrics, figure="gain")
+    assert found.verdict == "promoted"
+    assert found.figures["improvement_high"] == 0.2
+
+
+def test_a_figure_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(GateError, match=r"no gain, gain_low, gain_high; .* improvement_high, "):
+        verdict(BETTER, figure="gain")
+
+
+def test_clusters_are_the_evidence_where_items_come_in_them() -> None:
+    assert verdict({**BETTER, "clusters": 9}).verdict == "kept"
+    assert verdict({**BETTER, "clusters": 10}).verdict == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "passed", "words"),
+    [
+        (guard("accuracy", at_least=0.5), 0.5, True, ""),
+        (guard("accuracy", at_least=0.5), 0.4, False, "accuracy is 0.4, must be at least 0.5"),
+        (guard("accuracy", at_most=0.5), 0.5, True, ""),
+        (guard("accuracy", at_most=0.5), 0.6, False, "accuracy is 0.6, must be at most 0.5"),
+        (guard("accuracy", at_least=0.1), float("nan"), False, "accuracy is nan"),
+        (guard("ece", at_most=0.1), 0.6, False, "ece was not measured"),
+    ],
+)
+def test_guards(limits: dict[str, Any], value: float, passed: bool, words: str) -> None:
+    found = verdict({**BETTER, "accuracy": value}, **limits)
+    assert found.verdict == ("promoted" if passed else "refused")
+    assert [one.passed for one in found.guards] == [passed]
+    assert words in found.reason
+
+
+def test_a_verdict_is_plain_data() -> None:
+    found = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
+    plain = json.loads(json.dumps(found.as_dict()))
+    assert plain["verdict"] == "refused"
+    assert plain["guards"] == [
+        {"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}
+    ]
+
+
+numbers = st.floats(-1, 1)
+
+
+@given(st.tuples(numbers, numbers, numbers).map(sorted), numbers.map(abs))
+def test_never_promoted_unless_the_whole_interval_is_above_zero(
+    interval: list[float], smallest: float
+) -> None:
+    names = ("improvement_low", "improvement", "improvement_high")
+    metrics = {**dict(zip(names, interval, strict=True)), "items": 100.0}
+    found = verdict(metrics, smallest_improvement=smallest)
+    assert (found.verdict == "promoted") == (interval[0] >= smallest and interval[0] > 0)
+    assert (found.verdict == "refused") == (interval[2] < 0)

@@ -1,0 +1,184 @@
+"""Champions move by promotion and rollback alone, and the ledger tells how."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.release.ledger import (
+    Entry,
+    Model,
+    ReleaseError,
+    champion,
+    ensure_keys,
+    ledger,
+)
+from cortex_pipelines.release.promotion import (
+    passed,
+    promote,
+    rollback,
+    standing,
+    verdict_folder,
+    was_rolled_back,
+)
+from cortex_pipelines.release.settings import GateSettings
+from cortex_pipelines.release.verdict import judge, read_verdict
+from cortex_pipelines.versioning.opponent import ChampionPin
+from cortex_pipelines.versioning.project import read_yaml
+
+ROUTER = Model("task_router", None)
+ADAPTER = Model("code_adapter", "demo")
+MODELS = [ROUTER, ADAPTER]
+AT = "2026-01-02T03:04:05+00:00"
+
+
+def decided(root: Path, model: Model, version: str, verdict: str = "promoted") -> None:
+    folder = verdict_folder(root, model)
+    folder.mkdir(parents=True, exist_ok=True)
+    value = {"model_version": version, "verdict": verdict, "reason": "as measured"}
+    (folder / "verdict.json").write_text(json.dumps(value))
+
+
+def promoted(root: Path, model: Model, version: str) -> Entry | None:
+    decided(root, model, version)
+    return promote(root, model, "someone", AT, "better")
+
+
+def rolled_back(root: Path, model: Model) -> Entry:
+    return rollback(root, model, "someone", AT, "slow")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Model) -> None:
+    ensure_keys(tmp_path, MODELS)
+    for version in ("a", "b", "c"):
+        assert promoted(tmp_path, model, version)
+    assert champion(tmp_path, model) == ChampionPin("c", "b")
+    rolled_back(tmp_path, model)
+    assert champion(tmp_path, model) == ChampionPin("b", "a")
+    rolled_back(tmp_path, model)
+    assert champion(tmp_path, model) == ChampionPin("a", None)
+    rolled_back(tmp_path, model)
+    assert champion(tmp_path, model) == ChampionPin(None, None)
+    with pytest.raises(ReleaseError, match="no champion to roll back"):
+        rolled_back(tmp_path, model)
+    assert [(line.action, line.version, line.previous) for line in ledger(tmp_path)] == [
+        ("promote", "a", None),
+        ("promote", "b", "a"),
+        ("promote", "c", "b"),
+        ("rollback", "b", "c"),
+        ("rollback", "a", "b"),
+        ("rollback", None, "a"),
+    ]
+    (other,) = [one for one in MODELS if one != model]
+    assert champion(tmp_path, other) == ChampionPin()
+
+
+def test_a_line_of_the_ledger_says_who_when_and_why(tmp_path: Path) -> None:
+    entry = promoted(tmp_path, ROUTER, "a")
+    assert entry == Entry(AT, "someone", "promote", "task_router", "a", None, "better")
+    assert ledger(tmp_path) == [entry]
+
+
+def test_a_champion_is_not_promoted_twice(tmp_path: Path) -> None:
+    promoted(tmp_path, ROUTER, "a")
+    assert promoted(tmp_path, ROUTER, "a") is None
+    assert len(ledger(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("verdict", ["kept", "refused"])
+def test_what_the_gate_has_not_passed_stays_challenger(tmp_path: Path, verdict: str) -> None:
+    decided(tmp_path, ROUTER, "a", verdict)
+    assert not passed(tmp_path, ROUTER)
+    with pytest.raises(ReleaseError, match=f"the gate says {verdict}: as measured"):
+        promote(tmp_path, ROUTER, "someone", AT, "wishful")
+    assert ledger(tmp_path) == []
+
+
+def test_without_a_verdict_nothing_moves(tmp_path: Path) -> None:
+    assert not passed(tmp_path, ROUTER)
+    with pytest.raises(ReleaseError, match="run `cortex run` first"):
+        promote(tmp_path, ROUTER, "someone", AT, "wishful")
+    assert standing(tmp_path, ROUTER) == {
+        "model": "task_router",
+        "challenger": None,
+        "verdict": None,
+        "reason": None,
+        "champion": None,
+        "previous": None,
+    }
+
+
+def test_a_version_rolled_back_is_promoted_again_by_name_alone(tmp_path: Path) -> None:
+    promoted(tmp_path, ROUTER, "a")
+    promoted(tmp_path, ROUTER, "b")
+    rolled_back(tmp_path, ROUTER)
+    assert was_rolled_back(tmp_path, ROUTER, "b")
+    assert not was_rolled_back(tmp_path, ROUTER, "a")
+    assert not was_rolled_back(tmp_path, ROUTER, "new")
+    assert not passed(tmp_path, ROUTER)
+    decided(tmp_path, ROUTER, "c")
+    assert passed(tmp_path, ROUTER), "another version may"
+    assert promoted(tmp_path, ROUTER, "b")
+    assert not was_rolled_back(tmp_path, ROUTER, "b")
+
+
+def test_keys_come_and_go_with_projects_and_champions_stay(tmp_path: Path) -> None:
+    ensure_keys(tmp_path, MODELS)
+    assert read_yaml(tmp_path / "releases.lock") == {
+        "champions": {"code_adapter": {"demo": None}, "task_router": None},
+        "ledger": [],
+    }
+    promoted(tmp_path, ADAPTER, "a")
+    written = (tmp_path / "releases.lock").stat().st_mtime_ns
+    ensure_keys(tmp_path, MODELS)
+    assert (tmp_path / "releases.lock").stat().st_mtime_ns == written
+    more = [*MODELS, Model("code_adapter", "more")]
+    ensure_keys(tmp_path, more)
+    assert champion(tmp_path, ADAPTER).champion == "a"
+    ensure_keys(tmp_path, [ROUTER])
+    assert read_yaml(tmp_path / "releases.lock")["champions"] == {"task_router": None}
+    assert len(ledger(tmp_path)) == 1, "what happened stays on record"
+
+
+def test_a_verdict_is_written_and_read_back(tmp_path: Path) -> None:
+    evaluation, out = tmp_path / "evaluation", tmp_path / "out"
+    evaluation.mkdir()
+    out.mkdir()
+    metrics = {"gain": 0.3, "gain_low": 0.2, "gain_high": 0.4, "items": 50, "unknown": None}
+    (evaluation / "metrics.json").write_text(json.dumps(metrics))
+    gate = GateSettings(figure="gain", smallest_improvement=0.1, smallest_items=10, guards={})
+    assert read_verdict(out) is None
+    judge(evaluation, "v1", gate, out)
+    found = read_verdict(out)
+    assert found is not None
+    assert (found["model_version"], found["verdict"]) == ("v1", "promoted")
+    first = (out / "verdict.json").read_bytes()
+    judge(evaluation, "v1", gate, out)
+    assert (out / "verdict.json").read_bytes() == first
+
+
+@settings(deadline=None, max_examples=40)
+@given(acts=st.lists(st.sampled_from(["a", "b", "c", "back"]), max_size=12))
+def test_a_rollback_undoes_the_last_promotion(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[str]
+) -> None:
+    root = tmp_path_factory.mktemp("releases")
+    lines = 0
+    for act in acts:
+        before = champion(root, ROUTER)
+        if act != "back":
+            entry = promoted(root, ROUTER, act)
+        else:
+            entry = rolled_back(root, ROUTER) if before.champion else None
+        now = champion(root, ROUTER)
+        lines += entry is not None
+        assert len(ledger(root)) == lines
+        assert now.champion == (ledger(root)[-1].version if lines else None)
+        if entry and entry.action == "promote":
+            assert now == ChampionPin(act, before.champion)
+        elif entry:
+            assert now.champion == before.previous
+            assert was_rolled_back(root, ROUTER, str(before.champion))

@@ -1,0 +1,177 @@
+"""One MLflow run for each materialisation, and the way back from it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.tracking import registry
+from cortex_pipelines.tracking.lineage import Node, lineage, render
+from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
+from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
+from cortex_pipelines.versioning.materialise import ContractCheck, Version
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any, str]]:
+    """A toy project, everything in it made and tracked, and the runs by asset and partition."""
+    bench = Workbench.create(tmp_path_factory.mktemp("tracked") / "p")
+    runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
+    return bench, runs
+
+
+def record(
+    bench: Workbench, name: str, partition: str | None, metrics: str | None = None, **changes: Any
+) -> str:
+    version = bench.make(name, partition)
+    project = bench.project()
+    if metrics:  # as a model's folder holds them
+        (project.output(name, partition) / "metrics.json").write_text(metrics)
+    version = Version(version.value, version.made_from, True, **changes)
+    return MlflowTracker().record(
+        project, project.graph.assets[name], partition, version, "dagster-1"
+    )
+
+
+def test_tags_name_run_asset_versions_and_inputs(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = made
+    lock = {address: stage["outs"][0]["md5"] for address, stage in bench.lock().items()}
+    tags = open_client(bench.root).get_run(runs["page", "a"]).data.tags
+    assert tags["dagster_run_id"] == "dagster-1"
+    assert (tags["asset_key"], tags["partition"]) == ("page", "a")
+    assert tags["git_commit"] == bench.git("rev-parse", "HEAD")
+    assert tags["dvc_md5"] == lock["page@a"]
+    assert tags["input.words"] == lock["words@a"]
+    assert tags["input.digest"] == lock["digest"]
+    fan_in = open_client(bench.root).get_run(runs["tally", None]).data.tags
+    assert fan_in["input.loud/a"] == lock["loud@a"]
+    assert fan_in["input.loud/b"] == lock["loud@b"]
+    first = open_client(bench.root).get_run(runs["words", "b"]).data.tags
+    assert json.loads(first["pin.note"]) == ["one", "two"]
+
+
+def test_digests_and_runs_are_found_by_version(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = made
+    version = bench.lock()["loud@b"]["outs"][0]["md5"]
+    assert digest_of(bench.root, runs["loud", "b"]) == version
+    found = find_run(bench.root, "loud", "b", version)
+    assert found is not None
+    assert found[0] == runs["loud", "b"]
+    assert find_run(bench.root, "loud", "b", "0" * 32) is None
+    assert find_run(bench.root, "nothing", None, version) is None
+    assert MlflowTracker().link(runs["loud", "b"]).endswith(f"/runs/{runs['loud', 'b']}")
+
+
+def test_metrics_rows_observations_and_parameters_are_kept(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.edit("params.yaml", lambda v: v["loudness"].update(suffix="!" * 7000))
+    bench.make("words", "a")
+    run_id = record(
+        bench,
+        "loud",
+        "a",
+        '{"score": 0.5, "unknown": null}',
+        checks=(ContractCheck("words", 2),),
+        observations={"seconds": 2.0},
+    )
+    data = open_client(bench.root).get_run(run_id).data
+    assert data.metrics == {"score": 0.5, "rows/words": 2.0, "observed/seconds": 2.0}
+    assert data.params == {"loudness.suffix": "!" * 6000}
+
+
+def test_a_run_without_an_output_has_no_digest(tmp_path: Path) -> None:
+    client = open_client(tmp_path)
+    run = client.create_run(experiment_id(tmp_path, "words"))
+    assert digest_of(tmp_path, run.info.run_id) is None
+
+
+def test_outside_git_there_is_no_commit(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) == ""
+
+
+def test_an_experiment_is_made_once(tmp_path: Path) -> None:
+    assert experiment_id(tmp_path, "words") == experiment_id(tmp_path, "words")
+    assert experiment_id(tmp_path, "words") != experiment_id(tmp_path, "loud")
+
+
+def test_processes_that_come_first_together_find_one_database(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path;"
+        "from cortex_pipelines.tracking.store import experiment_id;"
+        "print(experiment_id(Path(sys.argv[1]), 'words'))"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    assert len({words.strip() for words, _ in said}) == 1
+    assert database_uri(tmp_path).startswith("sqlite:////")
+
+
+def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") -> str:
+    """A version in the registry, as a release enters it."""
+    client = open_client(bench.root)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    tags = {"dvc_md5": version, "model_asset": "page", "partition": "a"}
+    entry = client.create_model_version(name, f"runs:/{run_id}/m", run_id, tags=tags)
+    client.set_registered_model_alias(name, "challenger", str(entry.version))
+    return str(entry.version)
+
+
+def test_the_champion_is_what_the_ledger_says(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = made
+    project = bench.project()
+    assert registry.point_champion(project, "nobody", None) is False
+    version = bench.lock()["page@a"]["outs"][0]["md5"]
+    number = enter(bench, version, runs["page", "a"])
+    assert registry.resolve(project, "words-a")[1] == number  # no champion: the challenger
+    assert registry.point_champion(project, "words-a", version) is True
+    assert registry.point_champion(project, "words-a", version) is False
+    other = enter(bench, "1" * 32, runs["page", "a"])
+    assert registry.resolve(project, "words-a@challenger")[1] == other
+    assert registry.resolve(project, "words-a")[1] == number
+    assert registry.registered(project, "words-a") == {
+        "challenger_number": other,
+        "champion_number": number,
+    }
+    assert registry.point_champion(project, "words-a", None) is True
+    with pytest.raises(LookupError, match="no version called champion"):
+        registry.resolve(project, "words-a@champion")
+
+
+def test_a_lineage_shows_each_version_once(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = made
+    version = bench.lock()["page@a"]["outs"][0]["md5"]
+    number = enter(bench, version, runs["page", "a"], "lineage-a")
+    tree = lineage(bench.project(), f"lineage-a/{number}")
+    (page,) = tree.made_from
+    assert {(node.name, node.partition) for node in page.made_from} == {
+        ("words", "a"),
+        ("digest", None),
+    }
+    lines = render(tree).splitlines()
+    assert lines[0] == f"lineage-a version {number}  {version}"
+    assert [line for line in lines if "note[a]" in line] == [
+        next(line for line in lines if 'note[a]  ["one", "two"]' in line)
+    ]
+    assert sum("words[a]" in line for line in lines) == 2, "met twice, opened once"
+
+
+def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = made
+    number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
+    tree = lineage(bench.project(), f"strange-a/{number}")
+    assert tree.made_from == [Node("page", "a", "2" * 32)]
