@@ -1,0 +1,167 @@
+"""Running assets in this process, in the order that they need."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+import psutil
+
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.reconcile import dvc_views
+
+_LOG = logging.getLogger("cortex_pipelines")
+_PROCESS = "cortex/process"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of running assets.
+
+    Args:
+        made: Addresses of the stages that were run, in order.
+        failed: Address, to what went wrong, in words.
+    """
+
+    made: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(self.made + other.made, self.failed | other.failed)
+
+
+def run_named(
+    project: Project,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    names: Sequence[str],
+    partition: str | None,
+) -> Outcome:
+    """Run exactly these assets in one Dagster run; all of one kind of partitioning."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey(name) for name in names],
+        partition_key=partition,
+        instance=instance,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        tags={_PROCESS: str(os.getpid())},
+    )
+    failed = {
+        _address(str(event.step_key), partition): _message(event)
+        for event in result.get_step_failure_events()
+    }
+    made = [
+        _address(name, partition) for name in names if result.asset_materializations_for_node(name)
+    ]
+    return Outcome(tuple(made), failed)
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs as failed whose process was killed before it could; how many there were."""
+    going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    dead = [
+        run
+        for run in instance.get_runs(going)
+        if _PROCESS in run.tags and not psutil.pid_exists(int(run.tags[_PROCESS]))
+    ]
+    for run in dead:
+        instance.report_run_failed(run, "the process that ran it is gone; run it again")
+    return len(dead)
+
+
+def _message(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error and error.cause:
+        error = error.cause
+    return str(error.message).strip() if error else "failed for an unknown reason"
+
+
+def _address(name: str, partition: str | None) -> str:
+    return f"{name}@{partition}" if partition else name
+
+
+def segments(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
+    """Names in topological order, cut wherever the partitioning changes.
+
+    Returns:
+        Pairs of whether the assets are partitioned, and their names. Assets of one pair can share
+        a Dagster run for each of their partitions.
+    """
+    chosen = set(names)
+    waiting = [asset for asset in project.graph.order if asset.name in chosen]
+    found: list[tuple[bool, list[str]]] = []
+    while waiting:
+        for partitioned in (True, False):
+            group: list[str] = []
+            for asset in list(waiting):
+                upstream = {other.name for other in project.graph.wiring(asset.name).assets}
+                blocked = upstream & {other.name for other in waiting}
+                if asset.partitioned == partitioned and not blocked:
+                    group.append(asset.name)
+                    waiting.remove(asset)
+            if group:
+                found.append((partitioned, group))
+    return found
+
+
+def run_stale(
+    project: Project,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    only: str | None = None,
+    report: Callable[[str], None] = _LOG.info,
+) -> Outcome:
+    """Run all that is stale, and what depends on it, until nothing is.
+
+    An asset whose inputs turn out the same is not computed again. What depends on an asset that
+    failed is left alone; everything else goes on.
+
+    Args:
+        project: The project.
+        definitions: Its code location.
+        instance: Its Dagster instance.
+        only: Only this partition, and what is made from all.
+        report: Told what runs.
+    """
+    outcome = Outcome()
+    missing: set[str] = set()
+    for partitioned, names in segments(project, project.graph.assets):
+        stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
+        for partition in project.partitions if partitioned else (None,):
+            if partitioned and only is not None and partition != only:
+                continue
+            reached = project.graph.downstream(n for n in names if (n, partition) in stale)
+            reached = {n for n in names if n in reached}
+            left = _left_alone(project, names, partition, missing)
+            wanted = [n for n in names if n in reached - left]
+            if wanted:
+                report(f"{partition or 'all projects'}: {', '.join(wanted)}")
+                outcome += run_named(project, definitions, instance, wanted, partition)
+            missing |= {_address(n, partition) for n in reached} - set(outcome.made)
+    return outcome
+
+
+def _left_alone(
+    project: Project, names: Iterable[str], partition: str | None, missing: set[str]
+) -> set[str]:
+    """Those of some assets, in topological order, that read what is missing, near or far."""
+    gone = set(missing)
+    for name in names:
+        if gone & _read_by(project, name, partition):
+            gone.add(_address(name, partition))
+    return {name for name in names if _address(name, partition) in gone}
+
+
+def _read_by(project: Project, name: str, partition: str | None) -> set[str]:
+    """Addresses of what an asset and partition reads."""
+    return {
+        _address(other.name, part)
+        for other in project.graph.wiring(name).assets
+        for part in project.partitions_of(other)
+        if partition is None or part in (None, partition)
+    }

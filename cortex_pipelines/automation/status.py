@@ -1,0 +1,54 @@
+"""What there is and what is stale: every asset and project in one table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from cortex_pipelines.tracking.runs import digest_of, find_run
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.provenance import NOTHING, latest_record, recorded_version
+from cortex_pipelines.versioning.reconcile import dvc_views
+from cortex_pipelines.versioning.staleness import Staleness
+
+
+def status(
+    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> Iterator[dict[str, Any]]:
+    """A row for each asset and partition, in topological order.
+
+    Yields:
+        ``asset, partition, data_version`` (Dagster's), ``dvc_md5`` (in dvc.lock),
+        ``mlflow_digest, run_id`` (MLflow's, of that version), ``fresh`` (DVC and Dagster agree
+        that nothing is to be done) and ``reason`` (why not, in words; else empty).
+    """
+    staleness = Staleness(instance, definitions)
+    for view in dvc_views(project):
+        name, partition = view.asset.name, view.partition
+        word, causes = staleness.status(name, partition)
+        version = recorded_version(latest_record(instance, name, partition))
+        found = find_run(project.root, name, partition, view.locked) if view.locked else None
+        reasons = list(view.reasons) or [cause for cause in causes if word != "FRESH"]
+        if not view.changed and version != view.locked:
+            reasons.append("Dagster has another version: run `cortex sync`")
+        yield {
+            "asset": name,
+            "partition": partition,
+            "data_version": None if version == NOTHING else version,
+            "dvc_md5": view.locked,
+            "mlflow_digest": digest_of(project.root, found[0]) if found else None,
+            "run_id": found[0] if found else None,
+            "fresh": not view.changed and word == "FRESH",
+            "reason": "; ".join(reasons) if view.locked else "never made",
+        }
+
+
+def count_rows(project: Project, name: str, partition: str | None) -> int:
+    """Rows of all tables of an output in the workspace; 0 if it is not there."""
+    folder = project.output(name, partition)
+    return sum(
+        int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        for table in project.graph.assets[name].tables
+        if (path := folder / f"{table.name}.parquet").exists()
+    )

@@ -1,0 +1,125 @@
+"""Everything the platform makes: the assets of all rooms, the pins, and their graph."""
+
+from pathlib import Path
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.annotation.assets import annotated_units
+from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
+from cortex_pipelines.config import SECTIONS
+from cortex_pipelines.datasets.assets import (
+    architecture_dataset,
+    completion_dataset,
+    naming_dataset,
+    refactoring_dataset,
+    unit_splits,
+)
+from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
+from cortex_pipelines.extraction.assets import architecture_facts, code_units
+from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
+from cortex_pipelines.ingestion.assets import repository_commits, repository_files
+from cortex_pipelines.ingestion.coordination import CoordinationSettings, CoordinationSource
+from cortex_pipelines.ingestion.coordination_assets import coordination_events
+from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
+from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
+from cortex_pipelines.privacy.assets import compliance
+from cortex_pipelines.release.assets import code_adapter_release, task_router_release
+from cortex_pipelines.release.ledger import FILE as RELEASES
+from cortex_pipelines.release.ledger import Model, load_pin
+from cortex_pipelines.routing.assets import routing_dataset, task_router
+from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.project import Project
+
+SOURCES = "sources.lock"
+
+PINS = (
+    Pin(
+        name="project_source",
+        lock=SOURCES,
+        lock_key="projects.{project}",
+        params_key="projects.{project}",
+        partitioned=True,
+        load=lambda settings, pins: ProjectSource(
+            ProjectSettings.model_validate(settings), tuple(pins or ())
+        ),
+        description="Where a project's code comes from, and the revision last taken of it.",
+    ),
+    Pin(
+        name="coordination_source",
+        lock=SOURCES,
+        lock_key="coordination",
+        params_key="coordination",
+        partitioned=False,
+        load=lambda settings, pin: CoordinationSource(
+            CoordinationSettings.model_validate(settings), pin or {}
+        ),
+        description="The agent system's logs, and how much was last taken of each file.",
+    ),
+    *(
+        Pin(
+            name=name,
+            lock=SOURCES,
+            lock_key=f"models.{key}",
+            params_key=f"models.{key}",
+            partitioned=False,
+            load=lambda settings, pin: PinnedModel(ModelSource.model_validate(settings), pin or {}),
+            description=description,
+        )
+        for name, key, description in (
+            ("base_model", "base", "The language model that adapters are trained on."),
+            ("sentence_encoder", "encoder", "The sentence encoder of the task router."),
+        )
+    ),
+    *(
+        Pin(
+            name=f"{asset}_champion",
+            lock=RELEASES,
+            lock_key=f"champions.{asset}" + (".{project}" if partitioned else ""),
+            params_key=None,
+            partitioned=partitioned,
+            load=load_pin,
+            description=f"The version of {asset} that is champion, as releases.lock names it.",
+        )
+        for asset, partitioned in (("code_adapter", True), ("task_router", False))
+    ),
+)
+
+ASSETS = (
+    repository_files,
+    repository_commits,
+    compliance,
+    coordination_events,
+    code_units,
+    refactoring_pairs,
+    architecture_facts,
+    annotated_units,
+    augmented_units,
+    mutant_verification,
+    unit_splits,
+    completion_dataset,
+    refactoring_dataset,
+    naming_dataset,
+    architecture_dataset,
+    routing_dataset,
+    code_adapter,
+    task_router,
+    code_adapter_evaluation,
+    task_router_evaluation,
+    code_adapter_release,
+    task_router_release,
+)
+
+
+def open_project(root: Path) -> Project:
+    """The project in a folder, with the platform's whole graph."""
+    return Project(root, Graph(ASSETS, PINS, SECTIONS))
+
+
+def models(project: Project) -> list[Model]:
+    """The models that are released, one for each partition."""
+    return [
+        Model(asset.registers, partition)
+        for asset in project.graph.order
+        if asset.registers
+        for partition in project.partitions_of(asset)
+    ]

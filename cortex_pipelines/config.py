@@ -1,0 +1,138 @@
+"""``params.yaml`` as typed, validated objects."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError, field_validator
+
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.pairs.settings import PairSettings
+from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.ingestion.coordination import CoordinationSettings
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.sources import ProjectSettings
+from cortex_pipelines.ingestion.weights import ModelSource
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning.project import ProjectError, describe_errors, read_yaml
+
+
+class AutomationSettings(Settings):
+    """The nightly retraining; no output depends on it."""
+
+    nightly: str
+    """Cron expression of the nightly run."""
+
+    time_zone: str
+    """IANA name of the time zone that the expression is in."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"no time zone {name}; a name is like Europe/Berlin or UTC") from error
+        return name
+
+
+class Models(Settings):
+    """Pretrained models that training starts from."""
+
+    base: ModelSource
+    """Language model that the adapters are trained on."""
+
+    encoder: ModelSource
+    """Sentence encoder of the task router."""
+
+
+class Parameters(Settings):
+    """All of ``params.yaml``."""
+
+    projects: dict[str, ProjectSettings]
+    """Project by name; each is a partition."""
+
+    coordination: CoordinationSettings
+    """The agent system's logs."""
+
+    models: Models
+    """Pretrained models."""
+
+    automation: AutomationSettings
+    """When the nightly run is."""
+
+    ingestion: IngestionSettings
+    """Limits of what is read."""
+
+    privacy: PrivacySettings
+    """Secrets and personal data."""
+
+    extraction: ExtractionSettings
+    """Units of code."""
+
+    refactoring: RefactoringSettings
+    """Refactorings between two versions."""
+
+    pairs: PairSettings
+    """Refactorings from history."""
+
+    architecture: ArchitectureSettings
+    """Facts of a project's structure."""
+
+    annotation: AnnotationSettings
+    """Labels and measures of units."""
+
+    augmentation: AugmentationSettings
+    """Renamed and broken variants of units."""
+
+    datasets: DatasetSettings
+    """Filters, splits and sizes of the data sets."""
+
+    architecture_examples: ArchitectureExampleSettings
+    """Dependency rules, and what becomes an example of the architecture data set."""
+
+    routing: RoutingSettings
+    """The task router."""
+
+    adapters: AdapterSettings
+    """LoRA training."""
+
+    evaluation: EvaluationSettings
+    """How models are measured."""
+
+    release: ReleaseSettings
+    """What a model has to reach to be promoted."""
+
+
+OUTSIDE = frozenset({"projects", "models", "automation"})
+"""Parts of ``params.yaml`` that reach assets through pins, or not at all."""
+
+SECTIONS: dict[str, type[Settings]] = {
+    name: field.annotation
+    for name, field in Parameters.model_fields.items()
+    if name not in OUTSIDE and isinstance(field.annotation, type)
+}
+"""The sections that an asset can ask for by a parameter of that name."""
+
+
+def load_parameters(root: Path) -> Parameters:
+    """The validated ``params.yaml`` of a project.
+
+    Raises:
+        ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
+            takes.
+    """
+    values = read_yaml(root / "params.yaml")
+    try:
+        return Parameters.model_validate(values)
+    except ValidationError as error:
+        raise ProjectError(f"params.yaml: {describe_errors(error)}") from error

@@ -1,0 +1,153 @@
+"""What the benchmarks of the code data do is right on little code; no figure is looked at."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import code_data, code_speed, corpus, measured
+from benchmarks.__main__ import table
+from benchmarks.timing import BenchmarkError, Spent, Timing, timed
+from benchmarks.workspace import CHECKOUT, DATA_STAGES, Workspace
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
+
+MODULE = '''"""Module {number}."""
+
+import math
+
+LIMIT_{number} = {number} + 20
+
+
+def area_{number}(radius, height):
+    """Area of something round with a height."""
+    if radius > LIMIT_{number}:
+        raise ValueError("too large: " + str(radius))
+    around = 2 * math.pi * radius * height
+    return around + {number} * math.pi * radius ** 2
+'''
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project without code of its own; what is measured runs here, one after the other."""
+    root = tmp_path / "project"
+    root.mkdir()
+    write_yaml(root / "params.yaml", read_yaml(CHECKOUT / "params.yaml") | {"projects": {}})
+    monkeypatch.setenv("CORTEX_ROOT", str(root))
+    for module in (code_data, code_speed):
+        monkeypatch.setattr(module, "measured", _here)
+    return Workspace(root)
+
+
+def _here(work: Workspace, place: str, *arguments: object) -> tuple[Spent, float]:
+    module, _, name = place.partition(":")
+    act = getattr(importlib.import_module(module), name)(*map(str, arguments))
+    amounts: list[float] = []
+    spent = timed(lambda: amounts.append(act()))
+    return Spent(spent.wall, spent.cpu, 1.0), amounts[0]
+
+
+def _write_modules(folder: Path, megabytes: float) -> int:
+    folder.mkdir(parents=True)
+    texts = [MODULE.format(number=number) for number in range(round(megabytes))]
+    for number, text in enumerate(texts):
+        (folder / f"module{number:02}.py").write_text(text)
+    return sum(map(len, texts))
+
+
+@pytest.mark.slow
+def test_stages_are_measured_and_a_change_gives_the_same_bytes(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_data, "write_packages", _write_modules)
+
+    found = {timing.what: timing for timing in code_data.measure(work, 1, 24)}
+
+    assert list(found)[: len(DATA_STAGES)] == list(DATA_STAGES)
+    assert all(found[stage].unit == "MB" for stage in DATA_STAGES)
+    whole, changed = list(found.values())[len(DATA_STAGES) :]
+    assert whole.unit == "examples"
+    assert whole.amount is not None
+    assert whole.amount > 24  # a body and a name of each function, at least
+    assert "every byte the same" in changed.note
+
+
+def test_a_difference_after_a_change_is_named(tmp_path: Path) -> None:
+    for stage in DATA_STAGES:
+        for name, text in (("kept", "one"), ("again", "one" if stage != "code_units" else "two")):
+            folder = tmp_path / name / stage / "large"
+            folder.mkdir(parents=True)
+            (folder / "table.parquet").write_text(text)
+    (tmp_path / "kept" / "unit_splits" / "large" / "more.parquet").write_text("")
+
+    differing = code_data._differing(tmp_path / "kept", tmp_path / "again")
+
+    assert differing == [
+        "code_units/table.parquet differs",
+        "unit_splits/more.parquet differs",
+    ]
+
+
+def test_each_language_is_measured_once_and_absent_peers_are_named(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(folder: Path, megabytes: float) -> dict[str, float]:
+        size = _write_modules(folder / "python", megabytes) / 1e6
+        return {"go": 0.0, "python": size}
+
+    monkeypatch.setattr(code_speed, "write_languages", write)
+    monkeypatch.setattr(code_speed.importlib.util, "find_spec", lambda name: None)
+
+    found = {timing.what: timing for timing in code_speed.measure(work, 1, 5)}
+
+    assert list(found) == [
+        *("extract python", "extract, all languages"),
+        *("scan for private data", "near-duplicates"),
+    ]
+    assert "not on this machine: go" in found["extract, all languages"].note
+    assert "not installed: detect_secrets" in found["scan for private data"].note
+    assert found["near-duplicates"].amount == 5
+
+
+def test_packages_are_copied_up_to_a_size(tmp_path: Path) -> None:
+    written = corpus.write_packages(tmp_path / "code", 0.05)
+
+    copies = list((tmp_path / "code").rglob("*.py"))
+    assert 50_000 <= written == sum(path.stat().st_size for path in copies)
+    assert len({path.read_bytes() for path in copies}) > 1
+
+
+@pytest.mark.slow
+def test_languages_are_written_apart(tmp_path: Path) -> None:
+    found = corpus.write_languages(tmp_path, 0.02)
+
+    assert found["python"] >= 0.02
+    assert {path.name for path in tmp_path.iterdir()} == {k for k, size in found.items() if size}
+    assert {path.suffix for path in (tmp_path / "python").iterdir()} <= {".py", ".pyi", ".pyw"}
+
+
+def test_work_in_a_process_of_its_own_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(
+        "def prepare(size):\n    return lambda: len(bytearray(int(size))) / 2**20\n"
+        "def fail():\n    raise RuntimeError('no such luck')\n"
+    )
+    (tmp_path / "benchmarks").symlink_to(CHECKOUT / "benchmarks")
+
+    spent, amount = measured.measured(Workspace(tmp_path), "work:prepare", 200 * 2**20)
+
+    assert amount == 200
+    assert spent.peak > 200 if sys.platform == "linux" else spent.peak >= 0
+    with pytest.raises(BenchmarkError, match="no such luck"):
+        measured.measured(Workspace(tmp_path), "work:fail")
+
+
+def test_amounts_are_compared_a_piece() -> None:
+    ours = Timing("ours", (Spent(9.0, 2.0, 5.0),), amount=10, unit="MB")
+    peer = Timing("peer", (Spent(9.0, 1.0),), None, "ours", True, amount=1, unit="MB")
+
+    assert ours.rate == 5
+    assert peer.ratio([ours, peer]) == 5
+    assert (Spent(1, 1, 7.0) + Spent(1, 1, 3.0)).peak == 7.0
+    assert ours.as_json([ours, peer])["per_cpu_second"] == 5
+    assert table("both", [ours, peer]).row_count == 2

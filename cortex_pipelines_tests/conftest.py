@@ -1,0 +1,72 @@
+"""Fixtures of all rooms: one small real project, made once a test run, and copies of it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
+
+
+def _made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]
+) -> MiniProject:
+    """The project that the first worker to come here makes; the others wait for it."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / f"{name}.lock"):
+        done = shared / f"{name}.done"
+        if not done.exists():
+            done.write_text(str(make(shared / name).root))
+    return MiniProject(Path(done.read_text()))
+
+
+@pytest.fixture(scope="session")
+def _begun(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+    return _made_once(tmp_path_factory, "begun", MiniProject.create)
+
+
+@pytest.fixture(scope="session")
+def exact_made(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+    """A second project begun from nothing, its exact assets made; shared, so only read."""
+
+    def make(root: Path) -> MiniProject:
+        mini = MiniProject.create(root / "somewhere" / "else")
+        mini.cortex("run", *EXACT)
+        mini.commit("data made")
+        return mini
+
+    return _made_once(tmp_path_factory, "exact_made", make)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> MiniProject:
+    """A project after `cortex run`; shared, so a test only reads it."""
+
+    def make(root: Path) -> MiniProject:
+        mini = _begun.copy(root)
+        mini.cortex("run")
+        mini.commit("all made")
+        return mini
+
+    return _made_once(tmp_path_factory, "finished", make)
+
+
+@pytest.fixture
+def begun(_begun: MiniProject, tmp_path: Path) -> MiniProject:
+    """A project of one's own, pinned, with nothing made yet."""
+    return _begun.copy(tmp_path / "begun")
+
+
+@pytest.fixture
+def data_made(exact_made: MiniProject, tmp_path: Path) -> MiniProject:
+    """A project of one's own whose exact assets are made."""
+    return exact_made.copy(tmp_path / "data_made")
+
+
+@pytest.fixture
+def own(finished: MiniProject, tmp_path: Path) -> MiniProject:
+    """A finished project of one's own."""
+    return finished.copy(tmp_path / "own")

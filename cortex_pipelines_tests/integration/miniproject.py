@@ -1,0 +1,355 @@
+"""A small real project: two code bases, the sample of logs, a tiny base model, the whole graph.
+
+``alpha`` is a git repository of real Python modules in four commits, ``beta`` a folder with files
+in five languages. Both lie inside the project, so that a copy of it elsewhere is the same project.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
+
+from cortex_pipelines.automation.location import open_location
+from cortex_pipelines.catalog import ASSETS
+from cortex_pipelines.cli import main
+from cortex_pipelines.versioning.instance import open_instance
+from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+COMMITS = (
+    ("extraction",),
+    ("annotation", "datasets"),
+    ("ingestion",),
+)
+"""Rooms whose modules each commit of alpha adds; the last commit adds its readme."""
+
+EXACT = tuple(asset.name for asset in ASSETS if asset.determinism == "exact")
+"""Assets that come out the same everywhere: all that needs no neural network."""
+
+SMALL: dict[str, dict[str, Any]] = {
+    "models": {"base": {"directory": "models/base"}},
+    "datasets": {
+        "max_train": 60,
+        "max_validation": 12,
+        "max_test": 12,
+        "max_body_bytes": 500,
+        "max_prompt_bytes": 600,
+    },
+    "adapters": {
+        "max_tokens": 6000,
+        "max_length": 640,
+        "evaluation_steps": 6,
+        "validation_tokens": 1500,
+        "rank": 4,
+        "threads": 1,
+    },
+    "evaluation": {"items": 6, "max_length": 640, "resamples": 200, "threads": 1},
+    "routing": {
+        "trials": 2,
+        "epochs": 30,
+        "hidden_sizes": [0],
+        "resamples": 500,
+        "max_tokens": 48,
+    },
+}
+
+# The gates: an accuracy above nothing is promoted, an adapter with so few items is kept.
+GATES: dict[str, dict[str, Any]] = {
+    "task_router": {"figure": "challenger", "smallest_improvement": 0.0, "smallest_items": 2},
+    "code_adapter": {"smallest_items": 100000},
+}
+
+GO = """// Package stack holds values last in, first out.
+package stack
+
+import "errors"
+
+// ErrEmpty is returned by Pop if there is nothing to take.
+var ErrEmpty = errors.New("stack: empty")
+
+// Stack is a last in, first out store of integers.
+type Stack struct {
+	values []int
+}
+
+// Push puts a value on top of the stack.
+func (s *Stack) Push(value int) {
+	s.values = append(s.values, value)
+}
+
+// Pop takes the value on top of the stack.
+func (s *Stack) Pop() (int, error) {
+	if len(s.values) == 0 {
+		return 0, ErrEmpty
+	}
+	last := len(s.values) - 1
+	value := s.values[last]
+	s.values = s.values[:last]
+	return value, nil
+}
+"""
+
+JAVASCRIPT = """import { readFile } from 'node:fs/promises';
+
+/** Reads a file of lines and gives those that are not empty. */
+export async function readLines(path) {
+  const text = await readFile(path, 'utf8');
+  const lines = text.split('\\n');
+  return lines.filter((line) => line.trim().length > 0);
+}
+
+export function countWords(text) {
+  const counts = new Map();
+  for (const word of text.toLowerCase().split(/\\W+/)) {
+    if (word) {
+      counts.set(word, (counts.get(word) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+"""
+
+JAVA = """package org.example;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Keeps the newest values. */
+public class History {
+    private final int capacity;
+    private final List<String> values = new ArrayList<>();
+
+    public History(int capacity) {
+        this.capacity = capacity;
+    }
+
+    /** Adds a value and forgets the oldest if there are too many. */
+    public void add(String value) {
+        values.add(value);
+        if (values.size() > capacity) {
+            values.remove(0);
+        }
+    }
+}
+"""
+
+RUST = """//! Temperatures.
+
+/// Degrees Fahrenheit of a temperature in degrees Celsius.
+pub fn fahrenheit(celsius: f64) -> f64 {
+    let scaled = celsius * 9.0 / 5.0;
+    scaled + 32.0
+}
+
+/// The largest of some numbers; None if there are none.
+pub fn largest(numbers: &[i64]) -> Option<i64> {
+    let mut best = None;
+    for &number in numbers {
+        if best.map_or(true, |current| number > current) {
+            best = Some(number);
+        }
+    }
+    best
+}
+"""
+
+
+class MiniProject:
+    """A project in a folder, and what a person does with it, in this process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path) -> "MiniProject":
+        """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet."""
+        mini = cls(root)
+        shutil.copytree(
+            REPOSITORY / "cortex_pipelines",
+            root / "cortex_pipelines",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        for name in (".dvcignore", ".gitignore", "params.yaml", "constraints.txt"):
+            shutil.copy(REPOSITORY / name, root / name)
+        with (root / ".gitignore").open("a") as ignored:
+            ignored.write("/sources/\n/models/\n")
+        shutil.copytree(REPOSITORY / "data" / "samples", root / "data" / "samples")
+        shutil.copy(REPOSITORY / "data" / ".gitignore", root / "data" / ".gitignore")
+        write_tiny_base(root / "models" / "base")
+        write_alpha(root / "sources" / "alpha")
+        write_beta(root / "sources" / "beta")
+        mini.edit_params(make_small)
+        git(root, "init", "-q", "-b", "main")
+        run_in(root, "dvc", "init", "-q")
+        shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
+        mini.cortex("update")
+        mini.cortex("dvc-yaml")
+        mini.commit()
+        return mini
+
+    def copy(self, root: Path) -> "MiniProject":
+        """The same project, with all that was made, in another folder."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return MiniProject(root)
+
+    def cortex(self, *words: str, status: int = 0) -> Result:
+        """``cortex`` with these words, run here; fails unless it ends with this status."""
+        with contextlib.chdir(self.root), without_root_variable():
+            result = CliRunner().invoke(main, list(words))
+        problem = "".join(traceback.format_exception(*result.exc_info)) if result.exc_info else ""
+        assert result.exit_code == status, f"{words}: {result.output}\n{problem}"
+        return result
+
+    def status(self) -> list[dict[str, Any]]:
+        return list(json.loads(self.cortex("status", "--json").stdout))
+
+    def repro(self, *targets: str) -> str:
+        """``dvc repro`` as a person calls it, whose commands are processes of their own."""
+        return run_in(self.root, "dvc", "repro", *targets)
+
+    def dvc_status(self) -> dict[str, Any]:
+        return dict(json.loads(run_in(self.root, "dvc", "status", "--json")))
+
+    def open(self) -> tuple[Project, dg.Definitions]:
+        return open_location(self.root)
+
+    def instance(self) -> dg.DagsterInstance:
+        return open_instance(self.root)
+
+    def lock(self) -> dict[str, Any]:
+        return dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+
+    def version(self, address: str) -> str:
+        return str(self.lock()[address]["outs"][0]["md5"])
+
+    def edit_params(self, change: Callable[[Any], None]) -> None:
+        """Edit params.yaml as a person does: comments and order stay."""
+        edit_yaml(self.root / "params.yaml", change)
+
+    def commit(self, message: str = "state") -> str:
+        return commit(self.root, message)
+
+    def commit_to_alpha(self, files: dict[str, str], message: str = "add a module") -> str:
+        for name, text in files.items():
+            path = self.root / "sources" / "alpha" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return commit(self.root / "sources" / "alpha", message)
+
+    def outputs(self) -> dict[str, bytes]:
+        """Every file below ``data``, by path, and the locks."""
+        files = [path for path in (self.root / "data").rglob("*") if path.is_file()]
+        files += [self.root / name for name in ("dvc.lock", "sources.lock", "releases.lock")]
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in files
+            if path.exists()
+        }
+
+
+def make_small(values: Any) -> None:
+    values["projects"] = {
+        "alpha": {"sources": [{"git": "sources/alpha", "ref": "main"}]},
+        "beta": {"sources": [{"directory": "sources/beta"}]},
+    }
+    for section, changes in SMALL.items():
+        for key, value in changes.items():
+            assert key in values[section], f"{section}.{key} is gone from params.yaml"
+            values[section][key] = value
+    for model, changes in GATES.items():
+        values["release"][model].update(changes)
+        values["release"][model]["guards"] = {}
+
+
+def write_alpha(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "main")
+    for rooms in COMMITS:
+        for room in rooms:
+            for module in sorted((REPOSITORY / "cortex_pipelines" / room).glob("*.py")):
+                (folder / room).mkdir(exist_ok=True)
+                shutil.copy(module, folder / room / module.name)
+        commit(folder, f"Add the code for {' and '.join(rooms)}")
+    (folder / "README.md").write_text("# alpha\n")
+    commit(folder, "Describe it")
+
+
+def write_beta(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for room in ("routing", "evaluation"):
+        for module in sorted((REPOSITORY / "cortex_pipelines" / room).glob("*.py")):
+            shutil.copy(module, folder / f"{room}_{module.name}")
+    texts = {"stack.go": GO, "lines.js": JAVASCRIPT, "History.java": JAVA, "degrees.rs": RUST}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+
+
+def edit_yaml(path: Path, change: Callable[[Any], None]) -> None:
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    values = yaml.load(path.read_text())
+    change(values)
+    with path.open("w") as file:
+        yaml.dump(values, file)
+
+
+def commit(folder: Path, message: str) -> str:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *words: str) -> str:
+    """git with a fixed author and date and nobody's settings, so that commits have fixed ids."""
+    who = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
+    environment = {
+        f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()
+    }
+    alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return run_in(folder, "git", *words, **environment, **alone)
+
+
+def run_in(folder: Path, *words: str, **environment: str) -> str:
+    """The output of a program that has to succeed; programs of this environment come first."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "DVC_", "CORTEX_", "COV_", "DAGSTER_"))
+    }
+    path = f"{BIN}{os.pathsep}{variables['PATH']}"
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env=variables | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def without_root_variable() -> Iterator[None]:
+    """CORTEX_ROOT of whoever runs the tests must not lead elsewhere."""
+    kept = os.environ.pop("CORTEX_ROOT", None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ["CORTEX_ROOT"] = kept

@@ -1,0 +1,287 @@
+"""Bad input gets an error that names file, place and remedy, and nothing already made is lost."""
+
+import errno
+import io
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from cortex_pipelines.cli import main
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+
+pytestmark = pytest.mark.slow
+
+
+def fails(mini: MiniProject, *words: str) -> str:
+    """What a command says that has to fail and to leave every output and lock as it is."""
+    before = mini.outputs()
+    said = mini.cortex(*words, status=1).stderr
+    assert mini.outputs() == before
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("extraction", "max_nestin", 3, "extraction.max_nestin: Extra inputs are not permitted"),
+        ("extraction", "max_nesting", "deep", "extraction.max_nesting: "),
+        ("automation", "time_zone", "Mars/Base", "no time zone Mars/Base; a name is like Europe"),
+        ("release", "task_router", None, "release.task_router: "),
+        ("projects", "alpha", {"sources": []}, "projects.alpha.sources: "),
+        ("projects", "alpha", {"sources": [{"svn": "x"}]}, "exactly one of the keys git"),
+        ("projects", "two words", {"sources": [{"directory": "x"}]}, "letters, digits, - and _"),
+        ("models", "base", {"wheel": "name"}, "must be name==version"),
+    ],
+)
+def test_a_wrong_value_in_params_names_the_key(
+    data_made: MiniProject, section: str, key: str, value: Any, words: str
+) -> None:
+    data_made.edit_params(lambda values: values[section].update({key: value}))
+    said = fails(data_made, "run")
+    assert "params.yaml" in said
+    assert words in said
+
+
+def test_a_missing_section_is_named(data_made: MiniProject) -> None:
+    data_made.edit_params(lambda values: values.pop("routing"))
+    assert "params.yaml: routing: Field required" in fails(data_made, "status")
+
+
+def test_a_syntax_error_in_params_gives_line_and_column(data_made: MiniProject) -> None:
+    path = data_made.root / "params.yaml"
+    path.write_text(path.read_text() + "release: [1, 2\n")
+    lines = path.read_text().count("\n")
+    for words in (["run"], ["add", "more", "sources/beta"], ["update"]):
+        said = fails(data_made, *words)
+        assert "params.yaml cannot be read" in said
+        assert f"line {lines + 1}" in said or f"line {lines}" in said
+    assert "MISSING params.yaml" in data_made.cortex("doctor", status=1).stdout
+
+
+def test_a_repository_that_is_gone(data_made: MiniProject) -> None:
+    (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "elsewhere")
+    said = fails(data_made, "update", "alpha")
+    assert "git:sources/alpha" in said
+    assert "params.yaml" in said
+    (data_made.root / "sources" / "beta").rename(data_made.root / "sources" / "too")
+    assert "correct `directory` in params.yaml" in fails(data_made, "update", "beta")
+
+
+def test_an_empty_repository(data_made: MiniProject) -> None:
+    empty = data_made.root / "sources" / "empty"
+    empty.mkdir()
+    git(empty, "init", "-q")
+    before = (data_made.root / "params.yaml").read_bytes()
+    said = fails(data_made, "add", "empty", "sources/empty")
+    assert "the repository has no commits yet" in said
+    assert (data_made.root / "params.yaml").read_bytes() == before
+
+
+def archive(path: Path, members: dict[str, bytes]) -> bytes:
+    with tarfile.open(path, "w:gz") as file:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+    return path.read_bytes()
+
+
+def test_a_truncated_archive(data_made: MiniProject) -> None:
+    path = data_made.root / "sources" / "cut.tar.gz"
+    data = archive(path, {"a.py": os.urandom(50000).hex().encode()})
+    path.write_bytes(data[: len(data) // 2])
+    data_made.cortex("add", "cut", "sources/cut.tar.gz")
+    data_made.cortex("sync")
+    said = fails(data_made, "run", "repository_files", "--project", "cut")
+    assert "FAILED repository_files@cut: " in said
+    assert "archive:sources/cut.tar.gz: the archive is truncated" in said
+    assert not (data_made.root / "data" / "repository_files" / "cut").exists()
+
+
+def test_an_archive_whose_paths_lead_out_of_it(data_made: MiniProject) -> None:
+    path = data_made.root / "sources" / "out.tar.gz"
+    archive(path, {"../../evil.py": b"x = 1\n", "good.py": b"y = 2\n"})
+    data_made.cortex("add", "out", "sources/out.tar.gz")
+    data_made.cortex("run", "repository_files", "--project", "out")
+    folder = data_made.root / "data" / "repository_files" / "out"
+    assert pl.read_parquet(folder / "files.parquet")["path"].to_list() == ["good.py"]
+    (skipped,) = pl.read_parquet(folder / "skipped_files.parquet").to_dicts()
+    assert (skipped["path"], skipped["reason"]) == ("../../evil.py", "unsafe_path")
+    assert not list(data_made.root.rglob("evil.py"))
+
+
+def test_files_that_are_not_text_or_do_not_parse_are_no_reason_to_stop(
+    data_made: MiniProject,
+) -> None:
+    folder = data_made.root / "sources" / "alpha"
+    (folder / "latin.py").write_bytes("name = 'caf\xe9'\n".encode("latin-1"))
+    data_made.commit_to_alpha({"broken.py": "def half(:\n    return (\n\ndef whole():\n    pass\n"})
+    data_made.cortex("update", "alpha")
+    data_made.cortex("run", "repository_files", "code_units", "annotated_units")
+    data = data_made.root / "data"
+    skipped = pl.read_parquet(data / "repository_files" / "alpha" / "skipped_files.parquet")
+    (row,) = skipped.filter(pl.col("path") == "latin.py").to_dicts()
+    assert row["reason"] == "not_utf8"
+    units = pl.read_parquet(data / "annotated_units" / "alpha" / "units.parquet")
+    assert units.filter(pl.col("path") == "broken.py")["has_error"].any()
+    assert units.filter(pl.col("path") != "broken.py").height > 100
+
+
+def test_a_log_line_that_is_not_json_is_kept_as_rejected(data_made: MiniProject) -> None:
+    log = data_made.root / "data/samples/coordination/masters/coordinator/logs"
+    file = log / "routing-decisions.jsonl"
+    size = file.stat().st_size
+    with file.open("a") as lines:
+        lines.write("this is no JSON\n")
+    data_made.cortex("update")
+    events = data_made.root / "data" / "coordination_events" / "events.parquet"
+    before = pl.read_parquet(events)
+    data_made.cortex("run", "coordination_events")
+    assert pl.read_parquet(events).equals(before)
+    rejected = pl.read_parquet(events.with_name("rejected_events.parquet"))
+    (row,) = rejected.filter(pl.col("byte_offset") >= size).to_dicts()
+    assert row["file"].endswith("routing-decisions.jsonl")
+    assert row["reason"]
+
+
+def test_logs_that_changed_after_they_were_pinned(data_made: MiniProject) -> None:
+    file = data_made.root / "data/samples/coordination/events/routing-events.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"a", b"b", 1))
+    data_made.edit_params(lambda values: values["coordination"]["test_rows"].append("^none-"))
+    said = fails(data_made, "run", "coordination_events")
+    assert "routing-events.jsonl changed in its first" in said
+    assert "cortex update" in said
+
+
+def test_no_base_weights(own: MiniProject) -> None:
+    shutil.rmtree(own.root / "models" / "base")
+    own.edit_params(lambda values: values["adapters"].update(seed=3))
+    said = fails(own, "run", "code_adapter", "--project", "alpha")
+    assert "FAILED code_adapter@alpha: " in said
+    assert "no model weights" in said
+    assert "correct `directory` under models in params.yaml" in said
+    findings = own.cortex("doctor", status=1).stdout
+    assert "MISSING weights: base" in findings
+    assert "ok      weights: encoder" in findings
+    assert "no model weights" in fails(own, "update")
+
+
+def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
+    data_made: MiniProject,
+) -> None:
+    data_made.edit_params(lambda values: values["datasets"].update(max_prompt_bytes=1))
+    said = fails(data_made, "run", "completion_dataset", "--project", "beta")
+    assert "FAILED completion_dataset@beta: " in said
+    assert "cortex add" in said
+
+
+def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
+    said = fails(begun, "run", "code_units", "--project", "alpha")
+    assert "not there yet: data/repository_files/alpha" in said
+    assert "`cortex run` without names" in said
+
+
+def test_names_that_are_not_there(begun: MiniProject) -> None:
+    said = fails(begun, "run", "code_unit")
+    assert "no asset code_unit; there is: " in said
+    assert "code_units" in said
+    said = fails(begun, "run", "--project", "gamma")
+    assert "params.yaml has no project gamma; there is: alpha, beta" in said
+    assert "params.yaml has no project gamma" in fails(begun, "update", "gamma")
+
+
+def test_a_folder_that_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CORTEX_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 1
+    assert f"no params.yaml in {tmp_path.resolve()} or above it" in result.stderr
+
+
+def test_a_stage_list_that_is_out_of_date(data_made: MiniProject) -> None:
+    path = data_made.root / "dvc.yaml"
+    path.write_text(path.read_text().replace("cortex run code_units", "cortex run  code_units"))
+    assert "run `cortex dvc-yaml`" in fails(data_made, "dvc-yaml", "--check")
+    assert "run `cortex dvc-yaml`" in fails(data_made, "run")
+    data_made.cortex("dvc-yaml")
+    data_made.cortex("dvc-yaml", "--check")
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "polars.DataFrame.write_parquet",
+        "cortex_pipelines.versioning.materialise.replace_folder",
+        "cortex_pipelines.versioning.materialise.scratch_folder",
+    ],
+)
+def test_a_full_disk_before_publishing(data_made: MiniProject, place: str) -> None:
+    data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
+    with mock.patch(place, full):
+        said = fails(data_made, "run", "code_units", "--project", "beta")
+    assert "FAILED code_units@beta: OSError: " in said
+    assert "No space left on device" in said
+    recovers(data_made)
+
+
+def test_a_full_disk_while_dvc_takes_the_output(data_made: MiniProject) -> None:
+    data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
+    before = data_made.lock()
+    with mock.patch("dvc.output.Output.commit", full):
+        said = data_made.cortex("run", "code_units", "--project", "beta", status=1).stderr
+    assert "No space left on device" in said
+    assert data_made.lock() == before, "no version of what DVC does not have"
+    recovers(data_made)
+
+
+def recovers(mini: MiniProject) -> None:
+    """With room again, the same command makes what it could not."""
+    before = mini.lock()
+    mini.cortex("run", "code_units", "--project", "beta")
+    (row,) = [
+        row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"
+    ]
+    assert row["fresh"]
+    assert row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
+    changed = {address for address, stage in mini.lock().items() if before[address] != stage}
+    assert changed == {"code_units@beta"}
+    assert not list((mini.root / ".cortex" / "tmp").iterdir())
+
+
+def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:
+    with mock.patch("cortex_pipelines.versioning.stages.write", full):
+        said = begun.cortex("dvc-yaml", status=1).stderr
+    assert "No space left on device" in said
+
+
+def test_a_failure_in_one_project_does_not_stop_the_other(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(begun.root / ".cortex" / "cache" / "git")
+    (begun.root / "sources" / "alpha").rename(begun.root / "sources" / "gone")
+    said = begun.cortex("run", "repository_files", "code_units", status=1).stderr
+    assert "FAILED repository_files@alpha: " in said
+    assert "cannot be fetched" in said or "there is no" in said
+    assert set(begun.lock()) == {"repository_files@beta", "code_units@beta"}
+
+
+def test_where_an_error_comes_from_can_be_asked_for(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_DEBUG", "1")
+    monkeypatch.chdir(begun.root)
+    result = CliRunner().invoke(main, ["run", "nothing"])
+    assert result.exception is not None
+    assert "no asset nothing" in str(result.exception)

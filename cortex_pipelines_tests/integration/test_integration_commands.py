@@ -1,0 +1,230 @@
+"""The command line: adding projects, moving pins, routing, the doctor, and help."""
+
+import json
+import os
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cortex_pipelines.cli import main
+from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, git
+
+pytestmark = pytest.mark.slow
+
+
+def params(mini: MiniProject) -> str:
+    return (mini.root / "params.yaml").read_text()
+
+
+def pins(mini: MiniProject, name: str) -> list[dict[str, object]]:
+    return list(read_yaml(mini.root / "sources.lock")["projects"][name])
+
+
+def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
+    before, made = params(data_made).splitlines(), data_made.outputs()
+    folder = data_made.root / "sources" / "gamma"
+    folder.mkdir()
+    (folder / "one.py").write_text("def one():\n    return 1\n")
+    said = data_made.cortex("add", "gamma", "sources/gamma").stderr
+    assert "projects.gamma has {'directory': 'sources/gamma'} and is pinned" in said
+    after = params(data_made).splitlines()
+    assert [line for line in before if line not in after] == []
+    assert [line.strip() for line in after if line not in before] == [
+        "gamma:",
+        "- directory: sources/gamma",
+    ]
+    (pin,) = pins(data_made, "gamma")
+    assert pin["directory"] == "sources/gamma"
+    kept = {name: data for name, data in data_made.outputs().items() if name.startswith("data/")}
+    assert kept == {name: data for name, data in made.items() if name.startswith("data/")}
+
+    assert read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"] == {
+        "alpha": None,
+        "beta": None,
+        "gamma": None,
+    }
+
+    rows = {(row["asset"], row["partition"]): row for row in data_made.status()}
+    assert rows["repository_files", "gamma"]["reason"] == "never made"
+    assert rows["repository_files", "alpha"]["fresh"]
+    data_made.cortex("dvc-yaml", "--check")
+    data_made.repro("--single-item", "repository_files@gamma")
+    data_made.cortex("sync")
+    rows = {(row["asset"], row["partition"]): row for row in data_made.status()}
+    assert rows["repository_files", "gamma"]["fresh"]
+
+
+def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject) -> None:
+    more = begun.root / "sources" / "more"
+    shutil.copytree(begun.root / "sources" / "alpha", more)
+    with tarfile.open(begun.root / "sources" / "beta.tar.gz", "w:gz") as file:
+        file.add(begun.root / "sources" / "beta", arcname=".")
+    begun.cortex("add", "both", "sources/more")
+    begun.cortex("add", "both", "sources/beta.tar.gz")
+    repository, archive = pins(begun, "both")
+    assert (repository["git"], repository["ref"]) == ("sources/more", "HEAD")
+    assert repository["revision"] == git(more, "rev-parse", "HEAD")
+    assert archive["archive"] == "sources/beta.tar.gz"
+    said = begun.cortex("add", "both", "sources/more", status=1).stderr
+    assert "projects.both has that source already: sources/more" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        ("no", "sources/nothing", "cannot tell what 'sources/nothing' is"),
+        ("two words", "sources/beta", "project name 'two words': use letters, digits, - and _"),
+        ("old", "pypi:name=1", "must be name==version"),
+    ],
+)
+def test_what_cannot_be_added_leaves_everything_as_it_was(
+    begun: MiniProject, name: str, source: str, words: str
+) -> None:
+    before = params(begun), begun.outputs()
+    assert words in begun.cortex("add", name, source, status=1).stderr
+    assert (params(begun), begun.outputs()) == before
+
+
+def test_update_moves_one_pin_or_all_and_says_which(begun: MiniProject) -> None:
+    assert begun.cortex("update").stderr == "every pin is where it was\n"
+    (begun.root / "sources" / "beta" / "new.py").write_text("x = 1\n")
+    revision = begun.commit_to_alpha({"new.py": "x = 1\n"})
+    assert begun.cortex("update", "alpha").stderr == "moved: projects.alpha\n"
+    assert pins(begun, "alpha")[0]["revision"] == revision
+    assert begun.cortex("update").stderr == "moved: projects.beta\n"
+    log = begun.root / "data/samples/coordination/events/routing-events.jsonl"
+    with log.open("a") as lines:
+        lines.write("{}\n")
+    assert begun.cortex("update").stderr == "moved: coordination\n"
+
+
+def test_routing_by_rules_until_there_is_a_champion(own: MiniProject) -> None:
+    task = "Fix the failing build in the deployment pipeline"
+    found = json.loads(own.cortex("route", task).stdout)
+    assert found["text"] == task
+    assert found["decided_by"] in ("rules", "person")
+    own.cortex("promote", "task_router")
+    found = json.loads(own.cortex("route", task).stdout)
+    config = json.loads((own.root / "data" / "task_router" / "config.json").read_text())
+    assert set(found["probabilities"]) == set(config["masters"])
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+
+    # the champion, not the newest: its files come out of DVC's cache
+    shutil.rmtree(own.root / "data" / "task_router")
+    assert json.loads(own.cortex("route", task).stdout) == found
+    shutil.rmtree(own.root / ".dvc" / "cache")
+    shutil.rmtree(own.root / ".cortex" / "models")
+    said = own.cortex("route", task, status=1).stderr
+    assert "is not in the DVC cache: `dvc fetch --all-commits`" in said
+
+
+def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
+    file = begun.root / "tasks.jsonl"
+    file.write_text(
+        '{"task_id": "t-1", "title": "Rotate the leaked key"}\n\n{"text": "Write docs"}\n'
+    )
+    lines = begun.cortex("route", "--file", "tasks.jsonl").stdout.splitlines()
+    assert [(row["task_id"], row["text"]) for row in map(json.loads, lines)] == [
+        ("t-1", "Rotate the leaked key"),
+        (None, "Write docs"),
+    ]
+    file.write_text('{"text": "fine"}\nnot json\n')
+    said = begun.cortex("route", "--file", "tasks.jsonl", status=1).stderr
+    assert "tasks.jsonl, line 2: not JSON" in said
+    assert "cannot be read" in begun.cortex("route", "--file", "none.jsonl", status=1).stderr
+    assert "give one task in quotes" in begun.cortex("route", status=2).stderr
+    said = begun.cortex("route", "a task", "--file", "tasks.jsonl", status=2).stderr
+    assert "give one task in quotes, or --file" in said
+
+
+def test_routing_without_rules_and_champion(begun: MiniProject) -> None:
+    for rules in (begun.root / "data" / "samples").rglob("routing-patterns.json"):
+        rules.unlink()
+    assert "no router: no model is promoted" in begun.cortex("route", "a task", status=1).stderr
+
+
+def test_the_doctor_finds_nothing_missing(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (begun.root / "constraints.txt").unlink()  # the pins of packages are another test's
+    with_programs_on_path(monkeypatch)
+    said = begun.cortex("doctor").stdout
+    assert "MISSING" not in said
+    for what in ("git", "dvc", "params.yaml", "dvc.yaml", "weights: base", "free disk"):
+        assert f"ok      {what}: " in said
+
+
+def test_the_doctor_names_what_is_missing_and_the_remedy(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_programs_on_path(monkeypatch)
+    (begun.root / "constraints.txt").write_text("click==0.0.1\nno-such-package==1\n")
+    path = begun.root / "dvc.yaml"
+    path.write_text(path.read_text() + "# edited\n")
+    said = begun.cortex("doctor", status=1).stdout
+    assert "MISSING packages as pinned: click " in said
+    assert "(pinned 0.0.1)" in said
+    assert "no-such-package" not in said
+    assert "        run `make install`" in said
+    assert "MISSING dvc.yaml: " in said
+    monkeypatch.setenv("PATH", str(begun.root))
+    said = begun.cortex("doctor", status=1).stdout
+    assert "MISSING git: not on the PATH" in said
+    assert "install git and put it on the PATH" in said
+
+
+def with_programs_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = main.commands[name]
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert re.search(rf"Example: .*cortex {name}\b", result.stdout)
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+
+
+def test_all_commands_are_there() -> None:
+    assert set(main.commands) == {
+        "add",
+        "dictionary",
+        "doctor",
+        "dvc-yaml",
+        "extract",
+        "forget",
+        "lineage",
+        "logs",
+        "mutate",
+        "promote",
+        "refactorings",
+        "releases",
+        "rollback",
+        "route",
+        "run",
+        "scan",
+        "status",
+        "sync",
+        "update",
+    }
+
+
+def test_commands_work_in_a_folder_below_the_project(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORTEX_ROOT", raising=False)
+    monkeypatch.chdir(begun.root / "sources" / "beta")
+    assert CliRunner().invoke(main, ["dvc-yaml", "--check"]).exit_code == 0
+    monkeypatch.chdir(Path("/"))
+    monkeypatch.setenv("CORTEX_ROOT", str(begun.root))
+    assert CliRunner().invoke(main, ["dvc-yaml", "--check"]).exit_code == 0

@@ -1,0 +1,160 @@
+"""The code location: what Dagster sees, and that it can be asked for in its own language."""
+
+import importlib
+
+import dagster as dg
+import pytest
+
+from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject, run_in
+
+pytestmark = pytest.mark.slow
+
+GRAPH = {
+    "sources": {
+        "project_source": set(),
+        "coordination_source": set(),
+        "base_model": set(),
+        "sentence_encoder": set(),
+        "code_adapter_champion": set(),
+        "task_router_champion": set(),
+    },
+    "ingestion": {
+        "repository_files": {"project_source"},
+        "repository_commits": {"project_source"},
+        "coordination_events": {"coordination_source"},
+    },
+    "privacy": {
+        "compliance": {"repository_commits", "repository_files"},
+    },
+    "extraction": {
+        "code_units": {"repository_files"},
+        "refactoring_pairs": {"project_source", "repository_commits"},
+        "architecture_facts": {"code_units", "repository_files"},
+    },
+    "annotation": {
+        "annotated_units": {"code_units", "repository_files"},
+    },
+    "augmentation": {
+        "augmented_units": {"annotated_units"},
+        "mutant_verification": {"annotated_units", "augmented_units", "repository_files"},
+    },
+    "datasets": {
+        "unit_splits": {"annotated_units", "repository_commits", "repository_files"},
+        "completion_dataset": {
+            "annotated_units",
+            "augmented_units",
+            "repository_files",
+            "unit_splits",
+        },
+        "refactoring_dataset": {
+            "annotated_units",
+            "augmented_units",
+            "refactoring_pairs",
+            "repository_files",
+            "unit_splits",
+        },
+        "naming_dataset": {"annotated_units", "augmented_units", "repository_files", "unit_splits"},
+        "architecture_dataset": {"architecture_facts", "repository_files", "unit_splits"},
+    },
+    "routing": {
+        "routing_dataset": {"coordination_events", "repository_commits"},
+        "task_router": {"routing_dataset", "sentence_encoder"},
+    },
+    "adapters": {
+        "code_adapter": {"base_model", "completion_dataset", "naming_dataset"},
+    },
+    "evaluation": {
+        "code_adapter_evaluation": {
+            "base_model",
+            "code_adapter",
+            "code_adapter_champion",
+            "completion_dataset",
+            "naming_dataset",
+        },
+        "task_router_evaluation": {
+            "routing_dataset",
+            "sentence_encoder",
+            "task_router",
+            "task_router_champion",
+        },
+    },
+    "release": {
+        "code_adapter_release": {"code_adapter", "code_adapter_evaluation"},
+        "task_router_release": {"task_router", "task_router_evaluation"},
+    },
+}
+
+
+def names(keys: object) -> set[str]:
+    assert isinstance(keys, set | frozenset)
+    return {key.to_user_string() for key in keys}
+
+
+def test_the_graph_is_the_path(begun: MiniProject) -> None:
+    graph = begun.open()[1].resolve_asset_graph()
+    found: dict[str, dict[str, set[str]]] = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        found.setdefault(str(node.group_name), {})[key.to_user_string()] = names(node.parent_keys)
+    assert found == GRAPH
+
+
+def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
+    project, definitions = begun.open()
+    graph = definitions.resolve_asset_graph()
+    for asset in project.graph.order:
+        node = graph.get(dg.AssetKey(asset.name))
+        assert node.description
+        assert node.owners == ["team:cortex"]
+        assert {"dvc", "mlflow"} <= node.kinds
+        assert node.code_version == project.code_versions[asset.name]
+        assert node.is_partitioned == asset.partitioned
+        checks = {check.name for check in node.check_keys}
+        assert {f"{table.name}_contract" for table in asset.tables} <= checks
+        assert ("verdict" in checks) == (asset.registers is not None)
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        ('group:"ingestion"', {"repository_files", "repository_commits", "coordination_events"}),
+        ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release"}),
+        (
+            '+key:"code_units" or (kind:"json" and not key:"code_*")',
+            {"repository_files", "code_units", "task_router_release"},
+        ),
+    ],
+)
+def test_a_selection_can_be_written_as_in_the_ui(
+    begun: MiniProject, selection: str, found: set[str]
+) -> None:
+    """The parser of selections and DVC need one version of ANTLR's runtime between them."""
+    graph = begun.open()[1].resolve_asset_graph()
+    chosen = dg.AssetSelection.from_string(selection).resolve(graph)
+    assert names(chosen) - {"project_source"} == found
+
+
+def test_jobs_schedules_and_sensors_are_there(begun: MiniProject) -> None:
+    repository = begun.open()[1].get_repository_def()
+    assert {"nightly", "project_path"} <= set(repository.job_names)
+    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly"]
+    assert [sensor.name for sensor in repository.sensor_defs] == ["sync"]
+
+
+def test_the_module_that_dagster_loads_is_the_project_at_hand(
+    begun: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_ROOT", str(begun.root))
+    definitions = importlib.import_module("cortex_pipelines.definitions")
+    loaded = importlib.reload(definitions).defs
+    assert loaded.resolve_asset_graph().get_all_asset_keys() == (
+        begun.open()[1].resolve_asset_graph().get_all_asset_keys()
+    )
+
+
+def test_the_code_location_loads_as_dagster_loads_it(begun: MiniProject) -> None:
+    run_in(begun.root, "dagster", "definitions", "validate", "-m", "cortex_pipelines.definitions")
+
+
+def test_the_stage_list_of_this_repository_is_up_to_date() -> None:
+    run_in(REPOSITORY, "cortex", "dvc-yaml", "--check")

@@ -1,0 +1,116 @@
+"""DVC's own commands at the front door, and the sync that tells Dagster and MLflow of them."""
+
+import shutil
+
+import pytest
+
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
+
+pytestmark = pytest.mark.slow
+
+
+def units(mini: MiniProject) -> dict[str, object]:
+    (row,) = [
+        row for row in mini.status() if row["asset"] == "code_units" and row["partition"] == "beta"
+    ]
+    return row
+
+
+def set_header(mini: MiniProject, characters: int) -> None:
+    mini.edit_params(lambda values: values["extraction"].update(max_header_chars=characters))
+
+
+def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(
+    data_made: MiniProject,
+) -> None:
+    mini = data_made
+    old = units(mini)
+    mini.cortex("sync")
+
+    set_header(mini, 20)
+    stale = units(mini)
+    assert not stale["fresh"]
+    assert "extraction" in str(stale["reason"])
+    said = mini.repro("--single-item", "code_units@beta")
+    assert "cortex run code_units --project beta" in said
+    new = units(mini)
+    assert new["fresh"], "the stage's command has told Dagster and MLflow"
+    assert new["dvc_md5"] != old["dvc_md5"]
+    assert new["data_version"] == new["dvc_md5"] == new["mlflow_digest"]
+    assert new["run_id"] != old["run_id"]
+    mini.commit("short headers")
+
+    set_header(mini, 400)
+    said = mini.repro("--single-item", "code_units@beta")
+    assert "Running stage" not in said, "the run cache has it"
+    assert mini.version("code_units@beta") == old["dvc_md5"]
+    unheard = units(mini)
+    assert not unheard["fresh"]
+    assert "Dagster has another version: run `cortex sync`" in str(unheard["reason"])
+    mini.cortex("sync")
+    back = units(mini)
+    assert back == old, "a version that was made before keeps its run"
+    assert mini.cortex("sync").stderr.startswith("0 versions reported")
+
+    git(mini.root, "checkout", "-q", "-f", "main")
+    run_in(mini.root, "dvc", "checkout", "--force", "code_units@beta")
+    mini.cortex("sync")
+    assert units(mini) == new
+
+
+def test_a_process_of_its_own_gives_the_same_bytes(data_made: MiniProject) -> None:
+    before = data_made.lock()
+    stages = ("annotated_units@beta", "augmented_units@beta")
+    command = ("repro", "--force", "--single-item", "--no-run-cache")
+    said = run_in(data_made.root, "dvc", *command, *stages, PYTHONHASHSEED="7")
+    assert said.count("Running stage") == 2
+    assert data_made.lock() == before
+
+
+def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:
+    mini = data_made
+    run_in(mini.root, "dvc", "remote", "add", "-d", "store", str(mini.root.parent / "store"))
+    run_in(mini.root, "dvc", "push", "code_units@beta")
+    before = units(mini)
+    shutil.rmtree(mini.root / ".dvc" / "cache")
+    shutil.rmtree(mini.root / "data" / "code_units" / "beta")
+    mini.cortex("sync")
+    gone = units(mini)
+    assert not gone["fresh"]
+    assert gone["data_version"] is None
+    run_in(mini.root, "dvc", "pull", "code_units@beta")
+    mini.cortex("sync")
+    assert units(mini) == before
+
+
+def test_an_output_edited_by_hand_is_stale_and_no_run_claims_it(data_made: MiniProject) -> None:
+    mini = data_made
+    before = units(mini)
+    file = mini.root / "data" / "code_units" / "beta" / "units.parquet"
+    edited = file.with_suffix(".new")
+    edited.write_bytes(file.read_bytes() + b"\0")
+    edited.replace(file)
+    runs = open_client(mini.root).search_experiments()
+    mini.cortex("sync")
+    row = units(mini)
+    assert not row["fresh"]
+    assert row["data_version"] != row["dvc_md5"]
+    assert row["run_id"] == before["run_id"]
+    assert len(open_client(mini.root).search_experiments()) == len(runs)
+    mini.cortex("run", "code_units", "--project", "beta")
+    assert units(mini)["dvc_md5"] == before["dvc_md5"]
+    assert units(mini)["fresh"]
+
+
+def test_a_project_that_is_taken_out_leaves_no_output_behind(data_made: MiniProject) -> None:
+    mini = data_made
+    mini.edit_params(lambda values: values["projects"].pop("beta"))
+    mini.cortex("update")
+    mini.cortex("sync")
+    assert not (mini.root / "data" / "code_units" / "beta").exists()
+    assert (mini.root / "data" / "code_units" / "alpha").exists()
+    rows = {(row["asset"], row["partition"]): row for row in mini.status()}
+    assert ("code_units", "beta") not in rows
+    assert rows["code_units", "alpha"]["fresh"]
+    assert not rows["routing_dataset", None]["fresh"], "it was made from both"

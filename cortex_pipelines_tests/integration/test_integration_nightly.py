@@ -1,0 +1,152 @@
+"""The nightly run: a commit is added to a source, and only what depends on it is made again."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
+
+pytestmark = pytest.mark.slow
+
+
+def nightly(mini: MiniProject) -> dg.ExecuteInProcessResult:
+    _, definitions = mini.open()
+    job = definitions.resolve_job_def("nightly")
+    return job.execute_in_process(instance=mini.instance(), raise_on_error=False)
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What the job shows in the UI."""
+    (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+    return {key: str(value.value) for key, value in event.step_output_data.metadata.items()}
+
+
+SAME = ("refactoring_pairs",)
+"""What may come out the same: where files are only added, nothing was refactored."""
+
+
+def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) -> None:
+    own.cortex("promote", "task_router", "--why", "to begin with")
+    before = {(row["asset"], row["partition"]): row for row in own.status()}
+    modules = {
+        f"adapters/{path.name}": path.read_text()
+        for path in (REPOSITORY / "cortex_pipelines" / "adapters").glob("*.py")
+    }
+    revision = own.commit_to_alpha(modules, "Add the code for adapters")
+    result = nightly(own)
+    assert result.success
+    shown = told(result)
+    assert shown["pins moved"] == "projects.alpha"
+    assert "@beta" not in shown["made"]
+    assert shown["promoted"] == "task_router"
+    (pin,) = read_yaml(own.root / "sources.lock")["projects"]["alpha"]
+    assert pin["revision"] == revision
+
+    after = {(row["asset"], row["partition"]): row for row in own.status()}
+    assert all(row["fresh"] for row in after.values())
+    for (name, partition), row in after.items():
+        if partition == "beta" or name == "coordination_events":
+            assert row == before[name, partition]
+        elif partition == "alpha" and name not in SAME:
+            assert row["dvc_md5"] != before[name, partition]["dvc_md5"], name
+    # the new router met the champion, and the ledger says what came of it
+    old, new = (rows["task_router", None]["dvc_md5"] for rows in (before, after))
+    assert old != new
+    assert [(e.version, e.previous, e.why) for e in ledger(own.root)] == [
+        (old, None, "to begin with"),
+        (new, old, "nightly run"),
+    ]
+    judged = json.loads((own.root / "data/task_router_release/verdict.json").read_text())
+    assert judged["model_version"] == new
+    assert own.dvc_status() == {}
+
+    quiet = nightly(own)
+    assert told(quiet) == {
+        "pins moved": "none",
+        "made": "nothing was stale",
+        "promoted": "none",
+    }
+
+
+def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProject) -> None:
+    before = data_made.outputs()
+    (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "moved")
+    result = nightly(data_made)
+    assert not result.success
+    words = failure(result)
+    assert "sources/alpha" in words
+    assert "params.yaml" in words
+    assert data_made.outputs() == before
+
+
+def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniProject) -> None:
+    def too_few_files(values: Any) -> None:
+        values["projects"] = {"beta": {"sources": [{"directory": "sources/beta"}]}}
+        values["datasets"]["min_body_bytes"] = 499
+
+    begun.edit_params(too_few_files)
+    begun.cortex("dvc-yaml")
+    result = nightly(begun)
+    assert not result.success
+    assert "completion_dataset@beta: " in failure(result)
+    made = {row["asset"] for row in begun.status() if row["fresh"]}
+    assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= made
+    assert "code_adapter" not in made
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = result.get_step_failure_events()
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    assert error is not None
+    return str((error.cause or error).message)
+
+
+def test_the_schedule_is_at_two_in_the_configured_zone_and_off(begun: MiniProject) -> None:
+    begun.edit_params(lambda values: values["automation"].update(time_zone="Europe/Berlin"))
+    _, definitions = begun.open()
+    schedule = definitions.resolve_schedule_def("nightly")
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.execution_timezone == "Europe/Berlin"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert schedule.job_name == "nightly"
+
+
+def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProject) -> None:
+    _, definitions = data_made.open()
+    sensor = definitions.resolve_sensor_def("sync")
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    instance = data_made.instance()
+
+    def look(cursor: str | None) -> tuple[str, str | None]:
+        with dg.build_sensor_context(
+            instance=instance, cursor=cursor, definitions=definitions
+        ) as context:
+            data = sensor.evaluate_tick(context)
+        return str(data.skip_message), data.cursor
+
+    words, mark = look(None)
+    assert words == "0 versions reported"
+    assert look(mark)[0] == "nothing moved since the last look"
+    data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
+    (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()
+    words, moved = look(mark)
+    assert words != "0 versions reported"
+    assert moved != mark
+    assert look(moved)[0] == "nothing moved since the last look"
+
+
+def test_a_project_can_be_made_alone_as_a_job(begun: MiniProject) -> None:
+    _, definitions = begun.open()
+    job = definitions.resolve_job_def("project_path")
+    assert job.partitions_def is not None
+    assert job.partitions_def.get_partition_keys() == ["alpha", "beta"]
+    names = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert {"repository_files", "code_adapter_release"} <= names
+    assert "task_router" not in names

@@ -1,0 +1,181 @@
+"""Promotion, rollback and lineage: what moves a champion, and the way back to its commits."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.automation.nightly import promote_passed
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+
+pytestmark = pytest.mark.slow
+
+
+def champion(mini: MiniProject) -> dict[str, Any] | None:
+    found = read_yaml(mini.root / "releases.lock")["champions"]["task_router"]
+    return dict(found) if found else None
+
+
+def aliases(mini: MiniProject, name: str) -> dict[str, str]:
+    found = open_client(mini.root).get_registered_model(name).aliases
+    return {alias: str(number) for alias, number in found.items()}
+
+
+def verdict(mini: MiniProject) -> bytes:
+    return (mini.root / "data" / "task_router_release" / "verdict.json").read_bytes()
+
+
+def test_all_that_passed_are_promoted_and_the_verdict_stays(own: MiniProject) -> None:
+    version, before = own.version("task_router"), verdict(own)
+    assert aliases(own, "task_router") == {"challenger": "1"}
+    said = own.cortex("promote", "--why", "first release").stderr
+    assert said == f"task_router: {version} is champion\n"
+    assert champion(own) == {"champion": version, "previous": None}
+    assert aliases(own, "task_router") == {"challenger": "1", "champion": "1"}
+    assert aliases(own, "code_adapter-alpha") == {"challenger": "1"}
+    (entry,) = ledger(own.root)
+    assert (entry.action, entry.model, entry.version) == ("promote", "task_router", version)
+    assert (entry.previous, entry.why) == (None, "first release")
+    assert entry.by
+    assert entry.at.endswith("+00:00")
+
+    assert "2 made" in own.cortex("run").stderr  # the gate knows the champion's name
+    assert verdict(own) == before
+    assert own.version("task_router") == version
+    assert all(row["fresh"] for row in own.status())
+    assert own.cortex("promote").stderr == "nothing to promote\n"
+    assert own.cortex("promote", "task_router").stderr == "nothing to promote\n"
+    assert len(ledger(own.root)) == 1
+
+
+def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(
+    own: MiniProject,
+) -> None:
+    version = own.version("task_router")
+    own.cortex("promote", "task_router", "--why", "by name")
+    said = own.cortex("rollback", "task_router", "--why", "slow").stderr
+    assert said == "task_router: the baseline is champion again\n"
+    assert champion(own) == {"champion": None, "previous": None}
+    assert aliases(own, "task_router") == {"challenger": "1"}
+    assert [(e.action, e.version, e.previous, e.why) for e in ledger(own.root)] == [
+        ("promote", version, None, "by name"),
+        ("rollback", None, version, "slow"),
+    ]
+    assert promote_passed(open_project(own.root), "nightly run") == ()
+    assert champion(own) == {"champion": None, "previous": None}
+    assert "no champion to roll back" in own.cortex("rollback", "task_router", status=1).stderr
+
+    own.cortex("promote", "task_router", "--why", "on second thoughts")  # by name it is
+    assert champion(own) == {"champion": version, "previous": None}
+
+
+def test_a_challenger_that_did_not_pass_is_not_promoted(own: MiniProject) -> None:
+    before = (own.root / "releases.lock").read_bytes()
+    said = own.cortex("promote", "code_adapter-alpha", status=1).stderr
+    assert "code_adapter-alpha: the gate says kept" in said
+    assert "100000 are needed" in said
+    assert "the champion stays" in said
+    assert (own.root / "releases.lock").read_bytes() == before
+    assert aliases(own, "code_adapter-alpha") == {"challenger": "1"}
+
+
+def test_nothing_is_promoted_before_there_is_a_verdict(begun: MiniProject) -> None:
+    said = begun.cortex("promote", "task_router", status=1).stderr
+    assert "no verdict yet; run `cortex run` first" in said
+    assert begun.cortex("promote").stderr == "nothing to promote\n"
+    said = begun.cortex("promote", "router", status=1).stderr
+    assert "no model router; there is: " in said
+    assert "code_adapter-beta" in said
+
+
+def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProject) -> None:
+    client = open_client(finished.root)
+    (entry,) = client.search_model_versions("name = 'task_router'")
+    assert entry.tags["dvc_md5"] == finished.version("task_router")
+    assert entry.tags["verdict"] == "promoted"
+    assert entry.tags["release_md5"] == finished.version("task_router_release")
+    kept = {file.path for file in client.list_artifacts(entry.run_id)}
+    assert {"params.yaml", "sources.lock", "dvc.lock", "model", "verdict.json"} <= kept
+    model = {file.path for file in client.list_artifacts(entry.run_id, "model")}
+    assert {"model/head.safetensors", "model/config.json"} <= model
+    locked = client.download_artifacts(entry.run_id, "dvc.lock")
+    with open(locked) as file:  # noqa: PTH123 - MLflow gives a string
+        assert entry.tags["dvc_md5"] in file.read()
+
+
+def test_sync_makes_the_aliases_say_what_releases_lock_says(own: MiniProject) -> None:
+    before = git(own.root, "rev-parse", "HEAD")
+    own.cortex("promote", "task_router")
+    own.commit("promoted")
+    git(own.root, "checkout", "-q", before, "--", "releases.lock")
+    assert own.cortex("sync").stderr.endswith("1 aliases moved\n")
+    assert aliases(own, "task_router") == {"challenger": "1"}
+    git(own.root, "checkout", "-q", "HEAD", "--", "releases.lock")
+    own.cortex("sync")
+    assert aliases(own, "task_router") == {"challenger": "1", "champion": "1"}
+
+
+def test_lineage_walks_from_the_router_to_commits_and_logs(own: MiniProject) -> None:
+    own.cortex("promote", "task_router")
+    tree = json.loads(own.cortex("lineage", "task_router@champion", "--json").stdout)
+    assert tree["name"] == "task_router version 1"
+    assert tree["version"] == own.version("task_router")
+    assert own.cortex("lineage", "task_router/1", "--json").stdout == (
+        own.cortex("lineage", "task_router", "--json").stdout
+    )
+    nodes = {(node["name"], node["partition"]): node for node in flat(tree)}
+    lock = read_yaml(own.root / "sources.lock")
+    (pin,) = nodes["project_source", "alpha"]["version"]
+    assert pin["revision"] == git(own.root / "sources" / "alpha", "rev-parse", "HEAD")
+    assert nodes["project_source", "beta"]["version"] == lock["projects"]["beta"]
+    assert nodes["coordination_source", None]["version"] == lock["coordination"]
+    assert nodes["sentence_encoder", None]["version"] == lock["models"]["encoder"]
+    assert nodes["repository_commits", "beta"]["version"] == own.version("repository_commits@beta")
+    first = git(own.root, "rev-list", "--max-parents=0", "HEAD")
+    assert nodes["routing_dataset", None]["git_commit"] == first
+
+    shown = own.cortex("lineage", "task_router@champion").stdout
+    assert pin["revision"] in shown
+    assert "      repository_commits[alpha]  " + own.version("repository_commits@alpha") in shown
+
+
+def test_lineage_walks_from_an_adapter_to_its_commits_and_base(finished: MiniProject) -> None:
+    shown = finished.cortex("lineage", "code_adapter-alpha@challenger", "--json").stdout
+    # a version that is met again is shown without its branch, so the first one counts
+    nodes = {node["name"]: node for node in reversed(flat(json.loads(shown)))}
+    for name in ("code_adapter", "completion_dataset", "naming_dataset", "augmented_units"):
+        assert nodes[name]["version"] == finished.version(f"{name}@alpha")
+    assert nodes["repository_files"]["made_from"][0]["version"][0]["git"] == "sources/alpha"
+    assert nodes["base_model"]["version"]["directory"] == "models/base"
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("router", "no model router in the registry; there is: code_adapter-alpha"),
+        ("task_router@best", "model task_router has no version called best"),
+        ("task_router/99", "model task_router has no version 99"),
+        ("task_router/new", "a version is a number"),
+    ],
+)
+def test_a_lineage_of_what_is_not_there(finished: MiniProject, reference: str, words: str) -> None:
+    assert words in finished.cortex("lineage", reference, status=1).stderr
+
+
+def test_releases_shows_verdicts_and_champions(own: MiniProject, begun: MiniProject) -> None:
+    assert "no verdict yet" in begun.cortex("releases").stdout
+    own.cortex("promote", "task_router")
+    rows = {row["model"]: row for row in json.loads(own.cortex("releases", "--json").stdout)}
+    assert rows["task_router"]["champion"] == own.version("task_router")
+    assert rows["task_router"]["verdict"] == "promoted"
+    assert rows["code_adapter-beta"]["verdict"] == "kept"
+    assert rows["code_adapter-beta"]["champion"] is None
+    assert "code_adapter-alpha: kept" in own.cortex("releases").stdout
+
+
+def flat(node: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node, *(deeper for child in node["made_from"] for deeper in flat(child))]

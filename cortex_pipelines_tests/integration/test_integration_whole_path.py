@@ -1,0 +1,177 @@
+"""One command makes the whole path, and Dagster, DVC and MLflow tell the same of it."""
+
+import json
+import re
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
+
+pytestmark = pytest.mark.slow
+
+STATUS_KEYS = [
+    "asset",
+    "partition",
+    "data_version",
+    "dvc_md5",
+    "mlflow_digest",
+    "run_id",
+    "fresh",
+    "reason",
+]
+
+
+def test_everything_is_fresh_and_has_one_version(finished: MiniProject) -> None:
+    rows = finished.status()
+    assert [list(row) for row in rows] == [STATUS_KEYS] * 25
+    assert {(row["asset"], row["partition"]) for row in rows if row["asset"] == "code_adapter"} == {
+        ("code_adapter", "alpha"),
+        ("code_adapter", "beta"),
+    }
+    for row in rows:
+        assert row["fresh"], row
+        assert row["reason"] == "", row
+        assert re.fullmatch(r"[0-9a-f]{32}\.dir", row["dvc_md5"])
+        assert row["data_version"] == row["dvc_md5"] == row["mlflow_digest"], row
+    assert finished.dvc_status() == {}
+
+
+def test_the_status_table_names_every_asset(finished: MiniProject) -> None:
+    text = finished.cortex("status").stdout
+    assert "code_units" in text
+    assert "views differ" not in text
+
+
+def test_every_output_is_real(finished: MiniProject) -> None:
+    def rows(*path: str) -> pl.DataFrame:
+        return pl.read_parquet(finished.root.joinpath("data", *path))
+
+    files = rows("repository_files", "alpha", "files.parquet")
+    source = finished.root / "sources" / "alpha"
+    assert dict(zip(files["path"], files["text"], strict=True)) == {
+        path.relative_to(source).as_posix(): path.read_text()
+        for path in source.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
+    commits = rows("repository_commits", "alpha", "commits.parquet")
+    assert set(commits["subject"]) == {
+        "Add the code for extraction",
+        "Add the code for annotation and datasets",
+        "Add the code for ingestion",
+        "Describe it",
+    }
+    units = rows("code_units", "beta", "units.parquet")
+    assert {"python", "go", "javascript", "java", "rust"} == set(units["language"])
+    for split in ("train", "validation", "test"):
+        assert rows("naming_dataset", "beta", f"{split}.parquet").height > 0
+    for partition in ("alpha", "beta"):
+        adapter = finished.root / "data" / "code_adapter" / partition
+        assert (adapter / "adapter_model.safetensors").stat().st_size > 1000
+
+
+def test_every_run_says_where_it_comes_from(finished: MiniProject) -> None:
+    commit = git(finished.root, "rev-list", "--max-parents=0", "HEAD")
+    rows = {(row["asset"], row["partition"]): row for row in finished.status()}
+    client, instance = open_client(finished.root), finished.instance()
+    project, _ = finished.open()
+    for (name, partition), row in rows.items():
+        tags = client.get_run(row["run_id"]).data.tags
+        assert tags["asset_key"] == name
+        assert tags["partition"] == (partition or "")
+        assert tags["git_commit"] == commit
+        assert tags["dvc_md5"] == row["dvc_md5"]
+        assert tags["code_version"] == project.code_versions[name]
+        assert instance.get_run_by_id(tags["dagster_run_id"]) is not None
+        for other in project.graph.wiring(name).assets:
+            if not other.partitioned or partition:
+                key = (other.name, partition if other.partitioned else None)
+                assert tags[f"input.{other.name}"] == rows[key]["dvc_md5"]
+            else:
+                for part in project.partitions:
+                    key = (other.name, part)
+                    assert tags[f"input.{other.name}/{part}"] == rows[key]["dvc_md5"]
+        for pin in project.graph.wiring(name).pins:
+            expected = project.lock_value(pin, partition)
+            assert json.loads(tags[f"pin.{pin.name}"]) == expected
+
+
+def test_dagster_shows_what_was_made(finished: MiniProject) -> None:
+    instance = finished.instance()
+    event = instance.get_latest_materialization_event(dg.AssetKey("code_units"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    shown = event.asset_materialization.metadata
+    units = finished.root / "data" / "code_units" / "beta" / "units.parquet"
+    assert shown["dagster/row_count"].value == pl.read_parquet(units).height
+    schema = shown["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    assert "qualified_name" in [column.name for column in schema.columns]
+    assert "| --- |" in str(shown["units/preview"].value)
+    lineage = shown["dagster/column_lineage"].value
+    assert isinstance(lineage, dg.TableColumnLineage)
+    run_id = str(shown["mlflow/run_id"].value)
+    assert str(shown["mlflow/run"].value).endswith(f"/runs/{run_id}")
+    assert shown["dvc_md5"].value == finished.version("code_units@beta")
+
+
+def test_metrics_and_rows_are_in_mlflow(finished: MiniProject) -> None:
+    client = open_client(finished.root)
+    by_asset = {(row["asset"], row["partition"]): row["run_id"] for row in finished.status()}
+    adapter = client.get_run(by_asset["code_adapter", "alpha"])
+    written = json.loads((finished.root / "data/code_adapter/alpha/metrics.json").read_text())
+    assert written.keys() <= adapter.data.metrics.keys()
+    assert adapter.data.params["adapters.rank"] == "4"
+    units = client.get_run(by_asset["code_units", "alpha"])
+    assert units.data.metrics["rows/units"] > 100
+    evaluation = client.list_artifacts(by_asset["code_adapter_evaluation", "alpha"])
+    assert {"metrics.json", "report.html"} <= {file.path for file in evaluation}
+
+
+def test_the_same_command_again_changes_nothing(own: MiniProject) -> None:
+    before, rows = own.outputs(), own.status()
+    runs, events = own.instance().get_runs_count(), events_of(own)
+    assert "nothing is stale" in own.cortex("run").stderr
+    assert own.cortex("sync").stderr.startswith("0 versions reported, 0 aliases moved")
+    assert own.outputs() == before
+    assert own.instance().get_runs_count() == runs
+    assert events_of(own) == events
+    assert own.status() == rows
+    assert own.dvc_status() == {}
+
+
+def test_a_named_asset_that_is_fresh_keeps_its_version_and_run(own: MiniProject) -> None:
+    before, rows = own.outputs(), own.status()
+    own.cortex("run", "code_units", "--project", "alpha")
+    assert own.outputs() == before
+    assert own.status() == rows
+
+
+def test_two_projects_begun_apart_give_the_same_bytes(
+    finished: MiniProject, exact_made: MiniProject
+) -> None:
+    assert finished.root != exact_made.root
+    mine = {
+        address: stage
+        for address, stage in finished.lock().items()
+        if address.partition("@")[0] in EXACT
+    }
+    assert len(mine) == 16
+    assert mine == exact_made.lock()
+
+
+def events_of(mini: MiniProject) -> int:
+    instance = mini.instance()
+    return sum(
+        len(instance.fetch_materializations(key, limit=1000).records)
+        for key in instance.all_asset_keys()
+    )
+
+
+def test_nothing_is_written_outside_the_known_places(finished: MiniProject) -> None:
+    kept = git(finished.root, "ls-files").splitlines()
+    assert not [name for name in kept if Path(name).suffix in (".parquet", ".safetensors", ".db")]
+    assert git(finished.root, "status", "--porcelain") == ""

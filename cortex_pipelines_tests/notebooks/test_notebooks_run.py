@@ -1,0 +1,78 @@
+"""Every notebook runs from top to bottom on a finished project, and is kept without outputs."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+
+REPOSITORY = Path(__file__).parents[2]
+SHOWN = {
+    "explore": ("task_router version 1", "project_source[alpha]", "{head}"),  # lineage
+    "code_data": (
+        "===== completion: fim\n",
+        "===== an injected error\n",
+        "===== naming\n",
+        "split_reason: ",
+        "long-parameter-list",
+    ),
+}
+"""Notebook, to what it has to show of the small project."""
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+def test_there_is_a_notebook() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_kept_without_outputs(path: Path) -> None:
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+
+    assert cells
+    assert [c for c in cells if c["outputs"] or c["execution_count"] is not None] == []
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, finished: MiniProject) -> None:
+    shown = run(path, finished.root)
+
+    head = git(finished.root / "sources" / "alpha", "rev-parse", "HEAD")
+    assert [text for text in SHOWN[path.stem] if text.format(head=head) not in shown] == []
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("projects: {alpha: {sources: []}}\n")
+
+    with pytest.raises(CellExecutionError, match="cortex run"):
+        run(path, tmp_path)
+
+
+def run(path: Path, root: Path) -> str:
+    """Execute a notebook on a project; the text that its cells show."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    with mock.patch.dict(os.environ, {"CORTEX_ROOT": str(root), "PYTHONPATH": paths}):
+        client.execute()
+    return "\n".join(text(output) for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def text(output: Any) -> str:
+    return str(output.get("text") or output.get("data", {}).get("text/plain", ""))
