@@ -1,0 +1,83 @@
+"""``python -m benchmarks [NAME…]``: measure, print a table, write ``benchmarks/results``."""
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import machine
+from benchmarks.timing import Timing
+from benchmarks.workspace import Workspace
+
+USUAL = ("loading", "asset_cost", "unchanged", "one_file")
+SLOW = ("code_speed", "code_data", "demo")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the named measurements, each in a project of its own."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(USUAL + SLOW)}; none: the usual")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")
+    parser.add_argument("--slow", action="store_true", help="those of many minutes too")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON files")
+    chosen = parser.parse_args(arguments)
+    names = tuple(chosen.names) or USUAL + (SLOW if chosen.slow else ())
+    unknown = set(names) - set(USUAL + SLOW)
+    if unknown:
+        parser.error(f"no measurement {', '.join(sorted(unknown))}")
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    here = machine.describe()
+    console = Console(width=None if sys.stdout.isatty() else 170)
+    console.print(machine.in_words(here), highlight=False)
+    for name in names:
+        timings = _measure(name, chosen.repeats)
+        _write(chosen.results / f"{name}.json", here, timings)
+        console.print(table(name, timings))
+
+
+def _measure(name: str, repeats: int) -> list[Timing]:
+    module = importlib.import_module(f"benchmarks.{name}")
+    with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-") as folder:
+        found: list[Timing] = module.measure(Workspace.create(Path(folder) / "project"), repeats)
+        return found
+
+
+def table(name: str, timings: Sequence[Timing]) -> Table:
+    """What was measured, for people; other tools' rows stand in italics."""
+    columns = ("median s", "of cpu", "runs", "target s", "per cpu s", "MiB", "ratio", "note")
+    shown = Table("what", *columns, title=name)
+    for timing in timings:
+        ratio = timing.ratio(timings)
+        shown.add_row(
+            timing.what,
+            f"{timing.median:.2f}",
+            f"{timing.median_cpu:.2f}",
+            str(len(timing.runs)),
+            "" if timing.target is None else f"{timing.target:g}",
+            "" if timing.rate is None else f"{timing.rate:,.3g} {timing.unit}",
+            f"{timing.peak:.0f}" if timing.peak else "",
+            "" if ratio is None else f"{ratio:g} x {timing.beside}",
+            timing.note,
+            style="italic" if timing.peer else None,
+        )
+    return shown
+
+
+def _write(path: Path, here: dict[str, str | float | int], timings: Sequence[Timing]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {"machine": here, "timings": [timing.as_json(timings) for timing in timings]}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

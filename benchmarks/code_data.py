@@ -1,0 +1,142 @@
+"""A large project from its files to the four data sets: time, memory, and what one change costs.
+
+The stages' own functions in processes of their own, without versioning and tracking; Python
+modules of this environment, all examples kept.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmarks.corpus import write_packages
+from benchmarks.measured import Act, measured
+from benchmarks.plain import make
+from benchmarks.timing import Spent, Timing
+from benchmarks.workspace import DATA_STAGES, Workspace
+from cortex_pipelines.schemas import SPLITS
+from cortex_pipelines.versioning.project import find_root
+
+MEGABYTES = 17.0
+"""Of Python: gives some 100,000 examples."""
+
+_SECONDS_AN_EXAMPLE = 120 / 100_000
+_SHARE_OF_A_CHANGE = 0.05
+_LARGE, _SMALL = "large", "half"
+_FULL, _CHANGED = "all stages, from nothing", "all stages, one file changed"
+_NO_CAPS: dict[str, Any] = {
+    "max_train": None,
+    "max_validation": None,
+    "max_test": None,
+    "max_by_kind": {},
+}
+_Stages = dict[str, tuple[Spent, float]]
+"""What each stage cost, and how many rows it wrote."""
+
+
+def measure(work: Workspace, repeats: int, megabytes: float = MEGABYTES) -> list[Timing]:
+    """Once each, whatever ``repeats`` says: half of the corpus, all, one change, all again."""
+    for key, value in _NO_CAPS.items():
+        work.set_parameter("datasets", key, value)
+    sizes = {}
+    for project, share in ((_SMALL, 0.5), (_LARGE, 1.0)):
+        sizes[project] = write_packages(work.source(project), megabytes * share) / 1e6
+        work.add_project(project)
+    kept, again = work.root / "kept", work.root / "again"
+    half = _run(work, kept, _SMALL)
+    full = _run(work, kept, _LARGE)
+    examples = _examples(kept, _LARGE)
+    _edit(work)
+    changed = _run(work, kept, _LARGE)
+    _run(work, again, _LARGE)
+    return [
+        *_by_stage(full, half, sizes),
+        _whole(full, half, examples),
+        _after_change(changed, full, sum(examples.values()), _differing(kept, again)),
+    ]
+
+
+def _by_stage(full: _Stages, half: _Stages, sizes: dict[str, float]) -> list[Timing]:
+    size, smaller = sizes[_LARGE], sizes[_SMALL]
+    return [
+        Timing(
+            stage,
+            (spent,),
+            note=f"{rows:,.0f} rows; {smaller:.1f} MB took {half[stage][0].cpu:.1f} s of processor "
+            f"time and {half[stage][0].peak:.0f} MiB",
+            amount=size,
+            unit="MB",
+        )
+        for stage, (spent, rows) in full.items()
+    ]
+
+
+def _whole(full: _Stages, half: _Stages, examples: dict[str, int]) -> Timing:
+    count = sum(examples.values())
+    parts = ", ".join(f"{name.removesuffix('_dataset')} {n:,}" for name, n in examples.items())
+    growth = _sum(full).peak / _sum(half).peak
+    note = f"{count:,} examples: {parts}; {growth:.2f} x the memory that half of it needs"
+    return Timing(
+        _FULL, (_sum(full),), count * _SECONDS_AN_EXAMPLE, note=note, amount=count, unit="examples"
+    )
+
+
+def _after_change(changed: _Stages, full: _Stages, count: int, differing: list[str]) -> Timing:
+    spent, whole = _sum(changed), _sum(full)
+    dearest = sorted(changed, key=lambda stage: -changed[stage][0].cpu)[:4]
+    note = (
+        f"{spent.cpu / whole.cpu:.1%} of the processor time; most: "
+        + ", ".join(f"{stage} {changed[stage][0].cpu:.2f} s" for stage in dearest)
+        + f"; against a run from nothing: {', '.join(differing) or 'every byte the same'}"
+    )
+    target = _SHARE_OF_A_CHANGE * whole.wall
+    return Timing(_CHANGED, (spent,), target, _FULL, note=note, amount=count, unit="examples")
+
+
+def _sum(stages: _Stages) -> Spent:
+    return sum((spent for spent, _ in stages.values()), Spent(0.0, 0.0))
+
+
+def _run(work: Workspace, out: Path, project: str) -> _Stages:
+    place = f"{__name__}:prepare_stage"
+    return {stage: measured(work, place, out, project, stage) for stage in DATA_STAGES}
+
+
+def prepare_stage(out: str, project: str, stage: str) -> Act:
+    """One stage with its reading and writing, row caches kept beside its outputs; rows."""
+    root, folder = find_root(), Path(out)
+    return lambda: make(root, folder, project, (stage,), folder / "rows")
+
+
+def _edit(work: Workspace) -> None:
+    """A function more in the module in the middle, and the new pin."""
+    modules = sorted(work.source(_LARGE).rglob("*.py"))
+    path = modules[len(modules) // 2]
+    added = "\n\ndef benchmark(first, second):\n    return first + 20 * second\n"
+    path.write_bytes(path.read_bytes() + added.encode())
+    work.cortex("update", _LARGE)
+
+
+def _examples(out: Path, project: str) -> dict[str, int]:
+    return {
+        stage: sum(_rows(out / stage / project / f"{split}.parquet") for split in SPLITS)
+        for stage in DATA_STAGES
+        if stage.endswith("_dataset")
+    }
+
+
+def _rows(table: Path) -> int:
+    return int(pl.scan_parquet(table).select(pl.len()).collect().item())
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """Files of the large project that are not the same, byte for byte, in both folders."""
+    found = []
+    for stage in DATA_STAGES:
+        folders = [folder / stage / _LARGE for folder in (one, other)]
+        names = {path.name for folder in folders for path in folder.iterdir()}
+        for name in sorted(names):
+            files = [folder / name for folder in folders]
+            if not all(f.is_file() for f in files) or len({f.read_bytes() for f in files}) > 1:
+                found.append(f"{stage}/{name} differs")
+    return found

@@ -1,0 +1,108 @@
+"""One piece of work in a process of its own: its time, its processor time, its memory.
+
+As a program: ``python -m benchmarks.measured MODULE:FUNCTION ARGUMENT…``. The function prepares the
+work, untimed, and gives a function that does it and returns how much that was.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from benchmarks.timing import BenchmarkError, Spent
+from benchmarks.workspace import Workspace
+
+Act = Callable[[], float]
+"""The work to be timed; returns its amount, in whatever the caller counts."""
+
+_BETWEEN_LOOKS = 0.1
+
+
+def measured(work: Workspace, place: str, *arguments: object) -> tuple[Spent, float]:
+    """What a piece of work costs without imports and preparation, and its amount.
+
+    Memory is that of the whole process and those it starts, looked at ten times a second; what
+    they share counts for each.
+
+    Args:
+        work: Project in whose folder, and with whose code, the process runs.
+        place: ``MODULE:FUNCTION`` that prepares the work.
+        arguments: Its arguments; the function receives them as text.
+
+    Raises:
+        BenchmarkError: it failed.
+    """
+    words = (sys.executable, "-m", "benchmarks.measured", place, *map(str, arguments))
+    peers = os.environ.get("PYTHONPATH", "")  # a peer need not be part of the environment
+    paths = os.pathsep.join(filter(None, [str(work.root), peers]))
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as result:
+        process = subprocess.Popen(
+            words,
+            cwd=work.root,
+            env=work.environment | {"PYTHONPATH": paths},
+            stdout=result,
+            stderr=said,
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, _resident(process.pid))
+            time.sleep(_BETWEEN_LOOKS)
+        if process.returncode:
+            said.seek(0)
+            end = said.read()[-2000:]
+            raise BenchmarkError(f"{' '.join(words)} left with {process.returncode}:\n{end}")
+        result.seek(0)
+        found = json.loads(result.read().splitlines()[-1])
+    spent = Spent(found["wall"], found["cpu"], max(peak, found["peak"]))
+    return spent, float(found["amount"])
+
+
+def _resident(pid: int) -> float:
+    """Memory that a process and those it started hold now, in MiB."""
+    held = 0
+    try:
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            held += one.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass  # it ended while it was looked at
+    return held / 2**20
+
+
+def _own_peak() -> float:
+    """Most memory that this process has held, in MiB; 0 where the system does not tell.
+
+    Not ``getrusage``: on Linux its figure begins with the memory of the process that started this.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    return 0.0
+
+
+def _cpu() -> float:
+    """Processor time of this process and of those it waited for."""
+    return sum(os.times()[:4])
+
+
+def main(place: str, *arguments: str) -> None:
+    """Prepare, then time; the figures are the last line of the output."""
+    module, _, name = place.partition(":")
+    act: Act = getattr(importlib.import_module(module), name)(*arguments)
+    wall, cpu = time.perf_counter(), _cpu()
+    amount = act()
+    found = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
+    print(json.dumps(found | {"peak": _own_peak(), "amount": amount}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
