@@ -249,7 +249,8 @@ def describe(
     for table in asset.tables:
         frame = pl.scan_parquet(folder / f"{table.name}.parquet")
         count = int(frame.select(pl.len()).collect().item())
-        rows += count
+        if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
+            rows += count
         found[f"{table.name}/rows"] = count
         found[f"{table.name}/preview"] = dg.MetadataValue.md(
             preview(frame.head(_PREVIEW_ROWS).collect())

@@ -92,7 +92,7 @@ def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniPro
     begun.cortex("dvc-yaml")
     result = nightly(begun)
     assert not result.success
-    assert "completion_dataset@beta: " in failure(result)
+    assert "unit_splits@beta: " in failure(result)
     made = {row["asset"] for row in begun.status() if row["fresh"]}
     assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= made
     assert "code_adapter" not in made
