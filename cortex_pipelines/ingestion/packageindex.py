@@ -205,11 +205,12 @@ def _warnings() -> Iterator[list[str]]:
                 told.append(message)
 
     logger, keep = logging.getLogger("unearth.collector"), _Keep(logging.WARNING)
-    before = logger.propagate
+    before = logger.propagate, logger.disabled
     logger.addHandler(keep)
-    logger.propagate = False
+    # a database migration in the same process may have switched all loggers off
+    logger.propagate, logger.disabled = False, False
     try:
         yield told
     finally:
         logger.removeHandler(keep)
-        logger.propagate = before
+        logger.propagate, logger.disabled = before

@@ -42,7 +42,7 @@ def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> 
 
 def test_the_best_weights_by_validation_loss_are_kept(root: Path, datasets: Datasets) -> None:
     # a rate far too high, so that the last weights are not the best ones
-    changes = {"learning_rate": 1.0, "lr_scheduler": "constant", "evaluation_steps": 1}
+    changes = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
     done, corpus = run(root, datasets, **changes)
     best = min(done.validations[1:], key=lambda one: one.loss)
     assert done.best_step == best.step < done.validations[-1].step
