@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -30,6 +30,8 @@ from cortex_pipelines_tests.versioning.toy import CODE, Workbench, recomputed
 
 STEPS = int(os.environ.get("CORTEX_PROPERTY_STEPS", "100"))
 STEPS_PER_EXAMPLE = 25
+PARTS = 4
+"""The steps are walked in so many tests, so that workers share them."""
 
 PROJECTS = st.sampled_from(["a", "b", "c"])
 WORDS = st.lists(st.sampled_from(["one", "two", "three", "four"]), max_size=3, unique=True)
@@ -199,11 +201,13 @@ def run_machine(machine: type[Spine], steps: int, phases: tuple[Phase, ...]) -> 
     )
 
 
-def test_dvc_unchanged_if_and_only_if_dagster_fresh(fresh_project: Path) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_dvc_unchanged_if_and_only_if_dagster_fresh(fresh_project: Path, part: int) -> None:
+    @seed(part)
     class Checked(Spine):
         template = fresh_project
 
-    run_machine(Checked, STEPS, tuple(Phase))
+    run_machine(Checked, STEPS // PARTS, tuple(Phase))
 
 
 def sync_of_the_data_version_alone(bench: Workbench) -> int:
