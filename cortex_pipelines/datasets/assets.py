@@ -14,7 +14,7 @@ from cortex_pipelines.datasets.build import (
 from cortex_pipelines.datasets.card import Part, write_card
 from cortex_pipelines.datasets.contamination import fingerprints
 from cortex_pipelines.datasets.conventions import conventions
-from cortex_pipelines.datasets.reading import read_project, read_table
+from cortex_pipelines.datasets.reading import read_project
 from cortex_pipelines.datasets.refactoring import refactoring_tables
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.smells import cached_fixes
@@ -60,9 +60,9 @@ def unit_splits(
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
     found = split_units(
-        read_table(annotated_units, ANNOTATED_UNITS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_commits, REPOSITORY_COMMITS),
+        ANNOTATED_UNITS.read(annotated_units),
+        REPOSITORY_FILES.read(repository_files),
+        REPOSITORY_COMMITS.read(repository_commits),
         fingerprints(root, datasets),
         datasets,
     )
@@ -80,7 +80,7 @@ def completion_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Bodies, imports, declarations and gaps to write, given the code and repository around."""
     project = read_project(annotated_units, repository_files, unit_splits, datasets)
-    renamed = read_table(augmented_units, RENAMED_UNITS)
+    renamed = RENAMED_UNITS.read(augmented_units)
     tables = completion_tables(project, renamed, datasets)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
@@ -98,7 +98,7 @@ def naming_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Names of functions, classes, constants and variables to find, masked at every occurrence."""
     project = read_project(annotated_units, repository_files, unit_splits, datasets)
-    tables = naming_tables(project, read_table(augmented_units, RENAMED_UNITS), datasets)
+    tables = naming_tables(project, RENAMED_UNITS.read(augmented_units), datasets)
     purpose = "To name things the project's way: functions, classes, constants and variables."
     learnt = Part("Conventions", _conventions(tables))
     write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
@@ -122,10 +122,10 @@ def refactoring_dataset(
     read = read_project(annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
-        read_table(augmented_units, INJECTED_ERRORS),
+        INJECTED_ERRORS.read(augmented_units),
         cached_fixes(read.units, project, cache),
-        read_table(refactoring_pairs, REFACTORING_PAIRS),
-        read_table(repository_files, REPOSITORY_FILES),
+        REFACTORING_PAIRS.read(refactoring_pairs),
+        REPOSITORY_FILES.read(repository_files),
         fingerprints(root, datasets),
         datasets,
     )
@@ -146,10 +146,10 @@ def architecture_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Requirements with the structure that answers them, and imports to judge by learnt rules."""
     tables = architecture_tables(
-        read_table(architecture_facts, ARCHITECTURE_FACTS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_files, REDACTIONS),
-        read_table(unit_splits, UNIT_SPLITS),
+        ARCHITECTURE_FACTS.read(architecture_facts),
+        REPOSITORY_FILES.read(repository_files),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
         fingerprints(root, datasets),
         architecture_examples,
         datasets,

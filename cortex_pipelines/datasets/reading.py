@@ -15,13 +15,7 @@ from cortex_pipelines.schemas import (
     REDACTIONS,
     REPOSITORY_FILES,
     UNIT_SPLITS,
-    Table,
 )
-
-
-def read_table(folder: Path, table: Table) -> pl.DataFrame:
-    """A table of an asset's output."""
-    return pl.read_parquet(folder / f"{table.name}.parquet")
 
 
 def read_project(
@@ -36,10 +30,10 @@ def read_project(
         settings: Longest prompt, signatures shown.
     """
     return project_of(
-        read_table(annotated_units, ANNOTATED_UNITS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_files, REDACTIONS),
-        read_table(unit_splits, UNIT_SPLITS),
+        ANNOTATED_UNITS.read(annotated_units),
+        REPOSITORY_FILES.read(repository_files),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
         settings,
     )
 
