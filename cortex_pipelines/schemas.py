@@ -330,7 +330,9 @@ UNPARSED_FILES = Table(
         Column("source", _S, "Source in the project"),
         Column("path", _S, "Path relative to the source's root"),
         Column("language", _S, "Language", one_of=LANGUAGES),
-        Column("reason", _S, "Short code", one_of=("too_large", "too_deep", "garbage")),
+        Column(
+            "reason", _S, "Short code", one_of=("too_large", "too_deep", "garbage", "unreadable")
+        ),
         Column("detail", _S, "In words, with the limit that was passed"),
     ),
     ("source", "path"),

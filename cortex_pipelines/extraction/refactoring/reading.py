@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
+from cortex_pipelines.extraction.grammars import PARSED, UnreadableError, grammar_for, parse
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
@@ -43,13 +43,16 @@ class _Around:
 
 
 def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
-    """The functions and types of a file; None if it is not code that is parsed, or too large."""
+    """The functions and types of a file; None if it is not code that is parsed, or hostile."""
     language = language_of(path, text)
     data = text.encode(errors="replace")
     if language not in PARSED or len(data) > max_bytes:
         return None
     grammar = grammar_for(language, path)
-    root = parse(data, grammar).root_node
+    try:
+        root = parse(data, grammar).root_node
+    except UnreadableError:
+        return None
     return _Reader(path, language, data, outline(root, grammar, data)).file(root)
 
 
