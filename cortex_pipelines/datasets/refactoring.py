@@ -16,6 +16,7 @@ from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import side_by_hash
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import REFACTORING_DATASET
 
 _S = pl.String
@@ -201,6 +202,7 @@ def refactoring_tables(
     files: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
+    cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the refactoring data set.
 
@@ -212,6 +214,7 @@ def refactoring_tables(
         files: REPOSITORY_FILES of the same project.
         benchmarks: What must not be trained on.
         settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
     """
     candidates = pl.concat(
         [
@@ -222,5 +225,5 @@ def refactoring_tables(
     )
     # a unit is left out for what is made of it, and most units have nothing to mend
     return finished_tables(
-        "refactoring_dataset", REFACTORING_DATASET, candidates, project, (), settings
+        "refactoring_dataset", REFACTORING_DATASET, candidates, project, (), settings, cache
     )

@@ -23,8 +23,10 @@ from cortex_pipelines.datasets.build import (
 )
 from cortex_pipelines.datasets.contamination import fingerprints_of
 from cortex_pipelines.datasets.contracts import validate
+from cortex_pipelines.datasets.known_twins import KnownTwins
+from cortex_pipelines.datasets.leakage import compared
 from cortex_pipelines.datasets.refactoring import pair_candidates, refactoring_tables
-from cortex_pipelines.datasets.selection import compared, require_no_leakage
+from cortex_pipelines.datasets.selection import require_no_leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.shingles import jaccard, shingles
 from cortex_pipelines.datasets.smells import cached_fixes
@@ -170,8 +172,9 @@ def test_nothing_has_a_near_twin_on_another_side(
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     rows = {side: tables["completion_dataset"][side] for side in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
+    twins = KnownTwins(None, "any", settings)
     with pytest.raises(DatasetError, match="1 rows of train have a near twin"):
-        require_no_leakage(rows, "completion_dataset", (("completion",),), settings)
+        require_no_leakage(rows, "completion_dataset", (("completion",),), twins)
 
 
 def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
@@ -371,15 +374,16 @@ def test_the_assets_read_folders_and_give_every_table(
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
     splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path))
+    cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
-        found = asset(annotated, augmented, read, splits, settings, out)
+        found = asset(annotated, augmented, read, splits, settings, "shop", out, cache)
         for split in (*SPLITS, "manifest"):
             assert found[split].equals(tables[asset.name][split])
         assert asset.expectations
         assert (out / "card.md").read_text().startswith(f"# {asset.name}")
         assert "Sizes" in (out / "report.html").read_text()
-    cache, out = RowCache(tmp_path / "cache", "1"), write("refactoring")
+    out = write("refactoring")
     first = (annotated, augmented, history, read, splits, settings)
     found = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert found["test"].filter(pl.col("origin") == "injected_error").height > 0
