@@ -12,6 +12,7 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes import SmellFix
 from cortex_pipelines.datasets.build import Project, Tables, finished_tables
+from cortex_pipelines.datasets.completion import MADE
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import side_by_hash
@@ -51,13 +52,18 @@ def error_candidates(
     joined = errors.select(columns).join(
         units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
     )
-    rows = []
-    for row in joined.iter_rows(named=True):
-        request = ("This code has an error.", "The code put right:")
-        made = _task(row, request, row["buggy_code"], row["fixed_code"], settings)
-        about = {"kind": "error", "origin": "injected_error", "purpose": "correctness"}
-        rows.append(_own(row) | made | about | _of(row, "error_type", "explanation"))
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    request = ("This code has an error.", "The code put right:")
+    codes = joined.select("language", "path", "indent", "buggy_code", "fixed_code")
+    made = [
+        tuple(_task(row, request, row["buggy_code"], row["fixed_code"], settings).values())
+        for row in codes.iter_rows(named=True)
+    ]
+    about: dict[str, str | None] = dict.fromkeys(("refactoring", "smell"))
+    about |= {"kind": "error", "origin": "injected_error", "purpose": "correctness"}
+    return joined.hstack(pl.DataFrame(made, schema=MADE, orient="row")).select(
+        pl.lit(about[name], dtype=dtype).alias(name) if name in about else pl.col(name)
+        for name, dtype in SCHEMA.items()
+    )
 
 
 def smell_candidates(
@@ -188,10 +194,6 @@ def _task(
 
 def _own(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _OF_UNIT}
-
-
-def _of(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: row[name] for name in names}
 
 
 def refactoring_tables(
