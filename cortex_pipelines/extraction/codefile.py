@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 from cortex_pipelines.extraction.garbage import Unparsed, why_unparsed
-from cortex_pipelines.extraction.grammars import UnreadableError, grammar_for, parse
+from cortex_pipelines.extraction.grammars import grammar_for, parse
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -22,11 +22,7 @@ def read_code(
     why = why_unparsed(data, grammar, settings)
     if why:
         return [], why
-    try:
-        root = parse(data, grammar).root_node
-    except UnreadableError as error:
-        return [], Unparsed("unreadable", str(error))
-    found = outline(root, grammar, data)
+    found = outline(parse(data, grammar).root_node, grammar, data)
     return nested_units(data, found, settings), None
 
 

@@ -46,24 +46,13 @@ _MATCH_LIMIT = 1024
 # A query looks through all later siblings of each, so an error costs the square of its tokens.
 _MAX_ERROR_TOKENS = 20_000
 
+_PIECE = 16_384
+
 # Levels are counted with 16 bits: below level 65,535 a query never ends.
 _MAX_DEPTH = 50_000
 
 PARSED = frozenset(grammar.language for grammar in GRAMMARS)
 """Languages whose files are parsed."""
-
-
-# What a parser of a larger text reads is counted by pieces of this size. It reads code once or
-# twice, of 1,700 real files of this size none more than 42 times; where it looks ahead over
-# thousands of comments again for each of them, thousands of times. Ten thousand take a second.
-_COUNTED_FROM = 24_576
-_PIECE = 16_384
-_MOST_TIMES = 256
-_ALWAYS_READ = 10_000
-
-
-class UnreadableError(ValueError):
-    """A text in which the parser goes back and forth without end; it is no use to wait."""
 
 
 class UnknownLanguageError(ValueError):
@@ -97,38 +86,28 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
         grammar: Its grammar.
         edited: Tree of an earlier version, told by ``Tree.edit`` what changed; saves parsing the
             rest again.
-
-    Raises:
-        UnreadableError: the parser went back and forth thousands of times.
     """
     parser = Parser(_language(grammar))
     data = readable(data, grammar.language)
-    if edited is not None:
-        return parser.parse(data, edited)
-    if len(data) <= _COUNTED_FROM:
-        return parser.parse(data)
-    counted = _Counted(data)
-    tree = parser.parse(counted)
-    if counted.left < 0:
-        raise UnreadableError(f"the parser went back more than {counted.most} times")
-    return tree
+    return parser.parse(data) if edited is None else parser.parse(data, edited)
 
 
-class _Counted:
-    """A text given to a parser piece by piece, as often as is reasonable.
+def readings(data: bytes, grammar: Grammar, most: int) -> int:
+    """How often the parser asks for a piece of a text, of 16 KB each; it is stopped after ``most``.
 
-    How often depends on the text alone; the time it takes would on the machine too. Then the text
-    ends for the parser: an exception would get lost in it.
+    Depends on the text alone, where the time that it takes would on the machine too.
     """
+    shown = readable(data, grammar.language)
+    asked = 0
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.most = self.left = _ALWAYS_READ + _MOST_TIMES * (len(data) // _PIECE)
+    def piece(offset: int, _: object) -> bytes:
+        nonlocal asked
+        asked += 1
+        # the text ends for the parser: it would swallow an exception
+        return shown[offset : offset + _PIECE] if asked <= most else b""
 
-    def __call__(self, offset: int, _: object) -> bytes:
-        """The piece at an offset; empty at the end."""
-        self.left -= 1
-        return self._data[offset : offset + _PIECE] if self.left >= 0 else b""
+    Parser(_language(grammar)).parse(piece)
+    return asked
 
 
 def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict[str, list[Node]]]]:

@@ -27,7 +27,7 @@ def test_names_that_are_given_names_are_not_judged_each_with_the_rest(
 
 
 def test_a_secret_behind_some_names_is_still_found(settings: PrivacySettings) -> None:
-    text = 'api_key:' * 40 + ' password = "xK9mQ2vL7pR4w"; token:secret:key:"Zr8Yq1Wn5Xc3Vb6T"'
+    text = "api_key:" * 40 + ' password = "xK9mQ2vL7pR4w"; token:secret:key:"Zr8Yq1Wn5Xc3Vb6T"'
     redacted = redact_text(text, "a.js", "javascript", settings, KEY).text
     assert "xK9" not in redacted
     assert "Zr8" not in redacted

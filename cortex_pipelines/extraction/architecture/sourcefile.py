@@ -13,13 +13,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.garbage import why_unparsed
-from cortex_pipelines.extraction.grammars import (
-    PARSED,
-    UnreadableError,
-    grammar_for,
-    matches,
-    parse,
-)
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches, parse
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
 _QUERIES = Path(__file__).parent / "queries"
@@ -78,10 +72,7 @@ class SourceFile:
             data = self.text.encode()
             if why_unparsed(data, grammar, self.parsing):
                 return found
-            try:
-                root = parse(data, grammar).root_node
-            except UnreadableError:  # a reason stands in the table of unparsed files
-                return found
+            root = parse(data, grammar).root_node
             for _, captures in matches(grammar, root, _QUERIES):
                 for kind in [name for name in captures if not name.startswith("_")][:1]:
                     found.setdefault(kind, []).append(captures)

@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.grammars import PARSED, UnreadableError, grammar_for, parse
+from cortex_pipelines.extraction.garbage import is_unreadable
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
@@ -49,10 +50,9 @@ def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
     if language not in PARSED or len(data) > max_bytes:
         return None
     grammar = grammar_for(language, path)
-    try:
-        root = parse(data, grammar).root_node
-    except UnreadableError:
+    if is_unreadable(data, grammar):
         return None
+    root = parse(data, grammar).root_node
     return _Reader(path, language, data, outline(root, grammar, data)).file(root)
 
 
