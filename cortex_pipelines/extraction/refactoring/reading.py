@@ -66,7 +66,7 @@ class _Reader:
         } | {
             definition.node.id
             for definition in found.definitions.values()
-            if definition.kind == "type" and "name" in definition.pieces
+            if definition.kind in ("method", "type") and "name" in definition.pieces
         }
         self._statements = StatementReader(data, lambda node: node.id in self._units)
 
