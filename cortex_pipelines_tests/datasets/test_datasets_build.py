@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.fixes import SmellFix
+from cortex_pipelines.augmentation.augment import injected_errors, renamed_units
+from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assets import (
     completion_dataset,
     naming_dataset,
@@ -437,3 +439,37 @@ def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
     assert set(found) == {"a"}
     assert all(fix.before == code != fix.after for fix in found["a"])
     assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == found
+
+
+def test_tables_are_those_of_a_run_from_nothing_after_a_change(
+    files: pl.DataFrame,
+    make_units: Callable[[pl.DataFrame], pl.DataFrame],
+    project_maker: Callable[..., Any],
+    augmentation: AugmentationSettings,
+    fixes: dict[str, list[SmellFix]],
+    pairs: pl.DataFrame,
+    settings: DatasetSettings,
+    tmp_path: Path,
+) -> None:
+    longer = files.with_columns(
+        pl.when(pl.col("path") == "shop/parcel.py")
+        .then(pl.col("text") + "\n\ndef twin(first, second):\n    return first + 20 * second\n")
+        .otherwise("text")
+        .alias("text")
+    )
+    fewer = files.filter(pl.col("path") != "shop/voyage.py")
+    cache = RowCache(tmp_path, "1")
+    for changed in (files, longer, fewer, files):
+        units = make_units(changed)
+        read = project_maker(units, changed, settings).project
+        renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
+        with_cache, alone = (
+            (
+                completion_tables(read, renamed, settings, kept),
+                naming_tables(read, renamed, settings, kept),
+                refactoring_tables(read, errors, fixes, pairs, changed, (), settings, kept),
+            )
+            for kept in (cache, None)
+        )
+        for made, expected in zip(with_cache, alone, strict=True):
+            assert all(made[name].equals(expected[name]) for name in expected)
