@@ -57,7 +57,9 @@ def unit_splits(
     repository_files: Path,
     repository_commits: Path,
     datasets: DatasetSettings,
+    project: str,
     root: Path,
+    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
     found = split_units(
@@ -66,6 +68,8 @@ def unit_splits(
         REPOSITORY_COMMITS.read(repository_commits),
         fingerprints(root, datasets),
         datasets,
+        project,
+        cache,
     )
     return {UNIT_SPLITS.name: found}
 

@@ -375,7 +375,10 @@ def test_the_assets_read_folders_and_give_every_table(
     augmented = write("augmented", renamed_units=renamed, injected_errors=errors)
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
-    splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path))
+    kept = RowCache(tmp_path / "splits of units", "1")
+    splits = write(
+        "splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, kept)
+    )
     cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
@@ -461,7 +464,10 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
     cache = RowCache(tmp_path, "1")
     for changed in (files, longer, fewer, files):
         units = make_units(changed)
-        read = project_maker(units, changed, settings).project
+        made = project_maker(units, changed, settings)
+        read, nothing = made.project, REPOSITORY_COMMITS.empty()
+        splits = split_units(units, changed, nothing, (), settings, "shop", cache)
+        assert splits.equals(made.splits)
         renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
         with_cache, alone = (
             (
