@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.corpus import write_packages
 from benchmarks.measured import Act, measured
-from benchmarks.plain import make
+from benchmarks.plain import prepare
 from benchmarks.timing import Spent, Timing
 from benchmarks.workspace import DATA_STAGES, Workspace
 from cortex_pipelines.schemas import SPLITS
@@ -103,9 +103,11 @@ def _run(work: Workspace, out: Path, project: str) -> _Stages:
 
 
 def prepare_stage(out: str, project: str, stage: str) -> Act:
-    """One stage with its reading and writing, row caches kept beside its outputs; rows."""
-    root, folder = find_root(), Path(out)
-    return lambda: make(root, folder, project, (stage,), folder / "rows")
+    """One stage with its reading and writing, row caches kept beside its outputs; rows.
+
+    The parameters are read before: all stages of a run share them.
+    """
+    return prepare(find_root(), Path(out), project, stage, Path(out) / "rows")
 
 
 def _edit(work: Workspace) -> None:

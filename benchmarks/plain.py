@@ -5,6 +5,8 @@ As a program: ``python -m benchmarks.plain OUT PROJECT STAGE...`` makes these st
 
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.sources import ProjectSource
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.project import find_root, read_yaml, write_yaml
 
 _ASSETS = {asset.name: asset for asset in ASSETS}
@@ -35,10 +38,20 @@ def make(
         Number of rows written.
     """
     with tempfile.TemporaryDirectory() as nothing:
-        return sum(_make(root, out, project, stage, rows or Path(nothing)) for stage in stages)
+        prepared = [prepare(root, out, project, name, rows or Path(nothing)) for name in stages]
+        return sum(act() for act in prepared)
 
 
-def _make(root: Path, out: Path, project: str, stage: str, rows: Path) -> int:
+def prepare(root: Path, out: Path, project: str, stage: str, rows: Path) -> Callable[[], int]:
+    """Read the parameters and pins of a stage; what is returned makes it, and says how many rows.
+
+    Args:
+        root: Project whose parameters and pins count.
+        out: Where the stages' folders are.
+        project: Which of its projects.
+        stage: What to make.
+        rows: Folder of row caches.
+    """
     asset = _ASSETS[stage]
     folder = out / stage / project
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +65,12 @@ def _make(root: Path, out: Path, project: str, stage: str, rows: Path) -> int:
         "project_source": ProjectSource(params.projects[project], tuple(pins)),
         **{name: out / name / project for name in DATA_STAGES},
     }
-    frames = asset(**{n: given.get(n) or getattr(params, n) for n in asset.parameters}) or {}
+    arguments = {name: given.get(name) or getattr(params, name) for name in asset.parameters}
+    return partial(_make, asset, arguments, folder)
+
+
+def _make(asset: VersionedAsset, arguments: dict[str, Any], folder: Path) -> int:
+    frames = asset(**arguments) or {}
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet", compression_level=3)
     return sum(frame.height for frame in frames.values())

@@ -63,8 +63,7 @@ class RowCache:
             and within a key as ``compute`` gave them.
         """
         wanted = keys.unique(maintain_order=True).alias(_KEY)
-        path = self._path(("rows", name)).with_suffix(".arrow")
-        known = pl.read_ipc(path) if path.exists() else None
+        known = self.recall(name)
         missing = wanted if known is None else wanted.filter(~wanted.is_in(known[_KEY].to_list()))
         made = compute(missing).with_columns(pl.lit(True).alias(_PRESENT))
         fresh = missing.to_frame().join(made, on=_KEY, how="left", maintain_order="left_right")
@@ -72,9 +71,21 @@ class RowCache:
             fresh = pl.concat([known, fresh.select(known.columns)])
         found = wanted.to_frame().join(fresh, on=_KEY, how="left", maintain_order="left_right")
         if known is None or not missing.is_empty() or found.height < known.height:
-            with _aside(path) as scratch:
-                found.write_ipc(scratch, compression="lz4")
+            self.keep(name, found)
         return found.filter(pl.col(_PRESENT)).drop(_PRESENT)
+
+    def recall(self, name: str) -> pl.DataFrame | None:
+        """The table that was kept last under a name, or None."""
+        path = self._table(name)
+        return pl.read_ipc(path) if path.exists() else None
+
+    def keep(self, name: str, table: pl.DataFrame) -> None:
+        """Keep a table under a name, in place of the last one."""
+        with _aside(self._table(name)) as scratch:
+            table.write_ipc(scratch, compression="lz4")
+
+    def _table(self, name: str) -> Path:
+        return self._path(("rows", name)).with_suffix(".arrow")
 
     def _path(self, parts: tuple[Any, ...]) -> Path:
         text = json.dumps([self._version, *parts], sort_keys=True)

@@ -5,6 +5,7 @@ metadata and the data dictionary in the docs are all derived from these declarat
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -57,6 +58,10 @@ class Table:
     def schema(self) -> pl.Schema:
         """Polars schema of the table."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def read(self, folder: Path) -> pl.DataFrame:
+        """The table in the folder of an asset's output."""
+        return pl.read_parquet(folder / f"{self.name}.parquet")
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""
@@ -325,7 +330,9 @@ UNPARSED_FILES = Table(
         Column("source", _S, "Source in the project"),
         Column("path", _S, "Path relative to the source's root"),
         Column("language", _S, "Language", one_of=LANGUAGES),
-        Column("reason", _S, "Short code", one_of=("too_large", "too_deep", "garbage")),
+        Column(
+            "reason", _S, "Short code", one_of=("too_large", "too_deep", "garbage", "unreadable")
+        ),
         Column("detail", _S, "In words, with the limit that was passed"),
     ),
     ("source", "path"),

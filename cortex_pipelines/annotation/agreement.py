@@ -5,14 +5,16 @@ believes by some imagined cases (a beta prior), since a label may have few cases
 written with the sample at hand, so the rates are optimistic for code that nobody here has seen.
 """
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from cortex_pipelines.annotation.labels import LABELS
 from cortex_pipelines.annotation.sample import Judged, judged
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.rowcache import RowCache
 
 _PRIOR = 2
 # A category's evidence was weighed with the sample in view, so its rate counts for less.
@@ -100,6 +102,33 @@ def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> A
         right=sum(one.category == one.case.category for one in found),
         bands=_bands(found),
     )
+
+
+def cached_agreement(
+    settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None
+) -> Agreement:
+    """The same, read where it was kept if neither rules nor sample have changed since.
+
+    Args:
+        settings: Limits and weights of the rules.
+        extraction: How the sample is cut into units.
+        cache: Belongs to one version of rules and sample; None computes it.
+    """
+    key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
+    known = cache.get(*key) if cache else None
+    if known is not None:
+        return _read(known)
+    found = agreement(settings, extraction)
+    if cache:
+        cache.put(json.dumps(asdict(found)).encode(), *key)
+    return found
+
+
+def _read(kept: bytes) -> Agreement:
+    told = json.loads(kept)
+    for name in ("categories", "labels"):
+        told[name] = {label: Counts(**counts) for label, counts in told[name].items()}
+    return Agreement(**told | {"bands": tuple((start, rate) for start, rate in told["bands"])})
 
 
 def _counts(pairs: list[tuple[bool, bool]]) -> Counts:

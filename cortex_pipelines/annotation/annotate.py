@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.agreement import Agreement, agreement
+from cortex_pipelines.annotation.agreement import Agreement, cached_agreement
 from cortex_pipelines.annotation.labelling import FileKey, FileMaterial, label_units
 from cortex_pipelines.annotation.labels import LABELS
 from cortex_pipelines.annotation.manifests import declared_for, technologies_by_folder
@@ -76,7 +76,7 @@ def annotate(
     """
     material = _material(units, files)
     facts = _facts(units, material, settings, project, cache)
-    agreed = agreement(settings, extraction)
+    agreed = cached_agreement(settings, extraction, cache)
     confident = facts.with_columns(
         pl.col("category_score")
         .map_elements(agreed.category_confidence, return_dtype=pl.Float64)

@@ -11,7 +11,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction import assets as extraction_assets
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ANNOTATED_UNITS, UNIT_FINDINGS
+from cortex_pipelines.schemas import ANNOTATED_UNITS, CODE_UNITS, REPOSITORY_FILES, UNIT_FINDINGS
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -30,8 +30,8 @@ def annotated_units(
     out: Path,
 ) -> dict[str, pl.DataFrame]:
     """Code units with category, intent, labels and their evidence, technologies, complexity."""
-    units = pl.read_parquet(code_units / "units.parquet")
-    files = pl.read_parquet(repository_files / "files.parquet")
+    units = CODE_UNITS.read(code_units)
+    files = REPOSITORY_FILES.read(repository_files)
     found = annotate(units, files, annotation, extraction, project, cache)
     metrics = annotation_metrics(found)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")

@@ -32,7 +32,7 @@ def augmented_units(
     annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
     """Functions renamed and rewritten with the same behaviour, and functions with one error."""
-    return augment(_table(annotated_units, ANNOTATED_UNITS.name), augmentation, project, cache)
+    return augment(ANNOTATED_UNITS.read(annotated_units), augmentation, project, cache)
 
 
 @versioned_asset(
@@ -55,13 +55,9 @@ def mutant_verification(
 ) -> dict[str, pl.DataFrame]:
     """Which injected errors compile, and which a test or a comparison of outputs finds."""
     tables = verified(
-        _table(augmented_units, INJECTED_ERRORS.name),
-        _table(annotated_units, ANNOTATED_UNITS.name),
-        _table(repository_files, REPOSITORY_FILES.name),
+        INJECTED_ERRORS.read(augmented_units),
+        ANNOTATED_UNITS.read(annotated_units),
+        REPOSITORY_FILES.read(repository_files),
         augmentation,
     )
     return {MUTANT_VERIFICATION.name: tables}
-
-
-def _table(folder: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(folder / f"{name}.parquet")

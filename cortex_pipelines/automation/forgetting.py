@@ -61,12 +61,14 @@ class Purged:
         mlflow_runs: Runs of former versions whose record and artifacts are gone.
         dagster_runs: Runs whose events, with their previews, are gone.
         row_caches: Folders of cached rows.
+        remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
     """
 
     dvc_bytes: int
     mlflow_runs: int
     dagster_runs: int
     row_caches: int
+    remotes: tuple[tuple[str, str], ...]
 
 
 def tombstones(
@@ -161,8 +163,9 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
     """Delete former versions of everything that is made from sources, wherever they are kept.
 
     What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
-    assets are gone from this machine (a remote is emptied by ``dvc gc --cloud --workspace``).
-    Models stay, since they are marked and a person decides.
+    assets are gone from this machine. Remotes stay as they are, and are named: others may keep
+    versions there of which this workspace knows nothing. Models stay, since they are marked and a
+    person decides.
     """
     rows = project.state / "cache" / "rows"
     folders = list(rows.iterdir()) if rows.is_dir() else []
@@ -173,6 +176,7 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
+        _remotes(project.root),
     )
 
 
@@ -198,6 +202,12 @@ def _purge_dvc(root: Path) -> int:
     with locked_repo(root) as repo:
         repo.gc(workspace=True)
     return max(0, before - _size(cache))
+
+
+def _remotes(root: Path) -> tuple[tuple[str, str], ...]:
+    with locked_repo(root) as repo:
+        known = repo.config["remote"]
+        return tuple((name, str(known[name]["url"])) for name in sorted(known))
 
 
 def _size(folder: Path) -> int:

@@ -63,7 +63,13 @@ def _purge() -> None:
     sync_project(project, definitions, instance)
     click.echo(
         f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
-        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches; a "
-        "remote is emptied by `dvc gc --cloud --workspace`",
+        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches",
         err=True,
     )
+    for name, url in done.remotes:
+        click.echo(
+            f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace "
+            f"--cloud --remote {name}` deletes there all that is not in this workspace, versions "
+            "of other branches and people too",
+            err=True,
+        )

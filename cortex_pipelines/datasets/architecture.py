@@ -12,6 +12,7 @@ from cortex_pipelines.datasets.architecture_structures import structures
 from cortex_pipelines.datasets.architecture_violations import imports_of, judged_imports
 from cortex_pipelines.datasets.card import Part
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.manifest import count_redactions, manifest
 from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
 from cortex_pipelines.datasets.selection import require_no_leakage, select_rows, with_ids
@@ -50,6 +51,7 @@ def architecture_tables(
     benchmarks: Sequence[Fingerprints],
     examples: ArchitectureExampleSettings,
     settings: DatasetSettings,
+    twins: KnownTwins | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Tables of the architecture data set; a kind, or a side, may be empty.
 
@@ -61,7 +63,9 @@ def architecture_tables(
         benchmarks: What must not be trained on.
         examples: What becomes an example.
         settings: Sizes, shares and thresholds.
+        twins: Finds near twins; may know those of texts that have not changed.
     """
+    twins = twins or KnownTwins(None, NAME, settings)
     stated = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = imports_of(stated)
@@ -74,7 +78,7 @@ def architecture_tables(
     rows = [_candidate(row, about, sides, offsets, settings) for row in made]
     candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     counted = candidates.with_columns(count_redactions(candidates, redactions))
-    return _selected(counted, settings) | {DEPENDENCY_RULES.name: _rules_table(rules)}
+    return _selected(counted, settings, twins) | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
@@ -174,10 +178,12 @@ def _judged(
     )
 
 
-def _selected(candidates: pl.DataFrame, settings: DatasetSettings) -> dict[str, pl.DataFrame]:
+def _selected(
+    candidates: pl.DataFrame, settings: DatasetSettings, twins: KnownTwins
+) -> dict[str, pl.DataFrame]:
     made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(made, NAME, COMPARED, settings)
-    require_no_leakage(selected.rows, NAME, COMPARED, settings)
+    selected = select_rows(made, NAME, COMPARED, settings, twins)
+    require_no_leakage(selected.rows, NAME, COMPARED, twins)
     gone = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
         [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],

@@ -14,7 +14,8 @@ from cortex_pipelines.datasets.build import (
 from cortex_pipelines.datasets.card import Part, write_card
 from cortex_pipelines.datasets.contamination import fingerprints
 from cortex_pipelines.datasets.conventions import conventions
-from cortex_pipelines.datasets.reading import read_project, read_table
+from cortex_pipelines.datasets.known_twins import KnownTwins
+from cortex_pipelines.datasets.reading import read_project
 from cortex_pipelines.datasets.refactoring import refactoring_tables
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.smells import cached_fixes
@@ -56,15 +57,19 @@ def unit_splits(
     repository_files: Path,
     repository_commits: Path,
     datasets: DatasetSettings,
+    project: str,
     root: Path,
+    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
     found = split_units(
-        read_table(annotated_units, ANNOTATED_UNITS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_commits, REPOSITORY_COMMITS),
+        ANNOTATED_UNITS.read(annotated_units),
+        REPOSITORY_FILES.read(repository_files),
+        REPOSITORY_COMMITS.read(repository_commits),
         fingerprints(root, datasets),
         datasets,
+        project,
+        cache,
     )
     return {UNIT_SPLITS.name: found}
 
@@ -76,12 +81,14 @@ def completion_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
+    project: str,
     out: Path,
+    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Bodies, imports, declarations and gaps to write, given the code and repository around."""
-    project = read_project(annotated_units, repository_files, unit_splits, datasets)
-    renamed = read_table(augmented_units, RENAMED_UNITS)
-    tables = completion_tables(project, renamed, datasets)
+    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    renamed = RENAMED_UNITS.read(augmented_units)
+    tables = completion_tables(read, renamed, datasets, cache)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
     return tables
@@ -94,11 +101,13 @@ def naming_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
+    project: str,
     out: Path,
+    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Names of functions, classes, constants and variables to find, masked at every occurrence."""
-    project = read_project(annotated_units, repository_files, unit_splits, datasets)
-    tables = naming_tables(project, read_table(augmented_units, RENAMED_UNITS), datasets)
+    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    tables = naming_tables(read, RENAMED_UNITS.read(augmented_units), datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
     learnt = Part("Conventions", _conventions(tables))
     write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
@@ -119,15 +128,16 @@ def refactoring_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code to put right or improve: changes from history, injected errors, smells, with fixes."""
-    read = read_project(annotated_units, repository_files, unit_splits, datasets)
+    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
-        read_table(augmented_units, INJECTED_ERRORS),
+        INJECTED_ERRORS.read(augmented_units),
         cached_fixes(read.units, project, cache),
-        read_table(refactoring_pairs, REFACTORING_PAIRS),
-        read_table(repository_files, REPOSITORY_FILES),
+        REFACTORING_PAIRS.read(refactoring_pairs),
+        REPOSITORY_FILES.read(repository_files),
         fingerprints(root, datasets),
         datasets,
+        cache,
     )
     purpose = "To find what is wrong with code and to improve it, with the reason."
     write_card(out, "refactoring_dataset", purpose, tables, datasets)
@@ -141,18 +151,21 @@ def architecture_dataset(
     unit_splits: Path,
     architecture_examples: ArchitectureExampleSettings,
     datasets: DatasetSettings,
+    project: str,
     root: Path,
     out: Path,
+    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Requirements with the structure that answers them, and imports to judge by learnt rules."""
     tables = architecture_tables(
-        read_table(architecture_facts, ARCHITECTURE_FACTS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_files, REDACTIONS),
-        read_table(unit_splits, UNIT_SPLITS),
+        ARCHITECTURE_FACTS.read(architecture_facts),
+        REPOSITORY_FILES.read(repository_files),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
         fingerprints(root, datasets),
         architecture_examples,
         datasets,
+        KnownTwins(cache, project, datasets),
     )
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)

@@ -9,6 +9,7 @@ from cortex_pipelines.datasets.completion import KINDS as FUNCTIONS
 from cortex_pipelines.datasets.completion import completion_candidates
 from cortex_pipelines.datasets.context import RepositoryContext
 from cortex_pipelines.datasets.infilling import drawn_for_infilling, infilling_candidates
+from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.manifest import manifest
 from cortex_pipelines.datasets.naming import naming_candidates
 from cortex_pipelines.datasets.selection import (
@@ -24,6 +25,7 @@ from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.statements import statement_candidates
 from cortex_pipelines.datasets.unit_text import Place
 from cortex_pipelines.datasets.variants import train_variants
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import (
     COMPLETION_DATASET,
     MANIFEST,
@@ -47,25 +49,33 @@ class Project:
     """What the data sets of one project are made from.
 
     Args:
+        name: Its name.
         units: Units that may become examples (``units.prepared_units``), with ``redactions``.
         splits: UNIT_SPLITS: every unit's side, or why it is left out.
         context: Signatures of the whole project.
         texts: The files' texts.
     """
 
+    name: str
     units: pl.DataFrame
     splits: pl.DataFrame
     context: RepositoryContext
     texts: dict[Place, bytes]
 
 
-def completion_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSettings) -> Tables:
+def completion_tables(
+    project: Project,
+    renamed: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None = None,
+) -> Tables:
     """Tables of the completion data set.
 
     Args:
         project: Units and their surroundings.
         renamed: RENAMED_UNITS of the same project; they go into train alone.
         settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
     """
     units = project.units
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
@@ -92,11 +102,16 @@ def completion_tables(project: Project, renamed: pl.DataFrame, settings: Dataset
     )
     kinds = (*FUNCTIONS, *STATEMENTS)
     return finished_tables(
-        "completion_dataset", COMPLETION_DATASET, candidates, project, kinds, settings
+        "completion_dataset", COMPLETION_DATASET, candidates, project, kinds, settings, cache
     )
 
 
-def naming_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSettings) -> Tables:
+def naming_tables(
+    project: Project,
+    renamed: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None = None,
+) -> Tables:
     """Tables of the naming data set.
 
     Of a renamed variant only the function's own name is asked for: the new names of its variables
@@ -107,6 +122,7 @@ def naming_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSett
         renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
             variables a unit has.
         settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
     """
     units = project.units.filter(pl.col("kind").is_in(_NAMED))
     asked = naming_candidates(units, _local_names(renamed), project.texts, settings)
@@ -115,7 +131,9 @@ def naming_tables(project: Project, renamed: pl.DataFrame, settings: DatasetSett
     candidates = pl.concat(
         [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
     )
-    return finished_tables("naming_dataset", NAMING_DATASET, candidates, project, _NAMED, settings)
+    return finished_tables(
+        "naming_dataset", NAMING_DATASET, candidates, project, _NAMED, settings, cache
+    )
 
 
 def _local_names(renamed: pl.DataFrame) -> dict[str, list[str]]:
@@ -148,6 +166,7 @@ def finished_tables(
     project: Project,
     kinds: Sequence[str],
     settings: DatasetSettings,
+    cache: RowCache | None,
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leaks.
 
@@ -158,6 +177,7 @@ def finished_tables(
         project: Units and their surroundings.
         kinds: Kinds of units that the data set is made of, whose absence the manifest explains.
         settings: Sizes and shares.
+        cache: What is known of texts that have not changed.
 
     Raises:
         DatasetError: a side is left without examples.
@@ -167,8 +187,9 @@ def finished_tables(
     told = pl.when(pl.col("origin") == "renamed").then(reason + "; variant of a train unit")
     rows = candidates.with_columns(told.otherwise(reason).alias("split_reason"))
     made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    selected = select_rows(made, name, texts, settings)
-    require_no_leakage(selected.rows, name, texts, settings)
+    twins = KnownTwins(cache, f"{project.name}/{name}", settings)
+    selected = select_rows(made, name, texts, settings, twins)
+    require_no_leakage(selected.rows, name, texts, twins)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     units = project.splits.filter(pl.col("left_out").is_not_null() & pl.col("kind").is_in(kinds))
     left_out = pl.concat(

@@ -35,8 +35,28 @@ def leakage(
     """
     mine = all_shingles(train[text].to_list(), settings.shingle_tokens)
     theirs = all_shingles(other[text].to_list(), settings.shingle_tokens)
+    return twins_among(
+        train["example_id"].to_list(), mine, other["example_id"].to_list(), theirs, settings
+    )
+
+
+def twins_among(
+    names: Sequence[str],
+    mine: ShingleSets,
+    others: Sequence[str],
+    theirs: ShingleSets,
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """The same for texts whose shingles are known.
+
+    Args:
+        names: Ids of the texts of one split.
+        mine: Their shingles.
+        others: Ids of the texts of another one.
+        theirs: Their shingles.
+        settings: Similarity from which two texts are twins.
+    """
     threshold = settings.near_duplicate_threshold
-    names, others = train["example_id"].to_list(), other["example_id"].to_list()
     rows = []
     for left, right in _candidates(mine, theirs, threshold):
         similarity = jaccard(mine[left], theirs[right])
@@ -45,14 +65,9 @@ def leakage(
     return pl.DataFrame(sorted(rows), schema=TWINS, orient="row")
 
 
-def without_twins(
-    frame: pl.DataFrame, others: Sequence[pl.DataFrame], text: str, settings: DatasetSettings
-) -> pl.DataFrame:
-    """The rows that have no near twin in any of the other splits."""
-    for other in others:
-        twins = leakage(frame, other, text, settings)["example_id"].unique()
-        frame = frame.filter(~pl.col("example_id").is_in(twins.implode()))
-    return frame
+def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Ids of the rows, and in ``compared`` the text by which they are compared."""
+    return frame.select("example_id", pl.concat_str(columns, separator="\n").alias("compared"))
 
 
 def _candidates(
@@ -73,7 +88,7 @@ def _candidates(
     for batch in mine.batches(_SHINGLES_AT_ONCE):
         places = lookup.places(batch.hashes)
         held = np.add.reduceat(places >= 0, batch.borders[:-1], dtype=np.int64)
-        prefixes = _prefix_lengths(batch.sizes, threshold)
+        prefixes = prefix_lengths(batch.sizes, threshold)
         lacking = batch.sizes - held
         for one in np.flatnonzero(lacking < prefixes).tolist():
             inside = places[batch.borders[one] : batch.borders[one + 1]]
@@ -97,7 +112,7 @@ def _index(
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
     order = np.lexsort((places, counts[places], owner))
     rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
-    chosen = order[rank < np.repeat(_prefix_lengths(sets.sizes, threshold), sets.sizes)]
+    chosen = order[rank < np.repeat(prefix_lengths(sets.sizes, threshold), sets.sizes)]
     by_place = chosen[np.argsort(places[chosen], kind="stable")]
     starts = np.searchsorted(places[by_place], np.arange(len(counts) + 1))
     return starts, owner[by_place]
@@ -108,7 +123,8 @@ def _rarest(places: NDArray[np.int64], counts: NDArray[np.int64], length: int) -
     return places[np.argsort(counts[places], kind="stable")[:length]]
 
 
-def _prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    """How many shingles of a set, by any order, have one in common with those of each near twin."""
     # The small margin keeps a pair whose product t n is whole but for rounding.
     shared: NDArray[np.int64] = np.ceil(threshold * sizes - 1e-9).astype(np.int64)
     return sizes - shared + 1

@@ -153,32 +153,51 @@ def _names(
 
 
 def _uses(declarations: pl.DataFrame, texts: Mapping[Place, bytes]) -> dict[str, list[str]]:
-    """Lines that use each declared name, by unit id: one pass over each file."""
-    wanted: dict[Place, dict[str, list[tuple[str, int, int]]]] = {}
-    for source, path, name, *unit in declarations.select(
-        "source", "path", "name", "unit_id", "start_byte", "end_byte"
-    ).iter_rows():
-        of_file = wanted.setdefault((source, path), {})
-        of_file.setdefault(name, []).append((unit[0], unit[1], unit[2]))
+    """Lines that use each declared name, by unit id."""
     found: dict[str, list[str]] = {}
-    for place, names in wanted.items():
-        for line, start, end in _short_lines(texts.get(place, b"")):
-            for name in names.keys() & set(_WORD.findall(line)):
-                for unit_id, first, last in names[name]:
-                    known = found.setdefault(unit_id, [])
-                    outside = end <= first or start >= last
-                    if outside and len(known) < _USES and line not in known:
-                        known.append(line)
+    for unit, source, path, name, start, end in declarations.select(
+        "unit_id", "source", "path", "name", "start_byte", "end_byte"
+    ).iter_rows():
+        lines = uses_of(name, texts.get((source, path), b""), start, end)
+        if lines:
+            found[unit] = lines
     return found
 
 
-def _short_lines(text: bytes) -> Iterator[tuple[str, int, int]]:
-    """Lines without the white space around them, and where each begins and ends."""
-    at = 0
-    for line in text.splitlines(keepends=True):
-        if len(line) <= _LONGEST_USE:
-            yield line.decode("utf-8", "replace").strip(), at, at + len(line)
-        at += len(line)
+def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
+    """The first lines that hold a name as a whole word, each once, without white space around.
+
+    Only lines in which the name stands are looked at, and no more than are needed.
+
+    Args:
+        name: A declared name.
+        text: Its file.
+        start: Byte at which the declaration begins; its own lines do not count.
+        end: Byte at which it ends.
+    """
+    found: dict[str, None] = {}
+    wanted = name.encode()
+    at = text.find(wanted) if wanted else -1
+    while at >= 0 and len(found) < _USES:
+        first, last = _line_around(text, at)
+        outside = last <= start or first >= end
+        if outside and last - first <= _LONGEST_USE:
+            line = text[first:last].decode("utf-8", "replace").strip()
+            if name in _WORD.findall(line):
+                found[line] = None
+        at = text.find(wanted, last)
+    return list(found)
+
+
+def _line_around(text: bytes, at: int) -> tuple[int, int]:
+    """Where the line of a byte begins, and where it ends with its line feed or return."""
+    first = text.rfind(b"\n", 0, at) + 1
+    first = text.rfind(b"\r", first, at) + 1 or first
+    last = text.find(b"\n", at) + 1 or len(text)
+    carriage = text.find(b"\r", at, last) + 1
+    if carriage and text[carriage - 1 : carriage + 1] != b"\r\n":
+        return first, carriage
+    return first, last
 
 
 def _is_telling(name: str, settings: DatasetSettings) -> bool:

@@ -15,36 +15,37 @@ from cortex_pipelines.schemas import (
     REDACTIONS,
     REPOSITORY_FILES,
     UNIT_SPLITS,
-    Table,
 )
 
 
-def read_table(folder: Path, table: Table) -> pl.DataFrame:
-    """A table of an asset's output."""
-    return pl.read_parquet(folder / f"{table.name}.parquet")
-
-
 def read_project(
-    annotated_units: Path, repository_files: Path, unit_splits: Path, settings: DatasetSettings
+    name: str,
+    annotated_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    settings: DatasetSettings,
 ) -> Project:
     """What the data sets of one project are made from.
 
     Args:
+        name: Name of the project.
         annotated_units: Output folder of that asset.
         repository_files: Likewise.
         unit_splits: Likewise.
         settings: Longest prompt, signatures shown.
     """
     return project_of(
-        read_table(annotated_units, ANNOTATED_UNITS),
-        read_table(repository_files, REPOSITORY_FILES),
-        read_table(repository_files, REDACTIONS),
-        read_table(unit_splits, UNIT_SPLITS),
+        name,
+        ANNOTATED_UNITS.read(annotated_units),
+        REPOSITORY_FILES.read(repository_files),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
         settings,
     )
 
 
 def project_of(
+    name: str,
     units: pl.DataFrame,
     files: pl.DataFrame,
     redactions: pl.DataFrame,
@@ -57,4 +58,4 @@ def project_of(
     counted = prepared.with_columns(count_redactions(prepared, redactions))
     known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(known, settings.context_signatures)
-    return Project(counted, splits, context, texts)
+    return Project(name, counted, splits, context, texts)

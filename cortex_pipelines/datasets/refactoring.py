@@ -12,10 +12,12 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes import SmellFix
 from cortex_pipelines.datasets.build import Project, Tables, finished_tables
+from cortex_pipelines.datasets.completion import MADE
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import side_by_hash
 from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import REFACTORING_DATASET
 
 _S = pl.String
@@ -50,13 +52,18 @@ def error_candidates(
     joined = errors.select(columns).join(
         units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
     )
-    rows = []
-    for row in joined.iter_rows(named=True):
-        request = ("This code has an error.", "The code put right:")
-        made = _task(row, request, row["buggy_code"], row["fixed_code"], settings)
-        about = {"kind": "error", "origin": "injected_error", "purpose": "correctness"}
-        rows.append(_own(row) | made | about | _of(row, "error_type", "explanation"))
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    request = ("This code has an error.", "The code put right:")
+    codes = joined.select("language", "path", "indent", "buggy_code", "fixed_code")
+    made = [
+        tuple(_task(row, request, row["buggy_code"], row["fixed_code"], settings).values())
+        for row in codes.iter_rows(named=True)
+    ]
+    about: dict[str, str | None] = dict.fromkeys(("refactoring", "smell"))
+    about |= {"kind": "error", "origin": "injected_error", "purpose": "correctness"}
+    return joined.hstack(pl.DataFrame(made, schema=MADE, orient="row")).select(
+        pl.lit(about[name], dtype=dtype).alias(name) if name in about else pl.col(name)
+        for name, dtype in SCHEMA.items()
+    )
 
 
 def smell_candidates(
@@ -189,10 +196,6 @@ def _own(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _OF_UNIT}
 
 
-def _of(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: row[name] for name in names}
-
-
 def refactoring_tables(
     project: Project,
     errors: pl.DataFrame,
@@ -201,6 +204,7 @@ def refactoring_tables(
     files: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
+    cache: RowCache | None = None,
 ) -> Tables:
     """Tables of the refactoring data set.
 
@@ -212,6 +216,7 @@ def refactoring_tables(
         files: REPOSITORY_FILES of the same project.
         benchmarks: What must not be trained on.
         settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
     """
     candidates = pl.concat(
         [
@@ -222,5 +227,5 @@ def refactoring_tables(
     )
     # a unit is left out for what is made of it, and most units have nothing to mend
     return finished_tables(
-        "refactoring_dataset", REFACTORING_DATASET, candidates, project, (), settings
+        "refactoring_dataset", REFACTORING_DATASET, candidates, project, (), settings, cache
     )

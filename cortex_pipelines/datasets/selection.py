@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cortex_pipelines.datasets.leakage import leakage, without_twins
+from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import DatasetError
 from cortex_pipelines.schemas import SPLITS
@@ -17,7 +17,6 @@ from cortex_pipelines.schemas import SPLITS
 ORIGINAL = "original"
 Texts = Sequence[tuple[str, ...]]
 """What is compared across sides: columns, several of a tuple joined."""
-_TEXT = "compared"
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
 
 
@@ -45,7 +44,11 @@ def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def select_rows(
-    candidates: pl.DataFrame, name: str, texts: Texts, settings: DatasetSettings
+    candidates: pl.DataFrame,
+    name: str,
+    texts: Texts,
+    settings: DatasetSettings,
+    twins: KnownTwins,
 ) -> Selection:
     """The rows of a data set.
 
@@ -56,8 +59,9 @@ def select_rows(
         name: Name of the data set, which has bounds of its own.
         texts: What is compared across sides.
         settings: Bounds, shares and threshold.
+        twins: Finds near twins.
     """
-    found = _Parts({}, [])
+    found = _Parts(twins)
     first = pl.col("example_id").is_first_distinct()
     found.leave(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
@@ -65,20 +69,21 @@ def select_rows(
     held: list[pl.DataFrame] = []
     for side in reversed(SPLITS):
         mine = rows.filter((pl.col("split") == side) & ~variant)
-        found.add(side, mine, held, name, texts, settings, _most(side, settings))
+        found.add(side, mine, held, name, texts, settings, _most(side, settings), side)
         held.append(found.rows[side])
     variants = rows.filter(variant & (pl.col("split") == "train"))
     room = _room_for_variants(found.rows["train"].height, settings)
-    found.add("train", variants, held[:2], name, texts, settings, room)
+    found.add("train", variants, held[:2], name, texts, settings, room, "variants")
     return Selection(found.rows, pl.concat(found.left_out))
 
 
 class _Parts:
     """A selection that is being made."""
 
-    def __init__(self, rows: dict[str, pl.DataFrame], left_out: list[pl.DataFrame]) -> None:
-        self.rows = rows
-        self.left_out = left_out
+    def __init__(self, twins: KnownTwins) -> None:
+        self.rows: dict[str, pl.DataFrame] = {}
+        self.left_out: list[pl.DataFrame] = []
+        self._twins = twins
 
     def leave(self, rows: pl.DataFrame, reason: str) -> None:
         self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
@@ -92,9 +97,10 @@ class _Parts:
         texts: Texts,
         settings: DatasetSettings,
         most: int | None,
+        step: str,
     ) -> None:
         """Rows to a side, but for near twins of what is held on others, within the bounds."""
-        alone = _without_twins(rows, held, texts, settings)
+        alone = _without_twins(rows, held, texts, self._twins, step)
         self.leave(_missing(rows, alone), "near_twin")
         by_kind = settings.max_by_kind.get(name, {})
         few = _capped_by_kind(alone, by_kind, _scale(side, settings), settings)
@@ -105,9 +111,11 @@ class _Parts:
 
 
 def require_no_leakage(
-    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, settings: DatasetSettings
+    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, twins: KnownTwins
 ) -> None:
     """Look for near twins across the sides of a data set that is about to be published.
+
+    Apart from what the selection knows: what is remembered here was found here.
 
     Raises:
         DatasetError: there are some.
@@ -115,31 +123,31 @@ def require_no_leakage(
     sides = {side: rows[side] for side in SPLITS}
     for one, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
-            other = pl.concat([compared(sides[side], columns) for side in others])
-            twins = leakage(compared(sides[one], columns), other, _TEXT, settings)
-            if twins.height:
+            wanted = ("example_id", *columns)
+            other = pl.concat([sides[side].select(wanted) for side in others])
+            found = twins.between(sides[one].select(wanted), other, columns, f"{one} checked")
+            if found.height:
                 raise DatasetError(
-                    f"{name}: {twins.height} rows of {one} have a near twin on another side by "
-                    f"{' and '.join(columns)}, for example {twins['example_id'][0]} and "
-                    f"{twins['other_example_id'][0]}; this must not happen, please report it"
+                    f"{name}: {found.height} rows of {one} have a near twin on another side by "
+                    f"{' and '.join(columns)}, for example {found['example_id'][0]} and "
+                    f"{found['other_example_id'][0]}; this must not happen, please report it"
                 )
 
 
-def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Ids of the rows, and the text by which they are compared."""
-    return frame.select("example_id", pl.concat_str(columns, separator="\n").alias(_TEXT))
-
-
 def _without_twins(
-    rows: pl.DataFrame, held: Sequence[pl.DataFrame], texts: Texts, settings: DatasetSettings
+    rows: pl.DataFrame,
+    held: Sequence[pl.DataFrame],
+    texts: Texts,
+    twins: KnownTwins,
+    step: str,
 ) -> pl.DataFrame:
     if not held or rows.is_empty():
         return rows
-    others = pl.concat(held)
     for columns in texts:
-        left = without_twins(compared(rows, columns), [compared(others, columns)], _TEXT, settings)
-        rows = rows.join(left.select("example_id"), on="example_id", how="semi",
-                         maintain_order="left")  # fmt: skip
+        wanted = ("example_id", *columns)
+        others = pl.concat([side.select(wanted) for side in held])
+        found = twins.between(rows.select(wanted), others, columns, step)
+        rows = rows.join(found, on="example_id", how="anti", maintain_order="left")
     return rows
 
 

@@ -1,8 +1,10 @@
 """The parts of a unit that a prompt is made of."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import polars as pl
 
@@ -99,37 +101,35 @@ def with_layout(
 
     Returns:
         The units, sorted by ``unit_id``; of functions and methods ``imports`` lists the code of the
-        imports of the file that stand in no function and not in the unit itself.
+        imports of the file that stand in no function.
     """
-    imports = _imports(units)
-    indents, lists = [], []
     rows = units.sort("unit_id")
-    for source, path, kind, start, end in rows.select(
-        "source", "path", "kind", "start_byte", "end_byte"
-    ).iter_rows():
-        indents.append(_indent(texts.get((source, path), b""), start))
-        found = imports.get((source, path), ()) if kind in _WITH_IMPORTS else ()
-        lists.append(_outside(found, start, end, settings.max_prompt_bytes))
-    return rows.with_columns(
-        pl.Series("indent", indents, dtype=pl.String),
-        pl.Series("imports", lists, dtype=pl.List(pl.String)),
+    indents = [
+        _indent(texts.get((source, path), b""), start)
+        for source, path, start in rows.select("source", "path", "start_byte").iter_rows()
+    ]
+    of_files = [
+        (*place, _shown(imports, settings.max_prompt_bytes))
+        for place, imports in _imports(units).items()
+    ]
+    schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
+    joined = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
+        pl.DataFrame(of_files, schema=schema, orient="row"),
+        on=["source", "path"],
+        how="left",
+        maintain_order="left",
     )
+    shown = pl.when(pl.col("kind").is_in(_WITH_IMPORTS)).then("imports").fill_null([])
+    return joined.with_columns(shown.alias("imports"))
 
 
-def _outside(
-    imports: "list[tuple[int, str]] | tuple[()]", start: int, end: int, most: int
-) -> list[str]:
-    found = []
-    for at, text in imports:
-        if not start <= at < end:
-            most -= len(text)
-            if most < 0:
-                break
-            found.append(text)
-    return found
+def _shown(imports: Sequence[str], most: int) -> list[str]:
+    """The first imports, as many as there is room for."""
+    sizes = accumulate(map(len, imports))
+    return [text for text, size in zip(imports, sizes, strict=True) if size <= most]
 
 
-def _imports(units: pl.DataFrame) -> dict[Place, list[tuple[int, str]]]:
+def _imports(units: pl.DataFrame) -> dict[Place, list[str]]:
     holders: dict[Place, list[tuple[int, int]]] = {}
     for source, path, start, end in (
         units.filter(pl.col("kind").is_in(["function", "method"]))
@@ -142,7 +142,7 @@ def _imports(units: pl.DataFrame) -> dict[Place, list[tuple[int, str]]]:
     ends = {
         place: list(accumulate((end for _, end in spans), max)) for place, spans in holders.items()
     }
-    found: dict[Place, dict[tuple[int, str], None]] = {}
+    found: dict[Place, dict[tuple[int, str], str]] = {}
     rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
     for source, path, start, code in rows.select(
         "source", "path", "start_byte", "code"
@@ -151,8 +151,8 @@ def _imports(units: pl.DataFrame) -> dict[Place, list[tuple[int, str]]]:
         before = bisect_right(starts.get(place, []), start)
         if not before or ends[place][before - 1] <= start:
             # One statement that imports several names may be several units.
-            found.setdefault(place, {})[start, code] = None
-    return {place: list(imports) for place, imports in found.items()}
+            found.setdefault(place, {})[start, code] = code
+    return {place: list(imports.values()) for place, imports in found.items()}
 
 
 def _indent(text: bytes, start: int) -> str:

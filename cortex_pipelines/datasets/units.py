@@ -5,15 +5,16 @@ from datetime import datetime
 
 import polars as pl
 
-from cortex_pipelines.datasets.completion import bodies, completion_candidates
-from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
-from cortex_pipelines.datasets.naming import naming_example, unit_name
+from cortex_pipelines.datasets.completion import bodies
+from cortex_pipelines.datasets.contamination import Fingerprints
 from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
 from cortex_pipelines.datasets.quality import left_out
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import assign_sides, cluster_units
 from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.unit_facts import UnitFacts
 from cortex_pipelines.datasets.unit_text import Place, file_bytes, with_layout
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import UNIT_SPLITS
 
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
@@ -25,6 +26,8 @@ def split_units(
     commits: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
+    project: str = "",
+    cache: RowCache | None = None,
 ) -> pl.DataFrame:
     """Every unit with its side, or the filter that left it out.
 
@@ -38,21 +41,24 @@ def split_units(
         commits: REPOSITORY_COMMITS of the same project; read for a split by time alone.
         benchmarks: What must not be trained on.
         settings: Filters, thresholds and shares.
+        project: Project they belong to; empty outside of one.
+        cache: What is known of units that did not change, by these settings and benchmarks.
 
     Returns:
-        UNIT_SPLITS.
+        UNIT_SPLITS; the same with and without a cache.
 
     Raises:
         DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
-    judged = _judged(laid_out, files, benchmarks, settings)
+    known = UnitFacts(settings, benchmarks, project, cache)
+    judged = _judged(laid_out, files, known, settings)
     good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
     clustered = cluster_units(made, settings)
     first = pl.col("cluster") == pl.col("unit_id")
-    candidates = _in_every_data_set(clustered.filter(first), settings)
+    candidates = known.in_every_data_set(clustered.filter(first))
     statements = _clustered_statements(good.filter(is_statement), settings)
     columns = ("unit_id", "source", "path", "cluster")
     # a statement's cluster joins nothing, so it stands for itself here
@@ -97,33 +103,22 @@ def prepared_units(
 def _judged(
     units: pl.DataFrame,
     files: pl.DataFrame,
-    benchmarks: Sequence[Fingerprints],
+    known: UnitFacts,
     settings: DatasetSettings,
 ) -> pl.DataFrame:
     """Units with ``left_out``: the filter that they do not pass; near twins are still to come."""
-    known = units.join(
+    placed = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))
-    judged = known.with_columns(left_out(settings).alias("left_out"))
+    judged = placed.with_columns(left_out(settings).alias("left_out"))
     good = judged.filter(pl.col("left_out").is_null())
-    found = contaminated(good["code"].to_list(), benchmarks, settings)
-    dirty = good.filter(pl.Series([name is not None for name in found], dtype=pl.Boolean))
+    dirty = pl.Series(known.contaminated(good), dtype=pl.String)
     return judged.with_columns(
-        pl.when(pl.col("unit_id").is_in(dirty["unit_id"].implode()))
+        pl.when(pl.col("unit_id").is_in(dirty.implode()))
         .then(pl.lit("contaminated"))
         .otherwise("left_out")
         .alias("left_out")
     )
-
-
-def _in_every_data_set(units: pl.DataFrame, settings: DatasetSettings) -> list[str]:
-    made = completion_candidates(units, settings).filter(pl.col("completion").is_not_null())
-    found = []
-    for unit in made.iter_rows(named=True):
-        name = unit_name(unit, settings)
-        if name is not None and naming_example(unit, name, settings) is not None:
-            found.append(unit["unit_id"])
-    return found
 
 
 def _clustered_statements(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:

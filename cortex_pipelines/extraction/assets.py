@@ -12,6 +12,7 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import (
     ARCHITECTURE_FACTS,
     CODE_UNITS,
+    REPOSITORY_FILES,
     TEST_CASES,
     UNIT_CHUNKS,
     UNPARSED_FILES,
@@ -46,7 +47,7 @@ def code_units(
 
     Large units also come in parts, and units with the tests that exercise them.
     """
-    files = pl.read_parquet(repository_files / "files.parquet")
+    files = REPOSITORY_FILES.read(repository_files)
     found = extract(files, extraction, project, cache)
     return {
         "units": found.units,
@@ -77,7 +78,7 @@ def architecture_facts(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Modules and their imports, routes, APIs, schemas, deployment and service boundaries."""
-    files = pl.read_parquet(repository_files / "files.parquet")
-    units = pl.read_parquet(code_units / "units.parquet")
+    files = REPOSITORY_FILES.read(repository_files)
+    units = CODE_UNITS.read(code_units)
     found = facts_of_project(files, units, architecture, extraction, cache, project)
     return {ARCHITECTURE_FACTS.name: found}

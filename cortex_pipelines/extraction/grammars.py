@@ -46,6 +46,8 @@ _MATCH_LIMIT = 1024
 # A query looks through all later siblings of each, so an error costs the square of its tokens.
 _MAX_ERROR_TOKENS = 20_000
 
+_PIECE = 16_384
+
 # Levels are counted with 16 bits: below level 65,535 a query never ends.
 _MAX_DEPTH = 50_000
 
@@ -88,6 +90,24 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
     parser = Parser(_language(grammar))
     data = readable(data, grammar.language)
     return parser.parse(data) if edited is None else parser.parse(data, edited)
+
+
+def readings(data: bytes, grammar: Grammar, most: int) -> int:
+    """How often the parser asks for a piece of a text, of 16 KB each; it is stopped after ``most``.
+
+    Depends on the text alone, where the time that it takes would on the machine too.
+    """
+    shown = readable(data, grammar.language)
+    asked = 0
+
+    def piece(offset: int, _: object) -> bytes:
+        nonlocal asked
+        asked += 1
+        # the text ends for the parser: it would swallow an exception
+        return shown[offset : offset + _PIECE] if asked <= most else b""
+
+    Parser(_language(grammar)).parse(piece)
+    return asked
 
 
 def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict[str, list[Node]]]]:

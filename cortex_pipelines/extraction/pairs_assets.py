@@ -19,6 +19,7 @@ from cortex_pipelines.versioning import versioned_asset
     tables=(REFACTORING_PAIRS,),
     code=(
         "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/garbage.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/extraction/outline.py",
         "cortex_pipelines/extraction/pairs",
@@ -49,7 +50,7 @@ def refactoring_pairs(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Refactorings in the history of a project: code before and after, what was done and why."""
-    commits = pl.read_parquet(repository_commits / f"{REPOSITORY_COMMITS.name}.parquet")
+    commits = REPOSITORY_COMMITS.read(repository_commits)
     miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
     found = mine_history(project_source, commits, project, root, miner, pairs, cache)
     return {REFACTORING_PAIRS.name: found}

@@ -6,12 +6,14 @@ statement or closing brace, not with comments that trail it. The conventions whe
 differ:
 
 * A function whose nearest enclosing type, function or module is a type is a method; constructors,
-  getters, object-literal methods and ``Foo.prototype.bar = function`` are methods too.
+  getters, shorthand methods of an object and ``Foo.prototype.bar = function`` are methods too. A
+  property of an object whose value is a function is none, and no unit.
 * A function or class that is assigned to a name goes by that name, and is no variable.
-* Variables and constants are those of modules, classes and objects; locals, parameters, and
-  assignments under a condition are not units. Each name of ``a, b = 1, 2`` is a unit with the
-  span of the declaration. Constant is what the language says cannot be assigned again (``const``,
-  ``static final``, members of a Java enum); in Python a name in capitals.
+* Variables and constants are those of modules, classes and objects; locals and parameters are not
+  units. In Python an assignment under a condition or in a ``try`` declares too. Each name of
+  ``a, b = 1, 2`` is a unit with the span of the declaration. Constant is what the language says
+  cannot be assigned again (``const``, ``static final``, members of a Java enum); in Python a name
+  in capitals.
 * An import is a unit a statement (in Go, a line of it), called after the module imported.
 * ``record`` is a class, ``@interface`` an interface, ``union`` a struct; other type aliases are
   not units. What an ``impl`` or a receiver names is part of the qualified name.

@@ -37,7 +37,16 @@ _FILES = tuple(
     for name in (
         *("archive", "contents", "directory", "files", "generated", "gittree", "languages"),
         *("licencenames", "licencetexts", "licensing", "manifests", "neighbours", "notebooks"),
-        *("npm", "packageindex", "readers", "sdist", "tararchive", "testpairs", "ziparchive"),
+        *(
+            "npm",
+            "packageindex",
+            "readers",
+            "reuse",
+            "sdist",
+            "tararchive",
+            "testpairs",
+            "ziparchive",
+        ),
     )
 )
 

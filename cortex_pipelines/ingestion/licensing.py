@@ -2,12 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cortex_pipelines.ingestion.licences import NOT_UNDERSTOOD, all_of, families
 from cortex_pipelines.ingestion.licencetexts import licence_of_header, licence_of_text
 from cortex_pipelines.ingestion.manifests import declared_licence, is_manifest
+from cortex_pipelines.ingestion.reuse import Annotation, annotated_licence
 
 _LICENCE_FILE = re.compile(
     r"(?:(?:un)?licen[cs]e|copying|copyright|(?:mit|apache|bsd|[al]?gpl|mpl)[-_.]licen[cs]e)s?"
@@ -112,7 +113,11 @@ def _agreed(texts: list[str], manifests: list[str]) -> tuple[str, str]:
 
 
 def licences_of(
-    paths: Iterable[str], headers: Mapping[str, str], folders: Folders, own: str | None
+    paths: Iterable[str],
+    headers: Mapping[str, str],
+    folders: Folders,
+    own: str | None,
+    annotated: Sequence[Annotation],
 ) -> list[tuple[str | None, str | None]]:
     """Licence of each path and what says so: a header, a folder's file or manifest, the project.
 
@@ -121,12 +126,18 @@ def licences_of(
         headers: What files say of themselves, by path.
         folders: What holds for folders.
         own: Licence of the project's own code, for what is silent or not understood.
+        annotated: What REUSE says of files by their paths.
     """
     found: list[tuple[str | None, str | None]] = []
     for path in paths:
-        licence, by = (
-            (headers[path], "header") if path in headers else (folders.of(path) or (None, None))
-        )
+        licence: str | None
+        by: str | None
+        header = headers.get(path)
+        stated = annotated_licence(path, header, annotated) if annotated else header
+        if stated is not None:
+            licence, by = stated, "header" if stated == header else "manifest"
+        else:
+            licence, by = folders.of(path) or (None, None)
         if own and licence in (None, NOT_UNDERSTOOD):
             licence, by = own, "project"
         found.append((licence, by))

@@ -6,6 +6,7 @@ from cortex_pipelines.ingestion.authors import pseudonyms
 from cortex_pipelines.ingestion.licences import permitted
 from cortex_pipelines.ingestion.licensing import Folders, licences_of
 from cortex_pipelines.ingestion.readers import Reading
+from cortex_pipelines.ingestion.reuse import annotations, is_reuse
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.testpairs import tested_paths
 from cortex_pipelines.schemas import REPOSITORY_FILES
@@ -46,11 +47,13 @@ def _licences(
 ) -> list[pl.Series]:
     stating = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
+    stated = [is_reuse(path) for path in files["path"]]
     found = licences_of(
         files["path"].to_list(),
         dict(headers.iter_rows()),
         Folders(stating.iter_rows()),
         own_licence,
+        annotations(files.filter(pl.Series(stated, dtype=pl.Boolean))["path", "text"].iter_rows()),
     )
     silent = reading.kind in settings.trainable_without_licence
     allowed = {None: silent} | {

@@ -20,14 +20,11 @@ def compliance(
     out: Path,
 ) -> None:
     """What was found in a project, what was done with it, and what may be trained on."""
-    redactions = [
-        pl.read_parquet(folder / f"{REDACTIONS.name}.parquet")
-        for folder in (repository_files, repository_commits)
-    ]
+    redactions = [REDACTIONS.read(folder) for folder in (repository_files, repository_commits)]
     report = check_compliance(
-        pl.read_parquet(repository_files / f"{REPOSITORY_FILES.name}.parquet"),
+        REPOSITORY_FILES.read(repository_files),
         pl.concat(redactions),
-        pl.read_parquet(repository_files / f"{SKIPPED_FILES.name}.parquet"),
+        SKIPPED_FILES.read(repository_files),
         project,
         privacy,
     )

@@ -47,6 +47,7 @@ _OPERATOR = re.compile(
 _SCHEME = re.compile(
     r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE
 )
+_MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
 _CHAINED = re.compile(r"\w=\w")
 _ELEMENT = re.compile(r"[^<]{1,400}(?=</)")
@@ -81,17 +82,40 @@ def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterat
         settings: What counts.
     """
     done = 0
+    runs = _Runs(text)
     for hit in names.SUSPECT.finditer(lower):
         if hit.start() >= done:
             done = _end_of(text, hit.end())
             operator = _OPERATOR.match(text, done)
             if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
                 yield from _compared_with(text, hit.start(), done, settings)
-            if operator is not None:
+            if operator is not None and runs.worth_a_look(hit.start(), operator):
                 found = _value_after(text, hit.start(), done, operator, settings)
                 if found:
                     yield found
                     done = found.end
+
+
+class _Runs:
+    """Keeps hostile text from being looked at again and again.
+
+    In a run without blanks or quotes each suspect name is given all that follows: of
+    ``key:key:key:`` every part would be judged with a thousand characters behind it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._end = self._tries = 0
+
+    def worth_a_look(self, hit: int, operator: re.Match[str]) -> bool:
+        """Whether what a name is given is not the rest of a run that was tried often enough."""
+        if operator["quote"] is not None:
+            return True
+        if hit >= self._end:
+            run = _BARE.match(self._text, operator.start("value"))
+            self._end, self._tries = run.end() if run else 0, 0
+        self._tries += 1
+        return self._tries <= _MOST_TRIES
 
 
 def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:

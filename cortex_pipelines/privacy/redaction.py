@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from cortex_pipelines.privacy.findings import PERSONAL, Finding, Span, findings_of
@@ -101,10 +102,13 @@ def _moved(
 ) -> list[tuple[Span, str]]:
     """Earlier placeholders at their new place, but for those inside what was now taken out."""
     kept = []
+    ends, starts = [end for end, _ in moves], [new.start for new in spans]
     for span, placeholder in before:
-        if any(new.start < span.end and span.start < new.end for new in spans):
+        # spans are in order and none is over another, so one that ends later also begins later
+        past = bisect_right(ends, span.start)
+        if past < bisect_left(starts, span.end):
             continue
-        shift = next((by for end, by in reversed(moves) if end <= span.start), 0)
+        shift = moves[past - 1][1] if past else 0
         kept.append((_at(span, span.start + shift, span.end + shift), placeholder))
     return kept
 

@@ -2,19 +2,22 @@
 
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.annotation import agreement as agreement_module
 from cortex_pipelines.annotation import names, sample
-from cortex_pipelines.annotation.agreement import Counts, agreement
+from cortex_pipelines.annotation.agreement import Counts, agreement, cached_agreement
 from cortex_pipelines.annotation.categories import CATEGORIES, DEFAULT
 from cortex_pipelines.annotation.detector import detectors
 from cortex_pipelines.annotation.labels import LABELS
 from cortex_pipelines.annotation.sample import SampleError, cases, judged
 from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import LANGUAGES, PURPOSES
 
 # As params.yaml has them: the sample was labelled for these.
@@ -48,6 +51,15 @@ def test_rules_agree_with_the_person(shipped, extraction) -> None:
         if counts.both + counts.person_only >= 3:
             assert counts.recall >= 0.6, name
             assert counts.precision >= 0.6, name
+
+
+def test_agreement_is_kept_as_it_was_found(shipped, extraction, tmp_path) -> None:
+    cache = RowCache(tmp_path, "1")
+    first = cached_agreement(shipped, extraction, cache)
+    with patch.object(agreement_module, "judged", side_effect=AssertionError):
+        again = cached_agreement(shipped, extraction, cache)
+    assert first == again == cached_agreement(shipped, extraction, None)
+    assert list(first.labels) == list(again.labels)
 
 
 def test_every_label_of_security_and_performance_has_a_case() -> None:

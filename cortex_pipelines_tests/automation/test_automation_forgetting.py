@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dvc.repo import Repo
 
 from cortex_pipelines.automation import forgetting
 from cortex_pipelines.automation.forgetting import bury, mark, purge, tombstones, trained_on
@@ -114,7 +115,10 @@ def test_models_are_named_marked_and_former_versions_deleted(
     rows = bench.root / ".cortex" / "cache" / "rows" / "words"
     rows.mkdir(parents=True, exist_ok=True)
 
+    with Repo(bench.root) as repo, repo.config.edit("local") as config:
+        config["remote"]["shared"] = {"url": str(bench.root / "elsewhere")}
     done = purge(bench.project(), bench.instance())
+    assert done.remotes == (("shared", str(bench.root / "elsewhere")),)
     assert done.dvc_bytes > 0
     assert not (cache / old[:2] / old[2:]).exists()
     assert not rows.exists()

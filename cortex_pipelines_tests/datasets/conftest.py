@@ -119,7 +119,7 @@ class Made:
 def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
     """Units through the split, as the assets do it."""
     splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
-    return Made(splits, project_of(units, files, REDACTIONS.empty(), splits, settings))
+    return Made(splits, project_of("example", units, files, REDACTIONS.empty(), splits, settings))
 
 
 def section(name: str) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from cortex_pipelines.datasets.architecture_rules import Edge, Parts, learnt_rul
 from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.contamination import fingerprints_of
 from cortex_pipelines.datasets.contracts import validate
-from cortex_pipelines.datasets.leakage import leakage
-from cortex_pipelines.datasets.selection import compared
+from cortex_pipelines.datasets.leakage import compared, leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -398,8 +397,10 @@ def test_the_assets_read_and_give_the_declared_tables(
         unit_splits=folders["splits"],
         architecture_examples=examples,
         datasets=dataset_settings,
+        project="shop",
         root=tmp_path,
         out=folders["out"],
+        cache=RowCache(tmp_path / "cache", "1"),
     )
     assert tables.keys() == {table.name for table in ARCHITECTURE_DATASET}
     card = (folders["out"] / "card.md").read_text()

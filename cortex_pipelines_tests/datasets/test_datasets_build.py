@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.fixes import SmellFix
+from cortex_pipelines.augmentation.augment import injected_errors, renamed_units
+from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assets import (
     completion_dataset,
     naming_dataset,
@@ -23,8 +25,10 @@ from cortex_pipelines.datasets.build import (
 )
 from cortex_pipelines.datasets.contamination import fingerprints_of
 from cortex_pipelines.datasets.contracts import validate
+from cortex_pipelines.datasets.known_twins import KnownTwins
+from cortex_pipelines.datasets.leakage import compared
 from cortex_pipelines.datasets.refactoring import pair_candidates, refactoring_tables
-from cortex_pipelines.datasets.selection import compared, require_no_leakage
+from cortex_pipelines.datasets.selection import require_no_leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.shingles import jaccard, shingles
 from cortex_pipelines.datasets.smells import cached_fixes
@@ -170,8 +174,9 @@ def test_nothing_has_a_near_twin_on_another_side(
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     rows = {side: tables["completion_dataset"][side] for side in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
+    twins = KnownTwins(None, "any", settings)
     with pytest.raises(DatasetError, match="1 rows of train have a near twin"):
-        require_no_leakage(rows, "completion_dataset", (("completion",),), settings)
+        require_no_leakage(rows, "completion_dataset", (("completion",),), twins)
 
 
 def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
@@ -370,16 +375,20 @@ def test_the_assets_read_folders_and_give_every_table(
     augmented = write("augmented", renamed_units=renamed, injected_errors=errors)
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
-    splits = write("splits", **unit_splits(annotated, read, commits, settings, tmp_path))
+    kept = RowCache(tmp_path / "splits of units", "1")
+    splits = write(
+        "splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, kept)
+    )
+    cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
-        found = asset(annotated, augmented, read, splits, settings, out)
+        found = asset(annotated, augmented, read, splits, settings, "shop", out, cache)
         for split in (*SPLITS, "manifest"):
             assert found[split].equals(tables[asset.name][split])
         assert asset.expectations
         assert (out / "card.md").read_text().startswith(f"# {asset.name}")
         assert "Sizes" in (out / "report.html").read_text()
-    cache, out = RowCache(tmp_path / "cache", "1"), write("refactoring")
+    out = write("refactoring")
     first = (annotated, augmented, history, read, splits, settings)
     found = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert found["test"].filter(pl.col("origin") == "injected_error").height > 0
@@ -433,3 +442,40 @@ def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
     assert set(found) == {"a"}
     assert all(fix.before == code != fix.after for fix in found["a"])
     assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == found
+
+
+def test_tables_are_those_of_a_run_from_nothing_after_a_change(
+    files: pl.DataFrame,
+    make_units: Callable[[pl.DataFrame], pl.DataFrame],
+    project_maker: Callable[..., Any],
+    augmentation: AugmentationSettings,
+    fixes: dict[str, list[SmellFix]],
+    pairs: pl.DataFrame,
+    settings: DatasetSettings,
+    tmp_path: Path,
+) -> None:
+    longer = files.with_columns(
+        pl.when(pl.col("path") == "shop/parcel.py")
+        .then(pl.col("text") + "\n\ndef twin(first, second):\n    return first + 20 * second\n")
+        .otherwise("text")
+        .alias("text")
+    )
+    fewer = files.filter(pl.col("path") != "shop/voyage.py")
+    cache = RowCache(tmp_path, "1")
+    for changed in (files, longer, fewer, files):
+        units = make_units(changed)
+        made = project_maker(units, changed, settings)
+        read, nothing = made.project, REPOSITORY_COMMITS.empty()
+        splits = split_units(units, changed, nothing, (), settings, "shop", cache)
+        assert splits.equals(made.splits)
+        renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
+        with_cache, alone = (
+            (
+                completion_tables(read, renamed, settings, kept),
+                naming_tables(read, renamed, settings, kept),
+                refactoring_tables(read, errors, fixes, pairs, changed, (), settings, kept),
+            )
+            for kept in (cache, None)
+        )
+        for made, expected in zip(with_cache, alone, strict=True):
+            assert all(made[name].equals(expected[name]) for name in expected)

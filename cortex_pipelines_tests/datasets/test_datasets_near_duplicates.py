@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.groups import Forest, Groups
-from cortex_pipelines.datasets.leakage import leakage, without_twins
+from cortex_pipelines.datasets.leakage import leakage
 from cortex_pipelines.datasets.near_duplicates import minhash, near_duplicate_clusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.shingles import all_shingles, jaccard, shingles
@@ -65,15 +65,6 @@ def test_leakage_finds_exactly_the_near_twins(
         if similarity(left, right, settings.shingle_tokens) >= settings.near_duplicate_threshold
     }
     assert {(row[0], row[1]) for row in found.iter_rows()} == expected
-
-
-def test_without_twins_leaves_what_does_not_leak(settings: DatasetSettings) -> None:
-    train = _rows("a", ["one two three four five six", "other words stand here and there"])
-    test = _rows("b", ["one two three four five six"])
-    assert leakage(train, test, "completion", settings)["similarity"].to_list() == [1.0]
-    left = without_twins(train, [test], "completion", settings)
-    assert left["example_id"].to_list() == ["a1"]
-    assert leakage(left, test, "completion", settings).is_empty()
 
 
 def test_many_twins_are_one_cluster(settings: DatasetSettings) -> None:

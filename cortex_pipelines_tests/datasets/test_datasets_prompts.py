@@ -17,6 +17,7 @@ from cortex_pipelines.datasets.naming import (
     naming_candidates,
     naming_example,
     unit_name,
+    uses_of,
     variable_names,
 )
 from cortex_pipelines.datasets.quality import FILTERS, left_out, passed
@@ -332,3 +333,24 @@ def test_bounds_that_contradict_each_other_are_refused(settings: DatasetSettings
     values = settings.model_dump() | {"min_body_bytes": 10, "max_body_bytes": 5}
     with pytest.raises(ValueError, match="must not be above max_body_bytes"):
         DatasetSettings(**values)
+
+
+_LINES = st.lists(
+    st.sampled_from(["limit", " limit = 1", "limits", "x.limit()", "$limit", "", "é"])
+)
+
+
+@given(_LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 60), st.integers(0, 60))
+def test_uses_are_the_first_lines_with_the_name(
+    lines: list[str], ending: str, one: int, other: int
+) -> None:
+    text, start, end = ending.join(lines).encode(), min(one, other), max(one, other)
+    expected: list[str] = []
+    at = 0
+    for line in text.splitlines(keepends=True):
+        shown = line.decode().strip()
+        outside = at + len(line) <= start or at >= end
+        if outside and shown in ("limit", "limit = 1", "x.limit()") and shown not in expected:
+            expected.append(shown)
+        at += len(line)
+    assert uses_of("limit", text, start, end) == expected[:5]

@@ -4,9 +4,13 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cortex_pipelines.extraction.codefile import read_code
+from cortex_pipelines.extraction.gaps import readable
 from cortex_pipelines.extraction.garbage import why_unparsed
-from cortex_pipelines.extraction.grammars import grammar_for
+from cortex_pipelines.extraction.grammars import grammar_for, readings
 
 TOKENS = [
     "def",
@@ -81,3 +85,38 @@ def test_real_code_is_not(settings) -> None:
 )
 def test_data_and_prose_inside_of_code_are_not(text: bytes, settings) -> None:
     assert why_unparsed(text, grammar_for("go"), settings) is None
+
+
+def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:
+    # the grammar looks ahead over all comments again for each of them, which squares the work
+    text = "f(a b\n" + "    # it's a comment\n" * 20_000 + "def g():\n    return 1\n"
+    units, why = read_code(text, "python", "a.py", settings)
+    assert not units
+    assert why is not None
+    assert why.reason == "unreadable"
+
+
+@pytest.mark.parametrize("head", ["f(a, b)\n", "f(a b\n", "f(a,\n", "def f():\n    x = 1\n", ""])
+def test_thousands_of_comments_are_not_read_thousands_of_times(head: str, settings) -> None:
+    text = head + "    # a comment\n" * 20_000 + "# what g does\ndef g():\n    return 1\n"
+    units, why = read_code(text, "python", "a.py", settings)
+    assert why is None
+    if not head.startswith("f(a ") and not head.endswith(",\n"):
+        assert units[-1].name == "g"
+        assert text.encode()[units[-1].start_byte :] == b"def g():\n    return 1\n"
+
+
+@given(st.lists(st.sampled_from(["# a", "    # b\x0c", "x = 1", '# "c', "", "s = '''", "'''"])))
+def test_text_shown_to_a_grammar_keeps_bytes_and_lines(lines: list[str]) -> None:
+    data = "\n".join([line for line in lines for _ in range(300)]).encode()
+    shown = readable(data, "python")
+    assert len(shown) == len(data)
+    assert [at for at, byte in enumerate(shown) if byte == 10] == [
+        at for at, byte in enumerate(data) if byte == 10
+    ]
+
+
+def test_real_code_is_read_a_few_times() -> None:
+    for path in sorted(STDLIB.glob("[ad-f]*.py")):
+        data = path.read_bytes()
+        assert readings(data, grammar_for("python"), 1000) < 50 + len(data) / 16_384, path

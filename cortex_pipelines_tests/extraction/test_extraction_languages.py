@@ -236,8 +236,6 @@ OUTLINES = {
         function numbers 27 27 27
         constant handlers 28 28 32
         method handlers.onSave 29 29 29
-        method handlers.on-load 30 30 30
-        method handlers.onError 31 31 31
         function load 33 33 33
         method close 34 34 34
         constant read 35 35 35

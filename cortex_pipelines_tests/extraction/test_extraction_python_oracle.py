@@ -91,6 +91,53 @@ def test_declarations_are_those_at_the_top_of_modules_and_classes(settings) -> N
     ]
 
 
+def declared(source: bytes) -> Counter[tuple]:
+    """(qualified name, first line) of what a module and its classes assign, by Python's parser."""
+    found: Counter[tuple] = Counter()
+    bodies: list[tuple[list, str, bool]] = [(ast.parse(source).body, "", False)]
+    while bodies:
+        body, prefix, local = bodies.pop()
+        for node in body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            if isinstance(node, ast.Assign | ast.AnnAssign) and not local:
+                names = [one for target in targets for one in _assigned(target)]
+                found.update((prefix + name, node.lineno) for name in names)
+            elif isinstance(node, ast.ClassDef):
+                bodies.append((node.body, f"{prefix}{node.name}.", False))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                bodies.append((node.body, f"{prefix}{node.name}.", True))
+            elif isinstance(node, ast.If | ast.Try):
+                blocks = [node.body, node.orelse, getattr(node, "finalbody", [])]
+                blocks += [handler.body for handler in getattr(node, "handlers", [])]
+                bodies += [(block, prefix, local) for block in blocks]
+    return found
+
+
+def _assigned(target: ast.expr) -> list[str]:
+    if isinstance(target, ast.Starred):
+        return _assigned(target.value)
+    if isinstance(target, ast.Tuple | ast.List):
+        return [name for one in target.elts for name in _assigned(one)]
+    return [target.id] if isinstance(target, ast.Name) else []
+
+
+def test_declarations_are_those_of_the_own_parser(settings) -> None:
+    wrong: Counter[tuple] = Counter()
+    total = 0
+    for path in [*MODULES, *PACKAGES]:
+        source = path.read_bytes()
+        ours = Counter(
+            (unit.qualified_name, unit.start_line)
+            for unit in units_of(source, "python", path.name, settings)
+            if unit.kind in ("variable", "constant")
+        )
+        own = declared(source)
+        total += own.total()
+        wrong += (own - ours) + (ours - own)
+    assert total > 1000
+    assert wrong.total() <= 0.005 * total, (total, wrong.total(), wrong.most_common(20))
+
+
 def test_documentation_is_not_implementation(settings) -> None:
     source = '''\
 @cache

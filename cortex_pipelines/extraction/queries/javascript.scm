@@ -57,9 +57,10 @@
 (field_definition property: (_) @name
   value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
           (generator_function body: (_) @body)]) @definition.method
+; A property whose value is a function is a property to the language, no method: { foo: () => {} }
 (pair key: [(property_identifier) (string) (number)] @name
   value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]) @definition.method
+          (generator_function body: (_) @body)]) @scope.method
 ; Foo.prototype.bar = function () {}
 (assignment_expression
   left: (member_expression

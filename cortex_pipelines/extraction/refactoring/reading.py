@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
+from cortex_pipelines.extraction.garbage import is_unreadable
 from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
@@ -43,12 +44,14 @@ class _Around:
 
 
 def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
-    """The functions and types of a file; None if it is not code that is parsed, or too large."""
+    """The functions and types of a file; None if it is not code that is parsed, or hostile."""
     language = language_of(path, text)
     data = text.encode(errors="replace")
     if language not in PARSED or len(data) > max_bytes:
         return None
     grammar = grammar_for(language, path)
+    if is_unreadable(data, grammar):
+        return None
     root = parse(data, grammar).root_node
     return _Reader(path, language, data, outline(root, grammar, data)).file(root)
 
@@ -63,7 +66,7 @@ class _Reader:
         } | {
             definition.node.id
             for definition in found.definitions.values()
-            if definition.kind == "type" and "name" in definition.pieces
+            if definition.kind in ("method", "type") and "name" in definition.pieces
         }
         self._statements = StatementReader(data, lambda node: node.id in self._units)
 

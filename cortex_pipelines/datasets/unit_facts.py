@@ -1,0 +1,91 @@
+"""What the split asks of each unit by itself, computed once for each text of a unit."""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+import polars as pl
+
+from cortex_pipelines.datasets.completion import KINDS, completion_candidates
+from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.naming import naming_example, unit_name
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.rowcache import RowCache
+
+# All that an example of one unit is made of.
+_OF_EXAMPLE = (
+    *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
+    *("start_byte", "body_start_byte"),
+)
+_KEY, _HOLDS = "cache_key", "holds"
+
+
+class UnitFacts:
+    """Facts of units of one project.
+
+    Args:
+        settings: Bounds and shares.
+        benchmarks: What must not be trained on.
+        project: Project, which has rows of its own in the cache.
+        cache: Facts of units that did not change; belongs to these settings and benchmarks.
+    """
+
+    def __init__(
+        self,
+        settings: DatasetSettings,
+        benchmarks: Sequence[Fingerprints],
+        project: str,
+        cache: RowCache | None,
+    ) -> None:
+        self._settings, self._benchmarks = settings, benchmarks
+        self._project, self._cache = project, cache
+
+    def contaminated(self, units: pl.DataFrame) -> list[str]:
+        """Ids of the units that hold an item of a benchmark."""
+        return self._that_hold("contaminated", units, ("code",), self._dirty)
+
+    def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
+        """Ids of the units that make an example to complete and one to name."""
+        functions = units.filter(pl.col("kind").is_in(KINDS))
+        return self._that_hold("example", functions, _OF_EXAMPLE, self._usable)
+
+    def _dirty(self, units: pl.DataFrame) -> list[bool]:
+        found = contaminated(units["code"].to_list(), self._benchmarks, self._settings)
+        return [name is not None for name in found]
+
+    def _usable(self, units: pl.DataFrame) -> list[bool]:
+        made = completion_candidates(units, self._settings)
+        return [self._can_be_both(unit) for unit in made.iter_rows(named=True)]
+
+    def _can_be_both(self, unit: dict[str, object]) -> bool:
+        name = unit_name(unit, self._settings) if unit["completion"] is not None else None
+        return name is not None and naming_example(unit, name, self._settings) is not None
+
+    def _that_hold(
+        self,
+        fact: str,
+        units: pl.DataFrame,
+        columns: tuple[str, ...],
+        judge: Callable[[pl.DataFrame], list[bool]],
+    ) -> list[str]:
+        """Ids of the units of which a fact holds that some columns tell, in their order."""
+        keys = [
+            blake2b(repr(row).encode(errors="replace"), digest_size=16).hexdigest()
+            for row in units.select(columns).iter_rows()
+        ]
+        keyed = units.with_columns(pl.Series(_KEY, keys, dtype=pl.String))
+
+        def compute(missing: pl.Series) -> pl.DataFrame:
+            asked = keyed.unique(_KEY, keep="first", maintain_order=True).filter(
+                pl.col(_KEY).is_in(missing.implode())
+            )
+            return asked.select(_KEY).with_columns(
+                pl.Series(_HOLDS, judge(asked), dtype=pl.Boolean)
+            )
+
+        if self._cache is None:
+            known = compute(keyed[_KEY])
+        else:
+            known = self._cache.rows(f"{self._project}/{fact}", keyed[_KEY], compute)
+        found = keyed.join(known.filter(pl.col(_HOLDS)), on=_KEY, how="semi", maintain_order="left")
+        ids: list[str] = found["unit_id"].to_list()
+        return ids

@@ -1,0 +1,88 @@
+"""What is known of twins gives what a comparison of everything gives, and saves comparing."""
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets import known_twins
+from cortex_pipelines.datasets.known_twins import KnownTwins
+from cortex_pipelines.datasets.leakage import compared, leakage
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.rowcache import RowCache
+
+_COLUMNS = ("prompt", "completion")
+_WORDS = st.sampled_from(["alpha", "beta", "gamma", "=", "(", ")", "return"])
+_TEXT = st.tuples(
+    st.sampled_from(["", "first second third fourth fifth sixth seventh"]),
+    st.lists(_WORDS, max_size=16).map(" ".join),
+)
+_SPLIT = st.lists(_TEXT, max_size=10, unique=True)
+
+
+def frame(texts: list[tuple[str, str]]) -> pl.DataFrame:
+    """Rows in which an id is a hash of the text, as in a data set."""
+    ids = [hashlib.sha256(repr(text).encode()).hexdigest() for text in texts]
+    schema = {"example_id": pl.String, "prompt": pl.String, "completion": pl.String}
+    rows = [(one, *text) for one, text in zip(ids, texts, strict=True)]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def everything(mine: pl.DataFrame, theirs: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    sides = (compared(one, _COLUMNS) for one in (mine, theirs))
+    return leakage(*sides, "compared", settings)
+
+
+@hypothesis_settings(deadline=None)
+@given(st.lists(st.tuples(_SPLIT, _SPLIT), max_size=4), st.sampled_from([0.2, 1.0]))
+def test_known_twins_are_those_of_a_comparison_of_everything(
+    settings: DatasetSettings,
+    runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]],
+    most_new: float,
+) -> None:
+    with TemporaryDirectory() as folder, patch.object(known_twins, "_MOST_NEW", most_new):
+        for mine, theirs in runs:
+            twins = KnownTwins(RowCache(Path(folder), "v"), "shop", settings)
+            sides = frame(mine), frame(theirs)
+            found = twins.between(*sides, _COLUMNS, "step")
+            assert found.equals(everything(*sides, settings))
+
+
+@pytest.fixture
+def texts() -> list[tuple[str, str]]:
+    words = [f"name{n}" for n in range(2000)]
+    return [(f"# {at}.py", " ".join(words[at * 12 : at * 12 + 20])) for at in range(150)]
+
+
+def test_only_what_can_be_a_twin_of_a_new_text_is_read_again(
+    texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
+) -> None:
+    twins = KnownTwins(RowCache(tmp_path, "v"), "shop", settings)
+    mine, theirs = frame(texts[:100]), frame(texts[100:])
+    twins.between(mine, theirs, _COLUMNS, "step")
+    (path, text), *others = texts[:100]
+    changed = [(path, text + " more"), *others], [*texts[100:], (path, text + " other")]
+    read = _counting(twins, *map(frame, changed))
+    assert 0 < len(read) < 10
+    assert not _counting(twins, *map(frame, changed)), "nothing is new any more"
+
+
+def _counting(twins: KnownTwins, mine: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
+    """Texts of which shingles are made."""
+    read: list[str] = []
+    make = known_twins.all_shingles
+
+    def counted(texts: list[str], size: int) -> object:
+        read.extend(texts)
+        return make(texts, size)
+
+    with patch.object(known_twins, "all_shingles", counted):
+        found = twins.between(mine, theirs, _COLUMNS, "step")
+    assert found.height == 1
+    return read

@@ -1,0 +1,104 @@
+"""What REUSE says of a file's licence, by its path."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.ingestion.reuse import annotated_licence, annotations
+
+TOML = """version = 1
+
+[[annotations]]
+path = "**"
+SPDX-License-Identifier = "MIT"
+
+[[annotations]]
+path = ["img/*.svg", "lib/\\\\*.js"]
+precedence = "aggregate"
+SPDX-License-Identifier = "CC0-1.0"
+
+[[annotations]]
+path = "vendor/**"
+precedence = "override"
+SPDX-License-Identifier = ["Apache-2.0", "no licence at all"]
+"""
+INNER = """version = 1
+[[annotations]]
+path = "*.py"
+SPDX-License-Identifier = "GPL-3.0-only"
+"""
+_PLAIN = {"**": ".*", "*": "[^/]*", ".": "[.]"}
+DEP5 = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: doc/*
+       src/?.c
+Copyright: someone
+License: CC-BY-4.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "expected"),
+    [
+        ("a/b.py", None, "MIT"),
+        ("a/b.py", "BSD-3-Clause", "BSD-3-Clause"),
+        ("img/a.svg", None, "CC0-1.0"),
+        ("img/a.svg", "MIT", "CC0-1.0 AND MIT"),
+        ("img/deep/a.svg", None, "MIT"),
+        ("lib/*.js", None, "CC0-1.0"),
+        ("lib/a.js", None, "MIT"),
+        ("vendor/x/y.py", "MIT", "NOASSERTION"),
+        ("inner/a.py", None, "GPL-3.0-only"),
+        ("inner/deep/a.py", None, "MIT"),
+        ("doc/x/y.md", None, "MIT"),
+        ("src/a.c", "ISC", "ISC"),
+    ],
+)
+def test_the_nearest_annotation_holds(path: str, header: str | None, expected: str) -> None:
+    known = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
+    assert annotated_licence(path, header, known) == expected
+
+
+def test_the_older_form_is_read() -> None:
+    known = annotations([(".reuse/dep5", DEP5)])
+    assert annotated_licence("doc/x/y.md", None, known) == "CC-BY-4.0"
+    assert annotated_licence("src/a.c", "ISC", known) == "CC-BY-4.0 AND ISC"
+    assert annotated_licence("src/ab.c", None, known) is None
+
+
+@given(st.text(max_size=200), st.text(max_size=30))
+def test_anything_may_stand_in_it(text: str, pattern: str) -> None:
+    quoted = pattern.encode("unicode_escape").decode().replace("\\", "\\\\").replace("'", "")
+    toml = f"[[annotations]]\npath = '{quoted}'\nSPDX-License-Identifier = 'MIT'\n"
+    files = [("REUSE.toml", text), ("a/REUSE.toml", toml), (".reuse/dep5", text)]
+    annotated_licence("a/b.py", None, annotations(files))
+
+
+_GLOBS = st.lists(st.sampled_from(["a", "b", "/", "*", "**", "."]), max_size=7).map("".join)
+_PATHS = st.lists(st.sampled_from("ab/."), max_size=9).map("".join)
+
+
+@given(_GLOBS, _PATHS)
+def test_globs_match_what_they_say(glob: str, path: str) -> None:
+    """Against plain backtracking; three stars in a row are two and one."""
+    plain = re.sub(r"\*\*|\*|\.", lambda sign: _PLAIN[sign[0]], glob)
+    said = f"[[annotations]]\npath = '{glob}'\nSPDX-License-Identifier = 'MIT'\n"
+    found = annotated_licence(path, None, annotations([("REUSE.toml", said)]))
+    assert (found == "MIT") == bool(re.fullmatch(plain, path))
+
+
+def test_stars_without_end_are_matched() -> None:
+    said = f"[[annotations]]\npath = '{'**a*a' * 40}b'\nSPDX-License-Identifier = 'MIT'\n"
+    assert annotated_licence("a" * 400, None, annotations([("REUSE.toml", said)])) is None
+
+
+def test_files_of_a_project_have_it(repository: Any, read: Any) -> None:
+    repository.commit({"REUSE.toml": TOML, "a.py": "a = 1\n", "vendor/b.py": "b = 1\n"})
+    rows = read({"git": "repository", "ref": "main"}).files
+    columns = ("path", "licence", "licence_source")
+    found = {path: said for path, *said in rows.select(columns).iter_rows()}
+    assert found["a.py"] == ["MIT", "manifest"]
+    assert found["vendor/b.py"] == ["NOASSERTION", "manifest"]
