@@ -21,6 +21,7 @@ from cortex_pipelines.ingestion.assets import repository_commits, repository_fil
 from cortex_pipelines.ingestion.coordination import CoordinationSettings, CoordinationSource
 from cortex_pipelines.ingestion.coordination_assets import coordination_events
 from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
+from cortex_pipelines.ingestion.table_assets import coordination_tables
 from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
@@ -89,6 +90,7 @@ ASSETS = (
     repository_commits,
     compliance,
     coordination_events,
+    coordination_tables,
     code_units,
     refactoring_pairs,
     architecture_facts,

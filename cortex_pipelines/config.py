@@ -16,6 +16,7 @@ from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.coordination import CoordinationSettings
+from cortex_pipelines.ingestion.logtables.settings import LogTableSettings
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.sources import ProjectSettings
 from cortex_pipelines.ingestion.weights import ModelSource
@@ -63,6 +64,9 @@ class Parameters(Settings):
 
     coordination: CoordinationSettings
     """The agent system's logs."""
+
+    log_tables: LogTableSettings
+    """Tables made of the logs."""
 
     models: Models
     """Pretrained models."""

@@ -256,6 +256,113 @@ REJECTED_EVENTS = Table(
     ("file", "byte_offset"),
 )
 
+_LOGGED = (
+    Column("file", _S, "Log file, relative to the logs folder"),
+    Column("byte_offset", pl.Int64, "Where the record begins in the file"),
+)
+_ATTEMPT = Column(
+    "attempt_id", _S, "Task and master, the same in all tables; null if one is not known", True
+)
+
+DECISIONS = Table(
+    "decisions",
+    "One record that says where a task was sent. One task may have several.",
+    (
+        Column("event_id", _S, "Record in coordination_events"),
+        _ATTEMPT,
+        Column("kind", _S, "Kind of record", one_of=("decision", "event", "outcome")),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task, if the record repeats it", True),
+        Column("master", _S, "Master that it was sent to, aliases folded"),
+        Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+        Column("decided_at", _UTC, "When it was sent: of an outcome, before its duration", True),
+        Column("strategy", _S, "Strategy, or the rule that decided", True),
+        Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
+        Column("propensity", pl.Float64, "Probability that it went there", True, None, (0, 1)),
+        Column("scored_masters", pl.List(_S), "Masters that were scored, by name"),
+        Column("scores", pl.List(pl.Float64), "Their scores, in the same order"),
+        Column("priority", _S, "Priority of the task", True),
+        *_LOGGED,
+        Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
+    ),
+    ("event_id",),
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    "One record that says something of how a task went.",
+    (
+        Column("event_id", _S, "Record in coordination_events"),
+        _ATTEMPT,
+        Column("kind", _S, "Kind of record"),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task, if the record repeats it", True),
+        Column("master", _S, "Master that it was sent to, aliases folded", True),
+        Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+        Column("known_at", _UTC, "When the outcome was known at the latest; null if unclear", True),
+        Column("outcome", _S, "Outcome as logged, lower case", True),
+        Column("success", pl.Boolean, "Whether the task succeeded; null if not known", True),
+        Column("duration_seconds", pl.Float64, "Duration, in seconds; 0 is often not known", True),
+        Column("tokens", pl.Float64, "Tokens that it took", True),
+        Column("quality", pl.Float64, "Quality as logged", True),
+        Column("complexity", _S, "Complexity in a word, as logged", True),
+        Column("complexity_score", pl.Float64, "Complexity as a number, as logged", True),
+        Column("model", _S, "Language model that was selected", True),
+        Column("tier", _S, "Tier of that model", True),
+        Column("ideal_master", _S, "Master that a review names as right, aliases folded", True),
+        *_LOGGED,
+        Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
+    ),
+    ("event_id",),
+)
+
+FEATURES = Table(
+    "features",
+    "What was known of a task when it was sent to a master; nothing in it is from later.",
+    (
+        Column("attempt_id", _S, "Task and master"),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task", True),
+        Column("master", _S, "Master that it was sent to"),
+        Column("decided_at", _UTC, "When it was first sent there; null if not known", True),
+        Column("priority", _S, "Priority of the task", True),
+        Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
+        Column("margin", pl.Float64, "Best score less the second best", True),
+        Column("characters", pl.Int64, "Characters of the text", True),
+        Column("words", pl.Int64, "Words of the text", True),
+        Column("code_words", pl.Int64, "Words of the text that look like code", True),
+        Column("question", pl.Int64, "1 if the text ends as a question, else 0", True),
+        Column("hour", pl.Int64, "Hour of the decision, UTC", True),
+        Column("weekday", pl.Int64, "Day of the week of the decision, Monday is 1, UTC", True),
+        Column("earlier_outcomes", pl.Int64, "Outcomes of the master known before", True),
+        Column("recent_success", pl.Float64, "Share of the latest of them that succeeded", True),
+        Column("recent_seconds", pl.Float64, "Median duration of the latest, in seconds", True),
+        Column("recent_success_all", pl.Float64, "The share that succeeded, of all masters", True),
+        Column("seconds_since_last", pl.Float64, "Since a task was last sent there", True),
+        Column("test_row", pl.Boolean, "A record of it comes from a test of the agent system"),
+    ),
+    ("attempt_id",),
+)
+
+_METRIC = (
+    Column("event_id", _S, "Record in coordination_events"),
+    *_LOGGED,
+    Column("worker", _S, "Worker; null where the record is of all or names none", True),
+    Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+    Column("metric", _S, "Name of the field, dots lead into nested ones"),
+    Column("value", pl.Float64, "Its value, if it is a number or a truth value", True),
+    Column("label", _S, "Its value, if it is something else", True),
+    Column("counter", pl.Boolean, "The values only ever add up, but for restarts"),
+    Column("rate", pl.Float64, "Rise of a counter a second, since the record before", True),
+)
+WORKER_METRICS = Table(
+    "worker_metrics", "One field of a record about workers.", _METRIC, ("event_id", "metric")
+)
+SYSTEM_METRICS = Table(
+    "system_metrics", "One field of a record about the system.", _METRIC, ("event_id", "metric")
+)
+COORDINATION_TABLES = (DECISIONS, OUTCOMES, FEATURES, WORKER_METRICS, SYSTEM_METRICS)
+
 _UNIT = (
     Column("unit_id", _S, "Hash of source, path, blob, kind, name and span"),
     Column("source", _S, "Source in the project"),

@@ -22,6 +22,7 @@ GRAPH = {
         "repository_files": {"project_source"},
         "repository_commits": {"project_source"},
         "coordination_events": {"coordination_source"},
+        "coordination_tables": {"coordination_events"},
     },
     "privacy": {
         "compliance": {"repository_commits", "repository_files"},
@@ -117,7 +118,15 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
 @pytest.mark.parametrize(
     ("selection", "found"),
     [
-        ('group:"ingestion"', {"repository_files", "repository_commits", "coordination_events"}),
+        (
+            'group:"ingestion"',
+            {
+                "repository_files",
+                "repository_commits",
+                "coordination_events",
+                "coordination_tables",
+            },
+        ),
         ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release"}),
         (
             '+key:"code_units" or (kind:"json" and not key:"code_*")',
