@@ -14,6 +14,7 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
 from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
@@ -28,6 +29,7 @@ from cortex_pipelines.release.assets import code_adapter_release, task_router_re
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
 from cortex_pipelines.routing.assets import routing_dataset, task_router
+from cortex_pipelines.routing.outcome_assets import outcome_predictors
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.project import Project
 
@@ -105,8 +107,10 @@ ASSETS = (
     routing_dataset,
     code_adapter,
     task_router,
+    outcome_predictors,
     code_adapter_evaluation,
     task_router_evaluation,
+    outcome_evaluation,
     code_adapter_release,
     task_router_release,
 )

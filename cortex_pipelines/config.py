@@ -22,6 +22,7 @@ from cortex_pipelines.ingestion.sources import ProjectSettings
 from cortex_pipelines.ingestion.weights import ModelSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.project import ProjectError, describe_errors, read_yaml
@@ -106,6 +107,9 @@ class Parameters(Settings):
 
     routing: RoutingSettings
     """The task router."""
+
+    predictors: PredictorSettings
+    """Outcomes of tasks before they are sent."""
 
     adapters: AdapterSettings
     """LoRA training."""

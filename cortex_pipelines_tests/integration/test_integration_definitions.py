@@ -60,6 +60,7 @@ GRAPH = {
     "routing": {
         "routing_dataset": {"coordination_events", "repository_commits"},
         "task_router": {"routing_dataset", "sentence_encoder"},
+        "outcome_predictors": {"coordination_tables"},
     },
     "adapters": {
         "code_adapter": {"base_model", "completion_dataset", "naming_dataset"},
@@ -78,6 +79,7 @@ GRAPH = {
             "task_router",
             "task_router_champion",
         },
+        "outcome_evaluation": {"outcome_predictors"},
     },
     "release": {
         "code_adapter_release": {"code_adapter", "code_adapter_evaluation"},

@@ -94,7 +94,21 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
         kept = found.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
         kept |= {name: row[name] for name in _FILLED if kept[name] is None}
         kept["test_row"] = kept["test_row"] or row["test_row"]
+    texts = _texts(rows)
+    for kept in found.values():
+        if kept["text"] is None and len(said_so := texts.get(kept["task_id"], [])) == 1:
+            (kept["text"],) = said_so
     return list(found.values())
+
+
+def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
+    """The different texts of each task id; an id that was given twice has several."""
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for row in rows.iter_rows(named=True):
+        if row["text"] is not None and row["text"] not in found[row["task_id"]]:
+            found[row["task_id"]].append(row["text"])
+    found.pop(None, None)
+    return dict(found)
 
 
 _FILLED = ("task_id", "text", "priority", "confidence", "margin")
