@@ -28,6 +28,7 @@ from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
+from cortex_pipelines.routing.anomaly_assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcome_assets import outcome_predictors
 from cortex_pipelines.versioning.graph import Graph, Pin
@@ -108,6 +109,7 @@ ASSETS = (
     code_adapter,
     task_router,
     outcome_predictors,
+    worker_anomalies,
     code_adapter_evaluation,
     task_router_evaluation,
     outcome_evaluation,

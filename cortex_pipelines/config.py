@@ -22,6 +22,7 @@ from cortex_pipelines.ingestion.sources import ProjectSettings
 from cortex_pipelines.ingestion.weights import ModelSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.settings import Settings
@@ -110,6 +111,9 @@ class Parameters(Settings):
 
     predictors: PredictorSettings
     """Outcomes of tasks before they are sent."""
+
+    anomalies: AnomalySettings
+    """Unusual behaviour of workers."""
 
     adapters: AdapterSettings
     """LoRA training."""

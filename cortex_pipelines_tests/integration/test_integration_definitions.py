@@ -61,6 +61,7 @@ GRAPH = {
         "routing_dataset": {"coordination_events", "repository_commits"},
         "task_router": {"routing_dataset", "sentence_encoder"},
         "outcome_predictors": {"coordination_tables"},
+        "worker_anomalies": {"coordination_tables"},
     },
     "adapters": {
         "code_adapter": {"base_model", "completion_dataset", "naming_dataset"},

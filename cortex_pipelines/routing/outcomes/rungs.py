@@ -93,18 +93,19 @@ def losses(kind: Kind, said: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
 
 
-def climb(found: Sequence[tuple[str, np.ndarray]]) -> str:
-    """The rung to use: the next is taken only if its losses are lower by a standard error.
+def climb(found: Sequence[tuple[str, np.ndarray]], errors: float = 1.0) -> str:
+    """The rung to use: the next is taken only if its losses are lower by more than their error.
 
     The rule of one standard error (Breiman et al. 1984), on paired losses.
 
     Args:
-        found: Rungs from the plainest, each with its losses on the same held-out tasks.
+        found: Rungs from the one to start with, each with its losses on the same held-out items.
+        errors: How many standard errors; more than one where items overlap.
     """
     chosen, own = found[0]
     for name, other in found[1:]:
         gained = own - other
         error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
-        if gained.mean() > error:
+        if gained.mean() > errors * error:
             chosen, own = name, other
     return chosen
