@@ -14,6 +14,7 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.audit_assets import routing_audit
 from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
 from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
@@ -113,6 +114,7 @@ ASSETS = (
     code_adapter_evaluation,
     task_router_evaluation,
     outcome_evaluation,
+    routing_audit,
     code_adapter_release,
     task_router_release,
 )

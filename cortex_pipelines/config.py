@@ -10,6 +10,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.audit_settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings
@@ -120,6 +121,9 @@ class Parameters(Settings):
 
     evaluation: EvaluationSettings
     """How models are measured."""
+
+    audit: AuditSettings
+    """What an estimate from logs, or a warning, has to rest on."""
 
     release: ReleaseSettings
     """What a model has to reach to be promoted."""

@@ -81,6 +81,7 @@ GRAPH = {
             "task_router_champion",
         },
         "outcome_evaluation": {"outcome_predictors"},
+        "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
     "release": {
         "code_adapter_release": {"code_adapter", "code_adapter_evaluation"},
@@ -130,7 +131,10 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
                 "coordination_tables",
             },
         ),
-        ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release"}),
+        (
+            'key:"task_router_evaluation"+',
+            {"task_router_evaluation", "task_router_release", "routing_audit"},
+        ),
         (
             '+key:"code_units" or (kind:"json" and not key:"code_*")',
             {"repository_files", "code_units", "task_router_release"},
