@@ -14,6 +14,8 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.audit_assets import routing_audit
+from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
 from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
@@ -21,12 +23,15 @@ from cortex_pipelines.ingestion.assets import repository_commits, repository_fil
 from cortex_pipelines.ingestion.coordination import CoordinationSettings, CoordinationSource
 from cortex_pipelines.ingestion.coordination_assets import coordination_events
 from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
+from cortex_pipelines.ingestion.table_assets import coordination_tables
 from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
+from cortex_pipelines.routing.anomaly_assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
+from cortex_pipelines.routing.outcome_assets import outcome_predictors
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.project import Project
 
@@ -89,6 +94,7 @@ ASSETS = (
     repository_commits,
     compliance,
     coordination_events,
+    coordination_tables,
     code_units,
     refactoring_pairs,
     architecture_facts,
@@ -103,8 +109,12 @@ ASSETS = (
     routing_dataset,
     code_adapter,
     task_router,
+    outcome_predictors,
+    worker_anomalies,
     code_adapter_evaluation,
     task_router_evaluation,
+    outcome_evaluation,
+    routing_audit,
     code_adapter_release,
     task_router_release,
 )

@@ -10,17 +10,21 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.audit_settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.coordination import CoordinationSettings
+from cortex_pipelines.ingestion.logtables.settings import LogTableSettings
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.sources import ProjectSettings
 from cortex_pipelines.ingestion.weights import ModelSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.routing.anomalies.settings import AnomalySettings
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.project import ProjectError, describe_errors, read_yaml
@@ -64,6 +68,9 @@ class Parameters(Settings):
     coordination: CoordinationSettings
     """The agent system's logs."""
 
+    log_tables: LogTableSettings
+    """Tables made of the logs."""
+
     models: Models
     """Pretrained models."""
 
@@ -103,11 +110,20 @@ class Parameters(Settings):
     routing: RoutingSettings
     """The task router."""
 
+    predictors: PredictorSettings
+    """Outcomes of tasks before they are sent."""
+
+    anomalies: AnomalySettings
+    """Unusual behaviour of workers."""
+
     adapters: AdapterSettings
     """LoRA training."""
 
     evaluation: EvaluationSettings
     """How models are measured."""
+
+    audit: AuditSettings
+    """What an estimate from logs, or a warning, has to rest on."""
 
     release: ReleaseSettings
     """What a model has to reach to be promoted."""

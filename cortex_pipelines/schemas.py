@@ -261,6 +261,113 @@ REJECTED_EVENTS = Table(
     ("file", "byte_offset"),
 )
 
+_LOGGED = (
+    Column("file", _S, "Log file, relative to the logs folder"),
+    Column("byte_offset", pl.Int64, "Where the record begins in the file"),
+)
+_ATTEMPT = Column(
+    "attempt_id", _S, "Task and master, the same in all tables; null if one is not known", True
+)
+
+DECISIONS = Table(
+    "decisions",
+    "One record that says where a task was sent. One task may have several.",
+    (
+        Column("event_id", _S, "Record in coordination_events"),
+        _ATTEMPT,
+        Column("kind", _S, "Kind of record", one_of=("decision", "event", "outcome")),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task, if the record repeats it", True),
+        Column("master", _S, "Master that it was sent to, aliases folded"),
+        Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+        Column("decided_at", _UTC, "When it was sent: of an outcome, before its duration", True),
+        Column("strategy", _S, "Strategy, or the rule that decided", True),
+        Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
+        Column("propensity", pl.Float64, "Probability that it went there", True, None, (0, 1)),
+        Column("scored_masters", pl.List(_S), "Masters that were scored, by name"),
+        Column("scores", pl.List(pl.Float64), "Their scores, in the same order"),
+        Column("priority", _S, "Priority of the task", True),
+        *_LOGGED,
+        Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
+    ),
+    ("event_id",),
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    "One record that says something of how a task went.",
+    (
+        Column("event_id", _S, "Record in coordination_events"),
+        _ATTEMPT,
+        Column("kind", _S, "Kind of record"),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task, if the record repeats it", True),
+        Column("master", _S, "Master that it was sent to, aliases folded", True),
+        Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+        Column("known_at", _UTC, "When the outcome was known at the latest; null if unclear", True),
+        Column("outcome", _S, "Outcome as logged, lower case", True),
+        Column("success", pl.Boolean, "Whether the task succeeded; null if not known", True),
+        Column("duration_seconds", pl.Float64, "Duration, in seconds; 0 is often not known", True),
+        Column("tokens", pl.Float64, "Tokens that it took", True),
+        Column("quality", pl.Float64, "Quality as logged", True),
+        Column("complexity", _S, "Complexity in a word, as logged", True),
+        Column("complexity_score", pl.Float64, "Complexity as a number, as logged", True),
+        Column("model", _S, "Language model that was selected", True),
+        Column("tier", _S, "Tier of that model", True),
+        Column("ideal_master", _S, "Master that a review names as right, aliases folded", True),
+        *_LOGGED,
+        Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
+    ),
+    ("event_id",),
+)
+
+FEATURES = Table(
+    "features",
+    "What was known of a task when it was sent to a master; nothing in it is from later.",
+    (
+        Column("attempt_id", _S, "Task and master"),
+        Column("task_id", _S, "Task", True),
+        Column("text", _S, "Title or description of the task", True),
+        Column("master", _S, "Master that it was sent to"),
+        Column("decided_at", _UTC, "When it was first sent there; null if not known", True),
+        Column("priority", _S, "Priority of the task", True),
+        Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
+        Column("margin", pl.Float64, "Best score less the second best", True),
+        Column("characters", pl.Int64, "Characters of the text", True),
+        Column("words", pl.Int64, "Words of the text", True),
+        Column("code_words", pl.Int64, "Words of the text that look like code", True),
+        Column("question", pl.Int64, "1 if the text ends as a question, else 0", True),
+        Column("hour", pl.Int64, "Hour of the decision, UTC", True),
+        Column("weekday", pl.Int64, "Day of the week of the decision, Monday is 1, UTC", True),
+        Column("earlier_outcomes", pl.Int64, "Outcomes of the master known before", True),
+        Column("recent_success", pl.Float64, "Share of the latest of them that succeeded", True),
+        Column("recent_seconds", pl.Float64, "Median duration of the latest, in seconds", True),
+        Column("recent_success_all", pl.Float64, "The share that succeeded, of all masters", True),
+        Column("seconds_since_last", pl.Float64, "Since a task was last sent there", True),
+        Column("test_row", pl.Boolean, "A record of it comes from a test of the agent system"),
+    ),
+    ("attempt_id",),
+)
+
+_METRIC = (
+    Column("event_id", _S, "Record in coordination_events"),
+    *_LOGGED,
+    Column("worker", _S, "Worker; null where the record is of all or names none", True),
+    Column("occurred_at", _UTC, "Time stamp of the record, UTC", True),
+    Column("metric", _S, "Name of the field, dots lead into nested ones"),
+    Column("value", pl.Float64, "Its value, if it is a number or a truth value", True),
+    Column("label", _S, "Its value, if it is something else", True),
+    Column("counter", pl.Boolean, "The values only ever add up, but for restarts"),
+    Column("rate", pl.Float64, "Rise of a counter a second, since the record before", True),
+)
+WORKER_METRICS = Table(
+    "worker_metrics", "One field of a record about workers.", _METRIC, ("event_id", "metric")
+)
+SYSTEM_METRICS = Table(
+    "system_metrics", "One field of a record about the system.", _METRIC, ("event_id", "metric")
+)
+COORDINATION_TABLES = (DECISIONS, OUTCOMES, FEATURES, WORKER_METRICS, SYSTEM_METRICS)
+
 _UNIT = (
     Column("unit_id", _S, "Hash of source, path, blob, kind, name and span"),
     Column("source", _S, "Source in the project"),
@@ -752,4 +859,139 @@ ADAPTER_SCORES = Table(
         ),
     ),
     ("task", "example_id"),
+)
+
+PREDICTED_TARGETS = Table(
+    "targets",
+    "One thing that is predicted of a task before it is sent, or why it is not.",
+    (
+        Column("target", _S, "What is predicted"),
+        Column("unit", _S, "Its unit, in words"),
+        Column("by_factors", pl.Boolean, "Whether its logarithm is what is learnt and compared"),
+        Column("train_items", pl.Int64, "Earlier tasks with a known value"),
+        Column("test_items", pl.Int64, "Later tasks with a known value"),
+        Column("chosen", _S, "Model that is used, by the folds of the earlier tasks", True),
+        Column("fold_losses", _S, "Mean loss of each model on folds it did not see, JSON", True),
+        Column("left_out", _S, "Why it is not predicted; null if it is", True),
+    ),
+    ("target",),
+)
+
+PREDICTIONS = Table(
+    "predictions",
+    "One later task as one model expects it, and what became of it.",
+    (
+        Column("target", _S, "What is predicted"),
+        Column("rung", _S, "Model", one_of=("constant", "master", "linear")),
+        Column("chosen", pl.Boolean, "Whether it is the model that is used"),
+        Column("attempt_id", _S, "Task and master, as in coordination_tables"),
+        Column("cluster", _S, "Words of the text; tasks that come again are not independent"),
+        Column("master", _S, "Master that the task was sent to"),
+        Column("actual", pl.Float64, "What it was; of success 1 or 0"),
+        Column("predicted", pl.Float64, "Calibrated probability, or the median"),
+        Column("low", pl.Float64, "Lower end of the interval; null for a probability", True),
+        Column("high", pl.Float64, "Upper end of the interval; null for a probability", True),
+        Column("uncalibrated", pl.Float64, "The prediction before calibration"),
+        Column("loss", pl.Float64, "Squared error of a probability; else the absolute error"),
+    ),
+    ("target", "rung", "attempt_id"),
+)
+
+DETECTORS = ("mean", "pca", "forest", "autoencoder")
+ANOMALY_SERIES = Table(
+    "series",
+    "One log with metrics of workers, and how it is watched.",
+    (
+        Column("file", _S, "Log file, relative to the logs folder"),
+        Column("subjects", pl.List(_S), "Workers; all where records name none"),
+        Column("metrics", pl.List(_S), "Metrics that are looked at"),
+        Column("records", pl.Int64, "Records with a time"),
+        Column("train_windows", pl.Int64, "Windows that the detectors learnt from"),
+        Column("threshold_windows", pl.Int64, "Windows after, that chose one of them"),
+        Column("latest_windows", pl.Int64, "Windows after these, that are watched"),
+        Column("chosen", _S, "Detector that is used; null if none", True, one_of=DETECTORS),
+        Column("criterion", _S, "Disturbed windows found by each detector, JSON", True),
+        Column("threshold", pl.Float64, "Score above which a window is an alert", True),
+        Column("left_out", _S, "Why it is not watched; null if it is", True),
+    ),
+    ("file",),
+)
+
+_WINDOW = (
+    Column("file", _S, "Log file, relative to the logs folder"),
+    Column("subject", _S, "Worker; all where records name none"),
+    Column("start", _UTC, "Time of the first record"),
+    Column("end", _UTC, "Time of the last record"),
+    Column("place", pl.Int64, "Number of the window in its part"),
+)
+ANOMALY_WINDOWS = Table(
+    "windows",
+    "Some records of a worker, one after the other, and how unusual they are together.",
+    (
+        *_WINDOW,
+        Column("part", _S, "What it is used for", one_of=("train", "threshold", "latest")),
+        *(Column(name, pl.Float64, f"Score by the {name} detector") for name in DETECTORS),
+        Column("score", pl.Float64, "Score by the detector that is used"),
+        Column("alert", pl.Boolean, "Whether that is above the threshold"),
+    ),
+    ("file", "part", "place"),
+)
+ANOMALY_ALERTS = Table(
+    "alerts",
+    "One of the latest windows that is unusual, and the metric that stands out.",
+    (
+        *_WINDOW,
+        Column("score", pl.Float64, "Score by the detector that is used"),
+        Column("threshold", pl.Float64, "Score above which a window is an alert"),
+        Column("metric", _S, "Metric that stands out; a counter is looked at as its rate a second"),
+        Column("observed", pl.Float64, "Its value that is furthest from the usual"),
+        Column("usual", pl.Float64, "Its median in the records that were learnt from"),
+        Column("blame", pl.Float64, "Its share of what is unusual", between=(0, 1)),
+    ),
+    ("file", "place"),
+)
+
+OFF_POLICY = Table(
+    "off_policy",
+    "What the logs say the router would achieve, by one estimator; or why they cannot say.",
+    (
+        Column(
+            "estimator",
+            _S,
+            "Estimator; logged is the router that took the decisions, none a refusal",
+            one_of=("logged", "ips", "snips", "doubly_robust", "none"),
+        ),
+        Column("items", pl.Int64, "Logged decisions about held-out tasks, outcome known"),
+        Column("effective", pl.Float64, "What they are worth, in decisions of the router", True),
+        Column("estimate", pl.Float64, "Expected share of tasks that succeed", True),
+        Column("low", pl.Float64, "Lower end of its interval", True),
+        Column("high", pl.Float64, "Upper end of its interval", True),
+        Column("refused", _S, "Why there is no estimate; null if there is", True),
+    ),
+    ("estimator",),
+    min_rows=1,
+)
+
+AUDIT_GROUPS = Table(
+    "groups",
+    "The held-out tasks that share a value of an attribute, and how the router serves them.",
+    (
+        Column(
+            "attribute", _S, "What they share", one_of=("master", "priority", "source", "language")
+        ),
+        Column("value", _S, "The value; not known where it is missing"),
+        Column("items", pl.Int64, "Number of tasks"),
+        Column("accuracy", pl.Float64, "Share sent to the right master", between=(0, 1)),
+        Column("accuracy_low", pl.Float64, "Lower end of its interval", between=(0, 1)),
+        Column("accuracy_high", pl.Float64, "Upper end of its interval", between=(0, 1)),
+        Column("confidence", pl.Float64, "Mean confidence of the router", between=(0, 1)),
+        Column("overconfidence", pl.Float64, "Mean confidence less accuracy", between=(-1, 1)),
+        Column("overconfidence_low", pl.Float64, "Lower end of its interval", between=(-1, 1)),
+        Column("overconfidence_high", pl.Float64, "Upper end of its interval", between=(-1, 1)),
+        Column("abstention", pl.Float64, "Share left to a person", between=(0, 1)),
+        Column("abstention_low", pl.Float64, "Lower end of its interval", between=(0, 1)),
+        Column("abstention_high", pl.Float64, "Upper end of its interval", between=(0, 1)),
+        Column("warnings", pl.List(_S), "What the group falls behind in; empty if nothing"),
+    ),
+    ("attribute", "value"),
 )

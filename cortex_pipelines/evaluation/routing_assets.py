@@ -34,6 +34,7 @@ from cortex_pipelines.versioning.opponent import Opponent
         "cortex_pipelines/ingestion/cache.py",
         "cortex_pipelines/ingestion/coordination.py",
         "cortex_pipelines/ingestion/coordination_records.py",
+        "cortex_pipelines/ingestion/coordination_resume.py",
         "cortex_pipelines/ingestion/coordination_scan.py",
         "cortex_pipelines/ingestion/weights.py",
         "cortex_pipelines/routing",

@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.ingestion.coordination_records import event
-from cortex_pipelines.ingestion.coordination_scan import Stretch, scan
+from cortex_pipelines.ingestion.coordination_resume import LogReader, first_of_each
 from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import COORDINATION_EVENTS, REJECTED_EVENTS
 from cortex_pipelines.settings import Settings
 
@@ -105,12 +104,24 @@ def _pin_of(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def read_logs(
-    folder: Path, pin: Mapping[str, Any], settings: CoordinationSettings
+    folder: Path,
+    pin: Mapping[str, Any],
+    settings: CoordinationSettings,
+    cache: RowCache | None = None,
+    observe: Callable[[str, float], None] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What was understood of the pinned logs, and what was not.
 
     A record that stands in the logs several times is kept where it stands first. What was appended
     after the pin was taken is not read.
+
+    Args:
+        folder: The logs folder.
+        pin: As ``take_coordination_pin`` made it.
+        settings: Aliases of masters and what marks a test row.
+        cache: Where is kept what was read before, so that only what was appended is read; the
+            result is the same without it.
+        observe: Told how many bytes had to be read (``scanned_bytes``).
 
     Returns:
         A frame of ``schemas.COORDINATION_EVENTS`` and one of ``schemas.REJECTED_EVENTS``. Each
@@ -122,26 +133,16 @@ def read_logs(
     """
     if not pin or "files" not in pin:
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
-    test_rows = [re.compile(rule) for rule in settings.test_rows]
-    events: dict[str, dict[str, Any]] = {}
-    rejected: list[dict[str, Any]] = []
-    for item in track(list(pin["files"]), "Reading coordination logs"):
-        for stretch in scan(_pinned_bytes(folder, item)):
-            if stretch.value is not None:
-                row = event(stretch.value, item["path"], stretch.start, settings.aliases, test_rows)
-                events.setdefault(row["event_id"], row)
-            elif stretch.kind in ("rejected", "waiting"):
-                rejected.append(_rejected(stretch, item["path"]))
-    return COORDINATION_EVENTS.frame(list(events.values())), REJECTED_EVENTS.frame(rejected)
-
-
-def _rejected(stretch: Stretch, file: str) -> dict[str, Any]:
-    return {
-        "file": file,
-        "byte_offset": stretch.start,
-        "length_bytes": stretch.end - stretch.start,
-        "reason": stretch.reason,
-    }
+    reader = LogReader(settings.aliases, settings.test_rows, cache)
+    read = [
+        reader.read(item["path"], _pinned_bytes(folder, item))
+        for item in track(list(pin["files"]), "Reading coordination logs")
+    ]
+    if observe is not None:
+        observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
+    events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
+    rejected = pl.concat([REJECTED_EVENTS.empty(), *(rows.rejected for rows in read)])
+    return COORDINATION_EVENTS.conform(first_of_each(events)), REJECTED_EVENTS.conform(rejected)
 
 
 def _pinned_bytes(folder: Path, item: Mapping[str, Any]) -> bytes:

@@ -39,6 +39,8 @@ class Stretch:
             understood; ``waiting``: the beginning of a record whose rest is not there yet.
         value: The object of a record.
         reason: Why the stretch was rejected or waits.
+        settled: Whether it stays as it is whatever is appended to the log. A broken object that
+            reaches to the end may yet be closed, and take in records that were found inside it.
     """
 
     start: int
@@ -46,6 +48,7 @@ class Stretch:
     kind: StretchKind
     value: dict[str, Any] | None = None
     reason: str = ""
+    settled: bool = True
 
 
 class _Text(str):
@@ -75,18 +78,23 @@ def _refuse(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
-def scan(data: bytes) -> Iterator[Stretch]:
+def scan(data: bytes, at: int = 0) -> Iterator[Stretch]:
     """Cut a log into stretches, in order, without gaps or overlaps.
 
     Works in time linear in the size, on any bytes at all.
+
+    Args:
+        data: The whole log.
+        at: Where to begin: 0, or the end of stretches that were all settled when the log was
+            shorter; what follows is then the same as in a scan from the beginning.
     """
     # One character a byte: the C parser gives positions in characters, we need them in bytes.
     text = _Text(data.decode("latin-1"))
-    at, boundary = 0, -1
+    boundary = -1
     while at < len(text):
         blank = _blank_end(text, at)
         if blank > at:
-            yield Stretch(at, blank, "blank")
+            yield Stretch(at, blank, "blank", settled=blank < len(text))
             at = blank
         elif text[at] != "{":
             yield (junk := _junk(text, at))
@@ -111,7 +119,8 @@ def _junk(text: str, at: int) -> Stretch:
     """Text up to the next line or object. A list's brackets are such text, its objects are not."""
     match = _JUNK.match(text, at)
     end = at + len(match.group().rstrip(_BLANKS)) if match else at + 1
-    return Stretch(at, end, "rejected", reason="text outside of a JSON object")
+    settled = match is not None and match.end() < len(text)
+    return Stretch(at, end, "rejected", reason="text outside of a JSON object", settled=settled)
 
 
 def _object(data: bytes, text: str, at: int, boundary: int) -> Stretch:
@@ -120,7 +129,9 @@ def _object(data: bytes, text: str, at: int, boundary: int) -> Stretch:
     except json.JSONDecodeError as error:
         return _broken(text, at, boundary, error)
     except (ValueError, RecursionError) as error:
-        return Stretch(at, _end(text, at, boundary), "rejected", reason=_in_words(error))
+        # A number may be out of range, or nesting too deep, before all of the object is there.
+        end, settled = _end(text, at, boundary), boundary < len(text)
+        return Stretch(at, end, "rejected", reason=_in_words(error), settled=settled)
     if not value:
         return Stretch(at, end, "empty")
     raw = data[at:end]
@@ -158,15 +169,25 @@ def _broken(text: str, at: int, boundary: int, error: json.JSONDecodeError) -> S
     """The stretch that a broken object takes, so that the next record is found again."""
     reason = f"not JSON: {error.msg} at byte {error.pos - at} of the record"
     if _cut_off(text, at, error):
-        return Stretch(at, len(text), "waiting", reason=WAITING)
+        return Stretch(at, len(text), "waiting", reason=WAITING, settled=False)
+    settled = _decided(text, error)
     if error.pos >= boundary or text[error.pos] != "{":
-        return Stretch(at, _end(text, at, boundary), "rejected", reason=reason)
+        settled = settled and boundary < len(text)
+        return Stretch(at, _end(text, at, boundary), "rejected", reason=reason, settled=settled)
     end = error.pos
     if end == at + 1:  # a run of braces is one stretch, not one for each
         run = _BRACES.match(text, at)
         end = run.end() - 1 if run else end
     end = at + len(text[at:end].rstrip(_BLANKS))
-    return Stretch(at, end, "rejected", reason=reason)
+    return Stretch(at, end, "rejected", reason=reason, settled=settled)
+
+
+def _decided(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the parser would stop here, for this reason, however the log went on."""
+    if error.msg.startswith("Unterminated string"):
+        return False
+    token = _TOKEN.match(text, error.pos)
+    return token is not None and token.end() < len(text)
 
 
 def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:

@@ -204,3 +204,27 @@ def test_depth_is_limited_by_a_number_and_not_by_the_stack() -> None:
 def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
     found = check_tiles(unit * 5_000)
     assert len(found) <= 15_001
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60), st.data())
+@example(b'{"a": [\n{"b":1}\n]}', None)
+@example(b'{"a": "}{', None)
+def test_a_scan_goes_on_where_a_shorter_log_was_settled(
+    data: bytes, drawn: st.DataObject | None
+) -> None:
+    cuts = [drawn.draw(st.integers(0, len(data)))] if drawn else range(len(data))
+    whole = list(scan(data))
+    for cut in cuts:
+        before = []
+        for stretch in scan(data[:cut]):
+            if not stretch.settled:
+                break
+            before.append(stretch)
+        at = before[-1].end if before else 0
+        assert before + list(scan(data, at)) == whole
+
+
+def test_all_but_the_end_of_a_sound_log_is_settled() -> None:
+    found = list(scan(b'{"a":1}\nnoise\n{"b": 2}\n{"c"'))
+    assert [stretch.settled for stretch in found] == [True] * 6 + [False]

@@ -22,6 +22,7 @@ GRAPH = {
         "repository_files": {"project_source"},
         "repository_commits": {"project_source"},
         "coordination_events": {"coordination_source"},
+        "coordination_tables": {"coordination_events"},
     },
     "privacy": {
         "compliance": {"repository_commits", "repository_files"},
@@ -59,6 +60,8 @@ GRAPH = {
     "routing": {
         "routing_dataset": {"coordination_events", "repository_commits"},
         "task_router": {"routing_dataset", "sentence_encoder"},
+        "outcome_predictors": {"coordination_tables"},
+        "worker_anomalies": {"coordination_tables"},
     },
     "adapters": {
         "code_adapter": {"base_model", "completion_dataset", "naming_dataset"},
@@ -77,6 +80,8 @@ GRAPH = {
             "task_router",
             "task_router_champion",
         },
+        "outcome_evaluation": {"outcome_predictors"},
+        "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
     "release": {
         "code_adapter_release": {"code_adapter", "code_adapter_evaluation"},
@@ -117,8 +122,19 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
 @pytest.mark.parametrize(
     ("selection", "found"),
     [
-        ('group:"ingestion"', {"repository_files", "repository_commits", "coordination_events"}),
-        ('key:"task_router_evaluation"+', {"task_router_evaluation", "task_router_release"}),
+        (
+            'group:"ingestion"',
+            {
+                "repository_files",
+                "repository_commits",
+                "coordination_events",
+                "coordination_tables",
+            },
+        ),
+        (
+            'key:"task_router_evaluation"+',
+            {"task_router_evaluation", "task_router_release", "routing_audit"},
+        ),
         (
             '+key:"code_units" or (kind:"json" and not key:"code_*")',
             {"repository_files", "code_units", "task_router_release"},

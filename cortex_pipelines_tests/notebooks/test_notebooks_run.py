@@ -23,6 +23,12 @@ SHOWN = {
         "split_reason: ",
         "long-parameter-list",
     ),
+    "decisions": (
+        "a hand-written sample",
+        "predictors.min_items",
+        "without their propensity",
+        "anomalies.min_windows",
+    ),
 }
 """Notebook, to what it has to show of the small project."""
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))

@@ -1,0 +1,93 @@
+"""The router's audit as one page."""
+
+import polars as pl
+
+from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
+
+_NAMES = {
+    "logged": "the router that took the decisions",
+    "ips": "inverse propensity",
+    "snips": "self-normalised",
+    "doubly_robust": "doubly robust",
+}
+_OFF_POLICY = (
+    "How many of the logged, held-out tasks would have succeeded had this router sent them. A log "
+    "supports that only if it says with which probability each decision was taken (propensity), "
+    "and if now and then another master was tried."
+)
+_LOG_IT = (
+    "To make it possible: let the router draw a small share of its decisions, and log the "
+    "probability of each under 'propensity', from the first day."
+)
+_GROUPS = (
+    "A group falls behind where the rest is served better by more than chance explains (Fisher's "
+    "exact test, Holm's correction over the groups of an attribute), or where the router is surer "
+    "than it is right. Groups below the smallest size are shown, not tested. The language is "
+    "guessed from commonest words: a weak label. The source is the log file."
+)
+
+
+def audit_report(
+    off_policy: pl.DataFrame, groups: pl.DataFrame, left_to_person: int, sample: bool
+) -> str:
+    """The page; the same bytes for the same tables.
+
+    Args:
+        off_policy: ``schemas.OFF_POLICY``.
+        groups: ``schemas.AUDIT_GROUPS``.
+        left_to_person: Held-out tasks that the router does not decide.
+        sample: Whether the logs are a hand-written sample.
+    """
+    parts = [paragraph(SAMPLE, warning=True)] if sample else []
+    parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
+    parts += _estimates(off_policy, left_to_person)
+    parts += [heading("Who is served how"), paragraph(_GROUPS)]
+    warned = groups.filter(pl.col("warnings").list.len() > 0)
+    parts += [
+        paragraph(f"{row['attribute']} {row['value']}: {'; '.join(row['warnings'])}.", warning=True)
+        for row in warned.iter_rows(named=True)
+    ]
+    if warned.is_empty():
+        parts.append(paragraph("No group falls behind by more than chance explains."))
+    for (attribute,), own in groups.group_by("attribute", maintain_order=True):
+        parts += [heading(f"By {attribute}"), _groups(own)]
+    return page("Audit of the task router", parts)
+
+
+def _estimates(off_policy: pl.DataFrame, left_to_person: int) -> list[str]:
+    first = off_policy.row(0, named=True)
+    if first["refused"] is not None:
+        return [paragraph(f"Refused: {first['refused']}.", warning=True), paragraph(_LOG_IT)]
+    rows = [
+        (_NAMES[row["estimator"]], f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+        for row in off_policy.iter_rows(named=True)
+    ]
+    return [
+        paragraph(
+            f"{first['items']} decisions, worth {first['effective']:.1f} of this router; "
+            f"{left_to_person} tasks that it leaves to a person are not among them."
+        ),
+        table(("estimated by", "success"), rows),
+    ]
+
+
+def _groups(own: pl.DataFrame) -> str:
+    head = ("", "tasks", "accuracy", "confidence", "confidence less accuracy", "left to a person")
+    return table(
+        head,
+        [
+            (
+                row["value"],
+                str(row["items"]),
+                _span(row, "accuracy"),
+                f"{row['confidence']:.2f}",
+                _span(row, "overconfidence"),
+                _span(row, "abstention"),
+            )
+            for row in own.iter_rows(named=True)
+        ],
+    )
+
+
+def _span(row: dict[str, float], name: str) -> str:
+    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"

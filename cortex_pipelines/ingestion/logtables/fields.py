@@ -1,0 +1,73 @@
+"""Taking a record's JSON apart."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+MOST_LABEL = 200
+"""Characters of a label that are kept: labels are words such as ``stuck``, not texts."""
+
+
+def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str | None:
+    """Hash that the records about one task at one master have in common.
+
+    None where they cannot be told to belong together: no master, or neither id nor text.
+    """
+    task = task_id or (" ".join(text.casefold().split()) if text else None)
+    if task is None or master is None:
+        return None
+    kind = "id" if task_id else "text"
+    return hashlib.sha256(json.dumps([kind, task, master]).encode()).hexdigest()
+
+
+def at(record: Mapping[str, Any], dotted: str) -> Any:
+    """The value at a dotted path; None if there is none."""
+    found: Any = record
+    for part in dotted.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def first_text(record: Mapping[str, Any], places: Sequence[str]) -> str | None:
+    """The first text that is not empty in one of the places."""
+    found = (at(record, place) for place in places)
+    return next((text for text in found if isinstance(text, str) and text.strip()), None)
+
+
+def first_number(record: Mapping[str, Any], places: Sequence[str]) -> float | None:
+    """The first number in one of the places."""
+    found = (number(at(record, place)) for place in places)
+    return next((value for value in found if value is not None), None)
+
+
+def number(value: Any) -> float | None:
+    """A finite number as a float; None for anything else, truth values among it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of each field; a list is one value, an empty object none."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def measured(value: Any) -> tuple[float | None, str | None]:
+    """A field as a number, or else as a label; a truth value is 1 or 0."""
+    if isinstance(value, bool):
+        return float(value), None
+    found = number(value)
+    if found is not None or value is None:
+        return found, None
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return None, text.encode("utf-8", "replace").decode("utf-8")[:MOST_LABEL]

@@ -1,0 +1,19 @@
+"""How tables are made of the agent system's records: section ``log_tables`` of ``params.yaml``."""
+
+from pydantic import Field
+
+from cortex_pipelines.settings import Settings
+
+
+class LogTableSettings(Settings):
+    """Decisions, outcomes, features and metrics."""
+
+    recent: int = Field(ge=1)
+    """Outcomes of a master, the latest known before a decision, that its recent record is made
+    of."""
+
+    gauges: list[str]
+    """Regular expressions; a metric whose name one matches is never read as a counter."""
+
+    counter_drops: float = Field(ge=0, lt=0.5)
+    """Largest share of the steps of a counter that may go down: a restart sets it back to zero."""

@@ -1,0 +1,97 @@
+"""Windows of a log's series, divided by time and put on one scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from cortex_pipelines.routing.anomalies.series import Series
+from cortex_pipelines.routing.anomalies.settings import AnomalySettings
+
+PARTS = ("train", "threshold", "latest")
+MOST_SPREADS = 50.0
+"""A value further from the usual is as far as this: a unit mixed up must not drown all others."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is usual of each metric, learnt from the training records.
+
+    Args:
+        centre: Median.
+        spread: Half of the distance between the 16th and 84th percentile, which for a normal
+            distribution is its standard deviation; else the standard deviation; else 1.
+    """
+
+    centre: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "Scale":
+        """The scale of records, shape (records, metrics)."""
+        low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
+        spread, deviation = (high - low) / 2, values.std(axis=0)
+        spread = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
+        return cls(centre, spread)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Values in spreads from the centre."""
+        scaled = (values - self.centre) / self.spread
+        return np.asarray(np.clip(scaled, -MOST_SPREADS, MOST_SPREADS))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one part of a log, of all its workers.
+
+    Args:
+        subjects: Worker of each window.
+        starts: Time of its first record.
+        ends: Time of its last record.
+        values: Shape (windows, records, metrics), as measured.
+    """
+
+    subjects: tuple[str, ...]
+    starts: tuple[datetime, ...]
+    ends: tuple[datetime, ...]
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+
+def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Windows]:
+    """The windows of a log by part: ``PARTS``, each after the one before in time.
+
+    No window reaches over the end of a part, so no record is in two of them.
+    """
+    times = sorted(time for series in log for time in series.times)
+    shares = (settings.train_share, settings.train_share + settings.threshold_share)
+    # the first record of a part; past the end there is none
+    first = [times[min(round(len(times) * share), len(times) - 1)] for share in shares]
+    found: dict[str, list[tuple[str, datetime, datetime, np.ndarray]]] = {p: [] for p in PARTS}
+    for series in log:
+        part_of = [sum(time >= begin for begin in first) for time in series.times]
+        for start in range(len(series.times) - settings.window + 1):
+            end = start + settings.window
+            if part_of[start] == part_of[end - 1]:
+                found[PARTS[part_of[start]]].append(
+                    (
+                        series.subject,
+                        series.times[start],
+                        series.times[end - 1],
+                        series.values[start:end],
+                    )
+                )
+    shape = (0, settings.window, len(log[0].metrics))
+    return {part: _together(windows, shape) for part, windows in found.items()}
+
+
+def _together(
+    windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]
+) -> Windows:
+    if not windows:
+        return Windows((), (), (), np.zeros(empty))
+    subjects, starts, ends, values = zip(*windows, strict=True)
+    return Windows(subjects, starts, ends, np.stack(values))

@@ -1,0 +1,118 @@
+"""One row a task and master: what was known before, and what became of it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.routing.labels import normalised
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+
+_AMOUNTS = ("duration_seconds", "tokens", "complexity", "complexity_score")
+
+
+def attempts(
+    decisions: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    features: pl.DataFrame,
+    settings: PredictorSettings,
+) -> pl.DataFrame:
+    """The features of each attempt with its targets.
+
+    Rows from tests, and tasks whose text stands nowhere, are left out. A task that was taken from
+    a master before it succeeded there has failed there. A duration or a number of tokens of 0 is
+    one that nobody measured.
+
+    Args:
+        decisions: ``schemas.DECISIONS``.
+        outcomes: ``schemas.OUTCOMES``.
+        features: ``schemas.FEATURES``.
+        settings: Complexity in words, as numbers.
+
+    Returns:
+        The columns of ``features`` with ``when`` (time of the decision, or else of the first that
+        was heard of it), ``cluster`` (the text's words: a task that comes again is not
+        independent), ``success`` (0 or 1), ``duration_seconds``, ``tokens``, ``complexity`` and
+        ``complexity_score`` (all may be null); in the order of time.
+    """
+    known = _known(outcomes, settings)
+    by_task = _of_tasks(outcomes)
+    left = _left(decisions)
+    rows = []
+    for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(
+        named=True
+    ):
+        found = known.get(row["attempt_id"], {})
+        of_task = by_task.get(row["task_id"] or "", {})
+        success = found.get("success")
+        if success is None and row["attempt_id"] in left:
+            success = False
+        rows.append(
+            row
+            | {name: found.get(name, of_task.get(name)) for name in _AMOUNTS}
+            | {
+                "success": None if success is None else float(success),
+                "when": row["decided_at"] or found.get("when"),
+                "cluster": normalised(row["text"]),
+            }
+        )
+    more: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(
+        ("success", *_AMOUNTS), pl.Float64
+    )
+    schema = pl.Schema(
+        {**features.schema, **more, "when": pl.Datetime("us", "UTC"), "cluster": pl.String}
+    )
+    return pl.DataFrame(rows, schema=schema, orient="row").sort(
+        "when", "attempt_id", nulls_last=False
+    )
+
+
+def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dict[str, Any]]:
+    """What the records of an attempt say: the latest that says anything counts."""
+    ordered = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
+        "occurred_at", "file", "byte_offset", nulls_last=False
+    )
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for row in ordered.iter_rows(named=True):
+        kept = found[row["attempt_id"]]
+        said = {
+            "success": row["success"],
+            "duration_seconds": row["duration_seconds"] or None,
+            "tokens": row["tokens"] or None,
+            "complexity": _in_numbers(row["complexity"], settings.complexity_words),
+            "complexity_score": row["complexity_score"],
+        }
+        kept.setdefault("when", row["occurred_at"])
+        kept |= {name: value for name, value in said.items() if value is not None}
+    return dict(found)
+
+
+def _of_tasks(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """What records that name no master say of a task; the choice of a model is one."""
+    found: dict[str, dict[str, Any]] = {}
+    rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
+    for row in rows.sort("occurred_at", "file", "byte_offset").iter_rows(named=True):
+        if row["complexity_score"] is not None:
+            found[row["task_id"]] = {"complexity_score": row["complexity_score"]}
+    return found
+
+
+def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:
+    return words.get(word.strip().lower()) if word else None
+
+
+def _left(decisions: pl.DataFrame) -> set[str]:
+    """Attempts of tasks that were sent to another master afterwards."""
+    steps = decisions.filter(
+        pl.col("task_id").is_not_null() & pl.col("decided_at").is_not_null() & ~pl.col("test_row")
+    ).sort("decided_at", "file", "byte_offset")
+    at: dict[str, tuple[str, str]] = {}
+    left: set[str] = set()
+    for row in steps.iter_rows(named=True):
+        before = at.get(row["task_id"])
+        if before and before[0] != row["master"]:
+            left.add(before[1])
+        at[row["task_id"]] = (row["master"], row["attempt_id"])
+        left.discard(row["attempt_id"])  # it came back
+    return left

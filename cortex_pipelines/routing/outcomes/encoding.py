@@ -1,0 +1,146 @@
+"""Features as numbers that a linear model can add up, learnt from the training tasks alone.
+
+That a field is missing is no feature. Which fields a record has depends on the file it stands in,
+and some files hold only what was finished: a model would learn that from the gap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of the tasks are features.
+
+    Args:
+        numbers: Numbers that are taken as they are.
+        amounts: Numbers not below 0 that vary by factors; their logarithm is taken.
+        categories: Values of which there are few; each is a feature of its own.
+        text: Column whose words are features; None without one.
+    """
+
+    numbers: tuple[str, ...]
+    amounts: tuple[str, ...]
+    categories: tuple[str, ...]
+    text: str | None
+
+
+COLUMNS = Columns(
+    numbers=("confidence", "margin", "question", "recent_success", "recent_success_all"),
+    amounts=(
+        *("characters", "words", "code_words", "earlier_outcomes", "recent_seconds"),
+        "seconds_since_last",
+    ),
+    categories=("master", "priority", "hour", "weekday"),
+    text="text",
+)
+"""The features of ``schemas.FEATURES``."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How features become a matrix; plain values that JSON can hold.
+
+    Args:
+        columns: Which columns.
+        centre: Mean of each number in training; what stands in for a missing one.
+        spread: Standard deviation of each number, 1 where it never varied.
+        categories: Known values of each category.
+        words: Words of the vocabulary, sorted.
+        idf: Inverse document frequency of each word.
+    """
+
+    columns: Columns
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    categories: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...]
+    idf: tuple[float, ...]
+
+    @classmethod
+    def fit(
+        cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int
+    ) -> "Encoding":
+        """Learn the encoding from training rows.
+
+        Args:
+            rows: Training tasks.
+            columns: Which columns are features.
+            vocabulary: Most words.
+            min_documents: Fewest texts that a word has to stand in.
+        """
+        numbers = _numbers(rows, columns)
+        there = ~np.isnan(numbers)
+        count = np.maximum(there.sum(axis=0), 1)
+        centre = np.where(there, numbers, 0.0).sum(axis=0) / count
+        spread = np.sqrt((np.where(there, numbers - centre, 0.0) ** 2).sum(axis=0) / count)
+        words, idf = _vocabulary(rows, columns.text, vocabulary, min_documents)
+        return cls(
+            columns=columns,
+            centre=tuple(centre.tolist()),
+            spread=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+            categories=tuple(
+                tuple(sorted(set(_category(rows, name)) - {""})) for name in columns.categories
+            ),
+            words=words,
+            idf=idf,
+        )
+
+    def matrix(self, rows: pl.DataFrame) -> Any:
+        """Features of some tasks as a sparse matrix, one row each (``scipy.sparse.csr_matrix``)."""
+        from scipy import sparse
+
+        numbers = _numbers(rows, self.columns)
+        scaled = np.nan_to_num((numbers - np.array(self.centre)) / np.array(self.spread))
+        known = [
+            np.array([[value == one for one in values] for value in _category(rows, name)])
+            for name, values in zip(self.columns.categories, self.categories, strict=True)
+        ]
+        parts = [scaled, *known]
+        dense = [sparse.csr_matrix(p.reshape(rows.height, -1).astype(np.float64)) for p in parts]
+        return sparse.hstack([*dense, self._texts(rows)], format="csr")
+
+    def _texts(self, rows: pl.DataFrame) -> Any:
+        from scipy import sparse
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        if not self.words or self.columns.text is None:
+            return sparse.csr_matrix((rows.height, 0))
+        vectorizer = TfidfVectorizer(vocabulary=list(self.words), sublinear_tf=True)
+        vectorizer.idf_ = np.array(self.idf)
+        return vectorizer.transform(_texts_of(rows, self.columns.text))
+
+
+def _numbers(rows: pl.DataFrame, columns: Columns) -> np.ndarray:
+    plain = rows.select(pl.col(columns.numbers).cast(pl.Float64))
+    amounts = rows.select(pl.col(columns.amounts).cast(pl.Float64).clip(0.0).log1p())
+    found = [frame.fill_null(float("nan")).to_numpy() for frame in (plain, amounts) if frame.width]
+    return np.hstack([*found, np.zeros((rows.height, 0))])
+
+
+def _category(rows: pl.DataFrame, name: str) -> list[str]:
+    return [str(value) for value in rows[name].cast(pl.String).fill_null("")]
+
+
+def _texts_of(rows: pl.DataFrame, name: str) -> list[str]:
+    return [str(text) for text in rows[name].fill_null("")]
+
+
+def _vocabulary(
+    rows: pl.DataFrame, name: str | None, most: int, min_documents: int
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if name is None or not most:
+        return (), ()
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=min_documents, max_features=most)
+    try:
+        vectorizer.fit(_texts_of(rows, name))
+    except ValueError:  # no word stands in enough texts
+        return (), ()
+    words: Sequence[str] = vectorizer.get_feature_names_out().tolist()
+    return tuple(words), tuple(vectorizer.idf_.tolist())

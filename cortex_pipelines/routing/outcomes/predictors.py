@@ -1,0 +1,205 @@
+"""Predictors of all targets: trained on the past, tried on what came after, kept as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
+from cortex_pipelines.routing.outcomes.rungs import Fitted, losses
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+from cortex_pipelines.routing.outcomes.training import (
+    TARGETS,
+    Predictor,
+    Target,
+    Trained,
+    scaled,
+    train,
+)
+from cortex_pipelines.schemas import PREDICTED_TARGETS, PREDICTIONS
+
+FILE = "predictors.json"
+
+
+class PredictorError(ValueError):
+    """A folder holds no predictors; says what was expected."""
+
+
+class OutcomePredictors:
+    """Success, duration, tokens and complexity of tasks before they are sent.
+
+    Args:
+        predictors: Predictor by target; targets that could not be learnt are absent.
+    """
+
+    def __init__(self, predictors: Mapping[str, Predictor]) -> None:
+        self.predictors = dict(predictors)
+
+    @classmethod
+    def load(cls, folder: Path) -> "OutcomePredictors":
+        """The predictors that the asset ``outcome_predictors`` wrote to a folder.
+
+        Raises:
+            PredictorError: there are none.
+        """
+        try:
+            said = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            return cls({name: _read(value) for name, value in said.items()})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PredictorError(
+                f"{folder}: no outcome predictors ({error}); `cortex run outcome_predictors` "
+                "makes them"
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write them to a folder, as JSON."""
+        said = {name: asdict(value) for name, value in sorted(self.predictors.items())}
+        text = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    def predict(self, features: pl.DataFrame) -> pl.DataFrame:
+        """What is to be expected of tasks.
+
+        Args:
+            features: Columns of ``schemas.FEATURES`` (those of ``encoding.COLUMNS`` are read).
+
+        Returns:
+            One row a task: for each target its prediction (a calibrated probability, or a
+            median), and for an amount ``<target>_low`` and ``<target>_high``.
+        """
+        found: dict[str, np.ndarray] = {}
+        for name, predictor in sorted(self.predictors.items()):
+            said, low, high = predictor.predict(features)
+            found[name] = said
+            if predictor.target.kind == "amount":
+                found |= {f"{name}_low": low, f"{name}_high": high}
+        return pl.DataFrame(found)
+
+
+def build_predictors(
+    attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
+) -> tuple[OutcomePredictors, dict[str, pl.DataFrame]]:
+    """Train each target that there are enough tasks for, and try it on the latest.
+
+    Args:
+        attempts: As ``attempts.attempts`` gives them, in the order of time.
+        settings: Shares, folds and fewest tasks.
+        columns: What is known before.
+
+    Returns:
+        The predictors, and frames of ``schemas.PREDICTED_TARGETS`` and ``schemas.PREDICTIONS``.
+    """
+    predictors: dict[str, Predictor] = {}
+    targets, predictions = [], []
+    for target in TARGETS:
+        known = attempts.filter(pl.col(target.name).is_not_null())
+        test = known.tail(round(known.height * settings.test_share))
+        past = known.head(known.height - test.height)
+        reason = _too_few(target, past, known.height, settings)
+        trained = None if reason else train(past, target, columns, settings)
+        targets.append(_target_row(target, trained, past.height, test.height, reason))
+        if trained is not None:
+            predictors[target.name] = trained.predictors[trained.chosen]
+            predictions += _tried(target, trained, test)
+    tables = {
+        PREDICTED_TARGETS.name: PREDICTED_TARGETS.frame(targets),
+        PREDICTIONS.name: PREDICTIONS.frame(predictions),
+    }
+    return OutcomePredictors(predictors), tables
+
+
+def _too_few(
+    target: Target, past: pl.DataFrame, known: int, settings: PredictorSettings
+) -> str | None:
+    if known < settings.min_items:
+        return (
+            f"{known} tasks have a known {target.name}; at least {settings.min_items} "
+            "(predictors.min_items) are needed"
+        )
+    if target.kind == "probability":
+        succeeded = int(past[target.name].sum())
+        fewest = min(succeeded, past.height - succeeded)
+        if fewest < settings.min_of_each:
+            return (
+                f"of the {past.height} earlier tasks {succeeded} succeeded; at least "
+                f"{settings.min_of_each} (predictors.min_of_each) that succeeded, and that "
+                "failed, are needed"
+            )
+    return None
+
+
+def _target_row(
+    target: Target, trained: Trained | None, past: int, test: int, reason: str | None
+) -> dict[str, Any]:
+    return {
+        "target": target.name,
+        "unit": target.unit,
+        "by_factors": target.by_factors,
+        "train_items": past,
+        "test_items": test,
+        "chosen": trained.chosen if trained else None,
+        "fold_losses": json.dumps(trained.fold_loss, sort_keys=True) if trained else None,
+        "left_out": reason,
+    }
+
+
+def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[str, Any]]:
+    actual = test[target.name].to_numpy()
+    wanted = scaled(actual, target)
+    rows = []
+    for rung, predictor in trained.predictors.items():
+        said, low, high = predictor.predict(test)
+        lost = losses(target.kind, scaled(said, target), wanted)
+        before = predictor.uncalibrated(test)
+        rows += [
+            {
+                "target": target.name,
+                "rung": rung,
+                "chosen": rung == trained.chosen,
+                "attempt_id": test["attempt_id"][place],
+                "cluster": test["cluster"][place],
+                "master": test["master"][place],
+                "actual": float(actual[place]),
+                "predicted": float(said[place]),
+                "low": float(low[place]) if target.kind == "amount" else None,
+                "high": float(high[place]) if target.kind == "amount" else None,
+                "uncalibrated": float(before[place]),
+                "loss": float(lost[place]),
+            }
+            for place in range(test.height)
+        ]
+    return rows
+
+
+def _read(value: dict[str, Any]) -> Predictor:
+    model = value["model"]
+    encoding = model["encoding"]
+    read = None
+    if encoding is not None:
+        columns = encoding["columns"]
+        read = Encoding(
+            columns=Columns(
+                numbers=tuple(columns["numbers"]),
+                amounts=tuple(columns["amounts"]),
+                categories=tuple(columns["categories"]),
+                text=columns["text"],
+            ),
+            centre=tuple(encoding["centre"]),
+            spread=tuple(encoding["spread"]),
+            categories=tuple(tuple(values) for values in encoding["categories"]),
+            words=tuple(encoding["words"]),
+            idf=tuple(encoding["idf"]),
+        )
+    fitted = Fitted(model["base"], model["by_master"], read, tuple(model["weights"]))
+    return Predictor(
+        target=Target(**value["target"]),
+        rung=value["rung"],
+        model=fitted,
+        slope=value["slope"],
+        shift=value["shift"],
+        reach=value["reach"],
+    )

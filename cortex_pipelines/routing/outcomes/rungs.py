@@ -1,0 +1,111 @@
+"""The ladder of models of one target, from the plainest: constant, by master, linear."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.routing.outcomes.encoding import Columns, Encoding
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+
+Kind = Literal["probability", "amount"]
+RUNGS = ("constant", "master", "linear")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model of one target: the sum of a constant and what each feature adds.
+
+    Args:
+        base: The constant: base rate or median.
+        by_master: What is said for each master instead; empty if masters do not matter.
+        encoding: How the features become numbers; None without features.
+        weights: Weight of each feature.
+    """
+
+    base: float
+    by_master: dict[str, float]
+    encoding: Encoding | None
+    weights: tuple[float, ...]
+
+    def raw(self, rows: pl.DataFrame) -> np.ndarray:
+        """One number a task: a log-odds of the linear model of a probability, else the value."""
+        if self.encoding is not None:
+            added: np.ndarray = self.encoding.matrix(rows) @ np.array(self.weights)
+            return self.base + added
+        if not self.by_master:
+            return np.full(rows.height, self.base)
+        return np.array([self.by_master.get(name, self.base) for name in rows["master"].to_list()])
+
+
+Fit = Callable[[pl.DataFrame, np.ndarray], Fitted]
+"""Training tasks and their values to a model."""
+
+
+def ladder(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[Fit]]:
+    """The models of a target by rung; a rung with several is tried with each."""
+    return {
+        "constant": [lambda rows, values: Fitted(_middle(kind, values), {}, None, ())],
+        "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
+        "linear": [_linear(kind, columns, settings, one) for one in settings.strengths],
+    }
+
+
+def _middle(kind: Kind, values: np.ndarray) -> float:
+    return float(values.mean() if kind == "probability" else np.median(values))
+
+
+def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: float) -> Fitted:
+    """The figure of each master, drawn to that of all where its tasks are few."""
+    base = _middle(kind, values)
+    masters = np.array(rows["master"].to_list())
+    found = {}
+    for master in sorted(set(masters.tolist())):
+        own = values[masters == master]
+        share = len(own) / (len(own) + shrinkage)
+        found[master] = share * _middle(kind, own) + (1 - share) * base
+    return Fitted(base, found, None, ())
+
+
+def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength: float) -> Fit:
+    def fit(rows: pl.DataFrame, values: np.ndarray) -> Fitted:
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        encoding = Encoding.fit(rows, columns, settings.vocabulary, settings.min_documents)
+        matrix = encoding.matrix(rows)
+        model: Any
+        if kind == "probability":
+            model = LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6)
+            model.fit(matrix, values > 0.5)
+            return Fitted(float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist()))
+        model = Ridge(alpha=strength, solver="sparse_cg", tol=1e-8)
+        model.fit(matrix, values)
+        return Fitted(float(model.intercept_), {}, encoding, tuple(model.coef_.tolist()))
+
+    return fit
+
+
+def losses(kind: Kind, said: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Loss of each task: squared error of a probability (Brier), absolute error of an amount."""
+    errors = said - values
+    return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
+
+
+def climb(found: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
+    """The rung to use: the next is taken only if its losses are lower by more than their error.
+
+    Two standard errors of the paired difference are a test at the level of 5 percent, about.
+
+    Args:
+        found: Rungs from the one to start with, each with its losses on the same held-out items.
+        errors: How many standard errors; more than one where items overlap.
+    """
+    chosen, own = found[0]
+    for name, other in found[1:]:
+        gained = own - other
+        error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
+        if gained.mean() > errors * error:
+            chosen, own = name, other
+    return chosen

@@ -1,0 +1,210 @@
+"""Training the ladder of one target, calibrated by what its models say of tasks they never saw."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.routing.outcomes.encoding import Columns
+from cortex_pipelines.routing.outcomes.rungs import Fit, Fitted, Kind, climb, ladder, losses
+from cortex_pipelines.routing.outcomes.settings import PredictorSettings
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something to predict.
+
+    Args:
+        name: Column of the attempts.
+        kind: ``probability`` of 1, or an ``amount`` with an interval.
+        unit: Unit of the amount, in words.
+        by_factors: Whether it varies by factors, so that its logarithm is what is learnt.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    by_factors: bool
+
+
+TARGETS = (
+    Target("success", "probability", "probability", by_factors=False),
+    Target("duration_seconds", "amount", "seconds", by_factors=True),
+    Target("tokens", "amount", "tokens", by_factors=True),
+    Target("complexity", "amount", "steps from low to high", by_factors=False),
+    Target("complexity_score", "amount", "points", by_factors=False),
+)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model of one target with its calibration.
+
+    Args:
+        target: What it predicts.
+        rung: Its place in the ladder.
+        model: The model.
+        slope: Of a linear probability: what its log-odds are multiplied by (Platt).
+        shift: What is added afterwards: to log-odds, or to an amount so that it is a median.
+        reach: Half the width of the interval of an amount, in the scale in which it is learnt.
+    """
+
+    target: Target
+    rung: str
+    model: Fitted
+    slope: float
+    shift: float
+    reach: float
+
+    def uncalibrated(self, rows: pl.DataFrame) -> np.ndarray:
+        """What the model itself says, in the target's unit."""
+        return self._in_unit(self.model.raw(rows))
+
+    def predict(self, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Prediction, and the ends of its interval; all three equal for a probability."""
+        raw = self.model.raw(rows)
+        if self.target.kind == "probability":
+            middle = self._in_unit(self.slope * raw + self.shift)
+            return middle, middle, middle
+        middle = raw + self.shift
+        low, said, high = (
+            self._in_unit(v) for v in (middle - self.reach, middle, middle + self.reach)
+        )
+        return said, low, high
+
+    def _in_unit(self, raw: np.ndarray) -> np.ndarray:
+        if self.target.kind == "probability":
+            return _chance(raw) if self.rung == "linear" else np.clip(raw, 0.0, 1.0)
+        return np.maximum(np.expm1(raw), 0.0) if self.target.by_factors else raw
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All rungs of a target.
+
+    Args:
+        predictors: Predictor by rung, from the plainest.
+        chosen: The rung to use.
+        fold_loss: Mean loss of each rung on the folds it did not see.
+    """
+
+    predictors: dict[str, Predictor]
+    chosen: str
+    fold_loss: dict[str, float]
+
+
+def train(
+    rows: pl.DataFrame, target: Target, columns: Columns, settings: PredictorSettings
+) -> Trained:
+    """Train, calibrate and choose on the tasks of the past.
+
+    Calibration and choice use each task's prediction by models that were trained without its fold
+    (cross-conformal: Vovk 2015), so no task is lost to them.
+
+    Args:
+        rows: Attempts with a known value; columns ``cluster`` and the target's name.
+        target: What is predicted.
+        columns: What is known before.
+        settings: Folds, strengths, coverage.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1):  # one thread: sums do not depend on the machine's cores
+        values = scaled(rows[target.name].to_numpy(), target)
+        fold = np.array([_fold(cluster, settings) for cluster in rows["cluster"]])
+        predictors, fold_losses = {}, []
+        for rung, candidates in ladder(target.kind, columns, settings).items():
+            unseen = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
+            best = int(np.argmin([_loss(target, rung, raw, values).mean() for raw in unseen]))
+            slope, shift, reach = _calibration(target, rung, unseen[best], values, settings)
+            model = candidates[best](rows, values)
+            predictors[rung] = Predictor(target, rung, model, slope, shift, reach)
+            calibrated = slope * unseen[best] + shift
+            fold_losses.append((rung, _loss(target, rung, calibrated, values)))
+    return Trained(
+        predictors,
+        climb(fold_losses),
+        {rung: float(loss.mean()) for rung, loss in fold_losses},
+    )
+
+
+def scaled(values: np.ndarray, target: Target) -> np.ndarray:
+    """Values in the scale in which they are learnt."""
+    found: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
+    return found
+
+
+def _loss(target: Target, rung: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
+    said = _chance(raw) if target.kind == "probability" and rung == "linear" else raw
+    return losses(target.kind, said, values)
+
+
+def _fold(cluster: str, settings: PredictorSettings) -> int:
+    digest = hashlib.sha256(f"{settings.seed}\n{cluster}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % settings.folds
+
+
+def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: Fit) -> np.ndarray:
+    """What is said of each task by a model that was trained without its fold."""
+    said = np.zeros(len(values))
+    for number in np.unique(fold):
+        held = fold == number
+        if held.all() or _one_class_less(values[~held], values):
+            said[held] = fit(rows, values).raw(rows.filter(pl.Series(held)))
+            continue
+        model = fit(rows.filter(pl.Series(~held)), values[~held])
+        said[held] = model.raw(rows.filter(pl.Series(held)))
+    return said
+
+
+def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a classifier has nothing to tell apart in a part of the tasks."""
+    return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(some)) < 2
+
+
+def _calibration(
+    target: Target, rung: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
+) -> tuple[float, float, float]:
+    if target.kind == "probability":
+        return (*_platt(raw, values), 0.0) if rung == "linear" else (1.0, 0.0, 0.0)
+    shift = float(np.median(values - raw))
+    return 1.0, shift, conformal_reach(np.abs(values - raw - shift), settings.coverage)
+
+
+def conformal_reach(errors: np.ndarray, coverage: float) -> float:
+    """The error that a further one stays below with at least the given probability.
+
+    The rank is that of split conformal prediction, ``ceil((n + 1) * coverage)``; where there are
+    too few errors for it, the largest.
+
+    Args:
+        errors: Absolute errors on tasks that were not learnt from.
+        coverage: Share that is to be held, 0 to 1.
+    """
+    rank = min(len(errors), math.ceil((len(errors) + 1) * coverage))
+    return float(np.sort(errors)[rank - 1])
+
+
+def _platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """Slope and shift of the log-odds that make them probabilities (Platt 1999).
+
+    The targets are drawn from 0 and 1 as Platt does, so that few failures do not give certainty.
+    """
+    from scipy.optimize import minimize
+
+    positive, negative = values.sum(), (1 - values).sum()
+    wanted = np.where(values > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def loss(parameters: Sequence[float]) -> float:
+        odds = parameters[0] * raw + parameters[1]
+        return float((np.logaddexp(0.0, odds) - wanted * odds).mean())
+
+    slope, shift = minimize(loss, [1.0, 0.0], method="BFGS").x
+    return float(slope), float(shift)
+
+
+def _chance(odds: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -500, 500))))

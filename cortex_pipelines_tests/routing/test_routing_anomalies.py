@@ -1,0 +1,226 @@
+"""Unusual windows: found where something was put in, silent where there is too little to know.
+
+Series that a generator drew are used to state properties; no figure from them is evidence. The one
+test with real measurements uses some that come with scikit-learn.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.coordination import read_logs, take_coordination_pin
+from cortex_pipelines.ingestion.table_assets import coordination_tables
+from cortex_pipelines.routing.anomalies.choosing import choose, disturbed, found_shares
+from cortex_pipelines.routing.anomalies.detectors import Together, fit_detectors
+from cortex_pipelines.routing.anomalies.series import all_series
+from cortex_pipelines.routing.anomalies.watching import watch
+from cortex_pipelines.routing.anomalies.windows import Scale, divide
+from cortex_pipelines.routing.anomaly_assets import worker_anomalies
+from cortex_pipelines.schemas import WORKER_METRICS
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = load_parameters(ROOT)
+SETTINGS = PARAMETERS.anomalies.model_copy(update={"epochs": 100, "trees": 50})
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def generated(records: int, workers: int = 2, seed: int = 0) -> pl.DataFrame:
+    """Metrics of workers whose load and memory go up and down together; drawn by a generator."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for worker in range(workers):
+        load = 50 + 10 * np.sin(np.arange(records) / 5) + random.normal(size=records)
+        memory = 4 * load + random.normal(size=records)
+        for n in range(records):
+            for metric, value in (("load", load[n]), ("memory", memory[n])):
+                rows.append(
+                    {
+                        "event_id": f"{worker}-{n:05}",
+                        "file": "worker-health.jsonl",
+                        "byte_offset": n * 10 + worker,
+                        "worker": f"w{worker}",
+                        "occurred_at": START + timedelta(seconds=10 * n),
+                        "metric": metric,
+                        "value": float(value),
+                        "label": None,
+                        "counter": False,
+                        "rate": None,
+                    }
+                )
+    return WORKER_METRICS.frame(rows)
+
+
+def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
+    """The memory of w1 stands still from a record on, far from where its load would have it."""
+    struck = (
+        (pl.col("worker") == "w1")
+        & (pl.col("metric") == "memory")
+        & (pl.col("byte_offset") >= first * 10)
+    )
+    return metrics.with_columns(pl.when(struck).then(600.0).otherwise("value").alias("value"))
+
+
+def test_an_alert_names_worker_window_and_metric() -> None:
+    tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
+    alerts = tables["alerts"]
+    stuck = alerts.filter(pl.col("subject") == "w1")
+    assert stuck.height >= 10
+    assert set(stuck["metric"]) == {"memory"}
+    assert set(stuck["observed"]) == {600.0}
+    assert stuck["usual"].is_between(150, 250).all()
+    assert stuck["start"].min() >= START + timedelta(seconds=10 * 179)
+    assert (stuck["score"] > stuck["threshold"]).all()
+    assert alerts.filter(pl.col("subject") == "w0").height < stuck.height / 2
+
+
+def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
+    before, after = (
+        watch(m, SETTINGS) for m in (generated(200), with_a_stuck_worker(generated(200), 185))
+    )
+    assert before["series"].equals(after["series"])
+    early = pl.col("part") != "latest"
+    assert before["windows"].filter(early).equals(after["windows"].filter(early))
+
+
+def test_watching_repeats_byte_for_byte() -> None:
+    metrics = generated(120)
+    first, second = watch(metrics, SETTINGS), watch(metrics.reverse(), SETTINGS)
+    assert all(first[name].equals(second[name]) for name in first)
+
+
+def test_no_window_reaches_over_the_end_of_a_part() -> None:
+    (log,) = all_series(generated(100), SETTINGS.metrics_present)
+    parts = divide(log, SETTINGS)
+    assert [len(parts[name]) for name in ("train", "threshold", "latest")] == [110, 30, 30]
+    assert max(parts["train"].ends) < min(parts["threshold"].starts)
+    assert max(parts["threshold"].ends) < min(parts["latest"].starts)
+
+
+def test_counters_are_looked_at_as_rates_and_gaps_are_filled() -> None:
+    metrics = generated(4, workers=1)
+    load = pl.col("metric") == "load"
+    counters = metrics.with_columns(
+        pl.when(load).then(pl.lit(value=True)).otherwise("counter").alias("counter"),
+        pl.when(load & (pl.col("byte_offset") != 0)).then(2.5).otherwise("rate").alias("rate"),
+    )
+    gap = counters.filter((pl.col("metric") != "memory") | (pl.col("byte_offset") != 20))
+    ((series,),) = all_series(gap, 0.5)
+    assert series.metrics == ("load", "memory")
+    assert series.values[:, 0].tolist() == [2.5] * 4
+    assert series.values[2, 1] == series.values[1, 1]
+    assert all_series(metrics.with_columns(value=None), 0.5) == []
+    ((rare,),) = all_series(
+        gap.filter((pl.col("metric") == "load") | (pl.col("byte_offset") < 10)), 0.5
+    )
+    assert rare.metrics == ("load",)
+
+
+def test_a_scale_is_finite_whatever_never_varies() -> None:
+    values = np.array([[1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [1.0, 5.0], [1.0, 9.0]] * 3)
+    scale = Scale.fit(values)
+    assert np.isfinite(scale.apply(values)).all()
+    assert (scale.spread > 0).all()
+    assert np.abs(scale.apply(np.array([[1e300, -1e300]]))).max() == 50
+
+
+def test_each_window_is_disturbed_in_one_metric_only() -> None:
+    windows = np.random.default_rng(1).normal(size=(40, 6, 3))
+    changed = disturbed(windows, SETTINGS)
+    touched = (changed != windows).any(axis=1)
+    assert (touched.sum(axis=1) == 1).all()
+    assert set(touched.argmax(axis=1)) == {0, 1, 2}
+    assert np.array_equal(changed, disturbed(windows, SETTINGS))
+    assert np.abs(changed - windows).max() < SETTINGS.disturbance + 8
+
+
+def test_the_share_found_is_the_area_under_the_roc_curve() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    class Sums:
+        def score(self, windows: np.ndarray) -> np.ndarray:
+            return windows.sum(axis=(1, 2)).round(1)
+
+        def blame(self, windows: np.ndarray) -> np.ndarray:
+            return windows.sum(axis=1)
+
+    random = np.random.default_rng(2)
+    usual, odd = random.normal(size=(50, 2, 2)), random.normal(1, 1, size=(40, 2, 2))
+    scores = np.concatenate([Sums().score(usual), Sums().score(odd)])
+    expected = roc_auc_score([0] * 50 + [1] * 40, scores)
+    assert found_shares(Sums(), usual, odd).mean() == pytest.approx(expected)
+
+
+def test_the_mean_gives_way_only_to_a_detector_that_is_clearly_better() -> None:
+    class Blind:
+        def score(self, windows: np.ndarray) -> np.ndarray:
+            return np.zeros(len(windows))
+
+        def blame(self, windows: np.ndarray) -> np.ndarray:
+            return np.zeros((len(windows), windows.shape[2]))
+
+    windows = np.random.default_rng(4).normal(size=(200, 6, 2))
+    scaled = Scale.fit(windows.reshape(-1, 2)).apply(windows)
+    single = fit_detectors(scaled[:100], SETTINGS)
+    chosen, criterion = choose({"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS)
+    assert (chosen, criterion["mean"]) == ("pca", 0.5)
+    same = {"mean": single["pca"], "pca": single["pca"]}
+    assert choose(same, scaled[100:], SETTINGS)[0] == "mean"
+
+
+def test_on_real_measurements_the_sick_stand_out() -> None:
+    """Tumours that come with scikit-learn: learnt from benign ones, each a window of one record."""
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.metrics import roc_auc_score
+
+    values, benign = load_breast_cancer(return_X_y=True)
+    usual = values[benign == 1]
+    learnt, held, rest = usual[:150], usual[150:220], usual[220:]
+    scale = Scale.fit(learnt)
+    scaled = [scale.apply(part)[:, None, :] for part in (learnt, held, rest, values[benign == 0])]
+    single = fit_detectors(scaled[0], SETTINGS)
+    detectors = {"mean": Together.fit(list(single.values()), scaled[1]), **single}
+    found = {
+        name: roc_auc_score(
+            [0] * len(scaled[2]) + [1] * len(scaled[3]),
+            np.concatenate([one.score(scaled[2]), one.score(scaled[3])]),
+        )
+        for name, one in detectors.items()
+    }
+    assert found["mean"] > 0.9
+    assert min(found.values()) > 0.8
+    for one in detectors.values():
+        assert one.blame(scaled[2]).shape == (len(rest), 30)
+        assert (one.blame(scaled[2]) >= 0).all()
+
+
+def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Path) -> None:
+    logs = ROOT / PARAMETERS.coordination.logs
+    events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+    events.write_parquet(tmp_path / "events.parquet")
+    made = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
+    for name, frame in made.items():
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    seen: dict[str, float] = {}
+    tables = worker_anomalies(
+        tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, seen.__setitem__
+    )
+    series = {row["file"]: row for row in tables["series"].iter_rows(named=True)}
+    assert "anomalies.min_windows" in series["worker-health-metrics.jsonl"]["left_out"]
+    assert series["metrics/heartbeat-history.jsonl"]["chosen"] is not None
+    report = (tmp_path / "report.html").read_text()
+    assert "hand-written sample" in report
+    assert "Not watched" in report
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["watched_logs"] == 2
+    assert figures["alerts"] == tables["alerts"].height
+    assert seen["watch_seconds"] > 0
+
+
+def test_no_metrics_give_empty_tables() -> None:
+    tables = watch(WORKER_METRICS.empty(), SETTINGS)
+    assert {name: frame.height for name, frame in tables.items()} == dict.fromkeys(tables, 0)

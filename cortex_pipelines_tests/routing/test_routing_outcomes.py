@@ -1,0 +1,303 @@
+"""Outcome predictors: honest on what came later, and silent where there is too little."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
+from cortex_pipelines.evaluation.outcome_scores import outcome_metrics, score_predictions
+from cortex_pipelines.ingestion.coordination import read_logs, take_coordination_pin
+from cortex_pipelines.ingestion.table_assets import coordination_tables
+from cortex_pipelines.routing.outcome_assets import outcome_predictors
+from cortex_pipelines.routing.outcomes.attempts import attempts
+from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
+from cortex_pipelines.routing.outcomes.predictors import (
+    OutcomePredictors,
+    PredictorError,
+    build_predictors,
+)
+from cortex_pipelines.routing.outcomes.rungs import climb
+from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, train
+from cortex_pipelines.schemas import PREDICTIONS
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = load_parameters(ROOT)
+SETTINGS = PARAMETERS.predictors
+SUCCESS, DURATION = TARGETS[0], TARGETS[1]
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def tables_of(folder: Path, logs: Path) -> Path:
+    events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+    events.write_parquet(folder / "events.parquet")
+    for name, frame in coordination_tables(
+        folder, PARAMETERS.coordination, PARAMETERS.log_tables
+    ).items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    return folder
+
+
+def attempts_of(folder: Path, *records: dict[str, Any]) -> pl.DataFrame:
+    (folder / "a.jsonl").write_text("\n".join(json.dumps(record) for record in records))
+    tables_of(folder, folder)
+    parts = (
+        pl.read_parquet(folder / f"{n}.parquet") for n in ("decisions", "outcomes", "features")
+    )
+    return attempts(*parts, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The predictors of the sample logs, in a folder."""
+    folder = tmp_path_factory.mktemp("predictors")
+    tables = tables_of(folder, ROOT / PARAMETERS.coordination.logs)
+    seen: dict[str, float] = {}
+    for name, frame in outcome_predictors(tables, SETTINGS, folder, seen.__setitem__).items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    assert seen["train_seconds"] > 0
+    return folder
+
+
+def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
+    def sent(minute: int, master: str, task: str = "t1", **more: Any) -> dict[str, Any]:
+        when = (START + timedelta(minutes=minute)).isoformat()
+        return {
+            "task_id": task,
+            "title": f"Do {task}",
+            "routed_to": master,
+            "timestamp": when,
+            **more,
+        }
+
+    rows = attempts_of(
+        tmp_path,
+        sent(0, "a"),
+        sent(1, "b", outcome="completed"),
+        sent(0, "a", "t2"),
+        sent(1, "b", "t2"),
+        sent(2, "a", "t2"),
+        sent(0, "a", "t3", duration=0, tokens=0, complexity="High"),
+        sent(0, "a", "moe-test-4", outcome="completed"),
+        {"task_id": "t3", "model": "m", "provider": "p", "complexity_score": 7},
+        {"task_id": "t5", "routed_to": "a", "outcome": "completed"},
+    )
+    found = {(row["task_id"], row["master"]): row for row in rows.iter_rows(named=True)}
+    assert {key: row["success"] for key, row in found.items()} == {
+        ("t1", "a"): 0.0,
+        ("t1", "b"): 1.0,
+        ("t2", "a"): None,
+        ("t2", "b"): 0.0,
+        ("t3", "a"): None,
+    }
+    last = found["t3", "a"]
+    assert (last["duration_seconds"], last["tokens"]) == (None, None)
+    assert (last["complexity"], last["complexity_score"]) == (3.0, 7.0)
+
+
+def test_what_is_missing_is_no_feature() -> None:
+    rows = pl.DataFrame(
+        {"n": [1.0, None, 3.0, 2.0], "c": ["x", None, "y", "x"], "t": ["a b", None, "", "zz"]}
+    )
+    columns = Columns(numbers=("n",), amounts=(), categories=("c",), text="t")
+    encoding = Encoding.fit(rows, columns, vocabulary=10, min_documents=1)
+    matrix = encoding.matrix(rows).toarray()
+    assert not matrix[1].any()
+    assert matrix.shape == (4, 1 + 2 + len(encoding.words))
+    assert Encoding.fit(rows, columns, vocabulary=10, min_documents=9).words == ()
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.floats(0.05, 0.95))
+def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(
+    errors: list[float], coverage: float
+) -> None:
+    reach = conformal_reach(np.array(errors), coverage)
+    assert reach in errors
+    held = sum(error <= reach for error in errors)
+    assert held >= min(len(errors), (len(errors) + 1) * coverage)
+
+
+def test_a_rung_is_climbed_only_for_a_gain_of_more_than_its_error() -> None:
+    plain = np.array([1.0, 2.0, 3.0, 2.0])
+    assert climb([("constant", plain), ("master", plain - 0.1)]) == "master"
+    assert climb([("constant", plain), ("master", plain + 0.1)]) == "constant"
+    unsteady = plain - np.array([3.0, -2.0, 2.0, -2.0])
+    assert climb([("constant", plain), ("master", unsteady)]) == "constant"
+    assert climb([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
+
+
+def measured(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
+    """Real measurements laid out as attempts; the targets that they lack are not known."""
+    numbers = [str(n) for n in range(rows.height)]
+    shared = {"attempt_id": numbers, "cluster": numbers, "master": ["one"] * rows.height}
+    frame = rows.with_columns(**{name: pl.Series(value) for name, value in shared.items()})
+    return frame.with_columns(
+        pl.Series(target.name, values.get(target.name), dtype=pl.Float64)
+        if target.name in values
+        else pl.lit(None, dtype=pl.Float64).alias(target.name)
+        for target in TARGETS
+    )
+
+
+def real(name: str) -> tuple[pl.DataFrame, np.ndarray, Columns]:
+    """Measurements that come with scikit-learn, in an order that a seed drew."""
+    from sklearn import datasets
+
+    data, values = getattr(datasets, f"load_{name}")(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(values))
+    names = tuple(f"x{n:02}" for n in range(data.shape[1]))
+    rows = pl.DataFrame(data[order], schema=list(names))
+    return rows, values[order].astype(float), Columns(names, (), (), None)
+
+
+def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_share() -> None:
+    rows, values, columns = real("diabetes")
+    _, tables = build_predictors(
+        measured(rows, columns, duration_seconds=values), SETTINGS, columns
+    )
+    scores = {s.rung: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
+    assert scores["linear"].chosen
+    assert scores["linear"].gain.low > 0
+    for score in scores.values():
+        assert score.coverage is not None
+        assert score.coverage.low <= SETTINGS.coverage <= score.coverage.high
+    assert scores["linear"].width < scores["constant"].width
+    assert (scores["constant"].gain.low, scores["constant"].gain.high) == (0, 0)
+
+
+def test_on_real_measurements_probabilities_are_calibrated() -> None:
+    rows, values, columns = real("breast_cancer")
+    _, tables = build_predictors(measured(rows, columns, success=values), SETTINGS, columns)
+    scores = {s.rung: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
+    linear = scores["linear"]
+    assert linear.chosen
+    assert linear.gain.low > 0.1
+    assert linear.auroc > 0.98
+    assert linear.calibration is not None
+    assert linear.calibration[1] < 0.05
+    metrics = outcome_metrics(list(scores.values()), sample=False)
+    assert metrics["success_ece"] == linear.calibration[1]
+    assert metrics["success_gain_low"] == linear.gain.low
+    assert metrics["success_loss"] < metrics["success_baseline_loss"]
+
+
+def test_without_a_pattern_the_plainest_model_is_used() -> None:
+    """Values drawn by a generator: what is tested is that nothing is found in noise."""
+    random = np.random.default_rng(3)
+    rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
+    columns = Columns(tuple(rows.columns), (), (), None)
+    frame = measured(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
+    assert train(frame, DURATION, columns, SETTINGS).chosen == "constant"
+
+
+def test_too_few_tasks_are_said_and_not_guessed() -> None:
+    rows, values, columns = real("breast_cancer")
+    frame = measured(rows, columns, success=values, tokens=values * 0 + 5)
+    few, tables = build_predictors(frame.head(SETTINGS.min_items - 1), SETTINGS, columns)
+    assert few.predictors == {}
+    assert tables["predictions"].is_empty()
+    assert "predictors.min_items" in tables["targets"].row(0, named=True)["left_out"]
+    alike = frame.with_columns(success=1.0)
+    found, tables = build_predictors(alike, SETTINGS, columns)
+    left_out = dict(tables["targets"].select("target", "left_out").rows())
+    assert "predictors.min_of_each" in left_out["success"]
+    assert list(found.predictors) == ["tokens"]  # always the same, so foretold exactly
+    tokens = tables["predictions"].filter(pl.col("rung") == "constant")
+    assert tokens["predicted"].to_list() == pytest.approx([5.0] * tokens.height)
+
+
+def test_the_sample_gives_a_report_that_claims_nothing(made: Path, tmp_path: Path) -> None:
+    outcome_evaluation(made, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
+    report = (tmp_path / "report.html").read_text()
+    assert "hand-written sample" in report
+    assert "Not predicted: 0 tasks have a known tokens" in report
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["hand_written_sample"] == 1.0
+    assert (
+        metrics["success_items"]
+        == pl.read_parquet(made / "predictions.parquet")
+        .filter((pl.col("target") == "success") & pl.col("chosen"))
+        .height
+    )
+
+
+def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, made: Path) -> None:
+    rows = pl.read_parquet(made / "predictions.parquet").filter(pl.col("target") == "success")
+    linear = pl.col("rung") == "linear"
+    worse = rows.with_columns(
+        pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"),
+        linear.alias("chosen"),
+    )
+    worse.write_parquet(tmp_path / "predictions.parquet")
+    pl.read_parquet(made / "targets.parquet").write_parquet(tmp_path / "targets.parquet")
+    outcome_evaluation(tmp_path, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
+    assert "LOSES" in (tmp_path / "report.html").read_text()
+
+
+def test_later_tasks_change_no_prediction_and_training_repeats(made: Path, tmp_path: Path) -> None:
+    again = outcome_predictors(made, SETTINGS, tmp_path, lambda *_: None)
+    assert again["predictions"].equals(pl.read_parquet(made / "predictions.parquet"))
+    name = "predictors.json"
+    assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+    parts = [pl.read_parquet(made / f"{n}.parquet") for n in ("decisions", "outcomes", "features")]
+    rows = attempts(*parts, SETTINGS).filter(pl.col("success").is_not_null())
+    past = rows.height - round(rows.height * SETTINGS.test_share)
+    turned = rows.with_row_index().with_columns(
+        pl.when(pl.col("index") < past)
+        .then("success")
+        .otherwise(1 - pl.col("success"))
+        .alias("success")
+    )
+    flipped, _ = build_predictors(turned, SETTINGS)
+    same = OutcomePredictors.load(made)
+    assert flipped.predict(rows)["success"].equals(same.predict(rows)["success"])
+
+
+def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(made: Path) -> None:
+    features = pl.read_parquet(made / "features.parquet")
+    found = OutcomePredictors.load(made).predict(features)
+    assert found.height == features.height
+    assert found["success"].is_between(0, 1).all()
+    assert (found["duration_seconds_low"] <= found["duration_seconds"]).all()
+    assert (found["duration_seconds"] <= found["duration_seconds_high"]).all()
+    kept = pl.read_parquet(made / "predictions.parquet").filter("chosen")
+    for target in ("success", "duration_seconds"):
+        own = kept.filter(pl.col("target") == target).join(
+            features.with_columns(said=found[target]), on="attempt_id"
+        )
+        assert own.height
+        assert own["predicted"].to_list() == pytest.approx(own["said"].to_list())
+
+
+def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
+    texts = ["list the repositories", "fix the failing build"] * 40
+    rows = pl.DataFrame({"text": texts}).with_columns(
+        pl.lit(None, dtype=pl.Float64).alias(name) for name in (*COLUMNS.numbers, *COLUMNS.amounts)
+    )
+    rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in COLUMNS.categories)
+    frame = measured(rows, COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
+    models, tables = build_predictors(frame, SETTINGS)
+    assert tables["targets"].filter(pl.col("target") == "duration_seconds")["chosen"][0] == "linear"
+    models.save(tmp_path)
+    loaded = OutcomePredictors.load(tmp_path)
+    assert loaded.predict(frame).equals(models.predict(frame))
+    assert (
+        loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
+    )
+
+
+def test_a_folder_without_predictors_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
+        OutcomePredictors.load(tmp_path)
+
+
+def test_no_predictions_give_no_scores() -> None:
+    assert score_predictions(PREDICTIONS.empty(), PARAMETERS.evaluation) == []
+    assert SUCCESS.kind == "probability"
