@@ -39,14 +39,21 @@ def pinned_threads(threads: int) -> Iterator[None]:
 
     How many there are decides in which order numbers are added up, and so the last digits.
     """
-    import torch
     from threadpoolctl import threadpool_limits
+
+    with torch_threads(threads), threadpool_limits(threads, user_api="blas"):
+        yield
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """The same for torch alone: finding numpy's libraries takes longer than a decision."""
+    import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with threadpool_limits(threads, user_api="blas"):
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -125,7 +132,7 @@ class SentenceEncoder:
         tokens = self._tokens(texts)
         rows = np.zeros((len(texts), PARTS * self._width), dtype=np.float32)
         batches = _batches(tokens, size)
-        with pinned_threads(self._threads):
+        with torch_threads(self._threads):
             for places in track(batches, "Embedding tasks") if len(texts) > 1 else batches:
                 ids = [tokens[place] for place in places]
                 rows[places] = self._forward(ids, size if full else len(ids))[: len(ids)]

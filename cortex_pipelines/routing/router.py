@@ -13,9 +13,8 @@ from cortex_pipelines.routing.encoder import Floats, SentenceEncoder
 from cortex_pipelines.routing.ensemble import combined
 from cortex_pipelines.routing.package import Package, RouterConfig, RouterError, load_router
 from cortex_pipelines.routing.rules import Rules, load_rules
-from cortex_pipelines.routing.rungs.retrieval import Retrieval
-from cortex_pipelines.routing.scope import Scope, signs
-from cortex_pipelines.routing.views import Doubles, Views
+from cortex_pipelines.routing.scope import NEAREST, Scope, signs_of
+from cortex_pipelines.routing.views import Doubles, Indices
 
 PERSON = "person"
 RULES = "rules"
@@ -226,19 +225,30 @@ class Router:
     ) -> list[Decision]:
         config = package.config
         views = package.lens.views(texts, embeddings)
-        scores = [package.rungs[name].scores(views) for name in config.weights]
-        logs = combined(scores, list(config.weights.values()))
+        # what several of them need is computed once
+        retrieval, kernel = package.rungs["retrieval"], package.rungs["kernel"]
+        places, cosines = retrieval.nearest(views, max(config.neighbours, config.evidence, NEAREST))
+        raw = kernel.raw(views)
+        known = {
+            "retrieval": lambda: retrieval.votes(places, cosines),
+            "kernel": lambda: kernel.scaled(raw),
+        }
+        scores = [
+            known[name]() if name in known else package.rungs[name].scores(views)
+            for name in config.weights
+        ]
+        weights = list(config.weights.values())
+        logs = combined(scores, weights)
         said = np.array([any(char.isalnum() for char in text) for text in texts])
         logs[~said] = _shares_of(package)
-        retrieval: Retrieval = package.rungs["retrieval"]
-        scope = Scope(config.scope).score(signs(views, package.rungs["kernel"], retrieval))
+        scope = Scope(config.scope).score(signs_of(raw, cosines))
         scope[~said] = 0.0
-        evidence = _evidence(package, retrieval, views, said)
-        voters = _voters(list(config.weights), scores, list(config.weights.values()), logs)
+        evidence = _evidence(package, places, cosines, said)
+        voters = _voters(list(config.weights), scores, weights, logs)
         took = _since(began, len(texts))
         return [
-            self._decision(package, text, np.exp(row), float(known), voter, shown, took)
-            for text, row, known, voter, shown in zip(
+            self._decision(package, text, np.exp(row), float(familiar), voter, shown, took)
+            for text, row, familiar, voter, shown in zip(
                 texts, logs, scope, voters, evidence, strict=True
             )
         ]
@@ -311,15 +321,13 @@ def _shares_of(package: Package) -> Doubles:
 
 
 def _evidence(
-    package: Package, retrieval: Retrieval, views: Views, said: Any
+    package: Package, places: Indices, cosines: Floats, said: Any
 ) -> list[tuple[Mapping[str, Any], ...]]:
-    if not package.config.evidence:
-        return [()] * len(views)
-    places, cosines = retrieval.nearest(views, package.config.evidence)
+    count = package.config.evidence
     return [
         tuple(
             {**package.memory[place], "similarity": round(float(cosine), _DIGITS)}
-            for place, cosine in zip(row, near, strict=True)
+            for place, cosine in zip(row[:count], near[:count], strict=True)
         )
         if any_word
         else ()

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cortex_pipelines.routing.encoder import Floats
 from cortex_pipelines.routing.rungs.kernel import Kernel
 from cortex_pipelines.routing.rungs.retrieval import Retrieval
 from cortex_pipelines.routing.rungs.rung import Lesson
 from cortex_pipelines.routing.views import Doubles, Indices, Views
 
-_NEAREST = 5
+NEAREST = 5
 _GROUPS = 3
 """Parts of the masters that are left out one after the other."""
 
@@ -47,10 +48,15 @@ def signs(views: Views, kernel: Kernel, retrieval: Retrieval) -> Doubles:
     The kernel's highest membership and how much it is above the second, the cosine of the nearest
     task, and the mean of the five nearest.
     """
-    raw = kernel.raw(views)
+    _, cosines = retrieval.nearest(views, NEAREST)
+    return signs_of(kernel.raw(views), cosines)
+
+
+def signs_of(raw: Doubles, cosines: Floats) -> Doubles:
+    """Signs, what the kernel says and the cosines of the nearest tasks being known."""
+    cosines = cosines[:, :NEAREST]
     top = np.sort(raw, axis=1)[:, ::-1]
     second = top[:, 1] if top.shape[1] > 1 else np.zeros(len(top))
-    _, cosines = retrieval.nearest(views, _NEAREST)
     return np.stack([top[:, 0], top[:, 0] - second, cosines[:, 0], cosines.mean(axis=1)], axis=1)
 
 

@@ -69,7 +69,12 @@ class Kernel:
 
     def scores(self, views: Views) -> Doubles:
         """See ``Rung``."""
-        return log_softmax(_SCALE * self.raw(views))
+        return self.scaled(self.raw(views))
+
+    @staticmethod
+    def scaled(raw: Doubles) -> Doubles:
+        """The scores that regressed memberships are."""
+        return log_softmax(_SCALE * raw)
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``Rung``."""

@@ -50,10 +50,14 @@ class Retrieval:
 
     def scores(self, views: Views) -> Doubles:
         """See ``Rung``."""
-        places, cosines = self.nearest(views, self._neighbours)
+        return self.votes(*self.nearest(views, self._neighbours))
+
+    def votes(self, places: Indices, cosines: Floats) -> Doubles:
+        """The scores that neighbours give; of those given the nearest have a vote."""
+        places, cosines = places[:, : self._neighbours], cosines[:, : self._neighbours]
         votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[places]
-        shares = np.zeros((len(views), self._masters))
-        rows = np.repeat(np.arange(len(views)), places.shape[1])
+        shares = np.zeros((len(places), self._masters))
+        rows = np.repeat(np.arange(len(places)), places.shape[1])
         np.add.at(shares, (rows, self._labels[places].ravel()), votes.ravel())
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
         found: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
