@@ -37,7 +37,7 @@ _COPIED = (
 )
 _SMALL = {
     "augmentation": {"verified_mutants": 0},
-    "routing": {"trials": 1, "epochs": 10, "max_tokens": 32, "resamples": 100},
+    "routing": {"trials": 1, "epochs": 2, "max_tokens": 32, "resamples": 100},
     "adapters": {"max_tokens": 3000, "max_length": 512, "validation_tokens": 500, "threads": 1},
     "evaluation": {"items": 10, "resamples": 100, "threads": 1},
 }

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,8 @@ from cortex_pipelines.commands.forget import forget
 from cortex_pipelines.commands.logs import logs
 from cortex_pipelines.commands.mutate import mutate
 from cortex_pipelines.commands.refactorings import refactorings
+from cortex_pipelines.commands.route import route
+from cortex_pipelines.commands.router import router
 from cortex_pipelines.commands.scan import scan
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
@@ -60,7 +61,7 @@ def main() -> None:
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
 
 
-for _command in (dictionary, extract, forget, logs, mutate, refactorings, scan):
+for _command in (dictionary, extract, forget, logs, mutate, refactorings, route, router, scan):
     main.add_command(_command)
 
 
@@ -292,23 +293,6 @@ def lineage(model: str, as_json: bool) -> None:
     from cortex_pipelines.tracking.lineage import render
 
     click.echo(render(tree))
-
-
-@main.command(epilog=_example('cortex route "Rotate the leaked API key"'))
-@click.argument("task", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines with tasks.")
-def route(task: str | None, file: Path | None) -> None:
-    """Say which master TASK belongs to, as JSON; with --file one line a task."""
-    from cortex_pipelines.automation.serving import open_router
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.routing.tasks import Task, read_tasks
-
-    if (task is None) == (file is None):
-        raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
-    tasks = read_tasks(file) if file is not None else [Task(None, str(task))]
-    router = open_router(open_project(find_root()))
-    for one, decision in zip(tasks, router.route([t.text for t in tasks]), strict=True):
-        click.echo(json.dumps({"task_id": one.task_id, "text": one.text, **decision.as_json()}))
 
 
 @main.command(epilog=_example("cortex doctor"))

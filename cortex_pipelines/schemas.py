@@ -817,6 +817,9 @@ ROUTING_DATASET = split_tables(
     ),
 )
 
+ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "neural", "rules", "person")
+"""Who may have decided on a task."""
+
 ROUTING_SCORES = Table(
     "scores",
     "One held-out task as the router, the baseline and the champion before it route it.",
@@ -827,7 +830,8 @@ ROUTING_SCORES = Table(
         Column("challenger", _S, "Master that the challenger sends it to", True),
         Column("challenger_right", pl.Boolean, "Whether that is right"),
         Column("confidence", pl.Float64, "Challenger's probability for it", between=(0, 1)),
-        Column("decided_by", _S, "Who decided", one_of=("model", "rules", "person")),
+        Column("in_scope", pl.Float64, "How like known tasks it is", between=(0, 1)),
+        Column("decided_by", _S, "Voter whose say was the largest", one_of=ROUTING_VOTERS),
         Column("baseline", _S, "Master that the keyword rules send it to; null if none", True),
         Column("baseline_right", pl.Boolean, "Whether that is right"),
         Column("champion", _S, "Master that the champion sends it to; null without one", True),

@@ -5,7 +5,8 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.coordination import logs_folder
 from cortex_pipelines.ingestion.weights import ModelSource, weights_folder
 from cortex_pipelines.release.ledger import champion
-from cortex_pipelines.routing.router import Router, load_config
+from cortex_pipelines.routing.package import load_config
+from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.tasks import find_rules
 from cortex_pipelines.versioning.opponent import model_folder
 from cortex_pipelines.versioning.project import Project
@@ -25,7 +26,7 @@ def open_router(project: Project) -> Router:
         logs = logs_folder(params.coordination.logs, project.root)
         rules = find_rules(logs)
         fallback = params.routing.fallback_master
-        return Router.from_rules(rules, fallback) if rules else Router(None, None, fallback)
+        return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
     folder = model_folder(project, model.asset, None, version)
     pin = dict(load_config(folder).encoder)
     source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})

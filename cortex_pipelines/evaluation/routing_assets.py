@@ -8,6 +8,12 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.evaluation.routing_report import routing_report
+from cortex_pipelines.evaluation.routing_rungs import (
+    area_under_risk,
+    coverage_risk,
+    learning_curve,
+    rung_figures,
+)
 from cortex_pipelines.evaluation.routing_scores import routing_metrics, score_tasks
 from cortex_pipelines.ingestion.coordination import CoordinationSettings
 from cortex_pipelines.ingestion.weights import (
@@ -17,7 +23,8 @@ from cortex_pipelines.ingestion.weights import (
     weights_folder,
 )
 from cortex_pipelines.routing.encoder import EncoderError
-from cortex_pipelines.routing.router import Router, load_config
+from cortex_pipelines.routing.package import RouterError, load_config
+from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas import ROUTING_SCORES
 from cortex_pipelines.versioning import versioned_asset
@@ -28,7 +35,9 @@ from cortex_pipelines.versioning.opponent import Opponent
     tables=(ROUTING_SCORES,),
     code=(
         "cortex_pipelines/evaluation/routing_assets.py",
+        "cortex_pipelines/evaluation/routing_pictures.py",
         "cortex_pipelines/evaluation/routing_report.py",
+        "cortex_pipelines/evaluation/routing_rungs.py",
         "cortex_pipelines/evaluation/routing_scores.py",
         "cortex_pipelines/evaluation/statistics.py",
         "cortex_pipelines/ingestion/cache.py",
@@ -62,11 +71,26 @@ def task_router_evaluation(
     baseline, known, notes = _baseline(router, routing_dataset, texts)
     champion, remark = _champion(opponent, root, texts)
     scores = score_tasks(test, router.route(texts), baseline, champion)
-    metrics = routing_metrics(scores, known, routing, coordination.sample)
+    risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
+    metrics = {
+        **routing_metrics(scores, known, routing, coordination.sample),
+        **rung_figures(router, test),
+        "aurc": area_under_risk(risk),
+    }
     (out / "metrics.json").write_text(
         json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
-    page = routing_report(scores, metrics, known, [*notes, *remark])
+    train = pl.concat(
+        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
+    )
+    page = routing_report(
+        scores,
+        metrics,
+        known,
+        [*notes, *remark],
+        json.loads((task_router / "ladder.json").read_text(encoding="utf-8")),
+        learning_curve(router, train, test, routing),
+    )
     (out / "report.html").write_text(page, encoding="utf-8")
     return {ROUTING_SCORES.name: scores}
 
@@ -89,10 +113,16 @@ def _champion(
     """Master by the champion for each task; None if there is none or it cannot run any more."""
     if opponent is None:
         return None, []
-    pin: dict[str, Any] = dict(load_config(opponent.folder).encoder)
     try:
+        pin: dict[str, Any] = dict(load_config(opponent.folder).encoder)
         encoder = weights_folder(_source_of(pin), pin, root)
         decisions = Router.load(opponent.folder, encoder).route(texts)
+    except RouterError:
+        note = (
+            f"The champion {opponent.version} was written by a version of the code whose routers "
+            "cannot be read any more; the router is compared with the rules instead."
+        )
+        return None, [note]
     except (WeightsError, EncoderError) as error:
         note = (
             f"The champion {opponent.version} was trained on another encoder, which is no longer "

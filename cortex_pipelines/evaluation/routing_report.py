@@ -1,15 +1,28 @@
 """The router's evaluation as one HTML page that needs nothing else."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import polars as pl
+
+from cortex_pipelines.evaluation.routing_pictures import (
+    class_rows,
+    coverage_risk_picture,
+    curve_table,
+    html_table,
+    ladder_table,
+    reliability_picture,
+    voters_table,
+)
+from cortex_pipelines.evaluation.routing_rungs import CurvePoint
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border:1px solid #ccc;
 text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}
 td.hit{background:#e3f3e6}td.miss{background:#fbe6e3}
+figure{display:inline-block;margin:.6rem 1.2rem .6rem 0}
 p.warning{border-left:.4rem solid #c60;background:#fff4e5;padding:.6rem 1rem}
 """
 _SAMPLE = (
@@ -20,7 +33,12 @@ _EXAMPLES = 20
 
 
 def routing_report(
-    scores: pl.DataFrame, metrics: Mapping[str, float], known: Sequence[str], notes: Sequence[str]
+    scores: pl.DataFrame,
+    metrics: Mapping[str, float],
+    known: Sequence[str],
+    notes: Sequence[str],
+    steps: Sequence[Mapping[str, Any]],
+    curve: Sequence[CurvePoint],
 ) -> str:
     """The page; the same bytes for the same figures.
 
@@ -29,6 +47,8 @@ def routing_report(
         metrics: As ``routing_metrics`` gives them.
         known: Masters that the keyword rules know.
         notes: Further remarks on the comparison, each a paragraph.
+        steps: The table of the competition, as ``ladder.json`` has it.
+        curve: The learning curve.
     """
     warning = [f'<p class="warning">{_SAMPLE}</p>'] if metrics["hand_written_sample"] else []
     parts = [
@@ -38,6 +58,13 @@ def routing_report(
         *warning,
         *(f"<p>{escape(note)}</p>" for note in notes),
         _accuracies(metrics, known),
+        ladder_table(steps),
+        voters_table(metrics),
+        "<h2>Can it be trusted?</h2>",
+        reliability_picture(scores),
+        coverage_risk_picture(scores),
+        class_rows(scores),
+        curve_table(curve),
         "<h2>Confusion: rows belong to, columns sent to</h2>",
         _confusion(scores),
         _examples(scores, "Gained: right where the rules are wrong", gained=True),
@@ -65,10 +92,10 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> str:
         ("Right among these", _span(metrics, "covered") if "covered" in metrics else "none"),
         ("Expected calibration error", f"{metrics['ece']:.3f}"),
     ]
-    text = _table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)
+    text = html_table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)
     if "known_items" in metrics:
         names = ", ".join(known)
-        text += f"<h2>Only the masters that the rules know ({escape(names)})</h2>" + _table(
+        text += f"<h2>Only the masters that the rules know ({escape(names)})</h2>" + html_table(
             ("", f"{metrics['known_items']:.0f} tasks, accuracy"),
             [
                 ("Router", _span(metrics, "known_challenger")),
@@ -107,17 +134,9 @@ def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> str:
     ]
     shown = f"{len(rows)} of {chosen.height} shown" if chosen.height > len(rows) else ""
     what = "Rules said" if gained else "Router said"
-    table = _table(("Task", "Belongs to", what), rows) if rows else "<p>None.</p>"
+    table = html_table(("Task", "Belongs to", what), rows) if rows else "<p>None.</p>"
     return f"<h2>{escape(title)} ({chosen.height})</h2>{table}<p>{shown}</p>"
 
 
 def _span(metrics: Mapping[str, float], name: str) -> str:
     return f"{metrics[name]:.3f} ({metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return f"<table><tr>{cells}</tr>{lines}</table>"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from cortex_pipelines.evaluation.statistics import (
@@ -12,12 +11,10 @@ from cortex_pipelines.evaluation.statistics import (
     paired_bootstrap,
     wilson,
 )
+from cortex_pipelines.routing.calibration import expected_calibration_error
 from cortex_pipelines.routing.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas import ROUTING_SCORES
-
-BINS = 10
-"""Bins of equal width for the calibration error; the usual 15 are nearly empty on a small test."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ def score_tasks(
             "challenger": decision.master,
             "challenger_right": decision.master == task["master"],
             "confidence": decision.confidence,
+            "in_scope": decision.in_scope,
             "decided_by": decision.decided_by,
             "baseline": rule,
             "baseline_right": rule == task["master"],
@@ -101,19 +99,6 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Comp
     )
 
 
-def calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, over equal bins."""
-    said, was = np.asarray(confidence), np.asarray(right, dtype=float)
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
-    gaps = [
-        abs(float(said[place == number].mean() - was[place == number].mean()))
-        * float((place == number).mean())
-        for number in range(BINS)
-        if (place == number).any()
-    ]
-    return sum(gaps)
-
-
 def routing_metrics(
     scores: pl.DataFrame, known: Sequence[str], settings: RoutingSettings, sample: bool
 ) -> dict[str, float]:
@@ -137,9 +122,10 @@ def routing_metrics(
         "items": float(scores.height),
         "hand_written_sample": float(sample),
         "coverage": certain.height / scores.height,
-        "ece": calibration_error(
+        "ece": expected_calibration_error(
             scores["confidence"].to_list(), scores["challenger_right"].to_list()
         ),
+        "worst_recall": min(recalls(scores).values()),
         **_named("challenger", against_rules.first),
         **_named("baseline", against_rules.second),
         **_named("opponent", against.second),
@@ -153,6 +139,12 @@ def routing_metrics(
     if certain.height:
         found |= _named("covered", compare(certain, "baseline", settings).first)
     return found | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
+
+
+def recalls(scores: pl.DataFrame) -> dict[str, float]:
+    """Of each master, the share of its tasks that the challenger sends to it."""
+    shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
+    return dict(zip(shares["master"], shares["challenger_right"], strict=True))
 
 
 def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str, float]:

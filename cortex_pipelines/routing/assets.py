@@ -9,11 +9,19 @@ import polars as pl
 
 from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
 from cortex_pipelines.routing.dataset_assets import RULES_FILE, routing_dataset
-from cortex_pipelines.routing.encoder import Floats, SentenceEncoder, cached_embeddings
+from cortex_pipelines.routing.encoder import (
+    Floats,
+    SentenceEncoder,
+    cached_embeddings,
+    machine_precision,
+)
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.training import train_router
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
+
+_TRAINED_ON = ("train", "validation")
+"""Sides of the split; rungs are compared, weighted and calibrated on them out of fold."""
 
 __all__ = ["routing_dataset", "task_router"]
 
@@ -37,12 +45,11 @@ def task_router(
     cache: RowCache,
     observe: Callable[[str, float], None],
 ) -> None:
-    """A head on a frozen sentence encoder that sends each task to a master, and every trial."""
+    """The rungs that won a place on the ladder, with their weights, its table, and every trial."""
     began = monotonic()
     rules = routing_dataset / RULES_FILE
     train_router(
-        pl.read_parquet(routing_dataset / "train.parquet"),
-        pl.read_parquet(routing_dataset / "validation.parquet"),
+        pl.concat([pl.read_parquet(routing_dataset / f"{side}.parquet") for side in _TRAINED_ON]),
         embedder(sentence_encoder, routing, root, cache),
         routing,
         sentence_encoder.pin,
@@ -57,13 +64,23 @@ def embedder(
 ) -> Callable[[Sequence[str]], Floats]:
     """Texts to embeddings by a pinned encoder, out of the cache where they are known."""
     loaded: list[SentenceEncoder] = []
-    identity = (pinned.pin, settings.max_tokens, settings.batch, settings.threads)
+    precision = machine_precision(settings.precision)
+    identity = (
+        "pooled",
+        pinned.pin,
+        settings.max_tokens,
+        settings.batch,
+        settings.threads,
+        precision,
+    )
 
     def load() -> SentenceEncoder:
         if not loaded:
             folder = weights_folder(pinned.source, dict(pinned.pin), root)
             loaded.append(
-                SentenceEncoder(folder, settings.max_tokens, settings.batch, settings.threads)
+                SentenceEncoder(
+                    folder, settings.max_tokens, settings.batch, settings.threads, precision
+                )
             )
         return loaded[0]
 

@@ -59,6 +59,28 @@ def build_dataset(
     }
 
 
+def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
+    """All labelled tasks of some logs, to train on outside the asset graph.
+
+    Nothing is set aside: what is said of the router is said out of fold.
+
+    Args:
+        events: ``schemas.COORDINATION_EVENTS``.
+        settings: Weights.
+
+    Returns:
+        A frame as ``build_dataset`` gives for training, without weak labels.
+    """
+    logged = _one_a_text(labelled_tasks(events))
+    rows = [
+        _row(task, "outcome", 1.0)
+        if task.source == "outcome"
+        else _row(task, "decision", settings.decision_weight)
+        for _, task in sorted(logged.items())
+    ]
+    return ROUTING_DATASET[0].frame(rows)
+
+
 def side_of(key: str, settings: RoutingSettings) -> str:
     """Side of the split of a normalised text."""
     digest = hashlib.sha256(f"{settings.seed}\n{key}".encode()).digest()

@@ -1,51 +1,29 @@
-"""Routing tasks: the model decides where it is sure, else the rules, else a person."""
+"""Routing tasks: the adopted rungs decide where they are sure, else a person."""
 
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from time import perf_counter
+from typing import Any
+
+import numpy as np
 
 from cortex_pipelines.routing.encoder import Floats, SentenceEncoder
-from cortex_pipelines.routing.head import Doubles, Head, load_head, save_head
-from cortex_pipelines.routing.rules import Rules, load_rules, parse_rules
+from cortex_pipelines.routing.ensemble import combined
+from cortex_pipelines.routing.package import Package, RouterConfig, RouterError, load_router
+from cortex_pipelines.routing.rules import Rules, load_rules
+from cortex_pipelines.routing.scope import NEAREST, Scope, signs_of
+from cortex_pipelines.routing.views import Doubles, Indices
 
-DecidedBy = Literal["model", "rules", "person"]
+PERSON = "person"
+RULES = "rules"
 
-HEAD_FILE = "head.safetensors"
-CONFIG_FILE = "config.json"
-RULES_FILE = "rules.json"
+_DIGITS = 6
+"""Decimals of what a decision says; those after them depend on the company of a task."""
 
-
-class RouterError(RuntimeError):
-    """A router cannot be loaded or has nothing to decide with."""
-
-
-@dataclass(frozen=True)
-class RouterConfig:
-    """What a router needs to know besides its weights.
-
-    Args:
-        masters: Names of the masters, in the order of the head's outputs.
-        temperature: Temperature of the head.
-        accept: Probability from which the model decides.
-        supporting: Probability from which another master is named as supporting.
-        fallback_master: Master of tasks that the rules say nothing about, if any.
-        max_tokens: Most tokens of a task that are read.
-        batch: Texts embedded at once.
-        threads: Processor threads.
-        encoder: The encoder's pin.
-    """
-
-    masters: tuple[str, ...]
-    temperature: float
-    accept: float
-    supporting: float
-    fallback_master: str | None
-    max_tokens: int
-    batch: int
-    threads: int
-    encoder: Mapping[str, Any]
+_AT_ONCE = 2048
+"""Tasks that are looked at together, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -56,42 +34,60 @@ class Decision:
         master: The best guess, also where a person should decide; None if nothing speaks for any.
         confidence: With a model the calibrated probability that ``master`` is right; with rules
             alone their score, which is no probability.
-        decided_by: ``model``, ``rules``, or ``person``: neither is sure, somebody should look.
+        in_scope: 0 to 1; low where the task is like none that the router knows. With rules alone
+            1 if they know a word of it, else 0.
         supporting: Other masters to involve, best first.
+        alternatives: The next best masters, each with its probability.
+        decided_by: The voter whose say was the largest (lexical, semantic, retrieval, kernel,
+            neural or rules), or ``person``: somebody should look.
+        evidence: Similar past tasks, each with text, master, outcome and similarity.
+        abstained: Whether nothing was sure enough, so that a person is asked.
+        latency_ms: Milliseconds that the decision took; of a batch, its share.
+        model_version: Hash of the model, or ``rules``.
         probabilities: Master to probability; with rules alone their scores.
     """
 
     master: str | None
     confidence: float
-    decided_by: DecidedBy
+    in_scope: float
     supporting: tuple[str, ...]
+    alternatives: tuple[tuple[str, float], ...]
+    decided_by: str
+    evidence: tuple[Mapping[str, Any], ...]
+    abstained: bool
+    latency_ms: float = field(compare=False)
+    model_version: str
     probabilities: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The decision as plain values."""
-        return {**asdict(self), "supporting": list(self.supporting)}
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """The learned part of a router.
-
-    Args:
-        head: The head.
-        config: Its configuration.
-        encoder: Makes the encoder, once it is needed.
-    """
-
-    head: Head
-    config: RouterConfig
-    encoder: Callable[[], SentenceEncoder]
+        """The decision as plain values; the task's id goes before them."""
+        return {
+            "master": self.master,
+            "confidence": self.confidence,
+            "in_scope": self.in_scope,
+            "supporting": list(self.supporting),
+            "alternatives": [
+                {"master": name, "probability": share} for name, share in self.alternatives
+            ],
+            "decided_by": self.decided_by,
+            "evidence": [dict(task) for task in self.evidence],
+            "abstained": self.abstained,
+            "latency_ms": self.latency_ms,
+            "model_version": self.model_version,
+        }
 
 
 class Router:
-    """A router: model and rules, or the rules alone where no model has been promoted.
+    """A router: a trained one, or the rules alone where no model has been promoted.
+
+    It loads once and decides as often as asked::
+
+        router = Router.load(folder, encoder_folder)
+        (decision,) = router.route(["Rotate the leaked key"])
 
     Args:
-        model: The learned part, if there is one.
+        package: The trained router, if there is one.
+        encoder: Makes the encoder, once it is needed.
         rules: The keyword rules, if there are any.
         fallback_master: Master of tasks that the rules say nothing about, if any.
 
@@ -100,14 +96,19 @@ class Router:
     """
 
     def __init__(
-        self, model: TrainedModel | None, rules: Rules | None, fallback_master: str | None
+        self,
+        package: Package | None,
+        encoder: Callable[[], SentenceEncoder] | None,
+        rules: Rules | None,
+        fallback_master: str | None,
     ) -> None:
-        if model is None and rules is None:
+        if package is None and rules is None:
             raise RouterError(
                 "no router: no model is promoted and the logs hold no routing-patterns.json; "
                 "run `cortex run` to train one, or put a rules file beside the logs"
             )
-        self._model = model
+        self._package = package
+        self._make_encoder = encoder
         self._rules = rules
         self._fallback = fallback_master
         self._encoder: SentenceEncoder | None = None
@@ -117,23 +118,21 @@ class Router:
         """A trained router.
 
         Args:
-            folder: Output of the asset ``task_router``, any version of it.
+            folder: Output of the asset ``task_router`` or of ``cortex router train``.
             encoder_folder: Weights of the encoder that it was trained on.
 
         Raises:
             RouterError: a file is missing or is not what a router wrote; says which.
         """
-        config = load_config(folder)
-        try:
-            head = load_head(folder / HEAD_FILE, config.temperature)
-        except (OSError, ValueError) as error:
-            raise RouterError(f"{folder / HEAD_FILE} cannot be read: {error}") from error
+        package = load_router(folder)
+        config = package.config
 
         def encoder() -> SentenceEncoder:
-            return SentenceEncoder(encoder_folder, config.max_tokens, config.batch, config.threads)
+            return SentenceEncoder(
+                encoder_folder, config.max_tokens, config.batch, config.threads, config.precision
+            )
 
-        rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
-        return cls(TrainedModel(head, config, encoder), rules, config.fallback_master)
+        return cls(package, encoder, package.rules, config.fallback_master)
 
     @classmethod
     def from_rules(cls, path: Path, fallback_master: str | None) -> "Router":
@@ -143,89 +142,201 @@ class Router:
             path: A ``routing-patterns.json``.
             fallback_master: Master of tasks that the rules say nothing about, if any.
         """
-        return cls(None, load_rules(path), fallback_master)
+        return cls(None, None, load_rules(path), fallback_master)
 
     @property
     def rules(self) -> Rules | None:
         """The keyword rules, if there are any."""
         return self._rules
 
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """The masters that it chooses from."""
+        if self._package is not None:
+            return self._package.config.masters
+        return self._rules.masters if self._rules else ()
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each rung that has a say; none without a model."""
+        return self._package.config.weights if self._package is not None else {}
+
     def route(self, texts: Sequence[str]) -> list[Decision]:
         """Where each of the tasks goes."""
-        if self._model is None:
+        if self._package is None or self._make_encoder is None:
             return [self.by_rules(text) for text in texts]
-        if self._encoder is None:
-            self._encoder = self._model.encoder()
-        return self.route_embedded(texts, self._encoder.encode(texts))
+        if self._encoder is None and texts:
+            self._encoder = self._make_encoder()
+        found: list[Decision] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            part = texts[start : start + _AT_ONCE]
+            began = perf_counter()
+            assert self._encoder is not None  # nosec B101: there is a text
+            embeddings = self._encoder.serve(part)
+            found += self._decide(self._package, part, embeddings, began)
+        return found
 
     def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
         """Where each task goes, its embedding being known."""
-        if self._model is None or not texts:
+        if self._package is None or not texts:
             return [self.by_rules(text) for text in texts]
-        probabilities = self._model.head.probabilities(embeddings)
-        return [
-            self._by_model(self._model.config, text, row)
-            for text, row in zip(texts, probabilities, strict=True)
-        ]
+        return self._decide(self._package, texts, embeddings, perf_counter())
+
+    def rung_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
+        """What each rung that has a say gives each master: logarithms of shares."""
+        if self._package is None:
+            return {}
+        views = self._package.lens.views(texts, embeddings)
+        rungs = self._package.rungs
+        return {name: rungs[name].scores(views) for name in self._package.config.weights}
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embeddings as decisions use them; none without a model."""
+        if self._make_encoder is None:
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        if self._encoder is None:
+            self._encoder = self._make_encoder()
+        return self._encoder.serve(texts)
 
     def by_rules(self, text: str) -> Decision:
         """What the rules alone say; a score below their lowest threshold is for a person."""
+        began = perf_counter()
         if self._rules is None:
-            return Decision(None, 0.0, "person", (), {})
+            return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
         said = self._rules.decide(text)
-        by: DecidedBy = "rules" if said.master else "person"
-        return Decision(said.master or self._fallback, said.score, by, said.supporting, said.scores)
-
-    def _by_model(self, config: RouterConfig, text: str, row: Doubles) -> Decision:
-        shares = {name: float(share) for name, share in zip(config.masters, row, strict=True)}
-        ranked = sorted(shares, key=lambda name: -shares[name])
-        master = ranked[0]
-        by: DecidedBy = "model"
-        if shares[master] < config.accept:
-            sure = self._sure_rules(text)
-            master, by = (sure, "rules") if sure in shares else (master, "person")
-        others = tuple(
-            name for name in ranked if name != master and shares[name] >= config.supporting
+        ranked = sorted(said.scores, key=lambda name: (-said.scores[name], name))
+        others = tuple((name, said.scores[name]) for name in ranked if name != said.master)
+        return Decision(
+            master=said.master or self._fallback,
+            confidence=said.score,
+            in_scope=float(max(said.scores.values()) > 0),
+            supporting=said.supporting,
+            alternatives=tuple(pair for pair in others if pair[1] > 0),
+            decided_by=RULES if said.master else PERSON,
+            evidence=(),
+            abstained=said.master is None,
+            latency_ms=_since(began, 1),
+            model_version=RULES,
+            probabilities=said.scores,
         )
-        return Decision(master, shares[master], by, others, shares)
 
-    def _sure_rules(self, text: str) -> str:
-        """The master that the rules would let work alone; empty if they are not that sure."""
+    def _decide(
+        self, package: Package, texts: Sequence[str], embeddings: Floats, began: float
+    ) -> list[Decision]:
+        config = package.config
+        views = package.lens.views(texts, embeddings)
+        # what several of them need is computed once
+        retrieval, kernel = package.rungs["retrieval"], package.rungs["kernel"]
+        places, cosines = retrieval.nearest(views, max(config.neighbours, config.evidence, NEAREST))
+        raw = kernel.raw(views)
+        known = {
+            "retrieval": lambda: retrieval.votes(places, cosines),
+            "kernel": lambda: kernel.scaled(raw),
+        }
+        scores = [
+            known[name]() if name in known else package.rungs[name].scores(views)
+            for name in config.weights
+        ]
+        weights = list(config.weights.values())
+        logs = combined(scores, weights)
+        said = np.array([any(char.isalnum() for char in text) for text in texts])
+        logs[~said] = _shares_of(package)
+        scope = Scope(config.scope).score(signs_of(raw, cosines))
+        scope[~said] = 0.0
+        evidence = _evidence(package, places, cosines, said)
+        voters = _voters(list(config.weights), scores, weights, logs)
+        took = _since(began, len(texts))
+        return [
+            self._decision(package, text, np.exp(row), float(familiar), voter, shown, took)
+            for text, row, familiar, voter, shown in zip(
+                texts, logs, scope, voters, evidence, strict=True
+            )
+        ]
+
+    def _decision(
+        self,
+        package: Package,
+        text: str,
+        row: Doubles,
+        in_scope: float,
+        voter: str,
+        evidence: tuple[Mapping[str, Any], ...],
+        took: float,
+    ) -> Decision:
+        config = package.config
+        ranked = np.argsort(-row, kind="stable")
+        names = config.masters
+        shares = [round(float(row[place]), _DIGITS) for place in ranked]
+        master = names[ranked[0]]
+        sure = shares[0] >= config.accept and in_scope >= config.in_scope
+        by = voter if sure else RULES if self._rules_are_sure(text, master) else PERSON
+        return Decision(
+            master=master,
+            confidence=shares[0],
+            in_scope=round(in_scope, _DIGITS),
+            supporting=tuple(
+                names[place]
+                for place, share in zip(ranked[1:], shares[1:], strict=True)
+                if share >= config.supporting
+            ),
+            alternatives=tuple(
+                (names[place], share) for place, share in zip(ranked[1:], shares[1:], strict=True)
+            )[: config.alternatives],
+            decided_by=by,
+            evidence=evidence,
+            abstained=by == PERSON,
+            latency_ms=took,
+            model_version=package.version,
+            probabilities=dict(zip(names, map(float, row), strict=True)),
+        )
+
+    def _rules_are_sure(self, text: str, master: str) -> bool:
+        """Whether the rules would let this very master work alone."""
         if self._rules is None:
-            return ""
+            return False
         said = self._rules.decide(text)
-        return said.master or "" if said.score >= self._rules.thresholds.single else ""
+        return said.master == master and said.score >= self._rules.thresholds.single
 
 
-def save_router(
-    folder: Path, head: Head, config: RouterConfig, rules: Mapping[str, Any] | None
-) -> None:
-    """Write a router so that ``Router.load`` finds it again."""
-    save_head(head, folder / HEAD_FILE)
-    values = {**asdict(config), "masters": list(config.masters), "encoder": dict(config.encoder)}
-    _write_json(folder / CONFIG_FILE, values)
-    if rules is not None:
-        parse_rules(rules, RULES_FILE)
-        _write_json(folder / RULES_FILE, rules)
+def _voters(
+    names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles
+) -> list[str]:
+    """Of each task, the voter that puts the best master the farthest above the second."""
+    if logs.shape[1] < 2:
+        return [names[0]] * len(logs)
+    ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
+    says = [
+        weight * (np.take_along_axis(score, ranked, axis=1) @ np.array([1.0, -1.0]))
+        for score, weight in zip(scores, weights, strict=True)
+    ]
+    return [names[place] for place in np.argmax(np.stack(says), axis=0)]
 
 
-def load_config(folder: Path) -> RouterConfig:
-    """The configuration of a trained router.
-
-    Raises:
-        RouterError: it is missing or lacks something.
-    """
-    path = folder / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return RouterConfig(**{**values, "masters": tuple(values["masters"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RouterError(
-            f"{path} is not the configuration of a router ({error}); "
-            "make it again with `cortex run task_router`, or fetch it with `dvc pull`"
-        ) from error
+def _shares_of(package: Package) -> Doubles:
+    """How often each master was right so far, as logarithms: all there is to say of no text."""
+    counts = Counter(task["master"] for task in package.memory)
+    shares = np.array([counts[name] + 1.0 for name in package.config.masters])
+    found: Doubles = np.log(shares / shares.sum())
+    return found
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def _evidence(
+    package: Package, places: Indices, cosines: Floats, said: Any
+) -> list[tuple[Mapping[str, Any], ...]]:
+    count = package.config.evidence
+    return [
+        tuple(
+            {**package.memory[place], "similarity": round(float(cosine), _DIGITS)}
+            for place, cosine in zip(row[:count], near[:count], strict=True)
+        )
+        if any_word
+        else ()
+        for row, near, any_word in zip(places, cosines, said, strict=True)
+    ]
+
+
+def _since(began: float, tasks: int) -> float:
+    return round((perf_counter() - began) * 1000.0 / tasks, 3)
+
+
+__all__ = ["Decision", "Router", "RouterConfig", "RouterError"]

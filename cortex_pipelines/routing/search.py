@@ -1,11 +1,16 @@
-"""Search for the head's settings with Optuna."""
+"""Search for the neural rung's settings with Optuna."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from cortex_pipelines.progress import track
-from cortex_pipelines.routing.head import Examples, Head, HeadSettings, calibrated, train_head
+from cortex_pipelines.routing.ensemble import combined, learn_weights
+from cortex_pipelines.routing.rungs.neural import Neural, NeuralSettings
+from cortex_pipelines.routing.rungs.rung import Lesson
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.views import Indices
 
 
 @dataclass(frozen=True)
@@ -15,11 +20,11 @@ class Trial:
     Args:
         number: From 0.
         settings: What was tried.
-        loss: Negative log-likelihood on the validation tasks, after calibration.
+        loss: Negative log-likelihood on tasks that it was not trained on, after calibration.
     """
 
     number: int
-    settings: HeadSettings
+    settings: NeuralSettings
     loss: float
 
     def row(self) -> dict[str, Any]:
@@ -27,44 +32,51 @@ class Trial:
         return {"number": self.number, **asdict(self.settings), "loss": self.loss}
 
 
-def search_head(
-    train: Examples, validation: Examples, masters: int, settings: RoutingSettings
-) -> tuple[Head, list[Trial]]:
-    """The calibrated head that makes the validation tasks most likely, and every trial.
+def search_neural(
+    lesson: Lesson, judged: Indices, folds: Indices
+) -> tuple[NeuralSettings, list[Trial]]:
+    """The settings that make the tasks of the first fold most likely, and every trial.
 
     The study lives in memory and starts empty, so it hides no state between runs; its sampler
     (TPE) is seeded.
 
     Args:
-        train: Tasks to train on.
-        validation: Tasks to choose and calibrate on.
-        masters: Number of masters.
-        settings: Number of trials, and what may be tried.
+        lesson: All tasks; the search takes the first ``search_tasks`` in the order they come in.
+        judged: Places of tasks whose label is borne out.
+        folds: Fold of each task.
     """
     import optuna
 
+    settings = lesson.settings
+    inside, outside = _sides(judged, folds, settings)
+    train, held = lesson.take(outside), lesson.take(inside)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=settings.seed))
-    best: Head | None = None
     trials: list[Trial] = []
-    for number in track(range(settings.trials), "Searching the router's head"):
+    for number in track(range(settings.trials), "Searching the router's settings"):
         asked = study.ask()
         chosen = _choose(asked, settings)
-        trained = train_head(train, masters, chosen, settings.epochs, settings.seed)
-        head = calibrated(trained, validation)
-        loss = head.loss(validation)
+        scores = Neural.fit(train, chosen).scores(held.views)
+        shares = np.ones(len(held.labels))
+        logs = combined([scores], learn_weights([scores], held.labels, shares))
+        loss = float(-logs[np.arange(len(held.labels)), held.labels].mean())
         study.tell(asked, loss)
-        if best is None or loss < min(trial.loss for trial in trials):
-            best = head
         trials.append(Trial(number, chosen, loss))
-    if best is None:
-        raise ValueError("routing.trials: at least one trial is needed")
-    return best, trials
+    best = min(trials, key=lambda trial: trial.loss)
+    return best.settings, trials
 
 
-def _choose(trial: Any, settings: RoutingSettings) -> HeadSettings:
-    return HeadSettings(
-        hidden=trial.suggest_categorical("hidden", settings.hidden_sizes),
+def _sides(judged: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
+    """Places to judge on and places to train on, no more than asked for."""
+    inside = judged[folds[judged] == folds[judged][0]]
+    outside = np.flatnonzero(folds != folds[judged][0])
+    share = max(1, settings.search_tasks // settings.folds)
+    return inside[:share], outside[: max(1, settings.search_tasks - share)]
+
+
+def _choose(trial: Any, settings: RoutingSettings) -> NeuralSettings:
+    return NeuralSettings(
         learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
         weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
+        dropout=trial.suggest_float("dropout", *settings.dropout),
     )

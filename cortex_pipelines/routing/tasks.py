@@ -1,6 +1,7 @@
-"""Tasks to route, as people and the agent system hand them over."""
+"""Tasks to route, as people and the agent system hand them over; and the lines they get back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ TEXT_KEYS = ("task_title", "title", "description", "text")
 
 
 class TaskFileError(ValueError):
-    """A file of tasks cannot be understood; names file and line."""
+    """A file of tasks cannot be read, or nothing in it is a task."""
 
 
 @dataclass(frozen=True)
@@ -18,29 +19,41 @@ class Task:
     """A task to route.
 
     Args:
-        task_id: Its id, if it has one.
-        text: Title or description.
+        raw_id: Its id as JSON, as it stood there: ``7.0`` stays ``7.0``; ``null`` without one.
+        text: Title or description; None if the line holds no task.
+        error: What is wrong with the line; None for a task.
     """
 
-    task_id: str | None
-    text: str
+    raw_id: str
+    text: str | None
+    error: str | None = None
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The task's id and what is said of it, as one JSON object on one line."""
+        # as it was written, unless that cannot be written: half a surrogate pair
+        rest = json.dumps(answer, ensure_ascii=False)
+        try:
+            rest.encode("utf-8")
+        except UnicodeEncodeError:
+            rest = json.dumps(answer)
+        return f'{{"task_id": {self.raw_id}, {rest[1:]}'
 
 
 def read_tasks(path: Path) -> list[Task]:
-    """The tasks in a file of JSON lines, in order; empty lines are skipped.
+    """A task for each line of a file of JSON lines, in order.
+
+    A line that is no task gives one with an error at its place, also an empty line between others.
 
     Raises:
-        TaskFileError: the file cannot be read, or a line is no task; says which and what it takes.
+        TaskFileError: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().rstrip().split(b"\n")
     except OSError as error:
         raise TaskFileError(f"{path}: tasks cannot be read: {error.strerror}") from error
-    return [
-        _task(line, f"{path}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    if lines == [b""]:
+        return []
+    return [_task(line.strip(b"\r"), number) for number, line in enumerate(lines, start=1)]
 
 
 def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
@@ -49,15 +62,57 @@ def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
     return Path(min(found)[1]) if found else None
 
 
-def _task(line: bytes, place: str) -> Task:
+class _Number(float):
+    """A number that remembers how it was written."""
+
+    written: str
+
+    def __new__(cls, written: str) -> "_Number":
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+
+def _no_json(written: str) -> Any:
+    raise ValueError(f"{written} is no JSON")
+
+
+def _task(line: bytes, number: int) -> Task:
     try:
-        value: Any = json.loads(line.decode("utf-8"))
+        value: Any = json.loads(
+            line.decode("utf-8-sig"),
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_no_json,
+        )
     except (ValueError, RecursionError) as error:
-        raise TaskFileError(f"{place}: not JSON ({error}); one object a line is expected") from None
+        return _bad(f"line {number}: not JSON ({error}); one object a line is expected")
     if not isinstance(value, dict):
-        raise TaskFileError(f"{place}: a {type(value).__name__}; one JSON object is expected")
-    text = next((value[key] for key in TEXT_KEYS if isinstance(value.get(key), str)), None)
-    if text is None:
-        raise TaskFileError(f"{place}: no text; expected a string under {', '.join(TEXT_KEYS)}")
-    task_id = value.get("task_id")
-    return Task(None if task_id is None else str(task_id), text)
+        kind = "number" if isinstance(value, _Number) else type(value).__name__
+        return _bad(f"line {number}: a {kind}; one JSON object is expected")
+    raw = _raw(value.get("task_id"))
+    if raw is None:
+        return _bad(f"line {number}: task_id is nested; a string or a number is expected")
+    texts = [value[key] for key in TEXT_KEYS if isinstance(value.get(key), str)]
+    if not texts:
+        wanted = ", ".join(TEXT_KEYS)
+        return Task(raw, None, f"line {number}: no text; expected a string under {wanted}")
+    return Task(raw, next((text for text in texts if text.strip()), texts[0]))
+
+
+def _bad(error: str) -> Task:
+    return Task("null", None, error)
+
+
+def _raw(task_id: Any) -> str | None:
+    """The id as JSON; None if it is an object or a list."""
+    if isinstance(task_id, _Number):
+        return task_id.written
+    if isinstance(task_id, (dict, list)):
+        return None
+    text = json.dumps(task_id, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(task_id)
+    return text

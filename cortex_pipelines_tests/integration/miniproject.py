@@ -59,8 +59,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "evaluation": {"items": 6, "max_length": 640, "resamples": 200, "threads": 1},
     "routing": {
         "trials": 2,
-        "epochs": 30,
-        "hidden_sizes": [0],
+        "epochs": 3,
+        "kernel_features": 128,
         "resamples": 500,
         "max_tokens": 48,
     },

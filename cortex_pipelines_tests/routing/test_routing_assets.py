@@ -108,7 +108,16 @@ def path(
 def test_training_repeats_byte_for_byte_from_nothing(path: Made, tmp_path: Path) -> None:
     again = path.router("again")
     names = sorted(file.name for file in (path.root / "router").iterdir())
-    assert names == ["config.json", "head.safetensors", "metrics.json", "rules.json", "trials.json"]
+    assert names == [
+        "config.json",
+        "ladder.json",
+        "memory.jsonl",
+        "metrics.json",
+        "rules.json",
+        "trials.json",
+        "vocabulary.json",
+        "weights.safetensors",
+    ]
     shutil.rmtree(path.root / "cache")
     fresh = path.router("fresh")
     for name in names:
@@ -125,7 +134,19 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     trials = json.loads((path.root / "router" / "trials.json").read_text())
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
     assert len(trials) == metrics["trials"] == path.settings.trials
-    assert metrics["validation_loss"] == min(trial["loss"] for trial in trials)
+    steps = json.loads((path.root / "router" / "ladder.json").read_text())
+    assert [step["rung"] for step in steps] == [
+        "rules",
+        "lexical",
+        "semantic",
+        "retrieval",
+        "kernel",
+        "neural",
+        "average",
+        "ensemble",
+    ]
+    top = [step for step in steps if step["adopted"]][-1]
+    assert metrics["out_of_fold_accuracy"] == top["accuracy"]
 
 
 def test_the_first_router_meets_the_rules(path: Made) -> None:
@@ -139,6 +160,9 @@ def test_the_first_router_meets_the_rules(path: Made) -> None:
     assert metrics["items"] == test.height
     assert "champion" not in metrics
     assert "hand-written sample" in path.report()
+    assert "Learning curve" in path.report()
+    assert {"rung_" + name for name in router.weights} <= set(metrics)
+    assert metrics["ensemble"] == metrics["challenger"]
 
 
 def test_a_router_that_meets_itself_differs_by_nothing(path: Made) -> None:
@@ -166,8 +190,9 @@ def test_without_rules_the_commonest_master_is_the_baseline(
     other = Made(tmp_path, path.encoder, settings)
     for name in ("dataset", "router", "encoder"):
         shutil.copytree(path.root / name, tmp_path / name)
-    for name in ("dataset", "router"):
-        (tmp_path / name / "rules.json").unlink()
+    (tmp_path / "dataset" / "rules.json").unlink()
+    shutil.rmtree(tmp_path / "router")
+    other.router()
     scores, metrics = other.evaluation()
     assert set(scores["baseline"]) == {"development"}
     assert "known_items" not in metrics

@@ -1,5 +1,7 @@
 """Embeddings: exact whatever the company, and never computed twice."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ from cortex_pipelines.routing.encoder import (
     EncoderError,
     SentenceEncoder,
     cached_embeddings,
+    machine_precision,
     pinned_threads,
+    sentence_part,
 )
 from cortex_pipelines.rowcache import RowCache
 
@@ -23,24 +27,58 @@ def encoder(tiny_encoder: Path) -> SentenceEncoder:
 
 def test_an_embedding_does_not_depend_on_its_company(encoder: SentenceEncoder) -> None:
     together = encoder.encode(TEXTS)
-    assert together.shape == (len(TEXTS), 32)
+    assert together.shape == (len(TEXTS), 4 * 32)
     assert together.dtype == np.float32
-    assert np.allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-6)
+    for part, length in enumerate((1.0, 1.0, 1.0, 0.5)):
+        rows = together[:, part * 32 : (part + 1) * 32]
+        assert np.allclose(np.linalg.norm(rows, axis=1), length, atol=1e-6)
     for place, text in enumerate(TEXTS):
         assert (encoder.encode([text])[0] == together[place]).all()
     assert (encoder.encode(TEXTS[::-1] * 3)[: len(TEXTS)] == together[::-1]).all()
-    assert encoder.encode([]).shape == (0, 32)
+    assert encoder.encode([]).shape == (0, 4 * 32)
 
 
-def test_it_is_the_mean_of_the_last_layer(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
+def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     tokens = AutoTokenizer.from_pretrained(tiny_encoder)(TEXTS[0], return_tensors="pt")
     with torch.inference_mode():
-        states = AutoModel.from_pretrained(tiny_encoder)(**tokens).last_hidden_state[0]
-    mean = states.mean(dim=0)
-    assert np.allclose(encoder.encode(TEXTS[:1])[0], mean / mean.norm(), atol=1e-6)
+        model = AutoModel.from_pretrained(tiny_encoder)
+        found = model(**tokens, output_hidden_states=True).hidden_states
+    last, first = found[-1][0], found[1][0]
+    top = last.max(dim=0).values
+    wanted = [last.mean(dim=0), first.mean(dim=0), first.mean(dim=0), top]
+    parts = [part / part.norm() for part in wanted]
+    parts[-1] = parts[-1] / 2
+    embedded = encoder.encode(TEXTS[:1])
+    assert np.allclose(embedded[0], torch.cat(parts), atol=1e-5)
+    assert (sentence_part(embedded) == embedded[:, :32]).all()
+
+
+def test_serving_gives_the_same_up_to_the_last_digits(encoder: SentenceEncoder) -> None:
+    assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
+
+
+def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
+    half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
+    cosines = (sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
+    assert (cosines > 0.99).all()
+    assert machine_precision("fp32") == "fp32"
+    assert machine_precision("auto") in ("fp32", "bf16")
+
+
+def test_an_encoder_of_another_kind_is_read_by_transformers(
+    encoder: SentenceEncoder, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["hidden_act"] = "gelu_new"
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    other = SentenceEncoder(tmp_path / "other", 32, 4, 1).encode(TEXTS)
+    cosines = (sentence_part(other) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
+    assert (cosines > 0.99).all()
+    assert not (other == encoder.encode(TEXTS)).all()
 
 
 def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:

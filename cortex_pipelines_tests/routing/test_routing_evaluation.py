@@ -7,12 +7,20 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.evaluation.routing_report import routing_report
+from cortex_pipelines.evaluation.routing_rungs import (
+    CurvePoint,
+    area_under_risk,
+    class_table,
+    coverage_risk,
+)
 from cortex_pipelines.evaluation.routing_scores import (
-    calibration_error,
     compare,
+    recalls,
     routing_metrics,
     score_tasks,
 )
+from cortex_pipelines.evaluation.statistics import Interval
+from cortex_pipelines.routing.calibration import expected_calibration_error
 from cortex_pipelines.routing.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas import ROUTING_DATASET
@@ -37,7 +45,19 @@ def scores(rows: list[Row], person: int = 0) -> pl.DataFrame:
         ]
     )
     decisions = [
-        Decision(row[1], 0.75, "person" if n < person else "model", (), {row[1]: 0.75})
+        Decision(
+            row[1],
+            0.75,
+            0.5,
+            (),
+            (),
+            "person" if n < person else "neural",
+            (),
+            n < person,
+            1.0,
+            "x",
+            {row[1]: 0.75},
+        )
         for n, row in enumerate(rows)
     ]
     champion = None if rows[0][3] is None else [row[3] for row in rows]
@@ -91,7 +111,7 @@ def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSetting
     found = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
     assert found["coverage"] == 0.0
     assert "covered" not in found
-    assert "none" in routing_report(scores(ROWS, person=80), found, ["c"], [])
+    assert "none" in routing_report(scores(ROWS, person=80), found, ["c"], [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -104,8 +124,8 @@ def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSetting
         ([0.91, 0.99], [True, False], abs(0.95 - 0.5)),
     ],
 )
-def test_calibration_error(confidence: list[float], right: list[bool], expected: float) -> None:
-    assert calibration_error(confidence, right) == pytest.approx(expected)
+def test_the_calibration_error(confidence: list[float], right: list[bool], expected: float) -> None:
+    assert expected_calibration_error(confidence, right) == pytest.approx(expected)
 
 
 def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
@@ -116,6 +136,8 @@ def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
         routing_metrics(frame, known, settings, options.pop("sample", False)),
         known,
         options.pop("notes", []),
+        options.pop("steps", []),
+        options.pop("curve", []),
     )
 
 
@@ -145,3 +167,42 @@ def test_the_report_shows_the_champion(settings: RoutingSettings) -> None:
     html = page([(m, c, b, m) for m, c, b, _ in ROWS], settings)
     assert "Router minus champion" in html
     assert "Router minus champion" not in page(ROWS, settings)
+
+
+def test_recall_of_each_master_and_the_worst(settings: RoutingSettings) -> None:
+    frame = scores(ROWS)
+    assert recalls(frame) == {"a": 1.0, "b": 0.0, "c": 0.0}
+    assert routing_metrics(frame, [], settings, False)["worst_recall"] == 0.0
+    rows = class_table(frame)
+    assert [row["master"] for row in rows] == ["b", "c", "a"]
+    assert rows[2]["precision"] == 50 / 60
+    assert "precision" not in rows[1]
+
+
+def test_risk_falls_with_coverage_where_confidence_is_worth_something() -> None:
+    good = coverage_risk([0.9, 0.8, 0.2], [True, True, False])
+    assert good == [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, pytest.approx(1 / 3))]
+    bad = coverage_risk([0.2, 0.3, 0.9], [True, True, False])
+    assert area_under_risk(good) < area_under_risk(bad)
+
+
+def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -> None:
+    step = {
+        "rung": "semantic",
+        "accuracy": 0.5,
+        "loss": 1.0,
+        "ece": 0.1,
+        "against": "lexical",
+        "gained": 7,
+        "lost": 2,
+        "p_value": 0.18,
+        "adopted": False,
+    }
+    first = {**step, "rung": "lexical", "against": None, "p_value": None, "adopted": True}
+    share = Interval(0.5, 0.4, 0.6, 0.95)
+    html = page(ROWS, settings, steps=[first, step], curve=[CurvePoint(40, share, share)])
+    assert "<td>semantic</td><td>0.5000</td>" in html
+    assert "<td>lexical</td><td>7</td><td>2</td><td>0.18</td><td>no</td>" in html
+    assert "<td>40</td><td>0.500 (0.400 to 0.600)</td>" in html
+    assert html.count("<svg") == 2
+    assert "Learning curve" not in page(ROWS, settings)

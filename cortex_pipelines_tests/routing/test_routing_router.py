@@ -1,23 +1,19 @@
-"""Decisions: the model where it is sure, else the rules, else a person."""
+"""Decisions: the voters where they are sure, else the rules, else a person."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from cortex_pipelines.routing.encoder import SentenceEncoder
-from cortex_pipelines.routing.head import Head
-from cortex_pipelines.routing.router import (
-    Router,
-    RouterConfig,
-    RouterError,
-    TrainedModel,
-    save_router,
-)
+from cortex_pipelines.routing.package import RouterConfig, RouterError, load_config, load_router
+from cortex_pipelines.routing.router import Decision, Router
 from cortex_pipelines.routing.rules import parse_rules
-from cortex_pipelines.routing.tasks import Task, TaskFileError, find_rules, read_tasks
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.training import TooFewMastersError, train_router
 
 PATTERNS = {
     "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
@@ -27,93 +23,191 @@ PATTERNS = {
         "security": {"activation_keywords": ["scan", "secrets"]},
     },
 }
-CONFIG = RouterConfig(
-    masters=("cicd", "development", "security"),
-    temperature=1.0,
-    accept=0.6,
-    supporting=0.25,
-    fallback_master="cicd",
-    max_tokens=32,
-    batch=4,
-    threads=1,
-    encoder={"wheel": "x==1"},
-)
-IDENTITY = Head(((np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32)),))
+SAYS = {
+    "development": ("fix the bug in {}", "fix {}", "the bug in {}"),
+    "security": ("scan {} for secrets", "secrets in {}", "scan {}"),
+    "cicd": ("deploy {}", "build {}", "deploy the build of {}"),
+}
 
 
-def never() -> SentenceEncoder:
-    raise AssertionError("the embedding was given")
+def tasks(masters: int = 3, each: int = 12) -> pl.DataFrame:
+    rows = [
+        {
+            "text": says[number % 3].format("abcdefghijkl"[number % 12] * (1 + number // 12)),
+            "master": master,
+            "weight": 1.0 if number else 0.5,
+            "label_source": "outcome" if number else "decision",
+        }
+        for master, says in list(SAYS.items())[:masters]
+        for number in range(each)
+    ]
+    return pl.DataFrame(rows)
 
 
-def decide(
-    text: str, chances: list[float], config: RouterConfig = CONFIG
-) -> tuple[str | None, str]:
-    router = Router(TrainedModel(IDENTITY, config, never), parse_rules(PATTERNS, "x"), "cicd")
-    logits = np.log(np.array([chances], dtype=np.float32))
-    (decision,) = router.route_embedded([text], logits)
-    assert decision.probabilities == pytest.approx(dict(zip(config.masters, chances, strict=True)))
-    assert decision.confidence == decision.probabilities[str(decision.master)]
-    json.dumps(decision.as_json())
-    return decision.master, decision.decided_by
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings
+) -> Path:
+    out = tmp_path_factory.mktemp("router")
+    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
+    chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
+    train_router(tasks(), encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def router(folder: Path, tiny_encoder: Path) -> Router:
+    return Router.load(folder, tiny_encoder)
+
+
+def never(texts: object) -> np.ndarray:
+    raise AssertionError("nothing needs embedding")
+
+
+def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) -> Router:
+    """The same router with another configuration."""
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "changed")
+    values = json.loads((folder / "config.json").read_text())
+    (tmp_path / "changed" / "config.json").write_text(json.dumps({**values, **config}))
+    return Router.load(tmp_path / "changed", tiny_encoder)
+
+
+def test_a_decision_says_all_that_it_promises(router: Router) -> None:
+    (decision,) = router.route(["fix the bug in a"])
+    found = decision.as_json()
+    assert found["master"] == "development"
+    assert 0 <= found["in_scope"] <= 1
+    assert sum(decision.probabilities.values()) == pytest.approx(1)
+    assert found["confidence"] == pytest.approx(max(decision.probabilities.values()), abs=1e-5)
+    assert found["confidence"] >= found["alternatives"][0]["probability"]
+    known = {(row["text"], row["master"]) for row in tasks().iter_rows(named=True)}
+    for past in found["evidence"]:
+        assert (past["text"], past["master"]) in known
+        assert past["outcome"] in ("succeeded", "not known")
+    near = [past["similarity"] for past in found["evidence"]]
+    assert near == sorted(near, reverse=True)
+    assert near[0] == pytest.approx(1.0, abs=1e-3)
+    assert len(found["evidence"]) == 3
+    assert found["latency_ms"] > 0
+    assert len(found["model_version"]) == 12
+    json.dumps(found)
+
+
+def test_training_learns_and_company_does_not_matter(router: Router) -> None:
+    frame = tasks()
+    together = router.route(frame["text"].to_list())
+    right = [one.master == master for one, master in zip(together, frame["master"], strict=True)]
+    assert np.mean(right) > 0.8
+    for text, one in zip(frame["text"], together, strict=True):
+        (alone,) = router.route([text])
+        assert alone.master == one.master
+        assert alone.confidence == pytest.approx(one.confidence, abs=1e-4)
+    assert router.route([]) == []
+    assert router.masters == ("cicd", "development", "security")
 
 
 @pytest.mark.parametrize(
-    ("text", "chances", "expected"),
-    [
-        ("fix the bug", [0.8, 0.1, 0.1], ("cicd", "model")),
-        ("fix the bug", [0.5, 0.4, 0.1], ("development", "rules")),
-        ("fix", [0.5, 0.4, 0.1], ("cicd", "person")),
-        ("hello", [0.4, 0.3, 0.3], ("cicd", "person")),
-        ("contract and licence", [0.4, 0.35, 0.25], ("cicd", "person")),
-    ],
+    "text", ["", "  \n", "!!! ...", "\ud800", "\x00\x01", "x" * 2_000_000, "日本語", "🙂" * 500]
 )
-def test_who_decides(text: str, chances: list[float], expected: tuple[str, str]) -> None:
-    assert decide(text, chances) == expected
+def test_odd_texts_get_a_clear_answer(router: Router, text: str) -> None:
+    (decision,) = router.route([text])
+    assert decision.master in router.masters
+    assert 0 <= decision.confidence <= 1
+    if not any(char.isalnum() for char in text):
+        assert decision.abstained
+        assert decision.in_scope == 0.0
+        assert decision.evidence == ()
+        assert decision.decided_by == "person"
 
 
-def test_masters_that_could_help_are_named() -> None:
-    router = Router(TrainedModel(IDENTITY, CONFIG, never), None, None)
-    (decision,) = router.route_embedded(["x"], np.log(np.array([[0.3, 0.6, 0.1]], np.float32)))
-    assert (decision.master, decision.supporting) == ("development", ("cicd",))
-    assert router.by_rules("fix").decided_by == "person"
+def test_below_the_threshold_sure_rules_decide_and_else_a_person(
+    folder: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    router = changed(folder, tiny_encoder, tmp_path, accept=1.0, supporting=0.0, alternatives=1)
+    by_rules, by_person = router.route(["fix the bug in a", "fix a"])
+    assert (by_rules.master, by_rules.decided_by) == ("development", "rules")
+    assert not by_rules.abstained
+    assert (by_person.decided_by, by_person.abstained) == ("person", True)
+    assert len(by_rules.supporting) == 2
+    assert len(by_rules.alternatives) == 1
+
+
+def test_what_is_out_of_scope_is_for_a_person(
+    folder: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    router = changed(folder, tiny_encoder, tmp_path, in_scope=1.0, accept=0.0, evidence=0)
+    (decision,) = router.route(["deploy a"])
+    assert decision.abstained
+    assert decision.evidence == ()
 
 
 def test_the_rules_alone_decide_where_no_model_is_promoted(tmp_path: Path) -> None:
-    file = tmp_path / "a" / "routing-patterns.json"
-    file.parent.mkdir()
+    file = tmp_path / "routing-patterns.json"
     file.write_text(json.dumps(PATTERNS))
-    assert find_rules(tmp_path) == file
     router = Router.from_rules(file, "cicd")
     sure, unknown = router.route(["fix the bug, scan it", "hello"])
-    assert (sure.master, sure.decided_by) == ("development", "rules")
+    assert (sure.master, sure.decided_by, sure.abstained) == ("development", "rules", False)
+    assert sure.alternatives == (("security", 0.5),)
     assert (unknown.master, unknown.decided_by, unknown.confidence) == ("cicd", "person", 0.0)
+    assert unknown.in_scope == 0.0
     assert Router.from_rules(file, None).route(["hello"])[0].master is None
+    assert set(sure.as_json()) == set(unknown.as_json())
+    assert router.masters == ("development", "legal", "security")
+    assert router.weights == {}
+    assert router.rung_scores(["x"], router.encode(["x"])) == {}
+    assert router.route_embedded(["x"], router.encode(["x"])) == router.route(["x"])
 
 
-def test_without_model_and_rules_there_is_no_router(tmp_path: Path) -> None:
-    assert find_rules(tmp_path) is None
+def test_without_model_and_rules_there_is_no_router(router: Router) -> None:
     with pytest.raises(RouterError, match="cortex run"):
-        Router(None, None, None)
+        Router(None, None, None, None)
 
 
-def test_a_router_is_the_same_after_being_written(tmp_path: Path, tiny_encoder: Path) -> None:
-    random = np.random.default_rng(1)
-    head = Head(((random.normal(size=(3, 32)).astype(np.float32), np.zeros(3, np.float32)),), 0.5)
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        save_router(tmp_path / name, head, replace(CONFIG, temperature=0.5), PATTERNS)
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
-    router = Router.load(tmp_path / "one", tiny_encoder)
-    texts = ["fix the bug", "scan for secrets", ""]
-    decisions = router.route(texts)
-    embedded = SentenceEncoder(tiny_encoder, 32, 4, 1).encode(texts)
-    expected = head.probabilities(embedded)
-    for decision, row in zip(decisions, expected, strict=True):
-        assert list(decision.probabilities.values()) == row.tolist()
-    assert router.route(texts) == decisions
-    assert router.rules is not None
-    assert router.route([]) == []
+def test_training_repeats_byte_for_byte(
+    folder: Path, tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
+) -> None:
+    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
+    chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
+    shuffled = tasks().reverse()
+    train_router(shuffled, encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, tmp_path)
+    names = sorted(file.name for file in folder.iterdir())
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert load_router(tmp_path).version == load_router(folder).version
+
+
+def test_labels_come_back_as_they_are(
+    tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
+) -> None:
+    names = {"development": "Dév / ops\u200b", "security": "ſecurity", "cicd": "CI-CD?"}
+    frame = tasks().with_columns(pl.col("master").replace(names))
+    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
+    chosen = settings.model_copy(update={"precision": "fp32"})
+    train_router(frame, encoder.encode, chosen, {"wheel": "x==1"}, None, tmp_path)
+    router = Router.load(tmp_path, tiny_encoder)
+    assert set(router.masters) == set(names.values())
+    assert {one.master for one in router.route(frame["text"].to_list())} <= set(names.values())
+    assert router.rules is None
+
+
+def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
+    tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
+) -> None:
+    frame = pl.concat([tasks(2, 3), tasks(3, 1)[2:]])
+    encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
+    figures = train_router(frame, encoder.encode, settings, {"wheel": "x==1"}, None, tmp_path)
+    assert figures["smallest_master_tasks"] == 1.0
+    assert Router.load(tmp_path, tiny_encoder).route(["fix a"])[0].master is not None
+
+
+def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_path: Path) -> None:
+    with pytest.raises(TooFewMastersError, match="at least two masters"):
+        train_router(
+            tasks(1), lambda texts: np.zeros((len(texts), 4)), settings, {}, None, tmp_path
+        )
 
 
 @pytest.mark.parametrize(
@@ -122,13 +216,18 @@ def test_a_router_is_the_same_after_being_written(tmp_path: Path, tiny_encoder: 
         ("config.json", None),
         ("config.json", "{"),
         ("config.json", "{}"),
-        ("config.json", '{"masters": [], "more": 1}'),
-        ("head.safetensors", None),
-        ("head.safetensors", "x"),
+        ("config.json", '{"masters": [], "scope": [], "more": 1}'),
+        ("weights.safetensors", None),
+        ("weights.safetensors", "x"),
+        ("vocabulary.json", "[]"),
+        ("memory.jsonl", "{"),
     ],
 )
-def test_a_damaged_router_is_a_clear_error(tmp_path: Path, file: str, content: str | None) -> None:
-    save_router(tmp_path, IDENTITY, CONFIG, None)
+def test_a_damaged_router_is_a_clear_error(
+    folder: Path, tmp_path: Path, file: str, content: str | None
+) -> None:
+    for part in folder.iterdir():
+        (tmp_path / part.name).write_bytes(part.read_bytes())
     if content is None:
         (tmp_path / file).unlink()
     else:
@@ -137,20 +236,26 @@ def test_a_damaged_router_is_a_clear_error(tmp_path: Path, file: str, content: s
         Router.load(tmp_path, tmp_path)
 
 
-def test_tasks_are_read_in_order_with_their_ids(tmp_path: Path) -> None:
-    file = tmp_path / "tasks.jsonl"
-    file.write_bytes(
-        '{"task_id": 7, "task_title": "ä", "description": "no"}\n\n{"title": "b"}\r\n'
-        '{"description": "c", "task_id": "x"}'.encode()
-    )
-    assert read_tasks(file) == [Task("7", "ä"), Task(None, "b"), Task("x", "c")]
+def test_a_router_whose_rules_are_gone_is_a_clear_error(folder: Path, tmp_path: Path) -> None:
+    for part in folder.iterdir():
+        (tmp_path / part.name).write_bytes(part.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["weights"] = {"rules": 1.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "rules.json").unlink()
+    with pytest.raises(RouterError, match=r"rules\.json"):
+        Router.load(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("line", [b"{", b"[1]", b"{}", b'{"title": 3}', b"\xff", b"[" * 9999])
-def test_a_bad_line_is_an_error_with_its_number(tmp_path: Path, line: bytes) -> None:
-    file = tmp_path / "tasks.jsonl"
-    file.write_bytes(b'{"title": "fine"}\n\n' + line + b"\n")
-    with pytest.raises(TaskFileError, match=r"tasks\.jsonl, line 3"):
-        read_tasks(file)
-    with pytest.raises(TaskFileError, match="cannot be read"):
-        read_tasks(tmp_path / "none.jsonl")
+def test_the_configuration_is_read_as_it_was_written(folder: Path) -> None:
+    config = load_config(folder)
+    assert isinstance(config, RouterConfig)
+    assert config == replace(config)
+    assert config.masters == ("cicd", "development", "security")
+    assert parse_rules(PATTERNS, "x").masters == load_router(folder).rules.masters  # type: ignore[union-attr]
+
+
+def test_latency_is_no_part_of_a_decision(router: Router) -> None:
+    first, second = (router.route(["deploy a"])[0] for _ in range(2))
+    assert isinstance(first, Decision)
+    assert replace(first, latency_ms=0.0) == second

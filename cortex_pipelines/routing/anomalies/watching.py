@@ -49,7 +49,7 @@ def watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Data
         Frames of ``schemas.ANOMALY_SERIES``, ``schemas.ANOMALY_WINDOWS`` and
         ``schemas.ANOMALY_ALERTS`` by name.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
         return _watch(metrics, settings)

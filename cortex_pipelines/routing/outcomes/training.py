@@ -110,7 +110,7 @@ def train(
         columns: What is known before.
         settings: Folds, strengths, coverage.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):  # one thread: sums do not depend on the machine's cores
         values = scaled(rows[target.name].to_numpy(), target)

@@ -1,0 +1,91 @@
+"""Nearest neighbours among past tasks: a voter, and the evidence of every decision."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cortex_pipelines.routing.encoder import Floats
+from cortex_pipelines.routing.rungs.rung import Lesson
+from cortex_pipelines.routing.views import Doubles, Indices, Views
+
+_SHARPNESS = 20.0
+"""How much faster than its cosine a neighbour's vote grows; as used for kNN on contrastive
+embeddings (inverse temperature 1/0.05 in sentence-transformers' losses)."""
+
+_DOUBT = 1e-3
+"""Share of the votes that is spread over all masters."""
+
+
+class Retrieval:
+    """A trained rung: the tasks themselves.
+
+    Args:
+        vectors: Shape (tasks, width), rows of length 1.
+        labels: Number of each task's master.
+        weights: Weight of each task's vote.
+        masters: Number of masters.
+        neighbours: How many vote.
+    """
+
+    def __init__(
+        self, vectors: Floats, labels: Indices, weights: Floats, masters: int, neighbours: int
+    ) -> None:
+        self._vectors, self._labels, self._weights = vectors, labels, weights
+        self._masters, self._neighbours = masters, neighbours
+
+    @classmethod
+    def fit(cls, lesson: Lesson) -> "Retrieval":
+        """Remember the tasks."""
+        return cls(
+            lesson.views.sentence,
+            lesson.labels,
+            lesson.weights,
+            lesson.masters,
+            lesson.settings.neighbours,
+        )
+
+    def nearest(self, views: Views, count: int) -> tuple[Indices, Floats]:
+        """Places and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
+        return nearest(views.sentence @ self._vectors.T, count)
+
+    def scores(self, views: Views) -> Doubles:
+        """See ``Rung``."""
+        return self.votes(*self.nearest(views, self._neighbours))
+
+    def votes(self, places: Indices, cosines: Floats) -> Doubles:
+        """The scores that neighbours give; of those given the nearest have a vote."""
+        places, cosines = places[:, : self._neighbours], cosines[:, : self._neighbours]
+        votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[places]
+        shares = np.zeros((len(places), self._masters))
+        rows = np.repeat(np.arange(len(places)), places.shape[1])
+        np.add.at(shares, (rows, self._labels[places].ravel()), votes.ravel())
+        shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+        found: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
+        return found
+
+    def arrays(self) -> Mapping[str, Floats]:
+        """See ``Rung``."""
+        return {
+            "vectors": self._vectors,
+            "labels": self._labels.astype(np.float32),
+            "weights": self._weights,
+        }
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Floats], masters: int, neighbours: int) -> "Retrieval":
+        """Of what ``arrays`` gave."""
+        labels = arrays["labels"].astype(np.int64)
+        return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)
+
+
+def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
+    """Places and values of each row's largest cosines, best first; of equals the first."""
+    count = min(count, cosines.shape[1])
+    if count < cosines.shape[1]:
+        some = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        some.sort(axis=1)
+    else:
+        some = np.tile(np.arange(count), (len(cosines), 1))
+    values = np.take_along_axis(cosines, some, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -1,0 +1,178 @@
+"""A task as each rung of the ladder looks at it: its text, its embedding, its words and letters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortex_pipelines.routing.encoder import Floats, sentence_part
+
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+_FAINTEST = 1e-6
+"""Share of the strongest component's variance below which a component is only rounding."""
+
+_CHARACTERS = 20_000
+"""Most characters of a task whose words and letters are counted: megabytes must not cost minutes,
+and no title is a tenth as long."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Tasks, seen in several ways; all of the same length.
+
+    Args:
+        texts: The tasks.
+        sentence: The encoder's embedding proper, shape (tasks, width), rows of length 1.
+        projected: All that the encoder pools, projected, shape (tasks, dimensions).
+        lexical: TF-IDF of words and letters, a sparse matrix (tasks, terms).
+    """
+
+    texts: tuple[str, ...]
+    sentence: Floats
+    projected: Floats
+    lexical: Any
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, places: Indices) -> "Views":
+        """The tasks at some places."""
+        return Views(
+            tuple(self.texts[place] for place in places),
+            self.sentence[places],
+            self.projected[places],
+            self.lexical[places],
+        )
+
+
+class Lens:
+    """What makes views of tasks; fitted on texts alone, so it has seen no label.
+
+    Args:
+        mean: Mean embedding, shape (width,).
+        components: Principal components of the embeddings, shape (width, dimensions).
+        terms: Terms of words and of letters, each in order of its column.
+        weights: Inverse document frequencies of the two.
+    """
+
+    def __init__(
+        self,
+        mean: Floats,
+        components: Floats,
+        terms: tuple[Sequence[str], Sequence[str]],
+        weights: tuple[Floats, Floats],
+    ) -> None:
+        self._mean, self._components = mean, components
+        self._terms, self._weights = terms, weights
+        self._counters = tuple(
+            _counter(place, list(names), weight)
+            for place, (names, weight) in enumerate(zip(terms, weights, strict=True))
+        )
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "Lens":
+        """Fit to training tasks.
+
+        Args:
+            texts: The tasks.
+            embeddings: As the encoder gives them, shape (tasks, width).
+            dimensions: Most dimensions of the projection.
+        """
+        terms, weights = [], []
+        for place in (0, 1):
+            names, inverse = _count(place, texts)
+            terms.append(names)
+            weights.append(inverse)
+        mean, components = _components(embeddings, dimensions)
+        return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
+
+    def views(self, texts: Sequence[str], embeddings: Floats) -> Views:
+        """Views of tasks, their embeddings being known."""
+        from scipy.sparse import csr_matrix, hstack
+
+        clipped = [_clean(text) for text in texts]
+        parts = [
+            counter.transform(clipped)
+            if counter is not None
+            else csr_matrix((len(texts), 0), dtype=np.float32)
+            for counter in self._counters
+        ]
+        return Views(
+            tuple(texts),
+            sentence_part(embeddings),
+            ((embeddings - self._mean) @ self._components).astype(np.float32),
+            hstack(parts, format="csr"),
+        )
+
+    def arrays(self) -> dict[str, Floats]:
+        """The numbers to keep."""
+        return {
+            "mean": self._mean,
+            "components": self._components,
+            "words": self._weights[0],
+            "letters": self._weights[1],
+        }
+
+    def vocabulary(self) -> dict[str, list[str]]:
+        """The terms to keep."""
+        return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "Lens":
+        """A lens of what ``arrays`` and ``vocabulary`` gave."""
+        return cls(
+            arrays["mean"],
+            arrays["components"],
+            (vocabulary["words"], vocabulary["letters"]),
+            (arrays["words"], arrays["letters"]),
+        )
+
+
+def _clean(text: str) -> str:
+    return text[:_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _options(place: int) -> dict[str, Any]:
+    """Words 1 to 2 and letters 2 to 5 within words: the usual plain model of short texts."""
+    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
+    return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
+
+
+def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
+    """Terms and their inverse document frequencies; none where no text has a term."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # letters that only one task has cost memory and say little
+    fewest = 2 if place and len(texts) > 1 else 1
+    counter = TfidfVectorizer(**_options(place), min_df=fewest)
+    try:
+        counter.fit([_clean(text) for text in texts])
+    except ValueError:  # an empty vocabulary, or none left
+        return [], np.zeros(0, dtype=np.float32)
+    return counter.get_feature_names_out().tolist(), counter.idf_.astype(np.float32)
+
+
+def _counter(place: int, terms: list[str], weights: Floats) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if not terms:
+        return None
+    numbers = {term: number for number, term in enumerate(terms)}
+    counter = TfidfVectorizer(**_options(place), vocabulary=numbers)
+    counter.idf_ = weights
+    return counter
+
+
+def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
+    """Mean and principal components; fewer than asked for where the rest is rounding."""
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    centred = embeddings - mean.astype(np.float32)
+    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(embeddings))
+    kept = max(1, int((values > _FAINTEST * max(values[-1], 1e-12)).sum()))
+    chosen = vectors[:, ::-1][:, : min(dimensions, kept)]
+    return mean.astype(np.float32), np.ascontiguousarray(chosen, dtype=np.float32)

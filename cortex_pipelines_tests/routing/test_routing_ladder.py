@@ -1,0 +1,249 @@
+"""The competition: same folds, weights out of fold, and a rung adopted only if it wins."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.routing.calibration import expected_calibration_error, reliability
+from cortex_pipelines.routing.ensemble import combined, cross_fitted, learn_weights
+from cortex_pipelines.routing.folds import folds_of
+from cortex_pipelines.routing.ladder import climb, mcnemar
+from cortex_pipelines.routing.rules import parse_rules
+from cortex_pipelines.routing.rungs.kernel import Kernel
+from cortex_pipelines.routing.rungs.keywords import Keywords
+from cortex_pipelines.routing.rungs.lexical import Lexical
+from cortex_pipelines.routing.rungs.neural import Neural, NeuralSettings, records
+from cortex_pipelines.routing.rungs.retrieval import Retrieval, nearest
+from cortex_pipelines.routing.rungs.rung import Lesson
+from cortex_pipelines.routing.rungs.semantic import Semantic
+from cortex_pipelines.routing.rungs.softmax import fit_softmax
+from cortex_pipelines.routing.scope import learn_scope, ranked_area, signs
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.views import Lens
+
+CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
+WORDS = ("alpha", "beta", "gamma", "delta")
+
+
+def lesson_of(
+    settings: RoutingSettings, tasks: int = 80, masters: int = 4, noise: float = 0.3
+) -> Lesson:
+    """Tasks whose embedding and words both tell their master, up to noise."""
+    random = np.random.default_rng(3)
+    labels = np.arange(tasks) % masters
+    parts = random.normal(size=(tasks, 4, 8)) * noise
+    parts[np.arange(tasks), :, labels] += 1.0
+    parts /= np.linalg.norm(parts, axis=2, keepdims=True)
+    embeddings = parts.reshape(tasks, 32).astype(np.float32)
+    texts = [f"{WORDS[label]} task {number}" for number, label in enumerate(labels)]
+    lens = Lens.fit(texts, embeddings, settings.dimensions)
+    weights = np.ones(tasks, dtype=np.float32)
+    return Lesson(lens.views(texts, embeddings), labels, weights, masters, settings)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        Lexical.fit,
+        Semantic.fit,
+        Retrieval.fit,
+        Kernel.fit,
+        lambda lesson: Neural.fit(lesson, CHOSEN),
+    ],
+)
+def test_each_rung_learns_and_repeats_itself(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
+    lesson = lesson_of(settings)
+    train, test = np.arange(0, 80)[:60], np.arange(60, 80)
+    rung, again = fit(lesson.take(train)), fit(lesson.take(train))
+    scores = rung.scores(lesson.views.take(test))
+    assert (scores.argmax(axis=1) == lesson.labels[test]).mean() >= 0.9
+    assert np.isfinite(scores).all()
+    for name, array in rung.arrays().items():
+        assert (array == again.arrays()[name]).all()
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        Lexical.fit,
+        Semantic.fit,
+        Retrieval.fit,
+        Kernel.fit,
+        lambda lesson: Neural.fit(lesson, CHOSEN),
+    ],
+)
+def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
+    lesson = lesson_of(settings)
+    kept = np.flatnonzero(lesson.labels != 2)
+    scores = fit(lesson.take(kept)).scores(lesson.views)
+    assert scores.shape == (80, 4)
+    assert np.isfinite(scores).all()
+    assert not (scores.argmax(axis=1) == 2).any()
+
+
+def test_logistic_regression_is_at_its_optimum(settings: RoutingSettings) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    lesson = lesson_of(settings, noise=1.0)
+    ours = fit_softmax(lesson.views.projected, lesson.labels, lesson.weights, 4, 1.0)
+    theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000)
+    theirs.fit(lesson.views.projected, lesson.labels)
+    chances = lesson.views.projected @ ours[:-1] + ours[-1]
+    chances = np.exp(chances) / np.exp(chances).sum(axis=1, keepdims=True)
+    assert np.allclose(chances, theirs.predict_proba(lesson.views.projected), atol=2e-3)
+
+
+def test_the_neighbours_are_the_nearest() -> None:
+    cosines = np.array([[0.1, 0.9, 0.9, 0.3]], dtype=np.float32)
+    places, values = nearest(cosines, 3)
+    assert places.tolist() == [[1, 2, 3]]
+    assert values[0].tolist() == pytest.approx([0.9, 0.9, 0.3])
+    assert nearest(cosines, 9)[0].tolist() == [[1, 2, 3, 0]]
+
+
+def test_a_record_counts_tasks_and_what_was_borne_out() -> None:
+    found = records(np.array([0, 0, 1]), np.array([1.0, 0.5, 1.0], dtype=np.float32), 3)
+    assert found[:, 1].tolist() == [0.5, 1.0, 0.0]
+    assert found[:, 2].tolist() == [0.75, 1.0, 0.0]
+    assert found[0, 0] > found[1, 0] > found[2, 0]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(2, 7))
+def test_folds_deal_each_master_out_evenly(labels: list[int], folds: int) -> None:
+    array = np.array(labels)
+    keys = [f"{number * 7919 % 1000:04}" for number in range(len(labels))]
+    found = folds_of(keys, array, folds)
+    for label in set(labels):
+        counts = np.bincount(found[array == label], minlength=folds)
+        assert counts.max() - counts.min() <= 1
+    counts = np.bincount(found, minlength=folds)
+    assert counts.max() - counts.min() <= 1
+
+
+def noisy(labels: np.ndarray, strength: float, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=(len(labels), 3))
+    scores[np.arange(len(labels)), labels] += strength
+    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+
+
+def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 600)
+    scores = [noisy(labels, strength, 7 + n) for n, strength in enumerate((0.0, 1.0, 3.0))]
+    weights = learn_weights(scores, labels, np.ones(600))
+    assert weights[0] < 0.2 < weights[1] < weights[2]
+    plain, learnt = (
+        combined(scores, chosen)[np.arange(600), labels].mean() for chosen in ([1 / 3] * 3, weights)
+    )
+    assert learnt > plain
+
+
+def test_overconfident_scores_are_calibrated_on_other_folds() -> None:
+    labels = np.random.default_rng(1).integers(0, 3, 1500)
+    bold = noisy(labels, 1.0, 5) * 6
+    folds = np.arange(1500) % 5
+    logs = cross_fitted([bold], labels, np.ones(1500), folds)
+    errors = []
+    for said in (combined([bold], [1.0]), logs):
+        right = said.argmax(axis=1) == labels
+        errors.append(expected_calibration_error(np.exp(said.max(axis=1)).tolist(), right.tolist()))
+    assert errors[1] < 0.05 < errors[0]
+
+
+def test_a_single_fold_has_nobody_to_learn_from() -> None:
+    labels = np.array([0, 1, 2])
+    scores = noisy(labels, 1.0, 1)
+    found = cross_fitted([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
+    assert np.allclose(found, combined([scores], [1.0]))
+
+
+def test_reliability_counts_each_task_once() -> None:
+    bins = reliability([0.05, 0.06, 0.95, 1.0], [False, True, True, True])
+    assert [tasks for _, _, tasks in bins] == [2, 2]
+    assert [was for _, was, _ in bins] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (3, 0), (10, 2), (40, 41)])
+def test_mcnemar_is_the_one_of_the_evaluation(gained: int, lost: int) -> None:
+    from cortex_pipelines.evaluation.statistics import mcnemar_exact
+
+    assert mcnemar(gained, lost) == pytest.approx(mcnemar_exact(gained, lost))
+
+
+def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) -> None:
+    lesson = lesson_of(settings, noise=0.1)
+    rules = parse_rules(
+        {
+            "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
+            "experts": {f"m{n}": {"activation_keywords": [WORDS[n]]} for n in range(4)},
+        },
+        "x",
+    )
+    keywords = Keywords(rules, ["m0", "m1", "m2", "m3"], None)
+    found = climb(lesson, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
+    # the rules are always right here, so no other can be right more often
+    assert found.steps[0].rung == "rules"
+    assert found.steps[0].accuracy == 1.0
+    assert [step.rung for step in found.steps if step.adopted] == ["rules"]
+    assert list(found.weights) == ["rules"]
+    assert found.figures["accuracy"] == 1.0
+
+
+def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
+    lesson = lesson_of(settings, tasks=200, noise=0.25)
+    wrong = parse_rules(
+        {
+            "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
+            "experts": {f"m{n}": {"activation_keywords": [WORDS[n - 1]]} for n in range(4)},
+        },
+        "x",
+    )
+    keywords = Keywords(wrong, ["m0", "m1", "m2", "m3"], "m0")
+    found = climb(lesson, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
+    table = {step.rung: step for step in found.steps}
+    assert list(table)[:2] == ["rules", "lexical"]
+    # always wrong, so they have no weight, and what is left is the first master for every task
+    assert table["rules"].accuracy == 0.25
+    assert table["lexical"].adopted
+    assert table["lexical"].p_value is not None
+    assert table["lexical"].p_value < 0.001
+    assert table["lexical"].gained - table["lexical"].lost == pytest.approx(
+        200 * (table["lexical"].accuracy - 0.25)
+    )
+    assert not table["average"].adopted
+    assert "rules" not in found.weights
+
+
+def test_unlike_tasks_are_less_in_scope(settings: RoutingSettings) -> None:
+    lesson = lesson_of(settings, tasks=160)
+    known = lesson.take(np.flatnonzero(lesson.labels < 3))
+    kernel, retrieval = Kernel.fit(known), Retrieval.fit(known)
+    seen = signs(known.views, kernel, retrieval)
+    unseen = signs(lesson.views.take(np.flatnonzero(lesson.labels == 3)), kernel, retrieval)
+    scope = learn_scope(seen, Lesson(known.views, known.labels, known.weights, 3, settings))
+    assert ((scope.score(seen) >= 0) & (scope.score(seen) <= 1)).all()
+    assert ranked_area(scope.score(seen).tolist(), scope.score(unseen).tolist()) > 0.9
+
+
+def test_two_masters_are_too_few_to_make_up_unknown_tasks(settings: RoutingSettings) -> None:
+    lesson = lesson_of(settings, masters=2)
+    scope = learn_scope(np.zeros((80, 4)), lesson)
+    familiar, strange = scope.score(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]))
+    assert familiar > 0.9
+    assert strange < 0.1
+
+
+def test_ranked_area_counts_pairs() -> None:
+    assert ranked_area([2.0, 3.0], [1.0]) == 1.0
+    assert ranked_area([1.0], [2.0]) == 0.0
+    assert ranked_area([1.0], [1.0]) == 0.5
+
+
+def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
+    lens = Lens.fit(["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions)
+    views = lens.views(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
+    assert len(views) == 3
+    assert np.isfinite(views.projected).all()
+    restored = Lens.restore(lens.arrays(), lens.vocabulary()).views(["", "b"], np.ones((2, 8)))
+    assert restored.lexical.shape == (2, views.lexical.shape[1])
