@@ -17,6 +17,7 @@ from cortex_pipelines.commands.forget import forget
 from cortex_pipelines.commands.logs import logs
 from cortex_pipelines.commands.mutate import mutate
 from cortex_pipelines.commands.refactorings import refactorings
+from cortex_pipelines.commands.reproduce import reproduce
 from cortex_pipelines.commands.scan import scan
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
@@ -60,7 +61,7 @@ def main() -> None:
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
 
 
-for _command in (dictionary, extract, forget, logs, mutate, refactorings, scan):
+for _command in (dictionary, extract, forget, logs, mutate, refactorings, reproduce, scan):
     main.add_command(_command)
 
 
