@@ -16,6 +16,7 @@ from cortex_pipelines.commands.forget import forget
 from cortex_pipelines.commands.logs import logs
 from cortex_pipelines.commands.mutate import mutate
 from cortex_pipelines.commands.refactorings import refactorings
+from cortex_pipelines.commands.reproduce import reproduce
 from cortex_pipelines.commands.route import route
 from cortex_pipelines.commands.router import router
 from cortex_pipelines.commands.scan import scan
@@ -61,7 +62,19 @@ def main() -> None:
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
 
 
-for _command in (dictionary, extract, forget, logs, mutate, refactorings, route, router, scan):
+_COMMANDS = (
+    dictionary,
+    extract,
+    forget,
+    logs,
+    mutate,
+    refactorings,
+    reproduce,
+    route,
+    router,
+    scan,
+)
+for _command in _COMMANDS:
     main.add_command(_command)
 
 

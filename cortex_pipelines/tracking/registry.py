@@ -1,5 +1,7 @@
 """The model registry: written by releases and promotions, never read by an asset."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cortex_pipelines.tracking.store import open_client
@@ -101,6 +103,19 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     if not found:
         raise LookupError(f"model {name} has no version {number}")
     return name, number, dict(found[0].tags)
+
+
+def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
+    """Text of ``params.yaml``, ``sources.lock`` and ``dvc.lock`` of a version, as far as kept."""
+    client = open_client(project.root)
+    run_id = str(client.get_model_version(name, number).run_id)
+    kept = {file.path for file in client.list_artifacts(run_id)}
+    with TemporaryDirectory() as scratch:
+        return {
+            lock: Path(client.download_artifacts(run_id, lock, scratch)).read_text(encoding="utf-8")
+            for lock in _LOCKS
+            if lock in kept
+        }
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:

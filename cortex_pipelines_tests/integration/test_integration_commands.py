@@ -212,6 +212,7 @@ def test_all_commands_are_there() -> None:
         "promote",
         "refactorings",
         "releases",
+        "reproduce",
         "rollback",
         "route",
         "router",

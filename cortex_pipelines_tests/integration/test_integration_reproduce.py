@@ -1,0 +1,48 @@
+"""A registered model is made again from the registry alone, and each version compared."""
+
+import json
+
+import pytest
+
+from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(own: MiniProject) -> None:
+    # an edit after the model was made must not reach the folder it is made again in
+    own.edit_params(lambda values: values["routing"].update(epochs=7))
+    own.commit("train less from now on")
+    said = own.cortex("reproduce", "task_router@challenger", "--json")
+    done = json.loads(said.stdout)
+    assert done["same"], done
+    stages = {one["stage"]: one for one in done["stages"]}
+    assert {"routing_dataset", "task_router", "task_router_evaluation"} <= stages.keys()
+    lock = own.lock()
+    assert {name: one["found"] for name, one in stages.items()} == {
+        name: lock[name]["outs"][0]["md5"] for name in stages
+    }
+    folder = own.root.parent / f"{own.root.name}-task_router-1"
+    assert folder.samefile(done["folder"])
+    assert (folder / "data" / "task_router" / "head.safetensors").exists()
+    again = own.cortex("reproduce", "task_router", status=1)
+    assert "is not empty" in again.stderr
+
+
+def test_data_sets_of_an_adapter_are_made_again_without_training(own: MiniProject) -> None:
+    said = own.cortex("reproduce", "code_adapter-beta", "--data-only", "--into", "again")
+    lines = said.stdout.splitlines()
+    assert {line.partition("@")[0] for line in lines[:-1]} <= set(EXACT)
+    assert all("beta: same bytes" in line for line in lines[:-1])
+    assert lines[-1].startswith("code_adapter-beta version 1: ")
+    assert not (own.root / "again" / "data" / "code_adapter").exists()
+
+
+def test_code_that_no_commit_holds_is_refused(own: MiniProject) -> None:
+    code = own.root / "cortex_pipelines" / "routing" / "search.py"
+    code.write_text(code.read_text() + "\n# not committed\n")
+    own.edit_params(lambda values: values["routing"].update(epochs=7))
+    own.cortex("run", "task_router", "task_router_evaluation", "task_router_release")
+    refused = own.cortex("reproduce", "task_router@challenger", "--into", "again", status=1)
+    assert "does not hold: cortex_pipelines/routing" in refused.stderr
+    assert "Commit before you train" in refused.stderr
