@@ -138,7 +138,8 @@ def _clean(text: str) -> str:
 
 def _options(place: int) -> dict[str, Any]:
     """Words 1 to 2 and letters 2 to 5 within words: the usual plain model of short texts."""
-    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    pattern = r"(?u)\b\w+\b"
+    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": pattern}
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
 
