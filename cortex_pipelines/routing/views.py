@@ -12,6 +12,7 @@ from cortex_pipelines.routing.encoder import Floats, sentence_part
 Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
+_WORD = r"(?u)\b\w+\b"
 _NOTHING = np.zeros(0, dtype=np.float32)
 
 _FAINTEST = 1e-6
@@ -148,7 +149,7 @@ def _clean(text: str) -> str:
 
 def _options(place: int) -> dict[str, Any]:
     """Words 1 to 2 and letters 2 to 5 within words: the usual plain model of short texts."""
-    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD}
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
 

@@ -41,10 +41,10 @@ class Kernel:
 
         settings, views = lesson.settings, lesson.views
         count = min(settings.kernel_features, _FEATURES_A_TASK * len(views))
-        random = np.random.default_rng(settings.seed)
+        generator = np.random.default_rng(settings.seed)
         width = float(np.sqrt(2.0 * settings.kernel_width))
-        directions = random.standard_normal((views.projected.shape[1], count)) * width
-        phases = random.uniform(0.0, 2.0 * np.pi, count)
+        directions = generator.standard_normal((views.projected.shape[1], count)) * width
+        phases = generator.uniform(0.0, 2.0 * np.pi, count)
         made = cls(
             directions.astype(np.float32),
             phases.astype(np.float32),
