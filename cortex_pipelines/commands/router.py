@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.group()
+@click.group(epilog="Example: cortex router train coordination --out my-router")
 def router() -> None:
     """Train a task router outside the asset graph, for a trial or a notebook."""
 

@@ -240,7 +240,8 @@ class Router:
         weights = list(config.weights.values())
         logs = combined(scores, weights)
         said = np.array([any(char.isalnum() for char in text) for text in texts])
-        logs[~said] = _shares_of(package)
+        if not said.all():
+            logs[~said] = _shares_of(package)
         scope = Scope(config.scope).score(signs_of(raw, cosines))
         scope[~said] = 0.0
         evidence = _evidence(package, places, cosines, said)

@@ -184,6 +184,14 @@ def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
     assert "trained on another encoder" in path.report()
 
 
+def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: Made, tmp_path: Path) -> None:
+    shutil.copytree(path.root / "router", tmp_path / "old")
+    (tmp_path / "old" / "config.json").write_text('{"masters": ["a"], "temperature": 1.0}')
+    _, metrics = path.evaluation(Opponent("abc", tmp_path / "old"))
+    assert "champion" not in metrics
+    assert "cannot be read any more" in path.report()
+
+
 def test_without_rules_the_commonest_master_is_the_baseline(
     path: Made, tmp_path: Path, settings: RoutingSettings
 ) -> None:

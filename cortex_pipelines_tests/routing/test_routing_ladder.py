@@ -247,3 +247,18 @@ def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
     assert np.isfinite(views.projected).all()
     restored = Lens.restore(lens.arrays(), lens.vocabulary()).views(["", "b"], np.ones((2, 8)))
     assert restored.lexical.shape == (2, views.lexical.shape[1])
+
+
+def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> None:
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = ["Fix the bug, the BUG!", "scan for secrets", "fix secrets", "", "?", "Ä ß the the the"]
+    others = [*texts, "unknown words entirely", "fix fix fix bug"]
+    lens = Lens.fit(texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions)
+    ours = lens.views(others, np.zeros((len(others), 4), dtype=np.float32)).lexical
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
+    theirs = hstack([one.fit(texts).transform(others) for one in (words, letters)])
+    assert ours.shape == theirs.shape
+    assert np.allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
