@@ -28,6 +28,9 @@ from cortex_pipelines.routing.views import Doubles, Indices
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
 """Rungs from the plainest up; rules are absent where there is no rules file."""
 
+_ASIDE = ("lexical", "semantic")
+"""Rungs that are trained in a thread of their own; neither draws anything at random from torch."""
+
 AVERAGE, ENSEMBLE = "average", "ensemble"
 
 
@@ -147,25 +150,30 @@ def _all_scores(
     shape = (len(lesson.labels), lesson.masters)
     held = {name: np.zeros(shape) for name in fits}
     known, sure = np.zeros((shape[0], 4)), np.zeros(shape[0])
-    # TF-IDF is scikit-learn's and takes as long as all others together: beside them
+    # on two cores: these two take about as long as all others together
+    aside_fits = {name: fits[name] for name in _ASIDE}
+    main_fits = {name: fit for name, fit in fits.items() if name not in _ASIDE}
     with ThreadPoolExecutor(1) as aside:
         parts = [np.flatnonzero(folds != fold) for fold in np.unique(folds)]
-        beside = [aside.submit(fits["lexical"], lesson.take(part)) for part in parts]
-        last = aside.submit(fits["lexical"], lesson)
+        beside = [aside.submit(_fitted, aside_fits, lesson.take(part)) for part in parts]
+        last = aside.submit(_fitted, aside_fits, lesson)
         for fold, fitted in track(
             list(zip(np.unique(folds), beside, strict=True)), "Comparing routers"
         ):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
             part, views = lesson.take(outside), lesson.views.take(inside)
-            trained = {name: fit(part) for name, fit in fits.items() if name != "lexical"}
+            trained = _fitted(main_fits, part)
             known[inside] = signs(views, trained["kernel"], trained["retrieval"])
             sure[inside] = trained["neural"].sure(views)
-            trained["lexical"] = fitted.result()
+            trained |= fitted.result()
             for name, rung in trained.items():
                 held[name][inside] = rung.scores(views)
-        whole = {name: fit(lesson) for name, fit in fits.items() if name != "lexical"}
-        whole["lexical"] = last.result()
+        whole = _fitted(main_fits, lesson) | last.result()
     return whole, held, known, sure
+
+
+def _fitted(fits: Mapping[str, Callable[[Lesson], Any]], lesson: Lesson) -> dict[str, Any]:
+    return {name: fit(lesson) for name, fit in fits.items()}
 
 
 def _steps(

@@ -101,7 +101,7 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     kept = {file.path for file in client.list_artifacts(entry.run_id)}
     assert {"params.yaml", "sources.lock", "dvc.lock", "model", "verdict.json"} <= kept
     model = {file.path for file in client.list_artifacts(entry.run_id, "model")}
-    assert {"model/head.safetensors", "model/config.json"} <= model
+    assert {"model/weights.safetensors", "model/config.json"} <= model
     locked = client.download_artifacts(entry.run_id, "dvc.lock")
     with open(locked) as file:  # noqa: PTH123 - MLflow gives a string
         assert entry.tags["dvc_md5"] in file.read()
