@@ -24,7 +24,7 @@ def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(own: MiniProject) ->
     }
     folder = own.root.parent / f"{own.root.name}-task_router-1"
     assert folder.samefile(done["folder"])
-    assert (folder / "data" / "task_router" / "head.safetensors").exists()
+    assert (folder / "data" / "task_router" / "config.json").exists()
     again = own.cortex("reproduce", "task_router", status=1)
     assert "is not empty" in again.stderr
 
