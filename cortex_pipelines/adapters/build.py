@@ -10,11 +10,13 @@ from cortex_pipelines.adapters.base_model import (
     load_tokenizer,
     resolve_base,
 )
+from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.corpus import Corpus, read_corpus
 from cortex_pipelines.adapters.determinism import pinned_torch
 from cortex_pipelines.adapters.lora import TRAINING, save_adapter, with_new_adapter, write_json
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import Run, run_metrics, train
+from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.weights import PinnedModel
 
 
@@ -47,7 +49,8 @@ def build_adapter(
     corpus = read_corpus(completion_dataset, naming_dataset, load_tokenizer(base), settings)
     with pinned_torch(settings.threads, settings.seed):
         model = with_new_adapter(load_causal_model(base, settings.precision), settings)
-        run = train(model, corpus, settings)
+        key = training_key(base.digest, corpus, settings)
+        run = train(model, corpus, settings, Checkpoints(root / CACHE / "checkpoints", key))
         save_adapter(model, run.weights, base, out)
     write_json(out / TRAINING, _record(run, base, settings))
     write_json(out / "metrics.json", run_metrics(run, corpus))

@@ -3,10 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cortex_pipelines.adapters.checkpoint import Checkpoints
 from cortex_pipelines.adapters.corpus import Corpus, token_count
 from cortex_pipelines.adapters.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.packing import PackedRow, TokenisedExample, pack, packed_row
@@ -80,13 +81,18 @@ class _Progress:
     best_step: int = 0
 
 
-def train(model: Any, corpus: Corpus, settings: AdapterSettings) -> Run:
+def train(
+    model: Any, corpus: Corpus, settings: AdapterSettings, checkpoints: Checkpoints | None = None
+) -> Run:
     """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
+
+    A training that was killed goes on after its last measurement.
 
     Args:
         model: Base with a fresh adapter.
         corpus: Training and validation examples.
         settings: How to train.
+        checkpoints: Where the state is kept meanwhile; None for nowhere.
 
     Raises:
         TrainingDivergedError: a loss or a gradient is not finite.
@@ -103,12 +109,23 @@ def train(model: Any, corpus: Corpus, settings: AdapterSettings) -> Run:
     )
     progress = _Progress()
     started = time.monotonic()
-    _validate(model, validation, 0, progress, settings)
+    kept = checkpoints.load() if checkpoints else None
+    if kept:
+        _go_on(model, optimiser, progress, kept)
+    else:
+        _validate(model, validation, 0, progress, settings)
+    done = len(progress.steps)
     for number, group in enumerate(track(groups, "Training the adapter")):
+        if number < done:
+            continue
         rate = learning_rate_at(number, len(groups), settings)
         progress.steps.append(_step(model, optimiser, group, number + 1, rate, settings))
         if (number + 1) % settings.evaluation_steps == 0 or number + 1 == len(groups):
             _validate(model, validation, number + 1, progress, settings)
+            if checkpoints:
+                checkpoints.save(_state(model, optimiser, progress))
+    if checkpoints:
+        checkpoints.clear()
     return Run(
         weights=progress.weights,
         best_step=progress.best_step,
@@ -138,6 +155,45 @@ def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
             one.loss for one in run.validations if one.step == run.best_step
         )
     return found
+
+
+def _state(model: Any, optimiser: "torch.optim.Optimizer", progress: _Progress) -> dict[str, Any]:
+    """All that the steps to come depend on; their order follows from the seed."""
+    import torch
+
+    return {
+        "weights": dict(_trainable(model)),
+        "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_of_devices": torch.cuda.get_rng_state_all(),
+        "steps": [asdict(step) for step in progress.steps],
+        "validations": [asdict(one) for one in progress.validations],
+        "best": progress.weights,
+        "best_step": progress.best_step,
+    }
+
+
+def _go_on(
+    model: Any,
+    optimiser: "torch.optim.Optimizer",
+    progress: _Progress,
+    kept: Mapping[str, Any],
+) -> None:
+    """Put model, optimiser, generators and progress back to where they were."""
+    import torch
+
+    with torch.no_grad():
+        for name, weight in _trainable(model).items():
+            weight.copy_(kept["weights"][name])
+    optimiser.load_state_dict(kept["optimiser"])
+    torch.set_rng_state(kept["random"])
+    if kept["random_of_devices"]:
+        torch.cuda.set_rng_state_all(kept["random_of_devices"])
+    progress.steps = [Step(**step) for step in kept["steps"]]
+    progress.validations = [Validation(**one) for one in kept["validations"]]
+    progress.weights = dict(kept["best"])
+    progress.best_step = kept["best_step"]
+    _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))
 
 
 def _rows(

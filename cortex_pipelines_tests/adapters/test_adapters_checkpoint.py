@@ -1,0 +1,97 @@
+"""A training that is killed goes on, and ends with the same bytes as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from cortex_pipelines.adapters import training
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+
+Datasets = tuple[Path, Path]
+CHANGES: dict[str, Any] = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+
+save = Checkpoints.save
+
+def save_and_die(self, state):
+    save(self, state)
+    if len(state["steps"]) >= 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.save = save_and_die
+root, first, second, out = map(Path, sys.argv[1:])
+changes = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
+code_adapter(first, second, pinned(root), settings(**changes), out, root, lambda *_: None)
+"""
+
+
+def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:
+    """Train, and how many steps were taken for it."""
+    out.mkdir()
+    with mock.patch.object(training, "_step", wraps=training._step) as step:
+        code_adapter(
+            *datasets, pinned(root), settings(**CHANGES | changes), out, root, lambda *_: None
+        )
+    return int(step.call_count)
+
+
+def kept(root: Path) -> list[Path]:
+    return sorted((root / ".cortex" / "cache" / "checkpoints").glob("*"))
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    whole = build(root, datasets, tmp_path / "whole")
+    assert kept(root) == []
+    (tmp_path / "killed").mkdir()
+    here = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, root, *datasets, tmp_path / "killed"],
+        cwd=here,
+        env=os.environ | {"PYTHONPATH": str(here)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list((tmp_path / "killed").iterdir()) == []
+    (state,) = kept(root)
+    # other settings are another training, which neither takes the state nor touches it
+    assert build(root, datasets, tmp_path / "other", seed=5) == whole
+    assert kept(root) == [state]
+    assert build(root, datasets, tmp_path / "on") == whole - 6
+    assert kept(root) == []
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
+
+
+def test_a_state_that_cannot_be_read_is_no_reason_to_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "states", "key")
+    assert checkpoints.load() is None
+    checkpoints.save({"steps": [1, 2]})
+    assert checkpoints.load() == {"steps": [1, 2]}
+    checkpoints.path.write_bytes(checkpoints.path.read_bytes()[:100])
+    with caplog.at_level("WARNING"):
+        assert checkpoints.load() is None
+    assert "training anew" in caplog.text
+    checkpoints.clear()
+    checkpoints.clear()
+    assert not checkpoints.path.exists()
