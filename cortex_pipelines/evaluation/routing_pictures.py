@@ -26,7 +26,18 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
     """The competition on the training folds: each rung against the best adopted below it."""
-    head = ("Rung", "Accuracy", "Loss", "ECE", "Against", "Gained", "Lost", "p", "Adopted")
+    head = (
+        "Rung",
+        "Accuracy",
+        "Loss",
+        "ECE",
+        "Against",
+        "Gained",
+        "Lost",
+        "p",
+        "p of loss",
+        "Adopted",
+    )
     rows = [
         (
             str(step["rung"]),
@@ -36,15 +47,16 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
             step["against"] or "",
             str(step["gained"]) if step["against"] else "",
             str(step["lost"]) if step["against"] else "",
-            "" if step["p_value"] is None else f"{step['p_value']:.3g}",
+            *("" if step[p] is None else f"{step[p]:.3g}" for p in ("p_value", "p_loss")),
             "yes" if step["adopted"] else "no",
         )
         for step in steps
     ]
     text = (
         "<p>Out of fold, on training tasks. A rung is adopted where it is right more often than "
-        "the best one adopted below it, by McNemar's exact test. The plain average is there to be "
-        "beaten.</p>"
+        "the best one adopted below it, and better by more than chance: by McNemar's exact test "
+        "of who is right, or by a paired test of the loss, each at half the level. The plain "
+        "average is there to be beaten.</p>"
     )
     return f"<h2>The ladder</h2>{text}{html_table(head, rows)}"
 

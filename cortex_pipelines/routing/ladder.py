@@ -1,8 +1,10 @@
 """The competition: every rung on the same folds, each adopted only if it beats the one below.
 
 Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So a rung is
-adopted where it is right more often than the best one adopted below it and McNemar's exact test
-says that this is more than chance. Otherwise the simpler one stays, and the table says so.
+adopted where it is right more often than the best one adopted below it and a paired test says that
+it is better by more than chance: McNemar's exact test of who is right, or, which sees smaller
+gains, the paired t-test of the likelihood that the two give to the right masters; two tests, so
+each at half the level. Otherwise the simpler one stays, and the table says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +49,7 @@ class Step:
         gained: Tasks that only this one gets right.
         lost: Tasks that only the other gets right.
         p_value: Of McNemar's exact test of the two; None for the first.
+        p_loss: Of the paired t-test of their log-likelihoods; None for the first.
         adopted: Whether it takes the other's place.
     """
 
@@ -58,6 +61,7 @@ class Step:
     gained: int
     lost: int
     p_value: float | None
+    p_loss: float | None
     adopted: bool
 
     def row(self) -> dict[str, Any]:
@@ -189,7 +193,7 @@ def _steps(
     steps: list[Step] = []
     top: str | None = None
     for name, logs in candidates.items():
-        below = None if top is None else candidates[top].argmax(axis=1) == labels
+        below = None if top is None else candidates[top]
         # the average is there to be beaten: the ensemble has learnt weights and is calibrated
         step = _step(name, logs, labels, top, below, limit, may=name != AVERAGE)
         steps.append(step)
@@ -203,27 +207,31 @@ def _step(
     logs: Doubles,
     labels: Indices,
     against: str | None,
-    below: Indices | None,
+    below: Doubles | None,
     limit: float,
     *,
     may: bool,
 ) -> Step:
-    right = logs.argmax(axis=1) == labels
-    gained = 0 if below is None else int((right & ~below).sum())
-    lost = 0 if below is None else int((~right & below).sum())
-    chance = None if below is None else mcnemar(gained, lost)
     figures = _figures(logs, labels)
-    return Step(
-        name,
-        figures["accuracy"],
-        figures["loss"],
-        figures["ece"],
-        against,
-        gained,
-        lost,
-        chance,
-        may and (chance is None or (gained > lost and chance <= limit)),
-    )
+    own = figures["accuracy"], figures["loss"], figures["ece"]
+    if below is None:
+        return Step(name, *own, against, 0, 0, None, None, may)
+    right, other = logs.argmax(axis=1) == labels, below.argmax(axis=1) == labels
+    gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+    tasks = np.arange(len(labels))
+    chance = mcnemar(gained, lost), likelier(logs[tasks, labels], below[tasks, labels])
+    better = gained > lost and min(1.0, 2 * min(chance)) <= limit
+    return Step(name, *own, against, gained, lost, *chance, may and better)
+
+
+def likelier(first: Doubles, second: Doubles) -> float:
+    """One-sided p-value that the first log-likelihoods are no higher than the second, paired."""
+    from scipy.stats import ttest_1samp
+
+    apart = first - second
+    if not apart.std():  # all tasks alike: nothing to test
+        return 1.0
+    return float(ttest_1samp(apart, 0.0, alternative="greater").pvalue)
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -69,7 +69,8 @@ class RoutingSettings(Settings):
     """Folds on which the rungs of the ladder are compared, weighted and calibrated."""
 
     adopt_p: float = Field(gt=0, le=1)
-    """Largest p-value of McNemar's exact test at which a rung takes the place of the one below."""
+    """Largest p-value of the two paired tests (each at half of it) at which a rung takes the place
+    of the one below."""
 
     solver_threads: int = Field(ge=1)
     """Threads of the solver for words and letters; no part of the result."""

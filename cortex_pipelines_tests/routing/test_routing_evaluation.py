@@ -196,13 +196,21 @@ def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -
         "gained": 7,
         "lost": 2,
         "p_value": 0.18,
+        "p_loss": 0.07,
         "adopted": False,
     }
-    first = {**step, "rung": "lexical", "against": None, "p_value": None, "adopted": True}
+    first = {
+        **step,
+        "rung": "lexical",
+        "against": None,
+        "p_value": None,
+        "p_loss": None,
+        "adopted": True,
+    }
     share = Interval(0.5, 0.4, 0.6, 0.95)
     html = page(ROWS, settings, steps=[first, step], curve=[CurvePoint(40, share, share)])
     assert "<td>semantic</td><td>0.5000</td>" in html
-    assert "<td>lexical</td><td>7</td><td>2</td><td>0.18</td><td>no</td>" in html
+    assert "<td>lexical</td><td>7</td><td>2</td><td>0.18</td><td>0.07</td><td>no</td>" in html
     assert "<td>40</td><td>0.500 (0.400 to 0.600)</td>" in html
     assert html.count("<svg") == 2
     assert "Learning curve" not in page(ROWS, settings)

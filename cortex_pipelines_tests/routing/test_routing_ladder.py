@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.routing.calibration import expected_calibration_error, reliability
 from cortex_pipelines.routing.ensemble import combined, cross_fitted, learn_weights
 from cortex_pipelines.routing.folds import folds_of
-from cortex_pipelines.routing.ladder import climb, mcnemar
+from cortex_pipelines.routing.ladder import climb, likelier, mcnemar
 from cortex_pipelines.routing.rules import parse_rules
 from cortex_pipelines.routing.rungs.kernel import Kernel
 from cortex_pipelines.routing.rungs.keywords import Keywords
@@ -262,3 +262,15 @@ def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> No
     theirs = hstack([one.fit(texts).transform(others) for one in (words, letters)])
     assert ours.shape == theirs.shape
     assert np.allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
+
+
+@given(st.integers(0, 1000))
+def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    below = -random.exponential(1.0, 400)
+    noise = random.normal(0.0, 0.2, 400)
+    better = likelier(below + noise - noise.mean() + 0.1, below)
+    worse = likelier(below + noise - noise.mean() - 0.1, below)
+    assert better < 1e-6
+    assert worse == pytest.approx(1 - better)
+    assert likelier(below, below) == 1.0
