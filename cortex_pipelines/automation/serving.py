@@ -3,9 +3,8 @@
 from cortex_pipelines.catalog import models
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.coordination import logs_folder
-from cortex_pipelines.ingestion.weights import ModelSource, weights_folder
 from cortex_pipelines.release.ledger import champion
-from cortex_pipelines.routing.package import load_config
+from cortex_pipelines.routing.opening import open_trained
 from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.tasks import find_rules
 from cortex_pipelines.versioning.opponent import model_folder
@@ -28,6 +27,4 @@ def open_router(project: Project) -> Router:
         fallback = params.routing.fallback_master
         return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
     folder = model_folder(project, model.asset, None, version)
-    pin = dict(load_config(folder).encoder)
-    source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})
-    return Router.load(folder, weights_folder(source, pin, project.root))
+    return open_trained(folder, project.root)

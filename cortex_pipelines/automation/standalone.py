@@ -19,11 +19,11 @@ from cortex_pipelines.ingestion.weights import (
     ModelSource,
     PinnedModel,
     take_model_pin,
-    weights_folder,
 )
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.dataset import logged_rules, training_tasks
-from cortex_pipelines.routing.package import RouterError, load_config
+from cortex_pipelines.routing.opening import open_trained
+from cortex_pipelines.routing.package import RouterError
 from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.training import train_router
 from cortex_pipelines.rowcache import RowCache
@@ -92,9 +92,7 @@ def open_model(folder: Path) -> Router:
         raise RouterError(
             f"no folder {folder}; `cortex router train LOGS --out {folder}` makes a router"
         )
-    pin = dict(load_config(folder).encoder)
-    source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})
-    return Router.load(folder, weights_folder(source, pin, _home()))
+    return open_trained(folder, _home())
 
 
 def _pinned(logs: Path) -> tuple[Path, dict[str, Any]]:

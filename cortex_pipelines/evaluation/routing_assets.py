@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -16,14 +15,10 @@ from cortex_pipelines.evaluation.routing_rungs import (
 )
 from cortex_pipelines.evaluation.routing_scores import routing_metrics, score_tasks
 from cortex_pipelines.ingestion.coordination import CoordinationSettings
-from cortex_pipelines.ingestion.weights import (
-    ModelSource,
-    PinnedModel,
-    WeightsError,
-    weights_folder,
-)
+from cortex_pipelines.ingestion.weights import PinnedModel, WeightsError, weights_folder
 from cortex_pipelines.routing.encoder import EncoderError
-from cortex_pipelines.routing.package import RouterError, load_config
+from cortex_pipelines.routing.opening import open_trained
+from cortex_pipelines.routing.package import RouterError
 from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas import ROUTING_SCORES
@@ -114,9 +109,7 @@ def _champion(
     if opponent is None:
         return None, []
     try:
-        pin: dict[str, Any] = dict(load_config(opponent.folder).encoder)
-        encoder = weights_folder(_source_of(pin), pin, root)
-        decisions = Router.load(opponent.folder, encoder).route(texts)
+        decisions = open_trained(opponent.folder, root).route(texts)
     except RouterError:
         note = (
             f"The champion {opponent.version} was written by a version of the code whose routers "
@@ -130,10 +123,3 @@ def _champion(
         )
         return None, [note]
     return [decision.master for decision in decisions], []
-
-
-def _source_of(pin: dict[str, Any]) -> ModelSource:
-    """Where the weights of a pin were taken from: a pin repeats its entry of params.yaml."""
-    places = {key: pin[key] for key in ModelSource.model_fields if key in pin}
-    source: ModelSource = ModelSource.model_validate(places)
-    return source

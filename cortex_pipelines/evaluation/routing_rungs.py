@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.evaluation.statistics import Interval, mcnemar_exact, wilson
+from cortex_pipelines.evaluation.statistics import Interval, wilson
 from cortex_pipelines.routing.calibration import expected_calibration_error
 from cortex_pipelines.routing.encoder import Floats, pinned_threads
 from cortex_pipelines.routing.ensemble import combined
+from cortex_pipelines.routing.mcnemar import mcnemar_exact
 from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.rungs.lexical import Lexical
 from cortex_pipelines.routing.rungs.rung import Lesson

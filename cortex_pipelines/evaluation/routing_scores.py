@@ -7,11 +7,11 @@ import polars as pl
 
 from cortex_pipelines.evaluation.statistics import (
     Interval,
-    mcnemar_exact,
     paired_bootstrap,
     wilson,
 )
 from cortex_pipelines.routing.calibration import expected_calibration_error
+from cortex_pipelines.routing.mcnemar import mcnemar_exact
 from cortex_pipelines.routing.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas import ROUTING_SCORES

@@ -83,27 +83,6 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(share, low, high, confidence)
 
 
-def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided exact p-value that two classifiers err alike.
-
-    Args:
-        only_first: Items that only the first gets right.
-        only_second: Items that only the second gets right.
-
-    Raises:
-        ValueError: a count is negative.
-    """
-    if min(only_first, only_second) < 0:
-        raise ValueError(f"mcnemar_exact: negative count ({only_first}, {only_second})")
-    total = only_first + only_second
-    term = tail = 1
-    for count in range(min(only_first, only_second)):
-        term = term * (total - count) // (count + 1)  # the next binomial coefficient, exactly
-        tail += term
-    # whole numbers divided once: exact even where 2**total is beyond a float
-    return min(1.0, 2 * tail / (1 << total))
-
-
 def _cluster_sums(
     differences: Sequence[float],
     weights: Sequence[float] | None,

@@ -17,6 +17,7 @@ import numpy as np
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.calibration import expected_calibration_error
 from cortex_pipelines.routing.ensemble import combined, cross_fitted, learn_weights
+from cortex_pipelines.routing.mcnemar import mcnemar_exact
 from cortex_pipelines.routing.rungs.kernel import Kernel
 from cortex_pipelines.routing.rungs.keywords import Keywords
 from cortex_pipelines.routing.rungs.lexical import Lexical
@@ -219,7 +220,7 @@ def _step(
     right, other = logs.argmax(axis=1) == labels, below.argmax(axis=1) == labels
     gained, lost = int((right & ~other).sum()), int((~right & other).sum())
     tasks = np.arange(len(labels))
-    chance = mcnemar(gained, lost), likelier(logs[tasks, labels], below[tasks, labels])
+    chance = mcnemar_exact(gained, lost), likelier(logs[tasks, labels], below[tasks, labels])
     better = gained > lost and min(1.0, 2 * min(chance)) <= limit
     return Step(name, *own, against, gained, lost, *chance, may and better)
 
@@ -232,13 +233,6 @@ def likelier(first: Doubles, second: Doubles) -> float:
     if not apart.std():  # all tasks alike: nothing to test
         return 1.0
     return float(ttest_1samp(apart, 0.0, alternative="greater").pvalue)
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided exact p-value that two routers err alike."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
 def _figures(logs: Doubles, labels: Indices) -> dict[str, float]:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.evaluation.statistics import (
     Interval,
-    mcnemar_exact,
     paired_bootstrap,
     wilson,
 )
+from cortex_pipelines.routing.mcnemar import mcnemar_exact
 
 
 def bootstrap(differences: list[float], **given_: object) -> Interval:

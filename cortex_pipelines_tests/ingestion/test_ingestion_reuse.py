@@ -31,7 +31,7 @@ path = "*.py"
 SPDX-License-Identifier = "GPL-3.0-only"
 """
 _PLAIN = {"**": ".*", "*": "[^/]*", ".": "[.]"}
-DEP5 = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+DEP5 = """Format: machine-readable copyright 1.0
 
 Files: doc/*
        src/?.c
