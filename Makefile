@@ -14,7 +14,7 @@ STEPS ?= 100
 PROJECT ?= itsdangerous
 DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
 	annotated_units augmented_units unit_splits \
-	completion_dataset refactoring_dataset naming_dataset architecture_dataset
+	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
 .PHONY: help install test lint unit demo demo-full summary ui bench clean
 

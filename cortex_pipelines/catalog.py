@@ -9,6 +9,7 @@ from cortex_pipelines.config import SECTIONS
 from cortex_pipelines.datasets.assets import (
     architecture_dataset,
     completion_dataset,
+    general_code,
     naming_dataset,
     refactoring_dataset,
     unit_splits,
@@ -106,6 +107,7 @@ ASSETS = (
     refactoring_dataset,
     naming_dataset,
     architecture_dataset,
+    general_code,
     routing_dataset,
     code_adapter,
     task_router,

@@ -3,13 +3,13 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.evaluation.audit_settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -107,6 +107,9 @@ class Parameters(Settings):
     architecture_examples: ArchitectureExampleSettings
     """Dependency rules, and what becomes an example of the architecture data set."""
 
+    general: GeneralSettings
+    """Code that is not a project's own."""
+
     routing: RoutingSettings
     """The task router."""
 
@@ -127,6 +130,14 @@ class Parameters(Settings):
 
     release: ReleaseSettings
     """What a model has to reach to be promoted."""
+
+    @model_validator(mode="after")
+    def _general_project_is_there(self) -> "Parameters":
+        name = self.general.project
+        if name is not None and name not in self.projects:
+            known = ", ".join(self.projects) or "none yet"
+            raise ValueError(f"general.project: no project {name}; there is: {known}; or null")
+        return self
 
 
 OUTSIDE = frozenset({"projects", "models", "automation"})

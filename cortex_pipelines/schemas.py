@@ -735,17 +735,21 @@ UNIT_SPLITS = Table(
 )
 
 TASKS = ("completion", "fim")
+_COMPLETION = (
+    *_EXAMPLE,
+    Column("task", _S, "completion, or fim: fill in the middle", one_of=TASKS),
+    Column("suffix", _S, "Code after the gap, for fill-in-the-middle; may be empty"),
+)
 COMPLETION_DATASET = (
     *split_tables(
         "completion_dataset",
         "One function body, import or declaration to complete, or a gap to fill",
-        (
-            *_EXAMPLE,
-            Column("task", _S, "completion, or fim: fill in the middle", one_of=TASKS),
-            Column("suffix", _S, "Code after the gap, for fill-in-the-middle; may be empty"),
-        ),
+        _COMPLETION,
     ),
     MANIFEST,
+)
+GENERAL_CODE = split_tables(
+    "general_code", "One example to complete of the project that stands for all code", _COMPLETION
 )
 
 NAMING_DATASET = (
@@ -840,15 +844,16 @@ ROUTING_SCORES = Table(
     ("example_id",),
 )
 
+_ADAPTER_TASKS = ("completion", "refactoring", "naming", "architecture")
 ADAPTER_SCORES = Table(
     "scores",
     "One held-out example as the base, the challenger and its opponent find it.",
     (
         Column("example_id", _S, "Example of the data set"),
-        Column("task", _S, "Data set it is from", one_of=("completion", "naming")),
+        Column("task", _S, "Data set it is from", one_of=_ADAPTER_TASKS),
         Column("path", _S, "File it comes from"),
-        Column("language", _S, "Language", one_of=LANGUAGES),
-        Column("kind", _S, "Kind of unit or of name"),
+        Column("language", _S, "Language or format of the file"),
+        Column("kind", _S, "Kind of unit, of name, of change or of structure"),
         Column("cluster", _S, "Near-duplicate cluster: what the intervals draw"),
         Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
         Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),

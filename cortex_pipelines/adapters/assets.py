@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cortex_pipelines.adapters.build import build_adapter
+from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.versioning import versioned_asset
@@ -19,7 +20,9 @@ from cortex_pipelines.versioning import versioned_asset
 )
 def code_adapter(
     completion_dataset: Path,
+    refactoring_dataset: Path,
     naming_dataset: Path,
+    architecture_dataset: Path,
     base_model: PinnedModel,
     adapters: AdapterSettings,
     out: Path,
@@ -27,4 +30,6 @@ def code_adapter(
     observe: Callable[[str, float], None],
 ) -> None:
     """LoRA adapter that writes code the project's way, on the pinned base model."""
-    build_adapter(completion_dataset, naming_dataset, base_model, adapters, out, root, observe)
+    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
+    datasets = dict(zip(TASKS, folders, strict=True))
+    build_adapter(datasets, base_model, adapters, out, root, observe)

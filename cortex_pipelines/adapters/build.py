@@ -1,7 +1,7 @@
 """From data sets and a pinned base to the files of an adapter."""
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cortex_pipelines.adapters.base_model import (
@@ -21,8 +21,7 @@ from cortex_pipelines.ingestion.weights import PinnedModel
 
 
 def build_adapter(
-    completion_dataset: Path,
-    naming_dataset: Path,
+    datasets: Mapping[str, Path],
     base_model: PinnedModel,
     settings: AdapterSettings,
     out: Path,
@@ -32,8 +31,7 @@ def build_adapter(
     """Train an adapter and write it with its loss curve and metrics.
 
     Args:
-        completion_dataset: Folder of the completion data set.
-        naming_dataset: Folder of the naming data set.
+        datasets: Task to the folder of its data set.
         base_model: Model to train on.
         settings: How to train.
         out: Empty folder to write to.
@@ -46,7 +44,7 @@ def build_adapter(
         TrainingDivergedError: the loss is not finite.
     """
     base = resolve_base(base_model, root)
-    corpus = read_corpus(completion_dataset, naming_dataset, load_tokenizer(base), settings)
+    corpus = read_corpus(datasets, load_tokenizer(base), settings)
     with pinned_torch(settings.threads, settings.seed):
         model = with_new_adapter(load_causal_model(base, settings.precision), settings)
         key = training_key(base.digest, corpus, settings)

@@ -1,11 +1,11 @@
 """Which examples a run trains on and which it is validated on, within a budget of tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.examples import Example, read_examples, shuffled
+from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, shuffled
 from cortex_pipelines.adapters.packing import TokenisedExample, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 
@@ -22,24 +22,28 @@ class Corpus:
     validation: tuple[TokenisedExample, ...]
 
 
-def read_corpus(
-    completion_dataset: Path, naming_dataset: Path, tokenizer: Any, settings: AdapterSettings
-) -> Corpus:
-    """Examples of both tasks within the token budgets, sampled by the seed.
+def read_corpus(datasets: Mapping[str, Path], tokenizer: Any, settings: AdapterSettings) -> Corpus:
+    """Examples of all tasks within the token budgets, sampled by the seed.
+
+    Args:
+        datasets: Task to the folder of its data set.
+        tokenizer: The base's.
+        settings: Budgets, shares and seed.
 
     Raises:
         NoExamplesError: the train splits hold nothing, or the budget is under one example.
     """
 
     def sample(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
-        naming = read_examples(naming_dataset, "naming", split)
-        completion = read_examples(completion_dataset, "completion", split)
-        return _mixed(tokenizer, completion, naming, tokens, settings)
+        examples: dict[str, list[Example]] = {
+            task: read_examples(datasets[task], task, split) for task in settings.task_shares
+        }
+        return _mixed(tokenizer, examples, tokens, settings)
 
     train = sample("train", settings.max_tokens // settings.epochs)
     if not train:
         raise NoExamplesError(
-            "no training example: the train splits of completion_dataset and naming_dataset are "
+            f"no training example: the train splits of {_names(settings)} are "
             f"empty, or adapters.max_tokens ({settings.max_tokens}) over adapters.epochs "
             f"({settings.epochs}) is less than one example; add sources to the project in "
             "params.yaml, or raise max_tokens"
@@ -47,24 +51,31 @@ def read_corpus(
     return Corpus(train, sample("validation", settings.validation_tokens))
 
 
+def _names(settings: AdapterSettings) -> str:
+    return ", ".join(f"{task}_dataset" for task in settings.task_shares)
+
+
 def _mixed(
     tokenizer: Any,
-    completion: Sequence[Example],
-    naming: Sequence[Example],
+    examples: Mapping[str, Sequence[Example]],
     tokens: int,
     settings: AdapterSettings,
 ) -> tuple[TokenisedExample, ...]:
-    """Naming up to its share, completion up to the rest, and naming again if that leaves room."""
+    """Of each task up to its share, and then up to what the others leave, largest share first."""
+    whole = sum(settings.task_shares.values())
+    ordered = {task: shuffled(some, settings.seed) for task, some in examples.items()}
 
-    def some(examples: Sequence[Example], budget: int) -> list[TokenisedExample]:
-        return within_budget(
-            tokenizer, shuffled(examples, settings.seed), settings.max_length, budget
-        )
+    def some(task: str, budget: int) -> list[TokenisedExample]:
+        return within_budget(tokenizer, ordered[task], settings.max_length, budget)
 
-    named = some(naming, int(tokens * settings.naming_share))
-    completed = some(completion, tokens - token_count(named))
-    named = some(naming, tokens - token_count(completed))
-    return (*completed, *named)
+    taken: dict[str, list[TokenisedExample]] = {
+        task: some(task, int(tokens * share / whole))
+        for task, share in settings.task_shares.items()
+    }
+    for task in sorted(settings.task_shares, key=lambda one: (-settings.task_shares[one], one)):
+        others = sum(token_count(found) for other, found in taken.items() if other != task)
+        taken[task] = some(task, tokens - others)
+    return tuple(example for task in TASKS for example in taken.get(task, ()))
 
 
 def token_count(examples: Sequence[TokenisedExample]) -> int:

@@ -4,8 +4,14 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
+
+from cortex_pipelines.adapters.settings import Task
+
+TASKS: tuple[str, ...] = get_args(Task)
+"""What adapters learn; a data set each, called ``<task>_dataset``."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
@@ -16,10 +22,10 @@ class Example:
 
     Args:
         example_id: Identity in the data set.
-        task: ``completion`` or ``naming``.
+        task: One of ``TASKS``.
         path: File it was made from.
         language: Programming language.
-        kind: Kind of unit or of name.
+        kind: Kind of unit, of name, of change or of structure.
         prompt: What the model sees.
         completion: What it has to write.
         cluster: Near-duplicate cluster.

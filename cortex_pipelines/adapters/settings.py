@@ -1,10 +1,13 @@
 """What a LoRA run can be told: the ``adapters`` section of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from cortex_pipelines.settings import Settings
+
+Task = Literal["completion", "refactoring", "naming", "architecture"]
+Share = Annotated[float, Field(gt=0)]
 
 
 class AdapterSettings(Settings):
@@ -17,8 +20,9 @@ class AdapterSettings(Settings):
     """Budget: tokens (prompt and completion) of training over all epochs together; where the data
     sets hold more, examples are sampled."""
 
-    naming_share: float = Field(ge=0, le=1)
-    """Share of the token budget that goes to naming examples, 0 to 1; the rest is completion."""
+    task_shares: dict[Task, Share]
+    """Parts of the token budget that go to the tasks, relative to their sum; a task that is not
+    named is not learnt, and what a task cannot fill goes to the others."""
 
     max_length: int = Field(ge=16)
     """Tokens of a packed row, and the most of one example. Long rows pay for attention what they

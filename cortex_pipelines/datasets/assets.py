@@ -17,7 +17,7 @@ from cortex_pipelines.datasets.conventions import conventions
 from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.reading import read_project
 from cortex_pipelines.datasets.refactoring import refactoring_tables
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.datasets.smells import cached_fixes
 from cortex_pipelines.datasets.units import split_units
 from cortex_pipelines.rowcache import RowCache
@@ -26,6 +26,7 @@ from cortex_pipelines.schemas import (
     ARCHITECTURE_DATASET,
     ARCHITECTURE_FACTS,
     COMPLETION_DATASET,
+    GENERAL_CODE,
     INJECTED_ERRORS,
     NAMING_DATASET,
     REDACTIONS,
@@ -41,6 +42,11 @@ from cortex_pipelines.versioning import versioned_asset
 _CODE = (
     "cortex_pipelines/datasets",
     "cortex_pipelines/augmentation/seeding.py",
+    "cortex_pipelines/schemas.py",
+)
+_GENERAL = (
+    "cortex_pipelines/datasets/assets.py",
+    "cortex_pipelines/datasets/settings.py",
     "cortex_pipelines/schemas.py",
 )
 _WITH_FIXES = (
@@ -171,6 +177,15 @@ def architecture_dataset(
     extra = (missing_kinds(tables),)
     write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
     return tables
+
+
+@versioned_asset(tables=GENERAL_CODE, code=_GENERAL, partitioned=False)
+def general_code(
+    completion_dataset: dict[str, Path], general: GeneralSettings
+) -> dict[str, pl.DataFrame]:
+    """Examples of one project that stand for code which is not a project's own."""
+    folder = completion_dataset.get(general.project) if general.project else None
+    return {table.name: table.read(folder) if folder else table.empty() for table in GENERAL_CODE}
 
 
 def _conventions(tables: Tables) -> pl.DataFrame:

@@ -18,6 +18,14 @@ class Benchmark(Settings):
     is wrong, the error names the right one."""
 
 
+class GeneralSettings(Settings):
+    """Code that is not a project's own."""
+
+    project: str | None
+    """Project whose code is replayed in training against forgetting, and on which is measured what
+    an adapter forgets; null for none."""
+
+
 class DatasetSettings(Settings):
     """Section ``datasets`` of params.yaml."""
 

@@ -1,5 +1,6 @@
 """The evaluation of one adapter: scores, figures, what was compared, and the report."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class AdapterVersion:
 def evaluate_adapter(
     challenger: AdapterVersion,
     opponent: AdapterVersion | None,
-    datasets: tuple[Path, Path],
+    datasets: Mapping[str, Path],
     pinned: PinnedModel,
     settings: EvaluationSettings,
     out: Path,
@@ -48,7 +49,7 @@ def evaluate_adapter(
     Args:
         challenger: The adapter in question.
         opponent: The adapter to beat; None for the base alone.
-        datasets: Folders of the completion and the naming data set.
+        datasets: Task to the folder of its data set.
         pinned: The base.
         settings: What to measure.
         out: Folder for ``metrics.json``, ``comparison.json`` and ``report.html``.
@@ -58,7 +59,7 @@ def evaluate_adapter(
     Returns:
         Table ``ADAPTER_SCORES``.
     """
-    items = held_out(*datasets, settings)
+    items = held_out(datasets, settings)
     met, note = _comparable(opponent, pinned)
     contestants = Contestants(challenger.folder, met.folder if met else None)
     scores = score_table(items, contestants, ItemScorer(pinned, root, settings, cache), settings)

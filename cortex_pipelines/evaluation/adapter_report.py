@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.evaluation.adapter_scores import ROLES, TASKS, bits_per_byte
+from cortex_pipelines.adapters.examples import TASKS, Example
+from cortex_pipelines.evaluation.adapter_scores import ROLES, bits_per_byte
 
 _SHOWN = 5
 _PROMPT_END = 600

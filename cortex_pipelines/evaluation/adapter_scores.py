@@ -1,20 +1,19 @@
 """Adapter against base and champion on held-out code: bits a byte, item by item."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import Example, read_examples, sampled
+from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, sampled
 from cortex_pipelines.evaluation.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics import Interval, paired_bootstrap
 from cortex_pipelines.evaluation.text_similarity import edit_similarity
 from cortex_pipelines.schemas import ADAPTER_SCORES
 
-TASKS = ("completion", "naming")
 ROLES = ("base", "challenger", "opponent")
 
 
@@ -31,14 +30,11 @@ class Contestants:
     opponent: Path | None
 
 
-def held_out(
-    completion_dataset: Path, naming_dataset: Path, settings: EvaluationSettings
-) -> list[Example]:
-    """The sampled items of both test splits."""
-    folders = dict(zip(TASKS, (completion_dataset, naming_dataset), strict=True))
+def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
+    """The sampled items of the test splits, by task and the folder of its data set."""
     return [
         example
-        for task, folder in folders.items()
+        for task, folder in datasets.items()
         for example in sampled(read_examples(folder, task, "test"), settings.items, settings.seed)
     ]
 
@@ -79,7 +75,7 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
 
     ``improvement`` is the opponent's bits per byte minus the challenger's, so positive is better;
     ``improvement_over_base`` compares with the base, which is the opponent where no champion is.
-    Each comes with ``_low`` and ``_high``, and under ``completion_`` and ``naming_`` a task.
+    Each comes with ``_low`` and ``_high``, and under ``completion_``, ``naming_`` … a task.
     Without items there are no figures but the counts.
     """
     found: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}

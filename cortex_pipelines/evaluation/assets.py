@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.evaluation.adapter_evaluation import AdapterVersion, evaluate_adapter
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
@@ -41,7 +42,9 @@ from cortex_pipelines.versioning.opponent import Opponent
 def code_adapter_evaluation(
     code_adapter: Path,
     completion_dataset: Path,
+    refactoring_dataset: Path,
     naming_dataset: Path,
+    architecture_dataset: Path,
     base_model: PinnedModel,
     evaluation: EvaluationSettings,
     opponent: Opponent | None,
@@ -51,10 +54,11 @@ def code_adapter_evaluation(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Bits per byte of adapter, base and champion on held-out code, item by item, with a report."""
+    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     scores = evaluate_adapter(
         AdapterVersion(versions["code_adapter"], code_adapter),
         AdapterVersion(opponent.version, opponent.folder) if opponent else None,
-        (completion_dataset, naming_dataset),
+        dict(zip(TASKS, folders, strict=True)),
         base_model,
         evaluation,
         out,

@@ -16,6 +16,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of a completion and a naming data set."""
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Task to the folder of its data set."""
     return tinymodel.write_datasets(tmp_path_factory.mktemp("datasets"))

@@ -11,14 +11,16 @@ from cortex_pipelines.adapters.base_model import base_digest, load_causal_model,
 from cortex_pipelines.adapters.lora import load_adapter, trained_on
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
-Datasets = tuple[Path, Path]
+Datasets = dict[str, Path]
 FILES = {"adapter_config.json", "adapter_model.safetensors", "metrics.json", "training.json"}
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:
     observed: dict[str, float] = {}
     out.mkdir()
-    code_adapter(*datasets, pinned(root), settings(**changes), out, root, observed.__setitem__)
+    code_adapter(
+        *datasets.values(), pinned(root), settings(**changes), out, root, observed.__setitem__
+    )
     return observed
 
 

@@ -15,7 +15,7 @@ from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.checkpoint import Checkpoints
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
-Datasets = tuple[Path, Path]
+Datasets = dict[str, Path]
 CHANGES: dict[str, Any] = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
 
 KILLED = """
@@ -34,9 +34,9 @@ def save_and_die(self, state):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpoints.save = save_and_die
-root, first, second, out = map(Path, sys.argv[1:])
+root, *datasets, out = map(Path, sys.argv[1:])
 changes = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
-code_adapter(first, second, pinned(root), settings(**changes), out, root, lambda *_: None)
+code_adapter(*datasets, pinned(root), settings(**changes), out, root, lambda *_: None)
 """
 
 
@@ -45,7 +45,12 @@ def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:
     out.mkdir()
     with mock.patch.object(training, "_step", wraps=training._step) as step:
         code_adapter(
-            *datasets, pinned(root), settings(**CHANGES | changes), out, root, lambda *_: None
+            *datasets.values(),
+            pinned(root),
+            settings(**CHANGES | changes),
+            out,
+            root,
+            lambda *_: None,
         )
     return int(step.call_count)
 
@@ -62,7 +67,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     (tmp_path / "killed").mkdir()
     here = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, root, *datasets, tmp_path / "killed"],
+        [sys.executable, "-c", KILLED, root, *datasets.values(), tmp_path / "killed"],
         cwd=here,
         env=os.environ | {"PYTHONPATH": str(here)},
         capture_output=True,

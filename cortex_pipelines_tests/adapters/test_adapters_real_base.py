@@ -39,14 +39,14 @@ def test_the_default_base_writes_sense_after_its_conversion(
 
 
 def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
-    place: Path, default: PinnedModel, datasets: tuple[Path, Path]
+    place: Path, default: PinnedModel, datasets: dict[str, Path]
 ) -> None:
     out = place / "adapter"
     out.mkdir()
     chosen = tinymodel.settings(
         max_tokens=1200, max_length=256, rank=16, alpha=32, learning_rate=1e-3, batch_size=1
     )
-    code_adapter(*datasets, default, chosen, out, place, lambda _name, _value: None)
+    code_adapter(*datasets.values(), default, chosen, out, place, lambda _name, _value: None)
     assert 1e6 < sum(path.stat().st_size for path in out.iterdir()) < 1e7
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["validation_loss_best"] < 0.8 * metrics["validation_loss_base"]

@@ -14,11 +14,11 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import Run, TrainingDivergedError, run_metrics, train
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
 
-Datasets = tuple[Path, Path]
+Datasets = dict[str, Path]
 
 
 def corpus_of(root: Path, datasets: Datasets, chosen: AdapterSettings) -> Corpus:
-    return read_corpus(*datasets, load_tokenizer(resolve_base(pinned(root), root)), chosen)
+    return read_corpus(datasets, load_tokenizer(resolve_base(pinned(root), root)), chosen)
 
 
 def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[Run, Corpus]:
@@ -108,8 +108,12 @@ def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> Non
 
 
 def test_naming_gets_its_share_of_the_tokens(root: Path, datasets: Datasets) -> None:
-    for share in (0.0, 0.25, 1.0):
-        corpus = corpus_of(root, datasets, settings(naming_share=share, max_tokens=2000))
+    for share in (0.1, 0.25, 0.9):
+        corpus = corpus_of(
+            root,
+            datasets,
+            settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000),
+        )
         naming = sum(len(one.ids) for one in corpus.train if one.task == "naming")
         total = sum(len(one.ids) for one in corpus.train)
         assert naming / total == pytest.approx(share, abs=0.06)
@@ -120,7 +124,7 @@ def test_what_one_task_lacks_the_other_fills(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
     scarce = write_datasets(tmp_path, rows=3)
-    corpus = corpus_of(root, (scarce[0], datasets[1]), settings(naming_share=0.2))
+    corpus = corpus_of(root, datasets | {"completion": scarce["completion"]}, settings())
     tasks = [one.task for one in corpus.train]
     assert tasks.count("completion") == 3
     assert tasks.count("naming") > 20

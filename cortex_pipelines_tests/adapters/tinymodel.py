@@ -5,15 +5,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.adapters.examples import TASKS, Example
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
-from cortex_pipelines.schemas import COMPLETION_DATASET, NAMING_DATASET, SPLITS, Table
+from cortex_pipelines.schemas import (
+    ARCHITECTURE_DATASET,
+    COMPLETION_DATASET,
+    NAMING_DATASET,
+    REFACTORING_DATASET,
+    SPLITS,
+    Table,
+)
 
 SETTINGS = {
     "epochs": 1,
     "max_tokens": 4000,
-    "naming_share": 0.25,
+    "task_shares": {"completion": 0.75, "naming": 0.25},
     "max_length": 96,
     "batch_size": 2,
     "gradient_accumulation": 1,
@@ -31,6 +38,15 @@ SETTINGS = {
     "seed": 7,
     "threads": 1,
 }
+
+
+EXTRA: dict[str, dict[str, str]] = {
+    "completion": {"suffix": "", "task": "completion"},
+    "refactoring": {"purpose": "correctness", "explanation": "The attribute is private."},
+    "naming": {},
+    "architecture": {"kind": "deployment", "description_source": "comment", "explanation": ""},
+}
+"""Columns that only one data set has."""
 
 
 def settings(**changes: Any) -> AdapterSettings:
@@ -107,12 +123,24 @@ def naming_example(number: int) -> Example:
     return example(number, "naming", f"def <NAME>(self): return self._{name} # ", f"get_{name}")
 
 
-def write_datasets(folder: Path, rows: int = 60) -> tuple[Path, Path]:
-    """Folders of a completion and a naming data set: ``rows`` of train, a third of the others."""
-    return (
-        _write(folder / "completion", COMPLETION_DATASET, completion_example, rows),
-        _write(folder / "naming", NAMING_DATASET, naming_example, rows),
-    )
+def refactoring_example(number: int) -> Example:
+    name = f"value_{number % 7}"
+    return example(number, "refactoring", f"return self.{name}\n# fixed\n", f"return self._{name}")
+
+
+def architecture_example(number: int) -> Example:
+    return example(number, "architecture", f"service {number % 3}: ", f"port: {8000 + number % 3}")
+
+
+def write_datasets(folder: Path, rows: int = 60) -> dict[str, Path]:
+    """Task to the folder of its data set: ``rows`` of train, a third of the others."""
+    made = {
+        "completion": (COMPLETION_DATASET, completion_example),
+        "refactoring": (REFACTORING_DATASET, refactoring_example),
+        "naming": (NAMING_DATASET, naming_example),
+        "architecture": (ARCHITECTURE_DATASET, architecture_example),
+    }
+    return {task: _write(folder / task, *made[task], rows) for task in TASKS}
 
 
 def _write(
@@ -131,4 +159,4 @@ def _write(
 def row(made: Example) -> dict[str, str]:
     found = {name: getattr(made, name) for name in made.__dataclass_fields__ if name != "task"}
     found |= {"unit_id": made.example_id, "source": "s", "origin": "original", "split_reason": "t"}
-    return found | ({"suffix": "", "task": "completion"} if made.task == "completion" else {})
+    return found | EXTRA[made.task]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.evaluation import likelihood
 from cortex_pipelines.evaluation.adapter_scores import score_metrics
 from cortex_pipelines.evaluation.assets import code_adapter_evaluation
@@ -48,7 +49,9 @@ class Workshop:
         out.mkdir(parents=True)
         chosen = tinymodel.settings(**changes)
         base = tinymodel.pinned(self.root)
-        code_adapter(*self.datasets, base, chosen, out, self.root, lambda _name, _value: None)
+        code_adapter(
+            *self.datasets.values(), base, chosen, out, self.root, lambda _name, _value: None
+        )
         return out
 
     def untouched(self, name: str) -> Path:
@@ -69,14 +72,14 @@ class Workshop:
         out: Path,
         adapter: Path,
         opponent: Opponent | None = None,
-        datasets: tuple[Path, Path] | None = None,
+        datasets: dict[str, Path] | None = None,
         cache: Path | None = None,
         **changes: Any,
     ) -> tuple[pl.DataFrame, dict[str, float]]:
         out.mkdir(parents=True)
         frames = code_adapter_evaluation(
             adapter,
-            *(datasets or self.datasets),
+            *(datasets or self.datasets).values(),
             tinymodel.pinned(self.root),
             EvaluationSettings.model_validate({**SETTINGS, **changes}),
             opponent,
@@ -97,14 +100,14 @@ def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained)
-    assert scores.height == metrics["items"] == 24
+    assert scores.height == metrics["items"] == 48
     assert metrics["clusters"] == scores["cluster"].n_unique()
     assert metrics["improvement_low"] > 0
     assert metrics["improvement"] == pytest.approx(
         metrics["base_bits_per_byte"] - metrics["challenger_bits_per_byte"]
     )
     assert metrics["improvement"] == metrics["improvement_over_base"]
-    assert metrics["completion_items"] == metrics["naming_items"] == 12
+    assert {metrics[f"{task}_items"] for task in TASKS} == {12}
 
 
 def test_an_adapter_whose_update_is_zero_scores_as_the_base(
@@ -122,7 +125,7 @@ def test_bits_are_those_of_the_completion_by_the_textbook(
 
     scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, items=1)
     row = scores.filter(pl.col("task") == "naming").row(0, named=True)
-    test = pl.read_parquet(workshop.datasets[1] / "test.parquet")
+    test = pl.read_parquet(workshop.datasets["naming"] / "test.parquet")
     item = test.row(by_predicate=pl.col("example_id") == row["example_id"], named=True)
     tokenizer = tinymodel.byte_tokenizer()
     prompt, name = (tokenizer(item[key])["input_ids"] for key in ("prompt", "completion"))
@@ -204,7 +207,7 @@ def test_greedy_outputs_are_compared_where_asked_for(workshop: Workshop, tmp_pat
         tmp_path / "out", workshop.trained, generated_items=2, items=4
     )
     written = scores.drop_nulls("challenger_output")
-    assert written.height == 4
+    assert written.height == 2 * len(TASKS)
     assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
     assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
     assert "exact match" in (tmp_path / "out" / "report.html").read_text()
@@ -220,7 +223,7 @@ def test_without_held_out_items_there_are_no_figures(workshop: Workshop, tmp_pat
 
 def test_an_item_without_bytes_is_left_out(workshop: Workshop, tmp_path: Path) -> None:
     folder = tinymodel.write_datasets(tmp_path / "data", rows=6)
-    for dataset in folder:
+    for dataset in folder.values():
         frame = pl.read_parquet(dataset / "test.parquet")
         frame.with_columns(completion=pl.lit("")).write_parquet(dataset / "test.parquet")
     scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder)
@@ -229,7 +232,7 @@ def test_an_item_without_bytes_is_left_out(workshop: Workshop, tmp_path: Path) -
 
 def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path) -> None:
     empty = tinymodel.write_datasets(tmp_path / "nothing", rows=0)
-    datasets = (workshop.datasets[0], empty[1])
+    datasets = workshop.datasets | {"naming": empty["naming"]}
     _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=datasets)
     assert not [name for name in metrics if name.startswith("naming_")]
     assert "naming: no held-out item" in (tmp_path / "out" / "report.html").read_text()
@@ -268,11 +271,11 @@ def test_code_in_the_report_is_text_and_nothing_is_loaded(
 ) -> None:
     folder = tinymodel.write_datasets(tmp_path / "data", rows=9)
     hostile = "<script>alert('&')</script>"
-    frame = pl.read_parquet(folder[0] / "test.parquet")
+    frame = pl.read_parquet(folder["completion"] / "test.parquet")
     frame = frame.with_columns(
         *(pl.lit(hostile).alias(name) for name in ("prompt", "completion", "path", "kind"))
     )
-    frame.write_parquet(folder[0] / "test.parquet")
+    frame.write_parquet(folder["completion"] / "test.parquet")
     workshop.evaluate(tmp_path / "out", workshop.trained, datasets=folder, generated_items=1)
     text = (tmp_path / "out" / "report.html").read_text()
     page = _Page()

@@ -48,6 +48,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_body_bytes": 500,
         "max_prompt_bytes": 600,
     },
+    "general": {"project": None},
     "adapters": {
         "max_tokens": 6000,
         "max_length": 640,

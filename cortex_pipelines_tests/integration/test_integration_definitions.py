@@ -56,6 +56,7 @@ GRAPH = {
         },
         "naming_dataset": {"annotated_units", "augmented_units", "repository_files", "unit_splits"},
         "architecture_dataset": {"architecture_facts", "repository_files", "unit_splits"},
+        "general_code": {"completion_dataset"},
     },
     "routing": {
         "routing_dataset": {"coordination_events", "repository_commits"},
@@ -64,15 +65,23 @@ GRAPH = {
         "worker_anomalies": {"coordination_tables"},
     },
     "adapters": {
-        "code_adapter": {"base_model", "completion_dataset", "naming_dataset"},
+        "code_adapter": {
+            "architecture_dataset",
+            "base_model",
+            "completion_dataset",
+            "naming_dataset",
+            "refactoring_dataset",
+        },
     },
     "evaluation": {
         "code_adapter_evaluation": {
+            "architecture_dataset",
             "base_model",
             "code_adapter",
             "code_adapter_champion",
             "completion_dataset",
             "naming_dataset",
+            "refactoring_dataset",
         },
         "task_router_evaluation": {
             "routing_dataset",
