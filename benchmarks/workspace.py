@@ -39,6 +39,7 @@ _SMALL = {
     "augmentation": {"verified_mutants": 0},
     "routing": {"trials": 1, "epochs": 2, "max_tokens": 32, "resamples": 100},
     "adapters": {"max_tokens": 3000, "max_length": 512, "validation_tokens": 500, "threads": 1},
+    "general": {"project": None},
     "evaluation": {"items": 10, "resamples": 100, "threads": 1},
 }
 

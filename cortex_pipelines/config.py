@@ -3,7 +3,7 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import ValidationError, ValidationInfo, field_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -131,13 +131,14 @@ class Parameters(Settings):
     release: ReleaseSettings
     """What a model has to reach to be promoted."""
 
-    @model_validator(mode="after")
-    def _general_project_is_there(self) -> "Parameters":
-        name = self.general.project
-        if name is not None and name not in self.projects:
-            known = ", ".join(self.projects) or "none yet"
-            raise ValueError(f"general.project: no project {name}; there is: {known}; or null")
-        return self
+    @field_validator("general")
+    @classmethod
+    def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
+        projects = given.data.get("projects", {})
+        if general.project is not None and general.project not in projects:
+            known = ", ".join(projects) or "none yet"
+            raise ValueError(f"no project {general.project}; there is: {known}; or null for none")
+        return general
 
 
 OUTSIDE = frozenset({"projects", "models", "automation"})

@@ -1,0 +1,77 @@
+"""Lean layers give what peft's own give."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cortex_pipelines.adapters.base_model import load_causal_model, resolve_base
+from cortex_pipelines.adapters.lean_layers import lean_layers
+from cortex_pipelines.adapters.lora import with_new_adapter
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+
+IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
+
+
+def adapted(root: Path, precision: Any = "fp32", **changes: Any) -> Any:
+    base = load_causal_model(resolve_base(pinned(root), root), precision)
+    model = with_new_adapter(base, settings(dropout=0.0, **changes))
+    torch.manual_seed(3)
+    with torch.no_grad():  # an update of zero would hide what one half does to the other
+        for name, weight in model.named_parameters():
+            if ".lora_B." in name:
+                weight.normal_(std=0.05)
+    return model.train()
+
+
+def step(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.zero_grad(set_to_none=True)
+    logits = model(input_ids=IDS).logits.float()
+    logits.logsumexp(-1).sum().backward()
+    found = {
+        name: weight.grad.clone()
+        for name, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    return logits.detach(), found
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-2)])
+def test_outputs_and_gradients_are_those_of_peft(
+    root: Path, precision: str, tolerance: float
+) -> None:
+    model = adapted(root, precision)
+    wanted, gradients = step(model)
+    with lean_layers(model) as count:
+        assert count == 2 * 7
+        logits, found = step(model)
+    assert float((logits - wanted).norm() / wanted.norm()) < tolerance
+    assert found.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        assert ".lora_" in name
+        assert found[name].dtype == torch.float32
+        assert float((found[name] - gradient).norm() / gradient.norm()) < tolerance, name
+
+
+def test_layers_are_put_back(root: Path) -> None:
+    model = adapted(root)
+    wanted, _ = step(model)
+    with pytest.raises(KeyError), lean_layers(model):
+        raise KeyError
+    assert not [layer for layer in model.modules() if "forward" in vars(layer)]
+    assert torch.equal(step(model)[0], wanted)
+
+
+def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
+    base = load_causal_model(resolve_base(pinned(root), root), "fp32")
+    with lean_layers(with_new_adapter(base, settings(dropout=0.1))) as count:
+        assert count == 0
+
+
+def test_without_the_adapter_the_base_answers(root: Path) -> None:
+    model = adapted(root)
+    with torch.no_grad(), model.disable_adapter():
+        wanted = model(input_ids=IDS).logits
+    with torch.no_grad(), lean_layers(model), model.disable_adapter():
+        assert torch.equal(model(input_ids=IDS).logits, wanted)
