@@ -12,7 +12,7 @@ import importlib.util
 import json
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.weights import WeightsError
 from cortex_pipelines.versioning.project import look_up, read_yaml
 
-TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 20_000, 3_000, 512, 8, 20
+TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 10_000, 3_000, 512, 8, 20
+LEARNING_RATE = 1e-3
 _LEAST, _MOST = 40, 1600  # characters of a body
 _PACKAGES = ("json", "http", "urllib", "email", "asyncio", "logging")
 _TRAINER = "HF Trainer + PEFT, its defaults"
@@ -48,7 +49,7 @@ _TRAINER = "HF Trainer + PEFT, its defaults"
 def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Ours in both precisions, Trainer at its defaults, and TRL in two settings."""
     try:
-        _base()
+        load_tokenizer(_Course(CHECKOUT).base)
     except (WeightsError, BaseModelError) as error:
         raise BenchmarkError(f"the default base is not installed: {error}") from error
     contenders = [
@@ -66,7 +67,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     for turn in range(repeats):  # in turn, so that other work on the machine meets all alike
         for what, (name, *given), _, _ in contenders:
             out = work.root / f"{'-'.join((name, *given))}-{turn}"
-            spent, tokens[what] = measured(work, f"benchmarks.lora:{name}", out, *given)
+            spent, tokens[what] = measured(work, f"benchmarks.lora:{name}", CHECKOUT, out, *given)
             runs[what].append(spent)
     return [
         Timing(
@@ -82,73 +83,71 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     ]
 
 
-def ours(out: str, precision: str) -> Act:
+def ours(root: str, out: str, precision: str) -> Act:
     """This program's own loop."""
-    chosen, corpus = _settings(precision), _corpus()
-    model = _model(precision)
+    course = _Course(Path(root))
+    chosen, corpus, model = course.settings(precision), course.corpus, course.model(precision)
     seen = Corpus(corpus.train, ())
 
-    def act() -> float:
+    def act() -> None:
         with pinned_torch(chosen.threads, chosen.seed), lean_layers(model):
             train(model, seen, chosen)
-        return _trained_on(model, corpus, out)
 
-    return act
+    return _act(act, model, corpus, out)
 
 
-def trainer(out: str) -> Act:
+def trainer(root: str, out: str) -> Act:
     """Hugging Face's Trainer with PEFT: float32, batches of eight, padded."""
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-    model, corpus, tokenizer = _model("fp32"), _corpus(), _tokenizer()
+    course = _Course(Path(root))
+    model = course.model("fp32")
+    arguments = course.arguments(out) | {"per_device_train_batch_size": EXAMPLES_A_STEP}
     loop = Trainer(
         model=model,
-        args=TrainingArguments(**_arguments(out), per_device_train_batch_size=EXAMPLES_A_STEP),
-        train_dataset=_rows(corpus.train),
-        data_collator=DataCollatorForSeq2Seq(tokenizer),
+        args=TrainingArguments(**arguments),
+        train_dataset=_rows(course.corpus.train),
+        data_collator=DataCollatorForSeq2Seq(course.tokenizer),
     )
-    return _act(loop.train, model, corpus, out)
+    return _act(loop.train, model, course.corpus, out)
 
 
-def trl(out: str, batch: str) -> Act:
+def trl(root: str, out: str, batch: str) -> Act:
     """TRL's SFTTrainer on a base in bfloat16, in batches of so many examples."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    model, corpus = _model("bf16"), _corpus()
+    course = _Course(Path(root))
+    model = course.model("bf16")
+    arguments = course.arguments(out) | {
+        "per_device_train_batch_size": int(batch),
+        "gradient_accumulation_steps": EXAMPLES_A_STEP // int(batch),
+        "max_length": WINDOW,
+        "gradient_checkpointing": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
     loop = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **_arguments(out),
-            per_device_train_batch_size=int(batch),
-            gradient_accumulation_steps=EXAMPLES_A_STEP // int(batch),
-            max_length=WINDOW,
-            gradient_checkpointing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=Dataset.from_list(_rows(corpus.train)),
-        processing_class=_tokenizer(),
+        args=SFTConfig(**arguments),
+        train_dataset=Dataset.from_list(_rows(course.corpus.train)),
+        processing_class=course.tokenizer,
     )
-    return _act(loop.train, model, corpus, out)
+    return _act(loop.train, model, course.corpus, out)
 
 
 def _act(act: Callable[[], Any], model: Any, corpus: Corpus, out: str) -> Act:
-    def whole() -> float:
-        act()
-        return _trained_on(model, corpus, out)
-
-    return whole
-
-
-def _trained_on(model: Any, corpus: Corpus, out: str) -> float:
-    """Tokens that were trained on; the loss on others is noted when the clock has stopped."""
+    """The training; gives the tokens that were trained on."""
 
     def judge() -> None:
         loss = validation_loss(model, pack(corpus.validation, WINDOW))
         Path(f"{out}.json").write_text(json.dumps({"loss": loss}))
 
-    atexit.register(judge)
-    return float(token_count(corpus.train))
+    def whole() -> float:
+        act()
+        atexit.register(judge)  # when the clock has stopped
+        return float(token_count(corpus.train))
+
+    return whole
 
 
 def _loss(work: Workspace, name: str, given: Sequence[str]) -> str:
@@ -156,58 +155,70 @@ def _loss(work: Workspace, name: str, given: Sequence[str]) -> str:
     return f"held-out loss {found['loss']:.3f}"
 
 
-def _arguments(out: str) -> dict[str, Any]:
-    return {
-        "output_dir": out,
-        "num_train_epochs": 1,
-        "learning_rate": _settings("fp32").learning_rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 3,
-        "seed": SEED,
-        "use_cpu": True,
-        "save_strategy": "no",
-        "report_to": [],
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-    }
+class _Course:
+    """What all train on, and how, with the base of the project in a folder."""
 
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-def _settings(precision: str) -> AdapterSettings:
-    """The project's own, with rows of a token budget so that a step holds eight examples."""
-    train = _corpus().train
-    rows = len(pack(train, WINDOW))
-    changes = {
-        "precision": precision,
-        "max_length": WINDOW,
-        "learning_rate": 2e-4,
-        "batch_size": 1,
-        "gradient_accumulation": max(1, round(EXAMPLES_A_STEP * rows / len(train))),
-        "max_tokens": TOKENS,
-        "epochs": 1,
-        "seed": SEED,
-    }
-    return load_parameters(CHECKOUT).adapters.model_copy(update=changes)
+    @cached_property
+    def base(self) -> BaseModel:
+        """The pinned base, converted in the project's own cache."""
+        pin = open_project(self.root).graph.pins["base_model"]
+        source = look_up(read_yaml(self.root / "params.yaml"), str(pin.params_key))
+        found = pin.load(source, look_up(read_yaml(self.root / pin.lock), pin.lock_key))
+        return resolve_base(found, self.root)
 
+    @cached_property
+    def tokenizer(self) -> Any:
+        tokenizer = load_tokenizer(self.base)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        return tokenizer
 
-def _model(precision: Any) -> Any:
-    """The base with a fresh adapter, the same for all."""
-    chosen = _settings(precision)
-    with pinned_torch(chosen.threads, SEED):
-        return with_new_adapter(load_causal_model(_base(), precision), chosen)
+    @cached_property
+    def corpus(self) -> Corpus:
+        """Functions to train on and others to judge by, each within its budget."""
+        functions = shuffled(_functions(), SEED)
+        train = within_budget(self.tokenizer, functions, WINDOW, TOKENS)
+        others = functions[len(train) + 1 :]
+        return Corpus(tuple(train), tuple(within_budget(self.tokenizer, others, WINDOW, HELD_OUT)))
 
+    def settings(self, precision: str) -> AdapterSettings:
+        """The project's own, with as many packed rows a step as hold eight examples."""
+        train = self.corpus.train
+        rows = EXAMPLES_A_STEP * len(pack(train, WINDOW)) / len(train)
+        changes = {
+            "precision": precision,
+            "max_length": WINDOW,
+            "learning_rate": LEARNING_RATE,
+            "batch_size": 1,
+            "gradient_accumulation": max(1, round(rows)),
+            "epochs": 1,
+            "seed": SEED,
+        }
+        return load_parameters(self.root).adapters.model_copy(update=changes)
 
-def _base() -> BaseModel:
-    """The project's base model, converted under the checkout's own cache."""
-    pin = open_project(CHECKOUT).graph.pins["base_model"]
-    values = read_yaml(CHECKOUT / "params.yaml"), read_yaml(CHECKOUT / pin.lock)
-    found = pin.load(look_up(values[0], str(pin.params_key)), look_up(values[1], pin.lock_key))
-    return resolve_base(found, CHECKOUT)
+    def model(self, precision: Any) -> Any:
+        """The base with a fresh adapter, the same for all."""
+        chosen = self.settings(precision)
+        with pinned_torch(chosen.threads, SEED):
+            return with_new_adapter(load_causal_model(self.base, precision), chosen)
 
-
-def _tokenizer() -> Any:
-    tokenizer = load_tokenizer(_base())
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    return tokenizer
+    def arguments(self, out: str) -> dict[str, Any]:
+        """What the peers are told alike."""
+        return {
+            "output_dir": out,
+            "num_train_epochs": 1,
+            "learning_rate": LEARNING_RATE,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": self.settings("fp32").warmup_steps,
+            "seed": SEED,
+            "use_cpu": True,
+            "save_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+        }
 
 
 def _rows(examples: Sequence[TokenisedExample]) -> list[dict[str, list[int]]]:
@@ -220,15 +231,6 @@ def _rows(examples: Sequence[TokenisedExample]) -> list[dict[str, list[int]]]:
         }
         for one in examples
     ]
-
-
-@cache
-def _corpus() -> Corpus:
-    """Functions to train on and others to judge by, each within its budget."""
-    tokenizer, functions = _tokenizer(), shuffled(_functions(), SEED)
-    train = within_budget(tokenizer, functions, WINDOW, TOKENS)
-    others = functions[len(train) + 1 :]
-    return Corpus(tuple(train), tuple(within_budget(tokenizer, others, WINDOW, HELD_OUT)))
 
 
 def _functions() -> Iterator[Example]:
