@@ -60,15 +60,15 @@ class KnownClusters:
         keys = pl.Series(_TEXT, [_key(text) for text in texts], dtype=pl.String)
         state = self._cache.recall(name)
         known = None if state is None else _Known.of(keys, state)
-        if known is not None and not known.new.any():
-            if state is not None and state.height > len(texts):
-                self._cache.keep(name, known.state())
-            return _numbers(known.labels)
-        found = known and self._with_new(known, texts)
+        found = self._with_new(known, texts) if known and known.new.any() else known
         if found is None:
             found = self._from_nothing(keys, texts)
-        self._cache.keep(name, found.state())
-        return _numbers(found.labels)
+            kept = found.state().clear() if found.has_full_bucket() else found.state()
+            self._cache.keep(name, kept)
+        elif found is not known or (state is not None and state.height > len(texts)):
+            self._cache.keep(name, found.state())
+        labels: list[int] = found.labels.tolist()
+        return labels
 
     def _from_nothing(self, keys: pl.Series, texts: list[str]) -> "_Known":
         sets = self._sets(texts)
@@ -127,15 +127,17 @@ class _Known:
         """Which texts are not known."""
         return self.labels < 0
 
-    def state(self) -> pl.DataFrame:
-        """What is to be known next time; nothing if some bucket is compared in part alone.
+    def has_full_bucket(self) -> bool:
+        """Whether so many agree in a band that they are compared in part alone.
 
-        What is compared of it depends on the order of all texts.
+        Which part depends on the order of all texts, so nothing of it holds for others.
         """
+        return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
+
+    def state(self) -> pl.DataFrame:
+        """What is to be known next time."""
         bands = pl.Series(_BANDS, self.bands, dtype=pl.Array(pl.UInt32, self.bands.shape[1]))
-        found = pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
-        full = _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
-        return found.clear() if full else found
+        return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
 
 
 def _agreeing(bands: Bands, new: Bools) -> Bools | None:
@@ -159,11 +161,6 @@ def _join(forest: Forest, places: NDArray[np.int64], labels: Sequence[int] | Lab
     for place, label in zip(places.tolist(), np.asarray(labels).tolist(), strict=True):
         if (known := first.setdefault(label, place)) != place:
             forest.join(place, known)
-
-
-def _numbers(labels: Labels) -> list[int]:
-    numbers: list[int] = labels.tolist()
-    return numbers
 
 
 def _chosen(texts: list[str], which: Bools) -> list[str]:
