@@ -580,20 +580,6 @@ MUTANT_VERIFICATION = Table(
     ("mutant_id", "check"),
 )
 
-REFACTORINGS = (
-    "Rename Class",
-    "Move Class",
-    "Rename Method",
-    "Move Method",
-    "Extract Method",
-    "Inline Method",
-    "Rename Parameter",
-    "Rename Variable",
-    "Add Parameter",
-    "Remove Parameter",
-    "Reorder Parameter",
-)
-
 REFACTORING_PAIRS = Table(
     "refactoring_pairs",
     "One refactoring found in a commit: the code before and after it.",

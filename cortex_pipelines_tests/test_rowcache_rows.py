@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines import rowcache
 from cortex_pipelines.rowcache import RowCache
 
 _KEYS = st.lists(st.sampled_from("abcdefgh"), max_size=8)
@@ -18,7 +20,7 @@ class Counting:
 
     def __call__(self, keys: pl.Series) -> pl.DataFrame:
         self.asked = keys.to_list()
-        rows = [(key, f"{key}{at}") for key in keys for at in range(ord(key) % 3)]
+        rows = [(key, f"{key}{at}") for key in keys for at in range(ord(key[0]) % 3)]
         return pl.DataFrame(rows, schema={"cache_key": pl.String, "value": pl.String}, orient="row")
 
 
@@ -34,6 +36,34 @@ def test_rows_are_those_of_a_computation_from_nothing(calls: list[list[str]]) ->
             assert found.equals(Counting()(pl.Series(once, dtype=pl.String)))
             assert set(compute.asked) == set(keys) - before
             before = set(keys)
+
+
+@given(st.lists(_KEYS, max_size=6), st.sampled_from([0.5, 2.0]))
+def test_new_rows_may_stay_beside_the_others(calls: list[list[str]], most: float) -> None:
+    with TemporaryDirectory() as folder, patch.object(rowcache, "_MOST_MORE", most):
+        before: set[str] = set()
+        for keys in calls:
+            compute = Counting()
+            found = RowCache(Path(folder), "v1").rows(
+                "t", pl.Series(keys, dtype=pl.String), compute
+            )
+            once = list(dict.fromkeys(keys))
+            assert found.equals(Counting()(pl.Series(once, dtype=pl.String)))
+            assert set(compute.asked) <= set(keys) - before
+            before = set(keys)
+
+
+def test_one_new_key_in_many_leaves_the_large_file_as_it_is(tmp_path: Path) -> None:
+    many = pl.Series([f"{at}b" for at in range(100)])
+    cache = RowCache(tmp_path, "v1")
+    cache.rows("t", many, Counting())
+    (large,) = tmp_path.rglob("*.arrow")
+    written = large.stat().st_mtime_ns
+    cache.rows("t", many.append(pl.Series(["new"])), Counting())
+    assert large.stat().st_mtime_ns == written
+    compute = Counting()
+    assert cache.rows("t", many, compute).equals(Counting()(many))
+    assert compute.asked == []
 
 
 def test_another_version_or_name_shares_nothing(tmp_path: Path) -> None:

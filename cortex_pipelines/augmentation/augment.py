@@ -1,6 +1,5 @@
 """Augmentations of a project's units, as tables."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import polars as pl
 from cortex_pipelines.augmentation.parallel import in_processes
 from cortex_pipelines.augmentation.rows import injected_rows, renamed_rows, rewritten_rows
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS, Table
 
 _KINDS = ("function", "method")
@@ -80,7 +79,7 @@ def _table(
 ) -> pl.DataFrame:
     table, make, doing = _TABLES[name]
     chosen = augmentable(units, settings).select(_COLUMNS)
-    keyed = chosen.with_columns(_keys(chosen))
+    keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         missing = keyed.filter(pl.col(_KEY).is_in(keys.to_list()))
@@ -90,12 +89,3 @@ def _table(
 
     found = cache.rows(f"{name}-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
     return table.conform(found)
-
-
-def _keys(units: pl.DataFrame) -> pl.Series:
-    """A hash of all that a unit's rows are made from, for each unit."""
-    hashes = [
-        hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
-        for parts in units.iter_rows()
-    ]
-    return pl.Series(_KEY, hashes, dtype=pl.String)

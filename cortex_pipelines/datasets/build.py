@@ -9,6 +9,7 @@ from cortex_pipelines.datasets.completion import KINDS as FUNCTIONS
 from cortex_pipelines.datasets.completion import completion_candidates
 from cortex_pipelines.datasets.context import RepositoryContext
 from cortex_pipelines.datasets.infilling import drawn_for_infilling, infilling_candidates
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.manifest import manifest
 from cortex_pipelines.datasets.naming import naming_candidates
@@ -77,12 +78,12 @@ def completion_tables(
         settings: Sizes and shares.
         cache: What is known of texts that have not changed; the tables are the same without.
     """
-    units = project.units
+    units, known = project.units, KnownRows(cache, f"{project.name}/completion_dataset")
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(
-        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings
+        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, known
     )
-    whole = [completion_candidates(functions, settings), statements]
+    whole = [completion_candidates(functions, settings, known), statements]
     for_gaps = (functions, statements.filter(pl.col("completion").is_not_null()))
     gaps = [
         infilling_candidates(
@@ -90,7 +91,9 @@ def completion_tables(
         )
         for chosen in for_gaps
     ]
-    variants = completion_candidates(train_variants(functions, renamed), settings)
+    variants = completion_candidates(
+        train_variants(functions, renamed), settings, known.of_variants()
+    )
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
@@ -125,9 +128,10 @@ def naming_tables(
         cache: What is known of texts that have not changed; the tables are the same without.
     """
     units = project.units.filter(pl.col("kind").is_in(_NAMED))
-    asked = naming_candidates(units, _local_names(renamed), project.texts, settings)
+    known = KnownRows(cache, f"{project.name}/naming_dataset")
+    asked = naming_candidates(units, _local_names(renamed), project.texts, settings, known)
     variants = train_variants(units, renamed)
-    asked_again = naming_candidates(variants, {}, project.texts, settings)
+    asked_again = naming_candidates(variants, {}, project.texts, settings, known.of_variants())
     candidates = pl.concat(
         [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
     LINE_COMMENTS,
@@ -30,16 +31,23 @@ def bodies(units: pl.DataFrame) -> pl.Series:
     return pl.Series("body", found, dtype=pl.String)
 
 
-def completion_candidates(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+def completion_candidates(
+    units: pl.DataFrame, settings: DatasetSettings, known: KnownRows | None = None
+) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
         settings: Bounds of lengths.
+        known: What was made of units that did not change.
     """
-    wanted = units.select(*COLUMNS, "start_byte", "body_start_byte")
-    rows = [_example(unit, settings) for unit in wanted.iter_rows(named=True)]
-    return units.hstack(pl.DataFrame(rows, schema=MADE, orient="row"))
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=MADE, orient="row")
+
+    told = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
+    return units.hstack((known or KnownRows()).beside("bodies", told, make))
 
 
 def unit_prompt(

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -44,19 +45,32 @@ class RepositoryContext:
     """
 
     def __init__(self, units: pl.DataFrame, most: int) -> None:
-        self._most = most
-        self._files: dict[tuple[str, str], list[Definition]] = defaultdict(list)
-        self._names: dict[tuple[str, str], list[Definition]] = defaultdict(list)
-        rows = units.filter(
+        self._units, self._most = units, most
+
+    @cached_property
+    def _definitions(self) -> list[Definition]:
+        rows = self._units.filter(
             pl.col("kind").is_in(_KINDS)
             & (pl.col("signature") != "")
             & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
         columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
-        for row in rows.select(*columns, "context", "split").iter_rows():
-            definition = Definition(*row)
-            self._files[definition.source, definition.path].append(definition)
-            self._names[definition.source, definition.name].append(definition)
+        found = rows.select(*columns, "context", "split").iter_rows()
+        return [Definition(*row) for row in found]
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, str], list[Definition]]:
+        files: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        for definition in self._definitions:
+            files[definition.source, definition.path].append(definition)
+        return files
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], list[Definition]]:
+        names: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        for definition in self._definitions:
+            names[definition.source, definition.name].append(definition)
+        return names
 
     def lines(self, unit: dict[str, Any]) -> tuple[str, ...]:
         """Comment lines for a prompt: siblings nearest first, then what the unit calls."""

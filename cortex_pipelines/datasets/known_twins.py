@@ -1,10 +1,10 @@
 """Near twins across splits, of which only those of texts not seen last time are looked for.
 
 Whether two texts are twins depends on the two alone, so what was found among known texts still
-holds. A new text is compared with those that can be its twins: in the order of their hashes, the
-first shingles of two twins have one in common (prefix filtering, as in ``leakage``; any order will
-do that is the same for all), and of each known text these are kept. So the result is what
-``leakage`` finds, to the last pair.
+holds. A new text is compared with those that can be its twins: in an order that is the same for
+all, the first shingles of two twins have one in common (prefix filtering, as in ``leakage``), and
+of each known text these are kept, with the order. So the result is what ``leakage`` finds, to the
+last pair.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.leakage import TWINS, compared, prefix_lengths, twins_among
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.shingle_order import ShingleOrder
 from cortex_pipelines.datasets.shingles import KnownShingles, ShingleSets, all_shingles
 from cortex_pipelines.rowcache import RowCache
 
@@ -30,6 +31,7 @@ _STATE: dict[str, Any] = {
     _OTHER: pl.List(pl.String),
     _SIMILARITY: pl.List(pl.Float64),
 }
+_ORDER = "order"
 _HIGH = np.uint64(32)
 Bools = NDArray[np.bool_]
 
@@ -61,13 +63,15 @@ class KnownTwins:
         known = self._cache.recall(name) if self._cache else None
         one = _Side(mine, columns, "mine", known, self._settings)
         other = _Side(theirs, columns, "theirs", known, self._settings)
-        if max(one.share_of_new, other.share_of_new) > _MOST_NEW:
+        order = _known_order(known)
+        if known is None or max(one.share_of_new, other.share_of_new) > _MOST_NEW:
             one.forget()
             other.forget()
-        found = _pairs(one, other, self._settings)
+            order = ShingleOrder.of(one.new_sets(), other.new_sets())
+        found = _pairs(one, other, order, self._settings)
         if self._cache and (known is None or one.share_of_new or other.share_of_new):
-            empty = TWINS.to_frame()
-            self._cache.keep(name, pl.concat([one.state(found), other.state(empty)]))
+            sides = (one.state(found, order), other.state(TWINS.to_frame(), order))
+            self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
         return found
 
 
@@ -125,10 +129,10 @@ class _Side:
             self._sets = self.sets_of(self.new)
         return self._sets
 
-    def like(self, others: ShingleSets) -> Bools:
+    def like(self, others: ShingleSets, order: ShingleOrder) -> Bools:
         """Which of the known texts have a first shingle in common with one of the others'."""
         found = np.zeros(len(self.known), dtype=bool)
-        wanted = _prefixes(others, self._settings)[0].astype(np.uint64) << _HIGH
+        wanted = _prefixes(others, order, self._settings)[0].astype(np.uint64) << _HIGH
         told = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
         flat = told.explode(_PREFIX)
         hashes = flat[_PREFIX].to_numpy().astype(np.uint64) << _HIGH
@@ -143,13 +147,14 @@ class _Side:
         known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(known, on=_OTHER, how="semi")
 
-    def state(self, found: pl.DataFrame) -> pl.DataFrame:
+    def state(self, found: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
         """What is to be known of all texts next time.
 
         Args:
             found: Pairs, kept with the first text of each.
+            order: Which shingles of a text come first.
         """
-        hashes, counts = _prefixes(self.new_sets(), self._settings)
+        hashes, counts = _prefixes(self.new_sets(), order, self._settings)
         owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
         lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
         fresh = pl.DataFrame({_ID: self.ids.filter(pl.Series(self.new)), _PREFIX: lists})
@@ -162,7 +167,9 @@ class _Side:
         )
 
 
-def _pairs(mine: _Side, theirs: _Side, settings: DatasetSettings) -> pl.DataFrame:
+def _pairs(
+    mine: _Side, theirs: _Side, order: ShingleOrder, settings: DatasetSettings
+) -> pl.DataFrame:
     """All pairs of near twins: known ones, and those in which a text is new."""
     parts = [mine.still_there(theirs)]
     if mine.new.any():
@@ -170,12 +177,12 @@ def _pairs(mine: _Side, theirs: _Side, settings: DatasetSettings) -> pl.DataFram
         if theirs.new.all():
             others, other_sets = theirs.new, theirs.new_sets()
         else:
-            others = theirs.new | theirs.like(sets)
+            others = theirs.new | theirs.like(sets, order)
             other_sets = theirs.sets_of(others)
         parts.append(_twins(mine, mine.new, sets, theirs, others, other_sets, settings))
     if theirs.new.any() and not mine.new.all():
         sets = theirs.new_sets()
-        some = mine.like(sets)
+        some = mine.like(sets, order)
         parts.append(_twins(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings))
     return pl.concat(parts).sort(TWINS.names())
 
@@ -199,10 +206,26 @@ def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:
 
 
 def _prefixes(
-    sets: ShingleSets, settings: DatasetSettings
+    sets: ShingleSets, order: ShingleOrder, settings: DatasetSettings
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The first shingles of each set by hash, half of each hash; and how many each has."""
+    """The first shingles of each set, half of each hash; and how many each has."""
     counts = prefix_lengths(sets.sizes, settings.near_duplicate_threshold)
-    starts = np.repeat(sets.borders[:-1] - (np.cumsum(counts) - counts), counts)
-    hashes = sets.hashes[starts + np.arange(len(starts))]
-    return (hashes >> _HIGH).astype(np.uint32), counts
+    return (order.first(sets, counts) >> _HIGH).astype(np.uint32), counts
+
+
+def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
+    """The order that the known first shingles were taken by."""
+    if known is None:
+        return ShingleOrder()
+    rows = known.filter(pl.col(_SIDE) == _ORDER)
+    return ShingleOrder(tuple(level.to_numpy() for level in rows[_PREFIX]))
+
+
+def _order_rows(order: ShingleOrder) -> pl.DataFrame:
+    """The order as rows of what is kept, a level each."""
+    levels = pl.Series(_PREFIX, [level.tolist() for level in order.common], dtype=_STATE[_PREFIX])
+    told = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
+    return levels.to_frame().select(
+        pl.lit(told[name], dtype=dtype).alias(name) if name in told else pl.col(name)
+        for name, dtype in _STATE.items()
+    )

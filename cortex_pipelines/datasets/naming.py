@@ -13,12 +13,14 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import (
     LINE_COMMENTS,
     Place,
     enclosing_headers,
     in_word,
+    text_hashes,
 )
 
 _FUNCTIONS = ("function", "method")
@@ -29,6 +31,7 @@ _WORD = re.compile(r"[\w$]+")
 _USES = 5
 """Lines shown that use a declared name; with its value alone nobody could tell it."""
 _LONGEST_USE = 400
+_LOCAL, _ASKED = "local_names", ("name_kind", "prompt", "completion")
 COLUMNS = (
     *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
     *("start_byte", "end_byte"),
@@ -103,6 +106,7 @@ def naming_candidates(
     local_names: Mapping[str, Iterable[str]],
     texts: Mapping[Place, bytes],
     settings: DatasetSettings,
+    known: KnownRows | None = None,
 ) -> pl.DataFrame:
     """One row for each name to ask for.
 
@@ -111,20 +115,24 @@ def naming_candidates(
         local_names: Names of the local variables of units, by unit id.
         texts: The files of the project, for the uses of declarations.
         settings: Bounds and mask.
+        known: What was made of units that did not change.
 
     Returns:
         Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.
     """
-    uses = _uses(units.filter(pl.col("kind").is_in(_DECLARATIONS)), texts)
-    rows: list[tuple[str, str, str, str]] = []
-    for unit in units.select(COLUMNS).iter_rows(named=True):
-        for name in _names(unit, local_names, settings):
-            lines = uses.get(unit["unit_id"], ()) if unit["kind"] in _DECLARATIONS else ()
-            prompt = naming_example(unit, name, settings, lines)
-            if prompt is not None:
-                rows.append((unit["unit_id"], name.kind, prompt, name.name))
-    columns = ("unit_id", "name_kind", "prompt", "completion")
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [_asked_of(unit, texts, settings) for unit in some.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=dict.fromkeys(_ASKED, pl.List(pl.String)), orient="row")
+
+    local = [list(local_names.get(unit, ())) for unit in units["unit_id"]]
+    told = units.select(
+        *COLUMNS,
+        pl.Series(_LOCAL, local, dtype=pl.List(pl.String)),
+        pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
+    )
+    made = units.select("unit_id").hstack((known or KnownRows()).beside("names", told, make))
+    return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
 
 
 def masked(text: str, name: str, mask: str) -> str:
@@ -143,25 +151,29 @@ def masked(text: str, name: str, mask: str) -> str:
     return "".join(parts)
 
 
-def _names(
-    unit: Mapping[str, Any], local_names: Mapping[str, Iterable[str]], settings: DatasetSettings
-) -> Iterator[Name]:
+def _asked_of(
+    unit: Mapping[str, Any], texts: Mapping[Place, bytes], settings: DatasetSettings
+) -> tuple[list[str], list[str], list[str]]:
+    """Kinds, prompts and names of what a unit is asked for."""
+    uses: list[str] = []
+    if unit["kind"] in _DECLARATIONS:
+        text = texts.get((unit["source"], unit["path"]), b"")
+        uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
+    kinds, prompts, names = [], [], []
+    for name in _names(unit, settings):
+        prompt = naming_example(unit, name, settings, uses)
+        if prompt is not None:
+            kinds.append(name.kind)
+            prompts.append(prompt)
+            names.append(name.name)
+    return kinds, prompts, names
+
+
+def _names(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[Name]:
     own = unit_name(unit, settings)
     if own:
         yield own
-    yield from variable_names(unit, local_names.get(unit["unit_id"], ()), settings)
-
-
-def _uses(declarations: pl.DataFrame, texts: Mapping[Place, bytes]) -> dict[str, list[str]]:
-    """Lines that use each declared name, by unit id."""
-    found: dict[str, list[str]] = {}
-    for unit, source, path, name, start, end in declarations.select(
-        "unit_id", "source", "path", "name", "start_byte", "end_byte"
-    ).iter_rows():
-        lines = uses_of(name, texts.get((source, path), b""), start, end)
-        if lines:
-            found[unit] = lines
-    return found
+    yield from variable_names(unit, unit[_LOCAL], settings)
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:

@@ -27,7 +27,7 @@ from cortex_pipelines.datasets.shingles import (
 _SHINGLES_AT_ONCE = 1 << 17
 # Thousands of texts of one template that are no twins would be compared each with each; the
 # check of leakage, which is exact, does not depend on this.
-_MOST_COMPARED = 256
+MOST_COMPARED = 256
 _SKETCH_BITS = 7
 _SETS_AT_ONCE = 1 << 13
 
@@ -131,7 +131,7 @@ def _joined(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
         order = np.argsort(keys[:, band], kind="stable")
         ordered = keys[order, band]
         at = np.arange(len(order))
-        for lag in range(1, _MOST_COMPARED + 1):  # members of a bucket lie side by side
+        for lag in range(1, MOST_COMPARED + 1):  # members of a bucket lie side by side
             at = at[at + lag < len(order)]
             at = at[ordered[at] == ordered[at + lag]]
             if not len(at):

@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from cortex_pipelines.datasets.groups import Groups
-from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
+from cortex_pipelines.datasets.known_clusters import KnownClusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import Place
 
@@ -42,7 +42,7 @@ class Component:
     changed: datetime | None = None
 
 
-def cluster_units(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+def cluster_units(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
     """Units with their near-duplicate ``cluster``: the smallest unit id in it.
 
     Two units are near twins if their whole code or their bodies are: short functions that differ
@@ -50,17 +50,15 @@ def cluster_units(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
 
     Args:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
-        settings: Thresholds.
+        known: Clusters texts.
     """
     units = units.sort("unit_id")
     groups: Groups[str] = Groups()
     names = units["unit_id"].to_list()
     for column in ("code", "body"):
-        known = units.filter(pl.col(column).is_not_null())
-        ids = known["unit_id"].to_list()
-        for unit, first in zip(
-            ids, near_duplicate_clusters(known[column].to_list(), settings), strict=True
-        ):
+        there = units.filter(pl.col(column).is_not_null())
+        ids = there["unit_id"].to_list()
+        for unit, first in zip(ids, known.firsts(column, there[column].to_list()), strict=True):
             groups.join(unit, ids[first])
     smallest: dict[str, str] = {}
     clusters = [smallest.setdefault(groups.find(name), name) for name in names]

@@ -6,15 +6,19 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.completion import MADE
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, Place, folded, in_word
+from cortex_pipelines.datasets.unit_text import LINE_COMMENTS, Place, folded, in_word, text_hashes
 
 KINDS = ("import", "variable", "constant")
 _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
 
 
 def statement_candidates(
-    units: pl.DataFrame, texts: dict[Place, bytes], settings: DatasetSettings
+    units: pl.DataFrame,
+    texts: dict[Place, bytes],
+    settings: DatasetSettings,
+    known: KnownRows | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
 
@@ -25,13 +29,19 @@ def statement_candidates(
         units: Imports and declarations.
         texts: The files of the project.
         settings: Bounds of lengths.
+        known: What was made of units that did not change.
     """
-    columns = ("kind", "name", "code", "language", "source", "path", "start_byte")
-    rows = [
-        _example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
-        for unit in units.select(columns).iter_rows(named=True)
-    ]
-    return units.hstack(pl.DataFrame(rows, schema=MADE, orient="row"))
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [
+            _example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
+            for unit in some.iter_rows(named=True)
+        ]
+        return pl.DataFrame(rows, schema=MADE, orient="row")
+
+    columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
+    told = units.select(*columns, text_hashes(units, texts))
+    return units.hstack((known or KnownRows()).beside("statements", told, make))
 
 
 def code_before(text: bytes, start: int, room: int) -> str:

@@ -1,7 +1,6 @@
 """What the split asks of each unit by itself, computed once for each text of a unit."""
 
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 
 import polars as pl
 
@@ -9,7 +8,7 @@ from cortex_pipelines.datasets.completion import KINDS, completion_candidates
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.naming import naming_example, unit_name
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.rowcache import RowCache, row_keys
 
 # All that an example of one unit is made of.
 _OF_EXAMPLE = (
@@ -68,11 +67,9 @@ class UnitFacts:
         judge: Callable[[pl.DataFrame], list[bool]],
     ) -> list[str]:
         """Ids of the units of which a fact holds that some columns tell, in their order."""
-        keys = [
-            blake2b(repr(row).encode(errors="replace"), digest_size=16).hexdigest()
-            for row in units.select(columns).iter_rows()
-        ]
-        keyed = units.with_columns(pl.Series(_KEY, keys, dtype=pl.String))
+        keyed = units.with_columns(
+            row_keys(units.select("unit_id", *columns), "unit_id").alias(_KEY)
+        )
 
         def compute(missing: pl.Series) -> pl.DataFrame:
             asked = keyed.unique(_KEY, keep="first", maintain_order=True).filter(

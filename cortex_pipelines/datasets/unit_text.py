@@ -1,8 +1,9 @@
 """The parts of a unit that a prompt is made of."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
@@ -87,6 +88,16 @@ def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
         (source, path): text.encode()
         for source, path, text in files.select("source", "path", "text").iter_rows()
     }
+
+
+def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
+    """A hash of the text of each unit's file, in a column ``text_hash``."""
+    hashes = {
+        place: blake2b(texts.get(place, b""), digest_size=16).hexdigest()
+        for place in units.select("source", "path").unique().iter_rows()
+    }
+    found = [hashes[place] for place in units.select("source", "path").iter_rows()]
+    return pl.Series("text_hash", found, dtype=pl.String)
 
 
 def with_layout(

@@ -7,7 +7,7 @@ import polars as pl
 
 from cortex_pipelines.datasets.completion import bodies
 from cortex_pipelines.datasets.contamination import Fingerprints
-from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
+from cortex_pipelines.datasets.known_clusters import KnownClusters
 from cortex_pipelines.datasets.quality import left_out
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import assign_sides, cluster_units
@@ -56,10 +56,11 @@ def split_units(
     good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
-    clustered = cluster_units(made, settings)
+    clusters = KnownClusters(cache, project, settings)
+    clustered = cluster_units(made, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
     candidates = known.in_every_data_set(clustered.filter(first))
-    statements = _clustered_statements(good.filter(is_statement), settings)
+    statements = _clustered_statements(good.filter(is_statement), clusters)
     columns = ("unit_id", "source", "path", "cluster")
     # a statement's cluster joins nothing, so it stands for itself here
     joined = pl.concat(
@@ -69,8 +70,8 @@ def split_units(
         ]
     )
     sides = assign_sides(joined, candidates, settings, _changed(commits, settings))
-    clusters = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
-    return _table(judged, clusters, sides)
+    cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
+    return _table(judged, cluster_of, sides)
 
 
 def prepared_units(
@@ -121,10 +122,10 @@ def _judged(
     )
 
 
-def _clustered_statements(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+def _clustered_statements(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
     ordered = units.sort("unit_id")
     ids = ordered["unit_id"].to_list()
-    firsts = near_duplicate_clusters(ordered["code"].to_list(), settings)
+    firsts = known.firsts("statements", ordered["code"].to_list())
     return ordered.with_columns(pl.Series("cluster", [ids[at] for at in firsts], dtype=pl.String))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
+from cortex_pipelines.extraction.brackets import carried
 from cortex_pipelines.extraction.grammars import Grammar, parse, readings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
@@ -28,6 +29,9 @@ _LARGE, _MOST = 131_072, 0.9
 # pieces of code once or twice, of 1,700 real files at most 42 times; ten thousand take a second.
 _COMMENTS = 2_000
 _READINGS = 10_000
+# Lines without a comma times comments within brackets: so many take a second, and of 2,000 real
+# files none has more than 400.
+_CARRIED = 10_000_000
 
 
 class Unparsed(NamedTuple):
@@ -58,15 +62,18 @@ def why_unparsed(data: bytes, grammar: Grammar, settings: ExtractionSettings) ->
         detail = f"{sum(wrong)} of {len(wrong)} samples are no {grammar.language}"
         return Unparsed("garbage", detail)
     if is_unreadable(data, grammar):
-        return Unparsed("unreadable", f"the parser went back in it more than {_READINGS} times")
+        return Unparsed("unreadable", "its comments would send the parser back thousands of times")
     return None
 
 
 def is_unreadable(data: bytes, grammar: Grammar) -> bool:
     """Whether a parser would go back and forth in a text for more than about a second."""
-    if grammar.language != "python" or data.count(b"#") <= _COMMENTS:
+    if grammar.language != "python":
         return False
-    return readings(data, grammar, _READINGS) > _READINGS
+    comments = data.count(b"#")
+    if comments * data.count(b"\n") > _CARRIED and carried(data) > _CARRIED:
+        return True
+    return comments > _COMMENTS and readings(data, grammar, _READINGS) > _READINGS
 
 
 def _sample(data: bytes, place: int, grammar: Grammar) -> tuple[int, int]:

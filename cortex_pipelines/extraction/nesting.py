@@ -101,11 +101,14 @@ def nested_units(data: bytes, found: Outline, settings: ExtractionSettings) -> l
     # two definitions in one stretch (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     around: list[_Enclosing] = []
-    for definition in sorted(found.definitions.values(), key=_outer_first):
-        node = definition.node
-        start, end = node.start_byte, node.end_byte
+    ordered = sorted(found.definitions.values(), key=_outer_first)
+    starts = [*(definition.node.start_byte for definition in ordered), len(data)]
+    for definition, start, following in zip(ordered, starts, starts[1:], strict=False):
+        end = definition.node.end_byte
         while around and around[-1].end <= start:
             around.pop()
+        if following >= end and _is_local(definition, around):
+            continue  # no unit, and nothing is inside
         kind, names = _kind(definition, around), _names(data, definition, settings)
         header = _header(file, definition)
         if _is_unit(definition, kind, around, settings):
@@ -147,8 +150,12 @@ def _is_unit(
 ) -> bool:
     if definition.role == "scope" or len(around) > settings.max_nesting:
         return False
-    # a local variable belongs to its function
-    return kind not in _DECLARATIONS or _nearest(around) not in ("function", "method")
+    return not _is_local(definition, around)
+
+
+def _is_local(definition: Definition, around: list[_Enclosing]) -> bool:
+    """Whether it declares a variable of a function."""
+    return definition.kind in _DECLARATIONS and _nearest(around) in ("function", "method")
 
 
 def _kind(definition: Definition, around: list[_Enclosing]) -> str:

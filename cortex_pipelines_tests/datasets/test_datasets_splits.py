@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.datasets.known_clusters import KnownClusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import (
     Component,
@@ -64,7 +65,7 @@ def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) ->
     units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
         pl.lit("s").alias("source"), pl.lit(None, dtype=pl.String).alias("body")
     )
-    clustered = cluster_units(units, settings)
+    clustered = cluster_units(units, KnownClusters(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
     sides = assign_sides(clustered, units["unit_id"].to_list(), settings)
     joined = sides.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
@@ -85,7 +86,11 @@ def test_bodies_alone_make_twins(settings: DatasetSettings) -> None:
             "body": [body, body, None],
         }
     )
-    assert cluster_units(units, settings)["cluster"].to_list() == ["a", "a", "c"]
+    assert cluster_units(units, KnownClusters(None, "", settings))["cluster"].to_list() == [
+        "a",
+        "a",
+        "c",
+    ]
 
 
 def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:

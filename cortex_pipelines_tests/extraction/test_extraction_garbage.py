@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.extraction.brackets import carried
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.gaps import readable
-from cortex_pipelines.extraction.garbage import why_unparsed
+from cortex_pipelines.extraction.garbage import is_unreadable, why_unparsed
 from cortex_pipelines.extraction.grammars import grammar_for, readings
 
 TOKENS = [
@@ -94,6 +95,36 @@ def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:
     assert not units
     assert why is not None
     assert why.reason == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f(\n" + "# c\nx = 1\n" * 16_000,
+        "x = {\n" + "# c\nx : 'it\\'s'\n" * 16_000 + "}\n",
+        "f(\n" + ("# c\n" + "x = [1, 2]\n" * 40) * 2_000,
+    ],
+)
+def test_brackets_without_commas_are_told_by_their_comments(text: str, settings) -> None:
+    units, why = read_code(text, "python", "a.py", settings)
+    assert not units
+    assert why is not None
+    assert why.reason == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = [\n" + "    1,  # one\n" * 20_000 + "]\n",
+        "x = (\n" + "    'a'  # one\n" * 20_000 + ")\n",
+        "x = (\n    1\n" + "    + 1  # one\n" * 6_000 + ")\n",
+        "def f():\n" + "    # one\n    x = g('(')\n" * 20_000,
+        '"""(\n' + 'it\'s \\""" one # two\n' * 20_000 + '"""\nx = 1\n',
+    ],
+)
+def test_tables_with_comments_are_read(text: str) -> None:
+    assert carried(text.encode()) == 0
+    assert not is_unreadable(text.encode(), grammar_for("python"))
 
 
 @pytest.mark.parametrize("head", ["f(a, b)\n", "f(a b\n", "f(a,\n", "def f():\n    x = 1\n", ""])

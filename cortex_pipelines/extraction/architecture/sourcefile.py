@@ -92,10 +92,6 @@ class SourceFile:
         """The documents of a YAML or JSON file; as many as can be read."""
         return documents(self.text, self.settings)
 
-    def line_at(self, offset: int) -> int:
-        """Line of a character, from 1."""
-        return self.text.count("\n", 0, offset) + 1
-
     def line_with(self, pattern: str, after: int = 1) -> int:
         """First line from ``after`` on where a pattern is found; ``after`` if none."""
         form = re.compile(pattern)

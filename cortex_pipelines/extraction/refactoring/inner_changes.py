@@ -139,16 +139,21 @@ def _listed(function: Function) -> str:
 
 
 def renamed_in_extraction(found: Extraction, purity: Purity) -> Iterator[Change]:
-    """Variables that go by another name in the function that was made of their code."""
+    """Variables that go by another name in the function that was made of their code.
+
+    So do parameters of the origin that are handed on to it.
+    """
     ones, others = names_of(found.origin), names_of(found.extracted)
     for renamed in renamed_names(ones, others, evidence(found.mapped), merged=True):
-        if type_of_rename(renamed) == "Rename Variable":
+        kind = type_of_rename(renamed)
+        if kind in ("Rename Variable", "Rename Parameter"):
+            word = "variable" if kind == "Rename Variable" else "parameter"
             yield Change(
-                "Rename Variable",
+                kind,
                 (renamed.before, renamed.after),
                 (found.origin.name or None, found.extracted.name),
                 (found.origin.place, found.extracted.place),
-                f"the variable {renamed.before} was renamed to {renamed.after} in"
+                f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in"
                 f" {titled(found.extracted)}, which was extracted from {titled(found.origin)}",
                 purity.extraction(found, {renamed.before: renamed.after}),
                 (renamed.line_before, renamed.line_after),

@@ -451,6 +451,22 @@ def test_an_extracted_function_may_have_grown(settings: RefactoringSettings) -> 
     assert ("Extract Method", "", "parse") in _between(before, after, settings)
 
 
+def test_a_parameter_handed_on_by_another_name_is_renamed(settings: RefactoringSettings) -> None:
+    before = (
+        "function draw(ease, ctx) {\n  begin(ctx);\n  for (const one of SETS) {\n"
+        "    paint(one, ease, ctx);\n    mark(one, ease);\n  }\n}\n"
+    )
+    after = (
+        "function draw(ease, ctx) {\n  begin(ctx);\n  drawSets(ease, ctx);\n}\n\n"
+        "function drawSets(easingValue, ctx) {\n  for (const one of SETS) {\n"
+        "    paint(one, easingValue, ctx);\n    mark(one, easingValue);\n  }\n}\n"
+    )
+    assert _between(before, after, settings, "a.js") == [
+        ("Extract Method", "", "drawSets"),
+        ("Rename Parameter", "ease", "easingValue"),
+    ]
+
+
 def test_what_was_extracted_may_be_taken_apart_again(settings: RefactoringSettings) -> None:
     font = (
         "    size = options.get('size', defaults.size)\n    font = make_font(size, options.style)\n"

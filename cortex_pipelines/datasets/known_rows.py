@@ -1,0 +1,48 @@
+"""What is made of each unit by itself, computed once as long as all that it is made of stays."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from cortex_pipelines.rowcache import RowCache, row_keys
+
+_KEY = "cache_key"
+
+
+class KnownRows:
+    """Columns that stand beside units, and are remembered for the next run.
+
+    Args:
+        cache: Where they are kept, by code and settings; without one all are made each time.
+        name: What the units belong to: a data set of a project.
+    """
+
+    def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
+        self._cache, self._name = cache, name
+
+    def of_variants(self) -> "KnownRows":
+        """The same for variants of the units, which would push out what is known of these."""
+        return KnownRows(self._cache, f"{self._name}/variants")
+
+    def beside(
+        self, step: str, told: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """A row for each unit, in the order of the units.
+
+        Args:
+            step: What is made; each step remembers rows of its own.
+            told: ``unit_id`` and all else that a row is made of. Units may repeat.
+            make: Gives the rows of some units, one each.
+        """
+        if self._cache is None:
+            return make(told)
+        keyed = told.with_columns(row_keys(told, "unit_id").alias(_KEY))
+
+        def compute(missing: pl.Series) -> pl.DataFrame:
+            some = keyed.filter(pl.col(_KEY).is_in(missing.implode()))
+            some = some.unique(_KEY, keep="first", maintain_order=True)
+            return some.select(_KEY).hstack(make(some.drop(_KEY)))
+
+        found = self._cache.rows(f"{self._name}/{step}", keyed[_KEY], compute)
+        rows = keyed.select(_KEY).join(found, on=_KEY, how="left", maintain_order="left")
+        return rows.drop(_KEY)
