@@ -28,7 +28,7 @@ from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.training import train_router
 from cortex_pipelines.rowcache import RowCache
 
-_EMBEDDINGS = "1"
+_EMBEDDINGS = "2"
 """Version of what is kept of embeddings; to be raised when they are computed otherwise."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.routing.encoder import Floats, pinned_threads
+from cortex_pipelines.routing.encoder import Floats
 from cortex_pipelines.routing.folds import folds_of
 from cortex_pipelines.routing.ladder import Climbed, climb
 from cortex_pipelines.routing.package import RouterConfig, save_router
@@ -19,6 +19,7 @@ from cortex_pipelines.routing.rungs.keywords import Keywords
 from cortex_pipelines.routing.rungs.rung import Lesson
 from cortex_pipelines.routing.search import Trial, search_neural
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.threads import pinned_threads
 from cortex_pipelines.routing.views import Indices, Lens
 
 Embed = Callable[[Sequence[str]], Floats]

@@ -12,9 +12,9 @@ from cortex_pipelines.routing.encoder import (
     SentenceEncoder,
     cached_embeddings,
     machine_precision,
-    pinned_threads,
     sentence_part,
 )
+from cortex_pipelines.routing.threads import pinned_threads
 from cortex_pipelines.rowcache import RowCache
 
 TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
@@ -58,6 +58,14 @@ def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Pat
 
 def test_serving_gives_the_same_up_to_the_last_digits(encoder: SentenceEncoder) -> None:
     assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
+
+
+def test_packed_weights_compute_the_same(
+    encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
+    assert np.allclose(plain.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
 
 
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:

@@ -108,6 +108,16 @@ def test_training_learns_and_company_does_not_matter(router: Router) -> None:
     assert router.masters == ("cicd", "development", "security")
 
 
+def test_many_at_once_are_decided_as_few_are(router: Router) -> None:
+    few = tasks()["text"].to_list()
+    some = router.route(few)
+    for place, one in enumerate(router.route(few * 10)):
+        other = some[place % len(few)]
+        assert one.master == other.master
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+        assert one.latency_ms > 0
+
+
 @pytest.mark.parametrize(
     "text", ["", "  \n", "!!! ...", "\ud800", "\x00\x01", "x" * 2_000_000, "日本語", "🙂" * 500]
 )

@@ -80,12 +80,9 @@ class Retrieval:
 
 def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
     """Places and values of each row's largest cosines, best first; of equals the first."""
-    count = min(count, cosines.shape[1])
-    if count < cosines.shape[1]:
-        some = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-        some.sort(axis=1)
-    else:
-        some = np.tile(np.arange(count), (len(cosines), 1))
-    values = np.take_along_axis(cosines, some, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1), np.take_along_axis(values, order, axis=1)
+    import torch
+
+    best = torch.topk(torch.from_numpy(cosines), min(count, cosines.shape[1]), dim=1)
+    values, places = best.values.numpy(), best.indices.numpy()
+    order = np.lexsort((places, -values), axis=1)
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
