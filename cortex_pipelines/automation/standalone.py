@@ -75,6 +75,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
         encoder.pin,
         logged_rules(events),
         out,
+        home / "studies",
     )
     steps = json.loads((out / "ladder.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
