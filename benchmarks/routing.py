@@ -1,4 +1,4 @@
-"""What it costs to train a router on ten thousand tasks and to decide with it, beside scikit-learn.
+"""What it costs to train a router on ten thousand tasks and to decide with it, beside plain ways.
 
 The tasks are made up, of about a dozen words: they stand for the size of real ones, and no accuracy
 is measured on them. The encoder is the default one; without it nothing is measured.
@@ -7,42 +7,104 @@ is measured on them. The encoder is the default one; without it nothing is measu
 import json
 import os
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.timing import BenchmarkError, Spent, Timing, timed
+from benchmarks.plainrouting import PlainEncoder, lexical
+from benchmarks.timing import BenchmarkError, Spent, Timing, repeat, timed
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.automation.standalone import open_model, train_on_logs
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.weights import WeightsError
+from cortex_pipelines.ingestion.weights import WeightsError, take_model_pin, weights_folder
+from cortex_pipelines.routing.router import Router
 
 LABELS, TASKS, WORDS = 77, 10_000, 12
-ALONE, BATCH = 500, 5_000
+ALONE, BATCH = 500, 2_000
 """Decisions one at a time, and in a batch."""
 
-_LEXICAL = "TF-IDF + logistic regression"
+_COMMON = [f"{a}{b}" for a in ["work", "run", "make", "send", "task", "file"] for b in "aeiouy"]
+_OWN = {n: [f"{chr(97 + n % 26)}word{n}{k}" for k in range(8)] for n in range(LABELS)}
+_ENCODED = "encoder + logistic regression"
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Training with and without known embeddings, decisions alone and in batches, and the peer."""
+    """Training, decisions alone and in batches: ours, the rules, and what one would write oneself.
+
+    Rates are for a second of processor time, so that other work on the machine does not show.
+    """
     texts, labels = made_up_tasks(TASKS)
     logs, model = work.root / "logs", work.root / "router"
     write_log(logs, texts, labels)
     cache = work.root / "cache"
     first = _training(logs, model, cache)
     again = tuple(_training(logs, model, cache) for _ in range(repeats))
-    router = open_model(model)
     some, _ = made_up_tasks(BATCH, seed=2)
-    router.route(some[:50])
-    alone = tuple(timed(lambda text=text: router.route([text])) for text in some[:ALONE])
-    slowest = sorted(spent.wall for spent in alone)[int(ALONE * 0.99)]
-    batch = tuple(timed(lambda: router.route(some)) for _ in range(repeats))
+    router = open_model(model)
+    rules = Router.from_rules(_write_rules(work.root / "routing-patterns.json"), None)
+    plain, encoded = lexical(), PlainEncoder(_encoder_folder(work.root))
+    by_words = timed(lambda: plain.fit(texts, labels))
+    by_meaning = timed(lambda: encoded.fit(texts, labels))
     return [
-        Timing("train, first time", (first,), 300.0, _LEXICAL, amount=TASKS, unit="tasks"),
-        Timing("train, embeddings known", again, 60.0, _LEXICAL, amount=TASKS, unit="tasks"),
-        Timing("one decision", alone, 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20"),
-        Timing("a batch", batch, BATCH / 1000, amount=BATCH, unit="tasks"),
-        *_peer(texts, labels, some, repeats),
+        *_decisions("rules", rules.route, some, repeats),
+        _train("TF-IDF + logistic regression", (by_words,), None, peer=True),
+        *_decisions("TF-IDF + logistic regression", plain.predict_proba, some, repeats),
+        _train(_ENCODED, (by_meaning,), None, peer=True),
+        *_decisions(_ENCODED, encoded.predict_proba, some, repeats),
+        _train("the router, first time", (first,), 300.0),
+        _train("the router, embeddings known", again, 60.0),
+        *_decisions("the router", router.route, some, repeats),
     ]
+
+
+def _train(way: str, runs: tuple[Spent, ...], target: float | None, peer: bool = False) -> Timing:
+    note = "neither compared nor calibrated; no evidence, no scope" if peer else ""
+    beside = None if peer else f"{_ENCODED}: training"
+    return Timing(f"{way}: training", runs, target, beside, peer, note, TASKS, "tasks")
+
+
+def _decisions(
+    way: str, decide: Callable[[list[str]], Any], some: Sequence[str], repeats: int
+) -> list[Timing]:
+    """One decision (median and 99th percentile) and a batch."""
+    decide(list(some[:50]))
+    alone = tuple(timed(lambda text=text: decide([text])) for text in some[:ALONE])
+    slowest = sorted(spent.wall for spent in alone)[int(ALONE * 0.99)]
+    ours = way == "the router"
+    note = f"p99 {slowest * 1000:.1f} ms{'; at most 20' if ours else ''}"
+    batch = repeat(repeats, lambda: decide(list(some)))
+    return [
+        Timing(
+            f"{way}: one decision",
+            alone,
+            0.005 if ours else None,
+            f"{_ENCODED}: one decision" if ours else None,
+            not ours,
+            note,
+        ),
+        Timing(
+            f"{way}: a batch",
+            batch,
+            BATCH / 1000 if ours else None,
+            f"{_ENCODED}: a batch" if ours else None,
+            not ours,
+            amount=BATCH,
+            unit="tasks",
+        ),
+    ]
+
+
+def _encoder_folder(root: Path) -> Path:
+    source = load_parameters(CHECKOUT).models.encoder
+    return weights_folder(source, take_model_pin(source, root), root)
+
+
+def _write_rules(path: Path) -> Path:
+    """Keyword rules that know half of each label's own words."""
+    experts = {f"label-{n}": {"activation_keywords": own[::2]} for n, own in _OWN.items()}
+    thresholds = {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3}
+    path.write_text(json.dumps({"thresholds": thresholds, "experts": experts}), encoding="utf-8")
+    return path
 
 
 def _training(logs: Path, model: Path, cache: Path) -> Spent:
@@ -59,38 +121,12 @@ def _training(logs: Path, model: Path, cache: Path) -> Spent:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-def _peer(texts: list[str], labels: list[str], some: list[str], repeats: int) -> list[Timing]:
-    """What one would write in ten minutes: words and letters, logistic regression."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
-
-    plain = make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2)),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2),
-        ),
-        LogisticRegression(max_iter=50),
-    )
-    fitted = timed(lambda: plain.fit(texts, labels))
-    note = "neither compared, calibrated, nor with evidence or a scope"
-    alone = tuple(timed(lambda text=text: plain.predict_proba([text])) for text in some[:ALONE])
-    batch = tuple(timed(lambda: plain.predict_proba(some)) for _ in range(repeats))
-    return [
-        Timing(_LEXICAL, (fitted,), peer=True, note=note, amount=TASKS, unit="tasks"),
-        Timing("the same, one decision", alone, peer=True),
-        Timing("the same, a batch", batch, peer=True, amount=BATCH, unit="tasks"),
-    ]
-
-
 def made_up_tasks(count: int, seed: int = 1) -> tuple[list[str], list[str]]:
     """Texts of a dozen made-up words, half of them the label's own, and their labels."""
     chance = random.Random(seed)  # nosec B311: nothing secret
-    common = [f"{a}{b}" for a in ["work", "run", "make", "send", "task", "file"] for b in "aeiouy"]
-    own = {n: [f"{chr(97 + n % 26)}word{n}{k}" for k in range(8)] for n in range(LABELS)}
     labels = [number % LABELS for number in range(count)]
     texts = [
-        " ".join(chance.choice(own[label] if word % 2 else common) for word in range(WORDS))
+        " ".join(chance.choice(_OWN[label] if word % 2 else _COMMON) for word in range(WORDS))
         + f" {number}"
         for number, label in enumerate(labels)
     ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--explore",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Share of tasks sent to a master drawn by its probability (routed_to, propensity).",
+    help="Share of tasks sent (routed_to) to one of the best masters drawn at random.",
 )
 def route(
     task: str | None, file: Path | None, out: Path | None, model: Path | None, explore: float

@@ -1,7 +1,6 @@
 """Where a decided task is sent, and with which probability: what makes a log worth evaluating."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +33,10 @@ class Sent:
 def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
     """Send a task to the best master or, for a share of the tasks, to one that is drawn.
 
-    A drawn master is drawn by its calibrated probability (with rules alone, by its score), so
-    every master that might be right is tried now and then, and seldom one that cannot be. Tasks
-    that are left to a person are never drawn for.
+    It is drawn evenly from the best master and the named alternatives. So no propensity is
+    tiny, as it would be by probability, and hardly a task goes where it cannot belong, as it would
+    if all masters were drawn from; of what lies outside, the log says nothing, and an evaluation
+    that needs it finds its weights too light. Tasks that are left to a person are not drawn for.
 
     Args:
         decision: What the router says.
@@ -44,18 +44,10 @@ def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
         chance: What is drawn from.
     """
     policy = f"explore:{explore:g}" if explore else "greedy"
-    best, shares = decision.master, _shares(decision.probabilities)
+    best = decision.master
     if decision.abstained or best is None:
         return Sent(None, None, policy)
-    if not explore or not shares:
-        return Sent(best, 1.0, policy)
-    drawn = best
-    if chance.random() < explore:
-        (drawn,) = chance.choices(list(shares), list(shares.values()))
-    propensity = explore * shares.get(drawn, 0.0) + (1.0 - explore) * (drawn == best)
-    return Sent(drawn, min(1.0, propensity), policy)
-
-
-def _shares(scores: Mapping[str, float]) -> dict[str, float]:
-    total = sum(scores.values())
-    return {name: score / total for name, score in scores.items() if score > 0}
+    candidates = [best, *(name for name, _ in decision.alternatives)]
+    drawn = chance.choice(candidates) if chance.random() < explore else best
+    share = explore / len(candidates)
+    return Sent(drawn, 1.0 - explore + share if drawn == best else share, policy)

@@ -32,8 +32,10 @@ RULES = {
 
 def decided(shares: dict[str, float], *, abstained: bool = False) -> Decision:
     best = max(shares, key=lambda name: shares[name])
+    others = tuple((name, share) for name, share in shares.items() if name != best)
     return Decision(
-        best, shares[best], 1.0, (), (), "kernel", (), abstained, 0.1, "x", probabilities=shares
+        *(best, shares[best], 1.0, (), others[:2], "kernel", (), abstained, 0.1, "x"),
+        probabilities=shares,
     )
 
 
@@ -49,15 +51,15 @@ def test_a_task_for_a_person_is_sent_nowhere() -> None:
 
 @given(st.integers(0, 50), st.floats(0.05, 1.0))
 def test_masters_are_tried_as_often_as_their_propensity_says(seed: int, explore: float) -> None:
-    shares = {"a": 0.7, "b": 0.2, "c": 0.1}
+    shares = {"a": 0.7, "b": 0.2, "c": 0.08, "d": 0.02}  # two alternatives are named
     chance = random.Random(seed)
     sent = [send(decided(shares), explore, chance) for _ in range(2000)]
-    for name, share in shares.items():
-        said = explore * share + (1 - explore) * (name == "a")
+    for name in shares:
+        said = (explore / 3 if name != "d" else 0.0) + (1 - explore) * (name == "a")
         own = [one for one in sent if one.routed_to == name]
         assert all(one.propensity == pytest.approx(said) for one in own)
         assert abs(len(own) / 2000 - said) < 5 * (0.25 / 2000) ** 0.5
-    # inverse propensities estimate the number of masters, whatever the share
+    # inverse propensities estimate how many masters there are to draw from
     mean = sum(1 / one.propensity for one in sent if one.propensity) / 2000
     assert mean == pytest.approx(3, abs=30 / (explore * 2000) ** 0.5)
 
