@@ -14,7 +14,7 @@ from cortex_pipelines.routing.ensemble import combined
 from cortex_pipelines.routing.package import Package, RouterConfig, RouterError, load_router
 from cortex_pipelines.routing.rules import Rules, load_rules
 from cortex_pipelines.routing.scope import NEAREST, Scope, signs_of
-from cortex_pipelines.routing.threads import pinned_threads, side_by_side
+from cortex_pipelines.routing.threads import serving_threads, side_by_side
 from cortex_pipelines.routing.views import Doubles, Indices
 
 PERSON = "person"
@@ -230,14 +230,15 @@ class Router:
     ) -> list[Decision]:
         """As ``_decide``, in parts side by side where there are many tasks."""
         if len(texts) <= _PART:
-            return self._decide(package, texts, embeddings, spent)
+            with serving_threads(1):
+                return self._decide(package, texts, embeddings, spent)
         starts = range(0, len(texts), _PART)
 
         def decide(start: int) -> list[Decision]:
             part = slice(start, start + _PART)
             return self._decide(package, texts[part], embeddings[part], spent)
 
-        with pinned_threads(1), side_by_side(decide, starts, 1) as made:
+        with serving_threads(1), side_by_side(decide, starts, 1) as made:
             return [decision for part in made for decision in part.result()]
 
     def _decide(
