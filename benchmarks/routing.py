@@ -1,7 +1,8 @@
 """What it costs to train a router on ten thousand tasks and to decide with it, beside plain ways.
 
-The tasks are made up, of about a dozen words: they stand for the size of real ones, and no accuracy
-is measured on them. The encoder is the default one; without it nothing is measured.
+The tasks are made up of a dozen words that the encoder's vocabulary holds, so they are as long as
+real titles; no accuracy is measured on them. The encoder is the default one; without it nothing is
+measured.
 """
 
 import json
@@ -23,8 +24,9 @@ LABELS, TASKS, WORDS = 77, 10_000, 12
 ALONE, BATCH = 500, 2_000
 """Decisions one at a time, and in a batch."""
 
-_COMMON = [f"{a}{b}" for a in ["work", "run", "make", "send", "task", "file"] for b in "aeiouy"]
-_OWN = {n: [f"{chr(97 + n % 26)}word{n}{k}" for k in range(8)] for n in range(LABELS)}
+_OWN, _COMMON = 8, 40
+"""Words that only one label's tasks have, and words that all have."""
+
 _ENCODED = "encoder + logistic regression"
 
 
@@ -33,16 +35,18 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 
     Rates are for a second of processor time, so that other work on the machine does not show.
     """
-    texts, labels = made_up_tasks(TASKS)
+    folder = _encoder_folder(work.root)
+    words = _words(folder)
+    texts, labels = made_up_tasks(TASKS, words)
     logs, model = work.root / "logs", work.root / "router"
     write_log(logs, texts, labels)
     cache = work.root / "cache"
     first = _training(logs, model, cache)
     again = tuple(_training(logs, model, cache) for _ in range(repeats))
-    some, _ = made_up_tasks(BATCH, seed=2)
+    some, _ = made_up_tasks(BATCH, words, seed=2)
     router = open_model(model)
-    rules = Router.from_rules(_write_rules(work.root / "routing-patterns.json"), None)
-    plain, encoded = lexical(), PlainEncoder(_encoder_folder(work.root))
+    rules = Router.from_rules(_write_rules(work.root / "routing-patterns.json", words), None)
+    plain, encoded = lexical(), PlainEncoder(folder)
     by_words = timed(lambda: plain.fit(texts, labels))
     by_meaning = timed(lambda: encoded.fit(texts, labels))
     return [
@@ -96,12 +100,27 @@ def _decisions(
 
 def _encoder_folder(root: Path) -> Path:
     source = load_parameters(CHECKOUT).models.encoder
-    return weights_folder(source, take_model_pin(source, root), root)
+    try:
+        return weights_folder(source, take_model_pin(source, root), root)
+    except WeightsError as error:
+        raise BenchmarkError(f"the default encoder is not installed: {error}") from error
 
 
-def _write_rules(path: Path) -> Path:
+def _words(encoder: Path) -> list[str]:
+    """Words that are one token each: first the common ones, then each label's own."""
+    vocabulary = json.loads((encoder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    known = sorted(word for word in vocabulary["vocab"] if word.isalpha() and len(word) > 3)
+    return random.Random(0).sample(known, _COMMON + LABELS * _OWN)  # nosec B311: nothing secret
+
+
+def _own(words: list[str], label: int) -> list[str]:
+    start = _COMMON + label * _OWN
+    return words[start : start + _OWN]
+
+
+def _write_rules(path: Path, words: list[str]) -> Path:
     """Keyword rules that know half of each label's own words."""
-    experts = {f"label-{n}": {"activation_keywords": own[::2]} for n, own in _OWN.items()}
+    experts = {f"label-{n}": {"activation_keywords": _own(words, n)[::2]} for n in range(LABELS)}
     thresholds = {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3}
     path.write_text(json.dumps({"thresholds": thresholds, "experts": experts}), encoding="utf-8")
     return path
@@ -112,8 +131,6 @@ def _training(logs: Path, model: Path, cache: Path) -> Spent:
     os.environ["XDG_CACHE_HOME"] = str(cache)
     try:
         return timed(lambda: train_on_logs(logs, model, load_parameters(CHECKOUT)))
-    except WeightsError as error:
-        raise BenchmarkError(f"the default encoder is not installed: {error}") from error
     finally:
         if before is None:
             del os.environ["XDG_CACHE_HOME"]
@@ -121,12 +138,15 @@ def _training(logs: Path, model: Path, cache: Path) -> Spent:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-def made_up_tasks(count: int, seed: int = 1) -> tuple[list[str], list[str]]:
-    """Texts of a dozen made-up words, half of them the label's own, and their labels."""
+def made_up_tasks(count: int, words: list[str], seed: int = 1) -> tuple[list[str], list[str]]:
+    """Texts of a dozen words, half of them the label's own, and their labels."""
     chance = random.Random(seed)  # nosec B311: nothing secret
     labels = [number % LABELS for number in range(count)]
     texts = [
-        " ".join(chance.choice(_OWN[label] if word % 2 else _COMMON) for word in range(WORDS))
+        " ".join(
+            chance.choice(_own(words, label) if word % 2 else words[:_COMMON])
+            for word in range(WORDS)
+        )
         + f" {number}"
         for number, label in enumerate(labels)
     ]
