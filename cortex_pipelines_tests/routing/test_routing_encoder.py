@@ -14,7 +14,6 @@ from cortex_pipelines.routing.encoder import (
     machine_precision,
     sentence_part,
 )
-from cortex_pipelines.routing.threads import pinned_threads
 from cortex_pipelines.rowcache import RowCache
 
 TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
@@ -100,15 +99,6 @@ def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:
 def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"models\.encoder"):
         SentenceEncoder(tmp_path, 32, 4, 1)
-
-
-def test_threads_are_as_before_afterwards() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    with pinned_threads(3):
-        assert torch.get_num_threads() == 3
-    assert torch.get_num_threads() == before
 
 
 def test_known_embeddings_need_no_encoder(encoder: SentenceEncoder, tmp_path: Path) -> None:
