@@ -43,7 +43,11 @@ def test_an_error_in_a_part_is_raised_and_the_rest_is_left() -> None:
         time.sleep(0.01)
         raise ValueError(f"part {part}")
 
-    with pytest.raises(ValueError, match="part 0"), side_by_side(fails, range(500), 1) as made:
-        for future in made:
-            future.result()
+    def collect() -> None:
+        with side_by_side(fails, range(500), 1) as made:
+            for future in made:
+                future.result()
+
+    with pytest.raises(ValueError, match="part 0"):
+        collect()
     assert len(begun) < 500
