@@ -60,8 +60,8 @@ def table(name: str, timings: Sequence[Timing]) -> Table:
         ratio = timing.ratio(timings)
         shown.add_row(
             timing.what,
-            f"{timing.median:.2f}",
-            f"{timing.median_cpu:.2f}",
+            f"{timing.median:.3g}",
+            f"{timing.median_cpu:.3g}",
             str(len(timing.runs)),
             "" if timing.target is None else f"{timing.target:g}",
             "" if timing.rate is None else f"{timing.rate:,.3g} {timing.unit}",

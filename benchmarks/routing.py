@@ -1,48 +1,129 @@
-"""What it costs to train a router on ten thousand tasks and to decide with it, beside scikit-learn.
+"""What it costs to train a router on ten thousand tasks and to decide with it, beside plain ways.
 
-The tasks are made up, of about a dozen words: they stand for the size of real ones, and no accuracy
-is measured on them. The encoder is the default one; without it nothing is measured.
+The tasks are made up of a dozen words that the encoder's vocabulary holds, so they are as long as
+real titles; no accuracy is measured on them. The encoder is the default one; without it nothing is
+measured.
 """
 
 import json
 import os
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.timing import BenchmarkError, Spent, Timing, timed
+from benchmarks.plainrouting import PlainEncoder, lexical
+from benchmarks.timing import BenchmarkError, Spent, Timing, repeat, timed
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.automation.standalone import open_model, train_on_logs
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.weights import WeightsError
+from cortex_pipelines.ingestion.weights import WeightsError, take_model_pin, weights_folder
+from cortex_pipelines.routing.router import Router
 
 LABELS, TASKS, WORDS = 77, 10_000, 12
-ALONE, BATCH = 500, 5_000
+ALONE, BATCH = 500, 2_000
 """Decisions one at a time, and in a batch."""
 
-_LEXICAL = "TF-IDF + logistic regression"
+_OWN, _COMMON = 8, 40
+"""Words that only one label's tasks have, and words that all have."""
+
+_ENCODED = "encoder + logistic regression"
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Training with and without known embeddings, decisions alone and in batches, and the peer."""
-    texts, labels = made_up_tasks(TASKS)
+    """Training, decisions alone and in batches: ours, the rules, and what one would write oneself.
+
+    Rates are for a second of processor time, so that other work on the machine does not show.
+    """
+    folder = _encoder_folder(work.root)
+    words = _words(folder)
+    texts, labels = made_up_tasks(TASKS, words)
     logs, model = work.root / "logs", work.root / "router"
     write_log(logs, texts, labels)
     cache = work.root / "cache"
     first = _training(logs, model, cache)
     again = tuple(_training(logs, model, cache) for _ in range(repeats))
+    some, _ = made_up_tasks(BATCH, words, seed=2)
     router = open_model(model)
-    some, _ = made_up_tasks(BATCH, seed=2)
-    router.route(some[:50])
-    alone = tuple(timed(lambda text=text: router.route([text])) for text in some[:ALONE])
-    slowest = sorted(spent.wall for spent in alone)[int(ALONE * 0.99)]
-    batch = tuple(timed(lambda: router.route(some)) for _ in range(repeats))
+    rules = Router.from_rules(_write_rules(work.root / "routing-patterns.json", words), None)
+    plain, encoded = lexical(), PlainEncoder(folder)
+    by_words = timed(lambda: plain.fit(texts, labels))
+    by_meaning = timed(lambda: encoded.fit(texts, labels))
     return [
-        Timing("train, first time", (first,), 300.0, _LEXICAL, amount=TASKS, unit="tasks"),
-        Timing("train, embeddings known", again, 60.0, _LEXICAL, amount=TASKS, unit="tasks"),
-        Timing("one decision", alone, 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20"),
-        Timing("a batch", batch, BATCH / 1000, amount=BATCH, unit="tasks"),
-        *_peer(texts, labels, some, repeats),
+        *_decisions("rules", rules.route, some, repeats),
+        _train("TF-IDF + logistic regression", (by_words,), None, peer=True),
+        *_decisions("TF-IDF + logistic regression", plain.predict_proba, some, repeats),
+        _train(_ENCODED, (by_meaning,), None, peer=True),
+        *_decisions(_ENCODED, encoded.predict_proba, some, repeats),
+        _train("the router, first time", (first,), 300.0),
+        _train("the router, embeddings known", again, 60.0),
+        *_decisions("the router", router.route, some, repeats),
     ]
+
+
+def _train(way: str, runs: tuple[Spent, ...], target: float | None, peer: bool = False) -> Timing:
+    note = "neither compared nor calibrated; no evidence, no scope" if peer else ""
+    beside = None if peer else f"{_ENCODED}: training"
+    return Timing(f"{way}: training", runs, target, beside, peer, note, TASKS, "tasks")
+
+
+def _decisions(
+    way: str, decide: Callable[[list[str]], Any], some: Sequence[str], repeats: int
+) -> list[Timing]:
+    """One decision (median and 99th percentile) and a batch."""
+    decide(list(some[:50]))
+    alone = tuple(timed(lambda text=text: decide([text])) for text in some[:ALONE])
+    slowest = sorted(spent.wall for spent in alone)[int(ALONE * 0.99)]
+    ours = way == "the router"
+    note = f"p99 {slowest * 1000:.1f} ms{'; at most 20' if ours else ''}"
+    batch = repeat(repeats, lambda: decide(list(some)))
+    return [
+        Timing(
+            f"{way}: one decision",
+            alone,
+            0.005 if ours else None,
+            f"{_ENCODED}: one decision" if ours else None,
+            not ours,
+            note,
+        ),
+        Timing(
+            f"{way}: a batch",
+            batch,
+            BATCH / 1000 if ours else None,
+            f"{_ENCODED}: a batch" if ours else None,
+            not ours,
+            amount=BATCH,
+            unit="tasks",
+        ),
+    ]
+
+
+def _encoder_folder(root: Path) -> Path:
+    source = load_parameters(CHECKOUT).models.encoder
+    try:
+        return weights_folder(source, take_model_pin(source, root), root)
+    except WeightsError as error:
+        raise BenchmarkError(f"the default encoder is not installed: {error}") from error
+
+
+def _words(encoder: Path) -> list[str]:
+    """Words that are one token each: first the common ones, then each label's own."""
+    vocabulary = json.loads((encoder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    known = sorted(word for word in vocabulary["vocab"] if word.isalpha() and len(word) > 3)
+    return random.Random(0).sample(known, _COMMON + LABELS * _OWN)  # nosec B311: nothing secret
+
+
+def _own(words: list[str], label: int) -> list[str]:
+    start = _COMMON + label * _OWN
+    return words[start : start + _OWN]
+
+
+def _write_rules(path: Path, words: list[str]) -> Path:
+    """Keyword rules that know half of each label's own words."""
+    experts = {f"label-{n}": {"activation_keywords": _own(words, n)[::2]} for n in range(LABELS)}
+    thresholds = {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3}
+    path.write_text(json.dumps({"thresholds": thresholds, "experts": experts}), encoding="utf-8")
+    return path
 
 
 def _training(logs: Path, model: Path, cache: Path) -> Spent:
@@ -50,8 +131,6 @@ def _training(logs: Path, model: Path, cache: Path) -> Spent:
     os.environ["XDG_CACHE_HOME"] = str(cache)
     try:
         return timed(lambda: train_on_logs(logs, model, load_parameters(CHECKOUT)))
-    except WeightsError as error:
-        raise BenchmarkError(f"the default encoder is not installed: {error}") from error
     finally:
         if before is None:
             del os.environ["XDG_CACHE_HOME"]
@@ -59,38 +138,15 @@ def _training(logs: Path, model: Path, cache: Path) -> Spent:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-def _peer(texts: list[str], labels: list[str], some: list[str], repeats: int) -> list[Timing]:
-    """What one would write in ten minutes: words and letters, logistic regression."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
-
-    plain = make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2)),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2),
-        ),
-        LogisticRegression(max_iter=50),
-    )
-    fitted = timed(lambda: plain.fit(texts, labels))
-    note = "neither compared, calibrated, nor with evidence or a scope"
-    alone = tuple(timed(lambda text=text: plain.predict_proba([text])) for text in some[:ALONE])
-    batch = tuple(timed(lambda: plain.predict_proba(some)) for _ in range(repeats))
-    return [
-        Timing(_LEXICAL, (fitted,), peer=True, note=note, amount=TASKS, unit="tasks"),
-        Timing("the same, one decision", alone, peer=True),
-        Timing("the same, a batch", batch, peer=True, amount=BATCH, unit="tasks"),
-    ]
-
-
-def made_up_tasks(count: int, seed: int = 1) -> tuple[list[str], list[str]]:
-    """Texts of a dozen made-up words, half of them the label's own, and their labels."""
+def made_up_tasks(count: int, words: list[str], seed: int = 1) -> tuple[list[str], list[str]]:
+    """Texts of a dozen words, half of them the label's own, and their labels."""
     chance = random.Random(seed)  # nosec B311: nothing secret
-    common = [f"{a}{b}" for a in ["work", "run", "make", "send", "task", "file"] for b in "aeiouy"]
-    own = {n: [f"{chr(97 + n % 26)}word{n}{k}" for k in range(8)] for n in range(LABELS)}
     labels = [number % LABELS for number in range(count)]
     texts = [
-        " ".join(chance.choice(own[label] if word % 2 else common) for word in range(WORDS))
+        " ".join(
+            chance.choice(_own(words, label) if word % 2 else words[:_COMMON])
+            for word in range(WORDS)
+        )
         + f" {number}"
         for number, label in enumerate(labels)
     ]

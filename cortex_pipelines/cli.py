@@ -15,6 +15,7 @@ from cortex_pipelines.commands.extract import extract
 from cortex_pipelines.commands.forget import forget
 from cortex_pipelines.commands.logs import logs
 from cortex_pipelines.commands.mutate import mutate
+from cortex_pipelines.commands.predict import predict
 from cortex_pipelines.commands.refactorings import refactorings
 from cortex_pipelines.commands.reproduce import reproduce
 from cortex_pipelines.commands.route import route
@@ -68,6 +69,7 @@ _COMMANDS = (
     forget,
     logs,
     mutate,
+    predict,
     refactorings,
     reproduce,
     route,

@@ -28,7 +28,7 @@ from cortex_pipelines.routing.router import Router
 from cortex_pipelines.routing.training import train_router
 from cortex_pipelines.rowcache import RowCache
 
-_EMBEDDINGS = "1"
+_EMBEDDINGS = "2"
 """Version of what is kept of embeddings; to be raised when they are computed otherwise."""
 
 
@@ -75,6 +75,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
         encoder.pin,
         logged_rules(events),
         out,
+        home / "studies",
     )
     steps = json.loads((out / "ladder.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])

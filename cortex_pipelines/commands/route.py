@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of `cortex router train`; without it the project's champion.",
 )
-def route(task: str | None, file: Path | None, out: Path | None, model: Path | None) -> None:
+@click.option(
+    "--explore",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Share of tasks sent (routed_to) to one of the best masters drawn at random.",
+)
+def route(
+    task: str | None, file: Path | None, out: Path | None, model: Path | None, explore: float
+) -> None:
     """Say which master TASK belongs to, as JSON; with --file one line a task, in its order."""
     if (task is None) == (file is None):
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
@@ -28,7 +36,7 @@ def route(task: str | None, file: Path | None, out: Path | None, model: Path | N
     from cortex_pipelines.routing.tasks import Task, read_tasks
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
-    lines = answers(_router(model), tasks)
+    lines = answers(_router(model), tasks, explore)
     if out is None:
         for line in lines:
             click.echo(line)

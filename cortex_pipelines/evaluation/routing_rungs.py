@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.statistics import Interval, wilson
 from cortex_pipelines.routing.calibration import expected_calibration_error
-from cortex_pipelines.routing.encoder import Floats, pinned_threads
+from cortex_pipelines.routing.encoder import Floats
 from cortex_pipelines.routing.ensemble import combined
 from cortex_pipelines.routing.mcnemar import mcnemar_exact
 from cortex_pipelines.routing.router import Router
@@ -17,6 +17,7 @@ from cortex_pipelines.routing.rungs.lexical import Lexical
 from cortex_pipelines.routing.rungs.rung import Lesson
 from cortex_pipelines.routing.rungs.semantic import Semantic
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.threads import pinned_threads
 from cortex_pipelines.routing.views import Lens
 
 _SHARES = (0.125, 0.25, 0.5, 1.0)

@@ -7,6 +7,7 @@ from time import monotonic
 
 import polars as pl
 
+from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
 from cortex_pipelines.routing.dataset_assets import RULES_FILE, routing_dataset
 from cortex_pipelines.routing.encoder import (
@@ -32,6 +33,7 @@ __all__ = ["routing_dataset", "task_router"]
         "cortex_pipelines/ingestion/weights.py",
         "cortex_pipelines/routing",
         "cortex_pipelines/schemas.py",
+        "cortex_pipelines/study.py",
     ),
     partitioned=False,
     determinism="machine",
@@ -55,6 +57,7 @@ def task_router(
         sentence_encoder.pin,
         json.loads(rules.read_text(encoding="utf-8")) if rules.exists() else None,
         out,
+        root / CACHE / "studies",
     )
     observe("train_seconds", monotonic() - began)
 

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.bert import BertForward
+from cortex_pipelines.routing.threads import side_by_side, torch_threads
 from cortex_pipelines.rowcache import RowCache
 
 Floats = npt.NDArray[np.float32]
@@ -31,31 +31,6 @@ _SERVED_AT_ONCE = 64
 
 class EncoderError(RuntimeError):
     """The encoder's files are not there or cannot be read."""
-
-
-@contextmanager
-def pinned_threads(threads: int) -> Iterator[None]:
-    """Run torch and numpy on this many processor threads, then on as many as before.
-
-    How many there are decides in which order numbers are added up, and so the last digits.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with torch_threads(threads), threadpool_limits(threads, user_api="blas"):
-        yield
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """The same for torch alone: finding numpy's libraries takes longer than a decision."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def machine_precision(asked: str) -> str:
@@ -131,11 +106,21 @@ class SentenceEncoder:
     def _encode(self, texts: Sequence[str], size: int, *, full: bool) -> Floats:
         tokens = self._tokens(texts)
         rows = np.zeros((len(texts), PARTS * self._width), dtype=np.float32)
-        batches = _batches(tokens, size)
+        # the longest first: nobody waits for one that is begun last
+        batches = _batches(tokens, size)[::-1]
+
+        def embed(places: list[int]) -> Floats:
+            ids = [tokens[place] for place in places]
+            return self._forward(ids, size if full else len(ids))[: len(ids)]
+
         with torch_threads(self._threads):
-            for places in track(batches, "Embedding tasks") if len(texts) > 1 else batches:
-                ids = [tokens[place] for place in places]
-                rows[places] = self._forward(ids, size if full else len(ids))[: len(ids)]
+            if len(batches) == 1:
+                rows[batches[0]] = embed(batches[0])
+                return rows
+            with side_by_side(embed, batches, self._threads) as made:
+                pairs = list(zip(batches, made, strict=True))
+                for places, vectors in track(pairs, "Embedding tasks"):
+                    rows[places] = vectors.result()
         return rows
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.routing.encoder import Floats, pinned_threads
+from cortex_pipelines.routing.encoder import Floats
 from cortex_pipelines.routing.folds import folds_of
 from cortex_pipelines.routing.ladder import Climbed, climb
 from cortex_pipelines.routing.package import RouterConfig, save_router
 from cortex_pipelines.routing.rules import parse_rules
 from cortex_pipelines.routing.rungs.keywords import Keywords
 from cortex_pipelines.routing.rungs.rung import Lesson
-from cortex_pipelines.routing.search import Trial, search_neural
+from cortex_pipelines.routing.search import OBJECTIVE, search_neural
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.threads import pinned_threads
 from cortex_pipelines.routing.views import Indices, Lens
+from cortex_pipelines.study import TRIALS_FILE
 
 Embed = Callable[[Sequence[str]], Floats]
 
@@ -38,6 +40,7 @@ def train_router(
     encoder_pin: Mapping[str, Any],
     rules: Mapping[str, Any] | None,
     out: Path,
+    studies: Path,
 ) -> dict[str, float]:
     """Let the rungs compete, and write the router that comes of it to a folder.
 
@@ -48,6 +51,7 @@ def train_router(
         encoder_pin: Which encoder ``embed`` uses.
         rules: Keyword rules, if there are any.
         out: Folder that gets the router, the table of the competition, every trial and figures.
+        studies: Folder for what a search that is killed has found so far; empty afterwards.
 
     Returns:
         The figures that ``metrics.json`` holds.
@@ -71,14 +75,14 @@ def train_router(
         lesson = _lesson(tasks, masters, lens, embeddings, settings)
         judged = _judged(tasks)
         folds = folds_of(keys, lesson.labels, min(settings.folds, tasks.height))
-        chosen, trials = search_neural(lesson, judged, folds)
+        chosen, searched = search_neural(lesson, judged, folds, studies)
         keywords = _keywords(rules, masters, settings)
         climbed = climb(lesson, judged, folds, keywords, chosen)
     config = _config(masters, climbed, settings, encoder_pin)
     save_router(out, config, lens, climbed.rungs, _memory(tasks), rules)
-    metrics = _metrics(climbed, tasks, judged, trials)
+    metrics = _metrics(climbed, tasks, judged, len(searched.trials))
     _write_json(out / "ladder.json", [step.row() for step in climbed.steps])
-    _write_json(out / "trials.json", [trial.row() for trial in trials])
+    _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
     _write_json(out / "metrics.json", metrics)
     return metrics
 
@@ -151,7 +155,7 @@ def _memory(tasks: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    climbed: Climbed, tasks: pl.DataFrame, judged: Indices, trials: Sequence[Trial]
+    climbed: Climbed, tasks: pl.DataFrame, judged: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
     by_rung = {f"accuracy_{step.rung}": step.accuracy for step in climbed.steps}
@@ -162,7 +166,7 @@ def _metrics(
         "masters": float(len(counts)),
         "smallest_master_tasks": float(min(counts.values())),
         "train_tasks": float(tasks.height),
-        "trials": float(len(trials)),
+        "trials": float(trials),
     }
 
 

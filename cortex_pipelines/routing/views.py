@@ -1,7 +1,8 @@
 """A task as each rung of the ladder looks at it: its text, its embedding, its words and letters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,10 @@ def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
     return counter.get_feature_names_out().tolist(), counter.idf_.astype(np.float32)
 
 
+_KEPT_WORDS, _LONG_WORD = 50_000, 40
+"""Words whose letters are remembered, and characters from which a word is no word."""
+
+
 class _Counter:
     """Term weights of one text as ``TfidfVectorizer.transform`` gives them, without its checks.
 
@@ -182,14 +187,15 @@ class _Counter:
         ).build_analyzer()
         self._columns = {term: first + number for number, term in enumerate(terms)}
         self._first, self._weights = first, weights
+        self._within_words = bool(place)
+        # a task's words are seldom new, and the letters within a word are always the same
+        self._columns_of_word = lru_cache(_KEPT_WORDS)(self._known)
 
     def weigh(self, text: str) -> tuple[list[int], Floats]:
         """Columns in rising order, and their weights: (1 + log count) x idf, at length 1."""
         counts: dict[int, int] = {}
-        for term in self._terms_of(text) if self._columns else ():
-            column = self._columns.get(term)
-            if column is not None:
-                counts[column] = counts.get(column, 0) + 1
+        for column in self._found(text) if self._columns else ():
+            counts[column] = counts.get(column, 0) + 1
         columns = sorted(counts)
         if not columns:
             return [], _NOTHING
@@ -198,6 +204,18 @@ class _Counter:
         found = (1.0 + np.log(often)) * self._weights[places]
         weighed: Floats = (found / np.sqrt((found * found).sum())).astype(np.float32)
         return columns, weighed
+
+    def _found(self, text: str) -> Iterator[int]:
+        """The column of each known term, as often as the text has it."""
+        if not self._within_words:
+            yield from self._known(text)
+            return
+        for word in text.lower().split():
+            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known)(word)
+
+    def _known(self, text: str) -> list[int]:
+        columns = (self._columns.get(term) for term in self._terms_of(text))
+        return [column for column in columns if column is not None]
 
 
 def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:

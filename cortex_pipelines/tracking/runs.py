@@ -9,6 +9,7 @@ from typing import Any
 
 from cortex_pipelines.tracking.registry import register
 from cortex_pipelines.tracking.store import UI, experiment_id, open_client
+from cortex_pipelines.tracking.trials import record_trials
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5
@@ -69,6 +70,7 @@ class MlflowTracker:
         for name in _SHOWN:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
+        record_trials(client, str(run.info.experiment_id), run_id, folder)
         if asset.registers:
             register(project, asset, partition, version, run_id)
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))

@@ -209,6 +209,7 @@ def test_all_commands_are_there() -> None:
         "lineage",
         "logs",
         "mutate",
+        "predict",
         "promote",
         "refactorings",
         "releases",

@@ -133,7 +133,7 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     assert str(path.root) not in json.dumps(config)
     trials = json.loads((path.root / "router" / "trials.json").read_text())
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
-    assert len(trials) == metrics["trials"] == path.settings.trials
+    assert len(trials["trials"]) == metrics["trials"] == path.settings.trials
     steps = json.loads((path.root / "router" / "ladder.json").read_text())
     assert [step["rung"] for step in steps] == [
         "rules",

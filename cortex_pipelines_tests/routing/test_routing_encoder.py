@@ -12,7 +12,6 @@ from cortex_pipelines.routing.encoder import (
     SentenceEncoder,
     cached_embeddings,
     machine_precision,
-    pinned_threads,
     sentence_part,
 )
 from cortex_pipelines.rowcache import RowCache
@@ -60,6 +59,14 @@ def test_serving_gives_the_same_up_to_the_last_digits(encoder: SentenceEncoder) 
     assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
 
 
+def test_packed_weights_compute_the_same(
+    encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
+    assert np.allclose(plain.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
+
+
 def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
     half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
     cosines = (sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
@@ -92,15 +99,6 @@ def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:
 def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"models\.encoder"):
         SentenceEncoder(tmp_path, 32, 4, 1)
-
-
-def test_threads_are_as_before_afterwards() -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    with pinned_threads(3):
-        assert torch.get_num_threads() == 3
-    assert torch.get_num_threads() == before
 
 
 def test_known_embeddings_need_no_encoder(encoder: SentenceEncoder, tmp_path: Path) -> None:

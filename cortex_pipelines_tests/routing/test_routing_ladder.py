@@ -276,3 +276,17 @@ def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
     assert better < 1e-6
     assert worse == pytest.approx(1 - better)
     assert likelier(below, below) == 1.0
+
+
+def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -> None:
+    """Few are looked up by bytes first; what they find, and in which order, is exact."""
+    lesson = lesson_of(settings, tasks=2_400, noise=0.5)
+    retrieval = Retrieval.fit(lesson)
+    some = lesson.views.take(np.arange(0, 160))
+    places, cosines = retrieval.nearest(some, 20)
+    for start in range(0, 160, 4):
+        part = slice(start, start + 4)
+        few, values = retrieval.nearest(some.take(np.arange(160)[part]), 20)
+        assert np.allclose(values, cosines[part], atol=1e-6)
+        assert (few == places[part]).mean() > 0.99  # but for ties in the last digit
+        assert (few[:, 0] == places[part][:, 0]).all()

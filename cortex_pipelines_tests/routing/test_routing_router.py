@@ -51,7 +51,9 @@ def folder(
     out = tmp_path_factory.mktemp("router")
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
-    train_router(tasks(), encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, out)
+    train_router(
+        tasks(), encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, out, out.parent / "studies"
+    )
     return out
 
 
@@ -106,6 +108,16 @@ def test_training_learns_and_company_does_not_matter(router: Router) -> None:
         assert alone.confidence == pytest.approx(one.confidence, abs=1e-4)
     assert router.route([]) == []
     assert router.masters == ("cicd", "development", "security")
+
+
+def test_many_at_once_are_decided_as_few_are(router: Router) -> None:
+    few = tasks()["text"].to_list()
+    some = router.route(few)
+    for place, one in enumerate(router.route(few * 10)):
+        other = some[place % len(few)]
+        assert one.master == other.master
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+        assert one.latency_ms > 0
 
 
 @pytest.mark.parametrize(
@@ -171,7 +183,15 @@ def test_training_repeats_byte_for_byte(
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
     shuffled = tasks().reverse()
-    train_router(shuffled, encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, tmp_path)
+    train_router(
+        shuffled,
+        encoder.encode,
+        chosen,
+        {"wheel": "x==1"},
+        PATTERNS,
+        tmp_path,
+        tmp_path.parent / "studies",
+    )
     names = sorted(file.name for file in folder.iterdir())
     assert sorted(file.name for file in tmp_path.iterdir()) == names
     for name in names:
@@ -186,7 +206,15 @@ def test_labels_come_back_as_they_are(
     frame = tasks().with_columns(pl.col("master").replace(names))
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
     chosen = settings.model_copy(update={"precision": "fp32"})
-    train_router(frame, encoder.encode, chosen, {"wheel": "x==1"}, None, tmp_path)
+    train_router(
+        frame,
+        encoder.encode,
+        chosen,
+        {"wheel": "x==1"},
+        None,
+        tmp_path,
+        tmp_path.parent / "studies",
+    )
     router = Router.load(tmp_path, tiny_encoder)
     assert set(router.masters) == set(names.values())
     assert {one.master for one in router.route(frame["text"].to_list())} <= set(names.values())
@@ -198,7 +226,15 @@ def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
 ) -> None:
     frame = pl.concat([tasks(2, 3), tasks(3, 1)[2:]])
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    figures = train_router(frame, encoder.encode, settings, {"wheel": "x==1"}, None, tmp_path)
+    figures = train_router(
+        frame,
+        encoder.encode,
+        settings,
+        {"wheel": "x==1"},
+        None,
+        tmp_path,
+        tmp_path.parent / "studies",
+    )
     assert figures["smallest_master_tasks"] == 1.0
     assert Router.load(tmp_path, tiny_encoder).route(["fix a"])[0].master is not None
 
@@ -206,7 +242,13 @@ def test_masters_with_one_task_and_few_tasks_at_all_do_not_stop_it(
 def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_path: Path) -> None:
     with pytest.raises(TooFewMastersError, match="at least two masters"):
         train_router(
-            tasks(1), lambda texts: np.zeros((len(texts), 4)), settings, {}, None, tmp_path
+            tasks(1),
+            lambda texts: np.zeros((len(texts), 4)),
+            settings,
+            {},
+            None,
+            tmp_path,
+            tmp_path,
         )
 
 

@@ -27,6 +27,9 @@ KEYS = [
     "abstained",
     "latency_ms",
     "model_version",
+    "routed_to",
+    "propensity",
+    "policy",
 ]
 
 

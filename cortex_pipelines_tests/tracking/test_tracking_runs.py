@@ -25,12 +25,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any,
 
 
 def record(
-    bench: Workbench, name: str, partition: str | None, metrics: str | None = None, **changes: Any
+    bench: Workbench,
+    name: str,
+    partition: str | None,
+    metrics: str | None = None,
+    file: str = "metrics.json",
+    **changes: Any,
 ) -> str:
     version = bench.make(name, partition)
     project = bench.project()
     if metrics:  # as a model's folder holds them
-        (project.output(name, partition) / "metrics.json").write_text(metrics)
+        (project.output(name, partition) / file).write_text(metrics)
     version = Version(version.value, version.made_from, True, **changes)
     return MlflowTracker().record(
         project, project.graph.assets[name], partition, version, "dagster-1"
@@ -175,3 +180,43 @@ def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
     tree = lineage(bench.project(), f"strange-a/{number}")
     assert tree.made_from == [Node("page", "a", "2" * 32)]
+
+
+def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.make("words", "a")
+    bench.make("loud", "a")
+    found = {
+        "objective": "loss",
+        "seed": 1,
+        "best": 0,
+        "importance": {"rate": 0.75, "decay": 0.25},
+        "trials": [
+            {
+                **{"number": 0, "state": "complete", "value": 0.25},
+                **{"parameters": {"rate": 0.1, "decay": 1}, "steps": [[1, 0.5], [2, 0.25]]},
+            },
+            {
+                **{"number": 1, "state": "pruned", "value": 0.75},
+                **{"parameters": {"rate": 0.2, "decay": 2}, "steps": [[1, 0.75]]},
+            },
+            {
+                **{"number": 2, "state": "fail", "value": None},
+                **{"parameters": {"rate": 0.3, "decay": 3}, "steps": []},
+            },
+        ],
+    }
+    parent = record(bench, "loud", "a", json.dumps(found), "trials.json")
+    client = open_client(bench.root)
+    artifacts = {file.path for file in client.list_artifacts(parent)}
+    assert {"trials.json", "importance.png"} <= artifacts
+    experiment = client.get_run(parent).info.experiment_id
+    nested = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    runs = {run.data.tags["trial"]: run for run in nested}
+    assert [runs[number].info.status for number in "012"] == ["FINISHED", "KILLED", "FAILED"]
+    assert runs["0"].data.params == {"rate": "0.1", "decay": "1"}
+    assert runs["0"].data.metrics == {"value": 0.25}
+    history = client.get_metric_history(runs["0"].info.run_id, "value")
+    assert [(one.step, one.value) for one in history] == [(1, 0.5), (2, 0.25)]
+    assert [runs[number].data.tags["best"] for number in "012"] == ["true", "false", "false"]
+    assert runs["2"].data.metrics == {}

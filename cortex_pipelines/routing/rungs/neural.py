@@ -8,7 +8,7 @@ head looks at the task and at what the attention gathered and says whether the d
 right; both are trained together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +56,19 @@ class Neural:
         self._arrays = dict(arrays)
 
     @classmethod
-    def fit(cls, lesson: Lesson, chosen: NeuralSettings) -> "Neural":
-        """Train one; same lesson, settings and seed, same weights."""
+    def fit(cls, lesson: Lesson, chosen: NeuralSettings, watch: "Watch | None" = None) -> "Neural":
+        """Train one; same lesson, settings and seed, same weights.
+
+        Args:
+            lesson: What it learns from.
+            chosen: What the search chose, or tries.
+            watch: Gets the number of each pass, from 1, and the rung as it is then.
+        """
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(lesson.settings.seed)
-            return cls(_trained(lesson, chosen))
+            return cls(_trained(lesson, chosen, watch))
 
     def scores(self, views: Views) -> Doubles:
         """See ``Rung``."""
@@ -110,7 +116,10 @@ def records(labels: Indices, weights: Floats, masters: int) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _trained(lesson: Lesson, chosen: NeuralSettings) -> dict[str, Floats]:
+Watch = Callable[[int, Neural], None]
+
+
+def _trained(lesson: Lesson, chosen: NeuralSettings, watch: Watch | None) -> dict[str, Floats]:
     import torch
 
     inputs = torch.tensor(lesson.views.projected)
@@ -129,7 +138,7 @@ def _trained(lesson: Lesson, chosen: NeuralSettings) -> dict[str, Floats]:
     size = min(_MINIBATCH, len(lesson.labels))
     total = lesson.settings.epochs * -(-len(lesson.labels) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
-    for _ in range(lesson.settings.epochs):
+    for epoch in range(1, lesson.settings.epochs + 1):
         for places in torch.split(torch.randperm(len(lesson.labels)), size):
             optimiser.zero_grad()
             loss = _loss(
@@ -138,6 +147,8 @@ def _trained(lesson: Lesson, chosen: NeuralSettings) -> dict[str, Floats]:
             loss.backward()
             optimiser.step()
             schedule.step()
+        if watch is not None:
+            watch(epoch, Neural(_finished(parts, record)))
     return _finished(parts, record)
 
 

@@ -1,6 +1,8 @@
 """Nearest neighbours among past tasks: a voter, and the evidence of every decision."""
 
 from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,10 @@ embeddings (inverse temperature 1/0.05 in sentence-transformers' losses)."""
 
 _DOUBT = 1e-3
 """Share of the votes that is spread over all masters."""
+
+_FEW_TASKS, _MANY_VECTORS, _SPARE = 8, 2_000, 64
+"""Up to so many tasks are first looked up by bytes, where there are so many to choose from; so many
+more than wanted are then compared exactly. On Banking77 an eighth of that missed none."""
 
 
 class Retrieval:
@@ -46,7 +52,33 @@ class Retrieval:
 
     def nearest(self, views: Views, count: int) -> tuple[Indices, Floats]:
         """Places and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
-        return nearest(views.sentence @ self._vectors.T, count)
+        many = len(views) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
+        if many or count + _SPARE > len(self._vectors):
+            return nearest(views.sentence @ self._vectors.T, count)
+        places = self._likely(views.sentence, count + _SPARE)
+        cosines = np.matmul(self._vectors[places], views.sentence[:, :, None])[:, :, 0]
+        order, values = nearest(cosines, count)
+        return np.take_along_axis(places, order, axis=1), values
+
+    def _likely(self, sentences: Floats, count: int) -> Indices:
+        """Places of tasks that seem nearest, in rising order: by bytes instead of floats.
+
+        All past tasks are read for each decision, and what is read decides how long it takes.
+        """
+        import torch
+
+        scale = np.abs(sentences).max(axis=1, keepdims=True)
+        rough = torch.from_numpy(_in_bytes(sentences, np.maximum(scale, 1e-12)))
+        found = torch.topk(torch._int_mm(rough, self._rough), count, dim=1, sorted=False)
+        places: Indices = np.sort(found.indices.numpy(), axis=1)
+        return places
+
+    @cached_property
+    def _rough(self) -> Any:
+        import torch
+
+        scale = np.maximum(np.abs(self._vectors).max(), 1e-12)
+        return torch.from_numpy(_in_bytes(self._vectors, scale)).T
 
     def scores(self, views: Views) -> Doubles:
         """See ``Rung``."""
@@ -78,14 +110,15 @@ class Retrieval:
         return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)
 
 
+def _in_bytes(values: Floats, scale: Any) -> Any:
+    return np.rint(values * (127.0 / scale)).astype(np.int8)
+
+
 def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
     """Places and values of each row's largest cosines, best first; of equals the first."""
-    count = min(count, cosines.shape[1])
-    if count < cosines.shape[1]:
-        some = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-        some.sort(axis=1)
-    else:
-        some = np.tile(np.arange(count), (len(cosines), 1))
-    values = np.take_along_axis(cosines, some, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1), np.take_along_axis(values, order, axis=1)
+    import torch
+
+    best = torch.topk(torch.from_numpy(cosines), min(count, cosines.shape[1]), dim=1)
+    values, places = best.values.numpy(), best.indices.numpy()
+    order = np.lexsort((places, -values), axis=1)
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -1,0 +1,78 @@
+"""Processor threads: how many an operation uses, and several operations side by side."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST = 8
+"""Beyond this many threads the interpreter's lock is all that they wait for."""
+
+
+@contextmanager
+def pinned_threads(threads: int) -> Iterator[None]:
+    """Run torch and numpy on this many processor threads, then on as many as before.
+
+    How many there are decides in which order numbers are added up, and so the last digits.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with torch_threads(threads), threadpool_limits(threads, user_api="blas"):
+        yield
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """The same for torch alone: finding numpy's libraries takes longer than a decision."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def serving_threads(threads: int) -> Iterator[None]:
+    """As ``pinned_threads``, at once: for a decision, whose products are too small to share out.
+
+    Numpy's libraries are those that were loaded at the first call.
+    """
+    with torch_threads(threads), _libraries().limit(limits=threads, user_api="blas"):
+        yield
+
+
+@cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def side_by_side(
+    work: Callable[[T], R], parts: Sequence[T], threads: int
+) -> "Iterator[list[Future[R]]]":
+    """What ``work`` makes of each part, on as many cores as there are.
+
+    Which part is done first changes no result, so neither does the number of cores.
+
+    Args:
+        work: Spends its time outside of the interpreter's lock, as products of matrices do.
+        parts: What is worked on; taken up in this order.
+        threads: Processor threads that one part uses.
+    """
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(max(1, min(cores // threads, _MOST, len(parts)))) as pool:
+        futures = [pool.submit(work, part) for part in parts]
+        try:
+            yield futures
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,71 @@
+"""The trials of a search as nested MLflow runs, with a picture of what mattered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.study import TRIALS_FILE
+
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
+
+
+def record_trials(client: Any, experiment: str, parent: str, folder: Path) -> None:
+    """One run a trial below the run of the output that the search was for, if there was one.
+
+    Each has the trial's parameters, its ``value`` (with every step on the way), and the tags
+    ``trial``, ``trial_state`` and ``best``; the parent gets ``importance.png``.
+
+    Args:
+        client: An MLflow client.
+        experiment: Id of the parent's experiment.
+        parent: Id of the parent's run.
+        folder: An output; nothing is done where it holds no ``study.TRIALS_FILE``.
+    """
+    file = folder / TRIALS_FILE
+    if not file.exists():
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    for trial in found["trials"]:
+        _record(client, experiment, parent, trial, best=trial["number"] == found["best"])
+    client.log_artifact(parent, str(file))
+    if found["importance"]:
+        client.log_figure(parent, _figure(found), "importance.png")
+
+
+def _record(
+    client: Any, experiment: str, parent: str, trial: dict[str, Any], *, best: bool
+) -> None:
+    from mlflow.entities import Metric, Param
+
+    run = client.create_run(
+        experiment,
+        run_name=f"trial {trial['number']}",
+        tags={
+            "mlflow.parentRunId": parent,
+            "trial": str(trial["number"]),
+            "trial_state": trial["state"],
+            "best": str(best).lower(),
+        },
+    )
+    now, run_id = run.info.start_time, run.info.run_id
+    steps = [Metric("value", value, now, step) for step, value in trial["steps"]]
+    last = [] if steps or trial["value"] is None else [Metric("value", trial["value"], now, 0)]
+    client.log_batch(
+        run_id,
+        metrics=steps + last,
+        params=[Param(name, str(value)) for name, value in trial["parameters"].items()],
+    )
+    client.set_terminated(run_id, _STATUS[trial["state"]])
+
+
+def _figure(found: dict[str, Any]) -> Any:
+    """Bars, the longest on top."""
+    from matplotlib.figure import Figure
+
+    shares = sorted(found["importance"].items(), key=lambda pair: (pair[1], pair[0]))
+    figure = Figure(figsize=(6, 1 + 0.4 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in shares], [share for _, share in shares])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(f"share of the differences in {found['objective']} (fANOVA)")
+    return figure
