@@ -24,6 +24,7 @@ from cortex_pipelines.versioning import versioned_asset
     code=(
         "cortex_pipelines/augmentation",
         "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/brackets.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/schemas.py",
     ),
@@ -40,6 +41,7 @@ def augmented_units(
     code=(
         "cortex_pipelines/augmentation",
         "cortex_pipelines/extraction/gaps.py",
+        "cortex_pipelines/extraction/brackets.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/sandbox.py",
         "cortex_pipelines/sandbox_stage.py",

@@ -53,6 +53,7 @@ _WITH_FIXES = (
     *_CODE,
     "cortex_pipelines/annotation",
     "cortex_pipelines/extraction/gaps.py",
+    "cortex_pipelines/extraction/brackets.py",
     "cortex_pipelines/extraction/grammars.py",
 )
 

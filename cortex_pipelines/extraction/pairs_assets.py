@@ -20,6 +20,7 @@ from cortex_pipelines.versioning import versioned_asset
     code=(
         "cortex_pipelines/extraction/gaps.py",
         "cortex_pipelines/extraction/garbage.py",
+        "cortex_pipelines/extraction/brackets.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/extraction/outline.py",
         "cortex_pipelines/extraction/pairs",
