@@ -55,9 +55,9 @@ def paired_bootstrap(
     """
     if not len(differences):
         raise ValueError("paired_bootstrap: no items; at least one pair is needed")
-    sums, sizes = _cluster_sums(differences, weights, clusters)
+    sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
-    drawn = _resampled_ratios(sums, sizes, resamples, seed)
+    drawn = resampled_ratios(sums, sizes, resamples, seed)
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
@@ -83,7 +83,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(share, low, high, confidence)
 
 
-def _cluster_sums(
+def cluster_sums(
     differences: Sequence[float],
     weights: Sequence[float] | None,
     clusters: Sequence[str] | None,
@@ -106,7 +106,7 @@ def _cluster_sums(
     )
 
 
-def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Ratio of sums of each draw; drawn in chunks so that memory stays flat."""
     random = np.random.default_rng(seed)
     count = len(sums)
