@@ -13,7 +13,14 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines_tests.adapters.tinymodel import example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
-BUGGY = "# a.py\n# This code has an error.\ndef f(a):\n    b = a\n    return a - b\n\n# The code put right:\n"
+BUGGY = """# a.py
+# This code has an error.
+def f(a):
+    b = a
+    return a - b
+
+# The code put right:
+"""
 FIXED = "def f(a):\n    b = a\n    return a + b"
 
 

@@ -53,6 +53,9 @@ CODE = {
     ),
 }
 
+BLOCK = "    a = 1\n\n    if a:\n        b()"
+UNIT = "@d\ndef f(\n    a,\n) -> int:\n    return a"
+
 
 @pytest.mark.parametrize("language", CODE)
 def test_layout_and_comments_make_no_difference_and_code_does(language: str) -> None:
@@ -104,8 +107,8 @@ def test_names_are_compared_by_their_words() -> None:
         ("line", "\nvalue\nmore", "\nvalue"),
         ("statement", " = f(\n  1,\n)\nb = 2", " = f(\n  1,\n)"),
         ("statement", "x = '('\ny = 1", "x = '('"),
-        ("indented", "    a = 1\n\n    if a:\n        b()\ndef c():", "    a = 1\n\n    if a:\n        b()"),
-        ("unit", "@d\ndef f(\n    a,\n) -> int:\n    return a\n\nf(1)", "@d\ndef f(\n    a,\n) -> int:\n    return a"),
+        ("indented", f"{BLOCK}\ndef c():", BLOCK),
+        ("unit", f"{UNIT}\n\nf(1)", UNIT),
         ("braced", "  if (a) { b(); }\n}\nnext();", "  if (a) { b(); }\n}"),
         ("braced", '  f("}");\n}\nnext();', '  f("}");\n}'),
         ("braced_unit", "int f() { if (a) { } }\nint g", "int f() { if (a) { } }"),
