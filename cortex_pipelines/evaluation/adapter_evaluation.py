@@ -1,7 +1,7 @@
 """The evaluation of one adapter: tables, figures, what was compared, and the report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -10,38 +10,33 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.base_model import base_digest, base_name
-from cortex_pipelines.adapters.examples import Example, read_examples, task_counts
+from cortex_pipelines.adapters.examples import task_counts
 from cortex_pipelines.adapters.lora import trained_on, write_json
-from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter_report import Findings, render_report
+from cortex_pipelines.evaluation.adapter_report import render_report
+from cortex_pipelines.evaluation.adapter_report_parts import Findings
 from cortex_pipelines.evaluation.adapter_scores import (
-    held_out,
     of_task,
     saved,
     score_metrics,
     score_table,
 )
-from cortex_pipelines.evaluation.baselines import baseline_metrics, with_retrieved
+from cortex_pipelines.evaluation.baselines import baseline_metrics
 from cortex_pipelines.evaluation.choice_scores import (
     choice_differences,
     choice_metrics,
     choice_table,
 )
-from cortex_pipelines.evaluation.choices import Question, questions
 from cortex_pipelines.evaluation.comparisons import Comparison, Paired, compare_all
 from cortex_pipelines.evaluation.contestants import ROLES, Contestants
-from cortex_pipelines.evaluation.forgetting import GeneralItems, forgetting_metrics, general_items
+from cortex_pipelines.evaluation.forgetting import forgetting_metrics
 from cortex_pipelines.evaluation.generations import (
-    gap_ids,
     generation_metrics,
     generation_table,
     items_to_write,
 )
 from cortex_pipelines.evaluation.likelihood import ItemScorer
+from cortex_pipelines.evaluation.material import AdapterVersion, Items, Material, items_of
 from cortex_pipelines.evaluation.memorisation import (
-    Attempt,
-    attempts,
     exposure_metrics,
     memorised_metrics,
     memorised_table,
@@ -59,53 +54,6 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import GENERAL_SCORES
 
 Observe = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class AdapterVersion:
-    """An adapter's files and the version they are known by."""
-
-    version: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Material:
-    """What adapters are measured on.
-
-    Args:
-        project: The adapter's project.
-        datasets: Task to the folder of its data set.
-        general_code: Folder of the code that stands for all code.
-        general_project: Project that it is of; None for none.
-        repository_files: Folder of the project's files.
-        code_units: Folder of its units.
-        twins: From which similarity two texts are twins, and the mask of names.
-        limits: Of code that is run.
-        other: Adapter of another project, as a baseline.
-    """
-
-    project: str
-    datasets: Mapping[str, Path]
-    general_code: Path
-    general_project: str | None
-    repository_files: Path
-    code_units: Path
-    twins: DatasetSettings
-    limits: AugmentationSettings
-    other: AdapterVersion | None
-
-
-@dataclass(frozen=True)
-class _Items:
-    """Everything that is scored by likelihood."""
-
-    held_out: list[Example]
-    general: GeneralItems
-    questions: list[Question]
-    unasked: dict[str, int]
-    attempts: list[Attempt]
-    retrieved: list[Example]
 
 
 def evaluate_adapter(
@@ -142,7 +90,7 @@ def evaluate_adapter(
     met, note = _comparable(opponent, pinned)
     contestants = Contestants(challenger.folder, met.folder if met else None)
     scorer = ItemScorer(pinned, root, settings, cache)
-    items = _items(material, settings)
+    items = items_of(material, settings)
     _score_all(items, contestants, scorer)
     observe("scoring_seconds", perf_counter() - begun)
     tables, metrics, quality = _measured(items, contestants, scorer, material, settings, root)
@@ -172,31 +120,7 @@ def evaluate_adapter(
     return tables
 
 
-def _items(material: Material, settings: EvaluationSettings) -> _Items:
-    completion = material.datasets["completion"]
-    known = held_out(material.datasets, settings)
-    general = general_items(
-        material.general_code,
-        material.general_project,
-        material.project,
-        completion,
-        material.twins,
-        settings,
-    )
-    gaps = gap_ids(completion)
-    test = {
-        task: [one for one in read_examples(folder, task, "test") if one.example_id not in gaps]
-        for task, folder in material.datasets.items()
-    }
-    asked, unasked = questions(test, settings.choices, settings.seed)
-    tried = attempts(completion, settings.memorised, settings.seed)
-    retrieved = []
-    if settings.retrieved:
-        retrieved = with_retrieved(known, completion, settings.retrieved, material.twins)
-    return _Items(known, general, asked, unasked, tried, retrieved)
-
-
-def _score_all(items: _Items, contestants: Contestants, scorer: ItemScorer) -> None:
+def _score_all(items: Items, contestants: Contestants, scorer: ItemScorer) -> None:
     """Score every text once, those with the same prompt one after the other; all is kept."""
     texts = [*items.held_out, *items.general.items, *(one.item for one in items.attempts)]
     texts += [answer for question in items.questions for answer in question.answers]
@@ -206,7 +130,7 @@ def _score_all(items: _Items, contestants: Contestants, scorer: ItemScorer) -> N
 
 
 def _measured(
-    items: _Items,
+    items: Items,
     contestants: Contestants,
     scorer: ItemScorer,
     material: Material,
@@ -248,7 +172,7 @@ def _measured(
 
 
 def _baselines(
-    items: _Items,
+    items: Items,
     scores: pl.DataFrame,
     material: Material,
     scorer: ItemScorer,

@@ -8,11 +8,8 @@ import polars as pl
 from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
-from cortex_pipelines.evaluation.adapter_evaluation import (
-    AdapterVersion,
-    Material,
-    evaluate_adapter,
-)
+from cortex_pipelines.evaluation.adapter_evaluation import evaluate_adapter
+from cortex_pipelines.evaluation.material import AdapterVersion, Material
 from cortex_pipelines.evaluation.settings import EvaluationSettings, OtherAdapter
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.rowcache import RowCache
@@ -56,6 +53,7 @@ from cortex_pipelines.versioning.project import Project
         "cortex_pipelines/datasets/shingles.py",
         "cortex_pipelines/evaluation/adapter_evaluation.py",
         "cortex_pipelines/evaluation/adapter_report.py",
+        "cortex_pipelines/evaluation/adapter_report_parts.py",
         "cortex_pipelines/evaluation/adapter_scores.py",
         "cortex_pipelines/evaluation/assets.py",
         "cortex_pipelines/evaluation/baselines.py",
@@ -69,6 +67,7 @@ from cortex_pipelines.versioning.project import Project
         "cortex_pipelines/evaluation/generations.py",
         "cortex_pipelines/evaluation/grading.py",
         "cortex_pipelines/evaluation/likelihood.py",
+        "cortex_pipelines/evaluation/material.py",
         "cortex_pipelines/evaluation/memorisation.py",
         "cortex_pipelines/evaluation/outputs_report.py",
         "cortex_pipelines/evaluation/problems.py",
@@ -78,6 +77,7 @@ from cortex_pipelines.versioning.project import Project
         "cortex_pipelines/evaluation/statistics.py",
         "cortex_pipelines/evaluation/style.py",
         "cortex_pipelines/evaluation/text_similarity.py",
+        "cortex_pipelines/evaluation/writing.py",
         "cortex_pipelines/extraction/gaps.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/ingestion/cache.py",

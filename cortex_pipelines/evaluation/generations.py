@@ -10,9 +10,10 @@ from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, sa
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.extents import extent_of
 from cortex_pipelines.evaluation.grading import grade, judgement, mean, rephrased, same_answer
-from cortex_pipelines.evaluation.likelihood import ItemScorer, Request
+from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.running import RunnableItem, run_tests
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.schemas import GENERATIONS
 
 WRITERS = ("base", "challenger")

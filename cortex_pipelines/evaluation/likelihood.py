@@ -29,8 +29,9 @@ from cortex_pipelines.adapters.determinism import pinned_torch
 from cortex_pipelines.adapters.examples import Example
 from cortex_pipelines.adapters.lora import CONFIGURATION, WEIGHTS, load_adapter
 from cortex_pipelines.adapters.packing import TokenisedExample, tokenise
-from cortex_pipelines.evaluation.extents import Extent, cut, is_complete
+from cortex_pipelines.evaluation.extents import cut
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.writing import Request, written_text
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
@@ -70,21 +71,6 @@ class ItemScore:
     def nats_per_byte(self) -> float:
         """Cost a byte, so that long and short texts can be compared; infinite without bytes."""
         return self.nats / self.bytes if self.bytes else inf
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a model is asked to write.
-
-    Args:
-        item: The example; its completion is not looked at.
-        extent: Where the answer ends; see ``extents``.
-        sample: Number of the sample; 0 is greedy, others are drawn.
-    """
-
-    item: Example
-    extent: Extent
-    sample: int = 0
 
 
 class ItemScorer:
@@ -223,27 +209,10 @@ class ItemScorer:
         return ItemScore(float(nats), len(text), example.text_bytes, greedy)
 
     def _write(self, model: Any, request: Request) -> dict[str, Any]:
-        import torch
-        from transformers import StoppingCriteriaList
-
         text = ""
         for example in self._tokenised(replace(request.item, completion=_SOMETHING)):
-            ids = torch.tensor([example.ids[: example.prompt_tokens]], device=model.device)
-            how: dict[str, Any] = {"do_sample": False}
-            if request.sample:
-                torch.manual_seed(_seed_of(self._settings.seed, request))
-                how = {"do_sample": True, "temperature": self._settings.temperature, "top_k": 0}
-            enough = _Enough(self._tokenizer, ids.shape[1], request.extent)
-            with torch.no_grad():
-                written = model.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    max_new_tokens=self._settings.max_new_tokens,
-                    pad_token_id=self._tokenizer.eos_token_id,
-                    stopping_criteria=StoppingCriteriaList([enough]),
-                    **how,
-                )
-            text = self._tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+            prompt = example.ids[: example.prompt_tokens]
+            text = written_text(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}
 
     def _tokenised(self, item: Example) -> Iterator[TokenisedExample]:
@@ -261,38 +230,11 @@ class ItemScorer:
         return self._contents[folder]
 
 
-class _Enough:
-    """Stops generation when the answer has ended."""
-
-    def __init__(self, tokenizer: Any, prompt_tokens: int, extent: Extent) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_tokens = prompt_tokens
-        self._extent = extent
-
-    def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        """Whether each row is done, as transformers asks after each token."""
-        import torch
-
-        done = [
-            is_complete(
-                self._tokenizer.decode(row[self._prompt_tokens :], skip_special_tokens=True),
-                self._extent,
-            )
-            for row in ids
-        ]
-        return torch.tensor(done, device=ids.device)
-
-
 def _last_only(model: Any) -> dict[str, Any]:
     """What spares the output layer all but the last position, where the architecture can."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = "logits_to_keep" in inspect.signature(causal.forward).parameters
     return {"logits_to_keep": 1} if known else {}
-
-
-def _seed_of(seed: int, request: Request) -> int:
-    told = f"{seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
-    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big") >> 1
 
 
 def _of_task(adapter: Path | None, task: str) -> Path | None:

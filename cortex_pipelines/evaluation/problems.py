@@ -16,9 +16,10 @@ from cortex_pipelines.adapters.examples import Example
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.generations import WRITERS
-from cortex_pipelines.evaluation.likelihood import ItemScorer, Request
+from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.running import Outcome, pass_figures
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
+from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.schemas import BENCHMARK_PROBLEMS
 
 _KEYS = ("task_id", "prompt", "test", "entry_point")

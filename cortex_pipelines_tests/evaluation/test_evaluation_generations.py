@@ -10,9 +10,10 @@ from cortex_pipelines.evaluation.adapter_scores import score_table
 from cortex_pipelines.evaluation.baselines import with_retrieved
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.generations import generation_metrics
-from cortex_pipelines.evaluation.likelihood import ItemScorer, Request
+from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.quality_report import quality_reports, run_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import GENERATIONS, TEAM_CHOICES
 from cortex_pipelines_tests.adapters import tinymodel

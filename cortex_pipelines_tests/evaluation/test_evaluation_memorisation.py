@@ -17,6 +17,7 @@ from cortex_pipelines.evaluation.memorisation import (
     planted_canaries,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
@@ -52,8 +53,6 @@ def test_what_greedy_generation_writes_is_what_counts_as_verbatim(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     """One pass says the same as generation does."""
-    from cortex_pipelines.evaluation.likelihood import Request
-
     known = read_examples(workshop.datasets["completion"], "completion", "train")[:6]
     model = scorer(workshop, tmp_path / "cache")
     written = model.outputs([Request(one, "paragraph") for one in known], workshop.trained)
