@@ -73,7 +73,7 @@ def comparisons_part(found: Findings) -> list[str]:
         rows.append(
             [
                 one.metric.replace("_", " "),
-                f"{one.interval.estimate:+.4f} ({low:+.4f} to {high:+.4f})",
+                f"{one.interval.estimate:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}",
                 f"{one.p:.4f}",
                 f"{one.p_corrected:.4f}",
                 verdict,
@@ -88,8 +88,8 @@ def comparisons_part(found: Findings) -> list[str]:
     return [
         pages.heading("Challenger against opponent, corrected for several metrics"),
         pages.paragraph(
-            "p by the bootstrap, then Holm's correction over all rows. Needed: clusters of items "
-            "that show the smallest difference worth shipping in 8 of 10 experiments, by the "
+            "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: "
+            "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by the "
             "spread seen here; the last column is the difference that the clusters at hand show."
         ),
         pages.table(head, rows),
@@ -172,10 +172,15 @@ def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: in
     """A share with its interval, in percent."""
     ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
     told = [f"{value:{sign}.{digits}%}" for value in ends]
-    return f"{told[0]} ({told[1]} to {told[2]})"
+    return f"{told[0]} {_together(told[1], told[2])}"
 
 
 def interval(metrics: Mapping[str, float], name: str) -> str:
     """A difference with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    return f"{metrics[name]:+.4f} ({low:+.4f} to {high:+.4f})"
+    return f"{metrics[name]:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}"
+
+
+def _together(low: str, high: str) -> str:
+    """An interval that is not broken over two lines."""
+    return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")

@@ -155,7 +155,8 @@ def _question(
 
 
 def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: int) -> Question:
-    ordered = sorted([truth, *wrong], key=lambda one: _rank(seed, item, one))
+    # by another hash than the one that chose the wrong answers, whose ranks are all small
+    ordered = sorted([truth, *wrong], key=lambda one: _rank(seed, item, f"place:{one}"))
     answers = tuple(replace(item, completion=text) for text in ordered)
     return Question(kind, answers, ordered.index(truth))
 

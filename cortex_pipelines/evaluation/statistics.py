@@ -57,7 +57,7 @@ def paired_bootstrap(
         raise ValueError("paired_bootstrap: no items; at least one pair is needed")
     sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
-    drawn = resampled_ratios(sums, sizes, resamples, seed)
+    drawn = _resampled_ratios(sums, sizes, resamples, seed)
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
@@ -106,7 +106,7 @@ def cluster_sums(
     )
 
 
-def resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Ratio of sums of each draw; drawn in chunks so that memory stays flat."""
     random = np.random.default_rng(seed)
     count = len(sums)

@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from cortex_pipelines.evaluation.comparisons import (
     holm,
     items_needed,
     seen_with,
+    sign_flip_p,
 )
 from cortex_pipelines.evaluation.running import pass_at_k, pass_figures
 
@@ -44,6 +45,22 @@ def test_a_clear_difference_is_found_and_chance_is_not() -> None:
     assert found["clear"].p_corrected < 0.01 < 0.5 < found["noise"].p_corrected
     assert found["clear"].interval.low > 0
     assert found["clear"].p > 0  # so many draws cannot show that there is no chance at all
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_few_clusters_of_one_sign_show_nothing(count: int) -> None:
+    (one,) = compare_all({"a": paired([0.5] * count)}, **HOW)
+    assert one.p == pytest.approx(2 / 2**count)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=8))
+def test_an_exact_p_is_that_of_all_ways_to_flip_signs(values: list[int]) -> None:
+    sums = [
+        abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
+        for signs in product((1, -1), repeat=len(values))
+    ]
+    expected = sum(one >= abs(sum(values)) for one in sums) / len(sums)
+    assert sign_flip_p(paired([float(one) for one in values]), 999, 3) == pytest.approx(expected)
 
 
 def test_a_metric_without_items_is_not_compared_and_does_not_count() -> None:
