@@ -142,8 +142,7 @@ def _measured(
     repository = Repository(
         material.repository_files, material.code_units, completion, material.limits
     )
-    runnable = repository.runnable
-    writing = items_to_write(material.datasets, runnable.values(), settings)
+    writing = items_to_write(material.datasets, repository.runnable.values(), settings)
     problems = read_problems(root, settings.benchmarks)
     tables = {
         "scores": score_table(items.held_out, contestants, scorer),
@@ -151,7 +150,7 @@ def _measured(
         "team_choices": choice_table(items.questions, contestants, scorer),
         "memorised": memorised_table(items.attempts, contestants, scorer),
         "generations": generation_table(
-            writing, contestants, scorer, runnable, settings, material.twins.mask, repository.run
+            writing, contestants, scorer, repository, settings, material.twins.mask
         ),
         "problems": problem_table(problems, contestants, scorer, settings, material.limits),
     }

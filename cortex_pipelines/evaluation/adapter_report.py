@@ -27,7 +27,7 @@ _PROMPT_END = 600
 _FORGETTING = 0.02
 _TERMS = {
     "syntax_correctness": "outputs that parse with no error that the truth has not",
-    "semantic_accuracy": "right answers: outputs equal but for layout and comments, and choices",
+    "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
     "style_consistency": "1 minus the distance from the style of the project's train split",
     "test_pass_rate": "written functions with which the repository's related tests pass",
 }

@@ -89,8 +89,8 @@ def comparisons_part(found: Findings) -> list[str]:
         pages.heading("Challenger against opponent, corrected for several metrics"),
         pages.paragraph(
             "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: "
-            "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by the "
-            "spread seen here; the last column is the difference that the clusters at hand show."
+            "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by "
+            "the spread seen here; the last column: the difference that the clusters at hand show."
         ),
         pages.table(head, rows),
     ]

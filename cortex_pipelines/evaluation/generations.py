@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.extents import extent_of
 from cortex_pipelines.evaluation.grading import grade, judgement, mean, rephrased, same_answer
 from cortex_pipelines.evaluation.likelihood import ItemScorer
-from cortex_pipelines.evaluation.running import RunnableItem, run_tests
+from cortex_pipelines.evaluation.running import Repository, RunnableItem
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.schemas import GENERATIONS
@@ -56,10 +56,9 @@ def generation_table(
     items: Sequence[Example],
     contestants: Contestants,
     scorer: ItemScorer,
-    runnable: Mapping[str, RunnableItem],
+    repository: Repository,
     settings: EvaluationSettings,
     mask: str,
-    run: Any = run_tests,
 ) -> pl.DataFrame:
     """Every output of both models with its scores, as ``GENERATIONS``.
 
@@ -67,17 +66,16 @@ def generation_table(
         items: What is asked.
         contestants: Models that are compared.
         scorer: Writes.
-        runnable: Items that tests can judge, by example.
+        repository: Runs the tests of those items that have any.
         settings: Number of samples.
         mask: What stands for the name in a naming prompt.
-        run: Runs tests; see ``running.run_tests``.
     """
     asked = [(item, "plain", 0) for item in items]
     asked += [(other, "rephrased", 0) for item in items if (other := rephrased(item)) is not None]
     asked += [
         (item, "plain", sample)
         for item in items
-        if item.task == "completion" and item.example_id in runnable
+        if item.task == "completion" and item.example_id in repository.runnable
         for sample in range(1, settings.samples)
     ]
     rows = []
@@ -86,7 +84,7 @@ def generation_table(
         outputs = scorer.outputs(requests, contestants.folder(role))
         for (item, how, sample), output in zip(asked, outputs, strict=True):
             rows.append(_row(item, role, how, sample, output, mask))
-    _add_tests(rows, runnable, run)
+    _add_tests(rows, repository)
     return GENERATIONS.conform(GENERATIONS.frame(rows))
 
 
@@ -131,14 +129,15 @@ def _row(item: Example, role: str, how: str, sample: int, output: str, mask: str
     }
 
 
-def _add_tests(rows: list[dict[str, Any]], runnable: Mapping[str, RunnableItem], run: Any) -> None:
+def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
+    runnable = repository.runnable
     places = [
         place
         for place, row in enumerate(rows)
         if row["task"] == "completion" and row["example_id"] in runnable
     ]
     bodies = [(runnable[rows[place]["example_id"]], rows[place]["output"]) for place in places]
-    for place, (result, detail) in zip(places, run(bodies), strict=True):
+    for place, (result, detail) in zip(places, repository.run(bodies), strict=True):
         rows[place] |= {"tests": result, "tests_detail": detail}
 
 

@@ -29,7 +29,8 @@ class QualityReport:
             the unit parses without an error that it does not have with the truth.
         semantic_accuracy: Share of all questions about held-out code that were answered rightly:
             generated answers that equal the truth but for layout and comments (of an import to
-            judge: the same judgement), and choices where the true answer is the likeliest.
+            judge: the same judgement) or pass the repository's related tests, and choices where
+            the true answer is the likeliest.
         style_consistency: 1 minus the distance between the style of the written code and the
             style learnt from the project's train split; see ``style``.
         test_pass_rate: Share of the written bodies with which the repository's related tests pass,
@@ -124,7 +125,7 @@ def _report(
     written: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
 ) -> QualityReport:
     rows = list(written.iter_rows(named=True))
-    answers = [bool(row["right"]) for row in rows]
+    answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows]
     answers += [bool(right) for right in chosen_right.fill_null(value=False)]
     distance = style_distance(style, team)
     tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]

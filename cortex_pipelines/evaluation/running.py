@@ -92,11 +92,6 @@ class Repository:
         return [found[place] for place in range(len(bodies))]
 
 
-def run_tests(bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
-    """Nothing is run: what takes the place of a repository that is not there."""
-    return [(None, "no repository was given")] * len(bodies)
-
-
 def pass_at_k(samples: int, passed: int, k: int) -> float:
     """The unbiased estimate of the chance that one of k samples passes (Chen et al. 2021).
 
