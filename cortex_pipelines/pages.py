@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border:1px solid #ccc;
 text-align:left;vertical-align:top}
 p.warning{border-left:.4rem solid #c60;background:#fff4e5;padding:.6rem 1rem}
@@ -14,7 +14,7 @@ pre{background:#f6f6f6;padding:.6rem;font-size:13px;margin:.2rem 0;white-space:p
 overflow-wrap:anywhere}
 details{border-left:.25rem solid #bbb;padding:.1rem 1rem;margin:.5rem 0}
 details.good{border-color:#2a7d4f}details.bad{border-color:#b3403a}summary{cursor:pointer}
-.sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
+.sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}
 ins{background:#d5f0dd;text-decoration:none}del{background:#f8d7d4;text-decoration:none}
 """
 

@@ -86,7 +86,7 @@ def _verdicts(found: Findings) -> list[str]:
             missed.append(f"{task}: no held-out item, so nothing is known.")
         elif low > 0:
             gain = interval(found.metrics, f"{task}_improvement_over_base")
-            learnt.append(f"{task}: {gain} bits per byte fewer than the base.")
+            learnt.append(f"{task}: {gain} bits per byte saved over the base.")
         else:
             missed.append(f"{task}: not shown to be better than the base.")
     accuracy = found.metrics.get("team_challenger_accuracy")

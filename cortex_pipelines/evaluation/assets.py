@@ -24,7 +24,7 @@ from cortex_pipelines.schemas import (
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.opponent import Opponent, model_folder
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 
 @versioned_asset(
@@ -140,9 +140,20 @@ def code_adapter_evaluation(
 
 
 def _other(root: Path, named: OtherAdapter | None) -> AdapterVersion | None:
-    """The other project's adapter, from the workspace or DVC's cache."""
+    """The other project's adapter, from the workspace or DVC's cache.
+
+    Raises:
+        ProjectError: its version is in neither.
+    """
     if named is None:
         return None
     files = Project(root, Graph((), (), {}))
-    folder = model_folder(files, "code_adapter", named.project, named.version)
+    try:
+        folder = model_folder(files, "code_adapter", named.project, named.version)
+    except ProjectError as error:
+        raise ProjectError(
+            f"evaluation.other_adapter: version {named.version} of the adapter of "
+            f"{named.project} is neither in data/ nor in the DVC cache; `dvc fetch --all-commits` "
+            "looks for it in the remote, or name another version, or null"
+        ) from error
     return AdapterVersion(named.version, folder)

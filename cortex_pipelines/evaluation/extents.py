@@ -82,7 +82,9 @@ def _end_by_indent(text: str, *, whole: bool) -> int:
             outside = indent < margin or (whole and been_inside and indent == margin)
             if outside and not (whole and told[0] in _CLOSING):
                 return max(place - 1, 0)
-            been_inside = been_inside or indent > margin
+            # a bracket that closes at the margin ends a decorator's or header's, not the block
+            closes = indent == margin and told[0] in _CLOSING
+            been_inside = not closes and (been_inside or indent > margin)
         place += len(line) + 1
     return len(text)
 

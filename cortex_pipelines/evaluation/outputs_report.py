@@ -21,6 +21,7 @@ _FIGURES = {
     "violations_allowed": "forbidden imports allowed",
 }
 _OVERALL = {
+    "tests_{role}_items": "functions with tests that could be run",
     "{role}_consistency": "same answer to the question in other words",
     "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
@@ -44,7 +45,8 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     parts.append(
         pages.paragraph(
             "Greedy outputs for items whose true completion is short enough to be generated, cut "
-            "where the answer ends. So few say little by themselves: read them."
+            "where the answer ends. So few say little by themselves: read them. Green is what was "
+            "written and not expected, red what was expected and is missing."
         )
     )
     parts.append(pages.table(["task", "model", "items", *_FIGURES.values()], rows))
@@ -114,4 +116,6 @@ def _passed(value: bool | None) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value > 1 else f"{value:.3f}"

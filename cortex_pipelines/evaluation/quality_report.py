@@ -109,13 +109,15 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 
 
 def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float]:
-    """``tests_<role>_pass_at_<k>`` over the functions whose tests could be run."""
+    """``tests_<role>_items``, the functions whose tests could be run, and ``…_pass_at_<k>``."""
     found = {}
     known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):
         results: dict[str, list[bool]] = {}
         for row in known.filter(pl.col("role") == role).iter_rows(named=True):
             results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
+        if results:
+            found[f"tests_{role}_items"] = float(len(results))
         for name, value in pass_figures(results, pass_k).items():
             found[f"tests_{role}_{name}"] = value
     return found

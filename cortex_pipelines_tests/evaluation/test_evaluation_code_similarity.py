@@ -54,7 +54,7 @@ CODE = {
 }
 
 BLOCK = "    a = 1\n\n    if a:\n        b()"
-UNIT = "@d\ndef f(\n    a,\n) -> int:\n    return a"
+UNIT = "@d(\n    1\n)\ndef f(\n    a,\n) -> int:\n    return a"
 
 
 @pytest.mark.parametrize("language", CODE)
