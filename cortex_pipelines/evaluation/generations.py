@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, sampled, shuffled
+from cortex_pipelines.adapters.examples import TASKS, Example, sampled, shuffled
+from cortex_pipelines.evaluation.adapter_scores import without_gaps
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.extents import extent_of
 from cortex_pipelines.evaluation.grading import grade, judgement, mean, rephrased, same_answer
@@ -34,9 +35,7 @@ def items_to_write(
     room = _BYTES_OF_TOKEN * settings.max_new_tokens
     chosen: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
-        known = read_examples(folder, task, "test")
-        gaps = gap_ids(folder) if task == "completion" else set()
-        some = [one for one in known if one.example_id not in gaps and one.completion.strip()]
+        some = [one for one in without_gaps(folder, task, "test") if one.completion.strip()]
         short = [one for one in some if len(one.completion.encode()) <= room]
         for item in sampled(short, settings.generated_items, settings.seed):
             chosen[item.task, item.example_id] = item
@@ -44,12 +43,6 @@ def items_to_write(
     for item in shuffled(tested, settings.seed)[: settings.tested_items]:
         chosen[item.task, item.example_id] = item
     return sorted(chosen.values(), key=lambda one: (TASKS.index(one.task), one.example_id))
-
-
-def gap_ids(folder: Path) -> set[str]:
-    """Examples of a completion data set that are gaps to fill, where more follows the answer."""
-    frame = pl.read_parquet(folder / "test.parquet", columns=["example_id", "task"])
-    return set(frame.filter(pl.col("task") == "fim")["example_id"])
 
 
 def generation_table(

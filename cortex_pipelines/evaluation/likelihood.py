@@ -36,6 +36,7 @@ from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 
+_ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})
 _SOMETHING = "x"  # an example without a completion would be left out
 
 
@@ -101,10 +102,7 @@ class ItemScorer:
             adapter: Folder of the adapter; None for the base alone.
         """
         window = self._settings.max_length
-        keys = [
-            ["likelihood", window, self._content(adapter, one), one.prompt, one.completion]
-            for one in items
-        ]
+        keys = [["likelihood", window, self._content(adapter, one), _asked(one)] for one in items]
         rows = self._cached(
             keys, items, adapter, lambda model, at: self._score(model, items[at]), "Scoring texts"
         )
@@ -126,9 +124,11 @@ class ItemScorer:
 
     def _request_key(self, request: Request, adapter: Path | None) -> list[Any]:
         settings = self._settings
-        drawn = [request.sample, settings.temperature, settings.seed] if request.sample else []
+        seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
+        drawn = seeded if request.sample else []
         how = [settings.max_length, settings.max_new_tokens, request.extent, drawn]
-        return ["output", how, self._content(adapter, request.item), request.item.prompt]
+        asked = _asked(replace(request.item, completion=""))
+        return ["output", how, self._content(adapter, request.item), asked]
 
     def _cached(
         self,
@@ -238,7 +238,11 @@ def _last_only(model: Any) -> dict[str, Any]:
 
 
 def _of_task(adapter: Path | None, task: str) -> Path | None:
-    """Folder of the adapter for one task: the folder itself, or its part that is for the task."""
-    if adapter is None or (adapter / WEIGHTS).is_file():
-        return adapter
-    return adapter / task
+    """Folder of the adapter for one task: its own, or the one for all; None for the base."""
+    folders = () if adapter is None else (adapter / task, adapter)
+    return next((one for one in folders if (one / CONFIGURATION).is_file()), None)
+
+
+def _asked(item: Example) -> dict[str, Any]:
+    """All of an example that a model sees or has to write; where it is from does not matter."""
+    return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.adapters.examples import Example, read_examples
+from cortex_pipelines.adapters.examples import Example
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter_scores import held_out
+from cortex_pipelines.evaluation.adapter_scores import held_out, without_gaps
 from cortex_pipelines.evaluation.baselines import with_retrieved
 from cortex_pipelines.evaluation.choices import Question, questions
 from cortex_pipelines.evaluation.forgetting import GeneralItems, general_items
-from cortex_pipelines.evaluation.generations import gap_ids
 from cortex_pipelines.evaluation.memorisation import Attempt, attempts
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 
@@ -75,11 +74,7 @@ def items_of(material: Material, settings: EvaluationSettings) -> Items:
         material.twins,
         settings,
     )
-    gaps = gap_ids(completion)
-    test = {
-        task: [one for one in read_examples(folder, task, "test") if one.example_id not in gaps]
-        for task, folder in material.datasets.items()
-    }
+    test = {task: without_gaps(folder, task, "test") for task, folder in material.datasets.items()}
     asked, unasked = questions(test, settings.choices, settings.seed)
     tried = attempts(completion, settings.memorised, settings.seed)
     retrieved = []

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import Example, read_examples
+from cortex_pipelines.adapters.examples import Example
 from cortex_pipelines.adapters.lora import TRAINING
+from cortex_pipelines.evaluation.adapter_scores import without_gaps
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -55,7 +56,7 @@ def attempts(completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
     return [
         Attempt(split, item)
         for split in _SPLITS
-        for item in _rarest(read_examples(completion_dataset, "completion", split), count, seed)
+        for item in _rarest(without_gaps(completion_dataset, "completion", split), count, seed)
     ]
 
 
