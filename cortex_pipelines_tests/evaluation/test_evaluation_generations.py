@@ -240,3 +240,19 @@ def test_an_adapter_of_another_project_that_is_not_there_is_named(
         pytest.raises(ProjectError, match=r"evaluation\.other_adapter: version 000"),
     ):
         workshop.tables(tmp_path / "out", workshop.trained, other_adapter=named)
+
+
+def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folders = tinymodel.write_datasets(tmp_path / "data", rows=9)
+    path = folders["completion"] / "test.parquet"
+    frame = pl.read_parquet(path)
+    frame.with_columns(task=pl.lit("fim"), suffix=pl.lit("end")).write_parquet(path)
+    tables, _ = workshop.tables(
+        tmp_path / "out", workshop.trained, datasets=folders, generated_items=2, memorised=3
+    )
+    assert tables["scores"].filter(task="completion").height == frame.height
+    assert "completion" not in set(tables["generations"]["task"])
+    assert "statement" not in set(tables["team_choices"]["kind"])
+    assert tables["memorised"].filter(split="test").is_empty()
