@@ -62,7 +62,7 @@ def killed(
     why = sandbox.unavailable()
     if why is not None:
         return {one.mutant_id: ("unknown", why) for one in subjects}
-    tests = _test_files(texts)
+    tests = pytest_files(texts)
     jobs = [_job(one, texts, tests) for one in subjects]
     roots = ["", "src", *sorted({_root(one.path, texts) for one in subjects} - {"", "src"})]
     task = {
@@ -120,7 +120,7 @@ def _answers(output: bytes) -> list[tuple[str, Answer]]:
     return [one for one in found if one[1][0] in ("yes", "no", "unknown")]
 
 
-def _test_files(texts: dict[str, str]) -> dict[str, set[str]]:
+def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
     """Test files of pytest, with the words in each."""
     return {
         path: set(_WORDS.findall(text)) for path, text in texts.items() if _TEST_FILE.search(path)

@@ -2,9 +2,30 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cortex_pipelines.settings import Settings
+
+
+class ProblemFile(Settings):
+    """A benchmark in the form of HumanEval: JSON lines with ``task_id``, ``prompt``, ``test`` and
+    ``entry_point``."""
+
+    path: str = Field(min_length=1)
+    """Path below the project's root."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash of the file."""
+
+
+class OtherAdapter(Settings):
+    """An adapter of another project, as a baseline."""
+
+    project: str = Field(min_length=1)
+    """Its project."""
+
+    version: str = Field(min_length=1)
+    """Its version: the hash of its folder, as `cortex releases` and the UI show it."""
 
 
 class EvaluationSettings(Settings):
@@ -13,6 +34,12 @@ class EvaluationSettings(Settings):
     items: int = Field(ge=1)
     """Most held-out examples of each task that a model is scored on, sampled by the seed."""
 
+    general_items: int = Field(ge=0)
+    """The same of the project that stands for code in general: what is forgotten."""
+
+    choices: int = Field(ge=0)
+    """Most questions of each kind (naming, fix, statement) where the likeliest answer counts."""
+
     max_length: int = Field(ge=16)
     """Most tokens of one item; a longer prompt loses its beginning."""
 
@@ -20,11 +47,46 @@ class EvaluationSettings(Settings):
     """Type of the base's weights while scoring."""
 
     generated_items: int = Field(ge=0)
-    """Items of each task completed by greedy generation for exact match and edit similarity;
-    0 leaves both out (slow on a processor)."""
+    """Items of each task completed by generation; 0 for none (slow on a processor)."""
+
+    tested_items: int = Field(ge=0)
+    """Python functions whose generated body is run by the repository's tests, in the sandbox."""
 
     max_new_tokens: int = Field(ge=1)
-    """Most tokens generated for one item."""
+    """Most tokens generated for one item; longer completions are not asked for."""
+
+    samples: int = Field(ge=1)
+    """Outputs of each item that is tested; the first is greedy, further ones are drawn."""
+
+    temperature: float = Field(gt=0)
+    """Of the drawn ones."""
+
+    pass_k: list[int]
+    """Each k of pass@k; at most ``samples``."""
+
+    benchmarks: list[ProblemFile]
+    """Own benchmark files, run in the sandbox."""
+
+    memorised: int = Field(ge=0)
+    """Rare lines of the train and of the test split each that are tried to be extracted."""
+
+    alternatives: int = Field(ge=1)
+    """Random alternatives that a canary planted in training is ranked among."""
+
+    retrieved: int = Field(ge=0)
+    """Similar training examples that the baseline of retrieval puts before a prompt; 0 for no such
+    baseline."""
+
+    other_adapter: OtherAdapter | None
+    """Adapter of another project on the same items: does it matter whose code was learnt? null for
+    none."""
+
+    smallest_improvement: float = Field(gt=0)
+    """Smallest improvement worth shipping, in bits per byte; power is stated for it. The gate has
+    its own: release.code_adapter.smallest_improvement."""
+
+    smallest_accuracy: float = Field(gt=0, lt=1)
+    """The same of a share of right answers."""
 
     resamples: int = Field(ge=100)
     """Resamples of the paired bootstrap."""
@@ -37,3 +99,11 @@ class EvaluationSettings(Settings):
 
     threads: int = Field(ge=1)
     """Processor threads of scoring; part of the result."""
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "EvaluationSettings":
+        if any(not 1 <= k <= self.samples for k in self.pass_k):
+            raise ValueError(
+                f"pass_k {self.pass_k}: each k must be from 1 to evaluation.samples, {self.samples}"
+            )
+        return self

@@ -55,7 +55,7 @@ def paired_bootstrap(
     """
     if not len(differences):
         raise ValueError("paired_bootstrap: no items; at least one pair is needed")
-    sums, sizes = _cluster_sums(differences, weights, clusters)
+    sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
     drawn = _resampled_ratios(sums, sizes, resamples, seed)
     tail = (1 - confidence) / 2
@@ -83,7 +83,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     return Interval(share, low, high, confidence)
 
 
-def _cluster_sums(
+def cluster_sums(
     differences: Sequence[float],
     weights: Sequence[float] | None,
     clusters: Sequence[str] | None,

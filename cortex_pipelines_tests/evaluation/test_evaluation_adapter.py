@@ -2,98 +2,24 @@ import json
 from html.parser import HTMLParser
 from math import log2
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import polars as pl
 import pytest
 import torch
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.evaluation import likelihood
 from cortex_pipelines.evaluation.adapter_scores import score_metrics
-from cortex_pipelines.evaluation.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import ADAPTER_SCORES
 from cortex_pipelines.versioning.opponent import Opponent
 from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
-SETTINGS = {
-    "items": 12,
-    "max_length": 96,
-    "precision": "fp32",
-    "generated_items": 0,
-    "max_new_tokens": 8,
-    "resamples": 500,
-    "confidence": 0.95,
-    "seed": 7,
-    "threads": 1,
-}
-FILES = ("comparison.json", "metrics.json", "report.html")
-
-
-class Workshop:
-    """A base, data sets, and adapters trained on them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        tinymodel.write_tiny_base(root / "base")
-        self.datasets = tinymodel.write_datasets(root / "datasets")
-        self.trained = self.adapter("trained", max_tokens=6000)
-
-    def adapter(self, name: str, **changes: Any) -> Path:
-        out = self.root / "adapters" / name
-        out.mkdir(parents=True)
-        chosen = tinymodel.settings(**changes)
-        base = tinymodel.pinned(self.root)
-        code_adapter(
-            *self.datasets.values(), base, chosen, out, self.root, lambda _name, _value: None
-        )
-        return out
-
-    def untouched(self, name: str) -> Path:
-        """An adapter whose update is zero."""
-        from safetensors.torch import load_file, save_file
-
-        out = self.adapter(name, max_tokens=300)
-        weights = load_file(out / "adapter_model.safetensors")
-        cleared = {
-            key: torch.zeros_like(value) if ".lora_B." in key else value
-            for key, value in weights.items()
-        }
-        save_file(cleared, out / "adapter_model.safetensors", metadata={"format": "pt"})
-        return out
-
-    def evaluate(
-        self,
-        out: Path,
-        adapter: Path,
-        opponent: Opponent | None = None,
-        datasets: dict[str, Path] | None = None,
-        cache: Path | None = None,
-        **changes: Any,
-    ) -> tuple[pl.DataFrame, dict[str, float]]:
-        out.mkdir(parents=True)
-        frames = code_adapter_evaluation(
-            adapter,
-            *(datasets or self.datasets).values(),
-            tinymodel.pinned(self.root),
-            EvaluationSettings.model_validate({**SETTINGS, **changes}),
-            opponent,
-            {"code_adapter": f"version-of-{adapter.name}"},
-            out,
-            self.root,
-            RowCache(cache or out.parent / f"{out.name}-cache", "v"),
-        )
-        return frames["scores"], json.loads((out / "metrics.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("workshop"))
+FILES = ("comparison.json", "metrics.json", "quality.json", "report.html")
 
 
 def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
@@ -200,17 +126,6 @@ def test_a_known_model_is_scored_again_without_loading_it(
         assert again.equals(first)
         with pytest.raises(AssertionError):  # another model is not known
             workshop.evaluate(tmp_path / "other", other, cache=cache)
-
-
-def test_greedy_outputs_are_compared_where_asked_for(workshop: Workshop, tmp_path: Path) -> None:
-    scores, metrics = workshop.evaluate(
-        tmp_path / "out", workshop.trained, generated_items=2, items=4
-    )
-    written = scores.drop_nulls("challenger_output")
-    assert written.height == 2 * len(TASKS)
-    assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
-    assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
-    assert "exact match" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_without_held_out_items_there_are_no_figures(workshop: Workshop, tmp_path: Path) -> None:

@@ -12,19 +12,9 @@ from cortex_pipelines.evaluation.off_policy import (
     Support,
     evaluate_policy,
 )
-from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS
 
-SETTINGS = EvaluationSettings(
-    items=1,
-    max_length=16,
-    precision="fp32",
-    generated_items=0,
-    max_new_tokens=1,
-    resamples=300,
-    confidence=0.95,
-    seed=1,
-    threads=1,
-)
+SETTINGS = PARAMETERS.evaluation.model_copy(update={"resamples": 300, "seed": 1})
 SUPPORT = Support(min_items=50, min_effective=30)
 MASTERS = ("a", "b", "c")
 CHANCE = np.array([[0.9, 0.4, 0.1], [0.2, 0.7, 0.5]])

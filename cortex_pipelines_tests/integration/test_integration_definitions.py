@@ -79,9 +79,12 @@ GRAPH = {
             "base_model",
             "code_adapter",
             "code_adapter_champion",
+            "code_units",
             "completion_dataset",
+            "general_code",
             "naming_dataset",
             "refactoring_dataset",
+            "repository_files",
         },
         "task_router_evaluation": {
             "routing_dataset",

@@ -1,0 +1,23 @@
+"""The models that are compared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROLES = ("base", "challenger", "opponent")
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """Folders of the adapters that are compared.
+
+    Args:
+        challenger: The adapter in question.
+        opponent: The adapter to beat; None if that is the base alone.
+    """
+
+    challenger: Path
+    opponent: Path | None
+
+    def folder(self, role: str) -> Path | None:
+        """Folder of a role's adapter; None for the base alone."""
+        return {"base": None, "challenger": self.challenger, "opponent": self.opponent}[role]

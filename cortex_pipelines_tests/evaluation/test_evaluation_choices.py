@@ -1,0 +1,141 @@
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.evaluation.choice_scores import choice_metrics, choice_table
+from cortex_pipelines.evaluation.choices import Question, questions
+from cortex_pipelines.evaluation.contestants import Contestants
+from cortex_pipelines.evaluation.likelihood import ItemScore
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines_tests.adapters.tinymodel import example
+from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
+
+BUGGY = """# a.py
+# This code has an error.
+def f(a):
+    b = a
+    return a - b
+
+# The code put right:
+"""
+FIXED = "def f(a):\n    b = a\n    return a + b"
+
+
+def names(count: int = 6) -> list[Example]:
+    return [
+        replace(example(n, "naming", f"prompt {n}", f"name_{n}"), path=f"m{n % 2}.py")
+        for n in range(count)
+    ]
+
+
+def bodies(count: int = 6) -> list[Example]:
+    return [
+        replace(
+            example(
+                n, "completion", f"def f{n}():\n", f"    value = compute_{n}(1)\n    return value"
+            ),
+            cluster=str(n),
+        )
+        for n in range(count)
+    ]
+
+
+def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[Question]:
+    return [one for one in questions(held_out, count, 7)[0] if one.kind == kind]
+
+
+@pytest.mark.parametrize("kind", ["naming", "statement"])
+def test_four_different_answers_with_the_truth_among_them(kind: str) -> None:
+    asked = only(kind, {"naming": names(), "completion": bodies()})
+    assert len(asked) == 3
+    for question in asked:
+        texts = [one.completion for one in question.answers]
+        assert len(set(texts)) == 4
+        assert len({one.prompt for one in question.answers}) == 1
+        assert question.chance == 0.25
+    truths = {one.answers[one.truth].completion for one in asked}
+    known = {one.completion for one in (names() if kind == "naming" else [])}
+    known |= {one.completion.split("\n")[0] for one in bodies()}
+    assert truths <= known
+
+
+def test_names_of_the_same_file_come_first() -> None:
+    items = [replace(one, path="near.py" if n < 4 else "far.py") for n, one in enumerate(names(12))]
+    for question in only("naming", {"naming": items}, 12):
+        texts = {one.completion for one in question.answers}
+        if question.answers[0].path == "near.py":
+            assert texts == {f"name_{n}" for n in range(4)}
+
+
+def test_the_order_of_items_does_not_matter_and_the_truth_is_not_always_first() -> None:
+    asked = only("naming", {"naming": names(20)}, 20)
+    assert asked == only("naming", {"naming": names(20)[::-1]}, 20)
+    assert {one.truth for one in asked} == {0, 1, 2, 3}
+
+
+def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
+    item = replace(example(1, "refactoring", BUGGY, FIXED), kind="error")
+    (question,) = only("fix", {"refactoring": [item]})
+    assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
+    assert {one.completion for one in question.answers} == {"    return a + b", "    return a - b"}
+    assert question.answers[question.truth].completion == "    return a + b"
+    assert question.chance == 0.5
+
+
+def test_items_with_too_few_other_answers_are_counted() -> None:
+    asked, without = questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
+    assert asked == []
+    assert without == {"naming": 3, "fix": 0, "statement": 2}
+
+
+class Liking:
+    """A model for which a text costs what is said."""
+
+    def __init__(self, costs: dict[str, float]) -> None:
+        self._costs = costs
+
+    def scores(self, items: tuple[Example, ...], _adapter: object) -> list[ItemScore]:
+        sizes = [len(one.completion.encode()) for one in items]
+        return [
+            ItemScore(self._costs[one.completion] * size, size, size, 0)
+            for one, size in zip(items, sizes, strict=True)
+        ]
+
+
+def question(truth: int = 0) -> Question:
+    texts = ["short", "a much longer answer"]
+    return Question("fix", tuple(example(1, "refactoring", "p", text) for text in texts), truth)
+
+
+def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Workshop) -> None:
+    models = Contestants(workshop.root, None)
+    longer = Liking({"short": 1.0, "a much longer answer": 0.9})
+    table = choice_table([question(1)], models, longer)  # type: ignore[arg-type]
+    assert table["base_chosen"].to_list() == [1]
+    tied = Liking({"short": 1.0, "a much longer answer": 1.0})
+    table = choice_table([question()], models, tied)  # type: ignore[arg-type]
+    assert table["base_chosen"].to_list() == [None]
+    metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
+    assert metrics["team_base_accuracy"] == 0
+
+
+def test_shares_have_intervals_chance_and_a_paired_difference(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, choices=8)
+    choices = tables["team_choices"]
+    assert choices.height == metrics["team_items"] > 0
+    assert metrics["choice_naming_chance"] == 0.25
+    right = (choices["challenger_chosen"] == choices["truth"]).sum()
+    assert metrics["team_challenger_accuracy"] == pytest.approx(right / choices.height)
+    low, high = (metrics[f"team_challenger_accuracy_{end}"] for end in ("low", "high"))
+    assert low <= metrics["team_challenger_accuracy"] <= high
+    naming = choices.filter(pl.col("kind") == "naming")
+    assert metrics["choice_naming_items"] == naming.height
+    assert metrics["choice_naming_difference"] == pytest.approx(
+        metrics["choice_naming_challenger_accuracy"] - metrics["choice_naming_opponent_accuracy"]
+    )
+    assert metrics["choice_naming_difference_low"] <= metrics["choice_naming_difference_high"]

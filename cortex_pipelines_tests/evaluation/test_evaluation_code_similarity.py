@@ -1,0 +1,198 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.evaluation.code_similarity import (
+    codebleu_without_dataflow,
+    same_code,
+    subtoken_f1,
+    syntax_errors,
+)
+from cortex_pipelines.evaluation.extents import Extent, cut, extent_of, is_complete
+from cortex_pipelines.evaluation.grading import grade, rephrased, same_answer
+from cortex_pipelines_tests.adapters.tinymodel import example
+
+# language: code, the same in another layout, other code, and code that does not parse
+CODE = {
+    "python": (
+        "def total(items):\n    return sum(item.price for item in items)\n",
+        "def total( items ):\n  # all\n  return sum(item.price   for item in items)",
+        "def total(items):\n    return max(item.price for item in items)\n",
+        "def total(items:\n    return (",
+    ),
+    "javascript": (
+        "function total(items) { return items.length + 1; }",
+        "function total(items) {\n  // all\n  return items.length + 1;\n}",
+        "function total(items) { return items.size - 1; }",
+        "function total(items { return",
+    ),
+    "typescript": (
+        "function total(items: number[]): number { return items.length; }",
+        "function total(items: number[]): number {\n  return items.length;\n}",
+        "function total(items: number[]): number { return items[0]; }",
+        "function total(items: number[]: number { return",
+    ),
+    "java": (
+        "class A { int total(int a) { return a + 1; } }",
+        "class A {\n  int total(int a) {\n    return a + 1;\n  }\n}",
+        "class A { int total(int a) { return a * 2; } }",
+        "class A { int total(int a { return a + ; }",
+    ),
+    "go": (
+        "package a\n\nfunc total(a int) int {\n\treturn a + 1\n}\n",
+        "package a\n\nfunc total(a int) int {\n\n    return a + 1\n}\n",
+        "package a\n\nfunc total(a int) int {\n\treturn a - 2\n}\n",
+        "package a\n\nfunc total(a int int {\n\treturn a +\n",
+    ),
+    "rust": (
+        "fn total(a: i64) -> i64 { a + 1 }",
+        "fn total(a: i64) -> i64 {\n    // one more\n    a + 1\n}",
+        "fn total(a: i64) -> i64 { a - 2 }",
+        "fn total(a: i64 -> i64 { a +",
+    ),
+}
+
+BLOCK = "    a = 1\n\n    if a:\n        b()"
+UNIT = "@d(\n    1\n)\ndef f(\n    a,\n) -> int:\n    return a"
+
+
+@pytest.mark.parametrize("language", CODE)
+def test_layout_and_comments_make_no_difference_and_code_does(language: str) -> None:
+    code, laid_out, other, broken = CODE[language]
+    assert same_code(code, laid_out, language)
+    assert not same_code(code, other, language)
+    assert syntax_errors(code, language) == syntax_errors(laid_out, language) == 0
+    assert syntax_errors(broken, language) > 0
+
+
+@pytest.mark.parametrize("language", CODE)
+def test_codebleu_is_one_for_the_same_code_and_falls_with_each_change(language: str) -> None:
+    code, laid_out, other, _ = CODE[language]
+    assert codebleu_without_dataflow(code, code, language) == 1
+    assert codebleu_without_dataflow(laid_out, code, language) == pytest.approx(1)
+    near = codebleu_without_dataflow(other, code, language)
+    assert 0.2 < near < 1
+    assert codebleu_without_dataflow("", code, language) == 0
+
+
+def test_indentation_is_no_layout_in_python() -> None:
+    inside = "for a in b:\n    c(a)\n    d(a)"
+    outside = "for a in b:\n    c(a)\nd(a)"
+    assert not same_code(inside, outside, "python")
+    assert same_code("        return a\n", "    return a", "python")
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
+def test_any_two_texts_can_be_compared(written: str, expected: str, language: str) -> None:
+    assert 0 <= codebleu_without_dataflow(written, expected, language) <= 1
+    assert same_code(written, written, language)
+
+
+def test_what_is_nested_deeper_than_the_stack_can_be_compared() -> None:
+    deep = "(" * 3000 + "a" + ")" * 3000
+    assert codebleu_without_dataflow(deep, "a", "python") < 1
+    assert same_code(deep, deep, "python")
+
+
+def test_names_are_compared_by_their_words() -> None:
+    assert subtoken_f1("get_user", "getUserName") == pytest.approx(0.8)
+    assert subtoken_f1("load", "save") == 0
+    assert subtoken_f1("HTTPServer", "http_server") == 1
+
+
+@pytest.mark.parametrize(
+    ("extent", "text", "kept"),
+    [
+        ("line", "\nvalue\nmore", "\nvalue"),
+        ("statement", " = f(\n  1,\n)\nb = 2", " = f(\n  1,\n)"),
+        ("statement", "x = '('\ny = 1", "x = '('"),
+        ("indented", f"{BLOCK}\ndef c():", BLOCK),
+        ("unit", f"{UNIT}\n\nf(1)", UNIT),
+        ("braced", "  if (a) { b(); }\n}\nnext();", "  if (a) { b(); }\n}"),
+        ("braced", '  f("}");\n}\nnext();', '  f("}");\n}'),
+        ("braced_unit", "int f() { if (a) { } }\nint g", "int f() { if (a) { } }"),
+        ("paragraph", "a: b\nc: d\n\nmore", "a: b\nc: d"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_cut_where_it_ends(extent: Extent, text: str, kept: str) -> None:
+    assert cut(text, extent) == kept
+    assert is_complete(text, extent)
+    assert not is_complete(kept, extent)
+
+
+@given(st.text(alphabet="a (){}[]\n\"'=:", max_size=40), st.sampled_from(list(Extent.__args__)))  # type: ignore[attr-defined]
+def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: Extent) -> None:
+    assert text.startswith(cut(text, extent))
+
+
+def refactoring(language: str = "python") -> Example:
+    made = example(
+        1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n"
+    )
+    values = vars(made) | {
+        "language": language,
+        "kind": "error",
+        "completion": "def f():\n    return 1",
+    }
+    return Example(**values)
+
+
+def test_a_fix_counts_in_any_layout() -> None:
+    item = refactoring()
+    graded = grade(item, "def f():\n  return 1  # one", "<NAME>")
+    assert (graded["right"], graded["exact_match"], graded["syntax_correct"]) == (True, False, True)
+    assert not grade(item, "def f():\n    return 2", "<NAME>")["right"]
+    assert extent_of(item) == "unit"
+    assert extent_of(refactoring("go")) == "braced_unit"
+
+
+def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
+    item = example(
+        1, "naming", "def <NAME>(a):\n    return a\n\n# <NAME> is a function. Its name:\n", "same"
+    )
+    assert grade(item, "same", "<NAME>")["right"]
+    assert grade(item, "same_as", "<NAME>") | {"edit_similarity": 0} == {
+        "syntax_correct": True,
+        "exact_match": False,
+        "right": False,
+        "edit_similarity": 0,
+        "codebleu": None,
+        "subtoken_f1": pytest.approx(2 / 3),
+    }
+    assert grade(item, "not a name", "<NAME>")["syntax_correct"] is False
+
+
+def test_errors_that_the_truth_has_too_are_not_new() -> None:
+    """A method's class is not closed in the prompt: with the truth too there is an error."""
+    item = Example(
+        **vars(example(1, "completion", "class A {\n  int f() {\n", "    return 1;\n  }"))
+        | {"language": "java", "kind": "method"}
+    )
+    assert grade(item, "    return 2;\n  }", "<NAME>")["syntax_correct"]
+    assert not grade(item, "    return (2;\n  }", "<NAME>")["syntax_correct"]
+    assert not grade(item, "", "<NAME>")["syntax_correct"]
+
+
+def test_of_an_import_the_judgement_counts() -> None:
+    item = Example(
+        **vars(example(1, "architecture", "May a import b?", "violation: a must not import b."))
+        | {"kind": "violation"}
+    )
+    assert grade(item, "violation: of the order.", "<NAME>")["right"]
+    assert not grade(item, "allowed: why not.", "<NAME>")["right"]
+    assert same_answer(item, "allowed: so.", "Allowed: or so.")
+    other = rephrased(item)
+    assert other is not None
+    assert other.prompt == "Is a allowed to import b?"
+
+
+def test_requests_have_other_words_and_code_has_none() -> None:
+    named = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
+    other = rephrased(named)
+    assert other is not None
+    assert other.prompt == "x\n\n# What should the local variable <NAME> be called?\n"
+    fixed = rephrased(refactoring())
+    assert fixed is not None
+    assert "error" not in fixed.prompt
+    assert rephrased(example(1, "completion", "def f():\n", "    pass")) is None

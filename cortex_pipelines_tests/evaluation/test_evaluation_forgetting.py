@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.evaluation.forgetting import general_items
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, PROJECT, SETTINGS, Workshop
+
+OTHER = [
+    "    for number in range(count):\n        total += number * weight\n    return total, count",
+    "    with open(path) as file:\n        lines = file.read().split()\n    return lines[first:]",
+    "    if not self.ready or self.closed:\n        raise RuntimeError(state)\n    self.start()",
+    "    names = sorted(found, key=len)\n    print(names, end='')\n    return dict(names)",
+]
+
+
+@pytest.fixture
+def general(tmp_path: Path) -> Path:
+    folder = tinymodel.write_datasets(tmp_path / "general", rows=12)["completion"]
+    frame = pl.read_parquet(folder / "test.parquet")
+    assert frame.height == len(OTHER)
+    frame.with_columns(completion=pl.Series(OTHER)).write_parquet(folder / "test.parquet")
+    return folder
+
+
+def test_forgetting_is_the_relative_rise_of_perplexity(
+    workshop: Workshop, tmp_path: Path, general: Path
+) -> None:
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, general=(general, "other")
+    )
+    scores = tables["general_scores"]
+    assert scores.height == metrics["general_items"] == 4
+    rise = metrics["general_challenger_perplexity"] / metrics["general_base_perplexity"] - 1
+    assert metrics["forgetting"] == pytest.approx(rise)
+    assert metrics["forgetting_low"] <= metrics["forgetting"] <= metrics["forgetting_high"]
+    assert "Relative rise of perplexity" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_adapter_whose_update_is_zero_forgets_nothing(
+    workshop: Workshop, tmp_path: Path, general: Path
+) -> None:
+    zero = workshop.untouched("zero-forgetting")
+    _, metrics = workshop.tables(tmp_path / "out", zero, general=(general, "other"))
+    assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
+
+
+def test_items_with_a_near_twin_in_the_train_split_are_left_out_and_counted(
+    workshop: Workshop, general: Path, tmp_path: Path
+) -> None:
+    own = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
+    train = pl.read_parquet(own / "train.parquet")
+    twin = OTHER[1].replace("first", "second")
+    texts = [twin, *train["completion"].to_list()[1:]]
+    train.with_columns(completion=pl.Series(texts)).write_parquet(own / "train.parquet")
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
+    assert found.twins == 1
+    assert {one.completion for one in found.items} == {OTHER[0], *OTHER[2:]}
+
+
+@pytest.mark.parametrize(
+    ("project", "why"), [(None, "names no project"), (PROJECT, "is itself the project")]
+)
+def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
+    workshop: Workshop, tmp_path: Path, general: Path, project: str | None, why: str
+) -> None:
+    champion = Opponent("version", workshop.trained)
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, champion, general=(general, project), items=2
+    )
+    assert tables["general_scores"].is_empty()
+    assert "forgetting" not in metrics
+    assert why in (tmp_path / "out" / "report.html").read_text()

@@ -1,0 +1,258 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.evaluation.adapter_scores import score_table
+from cortex_pipelines.evaluation.baselines import with_retrieved
+from cortex_pipelines.evaluation.contestants import Contestants
+from cortex_pipelines.evaluation.generations import generation_metrics
+from cortex_pipelines.evaluation.likelihood import ItemScorer
+from cortex_pipelines.evaluation.quality_report import quality_reports, run_metrics
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.writing import Request
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import GENERATIONS, TEAM_CHOICES
+from cortex_pipelines.versioning import opponent
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
+
+ROW = {
+    "task": "completion",
+    "role": "challenger",
+    "asked": "plain",
+    "sample": 0,
+    "path": "a.py",
+    "language": "python",
+    "kind": "function",
+    "cluster": "c",
+    "prompt": "def f():\n",
+    "expected": "    return 1",
+    "output": "    return 1",
+    "syntax_correct": True,
+    "exact_match": True,
+    "right": True,
+    "edit_similarity": 1.0,
+}
+
+
+def table(*changes: dict[str, object]) -> pl.DataFrame:
+    rows = [ROW | {"example_id": f"e{n}"} | change for n, change in enumerate(changes)]
+    return GENERATIONS.frame(rows)
+
+
+def test_outputs_of_all_tasks_are_kept_with_their_scores(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, generated_items=2, items=3, max_new_tokens=24
+    )
+    written = tables["generations"]
+    assert set(written["task"]) == {"completion", "refactoring", "naming", "architecture"}
+    assert set(written["role"]) == {"base", "challenger"}
+    assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
+    assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
+    assert (
+        metrics["completion_challenger_edit_similarity"]
+        > metrics["completion_base_edit_similarity"]
+    )
+    assert "CodeBLEU without data flow" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    items = [tinymodel.completion_example(number) for number in range(2)]
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    base = tinymodel.pinned(workshop.root)
+
+    def drawn(place: str, sample: int) -> list[str]:
+        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / place, "v"))
+        return scorer.outputs([Request(one, "paragraph", sample) for one in items], None)
+
+    assert drawn("a", 0) == drawn("b", 0)
+    assert drawn("a", 1) == drawn("c", 1)
+    assert drawn("a", 1) != drawn("a", 2)
+
+
+def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """Sharing the pass over a prompt changes no digit."""
+    first = tinymodel.completion_example(1)
+    items = [first, replace(first, completion="return 0\n"), tinymodel.naming_example(3)]
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    base = tinymodel.pinned(workshop.root)
+
+    def scores(place: str, chosen: list[int]) -> list[object]:
+        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / place, "v"))
+        return list(scorer.scores([items[one] for one in chosen], workshop.trained))
+
+    together = scores("all", [0, 1, 2])
+    assert together == [scores(f"alone-{one}", [one])[0] for one in range(3)]
+    assert together == scores("turned", [2, 1, 0])[::-1]
+
+
+def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    for task in ("completion", "naming"):
+        source = workshop.trained if task == "completion" else workshop.untouched("zero-task")
+        shutil.copytree(source, parts / task)
+    items = [tinymodel.completion_example(1), tinymodel.naming_example(1)]
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    base = tinymodel.pinned(workshop.root)
+    scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
+    rows = score_table(items, Contestants(parts, workshop.trained), scorer)
+    completion, naming = rows.iter_rows(named=True)
+    assert completion["challenger_bits"] == completion["opponent_bits"]
+    assert naming["challenger_bits"] == naming["base_bits"] != naming["opponent_bits"]
+
+
+def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
+    found = generation_metrics(
+        table(
+            {},
+            {"right": False, "exact_match": False, "edit_similarity": 0.5, "syntax_correct": False},
+            {"sample": 1, "exact_match": False},
+            {"task": "refactoring", "kind": "error", "right": True},
+            {"task": "refactoring", "kind": "error", "right": False},
+        )
+    )
+    assert found["completion_challenger_exact_match"] == 0.5
+    assert found["completion_challenger_edit_similarity"] == 0.75
+    assert found["completion_challenger_syntax_correct"] == 0.5
+    assert found["refactoring_challenger_fix_rate"] == 0.5
+    assert not [name for name in found if "base" in name]
+
+
+def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
+    rule = {
+        "task": "architecture",
+        "kind": "violation",
+        "expected": "violation: so.",
+        "prompt": "p",
+    }
+    found = generation_metrics(
+        table(
+            rule | {"output": "allowed: no.", "right": False, "example_id": "a"},
+            rule | {"output": "violation: yes.", "example_id": "b"},
+            rule | {"output": "violation: well.", "asked": "rephrased", "example_id": "a"},
+            rule | {"output": "violation: well.", "asked": "rephrased", "example_id": "b"},
+        )
+    )
+    assert found["architecture_challenger_violations_allowed"] == 0.5
+    assert found["architecture_challenger_rule_accuracy"] == 0.5
+    assert found["challenger_consistency"] == 0.5
+
+
+def test_the_quality_report_has_four_terms_and_says_what_is_missing(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    choices = TEAM_CHOICES.frame(
+        [
+            {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
+            | {"prompt": "p", "candidates": ["a", "b"], "truth": 0, "chance": 0.5}
+            | {"base_chosen": 1, "challenger_chosen": 0, "opponent_chosen": 1}
+        ]
+    )
+    written = table(
+        {"role": "base", "right": False, "tests": "failed", "tests_detail": "x"},
+        {"tests": "passed", "tests_detail": ""},
+        {"right": False, "syntax_correct": False},
+    )
+    found = quality_reports(written, choices, workshop.datasets["completion"])
+    challenger = found.by_role["challenger"]
+    assert challenger.syntax_correctness == 0.5
+    assert challenger.semantic_accuracy == pytest.approx(2 / 3)  # one output of two, one choice
+    assert challenger.test_pass_rate == 1
+    assert challenger.style_consistency is not None
+    assert found.by_role["base"].semantic_accuracy == 0
+    assert found.missing == {}
+    untested = table({"tests_detail": "no sandbox on this machine: refused"})
+    found = quality_reports(untested, choices, workshop.datasets["completion"])
+    assert found.by_role["challenger"].test_pass_rate is None
+    assert found.missing["test_pass_rate"] == "no sandbox on this machine: refused"
+    assert run_metrics(untested, [1]) == {}
+    assert run_metrics(written, [1])["tests_challenger_pass_at_1"] == 1
+
+
+def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=2)
+    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert quality["by_role"]["challenger"]["syntax_correctness"] is None
+    assert "nothing was generated" in quality["missing"]["syntax_correctness"]
+    assert "quality_challenger_syntax_correctness" not in metrics
+
+
+def test_the_most_similar_training_code_stands_before_the_prompt(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = workshop.datasets["completion"]
+    item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
+    (found,) = with_retrieved([item, tinymodel.naming_example(1)], folder, 1, PARAMETERS.datasets)
+    assert found.prompt.endswith(item.prompt)
+    assert "value_3" in found.prompt.removesuffix(item.prompt)
+    assert found.completion == item.completion
+
+
+def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, retrieved=1)
+    completion = tables["scores"].filter(task="completion")
+    assert metrics["retrieval_items"] == completion.height
+    saved = metrics["retrieval_bits_per_byte"] - metrics["completion_challenger_bits_per_byte"]
+    assert metrics["retrieval_gain"] == pytest.approx(saved)
+
+
+def test_times_and_sizes_are_observed_and_not_written(workshop: Workshop, tmp_path: Path) -> None:
+    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=2)
+    assert {"evaluation_seconds", "adapter_mib", "peak_memory_mib"} <= set(workshop.observed)
+    assert not set(workshop.observed) & set(metrics)
+
+
+def test_the_adapter_of_another_project_is_found_by_its_version(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = workshop.root / "data" / "code_adapter" / "elsewhere"
+    shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
+    version = content_md5(folder)
+    named = {"project": "elsewhere", "version": version}
+    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=4, other_adapter=named)
+    assert metrics["other_adapter_items"] == metrics["items"] == 16
+    # an adapter that changes nothing is what the base is
+    assert metrics["other_adapter_gain"] == pytest.approx(metrics["improvement_over_base"])
+    assert str(version) in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_an_adapter_of_another_project_that_is_not_there_is_named(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    named = {"project": "nowhere", "version": "0" * 32 + ".dir"}
+    with (
+        mock.patch.object(opponent, "restore", return_value=False),
+        pytest.raises(ProjectError, match=r"evaluation\.other_adapter: version 000"),
+    ):
+        workshop.tables(tmp_path / "out", workshop.trained, other_adapter=named)
+
+
+def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folders = tinymodel.write_datasets(tmp_path / "data", rows=9)
+    path = folders["completion"] / "test.parquet"
+    frame = pl.read_parquet(path)
+    frame.with_columns(task=pl.lit("fim"), suffix=pl.lit("end")).write_parquet(path)
+    tables, _ = workshop.tables(
+        tmp_path / "out", workshop.trained, datasets=folders, generated_items=2, memorised=3
+    )
+    assert tables["scores"].filter(task="completion").height == frame.height
+    assert "completion" not in set(tables["generations"]["task"])
+    assert "statement" not in set(tables["team_choices"]["kind"])
+    assert tables["memorised"].filter(split="test").is_empty()

@@ -1,0 +1,199 @@
+"""Generated bodies under a small repository's own tests, and benchmark files."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines import sandbox
+from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.augmentation import killing
+from cortex_pipelines.evaluation import problems
+from cortex_pipelines.evaluation.contestants import Contestants
+from cortex_pipelines.evaluation.problems import (
+    ProblemError,
+    problem_metrics,
+    problem_table,
+    read_problems,
+)
+from cortex_pipelines.evaluation.running import Repository
+from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
+from cortex_pipelines.schemas import COMPLETION_DATASET
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
+
+FILES = {
+    "shop/__init__.py": "",
+    "shop/till.py": (
+        "def price(amount: int, each: int) -> int:\n    return amount * each\n\n\n"
+        "def unseen(value):\n    return value + 1\n\n\n"
+        "def doomed(value):\n    return value - 1\n"
+    ),
+    "tests/test_price.py": (
+        "from shop.till import price\n\n\ndef test_price():\n    assert price(2, 3) == 6\n"
+    ),
+    "tests/test_doomed.py": (
+        "from shop.till import doomed\n\n\ndef test_doomed():\n    assert doomed(1) == 7\n"
+    ),
+}
+LIMITS = PARAMETERS.augmentation.model_copy(
+    update={"test_seconds": 20.0, "verification_seconds": 240.0}
+)
+needs_sandbox = pytest.mark.skipif(
+    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
+)
+
+
+def repository(workshop: Workshop, place: Path) -> Repository:
+    files, units = workshop.repository(FILES)
+    known = pl.read_parquet(units / "units.parquet").filter(pl.col("kind") == "function")
+    rows = []
+    for number, unit in enumerate(known.iter_rows(named=True)):
+        header, _, body = unit["code"].partition("\n")
+        made = tinymodel.example(number, "completion", f"{header}\n", body.rstrip())
+        row = tinymodel.row(made) | {"example_id": unit["name"], "path": unit["path"]}
+        rows.append(row | {"unit_id": unit["unit_id"], "source": SOURCE})
+    place.mkdir()
+    COMPLETION_DATASET[2].frame(rows).write_parquet(place / "test.parquet")
+    return Repository(files, units, place, LIMITS)
+
+
+def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_path: Path) -> None:
+    runnable = repository(workshop, tmp_path / "data").runnable
+    assert set(runnable) == {"price", "doomed"}  # no test names `unseen`; tests judge no tests
+    item = runnable["price"]
+    assert item.before.endswith(b"-> int:\n")
+    assert item.before + item.item.completion.encode() + item.after == (
+        FILES["shop/till.py"].encode()
+    )
+
+
+@needs_sandbox
+def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = repository(workshop, tmp_path / "data")
+    price, doomed = known.runnable["price"], known.runnable["doomed"]
+    bodies = [
+        (price, "    return amount * each"),
+        (price, "    return each  *  amount"),
+        (price, "    return amount + each"),
+        (price, "    return ("),
+        (price, ""),
+        (doomed, "    return value - 1"),
+    ]
+    results = known.run(bodies)
+    assert [result for result, _ in results] == ["passed", "passed", *["failed"] * 3, None]
+    assert "fails as it is" in results[-1][1]
+
+
+def test_without_a_sandbox_nothing_is_run_and_it_is_said(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = repository(workshop, tmp_path / "data")
+    with (
+        mock.patch.object(killing.sandbox, "unavailable", return_value="no sandbox: for a test"),
+        mock.patch.object(killing.sandbox, "run", side_effect=AssertionError),
+    ):
+        found = known.run([(known.runnable["price"], "    return 6")])
+    assert found == [(None, "no sandbox: for a test")]
+
+
+class Writing:
+    """A model that writes what it is told."""
+
+    def __init__(self, *bodies: str) -> None:
+        self._bodies = bodies
+
+    def outputs(self, requests: list[Any], _adapter: object) -> list[str]:
+        return [self._bodies[one.sample] for one in requests]
+
+
+def problem_file(root: Path, *rows: dict[str, str]) -> ProblemFile:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "own.jsonl").write_text(text)
+    return ProblemFile(path="own.jsonl", sha256=hashlib.sha256(text.encode()).hexdigest())
+
+
+PROBLEM = {
+    "task_id": "own/0",
+    "prompt": "def double(a):\n",
+    "test": "def check(one):\n    assert one(2) == 4\n",
+    "entry_point": "double",
+}
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("bodies", "passed"),
+    [
+        (["    return 2 * a", "    return a"], [True, False]),
+        (["    while True: pass", "    return a + a"], [False, True]),
+        # ending early does not pass
+        (["    return 1\nimport sys\nsys.exit(0)", "    import os\n    os._exit(0)"], [False] * 2),
+    ],
+)
+def test_samples_are_judged_by_the_problems_test(
+    workshop: Workshop, tmp_path: Path, bodies: list[str], passed: list[bool]
+) -> None:
+    found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
+    settings = EvaluationSettings.model_validate(SETTINGS | {"samples": 2, "pass_k": [1, 2]})
+    limits = LIMITS.model_copy(update={"test_seconds": 4.0})
+    models = Contestants(workshop.trained, None)
+    table = problem_table(found, models, Writing(*bodies), settings, limits)  # type: ignore[arg-type]
+    assert table.filter(role="challenger")["passed"].to_list() == passed
+    metrics = problem_metrics(table, settings)
+    assert metrics["problems_challenger_pass_at_1"] == sum(passed) / 2
+    assert metrics["problems_base_pass_at_2"] == float(any(passed))
+
+
+def test_problems_without_a_sandbox_are_missing_and_not_failed(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    models = Contestants(workshop.trained, None)
+    with mock.patch.object(problems.sandbox, "unavailable", return_value="no sandbox: for a test"):
+        table = problem_table(found, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
+    assert table["passed"].to_list() == [None, None]
+    assert set(table["detail"]) == {"no sandbox: for a test"}
+    assert problem_metrics(table, settings) == {}
+
+
+def test_a_benchmark_file_that_is_not_as_pinned_is_named(tmp_path: Path) -> None:
+    good = problem_file(tmp_path, PROBLEM)
+    with pytest.raises(ProblemError, match=r"other\.jsonl is not there"):
+        read_problems(tmp_path, [good.model_copy(update={"path": "other.jsonl"})])
+    with pytest.raises(ProblemError, match="yaml names"):
+        read_problems(tmp_path, [good.model_copy(update={"sha256": "0" * 64})])
+    with pytest.raises(ProblemError, match="line 1: expected a JSON object"):
+        read_problems(tmp_path, [problem_file(tmp_path, {"task_id": "a"})])
+    with pytest.raises(ProblemError, match="is not a name"):
+        read_problems(tmp_path, [problem_file(tmp_path, PROBLEM | {"entry_point": "a; b"})])
+
+
+def test_more_samples_are_asked_for_than_are_drawn() -> None:
+    with pytest.raises(ValueError, match="each k must be from 1"):
+        EvaluationSettings.model_validate(SETTINGS | {"pass_k": [2]})
+
+
+def test_a_benchmark_is_a_part_of_the_evaluation(workshop: Workshop, tmp_path: Path) -> None:
+    file = problem_file(workshop.root, PROBLEM)
+    tables, _ = workshop.tables(
+        tmp_path / "out", workshop.trained, benchmarks=[file.model_dump()], items=1
+    )
+    assert tables["problems"].height == 2
+    assert isinstance(tables["problems"]["output"][0], str)
+    assert "Own benchmark files" in (tmp_path / "out" / "report.html").read_text() or (
+        tables["generations"].is_empty()
+    )
+
+
+def test_an_item_is_what_the_data_set_holds(workshop: Workshop, tmp_path: Path) -> None:
+    item = repository(workshop, tmp_path / "data").runnable["price"].item
+    assert isinstance(item, Example)
+    assert (item.path, item.completion) == ("shop/till.py", "    return amount * each")

@@ -1,0 +1,150 @@
+"""A base, data sets, a repository, and adapters trained on them: what evaluations need."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from cortex_pipelines.adapters.assets import code_adapter
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.datasets.settings import GeneralSettings
+from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import REPOSITORY_FILES
+from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines_tests.adapters import tinymodel
+
+PARAMETERS = load_parameters(Path(__file__).parents[2])
+PROJECT = "project"
+SOURCE = "s"
+SETTINGS: dict[str, Any] = {
+    "items": 12,
+    "general_items": 4,
+    "choices": 4,
+    "max_length": 96,
+    "precision": "fp32",
+    "generated_items": 0,
+    "tested_items": 0,
+    "max_new_tokens": 8,
+    "samples": 1,
+    "temperature": 0.8,
+    "pass_k": [1],
+    "benchmarks": [],
+    "memorised": 0,
+    "alternatives": 7,
+    "retrieved": 0,
+    "other_adapter": None,
+    "smallest_improvement": 0.01,
+    "smallest_accuracy": 0.05,
+    "resamples": 500,
+    "confidence": 0.95,
+    "seed": 7,
+    "threads": 1,
+}
+
+
+class Workshop:
+    """A base, data sets, and adapters trained on them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.observed: dict[str, float] = {}
+        tinymodel.write_tiny_base(root / "base")
+        self.datasets = tinymodel.write_datasets(root / "datasets")
+        self.trained = self.adapter("trained", max_tokens=6000)
+
+    def adapter(self, name: str, **changes: Any) -> Path:
+        out = self.root / "adapters" / name
+        out.mkdir(parents=True)
+        chosen = tinymodel.settings(**changes)
+        base = tinymodel.pinned(self.root)
+        code_adapter(
+            *self.datasets.values(), base, chosen, out, self.root, lambda _name, _value: None
+        )
+        return out
+
+    def untouched(self, name: str) -> Path:
+        """An adapter whose update is zero."""
+        from safetensors.torch import load_file, save_file
+
+        out = self.adapter(name, max_tokens=300)
+        weights = load_file(out / "adapter_model.safetensors")
+        cleared = {
+            key: torch.zeros_like(value) if ".lora_B." in key else value
+            for key, value in weights.items()
+        }
+        save_file(cleared, out / "adapter_model.safetensors", metadata={"format": "pt"})
+        return out
+
+    def repository(self, files: dict[str, str]) -> tuple[Path, Path]:
+        """Folders of a repository's files and of its units."""
+        texts = [
+            {
+                "source": SOURCE,
+                "path": path,
+                "blob": "b",
+                "language": "python",
+                "size_bytes": len(text),
+                "generated": False,
+                "revision": "r",
+                "trainable": True,
+                "notebook": False,
+                "text": text,
+                "tested_paths": [],
+            }
+            for path, text in files.items()
+        ]
+        frame = REPOSITORY_FILES.frame(texts)
+        place = self.root / "repositories" / sha256(str(files).encode()).hexdigest()[:8]
+        for name in ("files", "units"):
+            (place / name).mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(place / "files" / "files.parquet")
+        units = extract_units(frame, PARAMETERS.extraction)
+        units.write_parquet(place / "units" / "units.parquet")
+        return place / "files", place / "units"
+
+    def tables(
+        self,
+        out: Path,
+        adapter: Path,
+        opponent: Opponent | None = None,
+        datasets: dict[str, Path] | None = None,
+        cache: Path | None = None,
+        general: tuple[Path, str | None] | None = None,
+        repository: tuple[Path, Path] | None = None,
+        **changes: Any,
+    ) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+        """All tables of an evaluation, and its flat figures."""
+        out.mkdir(parents=True)
+        general_code, general_project = general or (self.datasets["completion"], None)
+        frames = code_adapter_evaluation(
+            adapter,
+            *(datasets or self.datasets).values(),
+            general_code,
+            *(repository or self.repository({})),
+            tinymodel.pinned(self.root),
+            EvaluationSettings.model_validate({**SETTINGS, **changes}),
+            GeneralSettings(project=general_project),
+            PARAMETERS.datasets,
+            PARAMETERS.augmentation,
+            opponent,
+            {"code_adapter": f"version-of-{adapter.name}"},
+            PROJECT,
+            out,
+            self.root,
+            RowCache(cache or out.parent / f"{out.name}-cache", "v"),
+            self.observed.__setitem__,
+        )
+        return frames, json.loads((out / "metrics.json").read_text())
+
+    def evaluate(
+        self, out: Path, adapter: Path, opponent: Opponent | None = None, **given: Any
+    ) -> tuple[pl.DataFrame, dict[str, float]]:
+        """The scores alone, and the flat figures."""
+        frames, metrics = self.tables(out, adapter, opponent, **given)
+        return frames["scores"], metrics
