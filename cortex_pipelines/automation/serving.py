@@ -149,6 +149,7 @@ def open_router(project: Project) -> Router:
 
     Raises:
         ProjectError: the champion's files are not to be had.
+        UntrustedModelError: they are not what was released.
         RouterError: there is neither a champion nor a file of rules.
     """
     params = load_parameters(project.root)
@@ -159,5 +160,4 @@ def open_router(project: Project) -> Router:
         rules = find_rules(logs)
         fallback = params.routing.fallback_master
         return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
-    folder = model_folder(project, model.asset, None, version)
-    return open_trained(folder, project.root)
+    return open_trained(verified(project, model, version).folder, project.root)

@@ -88,6 +88,16 @@ def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> 
     assert opened.adapted
 
 
+def test_a_tampered_router_does_not_decide(own: MiniProject) -> None:
+    own.cortex("promote", "task_router")
+    assert '"master"' in own.cortex("route", "Rotate the leaked API key").stdout
+    folder = signed_folder(own.root, "task_router", own.version("task_router"))
+    (folder / "manifest.sig").unlink()
+    said = own.cortex("route", "Rotate the leaked API key", status=1).stderr
+    assert "no manifest.sig in" in said
+    assert "`cortex sync` signs" in said
+
+
 def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     client = open_client(finished.root)
     (entry,) = client.search_model_versions(f"name = '{NAME}'")
