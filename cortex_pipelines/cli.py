@@ -1,22 +1,23 @@
 """``cortex …``: the rooms' functions for people, and for ``dvc.yaml``."""
 
-import getpass
 import json
 import logging
 import os
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cortex_pipelines.commands.dictionary import dictionary
+from cortex_pipelines.commands.export import export, verify
 from cortex_pipelines.commands.extract import extract
 from cortex_pipelines.commands.forget import forget
 from cortex_pipelines.commands.logs import logs
 from cortex_pipelines.commands.mutate import mutate
 from cortex_pipelines.commands.predict import predict
+from cortex_pipelines.commands.promote import promote, rollback
 from cortex_pipelines.commands.refactorings import refactorings
+from cortex_pipelines.commands.releases import releases
 from cortex_pipelines.commands.reproduce import reproduce
 from cortex_pipelines.commands.route import route
 from cortex_pipelines.commands.router import router
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from cortex_pipelines.automation.runs import Outcome
-    from cortex_pipelines.release.ledger import Model
     from cortex_pipelines.versioning.project import Project
 
 
@@ -65,16 +65,21 @@ def main() -> None:
 
 _COMMANDS = (
     dictionary,
+    export,
     extract,
     forget,
     logs,
     mutate,
     predict,
+    promote,
     refactorings,
+    releases,
     reproduce,
+    rollback,
     route,
     router,
     scan,
+    verify,
 )
 for _command in _COMMANDS:
     main.add_command(_command)
@@ -209,88 +214,14 @@ def dvc_yaml(check: bool) -> None:
 @main.command(epilog=_example("dvc repro && cortex sync"))
 def sync() -> None:
     """Bring Dagster, MLflow and the registry's aliases into line with DVC."""
+    from cortex_pipelines.automation.releasing import sign_known
     from cortex_pipelines.automation.syncing import sync_aliases, sync_project
 
     project, definitions, instance = _open()
     events = sync_project(project, definitions, instance)
+    if signed := sign_known(project):
+        _say(f"{signed} models signed")
     _say(f"{events} versions reported, {sync_aliases(project)} aliases moved")
-
-
-def _model(project: "Project", name: str) -> "Model":
-    from cortex_pipelines.catalog import models
-
-    known = {model.name: model for model in models(project)}
-    if name not in known:
-        raise ProjectError(f"no model {name}; there is: {', '.join(known)}")
-    return known[name]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@main.command(epilog=_example('cortex promote task_router --why "agreed in review"'))
-@click.argument("model", required=False)
-@click.option("--why", default="by hand", help="Reason, for the ledger.")
-def promote(model: str | None, why: str) -> None:
-    """Make the challenger of MODEL champion; without MODEL all that passed their gates."""
-    from cortex_pipelines.automation.nightly import promote_passed
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.release import promotion
-    from cortex_pipelines.tracking.registry import point_champion
-
-    project = open_project(find_root())
-    if model is None:
-        entries = promote_passed(project, why)
-    else:
-        chosen = _model(project, model)
-        entry = promotion.promote(project.root, chosen, getpass.getuser(), _now(), why)
-        if entry:
-            point_champion(project, chosen.name, entry.version)
-        entries = (entry,) if entry else ()
-    _say("\n".join(f"{e.model}: {e.version} is champion" for e in entries) or "nothing to promote")
-
-
-@main.command(epilog=_example('cortex rollback task_router --why "slow in production"'))
-@click.argument("model")
-@click.option("--why", default="by hand", help="Reason, for the ledger.")
-def rollback(model: str, why: str) -> None:
-    """Make the champion of MODEL before this one champion again."""
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.release import promotion
-    from cortex_pipelines.tracking.registry import point_champion
-
-    project = open_project(find_root())
-    chosen = _model(project, model)
-    entry = promotion.rollback(project.root, chosen, getpass.getuser(), _now(), why)
-    point_champion(project, chosen.name, entry.version)
-    _say(f"{model}: {entry.version or 'the baseline'} is champion again")
-
-
-@main.command(epilog=_example("cortex releases"))
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-def releases(as_json: bool) -> None:
-    """Every model: the gate's verdict on its challenger, and its champion."""
-    from cortex_pipelines.catalog import models, open_project
-    from cortex_pipelines.release.promotion import standing
-    from cortex_pipelines.tracking.registry import registered
-
-    project = open_project(find_root())
-    found = [
-        standing(project.root, model) | registered(project, model.name) for model in models(project)
-    ]
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-        return
-    for row in found:
-        click.echo(f"{row['model']}: {row['verdict'] or 'no verdict yet'}")
-        for role in ("challenger", "champion"):
-            number = row[f"{role}_number"]
-            where = f"version {number} in the registry" if number else "not in the registry"
-            if row[role]:
-                click.echo(f"  {role} {row[role]}, {where}")
-        if row["reason"]:
-            click.echo(f"  {row['reason']}")
 
 
 @main.command(epilog=_example("cortex lineage task_router@champion"))

@@ -22,6 +22,7 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.sources import ProjectSettings
 from cortex_pipelines.ingestion.weights import ModelSource
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
@@ -131,6 +132,9 @@ class Parameters(Settings):
     release: ReleaseSettings
     """What a model has to reach to be promoted."""
 
+    deployment: DeploymentSettings
+    """How what is promoted is to be put to use."""
+
     @field_validator("general")
     @classmethod
     def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
@@ -141,7 +145,7 @@ class Parameters(Settings):
         return general
 
 
-OUTSIDE = frozenset({"projects", "models", "automation"})
+OUTSIDE = frozenset({"projects", "models", "automation", "deployment"})
 """Parts of ``params.yaml`` that reach assets through pins, or not at all."""
 
 SECTIONS: dict[str, type[Settings]] = {

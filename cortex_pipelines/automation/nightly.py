@@ -1,19 +1,16 @@
 """The whole path in one go: move the pins, make what is stale, promote what passed its gate."""
 
-import getpass
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import dagster as dg
 
 from cortex_pipelines.automation.moving_pins import move_pins
+from cortex_pipelines.automation.releasing import promote_passed
 from cortex_pipelines.automation.runs import Outcome, run_stale
 from cortex_pipelines.catalog import models
 from cortex_pipelines.release.ledger import Entry, ensure_keys
-from cortex_pipelines.release.promotion import passed, promote
-from cortex_pipelines.tracking.registry import point_champion
 from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -56,23 +53,10 @@ def nightly(
     for key in moved:
         report(f"pin moved: {key}")
     outcome = run_stale(project, definitions, instance, report=report)
-    promoted = promote_passed(project, why)
+    promoted = promote_passed(project, why, report=report)
     for entry in promoted:
-        report(f"{entry.model}: {entry.version} is champion now")
+        report(entry.in_words())
     if promoted:
         # A gate names the champion it met; run again it finds the same verdict, out of its cache.
         outcome += run_stale(project, definitions, instance, report=report)
     return Night(moved, outcome, promoted)
-
-
-def promote_passed(project: Project, why: str) -> tuple[Entry, ...]:
-    """Promote every challenger that its gate has passed and nobody has rolled back."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    entries = []
-    for model in models(project):
-        if passed(project.root, model):
-            entry = promote(project.root, model, getpass.getuser(), at, why)
-            if entry:
-                entries.append(entry)
-                point_champion(project, model.name, entry.version)
-    return tuple(entries)

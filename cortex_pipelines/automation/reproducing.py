@@ -15,7 +15,7 @@ from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.tracking.registry import locks_of, resolve
 from cortex_pipelines.tracking.runs import find_run
 from cortex_pipelines.tracking.store import open_client
-from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.committed import differing_code
 from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.opponent import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
@@ -251,15 +251,8 @@ def _places(value: Any) -> Iterator[str]:
 
 def _require_same_code(entry: _Entry, folder: Path) -> None:
     """Refuse if the commit does not hold the code that the lock says the versions are made from."""
-    differing = sorted(
-        {
-            dep["path"]
-            for address, _ in entry.stages(data_only=False)
-            for dep in entry.stages_then[address].get("deps", [])
-            if not dep["path"].startswith("data/")  # what the stages read of each other
-            and content_md5(folder / dep["path"]) != dep["md5"]
-        }
-    )
+    addresses = [address for address, _ in entry.stages(data_only=False)]
+    differing = differing_code(folder, entry.stages_then, addresses)
     if differing:
         raise ReproductionError(
             f"{entry.name} version {entry.number} was made from code that commit "

@@ -6,8 +6,8 @@ import dagster as dg
 
 from cortex_pipelines.automation.runs import close_dead_runs
 from cortex_pipelines.catalog import models
-from cortex_pipelines.release.ledger import champion, ensure_keys
-from cortex_pipelines.tracking.registry import point_champion
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker, find_run
 from cortex_pipelines.versioning.dagster_assets import describe
 from cortex_pipelines.versioning.materialise import Version
@@ -27,11 +27,8 @@ def sync_project(
 
 
 def sync_aliases(project: Project) -> int:
-    """Make the registry's champions those of ``releases.lock``; how many had to be moved."""
-    return sum(
-        point_champion(project, model.name, champion(project.root, model).champion)
-        for model in models(project)
-    )
+    """Make the registry's aliases those of ``releases.lock``; how many had to be moved."""
+    return sum(follow_ledger(project, model) for model in models(project))
 
 
 def _metadata(project: Project, view: DvcView) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from cortex_pipelines.release.card import Training, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge
 from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.opponent import model_name
 
 _CODE = (
     "cortex_pipelines/release/assets.py",
@@ -13,16 +15,37 @@ _CODE = (
 )
 
 
-@versioned_asset(code=_CODE, determinism="machine", registers="code_adapter")
+@versioned_asset(
+    code=(
+        *_CODE,
+        "cortex_pipelines/adapters",
+        "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/release/card.py",
+        "cortex_pipelines/schemas.py",
+    ),
+    determinism="machine",
+    registers="code_adapter",
+)
 def code_adapter_release(
     code_adapter: Path,
     code_adapter_evaluation: Path,
+    completion_dataset: Path,
+    naming_dataset: Path,
     release: ReleaseSettings,
     versions: dict[str, str],
+    project: str,
     out: Path,
 ) -> None:
     """Whether a project's adapter is worth promoting, with the figures; a refusal is a result."""
-    judge(code_adapter_evaluation, versions["code_adapter"], release.code_adapter, out)
+    version = versions["code_adapter"]
+    judge(code_adapter_evaluation, version, release.code_adapter, out)
+    data = [
+        Training(folder.parent.name, versions[folder.parent.name], folder)
+        for folder in (completion_dataset, naming_dataset)
+    ]
+    name = model_name("code_adapter", project)
+    write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 
 
 @versioned_asset(code=_CODE, partitioned=False, determinism="machine", registers="task_router")

@@ -39,6 +39,17 @@ class Model:
         """Dotted key of its pin in ``releases.lock``."""
         return f"champions.{self.asset}" + (f".{self.partition}" if self.partition else "")
 
+    @property
+    def address(self) -> str:
+        """The DVC stage that makes it."""
+        return f"{self.asset}@{self.partition}" if self.partition else self.asset
+
+    @property
+    def release_address(self) -> str:
+        """The DVC stage that decides on it."""
+        release = f"{self.asset}_release"
+        return f"{release}@{self.partition}" if self.partition else release
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -47,11 +58,15 @@ class Entry:
     Args:
         at: When, ISO 8601 in UTC.
         by: Who.
-        action: ``promote`` or ``rollback``.
+        action: ``promote``, ``canary`` (a share of the requests, the champion stays),
+            ``rollback`` (from a champion, or from a canary) or ``forget`` (nothing moves).
         model: Name of the model.
-        version: Version that is champion from then on; None if none is.
-        previous: Version that was champion until then; None if there was none.
+        version: Version that is champion from then on, or that is canary; None if none is.
+        previous: Version that was champion or canary until then; None if there was none.
         why: The reason given.
+        number: Semantic version of ``version``; None if there is no version.
+        made_from: What ``version`` was made from, for the next number; None if it is not known.
+        plan: How it is to be put to use; None where nothing was planned.
     """
 
     at: str
@@ -61,6 +76,26 @@ class Entry:
     version: str | None
     previous: str | None
     why: str
+    number: str | None = None
+    made_from: dict[str, str] | None = None
+    plan: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The line as it is written: what was not given is left out."""
+        optional = ("number", "made_from", "plan")
+        return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
+
+    def in_words(self) -> str:
+        """What is so from this line on."""
+        if self.action == "rollback":
+            what = f"{self.number or self.version} is" if self.version else "the baseline is"
+            return f"{self.model}: {what} champion again"
+        if self.action == "canary":
+            share = (self.plan or {}).get("share", 0)
+            role = f"canary, for {share:.0%} of the requests; the champion stays"
+        else:
+            role = "champion"
+        return f"{self.model} {self.number}: {self.version} is {role}"
 
 
 def load_pin(_: Any, value: dict[str, str | None] | None) -> ChampionPin:
@@ -74,8 +109,14 @@ def champion(root: Path, model: Model) -> ChampionPin:
 
 
 def ledger(root: Path) -> list[Entry]:
-    """All promotions and rollbacks, oldest first."""
+    """All that happened to releases, oldest first."""
     return [Entry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
+
+
+def moves(root: Path, model: Model) -> list[Entry]:
+    """The promotions, canaries and rollbacks of one model, oldest first."""
+    lines = [line for line in ledger(root) if line.model == model.name]
+    return [line for line in lines if line.action in ("promote", "canary", "rollback")]
 
 
 def ensure_keys(root: Path, models: list[Model]) -> None:
@@ -97,13 +138,17 @@ def ensure_keys(root: Path, models: list[Model]) -> None:
 
 
 def record(root: Path, model: Model, pin: ChampionPin, entry: Entry) -> None:
-    """Move a model's pin and write the line that says so, in one step."""
+    """Move a model's pin and write the line that says so, in one step.
+
+    Nothing but the two versions goes into the pin: evaluations depend on it.
+    """
     lock = read_yaml(root / FILE)
-    champions = lock.setdefault("champions", {})
-    value = {"champion": pin.champion, "previous": pin.previous}
-    if model.partition:
-        champions.setdefault(model.asset, {})[model.partition] = value
-    else:
-        champions[model.asset] = value
-    lock.setdefault("ledger", []).append(vars(entry))
+    if load_pin(None, look_up(lock, model.key)) != pin:  # a key that is written anew is a change
+        champions = lock.setdefault("champions", {})
+        value = {"champion": pin.champion, "previous": pin.previous}
+        if model.partition:
+            champions.setdefault(model.asset, {})[model.partition] = value
+        else:
+            champions[model.asset] = value
+    lock.setdefault("ledger", []).append(entry.as_dict())
     write_yaml(root / FILE, lock)

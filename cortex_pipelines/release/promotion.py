@@ -1,84 +1,146 @@
 """Promotion and rollback: the only things that move a champion."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cortex_pipelines.release import history
+from cortex_pipelines.release.deployment import DeploymentSettings, mebibytes
 from cortex_pipelines.release.ledger import (
     Entry,
     Model,
     ReleaseError,
     champion,
-    ledger,
+    moves,
     record,
 )
+from cortex_pipelines.release.numbering import record_of
 from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.versioning.committed import (
+    code_of,
+    differing_code,
+    path_to,
+    uncommitted,
+)
+from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.opponent import ChampionPin
+from cortex_pipelines.versioning.project import read_yaml
+
+_NAMED = 5
 
 
-def promote(root: Path, model: Model, by: str, at: str, why: str) -> Entry | None:
-    """Make the challenger that the gate has passed the champion.
+@dataclass(frozen=True)
+class Act:
+    """Who does something to a release, and why.
+
+    Args:
+        by: Who.
+        at: When, ISO 8601 in UTC.
+        why: Reason, for the ledger.
+    """
+
+    by: str
+    at: str
+    why: str
+
+
+def promote(
+    root: Path,
+    model: Model,
+    act: Act,
+    deployment: DeploymentSettings | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Entry | None:
+    """Put the challenger that the gate has passed to use, as champion or as canary.
 
     Args:
         root: Project root.
         model: The model.
-        by: Who promotes it.
-        at: When, ISO 8601 in UTC.
-        why: Reason, for the ledger.
+        act: Who, when and why.
+        deployment: How; None for at once, with nothing planned.
+        report: Told what could not be checked.
 
     Returns:
-        The ledger's new line; None if the challenger is champion already.
+        The ledger's new line; None if the challenger is champion, or that canary, already.
 
     Raises:
-        ReleaseError: there is no verdict yet, or it is not ``promoted``.
+        ReleaseError: there is no verdict yet, it is not ``promoted``, the code that made the model
+            is not in git, or the model is too large for the target; nothing has changed then.
     """
-    verdict = read_verdict(verdict_folder(root, model))
-    if verdict is None:
-        raise ReleaseError(f"{model.name}: no verdict yet; run `cortex run` first")
-    now = champion(root, model)
-    version = verdict["model_version"]
+    version = _passed_version(root, model)
+    now, lines = champion(root, model), moves(root, model)
+    plan = deployment.plan() if deployment else None
     if version == now.champion:
         return None
-    if verdict["verdict"] != "promoted":
-        raise ReleaseError(
-            f"{model.name}: the gate says {verdict['verdict']}: {verdict['reason']}; "
-            "the champion stays"
-        )
-    entry = Entry(at, by, "promote", model.name, version, now.champion, why)
-    record(root, model, ChampionPin(version, now.champion), entry)
+    running = history.canary(lines)
+    if _canary(plan) and running and (running.version, running.plan) == (version, plan):
+        return None
+    _require_gate(root, model)
+    _require_committed(root, model, version, report)
+    _require_size(root, model, version, deployment)
+    number, _ = history.next_number(root, model, version)
+    made_from = record_of(root, model.address, version)
+    entry = Entry(
+        **vars(act),
+        action="canary" if _canary(plan) else "promote",
+        model=model.name,
+        version=version,
+        previous=now.champion,
+        number=number,
+        made_from=made_from.as_dict() if made_from else history.made_from(lines, version),
+        plan=plan,
+    )
+    pin = now if _canary(plan) else ChampionPin(version, now.champion)
+    record(root, model, pin, entry)
     return entry
 
 
-def rollback(root: Path, model: Model, by: str, at: str, why: str) -> Entry:
-    """Make the champion before this one champion again.
+def rollback(root: Path, model: Model, act: Act, to: str | None = None) -> Entry | None:
+    """End the canary if one runs, else make the champion before this one champion again.
+
+    A second rollback does nothing, so that one who is not sure whether the first went through can
+    repeat it; ``to`` goes further back.
+
+    Args:
+        root: Project root.
+        model: The model.
+        act: Who, when and why.
+        to: Version that was champion once, by number or hash, or ``baseline``; None for the last.
+
+    Returns:
+        The ledger's new line; None if nothing was left to do.
 
     Raises:
         ReleaseError: there is no champion.
+        LookupError: ``to`` was never champion.
     """
-    now = champion(root, model)
+    now, lines = champion(root, model), moves(root, model)
+    running = history.canary(lines)
+    if to is None and lines and lines[-1].action == history.ROLLED_BACK:
+        return None
+    if to is None and running:
+        return _back(root, model, act, running.version, now)
     if now.champion is None:
         raise ReleaseError(f"{model.name}: there is no champion to roll back")
-    before = _before(root, model, now.previous)
-    entry = Entry(at, by, "rollback", model.name, now.previous, now.champion, why)
-    record(root, model, ChampionPin(now.previous, before), entry)
+    target = history.resolve(lines, to) if to else now.previous
+    if target == now.champion:
+        return None
+    pin = ChampionPin(target, history.before(lines, target))
+    return _back(root, model, act, now.champion, pin)
+
+
+def _back(root: Path, model: Model, act: Act, left: str | None, pin: ChampionPin) -> Entry:
+    entry = Entry(
+        **vars(act),
+        action=history.ROLLED_BACK,
+        model=model.name,
+        version=pin.champion,
+        previous=left,
+        number=history.numbers(moves(root, model)).get(pin.champion or ""),
+    )
+    record(root, model, pin, entry)
     return entry
-
-
-def was_rolled_back(root: Path, model: Model, version: str) -> bool:
-    """Whether the last thing that happened to a version was a rollback from it.
-
-    Such a version is promoted again only by name, never at the end of a nightly run.
-    """
-    for entry in reversed(ledger(root)):
-        if entry.model == model.name and version in (entry.version, entry.previous):
-            return entry.action == "rollback" and entry.previous == version
-    return False
-
-
-def _before(root: Path, model: Model, version: str | None) -> str | None:
-    """Champion before ``version`` became champion; None if there was none."""
-    for entry in ledger(root):
-        if entry.model == model.name and entry.action == "promote" and entry.version == version:
-            return entry.previous
-    return None
 
 
 def passed(root: Path, model: Model) -> bool:
@@ -87,7 +149,9 @@ def passed(root: Path, model: Model) -> bool:
     if verdict is None or verdict["verdict"] != "promoted":
         return False
     version = str(verdict["model_version"])
-    return version != champion(root, model).champion and not was_rolled_back(root, model, version)
+    if version == champion(root, model).champion:
+        return False
+    return not history.was_rolled_back(moves(root, model), version)
 
 
 def verdict_folder(root: Path, model: Model) -> Path:
@@ -96,15 +160,97 @@ def verdict_folder(root: Path, model: Model) -> Path:
     return folder / model.partition if model.partition else folder
 
 
-def standing(root: Path, model: Model) -> dict[str, str | None]:
-    """How a model stands: ``model, challenger, verdict, reason, champion, previous``."""
+def standing(root: Path, model: Model) -> dict[str, Any]:
+    """How a model stands.
+
+    Returns:
+        ``model, challenger, verdict, reason, champion, previous, canary`` (versions, or None),
+        ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (what the
+        challenger's is or would be), ``archived`` (versions) and ``plan`` (of the canary, else of
+        the champion).
+    """
     verdict = read_verdict(verdict_folder(root, model)) or {}
-    pin = champion(root, model)
+    pin, lines = champion(root, model), moves(root, model)
+    running = history.canary(lines)
+    challenger = verdict.get("model_version")
+    number, why = history.next_number(root, model, challenger) if challenger else (None, None)
+    canary = running.version if running else None
     return {
         "model": model.name,
-        "challenger": verdict.get("model_version"),
+        "challenger": challenger,
         "verdict": verdict.get("verdict"),
         "reason": verdict.get("reason"),
         "champion": pin.champion,
         "previous": pin.previous,
+        "canary": canary,
+        "numbers": history.numbers(lines),
+        "next_number": number,
+        "next_reason": why,
+        "archived": history.archived(lines, pin.champion),
+        "plan": history.plan_of(lines, canary or pin.champion),
     }
+
+
+def _canary(plan: dict[str, Any] | None) -> bool:
+    return plan is not None and plan["strategy"] == "canary"
+
+
+def _passed_version(root: Path, model: Model) -> str:
+    verdict = read_verdict(verdict_folder(root, model))
+    if verdict is None:
+        raise ReleaseError(f"{model.name}: no verdict yet; run `cortex run` first")
+    return str(verdict["model_version"])
+
+
+def _require_gate(root: Path, model: Model) -> None:
+    verdict = read_verdict(verdict_folder(root, model)) or {}
+    if verdict["verdict"] != "promoted":
+        raise ReleaseError(
+            f"{model.name}: the gate says {verdict['verdict']}: {verdict['reason']}; "
+            "the champion stays"
+        )
+
+
+def _require_committed(
+    root: Path, model: Model, version: str, report: Callable[[str], None]
+) -> None:
+    """Refuse a model whose code no commit holds: nobody could make it again."""
+    stages = read_yaml(root / "dvc.lock").get("stages") or {}
+    addresses = path_to(stages, model.release_address)
+    if not addresses or record_of(root, model.address, version) is None:
+        report(f"{model.name}: dvc.lock does not hold it, so what code made it was not checked")
+        return
+    code = code_of(stages, addresses)
+    dirty = uncommitted(root, code)
+    if dirty is None:
+        report(f"{model.name}: no git repository, so whether its code is committed was not checked")
+        return
+    if dirty:
+        raise ReleaseError(
+            f"{model.name}: its code is not committed: {_few(dirty)}; commit it, then promote; "
+            "the champion stays"
+        )
+    if other := differing_code(root, stages, addresses):
+        raise ReleaseError(
+            f"{model.name}: it was made by other code than the commit here holds: {_few(other)}; "
+            "`cortex run` makes it again; the champion stays"
+        )
+
+
+def _require_size(
+    root: Path, model: Model, version: str, deployment: DeploymentSettings | None
+) -> None:
+    folder = root / "data" / model.asset / (model.partition or "")
+    if deployment is None or content_md5(folder) != version:
+        return
+    size, most = mebibytes(folder), deployment.agreement.model_mib
+    if size > most:
+        raise ReleaseError(
+            f"{model.name}: its files take {size:.1f} MiB, the agreement for the target "
+            f"{deployment.target} allows {most:g} (deployment.agreements in params.yaml); "
+            "the champion stays"
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")

@@ -1,17 +1,23 @@
 """The model registry: written by releases and promotions, never read by an asset."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.loading import base_of
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.signing import sign_version
+from cortex_pipelines.tracking.model_file import write_model_file
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.opponent import model_name
+from cortex_pipelines.versioning.opponent import model_folder, model_name
 from cortex_pipelines.versioning.project import Project
 
-CHALLENGER, CHAMPION = "challenger", "champion"
+CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"
 _LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
 
 
@@ -34,7 +40,13 @@ def register(
         client.create_registered_model(name)
     number = find_version(project, name, md5)
     if number is None:
-        client.log_artifacts(run_id, str(project.output(model, partition)), "model")
+        folder = model_folder(project, model, partition, md5)
+        client.log_artifacts(run_id, str(folder), "model")
+        with TemporaryDirectory() as scratch:
+            write_model_file(model, run_id, Path(scratch))
+            client.log_artifacts(run_id, scratch, "model")
+        signed = sign_version(project.root, folder, name, md5, base_of(folder))
+        client.log_artifacts(run_id, str(signed), "signature")
         for lock in _LOCKS:
             if (project.root / lock).exists():
                 client.log_artifact(run_id, str(project.root / lock))
@@ -62,22 +74,42 @@ def find_version(project: Project, name: str, md5: str) -> str | None:
     return str(found[0].version) if found else None
 
 
-def point_champion(project: Project, name: str, md5: str | None) -> bool:
-    """Make the alias ``champion`` say what releases.lock says; whether it had to be moved."""
+def follow_ledger(project: Project, model: Model) -> int:
+    """Make aliases and tags say what releases.lock says; how many aliases had to be moved.
+
+    Every released version has the tags ``semantic_version`` and ``stage``: ``champion``,
+    ``canary``, or ``archived``.
+    """
+    now = standing(project.root, model)
+    moved = sum(_point(project, model.name, alias, now[alias]) for alias in (CHAMPION, CANARY))
+    stages = dict.fromkeys(now["numbers"], "archived")
+    stages |= {now[alias]: alias for alias in (CANARY, CHAMPION) if now[alias]}
     client = open_client(project.root)
-    current = _alias(client, name, CHAMPION)
+    for version, stage in stages.items():
+        number = find_version(project, model.name, version)
+        if number is None:
+            continue  # released on another machine, or before MLflow's records were deleted
+        tags = {"stage": stage, "semantic_version": now["numbers"].get(version, "")}
+        for key, value in tags.items():
+            client.set_model_version_tag(model.name, number, key, value)
+    return moved
+
+
+def _point(project: Project, name: str, alias: str, md5: str | None) -> bool:
+    client = open_client(project.root)
+    current = _alias(client, name, alias)
     number = find_version(project, name, md5) if md5 else None
     if current == number:
         return False
     if number is None:
-        client.delete_registered_model_alias(name, CHAMPION)
+        client.delete_registered_model_alias(name, alias)
     else:
-        client.set_registered_model_alias(name, CHAMPION, number)
+        client.set_registered_model_alias(name, alias, number)
     return True
 
 
 def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]:
-    """A model version by ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
+    """A model version by ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
 
     Without alias or number: the champion if there is one, else the challenger.
 
@@ -99,10 +131,15 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
         number = next((n for a in wanted if (n := _alias(client, name, a))), None)
         if number is None:
             raise LookupError(f"model {name} has no version called {' or '.join(wanted)}")
-    found = client.search_model_versions(f"name = '{name}' and version_number = {int(number)}")
+    which = (
+        f"version_number = {int(number)}"
+        if number.isdigit()
+        else f"tags.semantic_version = '{number}'"
+    )
+    found = client.search_model_versions(f"name = '{name}' and {which}")
     if not found:
         raise LookupError(f"model {name} has no version {number}")
-    return name, number, dict(found[0].tags)
+    return name, str(found[0].version), dict(found[0].tags)
 
 
 def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
@@ -119,9 +156,10 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:
-    """Numbers in the registry of a model's ``challenger_number`` and ``champion_number``."""
+    """Numbers in the registry of ``challenger_number``, ``canary_number``, ``champion_number``."""
     client = open_client(project.root)
-    return {f"{alias}_number": _alias(client, name, alias) for alias in (CHALLENGER, CHAMPION)}
+    aliases = (CHALLENGER, CANARY, CHAMPION)
+    return {f"{alias}_number": _alias(client, name, alias) for alias in aliases}
 
 
 def _parse(reference: str) -> tuple[str, str | None, str | None]:
@@ -129,8 +167,10 @@ def _parse(reference: str) -> tuple[str, str | None, str | None]:
         name, _, alias = reference.partition("@")
         return name, alias, None
     name, _, number = reference.partition("/")
-    if number and not number.isdigit():
-        raise LookupError(f"{reference}: a version is a number, as in {name}/1 or {name}@champion")
+    if number and not re.fullmatch(r"\d+(\.\d+\.\d+)?", number):
+        raise LookupError(
+            f"{reference}: a version is a number, as in {name}/1, {name}/1.0.0 or {name}@champion"
+        )
     return name, None, number or None
 
 

@@ -22,6 +22,7 @@ _SHOWN = (
     "verdict.json",
     "report.html",
     "card.md",
+    "model_card.md",
     "compliance.json",
     "comparison.json",
     "training.json",

@@ -96,7 +96,12 @@ GRAPH = {
         "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
     "release": {
-        "code_adapter_release": {"code_adapter", "code_adapter_evaluation"},
+        "code_adapter_release": {
+            "code_adapter",
+            "code_adapter_evaluation",
+            "completion_dataset",
+            "naming_dataset",
+        },
         "task_router_release": {"task_router", "task_router_evaluation"},
     },
 }

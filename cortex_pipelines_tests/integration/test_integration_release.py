@@ -33,7 +33,7 @@ def test_all_that_passed_are_promoted_and_the_verdict_stays(own: MiniProject) ->
     version, before = own.version("task_router"), verdict(own)
     assert aliases(own, "task_router") == {"challenger": "1"}
     said = own.cortex("promote", "--why", "first release").stderr
-    assert said == f"task_router: {version} is champion\n"
+    assert said == f"task_router 1.0.0: {version} is champion\n"
     assert champion(own) == {"champion": version, "previous": None}
     assert aliases(own, "task_router") == {"challenger": "1", "champion": "1"}
     assert aliases(own, "code_adapter-alpha") == {"challenger": "1"}
@@ -67,10 +67,56 @@ def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(
     ]
     assert promote_passed(open_project(own.root), "nightly run") == ()
     assert champion(own) == {"champion": None, "previous": None}
-    assert "no champion to roll back" in own.cortex("rollback", "task_router", status=1).stderr
+    said = own.cortex("rollback", "task_router").stderr
+    assert said == "task_router: rolled back already; `--to VERSION` goes further\n"
+    said = own.cortex("rollback", "task_router", "--to", "1.0.0", status=1).stderr
+    assert "no champion to roll back" in said
+    assert len(ledger(own.root)) == 2
 
-    own.cortex("promote", "task_router", "--why", "on second thoughts")  # by name it is
+    # by name it is, and it gets its number back
+    said = own.cortex("promote", "task_router", "--why", "on second thoughts").stderr
+    assert said.startswith("task_router 1.0.0: ")
     assert champion(own) == {"champion": version, "previous": None}
+
+
+def test_a_canary_makes_nothing_stale_and_goes_on_or_back(own: MiniProject) -> None:
+    version = own.version("task_router")
+    assert "promoted it would be 1.0.0 (the first release)" in own.cortex("releases").stdout
+    words = ("promote", "task_router", "--strategy", "canary", "--share", "0.2")
+    said = own.cortex(*words, "--target", "edge").stderr
+    assert said == (
+        f"task_router 1.0.0: {version} is canary, for 20% of the requests; the champion stays\n"
+    )
+    assert own.cortex(*words, "--target", "edge").stderr == "nothing to promote\n"
+    assert champion(own) is None
+    assert aliases(own, "task_router") == {"challenger": "1", "canary": "1"}
+    assert all(row["fresh"] for row in own.status()), "a plan is no input of anything"
+    assert own.dvc_status() == {}
+    own.edit_params(lambda values: values["deployment"].update(share=0.3))
+    assert all(row["fresh"] for row in own.status())
+    shown = own.cortex("releases").stdout
+    assert f"  canary 1.0.0 {version}, version 1 in the registry" in shown
+    assert "  plan canary on edge, 20% of the requests" in shown
+
+    said = own.cortex("rollback", "task_router", "--why", "errors").stderr
+    assert said == "task_router: the baseline is champion again\n"
+    assert aliases(own, "task_router") == {"challenger": "1"}
+    assert promote_passed(open_project(own.root), "nightly run") == ()
+    assert "share" in own.cortex("promote", "--share", "1", status=2).stderr
+    said = own.cortex("promote", "--strategy", "immediate", "--share", "0.1", status=2).stderr
+    assert "--share goes with --strategy canary" in said
+
+
+def test_code_that_is_not_committed_is_not_promoted(own: MiniProject) -> None:
+    code = own.root / "cortex_pipelines" / "routing" / "search.py"
+    code.write_text(code.read_text() + "\n# not committed\n")
+    before = (own.root / "releases.lock").read_bytes()
+    words = "its code is not committed: cortex_pipelines/routing/search.py; commit it"
+    assert words in own.cortex("promote", "task_router", status=1).stderr
+    said = own.cortex("promote").stderr
+    assert said.startswith("not promoted: task_router: its code is not committed")
+    assert said.endswith("nothing to promote\n")
+    assert (own.root / "releases.lock").read_bytes() == before
 
 
 def test_a_challenger_that_did_not_pass_is_not_promoted(own: MiniProject) -> None:

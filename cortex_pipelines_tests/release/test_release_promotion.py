@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.release.deployment import DeploymentSettings
+from cortex_pipelines.release.history import canary, numbers, was_rolled_back
 from cortex_pipelines.release.ledger import (
     Entry,
     Model,
@@ -14,14 +17,15 @@ from cortex_pipelines.release.ledger import (
     champion,
     ensure_keys,
     ledger,
+    moves,
 )
 from cortex_pipelines.release.promotion import (
+    Act,
     passed,
     promote,
     rollback,
     standing,
     verdict_folder,
-    was_rolled_back,
 )
 from cortex_pipelines.release.settings import GateSettings
 from cortex_pipelines.release.verdict import judge, read_verdict
@@ -34,6 +38,14 @@ MODELS = [ROUTER, ADAPTER]
 AT = "2026-01-02T03:04:05+00:00"
 
 
+ROOT = Path(__file__).parents[2]
+
+
+def deployment(**changes: Any) -> DeploymentSettings:
+    section = read_yaml(ROOT / "params.yaml")["deployment"]
+    return DeploymentSettings.model_validate(section | changes)
+
+
 def decided(root: Path, model: Model, version: str, verdict: str = "promoted") -> None:
     folder = verdict_folder(root, model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,11 +55,11 @@ def decided(root: Path, model: Model, version: str, verdict: str = "promoted") -
 
 def promoted(root: Path, model: Model, version: str) -> Entry | None:
     decided(root, model, version)
-    return promote(root, model, "someone", AT, "better")
+    return promote(root, model, Act("someone", AT, "better"))
 
 
-def rolled_back(root: Path, model: Model) -> Entry:
-    return rollback(root, model, "someone", AT, "slow")
+def rolled_back(root: Path, model: Model, to: str | None = None) -> Entry | None:
+    return rollback(root, model, Act("someone", AT, "slow"), to)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -58,12 +70,12 @@ def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Model
     assert champion(tmp_path, model) == ChampionPin("c", "b")
     rolled_back(tmp_path, model)
     assert champion(tmp_path, model) == ChampionPin("b", "a")
-    rolled_back(tmp_path, model)
+    rolled_back(tmp_path, model, "1.0.0")
     assert champion(tmp_path, model) == ChampionPin("a", None)
-    rolled_back(tmp_path, model)
+    rolled_back(tmp_path, model, "baseline")
     assert champion(tmp_path, model) == ChampionPin(None, None)
     with pytest.raises(ReleaseError, match="no champion to roll back"):
-        rolled_back(tmp_path, model)
+        rolled_back(tmp_path, model, "1.0.0")
     assert [(line.action, line.version, line.previous) for line in ledger(tmp_path)] == [
         ("promote", "a", None),
         ("promote", "b", "a"),
@@ -72,13 +84,21 @@ def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Model
         ("rollback", "a", "b"),
         ("rollback", None, "a"),
     ]
+    assert [line.number for line in ledger(tmp_path)] == [
+        "1.0.0",
+        "2.0.0",  # it is not known what either was made from
+        "3.0.0",
+        "2.0.0",
+        "1.0.0",
+        None,
+    ]
     (other,) = [one for one in MODELS if one != model]
     assert champion(tmp_path, other) == ChampionPin()
 
 
 def test_a_line_of_the_ledger_says_who_when_and_why(tmp_path: Path) -> None:
     entry = promoted(tmp_path, ROUTER, "a")
-    assert entry == Entry(AT, "someone", "promote", "task_router", "a", None, "better")
+    assert entry == Entry(AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0")
     assert ledger(tmp_path) == [entry]
 
 
@@ -93,14 +113,14 @@ def test_what_the_gate_has_not_passed_stays_challenger(tmp_path: Path, verdict: 
     decided(tmp_path, ROUTER, "a", verdict)
     assert not passed(tmp_path, ROUTER)
     with pytest.raises(ReleaseError, match=f"the gate says {verdict}: as measured"):
-        promote(tmp_path, ROUTER, "someone", AT, "wishful")
+        promote(tmp_path, ROUTER, Act("someone", AT, "wishful"))
     assert ledger(tmp_path) == []
 
 
 def test_without_a_verdict_nothing_moves(tmp_path: Path) -> None:
     assert not passed(tmp_path, ROUTER)
     with pytest.raises(ReleaseError, match="run `cortex run` first"):
-        promote(tmp_path, ROUTER, "someone", AT, "wishful")
+        promote(tmp_path, ROUTER, Act("someone", AT, "wishful"))
     assert standing(tmp_path, ROUTER) == {
         "model": "task_router",
         "challenger": None,
@@ -108,6 +128,12 @@ def test_without_a_verdict_nothing_moves(tmp_path: Path) -> None:
         "reason": None,
         "champion": None,
         "previous": None,
+        "canary": None,
+        "numbers": {},
+        "next_number": None,
+        "next_reason": None,
+        "archived": [],
+        "plan": None,
     }
 
 
@@ -115,14 +141,14 @@ def test_a_version_rolled_back_is_promoted_again_by_name_alone(tmp_path: Path) -
     promoted(tmp_path, ROUTER, "a")
     promoted(tmp_path, ROUTER, "b")
     rolled_back(tmp_path, ROUTER)
-    assert was_rolled_back(tmp_path, ROUTER, "b")
-    assert not was_rolled_back(tmp_path, ROUTER, "a")
-    assert not was_rolled_back(tmp_path, ROUTER, "new")
+    assert was_rolled_back(ledger(tmp_path), "b")
+    assert not was_rolled_back(ledger(tmp_path), "a")
+    assert not was_rolled_back(ledger(tmp_path), "new")
     assert not passed(tmp_path, ROUTER)
     decided(tmp_path, ROUTER, "c")
     assert passed(tmp_path, ROUTER), "another version may"
     assert promoted(tmp_path, ROUTER, "b")
-    assert not was_rolled_back(tmp_path, ROUTER, "b")
+    assert not was_rolled_back(ledger(tmp_path), "b")
 
 
 def test_keys_come_and_go_with_projects_and_champions_stay(tmp_path: Path) -> None:
@@ -160,25 +186,42 @@ def test_a_verdict_is_written_and_read_back(tmp_path: Path) -> None:
     assert (out / "verdict.json").read_bytes() == first
 
 
-@settings(deadline=None, max_examples=40)
-@given(acts=st.lists(st.sampled_from(["a", "b", "c", "back"]), max_size=12))
-def test_a_rollback_undoes_the_last_promotion(
+@settings(deadline=None, max_examples=60)
+@given(acts=st.lists(st.sampled_from(["a", "b", "c", "canary a", "canary b", "back"]), max_size=12))
+def test_a_rollback_undoes_the_last_act_and_each_is_idempotent(
     tmp_path_factory: pytest.TempPathFactory, acts: list[str]
 ) -> None:
     root = tmp_path_factory.mktemp("releases")
     lines = 0
     for act in acts:
-        before = champion(root, ROUTER)
-        if act != "back":
-            entry = promoted(root, ROUTER, act)
-        else:
-            entry = rolled_back(root, ROUTER) if before.champion else None
+        before, running = champion(root, ROUTER), canary(moves(root, ROUTER))
+        entry = _done(root, act)
         now = champion(root, ROUTER)
         lines += entry is not None
+        written = (root / "releases.lock").read_bytes() if lines else b""
+        if act != "back" or entry:
+            assert _done(root, act) is None, "a second time nothing happens"
+        assert ((root / "releases.lock").read_bytes() if lines else b"") == written
         assert len(ledger(root)) == lines
-        assert now.champion == (ledger(root)[-1].version if lines else None)
-        if entry and entry.action == "promote":
+        if entry is None:
+            assert now == before
+        elif entry.action == "promote":
             assert now == ChampionPin(act, before.champion)
-        elif entry:
+        elif entry.action == "canary" or running:
+            assert now == before
+        else:
             assert now.champion == before.previous
-            assert was_rolled_back(root, ROUTER, str(before.champion))
+            assert was_rolled_back(ledger(root), str(before.champion))
+    given_numbers = numbers(moves(root, ROUTER))
+    assert len(set(given_numbers.values())) == len(given_numbers)
+
+
+def _done(root: Path, act: str) -> Entry | None:
+    if act == "back":
+        if champion(root, ROUTER).champion is None and not canary(moves(root, ROUTER)):
+            return None
+        return rolled_back(root, ROUTER)
+    version = act.removeprefix("canary ")
+    decided(root, ROUTER, version)
+    how = deployment(strategy="canary") if act.startswith("canary") else None
+    return promote(root, ROUTER, Act("someone", AT, "better"), how)

@@ -1,5 +1,6 @@
 """One MLflow run for each materialisation, and the way back from it."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -8,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from cortex_pipelines.release.ledger import Entry, Model
+from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.tracking import registry
 from cortex_pipelines.tracking.lineage import Node, lineage, render
+from cortex_pipelines.tracking.model_file import INTERFACES, write_model_file
 from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
 from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
+from cortex_pipelines.versioning.opponent import ChampionPin
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -136,25 +142,54 @@ def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") ->
     return str(entry.version)
 
 
-def test_the_champion_is_what_the_ledger_says(made: tuple[Workbench, dict[Any, str]]) -> None:
+def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = made
-    project = bench.project()
-    assert registry.point_champion(project, "nobody", None) is False
+    project, model = bench.project(), Model("words", "a")
+    assert registry.follow_ledger(project, Model("nobody", None)) == 0
     version = bench.lock()["page@a"]["outs"][0]["md5"]
     number = enter(bench, version, runs["page", "a"])
     assert registry.resolve(project, "words-a")[1] == number  # no champion: the challenger
-    assert registry.point_champion(project, "words-a", version) is True
-    assert registry.point_champion(project, "words-a", version) is False
+    written(bench, model, "promote", version, "1.0.0", ChampionPin(version, None))
+    assert registry.follow_ledger(project, model) == 1
+    assert registry.follow_ledger(project, model) == 0
     other = enter(bench, "1" * 32, runs["page", "a"])
     assert registry.resolve(project, "words-a@challenger")[1] == other
     assert registry.resolve(project, "words-a")[1] == number
+    written(bench, model, "canary", "1" * 32, "1.1.0", ChampionPin(version, None))
+    assert registry.follow_ledger(project, model) == 1
     assert registry.registered(project, "words-a") == {
         "challenger_number": other,
+        "canary_number": other,
         "champion_number": number,
     }
-    assert registry.point_champion(project, "words-a", None) is True
+    assert stage(project, number) == ("champion", "1.0.0")
+    assert stage(project, other) == ("canary", "1.1.0")
+    written(bench, model, "promote", "1" * 32, "1.1.0", ChampionPin("1" * 32, version))
+    assert registry.follow_ledger(project, model) == 2, "the canary's alias goes"
+    assert stage(project, number) == ("archived", "1.0.0")
+    assert stage(project, other) == ("champion", "1.1.0")
+    written(bench, model, "rollback", None, None, ChampionPin(None, None))
+    assert registry.follow_ledger(project, model) == 1
+    assert stage(project, other) == ("archived", "1.1.0")
     with pytest.raises(LookupError, match="no version called champion"):
         registry.resolve(project, "words-a@champion")
+
+
+def written(
+    bench: Workbench,
+    model: Model,
+    action: str,
+    version: str | None,
+    number: str | None,
+    pin: ChampionPin,
+) -> None:
+    line = Entry("now", "someone", action, model.name, version, None, "", number)
+    ledger_record(bench.root, model, pin, line)
+
+
+def stage(project: Project, number: str) -> tuple[str, str]:
+    tags = registry.resolve(project, f"words-a/{number}")[2]
+    return tags["stage"], tags["semantic_version"]
 
 
 def test_a_lineage_shows_each_version_once(made: tuple[Workbench, dict[Any, str]]) -> None:
@@ -220,3 +255,22 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
     assert [(one.step, one.value) for one in history] == [(1, 0.5), (2, 0.25)]
     assert [runs[number].data.tags["best"] for number in "012"] == ["true", "false", "false"]
     assert runs["2"].data.metrics == {}
+
+
+@pytest.mark.parametrize("asset", sorted(INTERFACES))
+def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -> None:
+    from mlflow.models import Model
+
+    write_model_file(asset, "1" * 32, tmp_path)
+    found = Model.load(str(tmp_path))
+    assert found.signature is not None
+    assert found.signature.inputs.input_names() == list(INTERFACES[asset].inputs)
+    assert found.signature.outputs.input_names() == list(INTERFACES[asset].outputs)
+    assert found.load_input_example(str(tmp_path)) == INTERFACES[asset].example
+    module, _, name = INTERFACES[asset].loads.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_a_model_that_nobody_described_has_no_model_file(tmp_path: Path) -> None:
+    write_model_file("words", "1" * 32, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,181 @@
+"""The model card of an adapter, made from what its run left behind."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.adapters.lora import TRAINING
+from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.schemas import MANIFEST
+
+CARD = "model_card.md"
+
+_LIMITS = (
+    "It knows one project's code: of another project's it is expected to know no more than its "
+    "base does.",
+    "It writes what is likely, not what is right or safe: review and test what it writes.",
+    "It can repeat what it was trained on, secrets that no rule recognised among it.",
+    "Figures are of held-out code of the same project; the interval says how far chance goes, not "
+    "how far the items stand for the work that people do.",
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A data set that an adapter was trained on.
+
+    Args:
+        name: Name of the asset.
+        version: DVC's hash of it.
+        folder: Its files.
+    """
+
+    name: str
+    version: str
+    folder: Path
+
+
+def write_card(
+    model: str,
+    version: str,
+    adapter: Path,
+    evaluation: Path,
+    data: Sequence[Training],
+    out: Path,
+) -> None:
+    """Write the card of an adapter beside its verdict.
+
+    Args:
+        model: Name of the model.
+        version: DVC's hash of it.
+        adapter: Its files.
+        evaluation: Folder with ``metrics.json`` and ``comparison.json``.
+        data: What it was trained on.
+        out: Folder with the verdict.
+    """
+    training, metrics = _json(adapter / TRAINING), _json(evaluation / "metrics.json")
+    comparison, verdict = _json(evaluation / "comparison.json"), read_verdict(out) or {}
+    parts = [
+        ("", _summary(model, version, training, verdict)),
+        ("What it was trained on", _data(data)),
+        ("How it was trained", _settings(training)),
+        ("What was measured", _measured(metrics, comparison)),
+        ("What it was not shown to do", _not_shown(metrics, verdict, data)),
+        ("Limits", [f"- {line}" for line in _LIMITS]),
+        ("How to load it", _loading(model)),
+    ]
+    lines = [f"# {model}", ""]
+    for title, body in parts:
+        lines += [*([f"## {title}", ""] if title else []), *body, ""]
+    (out / CARD).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _summary(
+    model: str, version: str, training: Mapping[str, Any], verdict: Mapping[str, Any]
+) -> list[str]:
+    base = training.get("base") or {}
+    return [
+        "A LoRA adapter that makes a language model write code the way one project does. Made by "
+        "`cortex run`; the hash names its bytes and everything that it was made from.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| version | `{version}` |",
+        f"| base | {base.get('name', 'not known')} |",
+        f"| digest of the base | `{base.get('digest', 'not known')}` |",
+        f"| verdict | {verdict.get('verdict', 'none')}: {verdict.get('reason', '')} |",
+    ]
+
+
+def _data(data: Sequence[Training]) -> list[str]:
+    lines = [
+        "| data set | version | examples | licences of the files |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one in data:
+        rows = pl.read_parquet(one.folder / f"{MANIFEST.name}.parquet").filter(
+            pl.col("split") == "train"
+        )
+        counts = (
+            rows.group_by(pl.col("licence").fill_null("not known"))
+            .len()
+            .sort(["len", "licence"], descending=[True, False])
+        )
+        licences = ", ".join(f"{name} ({count})" for name, count in counts.iter_rows()) or "none"
+        lines.append(f"| {one.name} | `{one.version}` | {rows.height} | {licences} |")
+    note = "Examples are those of the train split; a token budget may have taken a sample of them."
+    return [*lines, "", note]
+
+
+def _settings(training: Mapping[str, Any]) -> list[str]:
+    settings = training.get("settings") or {}
+    shown = "\n".join(f"{name}: {json.dumps(settings[name])}" for name in sorted(settings))
+    return ["```yaml", shown, "```"]
+
+
+def _measured(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:
+    opponent = (comparison.get("opponent") or {}).get("version")
+    against = f"the champion `{opponent}`" if opponent else "the base alone"
+    note = (comparison.get("opponent") or {}).get("note")
+    lines = [
+        f"On held-out code of the project; the opponent is {against}."
+        + (f" {note}" if note else ""),
+        "",
+        "| figure | value | interval |",
+        "| --- | --- | --- |",
+    ]
+    for name in sorted(metrics):
+        if metrics[name] is not None and not name.endswith(("_low", "_high")):
+            ends = _interval(metrics, name)
+            shown = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
+            lines.append(f"| {name} | {metrics[name]:.4g} | {shown} |")
+    return lines
+
+
+def _not_shown(
+    metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Sequence[Training]
+) -> list[str]:
+    lines = []
+    if verdict.get("verdict") != "promoted":
+        lines.append(f"- To be worth promoting: {verdict.get('reason', 'no verdict')}.")
+    for name in sorted(metrics):
+        ends = _interval(metrics, name)
+        if "improvement" in name and ends and ends[0] <= 0 <= ends[1]:
+            lines.append(f"- {name}: the interval {ends[0]:.4g} to {ends[1]:.4g} has zero in it.")
+    lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
+    for one in data:
+        task = one.name.removesuffix("_dataset")
+        if not any(name.startswith(task) for name in metrics):
+            lines.append(f"- {task}: trained on, no figure of its own.")
+    lines.append("- Anything on other projects, other languages or longer code than was measured.")
+    return lines
+
+
+def _loading(model: str) -> list[str]:
+    return [
+        "In the project, with manifest and signature checked, and the base alone with a notice "
+        "where this is not the base it was trained on:",
+        "",
+        "```python",
+        "from cortex_pipelines.automation.serving import open_adapter",
+        "",
+        f'opened = open_adapter(root, "{model}@champion")',
+        "```",
+        "",
+        f"Elsewhere: `cortex export {model} --out FOLDER` writes what peft, transformers, "
+        "llama.cpp or Ollama load. The prompt is code as it stands, without turns of a chat.",
+    ]
+
+
+def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    return (float(low), float(high)) if low is not None and high is not None else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found

@@ -1,0 +1,150 @@
+"""An adapter as a GGUF file, which llama.cpp and what is built on it load beside a base."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cortex_pipelines.release.exports.gguf_layout import Array, Layout, layout_of
+from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+from cortex_pipelines.release.loading import A, B, Lora, read_lora
+
+ADAPTER = "adapter.gguf"
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two matrices of one layer, as peft has them.
+
+    Args:
+        layer: Name of the layer in transformers.
+        a: Shape (rank, inputs).
+        b: Shape (outputs, rank).
+        scale: What their product counts, rank and alpha worked in.
+    """
+
+    layer: str
+    a: Array
+    b: Array
+    scale: float
+
+
+def write_gguf(source: Source, out: Path) -> Checked:
+    """Write an adapter as GGUF and compare every tensor with the safetensors.
+
+    Raises:
+        ExportError: the base's architecture is not supported, a layer has no place in GGUF, or the
+            file does not hold what the adapter does.
+    """
+    layout, pairs = layout_of(source.base.folder), read_pairs(read_lora(source.folder))
+    alpha = _alpha(pairs)
+    _write(source, layout, pairs, alpha, out / ADAPTER)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    largest = compare_gguf(out / ADAPTER, layout, pairs)
+    return Checked(
+        (f"read again, all {2 * len(pairs)} tensors are those of the safetensors",),
+        (),
+        {"tensors": float(2 * len(pairs)), "tensors_apart": largest},
+    )
+
+
+def read_pairs(adapter: Lora) -> list[Pair]:
+    """The matrices of an adapter by layer, each with its scale."""
+    return [
+        Pair(
+            layer.removeprefix(_PREFIX),
+            adapter.tensors[layer + A].numpy(),
+            adapter.tensors[layer + B].numpy(),
+            adapter.scale(layer),
+        )
+        for layer in adapter.layers
+    ]
+
+
+def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
+    """Read a GGUF adapter as llama.cpp does and compare it with the matrices it was made from.
+
+    Returns:
+        Largest difference of a tensor's value, relative to the largest of that tensor.
+
+    Raises:
+        ExportError: a tensor is missing, one too many, or differs.
+    """
+    tensors, alpha = read_gguf(path)
+    wanted = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
+    if tensors.keys() != wanted:
+        differing = sorted(tensors.keys() ^ wanted)
+        raise ExportError(f"{path.name} has other tensors than the adapter: {differing[:3]}")
+    worst = 0.0
+    for pair in pairs:
+        name = _name(layout, pair.layer)
+        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
+        rows = layout.rows(pair.layer, pair.b.shape[0])
+        rescaled = b * np.float32(alpha / a.shape[0] / pair.scale)
+        for found, expected in ((a, pair.a), (rescaled, pair.b[rows])):
+            if found.shape != expected.shape:
+                raise ExportError(f"{name} is {found.shape} in {path.name}, not {expected.shape}")
+            largest = float(np.abs(expected).max()) or 1.0
+            worst = max(worst, float(np.abs(found - expected).max()) / largest)
+    if worst > 1e-6:  # a float32 has seven digits, and one multiplication may round the last
+        raise ExportError(f"{path.name} is {worst:.2g} apart from the adapter")
+    return worst
+
+
+def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
+    """Tensors of a GGUF adapter by name, and its alpha."""
+    import gguf
+
+    reader = gguf.GGUFReader(path)
+    alpha = float(reader.fields[gguf.Keys.Adapter.LORA_ALPHA].contents())
+    found = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in reader.tensors}
+    return found, alpha
+
+
+def _alpha(pairs: list[Pair]) -> float:
+    """The alpha of the file: that of its first layer; layers with another are rescaled to it.
+
+    A reader of GGUF divides it by the rank and nothing else, so that of a rank-stabilised adapter
+    is the given one times the root of the rank.
+    """
+    if not pairs:
+        raise ExportError("the adapter has no layers")
+    return float(pairs[0].scale * pairs[0].a.shape[0])
+
+
+def _write(source: Source, layout: Layout, pairs: list[Pair], alpha: float, path: Path) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, layout.architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+    writer.add_name(source.model)
+    writer.add_version(source.number or source.version)
+    for name, tensor in _tensors(layout, pairs, alpha).items():
+        writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _tensors(layout: Layout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
+    found: dict[str, Array] = {}
+    for pair in pairs:
+        name = _name(layout, pair.layer)
+        factor = np.float32(pair.scale * pair.a.shape[0] / alpha)
+        b = pair.b[layout.rows(pair.layer, pair.b.shape[0])] * factor
+        found[f"{name}.lora_a"] = np.ascontiguousarray(pair.a, dtype=np.float32)
+        found[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
+    return found
+
+
+def _name(layout: Layout, layer: str) -> str:
+    found = layout.name_of(layer)
+    if found is None:
+        raise ExportError(f"the layer {layer} has no name in GGUF for {layout.architecture}")
+    return f"{found}.weight"

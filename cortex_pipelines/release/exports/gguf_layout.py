@@ -1,0 +1,69 @@
+"""Where llama.cpp keeps what: names of tensors, and the order of rows, by architecture."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortex_pipelines.release.exports.source import ExportError
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of one base.
+
+    Args:
+        architecture: Name of the architecture in GGUF files.
+        name_of: GGUF's name of a layer by its name in transformers, without ``.weight``; None if
+            it has none.
+        heads: Attention heads of the queries and of the keys.
+    """
+
+    architecture: str
+    name_of: Callable[[str], str | None]
+    heads: dict[str, int]
+
+    def rows(self, name: str, count: int) -> npt.NDArray[np.int64]:
+        """For each row of a layer's weights in GGUF, the row in transformers.
+
+        A rotary embedding turns pairs of rows of a head. Transformers keeps the first half of
+        every pair in the first half of the head, llama.cpp keeps a pair's rows side by side.
+
+        Args:
+            name: The layer's name in transformers.
+            count: Rows of its weights.
+        """
+        heads = self.heads.get(name.rpartition(".")[2])
+        if heads is None:
+            return np.arange(count)
+        size = count // heads
+        head, place = np.divmod(np.arange(count), size)
+        found: npt.NDArray[np.int64] = head * size + (place % 2) * (size // 2) + place // 2
+        return found
+
+
+def layout_of(base: Path) -> Layout:
+    """The layout for a base in a folder.
+
+    Raises:
+        ExportError: its architecture is not among those whose layout is known.
+    """
+    import gguf
+
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if kind != "llama":
+        raise ExportError(
+            f"a base of the architecture {kind} cannot be exported to GGUF yet, llama can; "
+            "`--format merged` gives a model that llama.cpp's own converter takes"
+        )
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, int(config["num_hidden_layers"]))
+    heads = int(config["num_attention_heads"])
+    keys = int(config.get("num_key_value_heads") or heads)
+    return Layout("llama", names.get_name, {"q_proj": heads, "k_proj": keys})

@@ -1,0 +1,61 @@
+"""Generation by llama.cpp, where it is installed."""
+
+import shutil
+import subprocess  # nosec B404
+from pathlib import Path
+
+from cortex_pipelines.release.exports.source import ExportError
+
+PROMPT = "def read_lines(path):\n    "
+_TOKENS = 24
+_SECONDS = 300
+
+
+def generate(base: Path, adapter: Path) -> str | None:
+    """What llama.cpp writes after a fixed prompt, greedily, with base and adapter.
+
+    Args:
+        base: GGUF file of the base.
+        adapter: GGUF file of the adapter.
+
+    Returns:
+        None if llama.cpp is not installed: neither ``llama-cli`` on the PATH nor the Python
+        package ``llama_cpp``.
+
+    Raises:
+        ExportError: it cannot load the two, or writes nothing.
+    """
+    program = shutil.which("llama-cli")
+    text = _by_program(program, base, adapter) if program else _by_package(base, adapter)
+    if text is not None and not text.strip():
+        raise ExportError("llama.cpp loads base and adapter but writes nothing")
+    return text
+
+
+def _by_program(program: str, base: Path, adapter: Path) -> str:
+    words = ["-m", str(base), "--lora", str(adapter), "-p", PROMPT, "-n", str(_TOKENS)]
+    quiet = ["--temp", "0", "--no-display-prompt", "-no-cnv"]
+    done = subprocess.run(  # nosec B603
+        [program, *words, *quiet],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise ExportError(f"llama-cli does not take them: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def _by_package(base: Path, adapter: Path) -> str | None:
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    try:
+        model = Llama(str(base), lora_path=str(adapter), verbose=False)
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(f"llama_cpp does not take them: {error}") from error
+    answer = model(PROMPT, max_tokens=_TOKENS, temperature=0.0)
+    return str(answer["choices"][0]["text"])

@@ -1,0 +1,73 @@
+"""The base with the adapter added to its weights: one model, which needs no adapter any more."""
+
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model, load_tokenizer
+from cortex_pipelines.adapters.lora import load_adapter
+from cortex_pipelines.release.exports.probe import apart, logits, probe
+from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+
+_TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
+"""How far logits may be apart, relative to the largest: rounding of the sums, and of the weights
+to the type that the base is kept in."""
+
+
+def write_merged(source: Source, out: Path) -> Checked:
+    """Add an adapter to its base in float32 and write it in the base's own type.
+
+    Raises:
+        ExportError: the base is kept in a type that is no floating point, or the merged model does
+            not answer as base and adapter do.
+    """
+    import torch
+
+    kind = _kind(source.base)
+    tokenizer = load_tokenizer(source.base)
+    ids = probe(tokenizer)
+    model = load_adapter(load_causal_model(source.base, "fp32"), source.folder)
+    with_adapter = logits(model, ids)
+    with model.disable_adapter():
+        alone = logits(model, ids)
+    merged = model.merge_and_unload()
+    types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    merged.to(types[kind]).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    again = load_causal_model(BaseModel(out, source.model, ""), "fp32")
+    difference, effect = apart(with_adapter, logits(again, ids)), apart(with_adapter, alone)
+    if difference > _TOLERANCE[kind]:
+        raise ExportError(
+            f"the merged model answers {difference:.2g} apart from base and adapter; "
+            f"{_TOLERANCE[kind]:g} is allowed for weights in {kind}"
+        )
+    return Checked(
+        (
+            f"loaded again, its logits are within {difference:.2g} of base and adapter "
+            f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)",
+        ),
+        (),
+        {"logits_apart": difference, "adapter_effect": effect},
+    )
+
+
+def _kind(base: BaseModel) -> str:
+    """The type that most of the base's weights are kept in, in safetensors' words."""
+    from safetensors import safe_open
+
+    kinds: dict[str, int] = {}
+    for path in sorted(base.folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                part: Any = file.get_slice(name)
+                size = 1
+                for length in part.get_shape():
+                    size *= length
+                kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
+    most = max(kinds, key=lambda kind: kinds[kind])
+    if most not in _TOLERANCE:
+        raise ExportError(
+            f"{base.name} is kept in {most}; an adapter is merged into F32, F16, BF16"
+        )
+    return most

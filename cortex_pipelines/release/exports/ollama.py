@@ -1,0 +1,110 @@
+"""A folder for ``ollama create``: base and adapter as GGUF, and a Modelfile that names both."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, write_gguf
+from cortex_pipelines.release.exports.gguf_layout import Array, layout_of
+from cortex_pipelines.release.exports.llama_cpp import generate
+from cortex_pipelines.release.exports.source import Checked, ExportError, Source
+
+BASE = "base.gguf"
+MODELFILE = "Modelfile"
+_LONGEST_CONTEXT = 4096
+_LIKENESS = 0.9
+"""Least correlation of the base's rows in GGUF with those it was trained on; four bits keep 0.99,
+rows in another order have none."""
+
+
+def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
+    """Write base, adapter and Modelfile, and check that the adapter belongs on that file.
+
+    Args:
+        source: The adapter.
+        base: GGUF file of its base, quantised or not; None if there is none.
+        out: Empty folder.
+
+    Raises:
+        ExportError: there is no such file, or it is of another model.
+    """
+    if base is None:
+        raise ExportError(
+            f"{source.base.name} has no GGUF file; name one by --base, or export with "
+            "`--format merged`, which `ollama create` takes as a folder"
+        )
+    adapter = write_gguf(source, out)
+    likeness = compare_base(base, source.base.folder)
+    shutil.copyfile(base, out / BASE)
+    (out / MODELFILE).write_text(modelfile(source), encoding="utf-8")
+    text = generate(out / BASE, out / ADAPTER)
+    same = f"the rows of {base.name} are those that the adapter was trained on"
+    left = "not checked by generation: neither llama-cli nor llama_cpp is installed"
+    return Checked(
+        (*adapter.done, same, *(("llama.cpp generates with it",) if text is not None else ())),
+        () if text is not None else (left,),
+        {**adapter.figures, "base_likeness": likeness},
+    )
+
+
+def modelfile(source: Source) -> str:
+    """What Ollama is told: base, adapter, and prompts as they were in training."""
+    config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
+    context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
+    return (
+        f"# {source.model} {source.number or source.version} on {source.base.name}\n"
+        f"FROM ./{BASE}\n"
+        f"ADAPTER ./{ADAPTER}\n"
+        # an adapter for code was trained on code alone, without turns of a chat around it
+        'TEMPLATE """{{ .Prompt }}"""\n'
+        "PARAMETER temperature 0\n"
+        f"PARAMETER num_ctx {context}\n"
+    )
+
+
+def compare_base(gguf_file: Path, folder: Path) -> float:
+    """Least correlation of a layer of queries or keys in GGUF with the same in safetensors.
+
+    These are the layers whose rows llama.cpp keeps in another order; if they agree, so do the rows
+    that an adapter is added to.
+
+    Raises:
+        ExportError: they do not, or the file has other layers.
+    """
+    import gguf
+
+    layout = layout_of(folder)
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
+    found = []
+    for layer, weights in _rotated(folder, tuple(layout.heads)):
+        name = f"{layout.name_of(layer)}.weight"
+        if name not in tensors:
+            raise ExportError(f"{gguf_file.name} is of another model: it has no {name}")
+        tensor = tensors[name]
+        theirs = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        if theirs.shape != weights.shape:
+            raise ExportError(f"{gguf_file.name} is of another model: {name} is {theirs.shape}")
+        ours = weights[layout.rows(layer, weights.shape[0])]
+        found.append(float(np.corrcoef(theirs.ravel(), ours.ravel())[0, 1]))
+    if not found or min(found) < _LIKENESS:
+        raise ExportError(
+            f"{gguf_file.name} is not the base that the adapter was trained on: its attention "
+            f"weights correlate by {min(found, default=0.0):.2f}, {_LIKENESS:g} is needed"
+        )
+    return min(found)
+
+
+def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
+    """The layers of a base that end so, with their weights in float32."""
+    from safetensors import safe_open
+
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                layer = name.removesuffix(".weight")
+                if name.endswith(".weight") and layer.endswith(ends):
+                    found.append((layer, file.get_tensor(name).float().numpy()))
+    return found

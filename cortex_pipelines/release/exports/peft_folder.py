@@ -1,0 +1,38 @@
+"""A folder that peft loads: the adapter as it is, with its card."""
+
+import shutil
+from pathlib import Path
+
+from cortex_pipelines.adapters.base_model import load_causal_model
+from cortex_pipelines.adapters.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
+from cortex_pipelines.release.exports.probe import apart, logits, probe
+from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+from cortex_pipelines.release.loading import ResidentBase, read_lora
+
+
+def write_peft(source: Source, out: Path) -> Checked:
+    """Copy an adapter and check that peft makes of it what this platform's own loader does.
+
+    Raises:
+        ExportError: it does not.
+    """
+    for name in (WEIGHTS, CONFIGURATION):
+        shutil.copyfile(source.folder / name, out / name)
+    training = source.folder / TRAINING
+    if training.is_file():  # an adapter for one task may have its record a folder above
+        shutil.copyfile(training, out / TRAINING)
+    if source.card:
+        (out / CARD).write_text(source.card, encoding="utf-8")
+    resident = ResidentBase(source.base)
+    ids = probe(resident.tokenizer)
+    resident.put(read_lora(source.folder))
+    ours = logits(resident.model, ids)
+    theirs = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
+    difference = apart(ours, theirs)
+    if difference > 1e-5:  # the same sums in the same order but for how threads share them
+        raise ExportError(f"peft answers {difference:.2g} apart from the released adapter")
+    return Checked(
+        ("loaded by peft, it answers as the released adapter does",),
+        (),
+        {"logits_apart": difference},
+    )

@@ -1,0 +1,36 @@
+"""Comparing two forms of a model by what they answer to a fixed piece of code."""
+
+from typing import Any
+
+_TEXT = '''def parse_version(text):
+    """Major, minor and patch of a version."""
+    parts = text.strip().split(".")
+    if len(parts) != 3:
+        raise ValueError(f"not a version: {text}")
+    return tuple(int(part) for part in parts)
+
+
+class History:
+    def __init__(self, size):
+        self.size = size
+        self.items = []
+'''
+_TOKENS = 96
+
+
+def probe(tokenizer: Any) -> Any:
+    """Token ids of the piece of code, shape (1, at most 96)."""
+    return tokenizer(_TEXT, return_tensors="pt")["input_ids"][:, :_TOKENS]
+
+
+def logits(model: Any, ids: Any) -> Any:
+    """What a model answers, float32, shape (tokens, vocabulary)."""
+    import torch
+
+    with torch.no_grad():
+        return model(input_ids=ids.to(model.device)).logits[0].float().cpu()
+
+
+def apart(first: Any, second: Any) -> float:
+    """Largest difference between two answers, relative to the largest of the first."""
+    return float((first - second).abs().max() / first.abs().max())

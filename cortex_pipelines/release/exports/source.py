@@ -1,0 +1,72 @@
+"""What is exported, and what an export says of itself."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cortex_pipelines.adapters.base_model import BaseModel
+
+CARD = "README.md"
+"""The model card's name in an export, under which model hubs and editors show it."""
+
+
+class ExportError(RuntimeError):
+    """A model cannot be exported so, or the export does not do what the model does."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A verified adapter and the base that it belongs on.
+
+    Args:
+        model: Name of the model.
+        version: DVC's hash of it.
+        number: Semantic version, or empty if it was not released.
+        folder: Folder of the one adapter.
+        base: The base, as safetensors.
+        card: Its model card; empty if there is none.
+    """
+
+    model: str
+    version: str
+    number: str
+    folder: Path
+    base: BaseModel
+    card: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found when an export was loaded again.
+
+    Args:
+        done: Each comparison in words.
+        left: Each that could not be made, and why.
+        figures: What was measured, by name.
+    """
+
+    done: tuple[str, ...]
+    left: tuple[str, ...]
+    figures: Mapping[str, float]
+
+
+@contextmanager
+def put_aside(out: Path) -> Iterator[Path]:
+    """A folder to write an export to, which becomes ``out`` when all of it was checked.
+
+    Raises:
+        ExportError: ``out`` is there already and not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} is not empty; name another folder by --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        aside = Path(scratch) / "export"
+        aside.mkdir()
+        yield aside
+        if out.exists():
+            out.rmdir()
+        shutil.move(aside, out)

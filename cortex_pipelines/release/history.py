@@ -1,0 +1,105 @@
+"""What the ledger says of a model's versions: their numbers, the canary, the archive."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.release.ledger import Entry, Model, champion, moves
+from cortex_pipelines.release.numbering import FIRST, change, following, record_of
+
+ROLLED_BACK = "rollback"
+
+
+def numbers(lines: Sequence[Entry]) -> dict[str, str]:
+    """Version to semantic version, of all that were released; a version keeps its first one."""
+    found: dict[str, str] = {}
+    for line in lines:
+        if line.version and line.number:
+            found.setdefault(line.version, line.number)
+    return found
+
+
+def canary(lines: Sequence[Entry]) -> Entry | None:
+    """The line by which a canary runs; None if none does."""
+    return lines[-1] if lines and lines[-1].action == "canary" else None
+
+
+def champions(lines: Sequence[Entry]) -> list[str]:
+    """Every version that was champion, in the order in which they became it first."""
+    return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
+
+
+def archived(lines: Sequence[Entry], now: str | None) -> list[str]:
+    """Versions that were champion and are not now, oldest first."""
+    return [version for version in champions(lines) if version != now]
+
+
+def before(lines: Sequence[Entry], version: str | None) -> str | None:
+    """Champion before ``version`` became champion; None if there was none."""
+    for line in lines:
+        if line.action == "promote" and line.version == version:
+            return line.previous
+    return None
+
+
+def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
+    """Whether the last thing that happened to a version was a rollback from it.
+
+    Such a version is promoted again only by name, never at the end of a nightly run.
+    """
+    for line in reversed(lines):
+        if version in (line.version, line.previous):
+            return line.action == ROLLED_BACK and line.previous == version
+    return False
+
+
+def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
+    """What a released version was made from, as its line says."""
+    found = [e.made_from for e in lines if e.version == version and e.made_from]
+    return found[-1] if found else None
+
+
+def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
+    """The semantic version that a challenger has or would get, and why.
+
+    Args:
+        root: Project root.
+        model: The model.
+        version: DVC's hash of the challenger.
+    """
+    lines = moves(root, model)
+    known = numbers(lines)
+    if version in known:
+        return known[version], "released before"
+    now = champion(root, model).champion
+    if not known:
+        return FIRST, "the first release"
+    # after a rollback to the baseline the newest release is what there is to compare with
+    against = now if now in known else list(known)[-1]
+    step, why = change(made_from(lines, against), record_of(root, model.address, version))
+    return following(known[against], step, known.values()), f"{step}: {why}"
+
+
+def resolve(lines: Sequence[Entry], reference: str) -> str | None:
+    """A version that was champion, by its semantic version or its DVC hash (or how that begins).
+
+    ``baseline`` stands for no champion.
+
+    Raises:
+        LookupError: there is no such version, or several; names those that there are.
+    """
+    if reference == "baseline":
+        return None
+    known = {version: numbers(lines).get(version, "") for version in champions(lines)}
+    found = [v for v, number in known.items() if reference == number or v.startswith(reference)]
+    if len(found) != 1:
+        there = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in known.items()) or "none yet"
+        problem = "is more than one version" if found else "was never champion"
+        raise LookupError(f"{reference} {problem}; there is: baseline, {there}")
+    return found[0]
+
+
+def plan_of(lines: Sequence[Entry], version: str | None) -> dict[str, Any] | None:
+    """The plan by which a version was last put to use."""
+    plans = [e.plan for e in lines if e.version == version and e.plan]
+    return plans[-1] if plans and version else None

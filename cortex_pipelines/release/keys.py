@@ -1,0 +1,137 @@
+"""The Ed25519 keys that models are signed and checked with: a project's own, and those it trusts.
+
+They are kept under ``.cortex/keys``, which neither git nor DVC sees.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortex_pipelines.release.manifest import UntrustedModelError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+PUBLIC_KEY = "signing.pub"
+_PRIVATE_KEY = "signing.key"
+_OTHERS = 0o077
+
+
+def private_key(root: Path) -> "Ed25519PrivateKey":
+    """This project's key; the first process to need it makes it.
+
+    Raises:
+        UntrustedModelError: others can read the key, or it cannot be read.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    path = _keys(root) / _PRIVATE_KEY
+    if not path.exists():
+        _make_key(path)
+    if path.stat().st_mode & _OTHERS:
+        raise UntrustedModelError(
+            f"others can read the signing key {path}; `chmod 600` it if nobody has, else delete "
+            "the folder and `cortex sync` signs with a new one"
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as error:
+        raise UntrustedModelError(f"the signing key {path} cannot be read: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UntrustedModelError(f"the signing key {path} is no Ed25519 key")
+    own, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
+    if not own.exists() or own.read_bytes() != pem:
+        own.write_bytes(pem)
+    return key
+
+
+def trust(root: Path, public_key: Path) -> str:
+    """Trust what somebody else's key has signed from now on.
+
+    Args:
+        root: Project root.
+        public_key: Their public key, in PEM.
+
+    Returns:
+        The key's fingerprint: compare it with the one they tell you.
+
+    Raises:
+        UntrustedModelError: the file holds no public Ed25519 key.
+    """
+    data = public_key.read_bytes()
+    mark = fingerprint(_read_public(data, public_key))
+    folder = _keys(root) / "trusted"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{mark}.pub").write_bytes(data)
+    return mark
+
+
+def public_key(root: Path) -> tuple[str, bytes]:
+    """Fingerprint and PEM of this project's own key, which is made on first use."""
+    own = private_key(root).public_key()
+    return fingerprint(own), _pem(own)
+
+
+def fingerprint(key: "Ed25519PublicKey") -> str:
+    """SHA-256 of a public key's 32 bytes, in hexadecimal."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()
+
+
+def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
+    """The keys that a project trusts, its own among them, by fingerprint."""
+    folder = _keys(root)
+    paths = [folder / PUBLIC_KEY, *sorted((folder / "trusted").glob("*.pub"))]
+    keys = [_read_public(path.read_bytes(), path) for path in paths if path.is_file()]
+    return {fingerprint(key): key for key in keys}
+
+
+def _keys(root: Path) -> Path:
+    return root / ".cortex" / "keys"
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key that only this user can read; whoever links it first wins."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    with os.fdopen(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(pem)
+    try:
+        path.hardlink_to(aside)
+    except FileExistsError:
+        pass  # another process made it meanwhile
+    finally:
+        aside.unlink()
+
+
+def _pem(key: "Ed25519PublicKey") -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _read_public(data: bytes, path: Path) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(data)
+    except ValueError as error:
+        raise UntrustedModelError(f"{path} holds no public key: {error}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise UntrustedModelError(f"{path} holds no Ed25519 key")
+    return key

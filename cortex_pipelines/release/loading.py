@@ -1,0 +1,177 @@
+"""An adapter put on a base that is in memory: only what was released, and only on its own base."""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.base_model import (
+    BaseModel,
+    Precision,
+    load_causal_model,
+    load_tokenizer,
+)
+from cortex_pipelines.adapters.lora import CONFIGURATION, TRAINING, WEIGHTS
+from cortex_pipelines.release.manifest import UntrustedModelError
+
+A, B = ".lora_A.weight", ".lora_B.weight"
+"""Ends of the names of a layer's two matrices: (rank, inputs) and (outputs, rank)."""
+
+_NAME = "default"
+_UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices")
+"""What an adapter's configuration can ask for beyond two matrices a layer."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """An adapter as it was read: two matrices a layer, and how strongly they count.
+
+    Args:
+        configuration: The content of ``adapter_config.json``.
+        tensors: Matrices by name, in float32.
+    """
+
+    configuration: Mapping[str, Any]
+    tensors: Mapping[str, Any]
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers that it changes, as in its tensors, sorted."""
+        return sorted(name.removesuffix(A) for name in self.tensors if name.endswith(A))
+
+    @cached_property
+    def _config(self) -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig.from_peft_type(**dict(self.configuration))
+
+    def scale(self, layer: str) -> float:
+        """What the product of a layer's two matrices counts."""
+        from peft.utils.other import get_pattern_key
+
+        config = self._config
+        alpha = config.alpha_pattern.get(
+            get_pattern_key(config.alpha_pattern.keys(), layer), config.lora_alpha
+        )
+        rank = self.tensors[layer + A].shape[0]
+        # rank-stabilised LoRA (arXiv 2312.03732) divides by the root of the rank
+        return float(alpha / (math.sqrt(rank) if config.use_rslora else rank))
+
+
+class ResidentBase:
+    """A base model in memory that adapters are put on, one at a time, and taken off.
+
+    Layers for an adapter are laid once, when the base is loaded; putting another adapter on only
+    replaces their content, whatever its rank.
+
+    Args:
+        base: The resolved base.
+        precision: Type of its weights in memory.
+    """
+
+    def __init__(self, base: BaseModel, precision: Precision = "fp32") -> None:
+        self.base = base
+        self.tokenizer = load_tokenizer(base)
+        self.model = _with_layers(load_causal_model(base, precision))
+        self._layers = {
+            name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")
+        }
+        self.take_off()
+
+    def put(self, adapter: Lora) -> None:
+        """Put an adapter on, in place of the one before.
+
+        Raises:
+            UntrustedModelError: it changes layers that the base does not have, or of another size.
+        """
+        from torch.nn import Parameter
+
+        self._require_fit(adapter)
+        changed = set(adapter.layers)
+        for name, module in self._layers.items():
+            module.scaling[_NAME] = adapter.scale(name) if name in changed else 0.0
+            if name in changed:
+                for matrix, end in ((module.lora_A, A), (module.lora_B, B)):
+                    tensor = adapter.tensors[name + end].to(self.model.device)
+                    matrix[_NAME].weight = Parameter(tensor, requires_grad=False)
+        self.model.enable_adapter_layers()
+
+    def _require_fit(self, adapter: Lora) -> None:
+        for name in adapter.layers:
+            module = self._layers.get(name)
+            found = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
+            if module is None or found != (module.in_features, module.out_features):
+                raise UntrustedModelError(
+                    f"the adapter does not fit on {self.base.name}, which has no {name} with "
+                    f"{found[0]} inputs and {found[1]} outputs"
+                )
+
+    def take_off(self) -> None:
+        """Let the base answer alone."""
+        self.model.disable_adapter_layers()
+
+
+def _with_layers(model: Any) -> Any:
+    """The model with a layer for an adapter beside each of its linear ones, all of no effect."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
+    with warnings.catch_warnings():  # transformers tells peft 0.21 of an attribute's new name
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        return get_peft_model(model, config).eval()
+
+
+def read_lora(folder: Path) -> Lora:
+    """The adapter in a folder, from safetensors alone.
+
+    Raises:
+        UntrustedModelError: there is no adapter, or it is more than two matrices a layer.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    missing = [name for name in (CONFIGURATION, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise UntrustedModelError(f"{folder} holds no adapter: no {' and no '.join(missing)}")
+    configuration = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    except SafetensorError as error:
+        raise UntrustedModelError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+    asked = [key for key in _UNSUPPORTED if configuration.get(key)]
+    other = [n for n in sorted(tensors) if not n.endswith((A, B))]
+    if asked or other or configuration.get("peft_type") != "LORA":
+        raise UntrustedModelError(
+            f"{folder} holds more than plain LoRA matrices ({', '.join([*asked, *other[:3]])}); "
+            "train without that"
+        )
+    return Lora(configuration, tensors)
+
+
+def adapter_folder(folder: Path, task: str | None) -> Path:
+    """The folder of one adapter: of a model with one for all tasks, or with one a task.
+
+    Raises:
+        LookupError: the model has one a task, and none was named, or not one of these.
+    """
+    if (folder / WEIGHTS).is_file():
+        return folder
+    tasks = sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}"))
+    if task not in tasks:
+        raise LookupError(
+            f"{folder} has an adapter for each of {', '.join(tasks) or 'no task'}; name one"
+        )
+    return folder / str(task)
+
+
+def base_of(folder: Path) -> dict[str, str] | None:
+    """``name`` and ``digest`` of the base that a model belongs on; None if it stands alone."""
+    path = folder / TRAINING
+    if not path.is_file():
+        return None
+    found: dict[str, str] | None = json.loads(path.read_text(encoding="utf-8")).get("base")
+    return found

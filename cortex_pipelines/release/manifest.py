@@ -1,0 +1,121 @@
+"""What a model's folder holds: a checksum of every file, under the model's name and version."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cortex_pipelines.ingestion.cache import file_sha256
+
+MANIFEST = "manifest.json"
+
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+"""Endings of files that run whatever they hold when they are loaded."""
+
+
+class UntrustedModelError(RuntimeError):
+    """A model's files are not what was released; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was released.
+
+    Args:
+        model: Name of the model.
+        version: Its DataVersion: DVC's hash of the folder.
+        base: ``name`` and ``digest`` of the model it belongs on; None if it stands alone.
+        files: SHA-256 by path below the folder.
+    """
+
+    model: str
+    version: str
+    base: Mapping[str, str] | None
+    files: Mapping[str, str]
+
+    def to_bytes(self) -> bytes:
+        """The one form in which a manifest is written and signed."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Manifest":
+        """A manifest as it was written.
+
+        Raises:
+            UntrustedModelError: it is none.
+        """
+        try:
+            found = json.loads(data)
+            return cls(found["model"], found["version"], found["base"], dict(found["files"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UntrustedModelError(f"{MANIFEST} cannot be read: {error!r}") from error
+
+
+def make_manifest(
+    folder: Path, model: str, version: str, base: Mapping[str, str] | None
+) -> Manifest:
+    """The manifest of the files that are in a folder now.
+
+    Raises:
+        UntrustedModelError: there are none, or one of them is pickled.
+    """
+    files = checksums(folder)
+    if not files:
+        raise UntrustedModelError(f"{model}: there are no files in {folder}")
+    refuse_pickles(model, files)
+    return Manifest(model, version, dict(base) if base else None, files)
+
+
+def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
+    """Weights come as safetensors or not at all.
+
+    Raises:
+        UntrustedModelError: a file is in a form that runs code when it is loaded.
+    """
+    pickled = [path for path in sorted(files) if Path(path).suffix.lower() in PICKLED]
+    if pickled:
+        raise UntrustedModelError(
+            f"{model}: {', '.join(pickled)} can run code when loaded; only safetensors are taken"
+        )
+
+
+def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
+    """SHA-256 of every file below a folder, hidden ones too, by path, sorted.
+
+    Args:
+        folder: The folder.
+        leave_out: Paths that do not count.
+    """
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or not path.is_dir()
+    }
+    return {
+        # DVC may link to files in its cache; a link to a folder is no part of any model
+        name: file_sha256(path) if path.is_file() else ""
+        for name, path in found.items()
+        if name not in leave_out
+    }
+
+
+def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -> None:
+    """Check that a folder holds exactly the files of a manifest.
+
+    Raises:
+        UntrustedModelError: a file was changed, is missing, or is one too many; names it.
+    """
+    now = checksums(folder, leave_out)
+    then = manifest.files
+    found = {
+        "changed": [name for name in sorted(now.keys() & then.keys()) if now[name] != then[name]],
+        "missing": sorted(then.keys() - now.keys()),
+        "not part of it": sorted(now.keys() - then.keys()),
+    }
+    wrong = [f"{', '.join(names)}: {words}" for words, names in found.items() if names]
+    if wrong:
+        raise UntrustedModelError(
+            f"{manifest.model}: the files in {folder} are not those that were released "
+            f"({'; '.join(wrong)}); take them again from DVC or from whoever exported them"
+        )
+    refuse_pickles(manifest.model, then)

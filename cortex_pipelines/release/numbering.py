@@ -1,0 +1,130 @@
+"""Semantic versions: what changed between two versions of a model, and the number that says so.
+
+Major: the base, or what is asked and answered. Minor: data, settings or code. Patch: the same
+training run again.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cortex_pipelines.versioning.content import value_md5
+from cortex_pipelines.versioning.project import read_yaml
+
+Change = Literal["major", "minor", "patch"]
+
+FIRST = "1.0.0"
+
+TASK_FORMAT = 1
+"""Number of the form of prompts and answers: to be raised by whoever changes what a caller has to
+send to a model or gets back from it."""
+
+_FORMAT_SETTINGS = ("adapters.per_task",)
+"""Switches that are part of that form; one that a model does not have is off."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a version was made from, as hashes that are compared and not read.
+
+    Args:
+        base: The pretrained weights.
+        format: Which data sets, and the form of prompts and answers.
+        data: The versions of these data sets.
+        method: Settings and code.
+    """
+
+    base: str
+    format: str
+    data: str
+    method: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain values, for the ledger."""
+        return asdict(self)
+
+
+def record_of(root: Path, address: str, version: str) -> Record | None:
+    """What ``dvc.lock`` says that a model's version was made from.
+
+    Args:
+        root: Project root.
+        address: The model's stage, ``asset`` or ``asset@project``.
+        version: DVC's hash of the model.
+
+    Returns:
+        None if the lock holds no such version.
+    """
+    stage = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
+    if stage is None or str(stage["outs"][0]["md5"]) != version:
+        return None
+    deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
+    data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    params = dict((stage.get("params") or {}).get("params.yaml") or {})
+    pins = dict((stage.get("params") or {}).get("sources.lock") or {})
+    return Record(
+        base=value_md5({key: _files(pin) for key, pin in sorted(pins.items())}),
+        format=value_md5(
+            {
+                "number": TASK_FORMAT,
+                "data sets": sorted(path.split("/")[1] for path in data),
+                "settings": {key: bool(_value(params, key)) for key in _FORMAT_SETTINGS},
+            }
+        ),
+        data=value_md5(data),
+        method=value_md5(
+            {
+                "code": {path: md5 for path, md5 in deps.items() if path not in data},
+                "settings": {key: v for key, v in params.items() if not key.startswith("models.")},
+            }
+        ),
+    )
+
+
+def change(before: Mapping[str, str] | None, now: Record | None) -> tuple[Change, str]:
+    """What changed from one version to the next, and why it counts so."""
+    if before is None or now is None:
+        return "major", "it is not known what both were made from"
+    differ = {name for name, value in now.as_dict().items() if before.get(name) != value}
+    if "base" in differ:
+        return "major", "another base"
+    if "format" in differ:
+        return "major", "other tasks or another form of prompts"
+    if differ:
+        words = {"data": "other data", "method": "other settings or code"}
+        return "minor", " and ".join(words[name] for name in sorted(differ))
+    return "patch", "the same training again"
+
+
+def following(number: str, step: Change, taken: Collection[str]) -> str:
+    """The next number after ``number`` for a change, past those that other versions have.
+
+    Args:
+        number: ``major.minor.patch`` of the champion.
+        step: What changed.
+        taken: All numbers that were given before; a number means one version for ever.
+    """
+    major, minor, patch = (int(part) for part in number.split("."))
+    while True:
+        if step == "major":
+            major, minor, patch = major + 1, 0, 0
+        elif step == "minor":
+            minor, patch = minor + 1, 0
+        else:
+            patch += 1
+        found = f"{major}.{minor}.{patch}"
+        if found not in taken:
+            return found
+
+
+def _files(pin: Any) -> Any:
+    """The hashes of pinned weights, wherever they come from."""
+    return pin.get("files", pin) if isinstance(pin, dict) else pin
+
+
+def _value(params: Mapping[str, Any], dotted: str) -> Any:
+    """A setting by its dotted key among sections that are kept by name."""
+    section, _, key = dotted.partition(".")
+    found = params.get(section)
+    return found.get(key) if isinstance(found, dict) else None

@@ -1,0 +1,139 @@
+"""Signatures of manifests: an Ed25519 key of this project, and the keys that it trusts.
+
+A signature is local: it says "this project released these files", is no part of any versioned
+output, and is kept beside the caches; the registry and every export get a copy.
+"""
+
+import base64
+import json
+import os
+from pathlib import Path
+
+from cortex_pipelines.release.keys import fingerprint, known_keys, private_key
+from cortex_pipelines.release.manifest import (
+    MANIFEST,
+    Manifest,
+    UntrustedModelError,
+    compare,
+    make_manifest,
+)
+from cortex_pipelines.versioning.content import content_md5
+
+SIGNATURE = "manifest.sig"
+SIGNED = (MANIFEST, SIGNATURE)
+
+
+def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
+    """Sign what is in a model's folder and keep manifest and signature.
+
+    Args:
+        root: Project root.
+        folder: The model's files.
+        manifest: What ``make_manifest`` gave for them.
+
+    Returns:
+        Folder with the two files of ``SIGNED``.
+
+    Raises:
+        UntrustedModelError: the files are no longer those of the manifest.
+    """
+    compare(folder, manifest)
+    kept = signed_folder(root, manifest.model, manifest.version)
+    kept.mkdir(parents=True, exist_ok=True)
+    write_signed(root, manifest, kept)
+    return kept
+
+
+def sign_version(
+    root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None
+) -> Path:
+    """Sign the files of a version, certain that they are that version; see ``sign_model``.
+
+    Raises:
+        UntrustedModelError: the folder holds something else, or pickled weights.
+    """
+    if content_md5(folder) != version:
+        raise UntrustedModelError(
+            f"{model}: {folder} does not hold version {version} any more; it is not signed"
+        )
+    return sign_model(root, folder, make_manifest(folder, model, version, base))
+
+
+def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
+    """Write a manifest and its signature by this project's key, which is made on first use."""
+    key = private_key(root)
+    data = manifest.to_bytes()
+    signature = {
+        "algorithm": "ed25519",
+        "key": fingerprint(key.public_key()),
+        "signature": base64.b64encode(key.sign(data)).decode(),
+    }
+    text = json.dumps(signature, indent=1, sort_keys=True) + "\n"
+    for name, content in ((MANIFEST, data), (SIGNATURE, text.encode())):
+        aside = out / f".{name}.{os.getpid()}"
+        aside.write_bytes(content)
+        aside.replace(out / name)
+
+
+def verify(
+    root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None
+) -> Manifest:
+    """Check a model's files against a manifest that a trusted key has signed.
+
+    Args:
+        root: Project whose keys are trusted.
+        folder: The model's files.
+        signed: Folder with manifest and signature; may be the same.
+        model: Name the manifest has to be for; None for any.
+        version: Version it has to be for; None for any.
+
+    Raises:
+        UntrustedModelError: manifest or signature is missing or was changed, the key is unknown, it
+            is for another model or version, or a file was changed, is missing or is one too many.
+    """
+    missing = [name for name in SIGNED if not (signed / name).is_file()]
+    if missing:
+        raise UntrustedModelError(
+            f"{model or folder.name}: there is no {' and no '.join(missing)} in {signed}; "
+            "`cortex sync` signs the versions that dvc.lock holds"
+        )
+    data = (signed / MANIFEST).read_bytes()
+    _check_signature(root, data, signed / SIGNATURE)
+    manifest = Manifest.from_bytes(data)
+    for what, wanted, found in (
+        ("model", model, manifest.model),
+        ("version", version, manifest.version),
+    ):
+        if wanted is not None and wanted != found:
+            raise UntrustedModelError(
+                f"the manifest in {signed} is for the {what} {found}, not for {wanted}"
+            )
+    compare(folder, manifest, leave_out=SIGNED if signed == folder else ())
+    return manifest
+
+
+def signed_folder(root: Path, model: str, version: str) -> Path:
+    """Where manifest and signature of a version are kept."""
+    return root / ".cortex" / "signed" / model / version
+
+
+def _check_signature(root: Path, data: bytes, path: Path) -> None:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        mark, signature = str(found["key"]), base64.b64decode(found["signature"], validate=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UntrustedModelError(f"{path} is no signature: {error!r}") from error
+    known = known_keys(root)
+    if mark not in known:
+        raise UntrustedModelError(
+            f"{path} is by the unknown key {mark}; if that is the fingerprint its owner tells you, "
+            "`cortex verify … --trust FILE` takes their public key"
+        )
+    try:
+        known[mark].verify(signature, data)
+    except InvalidSignature:
+        raise UntrustedModelError(
+            f"{path.with_name(MANIFEST)} is not what the key {mark} signed: it was changed since"
+        ) from None

@@ -1,0 +1,72 @@
+"""Whether the code that made a version is in git, so that the version can be made again."""
+
+import subprocess  # nosec B404
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.versioning.content import content_md5
+
+_DATA = "data/"
+
+
+def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
+    """A stage of ``dvc.lock`` and all that it was made from, by address, sorted.
+
+    Args:
+        stages: ``stages`` of a ``dvc.lock``.
+        address: The stage, ``asset`` or ``asset@project``; an unknown one has no path.
+    """
+    made_by = {str(out["path"]): name for name, stage in stages.items() for out in stage["outs"]}
+    found: set[str] = set()
+    ahead = [address] if address in stages else []
+    while ahead:
+        name = ahead.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for dep in stages[name].get("deps", []):
+            path = str(dep["path"])
+            # a stage that reads all projects depends on the folder that theirs are in
+            ahead += [by for out, by in made_by.items() if f"{out}/".startswith(f"{path}/")]
+    return sorted(found)
+
+
+def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:
+    """Code that stages of a ``dvc.lock`` were made by and that a checkout does not hold, sorted."""
+    return sorted(
+        path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5
+    )
+
+
+def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, str]:
+    """Declared code of stages of a ``dvc.lock``: path to DVC's hash of it."""
+    return {
+        str(dep["path"]): str(dep["md5"])
+        for address in addresses
+        for dep in stages[address].get("deps", [])
+        if not dep["path"].startswith(_DATA)  # what the stages read of each other
+    }
+
+
+def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
+    """Files below these paths that differ from the commit git is at, sorted.
+
+    Returns:
+        None where that cannot be said: no git, or no repository.
+    """
+    wanted = sorted(paths)
+    if not wanted:
+        return []
+    try:
+        done = subprocess.run(  # nosec B603 B607
+            ["git", "-C", str(root), "status", "--porcelain", "--no-renames", "-z", "--", *wanted],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    if done.returncode:
+        return None
+    return sorted(line[3:] for line in done.stdout.split("\0") if line)

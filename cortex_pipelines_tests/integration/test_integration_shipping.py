@@ -1,0 +1,155 @@
+"""From a registered adapter to what other programs load: signed, verified, exported, refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.adapters.base_model import load_causal_model
+from cortex_pipelines.adapters.lora import load_adapter
+from cortex_pipelines.automation.serving import open_adapter
+from cortex_pipelines.release.exports.probe import logits, probe
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+pytestmark = pytest.mark.slow
+
+NAME = "code_adapter-alpha"
+REFERENCE = f"{NAME}@challenger"
+
+
+def signed(mini: MiniProject) -> Path:
+    return signed_folder(mini.root, NAME, mini.version("code_adapter@alpha"))
+
+
+def weights(mini: MiniProject) -> Path:
+    return mini.root / "data" / "code_adapter" / "alpha" / "adapter_model.safetensors"
+
+
+def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
+    import torch
+
+    opened = open_adapter(own.root, REFERENCE)
+    assert (opened.adapted, opened.notice) == (True, "")
+    assert opened.version == own.version("code_adapter@alpha")
+    resident = opened.resident
+    ids = probe(resident.tokenizer)
+    expected = load_adapter(load_causal_model(resident.base, "fp32"), weights(own).parent)
+    torch.testing.assert_close(logits(resident.model, ids), logits(expected, ids))
+    again = open_adapter(own.root, "code_adapter-beta@challenger", resident=resident)
+    assert again.resident is resident
+    assert again.version == own.version("code_adapter@beta")
+
+    alone = open_adapter(own.root, NAME, resident=resident)
+    assert not alone.adapted
+    assert alone.notice == f"{NAME} has no champion yet: directory:base answers alone"
+    plain = load_causal_model(resident.base, "fp32")
+    torch.testing.assert_close(logits(resident.model, ids), logits(plain, ids), rtol=0, atol=0)
+    for reference, words in (
+        (f"{NAME}@best", "an alias is one of champion, canary, challenger"),
+        (f"{NAME}@canary", f"{NAME} has no canary"),
+        (f"{NAME}/7", "has no version 7"),
+    ):
+        with pytest.raises(LookupError, match=words):
+            open_adapter(own.root, reference, resident=resident)
+
+
+def test_on_another_base_the_base_answers_alone_and_says_so(own: MiniProject) -> None:
+    vocabulary = own.root / "models" / "base" / "tokenizer_config.json"
+    vocabulary.write_text(vocabulary.read_text() + "\n")
+    own.cortex("update")
+    opened = open_adapter(own.root, REFERENCE)
+    assert not opened.adapted
+    assert "was trained on directory:base, which is not this directory:base" in opened.notice
+    said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
+    assert "name that base there and `cortex update`" in said
+
+
+def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> None:
+    manifest = signed(own) / "manifest.json"
+    before = manifest.read_bytes()
+    manifest.write_bytes(before.replace(b'"directory:base"', b'"directory:evil"'))
+    with pytest.raises(UntrustedModelError, match="it was changed since"):
+        open_adapter(own.root, REFERENCE)
+    said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
+    assert "it was changed since" in said
+    assert not (own.root / "out").exists()
+    said = own.cortex("sync").stderr
+    assert said.startswith("1 models signed\n"), "what dvc.lock vouches for is signed anew"
+    assert manifest.read_bytes() == before
+    assert "models signed" not in own.cortex("sync").stderr
+    # files changed in the workspace are no version: the one that was registered is taken
+    weights(own).unlink()
+    weights(own).write_bytes(b"other")
+    opened = open_adapter(own.root, REFERENCE)
+    assert opened.version == own.version("code_adapter@alpha")
+    assert opened.adapted
+
+
+def test_a_tampered_router_does_not_decide(own: MiniProject) -> None:
+    own.cortex("promote", "task_router")
+    assert '"master"' in own.cortex("route", "Rotate the leaked API key").stdout
+    folder = signed_folder(own.root, "task_router", own.version("task_router"))
+    (folder / "manifest.sig").unlink()
+    said = own.cortex("route", "Rotate the leaked API key", status=1).stderr
+    assert "no manifest.sig in" in said
+    assert "`cortex sync` signs" in said
+
+
+def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
+    client = open_client(finished.root)
+    (entry,) = client.search_model_versions(f"name = '{NAME}'")
+    kept = {file.path for file in client.list_artifacts(entry.run_id, "signature")}
+    assert kept == {"signature/manifest.json", "signature/manifest.sig"}
+    model = {file.path for file in client.list_artifacts(entry.run_id, "model")}
+    assert {"model/MLmodel", "model/input_example.json"} <= model
+    assert "model_card.md" in {file.path for file in client.list_artifacts(entry.run_id)}
+    card = (finished.root / "data/code_adapter_release/alpha/model_card.md").read_text()
+    for address in ("code_adapter@alpha", "completion_dataset@alpha", "naming_dataset@alpha"):
+        assert f"`{finished.version(address)}`" in card
+    assert "| base | directory:base |" in card
+    assert "To be worth promoting: " in card
+    assert str(finished.root) not in card
+
+
+def test_an_export_is_verified_where_it_arrives(own: MiniProject, begun: MiniProject) -> None:
+    said = own.cortex("export", REFERENCE, "--out", "shop").stderr
+    assert "loaded by peft, it answers as the released adapter does" in said
+    assert f"{NAME} {own.version('code_adapter@alpha')} is in shop, signed by " in said
+    mark = said.strip().rpartition(" ")[2]
+    assert f"{NAME} " in own.cortex("verify", "shop").stderr
+    assert "is not empty" in own.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
+
+    shutil.copytree(own.root / "shop", begun.root / "shop")
+    assert f"unknown key {mark}" in begun.cortex("verify", "shop", status=1).stderr
+    key = str(own.root / ".cortex" / "keys" / "signing.pub")
+    said = begun.cortex("verify", "shop", "--trust", key).stderr
+    assert said.startswith(f"{mark} is trusted now\n")
+    (begun.root / "shop" / "adapter_config.json").write_text("{}")
+    assert "adapter_config.json: changed" in begun.cortex("verify", "shop", status=1).stderr
+
+
+def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(own: MiniProject) -> None:
+    own.cortex("export", REFERENCE, "--format", "gguf", "--out", "gguf")
+    assert (own.root / "gguf" / "adapter.gguf").exists()
+    own.cortex("export", f"{NAME}/1", "--format", "merged", "--out", "merged")
+    assert (own.root / "merged" / "model.safetensors").exists()
+    for words, said in (
+        (("task_router@challenger", "--out", "x"), "task_router is no adapter"),
+        ((NAME, "--out", "x"), f"has no champion yet; {NAME}@challenger names"),
+        ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; name one by --base"),
+    ):
+        assert said in own.cortex("export", *words, status=1).stderr
+    said = own.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr
+    assert "--base goes with --format ollama" in said
+    assert not (own.root / "x").exists()
+
+
+def test_a_lost_key_is_replaced_by_sync(own: MiniProject) -> None:
+    shutil.rmtree(own.root / ".cortex" / "keys")
+    with pytest.raises(UntrustedModelError, match="unknown key"):
+        open_adapter(own.root, REFERENCE)
+    assert "3 models signed" in own.cortex("sync").stderr
+    assert open_adapter(own.root, REFERENCE).adapted

@@ -1,0 +1,258 @@
+"""Exports do what the released adapter does, or are refused."""
+
+import json
+import os
+import shutil
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.lora import WEIGHTS, load_adapter
+from cortex_pipelines.release.exports import llama_cpp
+from cortex_pipelines.release.exports.gguf_adapter import (
+    ADAPTER,
+    compare_gguf,
+    read_gguf,
+    read_pairs,
+    write_gguf,
+)
+from cortex_pipelines.release.exports.gguf_layout import Layout, layout_of
+from cortex_pipelines.release.exports.merged import write_merged
+from cortex_pipelines.release.exports.ollama import BASE, MODELFILE, compare_base, write_ollama
+from cortex_pipelines.release.exports.peft_folder import write_peft
+from cortex_pipelines.release.exports.probe import logits, probe
+from cortex_pipelines.release.exports.source import CARD, ExportError, Source, put_aside
+from cortex_pipelines.release.loading import read_lora
+from cortex_pipelines_tests.release.tinyadapter import write_adapter
+
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"r": 8, "lora_alpha": 4},
+    {"use_rslora": True},
+    {"alpha_pattern": {"k_proj": 32}, "rank_pattern": {"down_proj": 2}},
+)
+
+
+def source(base: BaseModel, folder: Path) -> Source:
+    return Source("code_adapter-demo", "hash.dir", "1.2.3", folder, base, "# the card\n")
+
+
+def out_of(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_a_peft_folder_is_the_adapter(base: BaseModel, tmp_path: Path) -> None:
+    folder = write_adapter(base, tmp_path / "adapter")
+    out = out_of(tmp_path / "out")
+    checked = write_peft(source(base, folder), out)
+    assert checked.figures["logits_apart"] < 1e-5
+    assert (out / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    assert (out / CARD).read_text() == "# the card\n"
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_a_merged_model_needs_no_adapter(base: BaseModel, tmp_path: Path, kind: str) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    kept = BaseModel(tmp_path / "base", base.name, base.digest)
+    shutil.copytree(base.folder, kept.folder)
+    weights = load_file(base.folder / "model.safetensors")
+    rounded = {name: value.to(getattr(torch, kind)) for name, value in weights.items()}
+    save_file(rounded, kept.folder / "model.safetensors", metadata={"format": "pt"})
+    folder = write_adapter(kept, tmp_path / "adapter")
+    checked = write_merged(source(kept, folder), out_of(tmp_path / "out"))
+    assert checked.figures["adapter_effect"] > 0.1
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    assert {str(value.dtype) for value in merged.values()} == {f"torch.{kind}"}
+    assert not [name for name in merged if "lora" in name]
+    if kind == "float32":
+        ids = probe(_tokenizer(kept))
+        expected = logits(load_adapter(load_causal_model(kept, "fp32"), folder), ids)
+        alone = load_causal_model(BaseModel(tmp_path / "out", "", ""), "fp32")
+        torch.testing.assert_close(logits(alone, ids), expected, rtol=1e-4, atol=1e-3)
+
+
+def _tokenizer(base: BaseModel) -> Any:
+    from cortex_pipelines.adapters.base_model import load_tokenizer
+
+    return load_tokenizer(base)
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_a_gguf_adapter_adds_what_the_adapter_adds(
+    base: BaseModel, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    """Judged by peft's own update of each layer and transformers' own reading of GGUF rows."""
+    from transformers.modeling_gguf_pytorch_utils import LlamaTensorProcessor
+
+    folder = write_adapter(base, tmp_path / "adapter", **config)
+    checked = write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    assert checked.figures["tensors"] == 2 * 2 * 7, "two layers of seven projections"
+    tensors, alpha = read_gguf(tmp_path / "out" / ADAPTER)
+    model = load_adapter(load_causal_model(base, "fp32"), folder)
+    processor = LlamaTensorProcessor(config=None)
+    layout = layout_of(base.folder)
+    seen = 0
+    for name, module in model.base_model.model.named_modules():
+        if not hasattr(module, "get_delta_weight"):
+            continue
+        expected = module.get_delta_weight("default").detach().numpy()
+        gguf_name = f"{layout.name_of(name)}.weight"
+        a, b = tensors[f"{gguf_name}.lora_a"], tensors[f"{gguf_name}.lora_b"]
+        found = alpha / a.shape[0] * (b @ a)
+        if name.endswith(("q_proj", "k_proj")):
+            heads = 4 if name.endswith("q_proj") else 2
+            assert np.abs(found - expected).max() > 0.01, "rows are in another order in GGUF"
+            found = processor._reverse_permute_weights(found, heads, heads)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        seen += 1
+    assert seen == 14
+
+
+def test_metadata_says_what_the_file_is(base: BaseModel, tmp_path: Path) -> None:
+    import gguf
+
+    folder = write_adapter(base, tmp_path / "adapter")
+    write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    fields = gguf.GGUFReader(tmp_path / "out" / ADAPTER).fields
+    assert {
+        key: fields[key].contents()
+        for key in ("general.architecture", "general.type", "adapter.type", "general.version")
+    } == {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "general.version": "1.2.3",
+    }
+    assert fields["adapter.lora.alpha"].contents() == 8.0
+
+
+def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> None:
+    folder = write_adapter(base, tmp_path / "adapter")
+    write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    layout = layout_of(base.folder)
+    other = read_pairs(read_lora(write_adapter(base, tmp_path / "other", seed=1)))
+    with pytest.raises(ExportError, match="apart from the adapter"):
+        compare_gguf(tmp_path / "out" / ADAPTER, layout, other)
+    with pytest.raises(ExportError, match="other tensors"):
+        compare_gguf(tmp_path / "out" / ADAPTER, layout, other[1:])
+    straight = Layout("llama", layout.name_of, {})
+    with pytest.raises(ExportError, match="apart from the adapter"):
+        compare_gguf(tmp_path / "out" / ADAPTER, straight, read_pairs(read_lora(folder)))
+
+
+@given(heads=st.integers(1, 12), half=st.integers(1, 32))
+def test_rows_of_a_rotary_pair_stand_side_by_side(heads: int, half: int) -> None:
+    count = heads * half * 2
+    rows = Layout("llama", str, {"q_proj": heads}).rows("layers.0.q_proj", count)
+    # the same order, said by shapes: (head, half, pair) becomes (head, pair, half)
+    order = np.arange(count).reshape(heads, 2, half).swapaxes(1, 2).ravel()
+    np.testing.assert_array_equal(rows, order)
+    straight = Layout("llama", str, {"q_proj": heads}).rows("layers.0.v_proj", count)
+    np.testing.assert_array_equal(straight, np.arange(count))
+
+
+def test_other_architectures_are_refused(base: BaseModel, tmp_path: Path) -> None:
+    shutil.copytree(base.folder, tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config | {"model_type": "phi"}))
+    with pytest.raises(ExportError, match="architecture phi cannot be exported to GGUF yet"):
+        layout_of(tmp_path / "base")
+
+
+def write_base_gguf(base: BaseModel, path: Path, interleave: bool = True) -> Path:
+    """The projections of queries and keys as llama.cpp keeps them."""
+    import gguf
+    from safetensors.numpy import load_file
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, value in load_file(base.folder / "model.safetensors").items():
+        found = names.get_name(name, try_suffixes=(".weight",))
+        if found and "_proj" in name:
+            heads = {"q_proj": 4, "k_proj": 2}.get(name.split(".")[-2])
+            if heads and interleave:
+                turned = value.reshape(heads, 2, -1, value.shape[1]).swapaxes(1, 2)
+                value = np.ascontiguousarray(turned.reshape(value.shape))
+            writer.add_tensor(found, value.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_folder_for_ollama_names_base_and_adapter(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    made = write_base_gguf(base, tmp_path / "tiny.gguf")
+    folder = write_adapter(base, tmp_path / "adapter")
+    checked = write_ollama(source(base, folder), made, out_of(tmp_path / "out"))
+    assert checked.figures["base_likeness"] > 0.999
+    assert checked.left == (
+        "not checked by generation: neither llama-cli nor llama_cpp is installed",
+    )
+    lines = (tmp_path / "out" / MODELFILE).read_text().splitlines()
+    assert lines[0] == "# code_adapter-demo 1.2.3 on directory:base"
+    named = [line.split()[1] for line in lines if line.startswith(("FROM", "ADAPTER"))]
+    assert [(tmp_path / "out" / name).is_file() for name in named] == [True, True]
+    assert "PARAMETER num_ctx 512" in lines
+
+
+def test_a_base_with_other_rows_or_none_is_refused(base: BaseModel, tmp_path: Path) -> None:
+    straight = write_base_gguf(base, tmp_path / "straight.gguf", interleave=False)
+    with pytest.raises(ExportError, match="is not the base that the adapter was trained on"):
+        compare_base(straight, base.folder)
+    folder = write_adapter(base, tmp_path / "adapter")
+    with pytest.raises(ExportError, match="has no GGUF file; name one by --base"):
+        write_ollama(source(base, folder), None, tmp_path)
+    write_gguf(source(base, folder), out_of(tmp_path / "out"))
+    with pytest.raises(ExportError, match="is of another model: it has no blk"):
+        compare_base(tmp_path / "out" / ADAPTER, base.folder)
+
+
+def program(folder: Path, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / "llama-cli"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_llama_cpp_is_asked_where_it_is(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    files = tmp_path / BASE, tmp_path / ADAPTER
+    program(tmp_path / "bin", 'echo "with $4"')
+    assert llama_cpp.generate(*files) == f"with {tmp_path / ADAPTER}\n"
+    program(tmp_path / "bin", "echo no such lora >&2; exit 1")
+    with pytest.raises(ExportError, match="llama-cli does not take them: no such lora"):
+        llama_cpp.generate(*files)
+    program(tmp_path / "bin", "true")
+    with pytest.raises(ExportError, match="writes nothing"):
+        llama_cpp.generate(*files)
+
+
+def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with put_aside(out) as aside:
+        (aside / "file").write_text("x")
+        assert not out.exists()
+    assert (out / "file").read_text() == "x"
+    with pytest.raises(ExportError, match="is not empty; name another folder"):
+        put_aside(out).__enter__()
+    failing = write_ollama, source(base, tmp_path)
+    with pytest.raises(ExportError), put_aside(tmp_path / "failed") as aside:
+        failing[0](replace(failing[1]), None, aside)
+    assert not (tmp_path / "failed").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]

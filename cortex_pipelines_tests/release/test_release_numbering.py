@@ -1,0 +1,110 @@
+"""Semantic versions: what changed decides the number, and a number means one version for ever."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.release.numbering import Change, change, following, record_of
+from cortex_pipelines.versioning.project import write_yaml
+
+STAGE = "code_adapter@demo"
+
+
+def stage() -> dict[str, Any]:
+    """A model's stage as dvc.lock holds it."""
+    return {
+        "cmd": "cortex run code_adapter --project demo",
+        "deps": [
+            {"path": "cortex_pipelines/adapters", "hash": "md5", "md5": "c.dir"},
+            {"path": "data/completion_dataset/demo", "hash": "md5", "md5": "d1.dir"},
+            {"path": "data/naming_dataset/demo", "hash": "md5", "md5": "d2.dir"},
+        ],
+        "params": {
+            "params.yaml": {"adapters": {"rank": 8}, "models.base": {"directory": "models/base"}},
+            "sources.lock": {
+                "models.base": {"directory": "models/base", "files": {"model.safetensors": "w"}}
+            },
+        },
+        "outs": [{"path": "data/code_adapter/demo", "md5": "m.dir"}],
+    }
+
+
+def locked(root: Path, value: dict[str, Any]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": {STAGE: value}})
+    return root
+
+
+def elsewhere(value: dict[str, Any]) -> None:
+    value["params"]["params.yaml"]["models.base"] = {"directory": "weights"}
+    value["params"]["sources.lock"]["models.base"]["directory"] = "weights"
+
+
+CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
+    (lambda v: None, "patch", "the same training again"),
+    (elsewhere, "patch", "the same training again"),
+    (lambda v: v["deps"][1].update(md5="other.dir"), "minor", "other data"),
+    (lambda v: v["deps"][0].update(md5="other.dir"), "minor", "other settings or code"),
+    (lambda v: v["params"]["params.yaml"]["adapters"].update(rank=4), "minor", "other settings"),
+    (
+        lambda v: v["params"]["sources.lock"]["models.base"]["files"].update(x="y"),
+        "major",
+        "another base",
+    ),
+    (lambda v: v["deps"].pop(), "major", "other tasks"),
+    (
+        lambda v: v["params"]["params.yaml"]["adapters"].update(per_task=True),
+        "major",
+        "another form of prompts",
+    ),
+    (
+        lambda v: v["params"]["params.yaml"]["adapters"].update(per_task=False),
+        "minor",
+        "other settings",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "step", "words"), CASES)
+def test_the_number_says_what_changed(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], object], step: Change, words: str
+) -> None:
+    before = record_of(locked(tmp_path / "then", stage()), STAGE, "m.dir")
+    assert before is not None
+    value = stage()
+    edit(value)
+    value["outs"][0]["md5"] = "new.dir"
+    found = change(before.as_dict(), record_of(locked(tmp_path / "now", value), STAGE, "new.dir"))
+    assert found[0] == step
+    assert words in found[1]
+
+
+def test_a_version_that_the_lock_does_not_hold_has_no_record(tmp_path: Path) -> None:
+    root = locked(tmp_path, stage())
+    assert record_of(root, STAGE, "other.dir") is None
+    assert record_of(root, "code_adapter@other", "m.dir") is None
+    assert record_of(tmp_path / "nowhere", STAGE, "m.dir") is None
+    assert change(None, record_of(root, STAGE, "m.dir"))[0] == "major"
+
+
+def test_numbers_go_up() -> None:
+    assert following("1.4.2", "major", ()) == "2.0.0"
+    assert following("1.4.2", "minor", ()) == "1.5.0"
+    assert following("1.4.2", "patch", ()) == "1.4.3"
+    assert following("1.4.2", "minor", ("1.5.0", "1.6.0")) == "1.7.0"
+
+
+@given(steps=st.lists(st.sampled_from(["major", "minor", "patch", "back"]), max_size=20))
+def test_no_number_is_given_twice(steps: list[Any]) -> None:
+    given_numbers, now = ["1.0.0"], "1.0.0"
+    for step in steps:
+        if step == "back":
+            now = given_numbers[max(given_numbers.index(now) - 1, 0)]
+        else:
+            now = following(now, step, given_numbers)
+            assert now not in given_numbers
+            given_numbers.append(now)

@@ -1,0 +1,253 @@
+"""Canaries, plans, and what is refused: code that no commit holds, models that are too large."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cortex_pipelines.release.deployment import DeploymentSettings
+from cortex_pipelines.release.history import archived, canary, numbers, plan_of, resolve
+from cortex_pipelines.release.ledger import (
+    Entry,
+    Model,
+    ReleaseError,
+    champion,
+    ensure_keys,
+    moves,
+)
+from cortex_pipelines.release.promotion import Act, promote, rollback, standing, verdict_folder
+from cortex_pipelines.versioning.committed import path_to, uncommitted
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.opponent import ChampionPin
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
+
+ROOT = Path(__file__).parents[2]
+MODEL = Model("code_adapter", "demo")
+ACT = Act("someone", "2026-01-02T03:04:05+00:00", "better")
+CODE = "cortex_pipelines/adapters"
+
+
+def deployment(**changes: Any) -> DeploymentSettings:
+    section = read_yaml(ROOT / "params.yaml")["deployment"]
+    return DeploymentSettings.model_validate(section | changes)
+
+
+def passed(root: Path, version: str) -> None:
+    folder = verdict_folder(root, MODEL)
+    folder.mkdir(parents=True, exist_ok=True)
+    value = {"model_version": version, "verdict": "promoted", "reason": "as measured"}
+    (folder / "verdict.json").write_text(json.dumps(value))
+
+
+def promoted(root: Path, version: str, **changes: Any) -> Entry | None:
+    passed(root, version)
+    return promote(root, MODEL, ACT, deployment(**changes))
+
+
+def test_a_canary_leaves_the_champion_and_becomes_it(tmp_path: Path) -> None:
+    ensure_keys(tmp_path, [MODEL])
+    promoted(tmp_path, "a")
+    entry = promoted(tmp_path, "b", strategy="canary", share=0.25)
+    assert entry is not None
+    assert entry.plan is not None
+    assert (entry.action, entry.version, entry.previous) == ("canary", "b", "a")
+    assert (entry.plan["strategy"], entry.plan["share"]) == ("canary", 0.25)
+    assert entry.plan["analysis"]["failure_limit"] == 2
+    assert champion(tmp_path, MODEL) == ChampionPin("a", None)
+    now = standing(tmp_path, MODEL)
+    assert (now["champion"], now["canary"]) == ("a", "b")
+    assert promoted(tmp_path, "b", strategy="canary", share=0.25) is None
+    more = promoted(tmp_path, "b", strategy="canary", share=0.5)
+    assert more is not None
+    assert more.number == entry.number
+
+    done = promoted(tmp_path, "b")
+    assert done is not None
+    assert (done.action, done.number) == ("promote", entry.number)
+    assert champion(tmp_path, MODEL) == ChampionPin("b", "a")
+    now = standing(tmp_path, MODEL)
+    assert (now["canary"], now["archived"]) == (None, ["a"])
+
+
+def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    promoted(tmp_path, "b", strategy="canary")
+    entry = rollback(tmp_path, MODEL, ACT)
+    assert entry is not None
+    assert (entry.version, entry.previous, entry.number) == ("a", "b", "1.0.0")
+    assert champion(tmp_path, MODEL) == ChampionPin("a", None)
+    assert canary(moves(tmp_path, MODEL)) is None
+    written = (tmp_path / "releases.lock").read_bytes()
+    assert rollback(tmp_path, MODEL, ACT) is None
+    assert (tmp_path / "releases.lock").read_bytes() == written
+    assert archived(moves(tmp_path, MODEL), "a") == [], "b never was champion"
+
+
+def test_what_a_plan_holds_depends_on_its_strategy() -> None:
+    assert deployment().plan().keys() == {"strategy", "target", "agreement"}
+    assert "share" in deployment(strategy="canary").plan()
+    assert deployment(strategy="blue-green").plan()["keep_minutes"] == 60
+    edge = deployment(target="edge").plan()
+    assert edge["agreement"]["model_mib"] == 16
+    with pytest.raises(ValidationError, match="share"):
+        deployment(share=1.0)
+    rule = deployment().analysis.model_dump() | {"success": {"at_least": None, "at_most": None}}
+    with pytest.raises(ValidationError, match="at_least, at_most or both"):
+        deployment(analysis=rule)
+
+
+def test_a_plan_reaches_the_ledger_and_not_the_pin(tmp_path: Path) -> None:
+    ensure_keys(tmp_path, [MODEL])
+    promoted(tmp_path, "a", target="edge")
+    lock = read_yaml(tmp_path / "releases.lock")
+    # evaluations depend on this key: with more in it, they would be stale
+    assert lock["champions"]["code_adapter"]["demo"] == {"champion": "a", "previous": None}
+    assert lock["ledger"][0]["plan"]["target"] == "edge"
+    assert plan_of(moves(tmp_path, MODEL), "a") == lock["ledger"][0]["plan"]
+    ensure_keys(tmp_path, [MODEL])
+    assert read_yaml(tmp_path / "releases.lock") == lock
+
+
+def test_a_version_is_found_by_number_or_hash(tmp_path: Path) -> None:
+    for version in ("abc.dir", "abd.dir"):
+        promoted(tmp_path, version)
+    lines = moves(tmp_path, MODEL)
+    assert numbers(lines) == {"abc.dir": "1.0.0", "abd.dir": "2.0.0"}
+    assert resolve(lines, "1.0.0") == "abc.dir"
+    assert resolve(lines, "abd") == "abd.dir"
+    assert resolve(lines, "baseline") is None
+    for reference, words in (("ab", "more than one"), ("9.9.9", "never champion; there is: base")):
+        with pytest.raises(LookupError, match=words):
+            resolve(lines, reference)
+
+
+def test_a_rollback_to_the_champion_changes_nothing(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    assert rollback(tmp_path, MODEL, ACT, "1.0.0") is None
+    assert len(moves(tmp_path, MODEL)) == 1
+
+
+def git(root: Path, *words: str) -> None:
+    who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+    subprocess.run(["git", "-C", str(root), *who, *words], check=True, capture_output=True)
+
+
+def made(root: Path) -> str:
+    """A committed project whose dvc.lock says what its model was made from; the model's version."""
+    (root / CODE).mkdir(parents=True)
+    (root / CODE / "lora.py").write_text("RANK = 8\n")
+    weights = root / "data" / "code_adapter" / "demo"
+    weights.mkdir(parents=True)
+    (weights / "adapter_model.safetensors").write_bytes(bytes(2_000_000))
+    version = str(content_md5(weights))
+    code = {"path": CODE, "md5": str(content_md5(root / CODE))}
+    stages = {
+        "words@demo": stage("data/words/demo", "w.dir"),
+        "words@other": stage("data/words/other", "o.dir"),
+        "code_adapter@demo": stage(
+            "data/code_adapter/demo", version, code, {"path": "data/words", "md5": "w"}
+        ),
+        "code_adapter_release@demo": stage(
+            "data/code_adapter_release/demo",
+            "r.dir",
+            {"path": "data/code_adapter/demo", "md5": version},
+        ),
+    }
+    write_yaml(root / "dvc.lock", {"stages": stages})
+    passed(root, version)
+    (root / ".gitignore").write_text("data/\n")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "all")
+    return version
+
+
+def stage(out: str, md5: str, *deps: dict[str, str]) -> dict[str, Any]:
+    return {"deps": list(deps), "outs": [{"path": out, "md5": md5}]}
+
+
+def test_the_way_to_a_stage_goes_through_folders_of_all_projects(tmp_path: Path) -> None:
+    made(tmp_path)
+    stages = read_yaml(tmp_path / "dvc.lock")["stages"]
+    assert path_to(stages, "code_adapter_release@demo") == [
+        "code_adapter@demo",
+        "code_adapter_release@demo",
+        "words@demo",
+        "words@other",
+    ]
+    assert path_to(stages, "nothing") == []
+
+
+def test_committed_code_is_promoted(tmp_path: Path) -> None:
+    version = made(tmp_path)
+    told: list[str] = []
+    entry = promote(tmp_path, MODEL, ACT, deployment(), told.append)
+    assert entry is not None
+    assert (entry.version, entry.number, told) == (version, "1.0.0", [])
+    assert entry.made_from is not None
+
+
+@pytest.mark.parametrize("name", ["lora.py", "new.py"])
+def test_uncommitted_code_is_refused(tmp_path: Path, name: str) -> None:
+    made(tmp_path)
+    (tmp_path / CODE / name).write_text("RANK = 16\n")
+    with pytest.raises(ReleaseError, match=f"not committed: {CODE}/{name}; commit it"):
+        promote(tmp_path, MODEL, ACT)
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "another rank")
+    with pytest.raises(ReleaseError, match=r"other code than the commit here holds: .*adapters;"):
+        promote(tmp_path, MODEL, ACT)
+    assert moves(tmp_path, MODEL) == []
+
+
+def test_other_edits_do_not_matter(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "README.md").write_text("not code\n")
+    assert promote(tmp_path, MODEL, ACT) is not None
+
+
+def test_where_there_is_no_repository_it_is_said_and_allowed(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / ".git").rename(tmp_path / "no-git")
+    told: list[str] = []
+    assert uncommitted(tmp_path, [CODE]) is None
+    assert promote(tmp_path, MODEL, ACT, None, told.append) is not None
+    assert told == [
+        "code_adapter-demo: no git repository, so whether its code is committed was not checked"
+    ]
+
+
+def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> None:
+    made(tmp_path)
+    agreements = deployment().model_dump()["agreements"]
+    agreements["embedded"]["model_mib"] = 1.5
+    small = deployment(target="embedded", agreements=agreements)
+    with pytest.raises(ReleaseError, match=r"1\.9 MiB, the agreement for the target embedded"):
+        promote(tmp_path, MODEL, ACT, small)
+    assert promote(tmp_path, MODEL, ACT, deployment(agreements=agreements)) is not None
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.promotion import Act, promote
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+promote(pathlib.Path(sys.argv[1]), Model("code_adapter", "demo"), Act("me", "now", "better"))
+"""
+
+
+def test_a_promotion_that_is_killed_changes_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    before = (tmp_path / "releases.lock").read_bytes()
+    passed(tmp_path, "b")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "releases.lock").read_bytes() == before
+    entry = promoted(tmp_path, "b")
+    assert entry is not None
+    assert champion(tmp_path, MODEL) == ChampionPin("b", "a")

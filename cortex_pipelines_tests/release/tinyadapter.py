@@ -1,0 +1,31 @@
+"""Adapters for the tiny base with weights that matter, made without training."""
+
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.lora import TRAINING, save_adapter, write_json
+
+
+def write_adapter(base: BaseModel, folder: Path, seed: int = 0, **config: Any) -> Path:
+    """A folder as training writes it, with random matrices.
+
+    Args:
+        base: What it belongs on.
+        folder: Absent or empty.
+        seed: Of the matrices.
+        config: Of peft's LoraConfig.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    given = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    model = get_peft_model(load_causal_model(base, "fp32"), LoraConfig(**{**given, **config}))
+    generator = torch.Generator().manual_seed(seed)
+    state = {name: value for name, value in model.state_dict().items() if "lora_" in name}
+    for value in state.values():
+        value.copy_(torch.randn(value.shape, generator=generator) * 0.2)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_adapter(model, state, base, folder)
+    write_json(folder / TRAINING, {"base": {"name": base.name, "digest": base.digest}})
+    return folder
