@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import torch
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.evaluation import likelihood
 from cortex_pipelines.evaluation.adapter_scores import score_metrics
@@ -47,11 +46,7 @@ class Workshop:
     def adapter(self, name: str, **changes: Any) -> Path:
         out = self.root / "adapters" / name
         out.mkdir(parents=True)
-        chosen = tinymodel.settings(**changes)
-        base = tinymodel.pinned(self.root)
-        code_adapter(
-            *self.datasets.values(), base, chosen, out, self.root, lambda _name, _value: None
-        )
+        tinymodel.train_adapter(self.root, self.datasets, out, **changes)
         return out
 
     def untouched(self, name: str) -> Path:
