@@ -218,6 +218,7 @@ def test_all_commands_are_there() -> None:
         "router",
         "run",
         "scan",
+        "tune-machine",
         "status",
         "sync",
         "update",
