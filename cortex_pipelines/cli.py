@@ -22,6 +22,7 @@ from cortex_pipelines.commands.reproduce import reproduce
 from cortex_pipelines.commands.route import route
 from cortex_pipelines.commands.router import router
 from cortex_pipelines.commands.scan import scan
+from cortex_pipelines.commands.tune_machine import tune_machine
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ _COMMANDS = (
     route,
     router,
     scan,
+    tune_machine,
     verify,
 )
 for _command in _COMMANDS:

@@ -7,10 +7,10 @@ lines is written when standard error is not a terminal.
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from rich.progress import track as rich_track
+from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -18,23 +18,32 @@ _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Sequence[T], doing: str) -> Iterable[T]:
+def track(items: Sequence[T], doing: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
     """The items one by one, telling how far the work has come.
 
     Args:
         items: What is worked on.
         doing: What is being done, as a person would say it ("Reading files").
+        detail: What else to tell each time, such as the speed.
     """
-    if sys.stderr.isatty():
-        return rich_track(items, description=doing, transient=True)
-    return _logged(items, doing)
+    return (_shown if sys.stderr.isatty() else _logged)(items, doing, detail)
 
 
-def _logged(items: Sequence[T], doing: str) -> Iterator[T]:
+def _shown(items: Sequence[T], doing: str, detail: Callable[[], str] | None) -> Iterator[T]:
+    with Progress(transient=True) as bar:
+        task = bar.add_task(doing, total=len(items))
+        for item in items:
+            yield item
+            words = f"{doing} ({detail()})" if detail else doing
+            bar.update(task, advance=1, description=words)
+
+
+def _logged(items: Sequence[T], doing: str, detail: Callable[[], str] | None) -> Iterator[T]:
     last = time.monotonic()
     for done, item in enumerate(items):
         yield item
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now
-            _LOG.info("%s: %d of %d", doing, done + 1, len(items))
+            more = f" ({detail()})" if detail else ""
+            _LOG.info("%s: %d of %d%s", doing, done + 1, len(items), more)

@@ -3,18 +3,27 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.adapters.build import build_adapter
+from cortex_pipelines.adapters.build import Material, Parent, build_adapter
+from cortex_pipelines.adapters.checks import check_training
 from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
+from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.versioning import versioned_asset
 
 
 @versioned_asset(
     code=(
         "cortex_pipelines/adapters",
+        "cortex_pipelines/datasets/leakage.py",
+        "cortex_pipelines/datasets/shingles.py",
         "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/ingestion/licences.py",
         "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/privacy",
+        "cortex_pipelines/study.py",
     ),
     determinism="machine",
 )
@@ -23,13 +32,29 @@ def code_adapter(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    general_code: Path,
     base_model: PinnedModel,
     adapters: AdapterSettings,
+    general: GeneralSettings,
+    datasets: DatasetSettings,
+    ingestion: IngestionSettings,
+    privacy: PrivacySettings,
+    project: str,
+    earlier: Callable[[str], Path],
     out: Path,
     root: Path,
     observe: Callable[[str, float], None],
 ) -> None:
     """LoRA adapter that writes code the project's way, on the pinned base model."""
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
-    datasets = dict(zip(TASKS, folders, strict=True))
-    build_adapter(datasets, base_model, adapters, out, root, observe)
+    taught = dict(zip(TASKS, folders, strict=True))
+    check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)
+    version = adapters.parents.get(project)
+    material = Material(
+        project,
+        taught,
+        None if general.project in (None, project) else general_code,
+        base_model,
+        Parent(version, earlier(version)) if version else None,
+    )
+    build_adapter(material, adapters, out, root, observe)

@@ -17,7 +17,7 @@ from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class BaseModelError(RuntimeError):
@@ -100,10 +100,11 @@ def load_causal_model(base: BaseModel, precision: Precision) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     with _quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
             base.folder,
-            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            dtype=types[precision],
             local_files_only=True,
         )
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

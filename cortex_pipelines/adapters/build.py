@@ -1,38 +1,81 @@
 """From data sets and a pinned base to the files of an adapter."""
 
+import json
+import logging
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cortex_pipelines.adapters.base_model import (
     BaseModel,
+    Precision,
     load_causal_model,
     load_tokenizer,
     resolve_base,
 )
 from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.corpus import Corpus, read_corpus
+from cortex_pipelines.adapters.curve import Report, Run, run_metrics
 from cortex_pipelines.adapters.determinism import pinned_torch
-from cortex_pipelines.adapters.lora import TRAINING, save_adapter, with_new_adapter, write_json
+from cortex_pipelines.adapters.live import Live, limits_here, tensorboard
+from cortex_pipelines.adapters.lora import (
+    TRAINING,
+    ParentError,
+    adapter_for,
+    put_parent,
+    save_adapter,
+    with_new_adapter,
+    write_json,
+)
+from cortex_pipelines.adapters.search import search
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training import Run, run_metrics, train
+from cortex_pipelines.adapters.training import train
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.weights import PinnedModel
 
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An earlier adapter that a training starts from, by the version that is pinned."""
+
+    version: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an adapter is made from.
+
+    Args:
+        name: Name of the project.
+        datasets: Task to the folder of its data set.
+        general: Folder with code in general; None for none.
+        base: Model to train on.
+        parent: Adapter to start from; None for a fresh one.
+    """
+
+    name: str
+    datasets: Mapping[str, Path]
+    general: Path | None
+    base: PinnedModel
+    parent: Parent | None
+
 
 def build_adapter(
-    datasets: Mapping[str, Path],
-    base_model: PinnedModel,
+    material: Material,
     settings: AdapterSettings,
     out: Path,
     root: Path,
     observe: Callable[[str, float], None],
-) -> Run:
-    """Train an adapter and write it with its loss curve and metrics.
+) -> None:
+    """Train an adapter, or one for each task, and write it with its loss curve and metrics.
 
     Args:
-        datasets: Task to the folder of its data set.
-        base_model: Model to train on.
+        material: What to train on.
         settings: How to train.
         out: Empty folder to write to.
         root: Project root.
@@ -41,34 +84,133 @@ def build_adapter(
     Raises:
         NoExamplesError: there is nothing to train on.
         BaseModelError: the base is not there.
-        TrainingDivergedError: the loss is not finite.
+        ParentError: the parent does not fit.
+        TrainingDivergedError: the loss is not finite, or diverges.
+        ValueError: the precision is not decided.
     """
-    base = resolve_base(base_model, root)
-    corpus = read_corpus(datasets, load_tokenizer(base), settings)
-    with pinned_torch(settings.threads, settings.seed):
-        model = with_new_adapter(load_causal_model(base, settings.precision), settings)
-        key = training_key(base.digest, corpus, settings)
-        run = train(model, corpus, settings, Checkpoints(root / CACHE / "checkpoints", key))
+    decided(settings)
+    base = resolve_base(material.base, root)
+    if not settings.per_task:
+        _build(material, base, settings, out, root, observe, "")
+        return
+    metrics: dict[str, Any] = {}
+    whole = sum(settings.task_shares.values())
+    for task, share in settings.task_shares.items():
+        tokens = int(settings.max_tokens * share / whole)
+        alone = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
+        (out / task).mkdir()
+        _build(material, base, alone, out / task, root, observe, task)
+        found = json.loads((out / task / "metrics.json").read_text())
+        metrics |= {f"{task}/{name}": value for name, value in found.items()}
+        metrics["partial"] = max(metrics.get("partial", 0.0), found["partial"])
+    write_json(out / TRAINING, _origin(base) | {"tasks": sorted(settings.task_shares)})
+    write_json(out / "metrics.json", metrics)
+
+
+def _build(
+    material: Material,
+    base: BaseModel,
+    settings: AdapterSettings,
+    out: Path,
+    root: Path,
+    observe: Callable[[str, float], None],
+    task: str,
+) -> None:
+    from cortex_pipelines.adapters.lean_layers import lean_layers  # which needs torch
+
+    precision = decided(settings)
+    tokenizer = load_tokenizer(base)
+    parent = _parent_folder(material, task)
+
+    def corpus_for(chosen: AdapterSettings) -> Corpus:
+        return read_corpus(material.datasets, tokenizer, chosen, material.general)
+
+    def model_for(chosen: AdapterSettings) -> Any:
+        model = with_new_adapter(load_causal_model(base, precision), chosen)
+        if parent:
+            put_parent(model, parent, base)
+        return model
+
+    def attempt(chosen: AdapterSettings, report: Report) -> Run:
+        # measured on the section's own rows, so that the lengths can be compared
+        corpus = Corpus(corpus_for(chosen).train, corpus_for(settings).validation)
+        with pinned_torch(chosen.threads, chosen.seed):
+            model = model_for(chosen)
+            with lean_layers(model):
+                return train(model, corpus, chosen, report=report)
+
+    chosen = settings
+    if settings.search.trials:
+        memory = f"{training_key(base.digest, corpus_for(settings), settings)}.jsonl"
+        chosen = search(settings, attempt, root / CACHE / "studies" / memory, out)
+    corpus = corpus_for(chosen)
+    live = Live(
+        limits_here(), tensorboard(root / ".cortex" / "tensorboard" / _label(material, task))
+    )
+    with pinned_torch(chosen.threads, chosen.seed):
+        model = model_for(chosen)
+        kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, corpus, chosen))
+        with lean_layers(model):
+            run = train(model, corpus, chosen, kept, live=live)
         save_adapter(model, run.weights, base, out)
-    write_json(out / TRAINING, _record(run, base, settings))
+    live.close()
+    version = material.parent.version if material.parent else None
+    write_json(out / TRAINING, _record(run, base, chosen) | {"parent": version})
     write_json(out / "metrics.json", run_metrics(run, corpus))
-    _observe(run, corpus, observe)
-    return run
+    _observe(run, observe, f"{task}/" if task else "")
+
+
+def decided(settings: AdapterSettings) -> Precision:
+    """The precision, if it is one.
+
+    Raises:
+        ValueError: it is ``auto``.
+    """
+    if settings.precision == "auto":
+        raise ValueError(
+            "adapters.precision is auto: run `cortex tune-machine`, which measures this machine "
+            "and writes fp32 or bf16 into params.yaml, so that what runs is what is recorded"
+        )
+    return settings.precision
+
+
+def _label(material: Material, task: str) -> str:
+    return "-".join(part for part in ("code_adapter", material.name, task) if part)
+
+
+def _parent_folder(material: Material, task: str) -> Path | None:
+    if material.parent is None:
+        return None
+    found = adapter_for(material.parent.folder, task)
+    if found is None:
+        raise ParentError(
+            f"the parent adapter {material.parent.version} holds one adapter a task"
+            + (f", none for {task}" if task else "; set adapters.per_task: true")
+            + "; or take its version out of adapters.parents in params.yaml"
+        )
+    return found
+
+
+def _origin(base: BaseModel) -> dict[str, object]:
+    return {"base": {"name": base.name, "digest": base.digest}}
 
 
 def _record(run: Run, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
     return {
-        "base": {"name": base.name, "digest": base.digest},
+        **_origin(base),
         "settings": settings.model_dump(mode="json"),
         "packed": run.packed,
         "best_step": run.best_step,
+        "partial": run.partial,
+        "stopped_early": run.stopped_early,
         **run.curve(),
     }
 
 
-def _observe(run: Run, corpus: Corpus, observe: Callable[[str, float], None]) -> None:
+def _observe(run: Run, observe: Callable[[str, float], None], prefix: str) -> None:
     tokens = sum(step.tokens for step in run.steps)
-    observe("training_seconds", run.seconds)
-    observe("training_tokens_per_second", tokens / run.seconds)
+    observe(f"{prefix}training_seconds", run.seconds)
+    observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)
     # Linux counts in KiB; the peak is the process's, so other work in it shows as well
-    observe("peak_memory_mib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    observe(f"{prefix}peak_memory_mib", peak)

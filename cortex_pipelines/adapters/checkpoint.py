@@ -72,7 +72,7 @@ def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) ->
     import torch
 
     digest = hashlib.sha256()
-    for examples in (corpus.train, corpus.validation):
+    for examples in (corpus.train, corpus.validation, corpus.general):
         for one in examples:
             digest.update(repr(one).encode())
         digest.update(b"\n")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
 
@@ -14,6 +14,17 @@ TASKS: tuple[str, ...] = get_args(Task)
 """What adapters learn; a data set each, called ``<task>_dataset``."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
+
+_GAP = "<GAP>"
+_GAP_TOKENS = (
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
+    (
+        "<\uff5cfim\u2581begin\uff5c>",
+        "<\uff5cfim\u2581hole\uff5c>",
+        "<\uff5cfim\u2581end\uff5c>",
+    ),  # DeepSeek
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Example:
         prompt: What the model sees.
         completion: What it has to write.
         cluster: Near-duplicate cluster.
+        suffix: Code after the gap that is to be filled; None where there is no gap.
     """
 
     example_id: str
@@ -39,6 +51,7 @@ class Example:
     prompt: str
     completion: str
     cluster: str
+    suffix: str | None = None
 
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:
@@ -49,8 +62,31 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
         task: Task that the examples belong to.
         split: ``train``, ``validation`` or ``test``.
     """
-    frame = pl.read_parquet(folder / f"{split}.parquet", columns=list(_COLUMNS))
+    frame = pl.read_parquet(folder / f"{split}.parquet")
+    gaps = pl.lit(None, pl.String)
+    if "suffix" in frame.columns:
+        gaps = pl.when(pl.col("task") == "fim").then("suffix")
+    frame = frame.select(*_COLUMNS, gaps.alias("suffix"))
     return [Example(task=task, **row) for row in frame.iter_rows(named=True)]
+
+
+def prompt_text(tokenizer: Any, example: Example) -> str:
+    """What the model sees: of a gap, the code before and after it, with marks between.
+
+    The marks are the base's own where its tokenizer has any (Bavarian et al. 2022, in the order
+    prefix, suffix, middle), else plain text.
+
+    Args:
+        tokenizer: The base's.
+        example: With or without a gap.
+    """
+    if example.suffix is None:
+        return example.prompt
+    own = tokenizer.get_added_vocab()
+    for before, between, end in _GAP_TOKENS:
+        if before in own and between in own and end in own:
+            return f"{before}{example.prompt}{between}{example.suffix}{end}"
+    return f"{example.prompt}{_GAP}{example.suffix}\n\n{_GAP} is:\n"
 
 
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:

@@ -15,6 +15,10 @@ CONFIGURATION = "adapter_config.json"
 TRAINING = "training.json"
 
 
+class ParentError(ValueError):
+    """The adapter to start from does not fit what is trained."""
+
+
 def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
     """The model with a fresh adapter, whose weights alone are trained.
 
@@ -28,6 +32,7 @@ def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
+        use_rslora=settings.rslora,
         target_modules=target if isinstance(target, str) else list(target),
         bias="none",
         task_type="CAUSAL_LM",
@@ -68,6 +73,51 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
     with _no_rename_warning():
         return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
+
+
+def adapter_for(folder: Path, task: str) -> Path | None:
+    """Folder of the adapter that answers a task: its own, or the one for all; None for the base.
+
+    Args:
+        folder: Output folder of the adapter asset.
+        task: One of ``examples.TASKS``.
+    """
+    own = folder / task
+    return next((one for one in (own, folder) if (one / CONFIGURATION).is_file()), None)
+
+
+def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
+    """Give a fresh adapter the weights of an earlier one.
+
+    Args:
+        model: Model with the fresh adapter.
+        parent: Folder of the earlier adapter.
+        base: What is trained on now.
+
+    Raises:
+        ParentError: it was trained on another base, or has another rank or other layers.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    then = trained_on(parent)
+    if then["digest"] != base.digest:
+        raise ParentError(
+            f"the parent adapter was trained on another base ({then['name']}; now it is "
+            f"{base.name}); take its version out of adapters.parents in params.yaml, or set "
+            "models.base back"
+        )
+    weights = load_file(parent / WEIGHTS)
+    fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in fresh.items()}:
+        had = json.loads((parent / CONFIGURATION).read_text())
+        raise ParentError(
+            f"the parent adapter has rank {had['r']} on {', '.join(had['target_modules'])}; set "
+            "adapters.rank and target_modules in params.yaml to the same, or take its version out "
+            "of adapters.parents"
+        )
+    set_peft_model_state_dict(model, weights)
 
 
 def trained_on(adapter: Path) -> dict[str, str]:

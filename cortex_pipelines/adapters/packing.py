@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.adapters.examples import Example, prompt_text
 
 IGNORED = -100  # cross-entropy's own mark for "no target here"
 _PROMPT_PART = 4  # a quarter of the window is the prompt's, however long the completion
@@ -77,7 +77,7 @@ def tokenise(
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
-        prompts = _token_ids(tokenizer, [example.prompt for example in chunk])
+        prompts = _token_ids(tokenizer, [prompt_text(tokenizer, example) for example in chunk])
         completions = _token_ids(tokenizer, [example.completion for example in chunk])
         for example, prompt, completion in zip(chunk, prompts, completions, strict=True):
             made = _fitted(tokenizer, example, prompt, completion, max_length)

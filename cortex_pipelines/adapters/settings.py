@@ -2,12 +2,51 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cortex_pipelines.settings import Settings
 
 Task = Literal["completion", "refactoring", "naming", "architecture"]
 Share = Annotated[float, Field(gt=0)]
+
+
+class TrainingChecks(Settings):
+    """What has to hold of the data before the base is even loaded; null switches a limit off."""
+
+    min_examples: int = Field(ge=1)
+    """Fewest examples of the train splits together."""
+
+    max_file_share: float | None = Field(gt=0, le=1)
+    """Most of the train examples that one file may give: an adapter of one file is no style."""
+
+    max_kind_share: float | None = Field(gt=0, le=1)
+    """Most of a task's train examples that may be of one kind."""
+
+    max_leaks: int | None = Field(ge=0)
+    """Examples of train that may have a near twin (``datasets.near_duplicate_threshold``) in
+    validation or test, by what the data set itself compares."""
+
+    max_secrets: int | None = Field(ge=0)
+    """Secrets that the scanner may find in prompts and completions of all splits."""
+
+
+class SearchSettings(Settings):
+    """Search for rank, learning rate and length before the training proper."""
+
+    trials: int = Field(ge=0)
+    """Trials; 0 trains with the section's own values at once."""
+
+    max_tokens: int = Field(ge=1)
+    """Training tokens of a trial; one that is worse than the median at a measurement ends there."""
+
+    ranks: tuple[int, ...] = Field(min_length=1)
+    """Ranks to choose from; alpha keeps its ratio to the rank."""
+
+    learning_rate: tuple[float, float]
+    """Lowest and highest peak learning rate, on a logarithmic scale."""
+
+    lengths: tuple[int, ...] = Field(min_length=1)
+    """Row lengths to choose from, in tokens."""
 
 
 class AdapterSettings(Settings):
@@ -46,8 +85,20 @@ class AdapterSettings(Settings):
     max_grad_norm: float = Field(gt=0)
     """Norm that gradients are clipped to."""
 
-    precision: Literal["fp32", "bf16"]
-    """Type of the base's weights while training; the adapter's own are float32 either way."""
+    precision: Literal["fp32", "bf16", "fp16", "auto"]
+    """Type of the base's weights while training; the adapter's own are float32 in any case. With
+    ``auto`` nothing is trained: ``cortex tune-machine`` writes the measured type here."""
+
+    packing: bool
+    """Whether examples share rows; without it a row holds one."""
+
+    fim_rate: float = Field(ge=0, le=1)
+    """Share of the completion examples that are gaps to fill (fill-in-the-middle), of those that
+    the data set holds; what it cannot fill stays completion."""
+
+    activation_checkpointing: bool
+    """Compute activations again in the backward pass instead of keeping them: less memory, about
+    a third more time, the same weights."""
 
     rank: int = Field(ge=1)
     """Rank of the update matrices; file size grows in proportion."""
@@ -55,20 +106,66 @@ class AdapterSettings(Settings):
     alpha: int = Field(ge=1)
     """Scale of the update: alpha / rank; twice the rank is the field's habit."""
 
+    rslora: bool
+    """Scale by alpha / sqrt(rank), which keeps high ranks stable (Kalajdzievski 2023)."""
+
     dropout: float = Field(ge=0, lt=1)
     """Share of the adapter's inputs dropped in training."""
 
     target_modules: str | tuple[str, ...]
     """``all-linear``, or the names of the layers that get an adapter."""
 
+    per_task: bool
+    """One adapter for each task, in a folder of its name, instead of one for all."""
+
+    parents: dict[str, str]
+    """Project to the version (DVC hash) of an adapter of it that the training starts from; base,
+    rank and layers have to be the same."""
+
+    replay_share: float = Field(ge=0, lt=1)
+    """Share of the token budget that is code in general, against forgetting."""
+
+    evaluation_strategy: Literal["steps", "epoch"]
+    """When the validation loss is measured: each ``evaluation_steps``, or after each epoch; always
+    at the end."""
+
     evaluation_steps: int = Field(ge=1)
     """Optimiser steps between two measurements of the validation loss."""
 
+    save_strategy: Literal["steps", "epoch", "best"]
+    """When the state is kept that an interrupted training goes on from: each ``evaluation_steps``,
+    after each epoch, or at each measurement that is the best so far."""
+
+    patience: int | None = Field(ge=1)
+    """Measurements without a better one after which training stops; null for never."""
+
+    divergence_factor: float | None = Field(gt=1)
+    """Training stops where the median of the latest losses is above so many times the base's
+    validation loss; null for where a loss is not finite only."""
+
+    divergence_steps: int = Field(ge=1)
+    """Latest losses that the median is taken of."""
+
+    keep_partial: bool
+    """Where training diverges, keep the best weights so far as a partial adapter, named as such,
+    instead of nothing."""
+
     validation_tokens: int = Field(ge=0)
     """Tokens of the validation split that are measured; 0 keeps the last weights."""
+
+    checks: TrainingChecks
+    """What blocks a training."""
+
+    search: SearchSettings
+    """Hyper-parameter search."""
 
     seed: int
     """Seed of sampling, order, initial weights and dropout."""
 
     threads: int = Field(ge=1)
     """Processor threads; part of the result, as sums come out in another order with others."""
+
+    @field_validator("parents", mode="before")
+    @classmethod
+    def _no_parents(cls, value: object) -> object:
+        return {} if value is None else value

@@ -4,15 +4,23 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines.adapters.corpus import Corpus, token_count
+from cortex_pipelines.adapters.corpus import Corpus
+from cortex_pipelines.adapters.curve import Progress, Report, Run, Step, Validation
+from cortex_pipelines.adapters.live import Live
 from cortex_pipelines.adapters.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.packing import PackedRow, TokenisedExample, pack, packed_row
 from cortex_pipelines.adapters.schedule import learning_rate_at
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.stopping import (
+    TrainingDivergedError,
+    out_of_patience,
+    require_finite,
+    require_no_divergence,
+)
 from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
@@ -22,108 +30,66 @@ _LOG = logging.getLogger("cortex_pipelines")
 _ADAM_BETAS = (0.9, 0.999)
 
 
-class TrainingDivergedError(RuntimeError):
-    """The loss or a gradient is no finite number, so going on would be pointless."""
-
-
 @dataclass(frozen=True)
-class Step:
-    """One optimiser step: loss in nats a supervised token, norm before clipping."""
-
-    step: int
-    loss: float
-    gradient_norm: float
-    learning_rate: float
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Loss on the validation examples after so many steps; at 0 it is the base's."""
-
-    step: int
-    loss: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run gave.
+class _Plan:
+    """All optimiser steps of a run, and after which of them something is measured or kept.
 
     Args:
-        weights: Best adapter weights by validation loss, by parameter name.
-        best_step: After how many steps they stood.
-        packed: Whether examples shared rows.
-        steps: Every optimiser step.
-        validations: Every measurement, the base's first; empty without validation examples.
-        seconds: Time of the training loop; an observation, not a result.
+        groups: Batches of rows of each step.
+        epoch_steps: Steps of one epoch.
+        settings: When.
     """
 
-    weights: dict[str, "torch.Tensor"]
-    best_step: int
-    packed: bool
-    steps: tuple[Step, ...]
-    validations: tuple[Validation, ...]
-    seconds: float
+    groups: list[list[list[PackedRow]]]
+    epoch_steps: int
+    settings: AdapterSettings
 
-    def curve(self) -> dict[str, Any]:
-        """Steps and validations as plain values."""
-        return {
-            "steps": [asdict(step) for step in self.steps],
-            "validation": [asdict(validation) for validation in self.validations],
-        }
-
-
-@dataclass
-class _Progress:
-    steps: list[Step] = field(default_factory=list)
-    validations: list[Validation] = field(default_factory=list)
-    weights: dict[str, "torch.Tensor"] = field(default_factory=dict)
-    best_step: int = 0
+    def due(self, strategy: str, done: int) -> bool:
+        """Whether it is due after ``done`` steps; it always is after the last."""
+        every = self.epoch_steps if strategy == "epoch" else self.settings.evaluation_steps
+        return done % every == 0 or done == len(self.groups)
 
 
 def train(
-    model: Any, corpus: Corpus, settings: AdapterSettings, checkpoints: Checkpoints | None = None
+    model: Any,
+    corpus: Corpus,
+    settings: AdapterSettings,
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
+    live: Live | None = None,
 ) -> Run:
     """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
 
-    A training that was killed goes on after its last measurement.
+    A training that was killed goes on after the state that was kept last.
 
     Args:
-        model: Base with a fresh adapter.
+        model: Base with a fresh adapter, or with its parent's.
         corpus: Training and validation examples.
         settings: How to train.
         checkpoints: Where the state is kept meanwhile; None for nowhere.
+        report: Told each measurement; whatever it raises ends the training.
+        live: Shows speed and memory meanwhile.
 
     Raises:
-        TrainingDivergedError: a loss or a gradient is not finite.
+        TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
+            partial adapter is wanted or there is none yet.
     """
-    import torch
-
-    packed = packing_is_separate(model)
-    if not packed:
+    packed = settings.packing and packing_is_separate(model)
+    if settings.packing and not packed:
         _LOG.info("This architecture mixes packed examples; every row holds one")
+    if settings.activation_checkpointing:
+        # the reentrant kind finds no gradient where the base is frozen
+        model.activation_checkpointing_enable({"use_reentrant": False})
     groups = _groups(_rows(corpus.train, settings, packed), settings)
-    validation = _rows(corpus.validation, settings, packed)
-    optimiser = torch.optim.AdamW(
-        _trainable(model).values(), lr=settings.learning_rate, betas=_ADAM_BETAS, weight_decay=0.0
-    )
-    progress = _Progress()
-    started = time.monotonic()
-    kept = checkpoints.load() if checkpoints else None
-    if kept:
-        _go_on(model, optimiser, progress, kept)
-    else:
-        _validate(model, validation, 0, progress, settings)
-    done = len(progress.steps)
-    for number, group in enumerate(track(groups, "Training the adapter")):
-        if number < done:
-            continue
-        rate = learning_rate_at(number, len(groups), settings)
-        progress.steps.append(_step(model, optimiser, group, number + 1, rate, settings))
-        if (number + 1) % settings.evaluation_steps == 0 or number + 1 == len(groups):
-            _validate(model, validation, number + 1, progress, settings)
-            if checkpoints:
-                checkpoints.save(_state(model, optimiser, progress))
+    plan = _Plan(groups, len(groups) // settings.epochs, settings)
+    progress, started, partial = Progress(), time.monotonic(), None
+    try:
+        _run(model, plan, corpus, packed, progress, checkpoints, report, live or Live())
+    except TrainingDivergedError as error:
+        if not (settings.keep_partial and progress.weights):
+            raise
+        partial = str(error)
+        _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
     if checkpoints:
         checkpoints.clear()
     return Run(
@@ -133,36 +99,86 @@ def train(
         steps=tuple(progress.steps),
         validations=tuple(progress.validations),
         seconds=time.monotonic() - started,
+        partial=partial,
+        stopped_early=partial is None and len(progress.steps) < len(groups),
+        general=_general_losses(model, corpus, progress, settings, packed),
     )
 
 
-def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
-    """The run in flat numbers; losses are nats a supervised token."""
-    found: dict[str, float] = {
-        "best_step": run.best_step,
-        "steps": len(run.steps),
-        "train_examples": len(corpus.train),
-        "train_tokens": sum(step.tokens for step in run.steps),
-        "train_loss_first": run.steps[0].loss,
-        "train_loss_last": run.steps[-1].loss,
-        "trained_parameters": sum(tensor.numel() for tensor in run.weights.values()),
-        "validation_examples": len(corpus.validation),
-        "validation_tokens": token_count(corpus.validation),
-    }
-    if run.validations:
-        found["validation_loss_base"] = run.validations[0].loss
-        found["validation_loss_best"] = next(
-            one.loss for one in run.validations if one.step == run.best_step
-        )
-    return found
+def _run(
+    model: Any,
+    plan: _Plan,
+    corpus: Corpus,
+    packed: bool,
+    progress: Progress,
+    checkpoints: Checkpoints | None,
+    report: Report | None,
+    live: Live,
+) -> None:
+    import torch
+
+    settings = plan.settings
+    validation = _rows(corpus.validation, settings, packed)
+    optimiser = torch.optim.AdamW(
+        trainable(model).values(),
+        lr=settings.learning_rate,
+        betas=_ADAM_BETAS,
+        weight_decay=0.0,
+    )
+    kept = checkpoints.load() if checkpoints else None
+    if kept:
+        _go_on(model, optimiser, progress, kept)
+    elif validation:
+        with model.disable_adapter():
+            _validate(model, validation, 0, progress, settings)
+    begun = len(progress.steps)
+    for number, group in enumerate(track(plan.groups, "Training the adapter", live.words)):
+        if number < begun:
+            continue
+        if out_of_patience(progress, settings):
+            _LOG.info("No better for %s measurements: stopped", settings.patience)
+            break
+        live.wait()
+        rate = learning_rate_at(number, len(plan.groups), settings)
+        progress.steps.append(_step(model, optimiser, group, number + 1, rate, settings))
+        live.stepped(progress.steps[-1])
+        require_no_divergence(progress, settings)
+        measured = plan.due(settings.evaluation_strategy, number + 1)
+        if measured:
+            _validate(model, validation, number + 1, progress, settings)
+            if progress.validations:
+                live.measured(progress.validations[-1])
+                if report:
+                    seen = sum(step.tokens for step in progress.steps)
+                    report(seen, progress.validations[-1].loss)
+        best = measured and progress.best_step == number + 1
+        if checkpoints and (
+            best
+            if settings.save_strategy == "best"
+            else plan.due(settings.save_strategy, number + 1)
+        ):
+            checkpoints.save(_state(model, optimiser, progress))
 
 
-def _state(model: Any, optimiser: "torch.optim.Optimizer", progress: _Progress) -> dict[str, Any]:
+def _general_losses(
+    model: Any, corpus: Corpus, progress: Progress, settings: AdapterSettings, packed: bool
+) -> tuple[float, float] | None:
+    """Loss on code in general, of the base and of the weights that are kept."""
+    rows = _rows(corpus.general, settings, packed)
+    if not rows:
+        return None
+    _put(model, progress.weights)
+    with model.disable_adapter():
+        base = validation_loss(model, rows)
+    return base, validation_loss(model, rows)
+
+
+def _state(model: Any, optimiser: "torch.optim.Optimizer", progress: Progress) -> dict[str, Any]:
     """All that the steps to come depend on; their order follows from the seed."""
     import torch
 
     return {
-        "weights": dict(_trainable(model)),
+        "weights": dict(trainable(model)),
         "optimiser": optimiser.state_dict(),
         "random": torch.get_rng_state(),
         "random_of_devices": torch.cuda.get_rng_state_all(),
@@ -176,15 +192,13 @@ def _state(model: Any, optimiser: "torch.optim.Optimizer", progress: _Progress) 
 def _go_on(
     model: Any,
     optimiser: "torch.optim.Optimizer",
-    progress: _Progress,
+    progress: Progress,
     kept: Mapping[str, Any],
 ) -> None:
     """Put model, optimiser, generators and progress back to where they were."""
     import torch
 
-    with torch.no_grad():
-        for name, weight in _trainable(model).items():
-            weight.copy_(kept["weights"][name])
+    _put(model, kept["weights"])
     optimiser.load_state_dict(kept["optimiser"])
     torch.set_rng_state(kept["random"])
     if kept["random_of_devices"]:
@@ -194,6 +208,14 @@ def _go_on(
     progress.weights = dict(kept["best"])
     progress.best_step = kept["best_step"]
     _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))
+
+
+def _put(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, weight in trainable(model).items():
+            weight.copy_(weights[name])
 
 
 def _rows(
@@ -242,11 +264,11 @@ def _step(
     for batch in group:
         loss = supervised_losses(model, batch).sum() / targets
         total += float(loss.detach())
-        _require_finite("loss", total, number, rate, settings)
+        require_finite("loss", total, number, rate, settings)
         loss.backward()  # type: ignore[no-untyped-call]
-    weights = _trainable(model).values()
+    weights = trainable(model).values()
     norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
-    _require_finite("gradient norm", norm, number, rate, settings)
+    require_finite("gradient norm", norm, number, rate, settings)
     for parameters in optimiser.param_groups:
         parameters["lr"] = rate
     optimiser.step()
@@ -258,20 +280,20 @@ def _validate(
     model: Any,
     rows: list[PackedRow],
     step: int,
-    progress: _Progress,
+    progress: Progress,
     settings: AdapterSettings,
 ) -> None:
     """Measure, and keep the weights if they are the best so far; the untrained never are kept."""
     loss = validation_loss(model, rows) if rows else None
     if loss is not None:
-        _require_finite("validation loss", loss, step, settings.learning_rate, settings)
+        require_finite("validation loss", loss, step, settings.learning_rate, settings)
         _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
         best = min((one.loss for one in progress.validations if one.step), default=math.inf)
         progress.validations.append(Validation(step, loss))
     if step and (loss is None or loss < best):
         progress.best_step = step
         progress.weights = {
-            name: weight.detach().clone() for name, weight in _trainable(model).items()
+            name: weight.detach().clone() for name, weight in trainable(model).items()
         }
 
 
@@ -285,18 +307,6 @@ def validation_loss(model: Any, rows: Sequence[PackedRow]) -> float:
     return float(torch.stack(losses).sum()) / sum(row.supervised for row in rows)
 
 
-def _trainable(model: Any) -> dict[str, "torch.Tensor"]:
+def trainable(model: Any) -> dict[str, "torch.Tensor"]:
+    """The weights that are trained, by parameter name: the adapter's."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-
-
-def _require_finite(
-    what: str, value: float, step: int, rate: float, settings: AdapterSettings
-) -> None:
-    if math.isfinite(value):
-        return
-    raise TrainingDivergedError(
-        f"training stopped at step {step}: the {what} is {value} (learning rate {rate:g}, "
-        f"precision {settings.precision}, max_grad_norm {settings.max_grad_norm:g}); nothing was "
-        "kept. In params.yaml under adapters: lower learning_rate or raise warmup_steps; with "
-        "precision bf16, try fp32"
-    )

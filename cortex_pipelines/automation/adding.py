@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from cortex_pipelines.automation.moving_pins import move_pins
+from cortex_pipelines.automation.parameter_file import round_trip
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.sources import parse_source
 from cortex_pipelines.versioning.project import PROJECT_NAME, ProjectError
@@ -32,10 +31,7 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
     entry = parse_source(source, root)
     path = root / "params.yaml"
     before = path.read_text(encoding="utf-8")
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = round_trip()
     values = yaml.load(before)
     projects = values.get("projects") or {}
     sources = projects.setdefault(name, {"sources": []})["sources"]

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-
+from cortex_pipelines.automation.parameter_file import round_trip
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import Tombstone
@@ -105,10 +104,7 @@ def tombstones(
 def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     """Write tombstones into params.yaml, comments and order kept; those that were not there."""
     path = root / "params.yaml"
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
     present = [dict(entry) for entry in values["privacy"]["forgotten"] or []]
     new = [stone for stone in stones if stone.model_dump() not in present]

@@ -11,11 +11,11 @@ from cortex_pipelines.datasets.context import RepositoryContext
 from cortex_pipelines.datasets.infilling import drawn_for_infilling, infilling_candidates
 from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.known_twins import KnownTwins
+from cortex_pipelines.datasets.leakage import COMPARED
 from cortex_pipelines.datasets.manifest import manifest
 from cortex_pipelines.datasets.naming import naming_candidates
 from cortex_pipelines.datasets.selection import (
     ORIGINAL,
-    Texts,
     require_no_leakage,
     select_rows,
     with_ids,
@@ -36,12 +36,6 @@ from cortex_pipelines.schemas import (
 )
 
 Tables = dict[str, pl.DataFrame]
-# What is compared across the sides of the split: what has to be written, and what is seen.
-COMPARED: Mapping[str, Texts] = {
-    "completion_dataset": (("completion",), ("prompt", "completion")),
-    "naming_dataset": (("prompt",),),
-    "refactoring_dataset": (("completion",), ("prompt",)),
-}
 _NAMED = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum", "variable", "constant")
 
 

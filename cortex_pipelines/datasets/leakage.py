@@ -4,7 +4,7 @@ Independent of how the split was made: no MinHash, but a similarity join with pr
 (Bayardo et al., "Scaling up all pairs similarity search", 2007), which misses no pair.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.shingles import KnownShingles, ShingleSets, all_shingles, jaccard
+
+COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "completion_dataset": (("completion",), ("prompt", "completion")),
+    "naming_dataset": (("prompt",),),
+    "refactoring_dataset": (("completion",), ("prompt",)),
+}
+"""What is compared across the sides of a split: what has to be written, and what is seen."""
 
 TWINS = pl.Schema(
     {"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64}

@@ -27,7 +27,7 @@ from cortex_pipelines.adapters.base_model import (
 )
 from cortex_pipelines.adapters.determinism import pinned_torch
 from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.adapters.lora import CONFIGURATION, WEIGHTS, load_adapter
+from cortex_pipelines.adapters.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
 from cortex_pipelines.adapters.packing import TokenisedExample, tokenise
 from cortex_pipelines.evaluation.extents import cut
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -238,9 +238,7 @@ def _last_only(model: Any) -> dict[str, Any]:
 
 
 def _of_task(adapter: Path | None, task: str) -> Path | None:
-    """Folder of the adapter for one task: its own, or the one for all; None for the base."""
-    folders = () if adapter is None else (adapter / task, adapter)
-    return next((one for one in folders if (one / CONFIGURATION).is_file()), None)
+    return adapter_for(adapter, task) if adapter else None
 
 
 def _asked(item: Example) -> dict[str, Any]:

@@ -31,7 +31,9 @@ def code_adapter_release(
     code_adapter: Path,
     code_adapter_evaluation: Path,
     completion_dataset: Path,
+    refactoring_dataset: Path,
     naming_dataset: Path,
+    architecture_dataset: Path,
     release: ReleaseSettings,
     versions: dict[str, str],
     project: str,
@@ -40,9 +42,9 @@ def code_adapter_release(
     """Whether a project's adapter is worth promoting, with the figures; a refusal is a result."""
     version = versions["code_adapter"]
     judge(code_adapter_evaluation, version, release.code_adapter, out)
+    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     data = [
-        Training(folder.parent.name, versions[folder.parent.name], folder)
-        for folder in (completion_dataset, naming_dataset)
+        Training(folder.parent.name, versions[folder.parent.name], folder) for folder in folders
     ]
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)

@@ -19,7 +19,9 @@ from typing import Any, Literal
 
 from cortex_pipelines.schemas import Table
 
-PROVIDED = frozenset({"project", "out", "cache", "root", "observe", "versions", "opponent"})
+PROVIDED = frozenset(
+    {"project", "out", "cache", "root", "observe", "versions", "opponent", "earlier"}
+)
 """Parameters that the spine fills by itself; none of them can change an output's bytes alone."""
 
 Determinism = Literal["exact", "machine"]

@@ -172,6 +172,7 @@ def arguments(
         "root": project.root,
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
+        "earlier": lambda version: _earlier(project, asset, partition, version),
         "cache": RowCache(
             project.state / "cache" / "rows" / asset.name, project.code_versions[asset.name]
         ),
@@ -291,6 +292,13 @@ def _end(
         )
     _LOG.info("%s is now %s", project.address(asset, partition), committed)
     return committed
+
+
+def _earlier(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> Path:
+    """Folder of an earlier version of the asset's own output, which a parameter names."""
+    from cortex_pipelines.versioning.opponent import model_folder
+
+    return model_folder(project, asset.name, partition, version, "params.yaml")
 
 
 def _opponent(

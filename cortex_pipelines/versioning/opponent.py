@@ -57,8 +57,21 @@ def find_opponent(
     return Opponent(version, model_folder(project, model, partition, version))
 
 
-def model_folder(project: Project, model: str, partition: str | None, version: str) -> Path:
+def model_folder(
+    project: Project,
+    model: str,
+    partition: str | None,
+    version: str,
+    named_in: str = "releases.lock",
+) -> Path:
     """Folder with the files of one version of a model, out of the workspace or DVC's cache.
+
+    Args:
+        project: Where.
+        model: Asset that makes it.
+        partition: Project it is for; None if there are no partitions.
+        version: DVC hash of its folder.
+        named_in: File that names the version, for the error.
 
     Raises:
         ProjectError: the version is in neither.
@@ -70,10 +83,11 @@ def model_folder(project: Project, model: str, partition: str | None, version: s
     if not kept.exists():
         with scratch_folder(project.state / "tmp") as scratch:
             if not restore(project.root, version, scratch / "model"):
+                otherwise = "`cortex rollback` to" if named_in == "releases.lock" else "name there"
                 raise ProjectError(
-                    f"version {version} of {model_name(model, partition)}, named in releases.lock, "
+                    f"version {version} of {model_name(model, partition)}, named in {named_in}, "
                     "is not in the DVC cache: `dvc fetch --all-commits` looks for it in the "
-                    "remote; or `cortex rollback` to one that is there"
+                    f"remote; or {otherwise} one that is there"
                 )
             replace_folder(scratch / "model", kept)
     return kept

@@ -6,10 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.base_model import base_digest, load_causal_model, resolve_base
 from cortex_pipelines.adapters.lora import load_adapter, trained_on
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 
 Datasets = dict[str, Path]
 FILES = {"adapter_config.json", "adapter_model.safetensors", "metrics.json", "training.json"}
@@ -18,9 +17,7 @@ FILES = {"adapter_config.json", "adapter_model.safetensors", "metrics.json", "tr
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:
     observed: dict[str, float] = {}
     out.mkdir()
-    code_adapter(
-        *datasets.values(), pinned(root), settings(**changes), out, root, observed.__setitem__
-    )
+    train_adapter(root, datasets, out, observe=observed.__setitem__, **changes)
     return observed
 
 

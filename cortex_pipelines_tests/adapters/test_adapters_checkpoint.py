@@ -1,5 +1,6 @@
 """A training that is killed goes on, and ends with the same bytes as one that was not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,20 +12,26 @@ from unittest import mock
 import pytest
 
 from cortex_pipelines.adapters import training
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 Datasets = dict[str, Path]
-CHANGES: dict[str, Any] = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
+CHANGES: dict[str, Any] = {
+    "evaluation_steps": 3,
+    "dropout": 0.1,
+    "max_tokens": 1500,
+    "replay_share": 0.2,
+    "patience": 50,
+    "divergence_factor": 5.0,
+}
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 save = Checkpoints.save
 
@@ -34,9 +41,9 @@ def save_and_die(self, state):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpoints.save = save_and_die
-root, *datasets, out = map(Path, sys.argv[1:])
-changes = {"evaluation_steps": 3, "dropout": 0.1, "max_tokens": 1500}
-code_adapter(*datasets, pinned(root), settings(**changes), out, root, lambda *_: None)
+root, general, out = map(Path, sys.argv[1:4])
+datasets = dict(zip(TASKS, map(Path, sys.argv[4:])))
+train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHANGES"]))
 """
 
 
@@ -44,14 +51,7 @@ def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:
     """Train, and how many steps were taken for it."""
     out.mkdir()
     with mock.patch.object(training, "_step", wraps=training._step) as step:
-        code_adapter(
-            *datasets.values(),
-            pinned(root),
-            settings(**CHANGES | changes),
-            out,
-            root,
-            lambda *_: None,
-        )
+        train_adapter(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
     return int(step.call_count)
 
 
@@ -65,11 +65,11 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     whole = build(root, datasets, tmp_path / "whole")
     assert kept(root) == []
     (tmp_path / "killed").mkdir()
-    here = Path(__file__).parents[2]
+    general, here = datasets["completion"], Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, root, *datasets.values(), tmp_path / "killed"],
+        [sys.executable, "-c", KILLED, root, general, tmp_path / "killed", *datasets.values()],
         cwd=here,
-        env=os.environ | {"PYTHONPATH": str(here)},
+        env=os.environ | {"PYTHONPATH": str(here), "CHANGES": json.dumps(CHANGES)},
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
 from cortex_pipelines_tests.adapters import tinymodel
@@ -43,10 +42,8 @@ def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
 ) -> None:
     out = place / "adapter"
     out.mkdir()
-    chosen = tinymodel.settings(
-        max_tokens=1200, max_length=256, rank=16, alpha=32, learning_rate=1e-3, batch_size=1
-    )
-    code_adapter(*datasets.values(), default, chosen, out, place, lambda _name, _value: None)
+    changes = {"max_tokens": 1200, "max_length": 256, "rank": 16, "alpha": 32, "batch_size": 1}
+    tinymodel.train_adapter(place, datasets, out, base=default, learning_rate=1e-3, **changes)
     assert 1e6 < sum(path.stat().st_size for path in out.iterdir()) < 1e7
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["validation_loss_best"] < 0.8 * metrics["validation_loss_base"]

@@ -8,10 +8,12 @@ import torch
 from cortex_pipelines.adapters import training
 from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.corpus import Corpus, NoExamplesError, read_corpus
+from cortex_pipelines.adapters.curve import Run, run_metrics
 from cortex_pipelines.adapters.determinism import pinned_torch
 from cortex_pipelines.adapters.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training import Run, TrainingDivergedError, run_metrics, train
+from cortex_pipelines.adapters.stopping import TrainingDivergedError
+from cortex_pipelines.adapters.training import train
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
 
 Datasets = dict[str, Path]

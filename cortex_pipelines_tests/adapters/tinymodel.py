@@ -5,12 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.examples import TASKS, Example
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
 from cortex_pipelines.schemas import (
     ARCHITECTURE_DATASET,
     COMPLETION_DATASET,
+    MANIFEST,
     NAMING_DATASET,
     REFACTORING_DATASET,
     SPLITS,
@@ -29,12 +33,39 @@ SETTINGS = {
     "lr_scheduler": "cosine",
     "max_grad_norm": 1.0,
     "precision": "fp32",
+    "packing": True,
+    "fim_rate": 0.0,
+    "activation_checkpointing": False,
     "rank": 4,
     "alpha": 8,
+    "rslora": False,
     "dropout": 0.1,
     "target_modules": "all-linear",
+    "per_task": False,
+    "parents": {},
+    "replay_share": 0.0,
+    "evaluation_strategy": "steps",
     "evaluation_steps": 10,
+    "save_strategy": "steps",
+    "patience": None,
+    "divergence_factor": None,
+    "divergence_steps": 3,
+    "keep_partial": False,
     "validation_tokens": 600,
+    "checks": {
+        "min_examples": 1,
+        "max_file_share": None,
+        "max_kind_share": None,
+        "max_leaks": None,
+        "max_secrets": 0,
+    },
+    "search": {
+        "trials": 0,
+        "max_tokens": 1500,
+        "ranks": [2, 4],
+        "learning_rate": [1e-3, 1e-2],
+        "lengths": [64, 96],
+    },
     "seed": 7,
     "threads": 1,
 }
@@ -51,6 +82,36 @@ EXTRA: dict[str, dict[str, str]] = {
 
 def settings(**changes: Any) -> AdapterSettings:
     return AdapterSettings.model_validate({**SETTINGS, **changes})
+
+
+def train_adapter(
+    root: Path,
+    datasets: dict[str, Path],
+    out: Path,
+    *,
+    base: PinnedModel | None = None,
+    general: Path | None = None,
+    earlier: Callable[[str], Path] = Path,
+    observe: Callable[[str, float], None] = lambda _name, _value: None,
+    **changes: Any,
+) -> None:
+    """The asset itself, on the tiny base, with the repository's own other sections."""
+    sections = load_parameters(Path(__file__).parents[2])
+    code_adapter(
+        **{f"{task}_dataset": folder for task, folder in datasets.items()},
+        general_code=general or root / "none",
+        base_model=base or pinned(root),
+        adapters=settings(**changes),
+        general=GeneralSettings(project="other" if general else None),
+        datasets=sections.datasets,
+        ingestion=sections.ingestion,
+        privacy=sections.privacy,
+        project="mine",
+        earlier=earlier,
+        out=out,
+        root=root,
+        observe=observe,
+    )
 
 
 def write_tiny_base(folder: Path) -> Path:
@@ -153,6 +214,7 @@ def _write(
         made = [make(number) for number in range(start, start + count)]
         table.frame([row(one) for one in made]).write_parquet(folder / f"{table.name}.parquet")
         start += count
+    MANIFEST.empty().write_parquet(folder / "manifest.parquet")
     return folder
 
 

@@ -19,14 +19,13 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.datasets.build import (
-    COMPARED,
     completion_tables,
     naming_tables,
 )
 from cortex_pipelines.datasets.contamination import fingerprints_of
 from cortex_pipelines.datasets.contracts import validate
 from cortex_pipelines.datasets.known_twins import KnownTwins
-from cortex_pipelines.datasets.leakage import compared
+from cortex_pipelines.datasets.leakage import COMPARED, compared
 from cortex_pipelines.datasets.refactoring import pair_candidates, refactoring_tables
 from cortex_pipelines.datasets.selection import require_no_leakage
 from cortex_pipelines.datasets.settings import DatasetSettings

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 import torch
 
-from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.assets import code_adapter_evaluation
@@ -61,11 +60,7 @@ class Workshop:
     def adapter(self, name: str, **changes: Any) -> Path:
         out = self.root / "adapters" / name
         out.mkdir(parents=True)
-        chosen = tinymodel.settings(**changes)
-        base = tinymodel.pinned(self.root)
-        code_adapter(
-            *self.datasets.values(), base, chosen, out, self.root, lambda _name, _value: None
-        )
+        tinymodel.train_adapter(self.root, self.datasets, out, **changes)
         return out
 
     def untouched(self, name: str) -> Path:

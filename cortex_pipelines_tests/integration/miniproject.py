@@ -56,6 +56,13 @@ SMALL: dict[str, dict[str, Any]] = {
         "validation_tokens": 1500,
         "rank": 4,
         "threads": 1,
+        "checks": {
+            "min_examples": 1,
+            "max_file_share": None,
+            "max_kind_share": None,
+            "max_leaks": 0,
+            "max_secrets": 0,
+        },
     },
     "evaluation": {
         "items": 6,

@@ -219,6 +219,7 @@ def test_all_commands_are_there() -> None:
         "router",
         "run",
         "scan",
+        "tune-machine",
         "status",
         "sync",
         "update",

@@ -69,6 +69,7 @@ GRAPH = {
             "architecture_dataset",
             "base_model",
             "completion_dataset",
+            "general_code",
             "naming_dataset",
             "refactoring_dataset",
         },

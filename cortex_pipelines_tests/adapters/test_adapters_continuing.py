@@ -1,0 +1,183 @@
+"""Starting from an earlier adapter, replaying other code, gaps to fill, an adapter a task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cortex_pipelines.adapters.base_model import load_tokenizer, resolve_base
+from cortex_pipelines.adapters.corpus import GENERAL, Corpus, read_corpus
+from cortex_pipelines.adapters.examples import Example, prompt_text, read_examples
+from cortex_pipelines.adapters.lora import ParentError, adapter_for
+from cortex_pipelines_tests.adapters.tinymodel import (
+    byte_tokenizer,
+    example,
+    pinned,
+    settings,
+    train_adapter,
+    write_datasets,
+    write_tiny_base,
+)
+
+Datasets = dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def first(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("versions") / "first"
+    out.mkdir()
+    train_adapter(root, datasets, out)
+    return out
+
+
+def corpus_of(root: Path, datasets: Datasets, general: Path | None, **changes: Any) -> Corpus:
+    tokenizer = load_tokenizer(resolve_base(pinned(root), root))
+    return read_corpus(datasets, tokenizer, settings(**changes), general)
+
+
+def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes: Any) -> Any:
+    out.mkdir()
+    given = {"parents": {"mine": "first"}, **changes}
+    train_adapter(root, datasets, out, earlier=lambda name: first.parent / name, **given)
+    return json.loads((out / "training.json").read_text())
+
+
+def test_a_warm_start_begins_where_its_parent_ended(
+    root: Path, datasets: Datasets, first: Path, tmp_path: Path
+) -> None:
+    still = {"learning_rate": 1e-12, "max_tokens": 400, "dropout": 0.0}
+    found = from_first(root, datasets, first, tmp_path / "still", **still)
+    before = load_file(first / "adapter_model.safetensors")
+    after = load_file(tmp_path / "still" / "adapter_model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert found["parent"] == "first"
+    earlier = json.loads((first / "training.json").read_text())
+    assert earlier["parent"] is None
+    # the first measurement stays the base's
+    assert found["validation"][0] == earlier["validation"][0]
+    assert found["validation"][-1]["loss"] < found["validation"][0]["loss"]
+
+
+def test_another_project_s_parent_is_not_taken(
+    root: Path, datasets: Datasets, first: Path, tmp_path: Path
+) -> None:
+    other = from_first(root, datasets, first, tmp_path / "other", parents={"other": "first"})
+    assert other["parent"] is None
+
+
+def test_a_parent_of_another_rank_is_refused(
+    root: Path, datasets: Datasets, first: Path, tmp_path: Path
+) -> None:
+    for changes in ({"rank": 2}, {"target_modules": ["q_proj"]}):
+        with pytest.raises(ParentError, match=r"rank 4 on .*adapters.rank and target_modules"):
+            from_first(root, datasets, first, tmp_path / next(iter(changes)), **changes)
+
+
+def test_a_parent_on_another_base_is_refused(
+    datasets: Datasets, first: Path, tmp_path: Path
+) -> None:
+    config = write_tiny_base(tmp_path / "base") / "config.json"
+    config.write_text(config.read_text() + "\n")
+    with pytest.raises(ParentError, match=r"another base \(directory:base"):
+        from_first(tmp_path, datasets, first, tmp_path / "out")
+
+
+def test_each_task_gets_an_adapter_of_its_own(
+    root: Path, datasets: Datasets, first: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "tasks"
+    found = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
+    assert found["tasks"] == ["completion", "naming"]
+    assert adapter_for(out, "naming") == out / "naming"
+    assert adapter_for(out, "architecture") is None
+    assert adapter_for(first, "naming") == first
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["partial"] == 0
+    assert 650 < metrics["naming/train_tokens"] <= 750
+    assert 2100 < metrics["completion/train_tokens"] <= 2250
+    weights = [load_file(out / task / "adapter_model.safetensors") for task in found["tasks"]]
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    with pytest.raises(ParentError, match="per_task: true"):
+        train_adapter(
+            root,
+            datasets,
+            tmp_path,
+            parents={"mine": "tasks"},
+            earlier=lambda name: tmp_path / name,
+        )
+
+
+def test_other_code_is_replayed_up_to_its_share(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    general = write_datasets(tmp_path / "general")["completion"]
+    corpus = corpus_of(root, datasets, general, replay_share=0.2)
+    assert {one.task for one in corpus.replayed} == {GENERAL}
+    assert {one.task for one in corpus.general} == {GENERAL}
+    share = sum(len(one.ids) for one in corpus.replayed) / 4000
+    assert 0.15 < share <= 0.2
+    assert sum(len(one.ids) for one in corpus.train) <= 4000
+    assert corpus_of(root, datasets, None, replay_share=0.2).replayed == ()
+    held_out = {one.example_id for one in corpus.general}
+    assert not held_out & {one.example_id for one in corpus.replayed}
+
+
+def test_forgetting_is_measured_with_and_without_replay(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    general = write_datasets(tmp_path / "general")["completion"]
+    for split in ("train", "validation", "test"):
+        frame = pl.read_parquet(general / f"{split}.parquet")
+        other = frame.with_columns(prompt=pl.lit("zq: "), completion=pl.lit("#!%&/()=?{[]}"))
+        other.write_parquet(general / f"{split}.parquet")
+    losses = {}
+    for share in (0.0, 0.4):
+        out = tmp_path / str(share)
+        out.mkdir()
+        train_adapter(root, datasets, out, general=general, replay_share=share)
+        found = json.loads((out / "metrics.json").read_text())
+        losses[share] = found["general_loss_after"]
+        rise = torch.tensor(found["general_loss_after"] - found["general_loss_base"]).exp() - 1
+        assert found["general_perplexity_rise"] == pytest.approx(float(rise), rel=1e-4)
+    assert losses[0.4] < losses[0.0] - 1
+
+
+def test_gaps_are_sampled_at_their_rate(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+    mixed = write_datasets(tmp_path)
+    for split in ("train", "validation", "test"):
+        frame = pl.read_parquet(mixed["completion"] / f"{split}.parquet")
+        gap = pl.int_range(frame.height) % 2 == 0
+        frame.with_columns(
+            task=pl.when(gap).then(pl.lit("fim")).otherwise(pl.lit("completion")),
+            suffix=pl.when(gap).then(pl.lit("# after\n")).otherwise(pl.lit("")),
+        ).write_parquet(mixed["completion"] / f"{split}.parquet")
+    gaps = {
+        one.example_id
+        for one in read_examples(mixed["completion"], "completion", "train")
+        if one.suffix
+    }
+    assert len(gaps) == 30
+    given = {"task_shares": {"completion": 1.0}, "max_tokens": 1500}
+    for rate in (0.0, 0.4):
+        corpus = corpus_of(root, mixed, None, fim_rate=rate, **given)
+        tokens = [len(one.ids) for one in corpus.train if one.example_id in gaps]
+        assert sum(tokens) / 1500 == pytest.approx(rate, abs=0.08)
+
+
+def test_a_gap_is_marked_with_the_base_s_own_tokens_or_in_words() -> None:
+    whole = example(1, prompt="def f():\n", completion="    return 1\n")
+    gap = Example(**{**whole.__dict__, "suffix": "\nf()\n"})
+    plain = byte_tokenizer()
+    assert prompt_text(plain, whole) == whole.prompt
+    assert prompt_text(plain, gap) == "def f():\n<GAP>\nf()\n\n\n<GAP> is:\n"
+
+    class Coder:
+        def get_added_vocab(self) -> dict[str, int]:
+            return {"<|fim_prefix|>": 1, "<|fim_suffix|>": 2, "<|fim_middle|>": 3}
+
+    marked = "<|fim_prefix|>def f():\n<|fim_suffix|>\nf()\n<|fim_middle|>"
+    assert prompt_text(Coder(), gap) == marked

@@ -1,0 +1,93 @@
+"""What is seen of a training, and when it waits: without a trace in its bytes."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+
+from cortex_pipelines.adapters.curve import Step, Validation
+from cortex_pipelines.adapters.live import Limits, Live, limits_here, tensorboard
+from cortex_pipelines_tests.adapters.tinymodel import train_adapter
+
+Datasets = dict[str, Path]
+
+
+def test_it_waits_until_the_machine_is_within_its_limits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loads = (9.0, 9.0, 9.0, 0.1)
+    waited: list[float] = []
+    live = Live(Limits(load=1.0), sleep=waited.append)
+    with (
+        mock.patch("psutil.getloadavg", side_effect=[(load * 4, 0, 0) for load in loads]),
+        mock.patch("os.cpu_count", return_value=4),
+        caplog.at_level("INFO"),
+    ):
+        live.wait()
+    assert len(waited) == 2
+    assert "the load is 9.0 a processor, above 1" in caplog.text
+
+
+def test_memory_is_a_limit_too() -> None:
+    with mock.patch("psutil.virtual_memory", return_value=SimpleNamespace(percent=91.0)):
+        assert "91% of the memory" in str(Limits(memory=0.9).passed())
+        assert Limits(memory=0.95).passed() is None
+
+
+def test_the_limits_are_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CORTEX_PAUSE_LOAD", raising=False)
+    monkeypatch.setenv("CORTEX_PAUSE_MEMORY", "0.9")
+    assert limits_here() == Limits(None, 0.9)
+    monkeypatch.setenv("CORTEX_PAUSE_LOAD", "high")
+    with pytest.raises(ValueError, match="CORTEX_PAUSE_LOAD is 'high'"):
+        limits_here()
+
+
+def test_a_training_that_waited_has_the_same_bytes(
+    root: Path, datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("through", "waited"):
+        (tmp_path / name).mkdir()
+    train_adapter(root, datasets, tmp_path / "through", max_tokens=800)
+    answers = [None, "it is busy", "it is busy", *[None] * 100]
+    monkeypatch.setenv("CORTEX_PAUSE_LOAD", "1")
+    with (
+        mock.patch.object(Limits, "passed", side_effect=answers),
+        mock.patch("cortex_pipelines.adapters.live._SECONDS_BETWEEN_LOOKS", 0.0),
+    ):
+        train_adapter(root, datasets, tmp_path / "waited", max_tokens=800)
+    for path in (tmp_path / "through").iterdir():
+        assert path.read_bytes() == (tmp_path / "waited" / path.name).read_bytes(), path.name
+
+
+def test_steps_and_measurements_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
+    written: list[tuple[str, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path)
+
+        def add_scalar(self, name: str, _value: float, step: int) -> None:
+            written.append((name, step))
+
+        def close(self) -> None:
+            written.append(("closed", 0))
+
+    module = SimpleNamespace(SummaryWriter=Writer)
+    with mock.patch.dict(sys.modules, {"torch.utils.tensorboard": module}):
+        live = Live(writer=tensorboard(tmp_path))
+    live.stepped(Step(3, 1.5, 0.5, 0.01, 100))
+    live.measured(Validation(3, 1.4))
+    live.close()
+    names = {name for name, step in written if step == 3}
+    assert {"train/loss", "validation/loss", "speed/tokens_per_second", "memory/mib"} <= names
+    assert written[-1] == ("closed", 0)
+    assert "tokens/s" in live.words()
+
+
+def test_without_tensorboard_nothing_is_written(tmp_path: Path) -> None:
+    with mock.patch.dict(sys.modules, {"torch.utils.tensorboard": None}):
+        assert tensorboard(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []

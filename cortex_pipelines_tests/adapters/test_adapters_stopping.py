@@ -1,0 +1,174 @@
+"""When a training measures, keeps its state and stops."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cortex_pipelines.adapters import training
+from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines.adapters.curve import Progress, Step, Validation
+from cortex_pipelines.adapters.stopping import (
+    TrainingDivergedError,
+    out_of_patience,
+    require_no_divergence,
+)
+from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
+
+Datasets = dict[str, Path]
+WILD: dict[str, Any] = {
+    "learning_rate": 30.0,
+    "lr_scheduler": "constant",
+    "warmup_steps": 12,
+    "evaluation_steps": 2,
+}
+
+
+def trained(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
+    out.mkdir()
+    train_adapter(root, datasets, out, **changes)
+    record: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return record | {"metrics": json.loads((out / "metrics.json").read_text())}
+
+
+DIVERGING: dict[str, Any] = {"divergence_factor": 2.0, "evaluation_steps": 2}
+
+
+def exploding() -> Any:
+    """From the ninth step on the losses are those of a model that knows nothing any more."""
+    real = training._step
+
+    def step(*given: Any) -> Step:
+        found = real(*given)
+        return replace(found, loss=100.0) if found.step > 8 else found
+
+    return mock.patch.object(training, "_step", step)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "adapter_model.safetensors")
+
+
+def test_measured_at_the_end_of_each_epoch(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+    changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
+    found = trained(root, datasets, tmp_path / "adapter", **changes)
+    steps = len(found["steps"])
+    assert [one["step"] for one in found["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
+
+
+@pytest.mark.parametrize("strategy", ["steps", "epoch", "best"])
+def test_the_state_is_kept_as_asked(
+    root: Path, datasets: Datasets, tmp_path: Path, strategy: str
+) -> None:
+    changes = {"epochs": 2, "max_tokens": 3000, "evaluation_steps": 4, "save_strategy": strategy}
+    kept: list[int] = []
+
+    def note(_self: Checkpoints, state: dict[str, Any]) -> None:
+        kept.append(len(state["steps"]))
+
+    with mock.patch.object(Checkpoints, "save", note):
+        found = trained(root, datasets, tmp_path / "adapter", **changes)
+    last = len(found["steps"])
+    losses = [(one["step"], one["loss"]) for one in found["validation"][1:]]
+    best = [
+        step
+        for at, (step, loss) in enumerate(losses)
+        if loss < min([x for _, x in losses[:at]], default=9e9)
+    ]
+    every = {
+        "steps": [*range(4, last, 4), last],
+        "epoch": [last // 2, last],
+        "best": best,
+    }
+    assert kept == every[strategy]
+
+
+def test_it_stops_early_when_nothing_gets_better(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    found = trained(root, datasets, tmp_path / "adapter", patience=2, **WILD)
+    assert found["stopped_early"]
+    assert found["metrics"]["stopped_early"] == 1
+    assert len(found["steps"]) == found["best_step"] + 4
+    assert found["partial"] is None
+
+
+def test_patience_counts_measurements_after_the_best() -> None:
+    progress = Progress(best_step=4, validations=[Validation(n, 1.0) for n in (0, 2, 4, 6)])
+    assert not out_of_patience(progress, settings(patience=2))
+    progress.validations.append(Validation(8, 1.0))
+    assert out_of_patience(progress, settings(patience=2))
+    assert not out_of_patience(progress, settings(patience=None))
+    assert not out_of_patience(Progress(), settings(patience=1))
+
+
+def test_a_few_bad_losses_are_no_divergence() -> None:
+    chosen = settings(divergence_factor=2.0, divergence_steps=3)
+    progress = Progress(validations=[Validation(0, 3.0)])
+    progress.steps = [Step(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
+    require_no_divergence(progress, chosen)
+    progress.steps.append(Step(6, 6.1, 7.5, 0.1, 10))
+    with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
+        require_no_divergence(progress, chosen)
+    require_no_divergence(progress, chosen.model_copy(update={"divergence_factor": None}))
+
+
+def test_a_loss_that_diverges_stops_with_a_diagnosis(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    refused = pytest.raises(TrainingDivergedError, match=r"the loss diverges.*keep_partial: true")
+    with exploding(), refused:
+        trained(root, datasets, tmp_path / "adapter", **DIVERGING)
+    assert list((tmp_path / "adapter").iterdir()) == []
+
+
+def test_the_best_until_then_is_kept_as_partial_and_named_so(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    with exploding():
+        found = trained(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
+    assert "the loss diverges" in found["partial"]
+    assert found["metrics"]["partial"] == 1
+    assert not found["stopped_early"]
+    assert 0 < found["best_step"] < len(found["steps"]) == 10
+    assert weights(tmp_path / "adapter")
+    whole = trained(root, datasets, tmp_path / "whole", max_tokens=800)
+    assert whole["metrics"]["partial"] == 0
+
+
+def test_computing_activations_again_changes_no_weight(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    trained(root, datasets, tmp_path / "kept", max_tokens=800)
+    trained(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
+    kept, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_without_packing_a_row_holds_one_example(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    found = trained(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
+    assert not found["packed"]
+    assert len(found["steps"]) == found["metrics"]["train_examples"]
+
+
+def test_rank_stabilised_scaling_is_written_for_whoever_loads_it(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    trained(root, datasets, tmp_path / "adapter", max_tokens=500, rslora=True)
+    configuration = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert configuration["use_rslora"] is True
+
+
+def test_a_precision_that_is_not_decided_is_refused(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="run `cortex tune-machine`"):
+        trained(root, datasets, tmp_path / "adapter", precision="auto")

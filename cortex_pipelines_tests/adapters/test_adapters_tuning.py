@@ -1,0 +1,65 @@
+"""Precision and row length of a machine: measured, chosen, and written once."""
+
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.adapters.tuning import Speed, best, measure
+from cortex_pipelines.cli import main
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
+
+SPEEDS = [Speed("fp32", 384, 100.0), Speed("bf16", 384, 160.0), Speed("bf16", 768, 155.0)]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the repository's parameters, and a precision that is not decided."""
+    text = (Path(__file__).parents[2] / "params.yaml").read_text()
+    assert "  precision: fp32 # or bf16" in text
+    (tmp_path / "params.yaml").write_text(
+        text.replace("precision: fp32 # or", "precision: auto # or", 1)
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tune(*given: str) -> Result:
+    with mock.patch("cortex_pipelines.adapters.tuning.measure", return_value=SPEEDS) as measured:
+        done = CliRunner().invoke(main, ["tune-machine", *given])
+    assert done.exit_code == 0, done.output
+    assert measured.called == ("nothing to do" not in done.stderr)
+    return done
+
+
+def test_every_candidate_is_trained_on_the_real_base(root: Path) -> None:
+    speeds = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
+    names = [(one.precision, one.max_length) for one in speeds]
+    assert names == [("fp32", 64), ("fp32", 96), ("bf16", 64), ("bf16", 96)]
+    assert all(one.tokens_per_second > 0 for one in speeds)
+
+
+def test_the_longest_row_that_is_nearly_as_fast_is_chosen() -> None:
+    assert best(SPEEDS) == Speed("bf16", 768, 155.0)
+    assert best([*SPEEDS, Speed("bf16", 1024, 140.0)]) == Speed("bf16", 768, 155.0)
+    assert best([*SPEEDS, Speed("fp32", 512, 200.0)]) == Speed("fp32", 512, 200.0)
+
+
+def test_what_was_measured_is_written_once_and_comments_stay(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    assert "best" in tune("--dry-run").output
+    assert (project / "params.yaml").read_text() == before
+    tune()
+    after = (project / "params.yaml").read_text()
+    changed = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line.split("#")[0].strip() for line in changed] == [
+        "max_length: 768",
+        "precision: bf16",
+    ]
+    assert all("#" in line for line in changed)
+    adapters = load_parameters(project).adapters
+    assert (adapters.precision, adapters.max_length) == ("bf16", 768)
+    assert "nothing to do" in tune().stderr
+    assert (project / "params.yaml").read_text() == after
