@@ -33,7 +33,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A project without code of its own; what is measured runs here, one after the other."""
     root = tmp_path / "project"
     root.mkdir()
-    write_yaml(root / "params.yaml", read_yaml(CHECKOUT / "params.yaml") | {"projects": {}})
+    nothing = {"projects": {}, "general": {"project": None}}
+    write_yaml(root / "params.yaml", read_yaml(CHECKOUT / "params.yaml") | nothing)
     monkeypatch.setenv("CORTEX_ROOT", str(root))
     for module in (code_data, code_speed):
         monkeypatch.setattr(module, "measured", _here)

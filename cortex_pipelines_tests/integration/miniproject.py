@@ -17,9 +17,9 @@ from typing import Any
 
 import dagster as dg
 from click.testing import CliRunner, Result
-from ruamel.yaml import YAML
 
 from cortex_pipelines.automation.location import open_location
+from cortex_pipelines.automation.parameter_file import round_trip
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.cli import main
 from cortex_pipelines.versioning.instance import open_instance
@@ -317,10 +317,7 @@ def write_beta(folder: Path) -> None:
 
 
 def edit_yaml(path: Path, change: Callable[[Any], None]) -> None:
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = round_trip()
     values = yaml.load(path.read_text())
     change(values)
     with path.open("w") as file:

@@ -204,6 +204,7 @@ def test_all_commands_are_there() -> None:
         "dictionary",
         "doctor",
         "dvc-yaml",
+        "export",
         "extract",
         "forget",
         "lineage",
@@ -223,6 +224,7 @@ def test_all_commands_are_there() -> None:
         "status",
         "sync",
         "update",
+        "verify",
     }
 
 

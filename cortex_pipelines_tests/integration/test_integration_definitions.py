@@ -98,10 +98,12 @@ GRAPH = {
     },
     "release": {
         "code_adapter_release": {
+            "architecture_dataset",
             "code_adapter",
             "code_adapter_evaluation",
             "completion_dataset",
             "naming_dataset",
+            "refactoring_dataset",
         },
         "task_router_release": {"task_router", "task_router_evaluation"},
     },

@@ -15,6 +15,12 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
 REPOSITORY = Path(__file__).parents[2]
 SHOWN = {
+    "adapters": (
+        "adapter of alpha, version ",
+        "extraction_rate: ",
+        "adapter on the base",
+        "----- repository\n",
+    ),
     "explore": ("task_router version 1", "project_source[alpha]", "{head}"),  # lineage
     "code_data": (
         "===== completion: fim\n",
