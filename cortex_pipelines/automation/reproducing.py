@@ -124,6 +124,8 @@ def reproduce(
     _cortex(folder, "dvc-yaml")
     names = [asset.name for asset in entry.path(data_only)]
     report(f"making {', '.join(names)}")
+    for part, shared in entry.shared(data_only).items():
+        _cortex(folder, "run", *shared, "--project", part)
     _cortex(folder, "run", *names, *(("--project", entry.partition) if entry.partition else ()))
     made = read_yaml(folder / "dvc.lock").get("stages") or {}
     compared = tuple(
@@ -169,12 +171,34 @@ class _Entry:
             if asset.name in wanted and not (data_only and asset.name == self.asset):
                 yield asset
 
+    def shared(self, data_only: bool) -> dict[str, list[str]]:
+        """Of each other project, the assets on the way that something made of all projects reads.
+
+        A model that is itself made of all projects has none: all of them are on its way.
+        """
+        if self.partition is None:
+            return {}
+        path = list(self.path(data_only))
+        read: set[str] = set()
+        for asset in reversed(path):
+            if not asset.partitioned or asset.name in read:
+                read |= {other.name for other in self.project.graph.wiring(asset.name).assets}
+        found: dict[str, list[str]] = {}
+        for asset in path:
+            for address in self.stages_then:
+                name, _, part = address.partition("@")
+                if name == asset.name and name in read and part not in ("", self.partition):
+                    found.setdefault(part, []).append(name)
+        return found
+
     def stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
         """Address and determinism of every stage on the way that stood in the lock."""
+        shared = self.shared(data_only)
         for asset in self.path(data_only):
             for address in self.stages_then:
                 name, _, part = address.partition("@")
-                if name == asset.name and (not part or self.partition in (None, part)):
+                wanted = not part or self.partition in (None, part) or name in shared.get(part, ())
+                if name == asset.name and wanted:
                     yield address, asset.determinism
 
     def champion_met(self) -> Any:

@@ -1,5 +1,6 @@
 """Assets of this room: the data sets that models are trained and judged on."""
 
+import logging
 from pathlib import Path
 
 import polars as pl
@@ -39,6 +40,7 @@ from cortex_pipelines.schemas import (
 )
 from cortex_pipelines.versioning import versioned_asset
 
+_LOG = logging.getLogger("cortex_pipelines")
 _CODE = (
     "cortex_pipelines/datasets",
     "cortex_pipelines/augmentation/seeding.py",
@@ -186,6 +188,13 @@ def general_code(
 ) -> dict[str, pl.DataFrame]:
     """Examples of one project that stand for code which is not a project's own."""
     folder = completion_dataset.get(general.project) if general.project else None
+    if general.project and folder is None:
+        _LOG.warning(
+            "general.project is %s, which has no completion_dataset yet: there is no code in "
+            "general until `cortex run --project %s`",
+            general.project,
+            general.project,
+        )
     return {table.name: table.read(folder) if folder else table.empty() for table in GENERAL_CODE}
 
 

@@ -32,10 +32,12 @@ def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(own: MiniProject) ->
 def test_data_sets_of_an_adapter_are_made_again_without_training(own: MiniProject) -> None:
     said = own.cortex("reproduce", "code_adapter-beta", "--data-only", "--into", "again")
     lines = said.stdout.splitlines()
-    *made, general = lines[:-1]
-    assert general == "general_code: same bytes"  # made of all projects
-    assert {line.partition("@")[0] for line in made} <= set(EXACT)
-    assert all("beta: same bytes" in line for line in made)
+    assert all(line.endswith(": same bytes") for line in lines[:-1])
+    made = {tuple(line.partition(":")[0].split("@")) for line in lines[:-1]}
+    assert {name for name, *_ in made} <= set(EXACT)
+    # what is made of all projects is made again of all, and of the others nothing else
+    assert {("general_code",), ("completion_dataset", "alpha"), ("naming_dataset", "beta")} <= made
+    assert ("naming_dataset", "alpha") not in made
     assert lines[-1].startswith("code_adapter-beta version 1: ")
     assert not (own.root / "again" / "data" / "code_adapter").exists()
 
