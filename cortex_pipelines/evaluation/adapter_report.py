@@ -84,6 +84,8 @@ def _verdicts(found: Findings) -> list[str]:
         low = found.metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
             missed.append(f"{task}: no held-out item, so nothing is known.")
+        elif low == found.metrics[f"{task}_improvement_over_base_high"]:
+            missed.append(f"{task}: a single cluster of items, which shows nothing.")
         elif low > 0:
             gain = interval(found.metrics, f"{task}_improvement_over_base")
             learnt.append(f"{task}: {gain} bits per byte saved over the base.")

@@ -53,7 +53,7 @@ def choices_part(found: Findings) -> list[str]:
             "naming: the true name among four; fix: code against the same code with an error; "
             "statement: the true next statement among four of the project. The answer with the "
             "highest log-likelihood a byte counts, a tie is wrong. "
-            f"{unasked} items were too few of a kind to ask about."
+            f"{unasked} left out for want of others to ask about beside them."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to opponent"], rows),
     ]

@@ -153,6 +153,17 @@ def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path)
     assert "naming: no held-out item" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_single_cluster_of_items_is_no_evidence(workshop: Workshop, tmp_path: Path) -> None:
+    scarce = tinymodel.write_datasets(tmp_path / "scarce", rows=3)
+    datasets = workshop.datasets | {"naming": scarce["naming"]}
+    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, datasets=datasets)
+    assert metrics["naming_items"] == 1
+    learnt, _, missed = (tmp_path / "out" / "report.html").read_text().partition("did not learn")
+    assert "naming: a single cluster" in missed
+    assert "naming: " not in learnt
+    assert "completion: " in learnt
+
+
 def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
     row = {"path": "a.py", "language": "python", "kind": "function", "tokens": 1, "task": "naming"}
     scores = ADAPTER_SCORES.frame(
