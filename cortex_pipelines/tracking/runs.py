@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.tracking.curves import record_curves
 from cortex_pipelines.tracking.registry import register
 from cortex_pipelines.tracking.store import UI, experiment_id, open_client
 from cortex_pipelines.tracking.trials import record_trials
@@ -71,6 +72,7 @@ class MlflowTracker:
         for name in _SHOWN:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
+        record_curves(client, run_id, now, folder)
         record_trials(client, str(run.info.experiment_id), run_id, folder)
         if asset.registers:
             register(project, asset, partition, version, run_id)

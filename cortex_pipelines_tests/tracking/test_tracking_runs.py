@@ -217,6 +217,21 @@ def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]
     assert tree.made_from == [Node("page", "a", "2" * 32)]
 
 
+def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.make("words", "a")
+    bench.make("loud", "a")
+    steps = [{"step": n, "loss": 1 / n, "tokens": 10 * n} for n in range(1, 700)]
+    course = {"base": {"step": 1}, "tasks": ["naming"], "steps": steps, "partial": None}
+    course["validation"] = [{"step": 0, "loss": 2.5}, {"step": 699, "loss": 0.5}]
+    run = record(bench, "loud", "a", json.dumps(course), "training.json")
+    client = open_client(bench.root)
+    assert set(client.get_run(run).data.metrics) >= {"steps/loss", "steps/tokens"}
+    shown = [(one.step, one.value) for one in client.get_metric_history(run, "validation/loss")]
+    assert shown == [(0, 2.5), (699, 0.5)]
+    assert len(client.get_metric_history(run, "steps/loss")) == 699
+
+
 def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.make("words", "a")

@@ -1,0 +1,41 @@
+"""The course of a training as metrics over steps."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TRAINING_FILE = "training.json"
+"""What a training writes its course to in an output: lists of measurements, each with its step."""
+
+_AT_ONCE = 1000  # metrics that MLflow takes in one call
+
+
+def record_curves(client: Any, run: str, at: int, folder: Path) -> None:
+    """Every number that was measured step by step, as ``<list>/<name>`` of the output's run.
+
+    Args:
+        client: An MLflow client.
+        run: Id of the run.
+        at: Time stamp of the measurements, in milliseconds; when each was made is not kept.
+        folder: An output; of one with an adapter a task, each adapter's course has its task before.
+    """
+    from mlflow.entities import Metric
+
+    found = [
+        Metric(name, value, at, step)
+        for file in sorted(folder.glob(f"**/{TRAINING_FILE}"))
+        for name, value, step in _measured(file, file.parent.relative_to(folder).as_posix())
+    ]
+    for start in range(0, len(found), _AT_ONCE):
+        client.log_batch(run, metrics=found[start : start + _AT_ONCE])
+
+
+def _measured(file: Path, part: str) -> Iterator[tuple[str, float, int]]:
+    before = "" if part == "." else f"{part}/"
+    for name, rows in json.loads(file.read_text(encoding="utf-8")).items():
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and "step" in row:
+                for key, value in row.items():
+                    if key != "step" and isinstance(value, int | float):
+                        yield f"{before}{name}/{key}", float(value), int(row["step"])
