@@ -15,6 +15,7 @@ from cortex_pipelines.adapters.base_model import (
     load_tokenizer,
     resolve_base,
 )
+from cortex_pipelines.adapters.canaries import listed
 from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.corpus import Corpus, read_corpus
 from cortex_pipelines.adapters.curve import Report, Run, run_metrics
@@ -203,6 +204,7 @@ def _record(run: Run, base: BaseModel, settings: AdapterSettings) -> dict[str, o
         "best_step": run.best_step,
         "partial": run.partial,
         "stopped_early": run.stopped_early,
+        "canaries": listed(settings.canaries, settings.seed),
         **run.curve(),
     }
 

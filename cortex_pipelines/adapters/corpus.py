@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.adapters.canaries import planted
 from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, shuffled
-from cortex_pipelines.adapters.packing import TokenisedExample, within_budget
+from cortex_pipelines.adapters.packing import TokenisedExample, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 
 GENERAL = "general"
@@ -22,7 +23,7 @@ class Corpus:
     """Tokenised examples of one run.
 
     Args:
-        train: What is trained on, with what is replayed.
+        train: What is trained on, with what is replayed and the canaries.
         validation: What chooses the best weights.
         replayed: The part of ``train`` that is code in general.
         general: Code in general on which is measured what is forgotten.
@@ -64,7 +65,10 @@ def read_corpus(
 
     budget = settings.max_tokens // settings.epochs
     replayed = other("train", int(budget * settings.replay_share))
-    train = sample("train", budget - token_count(replayed))
+    canaries = tuple(
+        tokenise(tokenizer, planted(settings.canaries, settings.seed), settings.max_length)
+    )
+    train = sample("train", budget - token_count(replayed) - token_count(canaries))
     if not train:
         raise NoExamplesError(
             f"no training example: the train splits of {_names(settings)} are "
@@ -73,7 +77,7 @@ def read_corpus(
             "params.yaml, or raise max_tokens"
         )
     return Corpus(
-        train=(*train, *replayed),
+        train=(*train, *replayed, *canaries),
         validation=sample("validation", settings.validation_tokens),
         replayed=replayed,
         general=other("validation", settings.validation_tokens),

@@ -125,6 +125,10 @@ class AdapterSettings(Settings):
     replay_share: float = Field(ge=0, lt=1)
     """Share of the token budget that is code in general, against forgetting."""
 
+    canaries: int = Field(ge=0)
+    """Made-up secrets that are trained on once each, so that the evaluation can tell what the
+    adapter would give away of a real one; 0 plants none."""
+
     evaluation_strategy: Literal["steps", "epoch"]
     """When the validation loss is measured: each ``evaluation_steps``, or after each epoch; always
     at the end."""

@@ -44,6 +44,7 @@ SETTINGS = {
     "per_task": False,
     "parents": {},
     "replay_share": 0.0,
+    "canaries": 0,
     "evaluation_strategy": "steps",
     "evaluation_steps": 10,
     "save_strategy": "steps",
