@@ -132,32 +132,34 @@ def _build(
             put_parent(model, parent, base)
         return model
 
+    corpus = corpus_for(settings)
+
     def attempt(chosen: AdapterSettings, report: Report) -> Run:
         # measured on the section's own rows, so that the lengths can be compared
-        corpus = Corpus(corpus_for(chosen).train, corpus_for(settings).validation)
+        tried = Corpus(corpus_for(chosen).train, corpus.validation)
         with pinned_torch(chosen.threads, chosen.seed):
             model = model_for(chosen)
             with lean_layers(model):
-                return train(model, corpus, chosen, report=report)
+                return train(model, tried, chosen, report=report)
 
-    chosen = settings
+    chosen, taught = settings, corpus
     if settings.search.trials:
-        memory = f"{training_key(base.digest, corpus_for(settings), settings)}.jsonl"
+        memory = f"{training_key(base.digest, corpus, settings)}.jsonl"
         chosen = search(settings, attempt, root / CACHE / "studies" / memory, out)
-    corpus = corpus_for(chosen)
+        taught = corpus_for(chosen)
     live = Live(
         limits_here(), tensorboard(root / ".cortex" / "tensorboard" / _label(material, task))
     )
     with pinned_torch(chosen.threads, chosen.seed):
         model = model_for(chosen)
-        kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, corpus, chosen))
+        kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
         with lean_layers(model):
-            run = train(model, corpus, chosen, kept, live=live)
+            run = train(model, taught, chosen, kept, live=live)
         save_adapter(model, run.weights, base, out)
     live.close()
     version = material.parent.version if material.parent else None
     write_json(out / TRAINING, _record(run, base, chosen) | {"parent": version})
-    write_json(out / "metrics.json", run_metrics(run, corpus))
+    write_json(out / "metrics.json", run_metrics(run, taught))
     _observe(run, observe, f"{task}/" if task else "")
 
 

@@ -10,7 +10,7 @@ from cortex_pipelines.evaluation.comparisons import Paired
 from cortex_pipelines.evaluation.contestants import ROLES, Contestants
 from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics import Interval, paired_bootstrap
+from cortex_pipelines.evaluation.statistics import Interval
 from cortex_pipelines.schemas import ADAPTER_SCORES, Table
 
 
@@ -94,14 +94,7 @@ def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Pair
 def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Interval:
     """Bits per byte that the challenger saves over another role, with its interval."""
     paired = saved(scores, over, settings)
-    return paired_bootstrap(
-        paired.differences,
-        weights=paired.weights,
-        clusters=paired.clusters,
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
+    return paired.interval(settings.resamples, settings.confidence, settings.seed)
 
 
 def bits_per_byte(scores: pl.DataFrame, role: str) -> float:

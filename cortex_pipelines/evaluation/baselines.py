@@ -13,7 +13,6 @@ from cortex_pipelines.datasets.shingles import all_shingles, jaccard
 from cortex_pipelines.evaluation.comparisons import Paired
 from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics import paired_bootstrap
 
 _MOST_BYTES = 700  # of what is put before a prompt: a third of the window
 
@@ -79,14 +78,7 @@ def baseline_metrics(
         [row["bytes"] for row, _ in rows],
         settings.smallest_improvement,
     )
-    gain = paired_bootstrap(
-        paired.differences,
-        weights=paired.weights,
-        clusters=paired.clusters,
-        resamples=settings.resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
+    gain = paired.interval(settings.resamples, settings.confidence, settings.seed)
     bits = sum(score.bits for _, score in rows) / sum(score.bytes for _, score in rows)
     return {
         f"{name}_items": len(rows),

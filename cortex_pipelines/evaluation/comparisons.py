@@ -34,6 +34,17 @@ class Paired:
     weights: Sequence[float] | None
     smallest: float
 
+    def interval(self, resamples: int, confidence: float, seed: int) -> Interval:
+        """Mean difference with its interval, by a paired bootstrap over the clusters."""
+        return paired_bootstrap(
+            self.differences,
+            weights=self.weights,
+            clusters=self.clusters,
+            resamples=resamples,
+            confidence=confidence,
+            seed=seed,
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -74,14 +85,7 @@ def compare_all(
     chances = [sign_flip_p(paired, resamples, seed) for paired in asked.values()]
     found = []
     for (name, paired), p, corrected in zip(asked.items(), chances, holm(chances), strict=True):
-        interval = paired_bootstrap(
-            paired.differences,
-            weights=paired.weights,
-            clusters=paired.clusters,
-            resamples=resamples,
-            confidence=confidence,
-            seed=seed,
-        )
+        interval = paired.interval(resamples, confidence, seed)
         needed = items_needed(paired, confidence)
         count = len(set(paired.clusters))
         found.append(Comparison(name, interval, p, corrected, count, paired.smallest, needed))
