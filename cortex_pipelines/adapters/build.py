@@ -117,8 +117,6 @@ def _build(
     observe: Callable[[str, float], None],
     task: str,
 ) -> None:
-    from cortex_pipelines.adapters.lean_layers import lean_layers  # which needs torch
-
     precision = decided(settings)
     tokenizer = load_tokenizer(base)
     parent = _parent_folder(material, task)
@@ -139,8 +137,7 @@ def _build(
         tried = Corpus(corpus_for(chosen).train, corpus.validation)
         with pinned_torch(chosen.threads, chosen.seed):
             model = model_for(chosen)
-            with lean_layers(model):
-                return train(model, tried, chosen, report=report)
+            return train(model, tried, chosen, report=report)
 
     chosen, taught = settings, corpus
     if settings.search.trials:
@@ -153,8 +150,7 @@ def _build(
     with pinned_torch(chosen.threads, chosen.seed):
         model = model_for(chosen)
         kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
-        with lean_layers(model):
-            run = train(model, taught, chosen, kept, live=live)
+        run = train(model, taught, chosen, kept, live=live)
         save_adapter(model, run.weights, base, out)
     live.close()
     version = material.parent.version if material.parent else None

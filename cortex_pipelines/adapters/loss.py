@@ -4,7 +4,13 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.packing import IGNORED, PackedRow, TokenisedExample, packed_row
+from cortex_pipelines.adapters.packing import (
+    IGNORED,
+    PackedRow,
+    TokenisedExample,
+    joined,
+    packed_row,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +27,8 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
 
     Args:
         model: A causal language model, with or without adapter.
-        rows: Packed rows; shorter ones are filled up to the longest.
+        rows: Packed rows; shorter ones are filled up to the longest, or all are put into one where
+            the model attends within examples only.
 
     Returns:
         One float32 value a target, row by row.
@@ -29,10 +36,17 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
     import torch
     from torch.nn.functional import cross_entropy
 
+    from cortex_pipelines.adapters.attention import attends_apart, borders  # which needs torch
+
+    apart = attends_apart(model)
+    if apart:
+        rows = [joined(rows)]
     ids, positions, targets = _collated(rows, model.device)
     supervised = targets != IGNORED
     kept = supervised.any(dim=0).nonzero().squeeze(1)
     given: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+    if apart:
+        given["example_borders"] = borders(rows[0].positions)
     if _takes_positions(model):
         logits = model(**given, logits_to_keep=kept).logits
     else:

@@ -115,6 +115,15 @@ def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
     )
 
 
+def joined(rows: Sequence[PackedRow]) -> PackedRow:
+    """The rows one after the other in one."""
+    return PackedRow(
+        ids=tuple(token for row in rows for token in row.ids),
+        positions=tuple(place for row in rows for place in row.positions),
+        targets=tuple(target for row in rows for target in row.targets),
+    )
+
+
 def within_budget(
     tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int
 ) -> list[TokenisedExample]:

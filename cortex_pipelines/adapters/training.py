@@ -74,6 +74,10 @@ def train(
         TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
             partial adapter is wanted or there is none yet.
     """
+    # which need torch
+    from cortex_pipelines.adapters.attention import attention_apart
+    from cortex_pipelines.adapters.lean_layers import lean_layers
+
     packed = settings.packing and packing_is_separate(model)
     if settings.packing and not packed:
         _LOG.info("This architecture mixes packed examples; every row holds one")
@@ -84,7 +88,8 @@ def train(
     plan = _Plan(groups, len(groups) // settings.epochs, settings)
     progress, started, partial = Progress(), time.monotonic(), None
     try:
-        _run(model, plan, corpus, packed, progress, checkpoints, report, live or Live())
+        with lean_layers(model), attention_apart(model):
+            _run(model, plan, corpus, packed, progress, checkpoints, report, live or Live())
     except TrainingDivergedError as error:
         if not (settings.keep_partial and progress.weights):
             raise
