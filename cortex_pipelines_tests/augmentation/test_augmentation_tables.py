@@ -117,7 +117,7 @@ def test_a_cache_changes_nothing_but_the_work(
 
     def counted(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
         worked.extend(one["unit_id"] for one in units)
-        return [row for one in units for row in work(one, rest[0])]
+        return [row for rows in work(units, rest[0]) for row in rows]
 
     monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", counted)
     again = augment(changed, SETTINGS, "shop", cache)
