@@ -1,11 +1,8 @@
 """Augmentations of a project's units, as tables."""
 
-from collections.abc import Callable
-from typing import Any
-
 import polars as pl
 
-from cortex_pipelines.augmentation.parallel import in_processes
+from cortex_pipelines.augmentation.parallel import Work, in_processes
 from cortex_pipelines.augmentation.rows import injected_rows, renamed_rows, rewritten_rows
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.rowcache import RowCache, row_keys
@@ -14,7 +11,7 @@ from cortex_pipelines.schemas import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_U
 _KINDS = ("function", "method")
 _KEY = "cache_key"
 _COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
-_TABLES: dict[str, tuple[Table, Callable[..., list[dict[str, Any]]], str]] = {
+_TABLES: dict[str, tuple[Table, Work[AugmentationSettings], str]] = {
     RENAMED_UNITS.name: (RENAMED_UNITS, renamed_rows, "Renaming local variables"),
     REWRITTEN_UNITS.name: (REWRITTEN_UNITS, rewritten_rows, "Rewriting"),
     INJECTED_ERRORS.name: (INJECTED_ERRORS, injected_rows, "Injecting errors"),

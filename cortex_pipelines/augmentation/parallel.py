@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, TypeVar
@@ -19,18 +19,19 @@ from cortex_pipelines.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 Row = dict[str, Any]
+Work = Callable[[Sequence[Row], S], Iterator[list[Row]]]
+"""What makes rows of units: a list for each unit, in their order."""
 _WORTH_A_PROCESS = 2000  # starting one takes as long as a few hundred units
 _MOST_PROCESSES = 8
 _START = f"from {__name__} import serve; serve()"
 
 
-def in_processes(
-    work: Callable[[Row, S], list[Row]], units: Sequence[Row], settings: S, doing: str
-) -> list[Row]:
-    """The rows that ``work`` makes of each unit, in the order of the units.
+def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -> list[Row]:
+    """The rows that ``work`` makes of the units, in their order.
 
     Args:
-        work: A function of a module; what it takes and gives must be fit for JSON.
+        work: A function of a module that makes of a unit the same whatever the others are; what it
+            takes and gives must be fit for JSON.
         units: The units.
         settings: Its second argument.
         doing: What is being done, for people.
@@ -42,7 +43,7 @@ def in_processes(
         len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1
     )
     if processes == 1:
-        return list(chain.from_iterable(work(unit, settings) for unit in track(units, doing)))
+        return list(chain.from_iterable(track_all(work(units, settings), len(units), doing)))
     size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
     shares = [units[start : start + size] for start in range(0, len(units), size)]
     with ThreadPoolExecutor(processes) as pool:
@@ -57,7 +58,7 @@ def track_all(made: Any, number: int, doing: str) -> Any:
         yield next(results)
 
 
-def _elsewhere(work: Callable[[Row, S], list[Row]], share: Sequence[Row], settings: S) -> list[Row]:
+def _elsewhere(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
     task = {
         "work": [work.__module__, work.__qualname__],
         "settings": [type(settings).__module__, type(settings).__qualname__],
@@ -84,7 +85,7 @@ def serve() -> None:
     task = json.loads(sys.stdin.buffer.read())
     work, kind = (_named(*task[name]) for name in ("work", "settings"))
     settings = kind(**task["values"])
-    rows = list(chain.from_iterable(work(unit, settings) for unit in task["units"]))
+    rows = list(chain.from_iterable(work(task["units"], settings)))
     sys.stdout.buffer.write(json.dumps(rows).encode())
 
 

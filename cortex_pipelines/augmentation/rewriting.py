@@ -40,7 +40,13 @@ def rewrites() -> tuple[Rewrite, ...]:
 
 
 def rewritten(
-    code: str, language: str, kind: str, path: str, limit: int, *seed: object
+    code: str,
+    language: str,
+    kind: str,
+    path: str,
+    limit: int,
+    *seed: object,
+    first: str | None = None,
 ) -> list[Rewritten]:
     """At most ``limit`` other ways to write a unit, drawn by hash; each only once.
 
@@ -51,12 +57,15 @@ def rewritten(
         path: Path of its file.
         limit: Most variants to give.
         seed: What the choice depends on.
+        first: Family whose rewrites come before all others; None for none.
     """
+    if not limit:
+        return []
     snippet = parse_unit(code.encode(), language, kind, path)
-    if snippet is None or not limit:
+    if snippet is None:
         return []
     found: dict[str, str] = {}
-    for other in _variants(View(snippet), seed):
+    for other in _variants(View(snippet), seed, first):
         found.setdefault(other.code, other.rewrite)
         if len(found) >= limit:
             break
@@ -65,9 +74,11 @@ def rewritten(
     )
 
 
-def _variants(view: View, seed: tuple[object, ...]) -> Iterator[Rewritten]:
-    mine = [one for one in rewrites() if view.language in one.languages]
-    for rewrite in sorted(mine, key=lambda one: draw(*seed, one.name) // _WEIGHTS[one.family]):
+def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
+    def rank(one: Rewrite) -> tuple[bool, int]:
+        return one.family != first, draw(*seed, one.name) // _WEIGHTS[one.family]
+
+    for rewrite in sorted((one for one in rewrites() if view.language in one.languages), key=rank):
         snippet = view.snippet
         edits = list(rewrite.edits(view))
         if not edits:

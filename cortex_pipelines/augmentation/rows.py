@@ -1,18 +1,45 @@
-"""From one unit to the rows of its augmentations: what a process does with its share of units."""
+"""From units to the rows of their augmentations: what a process does with its share of units."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cortex_pipelines.augmentation.mutation import mutate_unit
+from cortex_pipelines.augmentation.reformatting import is_drawn, reformatted
 from cortex_pipelines.augmentation.renaming import rename_locals
-from cortex_pipelines.augmentation.rewriting import rewritten
+from cortex_pipelines.augmentation.rewriting import Rewritten, rewritten
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 
 Row = dict[str, Any]
 
 
-def renamed_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
-    """Rows of RENAMED_UNITS for one unit, each variant once."""
+def renamed_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
+    """Rows of RENAMED_UNITS for each unit, each variant once."""
+    return (_renamed(unit, settings) for unit in units)
+
+
+def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
+    """Rows of REWRITTEN_UNITS for each unit; the formatters take all at once."""
+    if not settings.rewrites_per_unit:
+        return iter([[] for _ in units])
+    drawn = {
+        unit["unit_id"]
+        for unit in units
+        if is_drawn(settings.reformatted_share, settings.seed, unit["unit_id"])
+    }
+    done = reformatted([unit for unit in units if unit["unit_id"] in drawn], settings.seed)
+    return (
+        _rewritten(unit, settings, unit["unit_id"] in drawn, done.get(unit["unit_id"]))
+        for unit in units
+    )
+
+
+def injected_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
+    """Rows of INJECTED_ERRORS for each unit."""
+    return (_injected(unit, settings) for unit in units)
+
+
+def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
     rows: list[Row] = []
     seen = set()
     place = (unit["language"], unit["kind"], unit["path"])
@@ -29,19 +56,22 @@ def renamed_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
     return rows
 
 
-def rewritten_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
-    """Rows of REWRITTEN_UNITS for one unit."""
-    if not settings.rewrites_per_unit:
-        return []
-    found = rewritten(
+def _rewritten(
+    unit: Row, settings: AugmentationSettings, is_drawn: bool, formatted: Rewritten | None
+) -> list[Row]:
+    found = [formatted] if formatted else []
+    more = settings.rewrites_per_unit - len(found)
+    others = rewritten(
         unit["code"],
         unit["language"],
         unit["kind"],
         unit["path"],
-        settings.rewrites_per_unit,
+        more and settings.rewrites_per_unit,
         settings.seed,
         unit["unit_id"],
+        first="layout" if is_drawn else None,
     )
+    found += [one for one in others if not formatted or one.code != formatted.code][:more]
     return [
         _of(unit)
         | {"variant": number, "rewrite": one.rewrite}
@@ -50,8 +80,7 @@ def rewritten_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
     ]
 
 
-def injected_rows(unit: Row, settings: AugmentationSettings) -> list[Row]:
-    """Rows of INJECTED_ERRORS for one unit."""
+def _injected(unit: Row, settings: AugmentationSettings) -> list[Row]:
     if not settings.mutants_per_unit:
         return []
     mutants = mutate_unit(

@@ -18,6 +18,10 @@ class AugmentationSettings(Settings):
     rewrites_per_unit: int = Field(ge=0)
     """Most variants that say the same in another way (comments, layout, structure), per function
     or method. 0 turns them off."""
+    reformatted_share: float = Field(ge=0, le=1)
+    """Share of the functions and methods whose first such variant is another layout: by a formatter
+    (Ruff for Python, clang-format for Java, JavaScript and TypeScript), and with the same tokens
+    where there is none or it cannot be shown to keep the code as it is. 0 leaves it to chance."""
     mutants_per_unit: int = Field(ge=0)
     """Most errors injected per function or method, one a mutant. They are drawn by each operator's
     weight (how real bugs occur: ManySStuBs4J). 0 turns injection off."""

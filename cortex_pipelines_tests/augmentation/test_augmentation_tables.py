@@ -26,7 +26,13 @@ from cortex_pipelines.schemas import (
 )
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
-    update={"seed": 1, "max_unit_bytes": 500, "renamed_variants": 2, "mutants_per_unit": 3}
+    update={
+        "seed": 1,
+        "max_unit_bytes": 500,
+        "renamed_variants": 2,
+        "reformatted_share": 0.5,
+        "mutants_per_unit": 3,
+    }
 )
 CODE = "def f(a):\n    total = 0\n    for x in a:\n        total += x * 2\n    return total < 10\n"
 
@@ -58,6 +64,12 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
     assert set(errors["fixed_code"]) == {CODE}
     assert renamed.equals(RENAMED_UNITS.conform(renamed))
     assert errors.equals(INJECTED_ERRORS.conform(errors))
+
+
+def test_about_half_of_the_units_have_another_layout() -> None:
+    units = frame(*(unit(f"u{n:02}") for n in range(40)))
+    drawn = rewritten_units(units, SETTINGS)["rewrite"].str.contains("ruff|reindented|argument")
+    assert 12 <= drawn.sum() <= 32
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
@@ -117,7 +129,7 @@ def test_a_cache_changes_nothing_but_the_work(
 
     def counted(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
         worked.extend(one["unit_id"] for one in units)
-        return [row for one in units for row in work(one, rest[0])]
+        return [row for rows in work(units, rest[0]) for row in rows]
 
     monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", counted)
     again = augment(changed, SETTINGS, "shop", cache)

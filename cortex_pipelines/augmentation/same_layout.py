@@ -1,0 +1,103 @@
+"""Whether two texts are the same code but for how they are laid out, tokens of layout included.
+
+A formatter does more than a token-preserving layout: it chooses quotes, brackets that mean nothing
+and the commas at the end of a list, moves comments, and indents what is in docstrings.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from inspect import cleandoc
+from itertools import zip_longest
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
+from cortex_pipelines.augmentation.view import COMMENTS
+
+_QUOTES = frozenset("\"'")
+_COMMENT_MARKS = re.compile(r"[\s/*#]+")
+_END = ("end", "")
+
+
+def is_same_but_for_layout(one: Snippet, other: Snippet) -> bool:
+    """Whether two versions of a unit have one syntax tree, and the same words in their comments.
+
+    Python: the interpreter's own tree, docstrings without their indentation (PEP 257). Other
+    languages: every node of the parse, whatever quotes stand around a string.
+
+    Args:
+        one: The unit.
+        other: The other version, in whatever surroundings it needs.
+    """
+    if other.errors or _commented(one) != _commented(other):
+        return False
+    if one.language == "python":
+        trees = _python_tree(one), _python_tree(other)
+        return None not in trees and _same_python(*trees)
+    pairs = zip_longest(_shape(one), _shape(other))
+    return all(mine == theirs for mine, theirs in pairs)
+
+
+def _commented(snippet: Snippet) -> str:
+    """What comments say, without their marks: a long one may have become two."""
+    found = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
+    return _COMMENT_MARKS.sub("", "".join(found))
+
+
+def _shape(snippet: Snippet) -> Iterator[tuple[str, str]]:
+    """Type of each node, text of each leaf, and where nodes end; comments left out."""
+    stack: list[Node | None] = [snippet.tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node is None:
+            yield _END
+        elif node.type in _QUOTES:
+            yield "quote", ""
+        elif node.child_count:
+            yield node.type, ""
+            stack.append(None)
+            stack.extend(reversed(node.children))
+        elif node.type not in COMMENTS:
+            yield node.type, text_of(node)
+
+
+def _python_tree(snippet: Snippet) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(snippet.prefix + snippet.code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _same_python(one: object, other: object) -> bool:
+    pairs = [(one, other)]
+    while pairs:
+        mine, theirs = pairs.pop()
+        if type(mine) is not type(theirs):
+            return False
+        if isinstance(mine, list) and isinstance(theirs, list):
+            if len(mine) != len(theirs):
+                return False
+            pairs.extend(zip(mine, theirs, strict=True))
+        elif isinstance(mine, ast.Expr) and isinstance(theirs, ast.Expr):
+            pairs.append((_without_indentation(mine.value), _without_indentation(theirs.value)))
+        elif isinstance(mine, ast.AST):
+            # the kind is the u of u"", which says nothing
+            pairs.extend(
+                (getattr(mine, name, None), getattr(theirs, name, None))
+                for name in mine._fields
+                if name != "kind"
+            )
+        elif mine != theirs:
+            return False
+    return True
+
+
+def _without_indentation(value: ast.expr) -> ast.expr | str:
+    """The words of a string that stands alone, as a docstring does; of anything else itself."""
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return value
+    return "\n".join(line.rstrip() for line in cleandoc(value.value).splitlines())
