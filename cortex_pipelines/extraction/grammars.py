@@ -1,9 +1,11 @@
 """The languages: which grammar parses which file.
 
-A language is a line here and ``queries/<language>.scm``, which says what its units are.
+A language is a line here and ``queries/<language>.scm``, which says what its units are; a line
+``; inherits: <name>`` in it stands for what it shares with others.
 """
 
 import importlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -50,6 +52,8 @@ _PIECE = 16_384
 
 # Levels are counted with 16 bits: below level 65,535 a query never ends.
 _MAX_DEPTH = 50_000
+
+_INHERITS = re.compile(r"^; inherits: (\w+)$", re.MULTILINE)
 
 PARSED = frozenset(grammar.language for grammar in GRAMMARS)
 """Languages whose files are parsed."""
@@ -152,5 +156,10 @@ def _language(grammar: Grammar) -> Language:
 
 @cache
 def _query(grammar: Grammar, queries: Path) -> Query:
-    text = (queries / f"{grammar.language}.scm").read_text(encoding="utf-8")
-    return Query(_language(grammar), text)
+    return Query(_language(grammar), _query_text(queries, grammar.language))
+
+
+def _query_text(queries: Path, name: str) -> str:
+    """A query with the ones that its lines ``; inherits: <name>`` stand for."""
+    text = (queries / f"{name}.scm").read_text(encoding="utf-8")
+    return _INHERITS.sub(lambda found: _query_text(queries, found[1]), text)
