@@ -132,10 +132,11 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
     return cursor.matches(root)
 
 
-def pattern_settings(grammar: Grammar, queries: Path, pattern: int) -> dict[str, str]:
-    """What a pattern's ``#set!`` directives say; a key without a value is an empty word."""
-    found = _query(grammar, queries).pattern_settings(pattern)
-    return {key: value or "" for key, value in found.items()}
+def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
+    """What the ``#set!`` directives of each pattern say; a key without a value is an empty word."""
+    query = _query(grammar, queries)
+    found = map(query.pattern_settings, range(query.pattern_count))
+    return [{key: value or "" for key, value in said.items()} for said in found]
 
 
 def _is_garbage(root: Node) -> bool:

@@ -5,6 +5,7 @@ Nothing here recurses: a file may nest as deeply as its size allows.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -101,13 +102,13 @@ def nested_units(data: bytes, found: Outline, settings: ExtractionSettings) -> l
     # two definitions in one stretch (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     around: list[_Enclosing] = []
-    ordered = sorted(found.definitions.values(), key=_outer_first)
-    starts = [*(definition.node.start_byte for definition in ordered), len(data)]
-    for definition, start, following in zip(ordered, starts, starts[1:], strict=False):
-        end = definition.node.end_byte
+    ordered = sorted(map(_placed, found.definitions.values()), key=_outer_first)
+    starts = [*(start for start, *_ in ordered), len(data)]
+    for (start, below, _, definition), following in zip(ordered, starts[1:], strict=True):
+        end = -below
         while around and around[-1].end <= start:
             around.pop()
-        if following >= end and _is_local(definition, around):
+        if following >= end and (definition.role == "scope" or _is_local(definition, around)):
             continue  # no unit, and nothing is inside
         kind, names = _kind(definition, around), names_of(data, definition, settings)
         home = _home(data, definition, around)
@@ -148,9 +149,12 @@ def _enclosing(
     return _Enclosing(end, kind, path[:most], (context or home.context)[-most:])
 
 
-def _outer_first(definition: Definition) -> tuple[int, int, int]:
+def _placed(definition: Definition) -> tuple[int, int, int, Definition]:
     node = definition.node
-    return node.start_byte, -node.end_byte, definition.pattern
+    return node.start_byte, -node.end_byte, definition.pattern, definition
+
+
+_outer_first = itemgetter(0, 1, 2)
 
 
 def _is_unit(

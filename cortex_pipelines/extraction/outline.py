@@ -26,10 +26,17 @@ from pathlib import Path
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.grammars import Grammar, matches, pattern_settings
+from cortex_pipelines.schemas import UNIT_KINDS
 
 _QUERIES = Path(__file__).parent / "queries"
 
 Captures = dict[str, list[Node]]
+
+_SCOPES = ("type", "module", "function", "method")
+# Role and kind by the capture, which is looked up once a definition.
+_DEFINING = {f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")} | {
+    f"scope.{kind}": ("scope", kind) for kind in _SCOPES
+}
 
 
 @dataclass(slots=True)
@@ -90,6 +97,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     found = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
+    settings, doc_words = _settings(grammar), _doc_words(grammar)
     for pattern, captures in matches(grammar, root, _QUERIES):
         # by far the most frequent, so first and without a detour
         if "call" in captures:
@@ -97,7 +105,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             start = node.start_byte
             calls.append((start, data[start : node.end_byte]))
         elif "comment" in captures:
-            _add_comment(found, captures["comment"][0], data, _doc_words(grammar, pattern))
+            _add_comment(found, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
             found.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:
@@ -109,7 +117,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
         elif "documented" in captures:
             found.documented[captures["documented"][0].id] = captures
         else:
-            _add_definition(found, pattern, captures, _settings(grammar, pattern))
+            _add_definition(found, pattern, captures, settings[pattern])
     for node_id in grouped:
         found.wrappers.pop(node_id, None)
     for definition in found.definitions.values():
@@ -128,14 +136,16 @@ def _is_alone(definition: Definition) -> bool:
 
 
 @cache
-def _settings(grammar: Grammar, pattern: int) -> dict[str, str]:
-    return pattern_settings(grammar, _QUERIES, pattern)
+def _settings(grammar: Grammar) -> list[dict[str, str]]:
+    """What each pattern of the query says of what it finds."""
+    return pattern_settings(grammar, _QUERIES)
 
 
 @cache
-def _doc_words(grammar: Grammar, pattern: int) -> tuple[bytes, ...]:
-    words = _settings(grammar, pattern).get("doc")
-    return () if words is None else tuple(word.encode() for word in words.split(" "))
+def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
+    """With what a comment that documents begins, for each pattern."""
+    words = [settings.get("doc") for settings in _settings(grammar)]
+    return [() if said is None else tuple(said.encode().split(b" ")) for said in words]
 
 
 def _add_comment(found: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
@@ -156,11 +166,11 @@ def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
 def _add_definition(
     found: Outline, pattern: int, captures: Captures, settings: dict[str, str]
 ) -> None:
-    capture = next(name for name in captures if name.startswith(("definition.", "scope.")))
+    capture = next(name for name in captures if name in _DEFINING)
     node = captures.pop(capture)[0]
     known = found.definitions.get(node.id)
     if known is None or pattern < known.pattern:
-        role, _, kind = capture.partition(".")
+        role, kind = _DEFINING[capture]
         found.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
     elif known.pattern == pattern:
         for name, nodes in captures.items():
