@@ -1,9 +1,11 @@
 """The languages: which grammar parses which file.
 
-A language is a line here and ``queries/<language>.scm``, which says what its units are.
+A language is a line here and ``queries/<language>.scm``, which says what its units are; a line
+``; inherits: <name>`` in it stands for what it shares with others.
 """
 
 import importlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -50,6 +52,8 @@ _PIECE = 16_384
 
 # Levels are counted with 16 bits: below level 65,535 a query never ends.
 _MAX_DEPTH = 50_000
+
+_INHERITS = re.compile(r"^; inherits: (\w+)$", re.MULTILINE)
 
 PARSED = frozenset(grammar.language for grammar in GRAMMARS)
 """Languages whose files are parsed."""
@@ -128,10 +132,11 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
     return cursor.matches(root)
 
 
-def pattern_settings(grammar: Grammar, queries: Path, pattern: int) -> dict[str, str]:
-    """What a pattern's ``#set!`` directives say; a key without a value is an empty word."""
-    found = _query(grammar, queries).pattern_settings(pattern)
-    return {key: value or "" for key, value in found.items()}
+def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
+    """What the ``#set!`` directives of each pattern say; a key without a value is an empty word."""
+    query = _query(grammar, queries)
+    found = map(query.pattern_settings, range(query.pattern_count))
+    return [{key: value or "" for key, value in said.items()} for said in found]
 
 
 def _is_garbage(root: Node) -> bool:
@@ -152,5 +157,10 @@ def _language(grammar: Grammar) -> Language:
 
 @cache
 def _query(grammar: Grammar, queries: Path) -> Query:
-    text = (queries / f"{grammar.language}.scm").read_text(encoding="utf-8")
-    return Query(_language(grammar), text)
+    return Query(_language(grammar), _query_text(queries, grammar.language))
+
+
+def _query_text(queries: Path, name: str) -> str:
+    """A query with the ones that its lines ``; inherits: <name>`` stand for."""
+    text = (queries / f"{name}.scm").read_text(encoding="utf-8")
+    return _INHERITS.sub(lambda found: _query_text(queries, found[1]), text)

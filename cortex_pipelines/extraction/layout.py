@@ -22,7 +22,7 @@ def start_with_attributes(data: bytes, start: int, found: Outline) -> tuple[int,
     while (end := _end_before(data, here)) is not None:
         if end in found.attributes:
             first = here = found.attributes[end]
-        elif end in found.comments and _begins_line(data, found.comments[end]):
+        elif end in found.comments and _trails_no_code(data, found.comments[end], found):
             if doc_end is None and end in found.docs:
                 doc_end = end
             here = found.comments[end]
@@ -74,7 +74,17 @@ def _end_before(data: bytes, start: int) -> int | None:
     return start if start and line_ends <= 1 else None
 
 
+def _trails_no_code(data: bytes, comment: int, found: Outline) -> bool:
+    return _begins_line(data, comment) or _end_on_line(data, comment) in found.attributes
+
+
 def _begins_line(data: bytes, start: int) -> bool:
+    end = _end_on_line(data, start)
+    return end == 0 or data[end - 1] in b"\r\n"
+
+
+def _end_on_line(data: bytes, start: int) -> int:
+    """End of what stands before ``start`` on its line."""
     while start and data[start - 1] in b" \t":
         start -= 1
-    return start == 0 or data[start - 1] in b"\r\n"
+    return start

@@ -5,6 +5,7 @@ Nothing here recurses: a file may nest as deeply as its size allows.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -17,11 +18,11 @@ from cortex_pipelines.extraction.layout import (
     start_with_attributes,
     without,
 )
+from cortex_pipelines.extraction.names import DECLARATIONS, constants, names_of, text_of
 from cortex_pipelines.extraction.outline import Definition, Outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
 _TYPES = frozenset({"class", "struct", "trait", "interface", "enum", "type"})
-_DECLARATIONS = frozenset({"variable", "constant"})
 # Headers, each as long as they may be, that a unit repeats of what encloses it.
 _MAX_REPEATED = 4
 
@@ -101,23 +102,31 @@ def nested_units(data: bytes, found: Outline, settings: ExtractionSettings) -> l
     # two definitions in one stretch (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     around: list[_Enclosing] = []
-    ordered = sorted(found.definitions.values(), key=_outer_first)
-    starts = [*(definition.node.start_byte for definition in ordered), len(data)]
-    for definition, start, following in zip(ordered, starts, starts[1:], strict=False):
-        end = definition.node.end_byte
+    ordered = sorted(map(_placed, found.definitions.values()), key=_outer_first)
+    starts = [*(start for start, *_ in ordered), len(data)]
+    for (start, below, _, definition), following in zip(ordered, starts[1:], strict=True):
+        end = -below
         while around and around[-1].end <= start:
             around.pop()
-        if following >= end and _is_local(definition, around):
+        if following >= end and (definition.role == "scope" or _is_local(definition, around)):
             continue  # no unit, and nothing is inside
-        kind, names = _kind(definition, around), _names(data, definition, settings)
+        kind, names = _kind(definition, around), names_of(data, definition, settings)
+        home = _home(data, definition, around)
         header = _header(file, definition)
-        if _is_unit(definition, kind, around, settings):
-            for unit in _units(file, definition, kind, names, header, around):
-                units.setdefault((kind, unit.name, unit.start_byte, unit.end_byte), unit)
+        if _is_unit(definition, around, settings):
+            for unit in _units(file, definition, kind, names, header, home):
+                units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
         # the title of a test case is no name
         name = names[0][0] if names and kind != "test" else ""
-        around.append(_enclosing(end, kind, name, header, around, settings))
+        around.append(_enclosing(end, kind, name, header, home, len(around), settings))
     return list(units.values())
+
+
+def _home(data: bytes, definition: Definition, around: list[_Enclosing]) -> _Enclosing:
+    """What a definition is in; the type that a method names belongs to its path."""
+    outer = around[-1] if around else _OUTSIDE
+    receiver = definition.first("receiver")
+    return outer._replace(path=f"{outer.path}{text_of(data, receiver)}.") if receiver else outer
 
 
 def _enclosing(
@@ -125,28 +134,31 @@ def _enclosing(
     kind: str,
     name: str,
     header: str,
-    around: list[_Enclosing],
+    home: _Enclosing,
+    level: int,
     settings: ExtractionSettings,
 ) -> _Enclosing:
-    if len(around) >= settings.max_nesting:
+    if level >= settings.max_nesting:
         # nothing inside is a unit
         return _Enclosing(end, kind, "", "")
     limit = settings.max_header_chars
-    outer = around[-1] if around else _OUTSIDE
-    path = f"{outer.path}{name[:limit]}." if name else outer.path
-    context = f"{outer.context}\n{header[:limit]}" if outer.context and header else header[:limit]
+    path = f"{home.path}{name[:limit]}." if name else home.path
+    context = f"{home.context}\n{header[:limit]}" if home.context and header else header[:limit]
     # every unit inside repeats them: long ones of many levels would be gigabytes
     most = _MAX_REPEATED * limit
-    return _Enclosing(end, kind, path[:most], (context or outer.context)[-most:])
+    return _Enclosing(end, kind, path[:most], (context or home.context)[-most:])
 
 
-def _outer_first(definition: Definition) -> tuple[int, int, int]:
+def _placed(definition: Definition) -> tuple[int, int, int, Definition]:
     node = definition.node
-    return node.start_byte, -node.end_byte, definition.pattern
+    return node.start_byte, -node.end_byte, definition.pattern, definition
+
+
+_outer_first = itemgetter(0, 1, 2)
 
 
 def _is_unit(
-    definition: Definition, kind: str, around: list[_Enclosing], settings: ExtractionSettings
+    definition: Definition, around: list[_Enclosing], settings: ExtractionSettings
 ) -> bool:
     if definition.role == "scope" or len(around) > settings.max_nesting:
         return False
@@ -155,7 +167,7 @@ def _is_unit(
 
 def _is_local(definition: Definition, around: list[_Enclosing]) -> bool:
     """Whether it declares a variable of a function."""
-    return definition.kind in _DECLARATIONS and _nearest(around) in ("function", "method")
+    return definition.kind in DECLARATIONS and _nearest(around) in ("function", "method")
 
 
 def _kind(definition: Definition, around: list[_Enclosing]) -> str:
@@ -168,7 +180,7 @@ def _kind(definition: Definition, around: list[_Enclosing]) -> str:
 def _nearest(around: list[_Enclosing]) -> str | None:
     """Kind of the innermost type, function or module around; a declaration is no home."""
     for one in reversed(around):
-        if one.kind not in _DECLARATIONS:
+        if one.kind not in DECLARATIONS:
             return one.kind
     return None
 
@@ -179,7 +191,7 @@ def _units(
     kind: str,
     names: list[tuple[str, Node]],
     header: str,
-    around: list[_Enclosing],
+    home: _Enclosing,
 ) -> list[Unit]:
     """A unit for each name: all but declarations have one at most."""
     if not any(name for name, _ in names):
@@ -189,17 +201,16 @@ def _units(
     code = file.data[span.start : span.end].decode(errors="replace")
     chunks = []
     # a table of numbers is not worth its parts
-    if kind not in _DECLARATIONS:
+    if kind not in DECLARATIONS:
         chunks = chunks_of(file.data, whole, span.start, span.end, file.settings)
-    outer = around[-1] if around else _OUTSIDE
-    receiver = definition.first("receiver")
-    path = f"{outer.path}{_text(file.data, receiver)}." if receiver else outer.path
+    constant = constants(definition.settings.get("constant", "")) if kind == "variable" else None
     mark = definition.node if kind == "import" else definition.first("keyword")
     return [
         Unit(
-            kind, name, path + name, span.start, span.end, span.first_line,
+            "constant" if constant and constant.match(name) else kind,
+            name, home.path + name, span.start, span.end, span.first_line,
             span.last_line, (mark or node).start_point[0] + 1, span.signature, span.docstring,
-            code, span.body_start, outer.context, span.calls, span.has_error, chunks,
+            code, span.body_start, home.context, span.calls, span.has_error, chunks,
         )
         for name, node in names
         if name
@@ -233,34 +244,16 @@ def _documentation(
     inside = file.found.documented.get(body.id) if body else None
     if inside:
         rest = inside.get("implementation")
-        text = docstring_text(_raw(file.data, inside["docstring"][0]))
+        literal = inside["docstring"][0]
+        text = docstring_text(
+            file.data[literal.start_byte : literal.end_byte].decode(errors="replace")
+        )
         return text, rest[0].start_byte if rest else None
     start = body.start_byte if body else None
     if doc_end is None:
         return None, start
     comments = doc_comments(file.data, doc_end, file.found)
     return comment_text(comments.decode(errors="replace")), start
-
-
-def _names(
-    data: bytes, definition: Definition, settings: ExtractionSettings
-) -> list[tuple[str, Node]]:
-    """Names of a definition with their nodes; several only of a declaration that is not huge."""
-    nodes = definition.pieces.get("name")
-    if nodes is None:
-        return []
-    if len(nodes) == 1:
-        last = definition.first("name_end")
-        if last is None:
-            return [(definition.title or _text(data, nodes[0]), nodes[0])]
-        text = data[nodes[0].start_byte : last.end_byte].decode(errors="replace")
-        return [("".join(text.split()), nodes[0])]
-    # a pattern may find one name twice
-    nodes = list({node.id: node for node in nodes}.values())
-    names = [(_text(data, node), node) for node in nodes]
-    if definition.kind in _DECLARATIONS and len(names) <= settings.max_names:
-        return names
-    return [(", ".join(name for name, _ in names), nodes[0])]
 
 
 def _header(file: _File, definition: Definition) -> str:
@@ -281,16 +274,3 @@ def _header(file: _File, definition: Definition) -> str:
 def _within(stretches: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
     first = bisect_left(stretches, (start,))
     return stretches[first : bisect_left(stretches, (end,), first)]
-
-
-def _raw(data: bytes, node: Node) -> str:
-    return data[node.start_byte : node.end_byte].decode(errors="replace")
-
-
-def _text(data: bytes, node: Node) -> str:
-    """Text of a name: a string's without its quotes, white space folded."""
-    text = _raw(data, node)
-    if text.isidentifier():
-        return text
-    text = " ".join(text.split())
-    return text[1:-1] if text[:1] in ("'", '"', "`") else text

@@ -2,10 +2,14 @@
 
 The captures of ``queries/<language>.scm``:
 
-* ``@definition.<kind>``: a unit, with ``@name`` (a declaration of several is several units; the
-  name of others runs on to ``@name_end``), ``@keyword`` (def, class, func, ...), ``@body`` (where
-  the implementation begins) and ``@receiver`` (type of a Go method);
+* ``@definition.<kind>``: a unit, with ``@name`` (a declaration of several, or of a pattern that
+  takes a value apart, is several units; the name of others runs on to ``@name_end``; a variable
+  whose name matches the pattern's ``#set! constant`` is a constant), ``@keyword`` (def, class,
+  func, ...), ``@body`` (where the implementation begins), ``@receiver`` (type of a Go method) and
+  ``@constant`` (what makes a variable one);
 * ``@scope.type``, ``@scope.module``, ``@scope.function``: encloses units, but is none itself;
+* ``@whole``: a declaration that belongs to the span of what it declares if that is one thing only;
+  a pattern's ``#set! whole`` names the one type of node that can be it;
 * ``@wrapped`` in ``@wrapper``: a definition in what also belongs to its span (decorators, export),
   unless it is also ``@grouped``;
 * ``@comment``: it documents what follows if it begins with one of the words of the pattern's
@@ -22,10 +26,17 @@ from pathlib import Path
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.grammars import Grammar, matches, pattern_settings
+from cortex_pipelines.schemas import UNIT_KINDS
 
 _QUERIES = Path(__file__).parent / "queries"
 
 Captures = dict[str, list[Node]]
+
+_SCOPES = ("type", "module", "function", "method")
+# Role and kind by the capture, which is looked up once a definition.
+_DEFINING = {f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")} | {
+    f"scope.{kind}": ("scope", kind) for kind in _SCOPES
+}
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class Definition:
         kind: Kind of unit, or of scope.
         pattern: Number of the pattern that found it; the first in the file wins.
         pieces: Its other captures.
-        title: Its name if the pattern says one (``#set! name``), else empty.
+        settings: What the pattern says of it: ``name``, ``constant``, ``whole``.
     """
 
     node: Node
@@ -46,7 +57,7 @@ class Definition:
     kind: str
     pattern: int
     pieces: Captures
-    title: str = ""
+    settings: dict[str, str]
 
     def first(self, capture: str) -> Node | None:
         """The first node of a capture, or None."""
@@ -86,6 +97,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     found = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
+    settings, doc_words = _settings(grammar), _doc_words(grammar)
     for pattern, captures in matches(grammar, root, _QUERIES):
         # by far the most frequent, so first and without a detour
         if "call" in captures:
@@ -93,7 +105,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             start = node.start_byte
             calls.append((start, data[start : node.end_byte]))
         elif "comment" in captures:
-            _add_comment(found, captures["comment"][0], data, _doc_words(grammar, pattern))
+            _add_comment(found, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
             found.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:
@@ -105,24 +117,35 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
         elif "documented" in captures:
             found.documented[captures["documented"][0].id] = captures
         else:
-            title = _settings(grammar, pattern).get("name", "")
-            _add_definition(found, pattern, captures, title)
+            _add_definition(found, pattern, captures, settings[pattern])
     for node_id in grouped:
         found.wrappers.pop(node_id, None)
+    for definition in found.definitions.values():
+        if "whole" in definition.pieces and _is_alone(definition):
+            found.wrappers[definition.node.id] = definition.pieces["whole"][0]
     words = {name: name.decode(errors="replace") for _, name in calls}
     found.calls = sorted((start, words[name]) for start, name in calls)
     return found
 
 
-@cache
-def _settings(grammar: Grammar, pattern: int) -> dict[str, str]:
-    return pattern_settings(grammar, _QUERIES, pattern)
+def _is_alone(definition: Definition) -> bool:
+    whole, kind = definition.pieces["whole"][0], definition.node.type
+    if whole.type != definition.settings.get("whole", whole.type):
+        return False
+    return sum(child.type == kind for child in whole.named_children) == 1
 
 
 @cache
-def _doc_words(grammar: Grammar, pattern: int) -> tuple[bytes, ...]:
-    words = _settings(grammar, pattern).get("doc")
-    return () if words is None else tuple(word.encode() for word in words.split(" "))
+def _settings(grammar: Grammar) -> list[dict[str, str]]:
+    """What each pattern of the query says of what it finds."""
+    return pattern_settings(grammar, _QUERIES)
+
+
+@cache
+def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
+    """With what a comment that documents begins, for each pattern."""
+    words = [settings.get("doc") for settings in _settings(grammar)]
+    return [() if said is None else tuple(said.encode().split(b" ")) for said in words]
 
 
 def _add_comment(found: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
@@ -140,13 +163,15 @@ def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
         ends[node.end_byte] = node.start_byte
 
 
-def _add_definition(found: Outline, pattern: int, captures: Captures, title: str) -> None:
-    capture = next(name for name in captures if name.startswith(("definition.", "scope.")))
+def _add_definition(
+    found: Outline, pattern: int, captures: Captures, settings: dict[str, str]
+) -> None:
+    capture = next(name for name in captures if name in _DEFINING)
     node = captures.pop(capture)[0]
     known = found.definitions.get(node.id)
     if known is None or pattern < known.pattern:
-        role, _, kind = capture.partition(".")
-        found.definitions[node.id] = Definition(node, role, kind, pattern, captures, title)
+        role, kind = _DEFINING[capture]
+        found.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
     elif known.pattern == pattern:
         for name, nodes in captures.items():
             known.pieces.setdefault(name, []).extend(nodes)

@@ -17,8 +17,9 @@ class ExtractionSettings(Settings):
     max_header_chars: int = Field(ge=1)
     """A name or header of an enclosing unit is cut here where it is repeated, in characters."""
 
-    max_names: int = Field(ge=1)
-    """A declaration of more names is one unit, not one for each name: each repeats its code."""
+    max_repeated_bytes: int = Field(ge=1)
+    """A declaration is a unit for each of its names, which all repeat its code. One whose names
+    times its bytes are more is one unit."""
 
     chunk_bytes: int = Field(ge=100)
     """A larger unit is also given in parts of at most this size, in bytes (four make a token)."""

@@ -8,9 +8,10 @@ differ:
 * A function whose nearest enclosing type, function or module is a type is a method; constructors,
   getters, shorthand methods of an object and ``Foo.prototype.bar = function`` are methods too. A
   property of an object whose value is a function is none, and no unit.
-* A function or class that is assigned to a name goes by that name, and is no variable.
+* A function or class that is assigned to a name goes by that name, and is no variable. A function
+  expression that is passed on or returned is no unit, even if it has a name of its own.
 * Variables and constants are those of modules, classes and objects; locals and parameters are not
-  units. In Python an assignment under a condition or in a ``try`` declares too. Each name of
+  units. In Python an assignment in any block of a module or class declares too. Each name of
   ``a, b = 1, 2`` is a unit with the span of the declaration. Constant is what the language says
   cannot be assigned again (``const``, ``static final``, members of a Java enum); in Python a name
   in capitals.

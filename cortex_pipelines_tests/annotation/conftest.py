@@ -11,7 +11,11 @@ from cortex_pipelines.ingestion.languages import language_of
 from cortex_pipelines.schemas import REPOSITORY_FILES
 
 EXTRACTION = ExtractionSettings(
-    max_file_bytes=2_000_000, max_nesting=32, max_header_chars=400, max_names=40, chunk_bytes=2000
+    max_file_bytes=2_000_000,
+    max_nesting=32,
+    max_header_chars=400,
+    max_repeated_bytes=100_000,
+    chunk_bytes=2000,
 )
 
 

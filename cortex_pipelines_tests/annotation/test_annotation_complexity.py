@@ -20,7 +20,11 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 
 EXTRACTION = ExtractionSettings(
-    max_file_bytes=2_000_000, max_nesting=32, max_header_chars=400, max_names=40, chunk_bytes=2000
+    max_file_bytes=2_000_000,
+    max_nesting=32,
+    max_header_chars=400,
+    max_repeated_bytes=100_000,
+    chunk_bytes=2000,
 )
 PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"
 

@@ -9,6 +9,6 @@ def settings() -> ExtractionSettings:
         max_file_bytes=2_000_000,
         max_nesting=32,
         max_header_chars=400,
-        max_names=40,
+        max_repeated_bytes=100_000,
         chunk_bytes=2000,
     )

@@ -480,13 +480,63 @@ def test_a_member_of_a_group_is_not_the_group(settings) -> None:
     ]
 
 
-def test_each_name_of_a_declaration_is_a_unit_unless_there_are_many(settings) -> None:
-    text = "(a, b) = [c, *d] = 1, 2\ne = f = 3\n"
-    names = [unit.name for unit in units_of(text, "python", "a.py", settings)]
-    assert names == ["a", "b", "e", "f"]
-    many = ", ".join(f"n{number}" for number in range(settings.max_names + 1))
-    (unit,) = units_of(f"const [{many}] = x;", "javascript", "a.js", settings)
+def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(settings) -> None:
+    text = "(a, b) = [c, *d] = 1, 2\ne = f = g.h = I = 3\nx.y = z = [w, V] = 1\nJ, k = 1, 2\n"
+    found = [(unit.kind, unit.name) for unit in units_of(text, "python", "a.py", settings)]
+    variables = [("variable", name) for name in "abef"]
+    assert found == [
+        *variables,
+        ("constant", "I"),
+        ("variable", "z"),
+        ("constant", "J"),
+        ("variable", "k"),
+    ]
+    many = ", ".join(f"n{number}" for number in range(100))
+    values = "0, " * (settings.max_repeated_bytes // 300)
+    units = units_of(f"const [{many}] = x;", "javascript", "a.js", settings)
+    assert [unit.name for unit in units] == many.split(", ")
+    (unit,) = units_of(f"const [{many}] = [{values}];", "javascript", "a.js", settings)
     assert (unit.kind, unit.name) == ("constant", many)
+
+
+DESTRUCTURED = """\
+export const { a, b: { c = 1, ...d }, [e]: f = g, ...h } = i, [j, [k = l], ...m] = n;
+var
+  // one alone, below a comment
+  [o] = p;
+if (a) { const [q] = r; }
+"""
+
+
+@pytest.mark.parametrize(("language", "path"), [("javascript", "a.js"), ("typescript", "a.ts")])
+def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -> None:
+    units = units_of(DESTRUCTURED, language, path, settings)
+    constants = [(unit.name, unit.start_line) for unit in units if unit.kind == "constant"]
+    assert constants == [(name, 1) for name in "acdfhjkm"]
+    assert [(unit.name, unit.start_line) for unit in units if unit.kind == "variable"] == [("o", 2)]
+
+
+def test_a_declaration_in_any_block_of_a_module_or_class_is_one_of_it(settings) -> None:
+    text = (
+        "for a in b:\n    c = 1\nwith d:\n    while e:\n        f = 1\n"
+        "class G:\n    match h:\n        case 1:\n            i = 1\n"
+        "def j():\n    with k:\n        l = 1\n"
+    )
+    units = units_of(text, "python", "a.py", settings)
+    found = [unit.qualified_name for unit in units if unit.kind == "variable"]
+    assert found == ["c", "f", "G.i"]
+
+
+def test_what_is_inside_of_a_go_method_is_below_its_type(settings) -> None:
+    text = "package a\nfunc (s *Store) Load() {\n\ttype row struct{ id int }\n}\n"
+    names = [unit.qualified_name for unit in units_of(text, "go", "a.go", settings)]
+    assert names == ["Store.Load", "Store.Load.row"]
+
+
+def test_a_comment_behind_an_attribute_does_not_part_it_from_its_unit(settings) -> None:
+    text = "#[test] // why\n#[cfg(x)] /* and */\nfn a() {}\nfn b() {} // trailing\nfn c() {}\n"
+    units = units_of(text, "rust", "a.rs", settings)
+    assert [(unit.name, unit.start_line) for unit in units] == [("a", 1), ("b", 4), ("c", 5)]
 
 
 # What the grammar of TypeScript takes for errors, and TypeScript does not.

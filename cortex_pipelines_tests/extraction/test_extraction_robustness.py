@@ -10,7 +10,11 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 
 LIMITS = ExtractionSettings(
-    max_file_bytes=200_000, max_nesting=8, max_header_chars=60, max_names=5, chunk_bytes=100
+    max_file_bytes=200_000,
+    max_nesting=8,
+    max_header_chars=60,
+    max_repeated_bytes=2_000,
+    chunk_bytes=100,
 )
 LANGUAGES = sorted({grammar.language for grammar in GRAMMARS})
 SAMPLE = """\

@@ -24,67 +24,15 @@
 (import_from_statement module_name: (_) @name) @definition.import
 (future_import_statement "__future__" @name) @definition.import
 
-; Those of a module or class; one under a condition or in a try is further below.
+; What is local to a function, nesting.py leaves out.
 ; a = b = 1
-(module (expression_statement
-  (assignment left: (identifier) @name right: (assignment left: (identifier) @name) @body)
-  @definition.constant (#match? @name "^_*[A-Z][A-Z0-9_]*$")))
-(module (expression_statement
-  (assignment left: (identifier) @name right: (assignment left: (identifier) @name) @body)
-  @definition.variable))
-((block (expression_statement
-  (assignment left: (identifier) @name right: (assignment left: (identifier) @name) @body)
-  @definition.constant)) (#match? @name "^_*[A-Z][A-Z0-9_]*$"))
-(block (expression_statement
-  (assignment left: (identifier) @name right: (assignment left: (identifier) @name) @body)
-  @definition.variable))
-(module (expression_statement (assignment left: (identifier) @name right: (_)? @body)
-  @definition.constant (#match? @name "^_*[A-Z][A-Z0-9_]*$")))
-(module (expression_statement (assignment left: [
-    (identifier) @name
-    [(pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])
-     (tuple_pattern [(identifier) @name (list_splat_pattern (identifier) @name)])
-     (list_pattern [(identifier) @name (list_splat_pattern (identifier) @name)])]] right: (_)? @body)
-  @definition.variable))
-(class_definition body: (block (expression_statement
-  (assignment left: (identifier) @name right: (_)? @body)
-  @definition.constant (#match? @name "^_*[A-Z][A-Z0-9_]*$"))))
-(class_definition body: (block (expression_statement
-  (assignment left: [
-    (identifier) @name
-    [(pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])
-     (tuple_pattern [(identifier) @name (list_splat_pattern (identifier) @name)])
-     (list_pattern [(identifier) @name (list_splat_pattern (identifier) @name)])]] right: (_)? @body)
-  @definition.variable)))
-; Of modules and classes too: what is local to a function around them, nesting.py leaves out.
-([(if_statement (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))
- (elif_clause (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))
- (else_clause (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))
- (try_statement (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))
- (except_clause (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))
- (finally_clause (block (expression_statement
-   (assignment left: (identifier) @name right: (_)? @body) @definition.constant)))]
- (#match? @name "^_*[A-Z][A-Z0-9_]*$"))
-[(if_statement (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))
- (elif_clause (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))
- (else_clause (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))
- (try_statement (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))
- (except_clause (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))
- (finally_clause (block (expression_statement
-   (assignment left: [(identifier) @name (pattern_list [(identifier) @name (list_splat_pattern (identifier) @name)])]
-     right: (_)? @body) @definition.variable)))]
+((expression_statement (assignment
+  left: [(identifier) (pattern_list) (tuple_pattern) (list_pattern)] @name
+  right: [(assignment left: [(identifier) @name (_)]
+    right: [(assignment left: [(identifier) @name (_)]
+      right: [(assignment left: [(identifier) @name (_)]
+        right: [(assignment left: (identifier) @name) (_)]) (_)]) (_)]) (_)]? @body)
+  @definition.variable) (#set! constant "^_*[A-Z][A-Z0-9_]*$"))
+((expression_statement (assignment left: [(attribute) (subscript)]
+  right: (assignment left: (identifier) @name right: (_) @body)) @definition.variable)
+  (#set! constant "^_*[A-Z][A-Z0-9_]*$"))

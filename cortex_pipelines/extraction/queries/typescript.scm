@@ -1,146 +1,50 @@
 ; What is a unit of TypeScript and TSX. The captures' meaning: outline.py.
 ; Of patterns that match one definition, the first in this file wins.
 
-((comment) @comment (#set! doc "/**"))
-(decorator) @attribute
-(export_statement declaration: (_) @wrapped) @wrapper
+; How an ambient function or overload without a name is shown: gaps.py.
+([(function_declaration "function" @keyword name: (identifier) @name body: (_) @body)
+  (function_signature "function" @keyword name: (identifier) @name)]
+  @definition.function (#eq? @name "$dfault") (#set! name "default"))
+; inherits: ecmascript
+
 (expression_statement (internal_module) @wrapped) @wrapper
 (ambient_declaration (_) @wrapped) @wrapper
-(expression_statement (assignment_expression right: [
-  (arrow_function) (function_expression) (generator_function) (class)]) @wrapped) @wrapper
-(lexical_declaration . (variable_declarator value: [
-  (arrow_function) (function_expression) (generator_function) (class)]) @wrapped .) @wrapper
-(variable_declaration . (variable_declarator value: [
-  (arrow_function) (function_expression) (generator_function) (class)]) @wrapped .) @wrapper
-(program (lexical_declaration . (variable_declarator) @wrapped .) @wrapper)
-(program (variable_declaration . (variable_declarator) @wrapped .) @wrapper)
-(export_statement (lexical_declaration . (variable_declarator) @wrapped .) @wrapper)
-(export_statement (variable_declaration . (variable_declarator) @wrapped .) @wrapper)
-(ambient_declaration (lexical_declaration . (variable_declarator) @wrapped .) @wrapper)
-(ambient_declaration (variable_declaration . (variable_declarator) @wrapped .) @wrapper)
-(internal_module
-  body: (statement_block (lexical_declaration . (variable_declarator) @wrapped .) @wrapper))
-(module body: (statement_block (lexical_declaration . (variable_declarator) @wrapped .) @wrapper))
-
-(call_expression function: [
-  (identifier) @call
-  (member_expression property: [(property_identifier) (private_property_identifier)] @call)])
-(new_expression constructor: [
-  (identifier) @call (member_expression property: (property_identifier) @call)])
-
-; A test case of jest, mocha, vitest or node's runner; no unit, but what units are paired with.
-((call_expression
-  function: [(identifier) @_runner (member_expression object: (identifier) @_runner)]
-  arguments: (arguments . [(string) (template_string)] @name
-    [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @definition.test
-  (#any-of? @_runner "it" "test" "specify"))
-
-[(arrow_function) (function_expression) (generator_function)] @scope.function
-(class) @scope.type
 (internal_module name: (_) @name body: (_) @body) @scope.module
 (module name: (_) @name body: (_) @body) @scope.module
 
-((function_declaration "function" @keyword name: (identifier) @name body: (_) @body)
-  @definition.function (#eq? @name "$dfault") (#set! name "default"))
-(function_declaration
-  "function" @keyword name: (identifier) @name body: (_) @body) @definition.function
-(generator_function_declaration
-  "function" @keyword name: (identifier) @name body: (_) @body) @definition.function
-(class_declaration "class" @keyword name: (type_identifier) @name body: (_) @body) @definition.class
 (abstract_class_declaration
   "class" @keyword name: (type_identifier) @name body: (_) @body) @definition.class
 (interface_declaration
   "interface" @keyword name: (type_identifier) @name body: (_) @body) @definition.interface
 (enum_declaration "enum" @keyword name: (identifier) @name body: (_) @body) @definition.enum
-; Overloads and ambient functions have no body. How one without a name is shown: gaps.py.
-((function_signature "function" @keyword name: (identifier) @name) @definition.function
-  (#eq? @name "$dfault") (#set! name "default"))
 (function_signature "function" @keyword name: (identifier) @name) @definition.function
-(export_statement "default" @name
-  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]) @definition.function
-(export_statement "default" @name value: (class body: (_) @body)) @definition.class
-(variable_declarator name: (identifier) @name
-  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]) @definition.function
-(variable_declarator name: (identifier) @name value: (class body: (_) @body)) @definition.class
-; A function with a name of its own; one that is assigned goes by what it is assigned to.
-(arguments (function_expression "function" @keyword name: (identifier) @name body: (_) @body)
-  @definition.function)
-(return_statement (function_expression "function" @keyword name: (identifier) @name body: (_) @body)
-  @definition.function)
-(parenthesized_expression
-  (function_expression "function" @keyword name: (identifier) @name body: (_) @body)
-  @definition.function)
-
 [(method_signature name: (_) @name) (abstract_method_signature name: (_) @name)]
   @definition.method
-(method_definition name: (_) @name body: (_) @body) @definition.method
 (public_field_definition name: (_) @name
   value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
           (generator_function body: (_) @body)]) @definition.method
-; A property whose value is a function is a property to the language, no method: { foo: () => {} }
-(pair key: [(property_identifier) (string) (number)] @name
-  value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]) @scope.method
-; Foo.prototype.bar = function () {}
-(assignment_expression
-  left: (member_expression
-    object: (member_expression property: (property_identifier) @_prototype)
-    property: (property_identifier) @name)
-  right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]
-  (#eq? @_prototype "prototype")) @definition.method
-(assignment_expression
-  left: [(identifier) @name (member_expression property: (property_identifier) @name)]
-  right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
-          (generator_function body: (_) @body)]) @definition.function
-(assignment_expression
-  left: [(identifier) @name (member_expression property: (property_identifier) @name)]
-  right: (class body: (_) @body)) @definition.class
+(public_field_definition name: (_) @name value: (_)? @body) @definition.variable
 
-(import_statement source: (string) @name) @definition.import
 (import_statement (import_require_clause source: (string) @name)) @definition.import
 
-; Those of a module; one under a condition is no declaration of the module.
-(program (lexical_declaration ["const" @constant "let"]
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(program (variable_declaration
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(export_statement (lexical_declaration ["const" @constant "let"]
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(export_statement (variable_declaration
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(ambient_declaration (lexical_declaration ["const" @constant "let"]
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(ambient_declaration (variable_declaration
-  (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable))
-(internal_module body: (statement_block [
+; Those of what is declared for others, and of namespaces.
+(ambient_declaration [
   (lexical_declaration ["const" @constant "let"]
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)
   (variable_declaration
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)]))
-(module body: (statement_block [
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)] @whole)
+[(internal_module body: (statement_block [
   (lexical_declaration ["const" @constant "let"]
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)
   (variable_declaration
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)]))
-(ambient_declaration "global" (statement_block [
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)] @whole))
+ (module body: (statement_block [
   (lexical_declaration ["const" @constant "let"]
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)
   (variable_declaration
-    (variable_declarator name: (identifier) @name value: (_)? @body) @definition.variable)]))
-(program (lexical_declaration ["const" @constant "let"]
-  (variable_declarator name: [
-    (object_pattern [
-      (shorthand_property_identifier_pattern) @name
-      (object_assignment_pattern left: (shorthand_property_identifier_pattern) @name)
-      (pair_pattern value: [
-        (identifier) @name (assignment_pattern left: (identifier) @name)])
-      (rest_pattern (identifier) @name)])
-    (array_pattern [
-      (identifier) @name
-      (assignment_pattern left: (identifier) @name)
-      (rest_pattern (identifier) @name)])]
-    value: (_) @body) @definition.variable))
-(public_field_definition name: (_) @name value: (_)? @body) @definition.variable
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)] @whole))
+ (ambient_declaration "global" (statement_block [
+  (lexical_declaration ["const" @constant "let"]
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)
+  (variable_declaration
+    (variable_declarator name: (_) @name value: (_)? @body) @definition.variable)] @whole))]

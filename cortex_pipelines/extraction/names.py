@@ -1,0 +1,69 @@
+"""The names that a definition gives."""
+
+import re
+from functools import cache
+
+from tree_sitter import Node
+
+from cortex_pipelines.extraction.outline import Definition
+from cortex_pipelines.extraction.settings import ExtractionSettings
+
+DECLARATIONS = frozenset({"variable", "constant"})
+"""Kinds of which one definition may give several names."""
+
+
+@cache
+def constants(names: str) -> re.Pattern[str] | None:
+    """Which names are constants'; None if none is by its name alone."""
+    return re.compile(names) if names else None
+
+
+def names_of(
+    data: bytes, definition: Definition, settings: ExtractionSettings
+) -> list[tuple[str, Node]]:
+    """Names of a definition with their nodes; several only of a declaration that is not huge."""
+    nodes = definition.pieces.get("name")
+    if nodes is None:
+        return []
+    declares = definition.kind in DECLARATIONS
+    if declares:
+        # a pattern of the query may find one name twice
+        declared = {one.id: one for node in nodes for one in _declared(node)}
+        nodes = list(declared.values())
+    if len(nodes) == 1:
+        last = definition.first("name_end")
+        if last is None:
+            title = definition.settings.get("name")
+            return [(title or text_of(data, nodes[0]), nodes[0])]
+        text = data[nodes[0].start_byte : last.end_byte].decode(errors="replace")
+        return [("".join(text.split()), nodes[0])]
+    names = [(text_of(data, node), node) for node in nodes]
+    size = definition.node.end_byte - definition.node.start_byte
+    if not names or (declares and len(names) * size <= settings.max_repeated_bytes):
+        return names
+    return [(", ".join(name for name, _ in names), nodes[0])]
+
+
+def _declared(name: Node) -> list[Node]:
+    """The names in what takes a value apart, without keys and default values."""
+    if "pattern" not in name.type:
+        return [name]
+    inside, found = [name], []
+    while inside:
+        node = inside.pop()
+        if "identifier" in node.type:
+            found.append(node)
+        elif "pattern" in node.type:
+            fields = [node.field_name_for_child(at) for at in range(node.child_count)]
+            parts = zip(node.children, fields, strict=True)
+            inside += [child for child, field in parts if field not in ("key", "right")][::-1]
+    return found
+
+
+def text_of(data: bytes, node: Node) -> str:
+    """Text of a name: a string's without its quotes, white space folded."""
+    text = data[node.start_byte : node.end_byte].decode(errors="replace")
+    if text.isidentifier():
+        return text
+    text = " ".join(text.split())
+    return text[1:-1] if text[:1] in ("'", '"', "`") else text
