@@ -82,11 +82,11 @@ class Changes:
 
     def _function(self, one: Function, other: Function) -> Iterator[Change]:
         moved = id(other) in self._moved
-        # in another place, what it is assigned to is a part of a function's name
-        names = (one.full_name, other.full_name) if moved else (one.name, other.name)
-        if not moved and (names[0] == names[1] or _constructors(one, other)):
+        # what it is assigned to is a part of a function's name
+        names = one.full_name, other.full_name
+        if not moved and (_same_name(one, other) or _constructors(one, other)):
             return
-        if moved and (one.place.inside or other.place.inside):
+        if moved and (one.place.inside or other.place.inside) and not self._lifted(one, other):
             return  # a function inside of another goes where its code goes
         what = _what(moved, names[0] != names[1])
         if what == "Move":
@@ -110,13 +110,20 @@ class Changes:
                 return "Pull Up"
         return "Move"
 
+    def _lifted(self, one: Function, other: Function) -> bool:
+        """Whether a function went out of functions or into them, and stayed in their container."""
+        home, around = self._paired.home_after(home_of(one))
+        path, to = home_of(other)
+        short, long = sorted((around, to), key=len)
+        return home == path and long[: len(short)] == short
+
     def _owner_after(self, one: Function) -> str | None:
         """Name that the type around a function goes by after."""
         _, around = self._paired.home_after(home_of(one))
         return around[-1] if around and one.place.owner else one.place.owner
 
     def _extracted(self, found: Extraction) -> Iterator[Change]:
-        away = not self._same_container(found.origin, found.extracted)
+        away = _within(found) or not self._same_container(found.origin, found.extracted)
         yield Change(
             "Extract And Move Method" if away else "Extract Method",
             (None, found.extracted.name),
@@ -144,6 +151,19 @@ class Changes:
     def _same_container(self, one: Function, other: Function) -> bool:
         path, _ = self._paired.home_after(home_of(one))
         return (path, self._owner_after(one)) == (other.place.path, other.place.owner)
+
+
+def _same_name(one: Function, other: Function) -> bool:
+    """Whether functions go by one name, also where what they are assigned to does by another."""
+    parts, others = one.full_name.split("."), other.full_name.split(".")
+    return one.name == other.name and (parts == others or parts[0] != others[0])
+
+
+def _within(found: Extraction) -> bool:
+    """Whether a function was extracted into one that is inside of its origin."""
+    around, place = found.caller.place, found.extracted.place
+    lines = around.start_line <= place.start_line and place.end_line <= around.end_line
+    return bool(found.caller.name) and around.path == place.path and lines
 
 
 def _constructors(one: Function, other: Function) -> bool:

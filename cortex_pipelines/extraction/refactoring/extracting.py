@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
 from cortex_pipelines.extraction.refactoring.model import Function, Statement, chosen
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.refactoring.statements import called_names
 
 _LEAST = 0.4  # values became parameters: less of a statement stays the same
 
 _STRONG = 0.5  # likeness that is not by chance
 _KEPT = 0.7  # likeness of what stayed in the origin though it changed
+_SAYING = 3  # names and values of a statement that is not repeated by chance
 _MUCH, _MOST = 4, 0.6  # what is gone from the origin: names and values, and share of it
 
 
@@ -135,4 +137,19 @@ def _is_extraction(
     texts = Counter(one.texts for one in gone)
     taken = [one for one in strong if texts[mapped.before[one].texts]]
     weight = sum(mapped.before[one].weight for one in taken)
-    return weight >= _MUCH and weight >= _MOST * sum(one.weight for one in gone)
+    if weight >= _MUCH and weight >= _MOST * sum(one.weight for one in gone):
+        return True
+    return _replaced_by_call(function, origin, rest)
+
+
+def _replaced_by_call(function: Function, origin: Function, rest: StatementMap) -> bool:
+    """Whether a statement of the new function, word for word, stood where it is called now."""
+    kept = {one.texts for one in function.statements if one.weight >= _SAYING}
+    calls = [at for at, one in enumerate(rest.after) if called_names([one])[function.name]]
+    for index, statement in enumerate(origin.statements):
+        if statement.texts in kept and rest.likeness.get(index, 0.0) < _KEPT:
+            start = next((rest.pairs[at] for at in range(index, -1, -1) if at in rest.pairs), -1)
+            ends = (rest.pairs[at] for at in range(index, len(rest.before)) if at in rest.pairs)
+            if any(start <= at <= next(ends, len(rest.after)) for at in calls):
+                return True
+    return False

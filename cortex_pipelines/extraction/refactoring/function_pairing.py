@@ -2,74 +2,33 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from itertools import groupby, product
+from itertools import product
 from typing import Any
 
-from cortex_pipelines.extraction.refactoring.likeness import names_alike, parameters_alike, shared
+from cortex_pipelines.extraction.refactoring.likeness import names_alike, parameters_alike
 from cortex_pipelines.extraction.refactoring.model import Function
+from cortex_pipelines.extraction.refactoring.move_pairing import CALLED, pair_moved
+from cortex_pipelines.extraction.refactoring.name_pairing import pair_same
 from cortex_pipelines.extraction.refactoring.pairing import Home, Pairing, home_of
 from cortex_pipelines.extraction.refactoring.renames import replaced_calls
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
-_MAX_OVERLOADS = 50
 _MAX_PAIRS = 10_000  # of functions in one container that are all compared
 _UNCOMMON = range(1, 11)  # what more functions share says nothing
-_COMMON_NAME, _COMMON_STATEMENT = 30, 10  # what more functions share says nothing
+_COMMON_NAME = 30  # what more functions share says nothing
 _OTHER, _SAME = 0.2, 0.9  # likeness of bodies that are different, and of one body
-_CALLED, _MANY = 0.25, 3  # what it says that calls were replaced, and how many say enough
+_MANY = 3  # replaced calls that say enough
 _KEPT = 0.1  # what speaks for a function that kept its name, besides the name
+
+Namesakes = dict[str, list[Function]]
 
 
 def pair_functions(found: Pairing, settings: RefactoringSettings) -> None:
     """Pair functions: that kept name and place, then the name changed, then the place."""
-    _pair_same(found)
+    pair_same(found)
     _pair_renamed(found, settings)
-    _pair_same(found)
-    _pair_moved(found, settings)
-
-
-def _pair_same(found: Pairing) -> None:
-    """Pair functions of one name in one container."""
-    places: dict[tuple[Home, str], list[Function]] = defaultdict(list)
-    for other in found.new.values():
-        places[home_of(other), other.name].append(other)
-    groups: dict[tuple[Home, str], list[Function]] = defaultdict(list)
-    for one in found.gone.values():
-        groups[found.home_after(home_of(one)), one.name].append(one)
-    for key in sorted(groups):
-        for one, other in _overloads(found, groups[key], places[key]):
-            found.pair_functions(one, other)
-
-
-def _overloads(
-    found: Pairing, ones: list[Function], others: list[Function]
-) -> list[tuple[Function, Function]]:
-    """Pair functions of one name: by equal parameters first, then by what is most alike."""
-    if len(ones) == len(others) == 1 or not others:
-        return list(zip(ones, others, strict=False))
-    scored = sorted(
-        (
-            -(_types(one) == _types(other) and one.has_body == other.has_body)
-            - parameters_alike(one, other)
-            - found.likeness.bodies(one, other),
-            abs(at - place),
-            at,
-            place,
-        )
-        for at, one in enumerate(ones[:_MAX_OVERLOADS])
-        for place, other in enumerate(others[:_MAX_OVERLOADS])
-    )
-    pairs: dict[int, int] = {}
-    taken: set[int] = set()
-    for _, _, at, place in scored:
-        if at not in pairs and place not in taken:
-            pairs[at] = place
-            taken.add(place)
-    return [(ones[at], others[place]) for at, place in pairs.items()]
-
-
-def _types(function: Function) -> tuple[str, ...]:
-    return tuple(parameter.type for parameter in function.parameters)
+    pair_same(found)
+    pair_moved(found, _replaced_calls(found), settings)
 
 
 def _pair_renamed(found: Pairing, settings: RefactoringSettings) -> None:
@@ -77,6 +36,7 @@ def _pair_renamed(found: Pairing, settings: RefactoringSettings) -> None:
     weak = {id(one): (one, other) for one, other in _weak(found)}
     before = {id(other): one for one, other in weak.values()}
     calls = _replaced_calls(found)
+    namesakes = _by_name(found.gone.values()), _by_name(found.new.values())
     ones = [*found.gone.values(), *(one for one, _ in weak.values())]
     others = [*found.new.values(), *(other for _, other in weak.values())]
     scored = []
@@ -84,7 +44,9 @@ def _pair_renamed(found: Pairing, settings: RefactoringSettings) -> None:
         partner = weak[id(one)][1] if id(one) in weak else None
         if other is partner:
             score = _score(found, one, other) + _KEPT
-        elif _split(found, one, other, partner, before.get(id(other))):
+        elif _split(found, one, other, partner, before.get(id(other))) or _elsewhere(
+            found, namesakes, one, other
+        ):
             continue
         else:
             score = _rename_score(found, one, other, settings, calls[one.name, other.name])
@@ -169,6 +131,26 @@ def _split(
     return False
 
 
+def _elsewhere(
+    found: Pairing, namesakes: tuple[Namesakes, Namesakes], one: Function, other: Function
+) -> bool:
+    """Whether one of two functions is more like one of its own name in another place."""
+    body = found.likeness.bodies(one, other)
+    return any(
+        found.likeness.bodies(one, kept) > max(body, _OTHER) for kept in namesakes[1][one.name]
+    ) or any(
+        found.likeness.bodies(kept, other) > max(body, _OTHER) for kept in namesakes[0][other.name]
+    )
+
+
+def _by_name(functions: Iterable[Function]) -> Namesakes:
+    found: Namesakes = defaultdict(list)
+    for function in functions:
+        if function.name and len(found[function.name]) < _COMMON_NAME:
+            found[function.name].append(function)
+    return found
+
+
 def _replaced(
     found: Pairing, one: Function, other: Function, kept: tuple[Function, Function]
 ) -> bool:
@@ -230,61 +212,7 @@ def _least_of_rename(
     """How alike bodies have to be, given what names and calls say."""
     least = settings.least_rename
     if calls:
-        return 0.0 if calls >= _MANY and name >= 0.5 else least - _CALLED
+        return 0.0 if calls >= _MANY and name >= 0.5 else least - CALLED
     if min(one.weight, other.weight) <= settings.small_body and name < 0.34:
         return 0.8 if len(one.parameters) > 1 and parameters_alike(one, other) == 1 else 1.0
     return least - 0.15 if name >= 0.5 else least
-
-
-def _pair_moved(found: Pairing, settings: RefactoringSettings) -> None:
-    """Pair functions of different containers, outer ones first: inner ones go with them."""
-    scored = []
-    for one, other in _moved_candidates(found):
-        body = found.likeness.bodies(one, other)
-        if body >= _least_of_move(one, other, settings):
-            depth = len(one.place.around)
-            score = body + 0.3 * (one.name == other.name) + 0.1 * parameters_alike(one, other)
-            place = one.place.path, one.place.line, other.place.line
-            scored.append((depth, -score, *place, one, other))
-    scored.sort(key=lambda item: item[:5])
-    for _, level in groupby(scored, key=lambda item: item[0]):
-        for *_, one, other in level:
-            if id(one) in found.gone and id(other) in found.new:
-                found.pair_functions(one, other, moved=not _misplaced(found, one, other))
-        _pair_same(found)
-
-
-def _least_of_move(one: Function, other: Function, settings: RefactoringSettings) -> float:
-    small = min(one.weight, other.weight) <= settings.small_body
-    if one.name == other.name:
-        return settings.least_move + 0.25 * small
-    return 2.0 if small else settings.least_move_and_rename
-
-
-def _misplaced(found: Pairing, one: Function, other: Function) -> bool:
-    """Whether only a syntax error makes a function seem to have moved."""
-    paths = {one.place.path, other.place.path}
-    same_file = found.homes.get((one.place.path, ())) == (other.place.path, ())
-    return same_file and one.name == other.name and not paths.isdisjoint(found.broken)
-
-
-def _moved_candidates(found: Pairing) -> Iterable[tuple[Function, Function]]:
-    """Functions of one name, or with an uncommon statement in common."""
-    by_name: dict[str, list[Function]] = defaultdict(list)
-    by_statement: dict[tuple[str, ...], list[Function]] = defaultdict(list)
-    for other in found.new.values():
-        if other.name and other.statements:
-            by_name[other.name].append(other)
-            for texts in {one.texts for one in other.statements if one.weight > 2}:
-                by_statement[texts].append(other)
-    for one in found.gone.values():
-        if not one.name or not one.statements:
-            continue
-        others = {id(other): other for other in by_name[one.name][:_COMMON_NAME]}
-        for statement in one.statements:
-            sharing = by_statement.get(statement.texts, ())
-            if len(sharing) <= _COMMON_STATEMENT:
-                others |= {id(other): other for other in sharing}
-        for other in others.values():
-            if shared(one.words, other.words) >= 0.3:
-                yield one, other

@@ -143,10 +143,21 @@ def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
         one, other = mapped.before[index], mapped.after[place]
         if one.texts == other.texts:
             continue
-        for a, b in aligned(one, other):
-            called = one.texts[a + 1 : a + 2] == ("(",) == other.texts[b + 1 : b + 2]
-            if called and one.texts[a] != other.texts[b] and one.marks[a] in "ip":
+        for a, b in _callees(one, other):
+            if one.texts[a] != other.texts[b] and one.marks[a] in "ip":
                 yield one.texts[a], other.texts[b]
+
+
+def _callees(one: Statement, other: Statement) -> set[tuple[int, int]]:
+    """Positions of what is called in each other's place, also where what it belongs to differs."""
+    pairs = set(aligned(one, other))
+    matcher = SequenceMatcher(None, one.texts, other.texts, autojunk=len(one.texts) > 1000)
+    for op, _, a_end, _, b_end in matcher.get_opcodes():
+        if op == "replace":
+            pairs.add((a_end - 1, b_end - 1))
+    return {
+        (a, b) for a, b in pairs if one.texts[a + 1 : a + 2] == ("(",) == other.texts[b + 1 : b + 2]
+    }
 
 
 def names_of(function: Function) -> dict[str, tuple[str, int]]:
