@@ -32,7 +32,7 @@ _USES = 5
 """Lines shown that use a declared name; with its value alone nobody could tell it."""
 _LONGEST_USE = 400
 _LOCAL, _ASKED = "local_names", ("name_kind", "prompt", "completion")
-LOCAL_NAMES = pl.Schema({"unit_id": pl.String, _LOCAL: pl.List(pl.String)})
+LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
 COLUMNS = (
     *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
     *("start_byte", "end_byte"),
