@@ -59,9 +59,9 @@ class Table:
         """Polars schema of the table."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
-    def read(self, folder: Path) -> pl.DataFrame:
-        """The table in the folder of an asset's output."""
-        return pl.read_parquet(folder / f"{self.name}.parquet")
+    def read(self, folder: Path, *columns: str) -> pl.DataFrame:
+        """The table in the folder of an asset's output: all columns, or those that are named."""
+        return pl.read_parquet(folder / f"{self.name}.parquet", columns=list(columns) or None)
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""
@@ -91,7 +91,8 @@ class Table:
         problems = self.violations(ordered)
         if problems:
             raise ContractError(f"table {self.name}: " + "; ".join(problems))
-        return ordered.sort(self.key) if self.key else ordered
+        is_sorted = len(self.key) == 1 and ordered[self.key[0]].is_sorted()
+        return ordered.sort(self.key) if self.key and not is_sorted else ordered
 
     def violations(self, frame: pl.DataFrame) -> list[str]:
         """What in the rows of a frame with the right columns breaks the contract, in words."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import polars as pl
 
@@ -14,7 +13,7 @@ from cortex_pipelines.annotation.manifests import declared_for, technologies_by_
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.progress import track
-from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.rowcache import RowCache, row_keys
 from cortex_pipelines.schemas import ANNOTATED_UNITS, UNIT_FINDINGS
 
 _FILE = ["source", "path", "blob"]
@@ -77,9 +76,11 @@ def annotate(
     material = _material(units, files)
     facts = _facts(units, material, settings, project, cache)
     agreed = cached_agreement(settings, extraction, cache)
+    scores = facts["category_score"].unique().drop_nulls()
+    rates = {score: agreed.category_confidence(score) for score in scores}
     confident = facts.with_columns(
         pl.col("category_score")
-        .map_elements(agreed.category_confidence, return_dtype=pl.Float64)
+        .replace_strict(rates, return_dtype=pl.Float64)
         .alias("category_confidence")
     )
     joined = units.join(confident, on="unit_id")
@@ -133,17 +134,15 @@ def _facts(
 
 def _keys(units: pl.DataFrame, material: Mapping[FileKey, FileMaterial]) -> pl.DataFrame:
     """Each file with the hash of all that the facts of its units depend on."""
-    read: dict[FileKey, list[tuple[Any, ...]]] = {}
-    for source, path, blob, *columns in units.sort("unit_id").select(*_FILE, *_READ).iter_rows():
-        read.setdefault((source, path, blob), []).append(tuple(columns))
-    rows = []
-    for key in sorted(read):
-        about = (key, read[key], material[key].declared)
-        digest = blake2b(repr(about).encode(errors="replace"), digest_size=16)
+    rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
+    read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
+    keys = []
+    for *place, told in read.iter_rows():
+        key = (place[0], place[1], place[2])
+        digest = blake2b(repr((key, told, material[key].declared)).encode(), digest_size=16)
         digest.update(material[key].text.encode())
-        rows.append((*key, digest.hexdigest()))
-    schema = dict.fromkeys((*_FILE, "cache_key"), pl.String)
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        keys.append(digest.hexdigest())
+    return read.select(_FILE).with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
 
 def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.augmentation.augment import augment
+from cortex_pipelines.augmentation.augment import OF_UNITS, augment
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification import verified
 from cortex_pipelines.rowcache import RowCache
@@ -33,7 +33,8 @@ def augmented_units(
     annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
     """Functions renamed and rewritten with the same behaviour, and functions with one error."""
-    return augment(ANNOTATED_UNITS.read(annotated_units), augmentation, project, cache)
+    units = ANNOTATED_UNITS.read(annotated_units, *OF_UNITS)
+    return augment(units, augmentation, project, cache)
 
 
 @versioned_asset(

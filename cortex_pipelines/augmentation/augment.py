@@ -11,6 +11,9 @@ from cortex_pipelines.schemas import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_U
 _KINDS = ("function", "method")
 _KEY = "cache_key"
 _COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
+OF_UNITS = (*_COLUMNS, "has_error", "generated")
+"""Columns of ANNOTATED_UNITS that augmentations are made from."""
+
 _TABLES: dict[str, tuple[Table, Work[AugmentationSettings], str]] = {
     RENAMED_UNITS.name: (RENAMED_UNITS, renamed_rows, "Renaming local variables"),
     REWRITTEN_UNITS.name: (REWRITTEN_UNITS, rewritten_rows, "Rewriting"),
@@ -75,7 +78,7 @@ def _table(
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
     table, make, doing = _TABLES[name]
-    chosen = augmentable(units, settings).select(_COLUMNS)
+    chosen = augmentable(units.select(OF_UNITS), settings).select(_COLUMNS)
     keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))
 
     def compute(keys: pl.Series) -> pl.DataFrame:

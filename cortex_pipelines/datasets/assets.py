@@ -17,10 +17,11 @@ from cortex_pipelines.datasets.contamination import fingerprints
 from cortex_pipelines.datasets.conventions import conventions
 from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.reading import read_project
-from cortex_pipelines.datasets.refactoring import refactoring_tables
+from cortex_pipelines.datasets.refactoring import OF_ERRORS, refactoring_tables
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.datasets.smells import cached_fixes
-from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.datasets.units import OF_FILES, OF_UNITS, split_units
+from cortex_pipelines.datasets.variants import OF_RENAMED
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import (
     ANNOTATED_UNITS,
@@ -72,8 +73,8 @@ def unit_splits(
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
     found = split_units(
-        ANNOTATED_UNITS.read(annotated_units),
-        REPOSITORY_FILES.read(repository_files),
+        ANNOTATED_UNITS.read(annotated_units, *OF_UNITS),
+        REPOSITORY_FILES.read(repository_files, *OF_FILES),
         REPOSITORY_COMMITS.read(repository_commits),
         fingerprints(root, datasets),
         datasets,
@@ -96,7 +97,7 @@ def completion_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Bodies, imports, declarations and gaps to write, given the code and repository around."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    renamed = RENAMED_UNITS.read(augmented_units)
+    renamed = RENAMED_UNITS.read(augmented_units, *OF_RENAMED)
     tables = completion_tables(read, renamed, datasets, cache)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
@@ -116,7 +117,8 @@ def naming_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Names of functions, classes, constants and variables to find, masked at every occurrence."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    tables = naming_tables(read, RENAMED_UNITS.read(augmented_units), datasets, cache)
+    renamed = RENAMED_UNITS.read(augmented_units, *OF_RENAMED)
+    tables = naming_tables(read, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
     learnt = Part("Conventions", _conventions(tables))
     write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
@@ -140,10 +142,10 @@ def refactoring_dataset(
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
-        INJECTED_ERRORS.read(augmented_units),
+        INJECTED_ERRORS.read(augmented_units, *OF_ERRORS),
         cached_fixes(read.units, project, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
-        REPOSITORY_FILES.read(repository_files),
+        REPOSITORY_FILES.read(repository_files, "source", "path", "licence", "trainable"),
         fingerprints(root, datasets),
         datasets,
         cache,

@@ -13,7 +13,7 @@ from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.known_twins import KnownTwins
 from cortex_pipelines.datasets.leakage import COMPARED
 from cortex_pipelines.datasets.manifest import manifest
-from cortex_pipelines.datasets.naming import naming_candidates
+from cortex_pipelines.datasets.naming import LOCAL_NAMES, naming_candidates
 from cortex_pipelines.datasets.selection import (
     ORIGINAL,
     require_no_leakage,
@@ -78,15 +78,20 @@ def completion_tables(
         units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, known
     )
     whole = [completion_candidates(functions, settings, known), statements]
-    for_gaps = (functions, statements.filter(pl.col("completion").is_not_null()))
+    whole_statements = statements.filter(pl.col("completion").is_not_null())
+    for_gaps = {"functions": functions, "statements": whole_statements}
     gaps = [
         infilling_candidates(
-            drawn_for_infilling(chosen, settings), project.context, project.texts, settings
+            drawn_for_infilling(chosen, settings),
+            project.context,
+            project.texts,
+            settings,
+            known.of(of),
         )
-        for chosen in for_gaps
+        for of, chosen in for_gaps.items()
     ]
     variants = completion_candidates(
-        train_variants(functions, renamed), settings, known.of_variants()
+        train_variants(functions, renamed), settings, known.of("variants")
     )
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
@@ -125,7 +130,8 @@ def naming_tables(
     known = KnownRows(cache, f"{project.name}/naming_dataset")
     asked = naming_candidates(units, _local_names(renamed), project.texts, settings, known)
     variants = train_variants(units, renamed)
-    asked_again = naming_candidates(variants, {}, project.texts, settings, known.of_variants())
+    none = LOCAL_NAMES.to_frame()
+    asked_again = naming_candidates(variants, none, project.texts, settings, known.of("variants"))
     candidates = pl.concat(
         [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
     )
@@ -134,13 +140,12 @@ def naming_tables(
     )
 
 
-def _local_names(renamed: pl.DataFrame) -> dict[str, list[str]]:
-    """Names of the local variables that could be renamed, by unit id."""
-    known = renamed.select("unit_id", "renames").filter(pl.col("renames").list.len() > 0)
-    found: dict[str, list[str]] = {}
-    for unit, renames in known.iter_rows():
-        found.setdefault(unit, []).extend(rename.partition("=")[0] for rename in renames)
-    return found
+def _local_names(renamed: pl.DataFrame) -> pl.DataFrame:
+    """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
+    names = pl.element().str.split("=").list.first()
+    told = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
+    of_all_variants = pl.col("local_names").explode(empty_as_null=False)
+    return told.group_by("unit_id", maintain_order=True).agg(of_all_variants)
 
 
 def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:

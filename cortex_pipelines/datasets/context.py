@@ -5,7 +5,7 @@ A prompt of train shows nothing of units on other sides of the split.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,29 @@ _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)
 _SELF = ("self", "cls", "this", "Self", "super")
 # What a code base defines dozens of times (`run`, `get`) tells nothing by its name.
 _MOST_HOMONYMS = 8
+
+
+COLUMNS = (
+    "unit_id",
+    "kind",
+    "language",
+    "source",
+    "path",
+    "context",
+    "start_byte",
+    "end_byte",
+    "split",
+)
+"""What is asked of a unit to tell it something."""
+
+
+def calls_of(units: pl.DataFrame) -> pl.DataFrame:
+    """What the code of each unit calls, each once: column ``calls`` of ``receiver.name``."""
+    found = [
+        [f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))]
+        for code in units["code"]
+    ]
+    return pl.Series("calls", found, dtype=pl.List(pl.String)).to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +82,11 @@ class RepositoryContext:
         return [Definition(*row) for row in found]
 
     @cached_property
-    def _files(self) -> dict[tuple[str, str], list[Definition]]:
-        files: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+    def _places(self) -> dict[tuple[str, str, str], list[Definition]]:
+        places: dict[tuple[str, str, str], list[Definition]] = defaultdict(list)
         for definition in self._definitions:
-            files[definition.source, definition.path].append(definition)
-        return files
+            places[definition.source, definition.path, definition.context].append(definition)
+        return places
 
     @cached_property
     def _names(self) -> dict[tuple[str, str], list[Definition]]:
@@ -72,13 +95,18 @@ class RepositoryContext:
             names[definition.source, definition.name].append(definition)
         return names
 
-    def lines(self, unit: dict[str, Any]) -> tuple[str, ...]:
-        """Comment lines for a prompt: siblings nearest first, then what the unit calls."""
+    def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
+        """Comment lines for a prompt: siblings nearest first, then what the unit calls.
+
+        Args:
+            unit: A unit's ``COLUMNS``.
+            calls: What it calls (``calls_of``).
+        """
         comment = LINE_COMMENTS[unit["language"]]
         shown: dict[str, None] = {}
         for sibling in self._siblings(unit):
             shown[f"{comment} {sibling.signature}"] = None
-        for called in self._called(unit):
+        for called in self._called(unit, calls):
             elsewhere = "" if called.path == unit["path"] else f"{called.path}: "
             shown[f"{comment} {elsewhere}{called.signature}"] = None
         return tuple(shown)
@@ -86,16 +114,16 @@ class RepositoryContext:
     def _siblings(self, unit: dict[str, Any]) -> list[Definition]:
         beside = [
             other
-            for other in self._files[unit["source"], unit["path"]]
-            if other.context == unit["context"] and self._may_show(unit, other)
+            for other in self._places.get((unit["source"], unit["path"], unit["context"]), ())
+            if self._may_show(unit, other)
         ]
         beside.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
         return beside[: self._most]
 
-    def _called(self, unit: dict[str, Any]) -> Iterator[Definition]:
-        calls = dict.fromkeys(_CALL.findall(unit["code"]))
+    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[Definition]:
         found = 0
-        for receiver, name in calls:
+        for call in calls:
+            receiver, _, name = call.rpartition(".")
             known = self._names.get((unit["source"], name), [])
             if receiver in _SELF or len(known) > _MOST_HOMONYMS:
                 continue  # a method of the same class is a sibling

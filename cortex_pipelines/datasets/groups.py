@@ -1,37 +1,11 @@
 """Union-find: which things belong together, directly or through others."""
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-T = TypeVar("T", bound=Hashable)
-
-
-class Groups(Generic[T]):
-    """A partition of things that only ever grows coarser."""
-
-    def __init__(self) -> None:
-        self._parent: dict[T, T] = {}
-
-    def find(self, item: T) -> T:
-        """The thing that stands for the item's group."""
-        self._parent.setdefault(item, item)
-        root = item
-        while self._parent[root] != root:
-            root = self._parent[root]
-        while self._parent[item] != root:
-            self._parent[item], item = root, self._parent[item]
-        return root
-
-    def join(self, one: T, other: T) -> None:
-        """Put the groups of two things together."""
-        self._parent[self.find(one)] = self.find(other)
-
 
 class Forest:
-    """The same for numbers from 0 on, with the groups of all of them at once.
+    """A partition of the numbers from 0 on that only ever grows coarser.
 
     Args:
         size: How many numbers there are.
@@ -59,6 +33,20 @@ class Forest:
         """Put the groups of two together."""
         self._parents[self._find(one)] = self._find(other)
         self._labels = None
+
+    def join_all(self, ones: NDArray[np.integer], others: NDArray[np.integer]) -> None:
+        """Put the groups of each of ``ones`` and of the one beside it in ``others`` together."""
+        labels = self.labels()
+        apart = np.flatnonzero(labels[ones] != labels[others])
+        for one, other in zip(ones[apart].tolist(), others[apart].tolist(), strict=True):
+            self.join(one, other)
+
+    def smallest(self) -> NDArray[np.int64]:
+        """The smallest number in the group of each."""
+        labels = self.labels()
+        first = np.arange(len(labels))
+        np.minimum.at(first, labels, np.arange(len(labels)))
+        return first[labels]
 
     def _find(self, item: int) -> int:
         parents = self._parents

@@ -10,13 +10,23 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.completion import COLUMNS as OF_FUNCTION
 from cortex_pipelines.datasets.completion import MADE, unit_parts, unit_prompt
-from cortex_pipelines.datasets.context import RepositoryContext
+from cortex_pipelines.datasets.context import COLUMNS as CONTEXT_COLUMNS
+from cortex_pipelines.datasets.context import RepositoryContext, calls_of
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.statements import code_after
-from cortex_pipelines.datasets.unit_text import Parts, Place, folded
+from cortex_pipelines.datasets.unit_text import Parts, Place, folded, text_hashes
 
+# What a gap is made of, beside what the repository tells and the file's text.
+_SHOWN = "shown"
+_COLUMNS = (
+    *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
+    *OF_FUNCTION,
+    *("prompt", "completion"),
+)
 _TRIES = 6
 _CLOSE = ")]}"
 _BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
@@ -35,6 +45,7 @@ def infilling_candidates(
     context: RepositoryContext,
     texts: dict[Place, bytes],
     settings: DatasetSettings,
+    known: KnownRows | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or why they make no example.
 
@@ -44,18 +55,34 @@ def infilling_candidates(
         context: What to show of the repository.
         texts: The files of the project.
         settings: Bounds of lengths, and the seed.
+        known: What was made of units that did not change, nor what is shown to them.
     """
-    rows = [
-        _gap(unit, context, texts.get((unit["source"], unit["path"]), b""), settings)
-        for unit in units.iter_rows(named=True)
+    known = known or KnownRows()
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [
+            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings)
+            for unit in some.iter_rows(named=True)
+        ]
+        return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
+
+    columns = [name for name in _COLUMNS if name in units.columns]
+    told = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
+    return units.drop(*MADE, strict=False).hstack(known.beside("gaps", told, make))
+
+
+def _shown(units: pl.DataFrame, context: RepositoryContext, known: KnownRows) -> pl.Series:
+    """What the repository tells each unit; a statement nothing."""
+    calls = known.beside("calls", units.select("unit_id", "code"), calls_of)
+    columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
+    lines = [
+        () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
+        for unit in columns.iter_rows(named=True)
     ]
-    made = pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
-    return units.drop(*MADE, strict=False).hstack(made)
+    return pl.Series(_SHOWN, lines, dtype=pl.List(pl.String))
 
 
-def _gap(
-    unit: dict[str, Any], context: RepositoryContext, text: bytes, settings: DatasetSettings
-) -> _Made:
+def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _Made:
     following = code_after(text, unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
         made = (unit["prompt"], unit["completion"], following)
@@ -65,7 +92,7 @@ def _gap(
         span = statement_span(lines, settings, unit["unit_id"])
         if parts is None or span is None:
             return None, None, "no_gap", ""
-        made = _around(unit, parts, lines, span, context, settings, following)
+        made = _around(unit, parts, lines, span, settings, following)
     prompt, middle, suffix = made
     if prompt is None or middle is None:
         return None, None, "prompt_size", ""
@@ -80,14 +107,13 @@ def _around(
     parts: Parts,
     lines: list[str],
     span: tuple[int, int],
-    context: RepositoryContext,
     settings: DatasetSettings,
     following: str,
 ) -> tuple[str | None, str, str]:
     first, last = span
     before = "".join(f"{line}\n" for line in lines[:first])
     head = Parts(parts.head + before, "")
-    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, context.lines(unit))
+    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_SHOWN]))
     suffix = "".join(f"\n{line}" for line in lines[last:]) + following
     return prompt, "\n".join(lines[first:last]), _shortened(suffix, settings.max_suffix_bytes)
 

@@ -21,6 +21,8 @@ from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
 _MOST_NEW = 0.2
+# With fewer that came or went it is as fast to look at them again as to write all that is known.
+_WORTH_KEEPING = 0.01
 _TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
 _HIGH = np.uint64(32)
 Bools = NDArray[np.bool_]
@@ -65,7 +67,7 @@ class KnownClusters:
             found = self._from_nothing(keys, texts)
             kept = found.state().clear() if found.has_full_bucket() else found.state()
             self._cache.keep(name, kept)
-        elif found is not known or (state is not None and state.height > len(texts)):
+        elif state is not None and _moved(keys, state[_TEXT]) > _WORTH_KEEPING * len(texts):
             self._cache.keep(name, found.state())
         labels: list[int] = found.labels.tolist()
         return labels
@@ -153,6 +155,12 @@ def _agreeing(bands: Bands, new: Bools) -> Bools | None:
             return None
         found |= same
     return found
+
+
+def _moved(keys: pl.Series, known: pl.Series) -> int:
+    """How many texts came or went."""
+    stayed = int(keys.is_in(known.implode()).sum())
+    return len(keys) + len(known) - 2 * stayed
 
 
 def _join(forest: Forest, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:

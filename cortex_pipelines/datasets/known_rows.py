@@ -20,9 +20,9 @@ class KnownRows:
     def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
         self._cache, self._name = cache, name
 
-    def of_variants(self) -> "KnownRows":
-        """The same for variants of the units, which would push out what is known of these."""
-        return KnownRows(self._cache, f"{self._name}/variants")
+    def of(self, some: str) -> "KnownRows":
+        """The same for other units, which would push out what is known of these."""
+        return KnownRows(self._cache, f"{self._name}/{some}")
 
     def beside(
         self, step: str, told: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]

@@ -22,6 +22,8 @@ from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
 _MOST_NEW = 0.2
+# With a smaller one it is as fast to look at them again next time as to write what is known anew.
+_WORTH_KEEPING = 0.01
 _ID, _OTHER, _SIMILARITY = TWINS.names()
 _SIDE, _PREFIX = "side", "prefix"
 _STATE: dict[str, Any] = {
@@ -69,7 +71,8 @@ class KnownTwins:
             other.forget()
             order = ShingleOrder.of(one.new_sets(), other.new_sets())
         found = _pairs(one, other, order, self._settings)
-        if self._cache and (known is None or one.share_of_new or other.share_of_new):
+        new = np.concatenate([one.new, other.new])
+        if self._cache and (known is None or new.sum() > _WORTH_KEEPING * len(new)):
             sides = (one.state(found, order), other.state(TWINS.to_frame(), order))
             self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
         return found

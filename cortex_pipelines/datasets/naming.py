@@ -32,6 +32,7 @@ _USES = 5
 """Lines shown that use a declared name; with its value alone nobody could tell it."""
 _LONGEST_USE = 400
 _LOCAL, _ASKED = "local_names", ("name_kind", "prompt", "completion")
+LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
 COLUMNS = (
     *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
     *("start_byte", "end_byte"),
@@ -103,7 +104,7 @@ def naming_example(
 
 def naming_candidates(
     units: pl.DataFrame,
-    local_names: Mapping[str, Iterable[str]],
+    local_names: pl.DataFrame,
     texts: Mapping[Place, bytes],
     settings: DatasetSettings,
     known: KnownRows | None = None,
@@ -112,7 +113,8 @@ def naming_candidates(
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
-        local_names: Names of the local variables of units, by unit id.
+        local_names: Columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of the local
+            variables of units; of those that are not there none is asked for.
         texts: The files of the project, for the uses of declarations.
         settings: Bounds and mask.
         known: What was made of units that did not change.
@@ -125,10 +127,12 @@ def naming_candidates(
         rows = [_asked_of(unit, texts, settings) for unit in some.iter_rows(named=True)]
         return pl.DataFrame(rows, schema=dict.fromkeys(_ASKED, pl.List(pl.String)), orient="row")
 
-    local = [list(local_names.get(unit, ())) for unit in units["unit_id"]]
+    local = units.select("unit_id").join(
+        local_names, on="unit_id", how="left", maintain_order="left"
+    )
     told = units.select(
         *COLUMNS,
-        pl.Series(_LOCAL, local, dtype=pl.List(pl.String)),
+        local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
     made = units.select("unit_id").hstack((known or KnownRows()).beside("names", told, make))

@@ -17,6 +17,14 @@ from cortex_pipelines.schemas import (
     UNIT_SPLITS,
 )
 
+# What examples and their manifests are made from.
+_OF_UNITS = (
+    *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
+    *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
+    *("start_line", "end_line"),
+)
+_OF_FILES = ("source", "path", "text", "revision", "licence", "trainable")
+
 
 def read_project(
     name: str,
@@ -36,8 +44,8 @@ def read_project(
     """
     return project_of(
         name,
-        ANNOTATED_UNITS.read(annotated_units),
-        REPOSITORY_FILES.read(repository_files),
+        ANNOTATED_UNITS.read(annotated_units, *_OF_UNITS),
+        REPOSITORY_FILES.read(repository_files, *_OF_FILES),
         REDACTIONS.read(repository_files),
         UNIT_SPLITS.read(unit_splits),
         settings,

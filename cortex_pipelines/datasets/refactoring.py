@@ -12,7 +12,6 @@ import polars as pl
 
 from cortex_pipelines.annotation.fixes import SmellFix
 from cortex_pipelines.datasets.build import Project, Tables, finished_tables
-from cortex_pipelines.datasets.completion import MADE
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import side_by_hash
@@ -30,12 +29,25 @@ SCHEMA = pl.Schema(
         **dict.fromkeys(("start_byte", "end_byte", "cluster_size", "redactions"), pl.Int64),
     }
 )
+_PLACE = pl.Schema(
+    {**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean}
+)
 _OF_UNIT = (
     *("unit_id", "source", "path", "language", "cluster", "split", "split_reason"),
     *("revision", "blob", "licence", "start_byte", "end_byte", "cluster_size", "redactions"),
 )
+OF_ERRORS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
+"""Columns of INJECTED_ERRORS that examples are made from."""
+
 FixesOf = Mapping[str, Sequence[SmellFix]]
 """Fixes of smells by unit id."""
+
+_CODES = ("before", "after")
+_FIX = ("smell", "purpose", "before", "after", "explanation")
+# What Python strips; polars takes the separators of ASCII for text.
+_WHITE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 
 
 def error_candidates(
@@ -48,22 +60,17 @@ def error_candidates(
         errors: INJECTED_ERRORS of the same project.
         settings: Bounds.
     """
-    columns = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
-    joined = errors.select(columns).join(
-        units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
+    changes = errors.select(
+        *("unit_id", "error_type", "explanation"),
+        pl.col("buggy_code").alias("before"),
+        pl.col("fixed_code").alias("after"),
+        pl.lit("This code has an error.").alias("request"),
+        pl.lit("The code put right:").alias("title"),
+        pl.lit("error").alias("kind"),
+        pl.lit("injected_error").alias("origin"),
+        pl.lit("correctness").alias("purpose"),
     )
-    request = ("This code has an error.", "The code put right:")
-    codes = joined.select("language", "path", "indent", "buggy_code", "fixed_code")
-    made = [
-        tuple(_task(row, request, row["buggy_code"], row["fixed_code"], settings).values())
-        for row in codes.iter_rows(named=True)
-    ]
-    about: dict[str, str | None] = dict.fromkeys(("refactoring", "smell"))
-    about |= {"kind": "error", "origin": "injected_error", "purpose": "correctness"}
-    return joined.hstack(pl.DataFrame(made, schema=MADE, orient="row")).select(
-        pl.lit(about[name], dtype=dtype).alias(name) if name in about else pl.col(name)
-        for name, dtype in SCHEMA.items()
-    )
+    return _of_units(units, changes, settings)
 
 
 def smell_candidates(
@@ -76,15 +83,37 @@ def smell_candidates(
         fixes: Fixes of each unit's smells.
         settings: Bounds.
     """
-    rows = []
-    for unit in units.select(*_OF_UNIT, "indent").iter_rows(named=True):
-        for fix in fixes.get(unit["unit_id"], ()):
-            request = (f"This code can be improved: {fix.smell}.", "The improved code:")
-            made = _task(unit, request, fix.before, fix.after, settings)
-            about = {"kind": fix.purpose, "origin": "smell_fix", "purpose": fix.purpose}
-            told = {"smell": fix.smell, "explanation": fix.explanation}
-            rows.append(_own(unit) | made | about | told)
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    rows = [
+        (unit, *(getattr(fix, name) for name in _FIX))
+        for unit in units["unit_id"]
+        for fix in fixes.get(unit, ())
+    ]
+    schema = dict.fromkeys(("unit_id", *_FIX), _S)
+    changes = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.format("This code can be improved: {}.", "smell").alias("request"),
+        pl.lit("The improved code:").alias("title"),
+        pl.col("purpose").alias("kind"),
+        pl.lit("smell_fix").alias("origin"),
+    )
+    return _of_units(units, changes, settings)
+
+
+def _of_units(
+    units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings
+) -> pl.DataFrame:
+    """Candidates from changes of units, in the order of the changes."""
+    joined = changes.join(
+        units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
+    )
+    return _candidates(joined.hstack(_tasks(joined, settings)))
+
+
+def _candidates(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of candidates, null where the rows do not have one."""
+    return rows.select(
+        pl.col(name) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in SCHEMA.items()
+    )
 
 
 def pair_candidates(
@@ -112,52 +141,47 @@ def pair_candidates(
     }
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
     dirty = contaminated(codes, benchmarks, settings)
-    rows = [
-        _pair(pair, benchmark, sides, licences, settings)
-        for pair, benchmark in zip(pairs.iter_rows(named=True), dirty, strict=True)
-    ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    places = [_place_of(pair, sides, licences, settings) for pair in pairs.iter_rows(named=True)]
+    told = pl.DataFrame(places, schema=_PLACE, orient="row")
+    rows = pairs.select(
+        *("source", "language", "before", "after", "purpose", "smell"),
+        pl.col("pair_id").alias("unit_id"),
+        pl.col("pair_id").alias("cluster"),
+        pl.col("type").alias("refactoring"),
+        pl.col("description").alias("explanation"),
+        pl.col("commit").alias("revision"),
+        pl.col("purpose").alias("kind"),
+        pl.lit("history").alias("origin"),
+        pl.lit("").alias("indent"),
+        pl.format("Refactor this code: {}.", "type").alias("request"),
+        pl.lit("The refactored code:").alias("title"),
+    ).hstack(told)
+    listed = pl.Series([name is not None for name in dirty], dtype=pl.Boolean)
+    barred = (
+        pl.when(listed)
+        .then(pl.lit("contaminated"))
+        .when(~pl.col("trainable"))
+        .then(pl.lit("licence"))
+    )
+    made = rows.hstack(_tasks(rows, settings))
+    return _candidates(made.with_columns(barred.otherwise("not_made").alias("not_made")))
 
 
-def _pair(
+def _place_of(
     pair: dict[str, Any],
-    benchmark: str | None,
     sides: Mapping[Place, tuple[str, str]],
     licences: Mapping[Place, tuple[str | None, bool]],
     settings: DatasetSettings,
-) -> dict[str, Any]:
+) -> tuple[str | bool | None, ...]:
+    """Path of a change, its side and what decided it, its licence and whether that is allowed."""
     path = pair["path_after"] or pair["path_before"] or ""
     places = [(pair["source"], place) for place in (path, pair["path_before"]) if place]
     known = next((sides[place] for place in places if place in sides), None)
     if known is None:
         side = side_by_hash(f"{pair['source']}:{path}", settings)
         known = side, f"path of the change, no longer in the project: {side} by hash"
-    licence, trainable = next(
-        (licences[place] for place in places if place in licences), (None, True)
-    )
-    unit = {"language": pair["language"], "path": path, "indent": ""}
-    request = (f"Refactor this code: {pair['type']}.", "The refactored code:")
-    made = _task(unit, request, pair["before"], pair["after"], settings)
-    if benchmark or not trainable:
-        made["not_made"] = "contaminated" if benchmark else "licence"
-    return {
-        **made,
-        "unit_id": pair["pair_id"],
-        "source": pair["source"],
-        "path": path,
-        "language": pair["language"],
-        "kind": pair["purpose"],
-        "origin": "history",
-        "cluster": pair["pair_id"],
-        "split": known[0],
-        "split_reason": known[1],
-        "purpose": pair["purpose"],
-        "refactoring": pair["type"],
-        "smell": pair["smell"],
-        "explanation": pair["description"],
-        "revision": pair["commit"],
-        "licence": licence,
-    }
+    licence = next((licences[place] for place in places if place in licences), (None, True))
+    return path, *known, *licence
 
 
 def _sides(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
@@ -173,27 +197,33 @@ def _sides(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
     }
 
 
-def _task(
-    unit: Mapping[str, Any],
-    request: tuple[str, str],
-    before: str,
-    after: str,
-    settings: DatasetSettings,
-) -> dict[str, Any]:
-    """Prompt and completion, or why there are none."""
-    comment = LINE_COMMENTS[unit["language"]]
-    before, after = unit["indent"] + before.rstrip(), unit["indent"] + after.rstrip()
-    if before == after:
-        return {"prompt": None, "completion": None, "not_made": "answer_in_prompt"}
-    if max(len(before.encode()), len(after.encode())) > settings.max_change_bytes:
-        return {"prompt": None, "completion": None, "not_made": "body_size"}
-    question, title = (f"{comment} {line}" for line in request)
-    prompt = "\n".join([f"{comment} {unit['path']}", question, before, "", title, ""])
-    return {"prompt": prompt, "completion": after, "not_made": None}
+def _tasks(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    """Prompt and completion of each change, or why there are none.
 
-
-def _own(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _OF_UNIT}
+    Args:
+        rows: Columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines
+            ``request`` and ``title`` that stand around the code before.
+        settings: Bounds.
+    """
+    comment = pl.col("language").replace_strict(LINE_COMMENTS, return_dtype=_S)
+    written = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
+    lines = ((comment + " " + pl.col(name)).alias(name) for name in ("path", "request", "title"))
+    before, after = map(pl.col, _CODES)
+    largest = pl.max_horizontal(before.str.len_bytes(), after.str.len_bytes())
+    why = (
+        pl.when(before == after)
+        .then(pl.lit("answer_in_prompt"))
+        .when(largest > settings.max_change_bytes)
+        .then(pl.lit("body_size"))
+    )
+    parts = ("path", "request", "before", pl.lit(""), "title", pl.lit(""))
+    prompt = pl.concat_str(*parts, separator="\n")
+    made = pl.when(pl.col("not_made").is_null())
+    return (
+        rows.select(*(one.alias(name) for one, name in zip(written, _CODES, strict=True)), *lines)
+        .with_columns(why.alias("not_made"))
+        .select(made.then(prompt).alias("prompt"), made.then(after).alias("completion"), "not_made")
+    )
 
 
 def refactoring_tables(

@@ -1,6 +1,7 @@
 """Fixes of the smells in a project's units, computed once for each text of a unit."""
 
 import hashlib
+from functools import cache
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -22,8 +23,9 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
         cache: Rows by what they were made from.
     """
     wanted = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
-    columns = ("code", "language", "path")
-    texts = {_key(*text): text for text in wanted.select(columns).iter_rows()}
+    columns = wanted.select("code", "language", "path")
+    keyed = [_key(*text) for text in columns.iter_rows()]
+    texts = dict(zip(keyed, columns.iter_rows(), strict=True))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         rows = [
@@ -39,11 +41,16 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
         cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows()
     ):
         found.setdefault(key, []).append(SmellFix(*fields))
-    keyed = ((unit, _key(*text)) for unit, *text in wanted.select("unit_id", *columns).iter_rows())
-    return {unit: found[key] for unit, key in keyed if key in found}
+    units_keyed = zip(wanted["unit_id"], keyed, strict=True)
+    return {unit: found[key] for unit, key in units_keyed if key in found}
 
 
 def _key(code: str, language: str, path: str) -> str:
     """Hash of what the fixes depend on; of the path that is its ending."""
-    parts = (language, PurePosixPath(path).suffix.lower(), code)
+    parts = (language, _ending(path), code)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
-from cortex_pipelines.datasets.groups import Groups
+from cortex_pipelines.datasets.groups import Forest
 from cortex_pipelines.datasets.known_clusters import KnownClusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_text import Place
@@ -52,17 +53,15 @@ def cluster_units(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
         known: Clusters texts.
     """
-    units = units.sort("unit_id")
-    groups: Groups[str] = Groups()
-    names = units["unit_id"].to_list()
+    units = units.sort("unit_id").with_row_index("at")
+    forest = Forest(units.height)
     for column in ("code", "body"):
         there = units.filter(pl.col(column).is_not_null())
-        ids = there["unit_id"].to_list()
-        for unit, first in zip(ids, known.firsts(column, there[column].to_list()), strict=True):
-            groups.join(unit, ids[first])
-    smallest: dict[str, str] = {}
-    clusters = [smallest.setdefault(groups.find(name), name) for name in names]
-    return units.with_columns(pl.Series("cluster", clusters, dtype=pl.String))
+        places = there["at"].to_numpy()
+        firsts = np.array(known.firsts(column, there[column].to_list()), dtype=np.int64)
+        forest.join_all(places, places[firsts])
+    smallest = units["unit_id"][forest.smallest()]
+    return units.drop("at").with_columns(smallest.alias("cluster"))
 
 
 def assign_sides(
@@ -84,7 +83,7 @@ def assign_sides(
     """
     names = _components(units, settings)
     counted = units.with_columns(
-        pl.Series("component", names, dtype=pl.String),
+        names.alias("component"),
         pl.col("unit_id").is_in(list(candidates)).alias("candidate"),
         pl.Series("changed", _times(units, settings, changed), dtype=pl.Datetime("us", "UTC")),
     )
@@ -164,26 +163,23 @@ def _times(
     return [changed.get(place) for place in units.select("source", "path").iter_rows()]
 
 
-def _components(units: pl.DataFrame, settings: DatasetSettings) -> list[str]:
+def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     """Name of each unit's component: the smallest unit id in it."""
-    groups: Groups[tuple[str, ...]] = Groups()
-    places = [
-        _place(source, path, settings)
-        for source, path in units.select("source", "path").iter_rows()
-    ]
-    clusters = units["cluster"].to_list()
-    for place, cluster in zip(places, clusters, strict=True):
-        groups.join(place, (cluster,))
-    smallest: dict[tuple[str, ...], str] = {}
-    for unit, place in sorted(zip(units["unit_id"].to_list(), places, strict=True)):
-        smallest.setdefault(groups.find(place), unit)
-    return [smallest[groups.find(place)] for place in places]
+    ordered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
+    ordered = ordered.sort("unit_id").with_row_index("at")
+    forest = Forest(units.height)
+    for together in (_place(settings), [pl.col("cluster")]):
+        firsts = ordered.select(pl.col("at").first().over(together))["at"]
+        forest.join_all(ordered["at"].to_numpy(), firsts.to_numpy())
+    names = ordered["unit_id"][forest.smallest()]
+    return ordered.select("row", names.alias("component")).sort("row")["component"]
 
 
-def _place(source: str, path: str, settings: DatasetSettings) -> tuple[str, ...]:
-    if settings.split_by == "repository":
-        return source, ""
-    return source, path.rpartition("/")[0] if settings.split_by == "folder" else path
+def _place(settings: DatasetSettings) -> list[pl.Expr]:
+    """What is the same of units that stay together by where they are."""
+    folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
+    by = {"repository": [], "folder": [folder]}.get(settings.split_by, [pl.col("path")])
+    return [pl.col("source"), *by]
 
 
 def _reason(component: Component, side: str, settings: DatasetSettings) -> str:

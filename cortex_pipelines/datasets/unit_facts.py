@@ -6,16 +6,19 @@ import polars as pl
 
 from cortex_pipelines.datasets.completion import KINDS, completion_candidates
 from cortex_pipelines.datasets.contamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.known_rows import KnownRows
 from cortex_pipelines.datasets.naming import naming_example, unit_name
+from cortex_pipelines.datasets.quality import left_out
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.rowcache import RowCache, row_keys
+from cortex_pipelines.rowcache import RowCache
 
 # All that an example of one unit is made of.
 _OF_EXAMPLE = (
     *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
     *("start_byte", "body_start_byte"),
 )
-_KEY, _HOLDS = "cache_key", "holds"
+_JUDGED = ("code", "generated", "trainable", "has_error")
+_LEFT_OUT, _HOLDS = "left_out", "holds"
 
 
 class UnitFacts:
@@ -36,7 +39,13 @@ class UnitFacts:
         cache: RowCache | None,
     ) -> None:
         self._settings, self._benchmarks = settings, benchmarks
-        self._project, self._cache = project, cache
+        self._known = KnownRows(cache, project)
+
+    def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
+        """Column ``left_out``: the first filter that a unit does not pass by itself, or null."""
+        filters = left_out(self._settings).alias(_LEFT_OUT)
+        told = units.select("unit_id", *_JUDGED)
+        return self._known.beside("quality", told, lambda some: some.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
         """Ids of the units that hold an item of a benchmark."""
@@ -67,22 +76,12 @@ class UnitFacts:
         judge: Callable[[pl.DataFrame], list[bool]],
     ) -> list[str]:
         """Ids of the units of which a fact holds that some columns tell, in their order."""
-        keyed = units.with_columns(
-            row_keys(units.select("unit_id", *columns), "unit_id").alias(_KEY)
+
+        def make(some: pl.DataFrame) -> pl.DataFrame:
+            return pl.Series(_HOLDS, judge(some), dtype=pl.Boolean).to_frame()
+
+        told = units.select("unit_id", *columns)
+        ids: list[str] = (
+            units["unit_id"].filter(self._known.beside(fact, told, make)[_HOLDS]).to_list()
         )
-
-        def compute(missing: pl.Series) -> pl.DataFrame:
-            asked = keyed.unique(_KEY, keep="first", maintain_order=True).filter(
-                pl.col(_KEY).is_in(missing.implode())
-            )
-            return asked.select(_KEY).with_columns(
-                pl.Series(_HOLDS, judge(asked), dtype=pl.Boolean)
-            )
-
-        if self._cache is None:
-            known = compute(keyed[_KEY])
-        else:
-            known = self._cache.rows(f"{self._project}/{fact}", keyed[_KEY], compute)
-        found = keyed.join(known.filter(pl.col(_HOLDS)), on=_KEY, how="semi", maintain_order="left")
-        ids: list[str] = found["unit_id"].to_list()
         return ids

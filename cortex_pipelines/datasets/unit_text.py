@@ -114,7 +114,7 @@ def with_layout(
         The units, sorted by ``unit_id``; of functions and methods ``imports`` lists the code of the
         imports of the file that stand in no function.
     """
-    rows = units.sort("unit_id")
+    rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
     indents = [
         _indent(texts.get((source, path), b""), start)
         for source, path, start in rows.select("source", "path", "start_byte").iter_rows()

@@ -8,7 +8,6 @@ import polars as pl
 from cortex_pipelines.datasets.completion import bodies
 from cortex_pipelines.datasets.contamination import Fingerprints
 from cortex_pipelines.datasets.known_clusters import KnownClusters
-from cortex_pipelines.datasets.quality import left_out
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splits import assign_sides, cluster_units
 from cortex_pipelines.datasets.statements import KINDS as STATEMENTS
@@ -18,6 +17,12 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import UNIT_SPLITS
 
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
+OF_FILES = (*_PROVENANCE, "text")
+OF_UNITS = (
+    *("unit_id", "source", "path", "language", "kind", "name", "context", "code", "docstring"),
+    *("start_byte", "end_byte", "body_start_byte", "has_error", "generated"),
+)
+"""Columns of ANNOTATED_UNITS and REPOSITORY_FILES that a split is made from."""
 
 
 def split_units(
@@ -52,7 +57,7 @@ def split_units(
     """
     laid_out = with_layout(units, file_bytes(files), settings)
     known = UnitFacts(settings, benchmarks, project, cache)
-    judged = _judged(laid_out, files, known, settings)
+    judged = _judged(laid_out, files, known)
     good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
@@ -101,17 +106,12 @@ def prepared_units(
     )  # fmt: skip
 
 
-def _judged(
-    units: pl.DataFrame,
-    files: pl.DataFrame,
-    known: UnitFacts,
-    settings: DatasetSettings,
-) -> pl.DataFrame:
+def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.DataFrame:
     """Units with ``left_out``: the filter that they do not pass; near twins are still to come."""
     placed = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))
-    judged = placed.with_columns(left_out(settings).alias("left_out"))
+    judged = placed.hstack(known.left_out(placed))
     good = judged.filter(pl.col("left_out").is_null())
     dirty = pl.Series(known.contaminated(good), dtype=pl.String)
     return judged.with_columns(

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.extraction.architecture.build import OF_FILES
 from cortex_pipelines.extraction.architecture.build import architecture_facts as facts_of_project
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.unit_notes import OF_UNITS
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.rowcache import RowCache
@@ -80,7 +82,7 @@ def architecture_facts(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Modules and their imports, routes, APIs, schemas, deployment and service boundaries."""
-    files = REPOSITORY_FILES.read(repository_files)
-    units = CODE_UNITS.read(code_units)
+    files = REPOSITORY_FILES.read(repository_files, *OF_FILES)
+    units = CODE_UNITS.read(code_units, "source", *OF_UNITS)
     found = facts_of_project(files, units, architecture, extraction, cache, project)
     return {ARCHITECTURE_FACTS.name: found}

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.build import Project
-from cortex_pipelines.datasets.context import RepositoryContext
+from cortex_pipelines.datasets.context import RepositoryContext, calls_of
 from cortex_pipelines.datasets.infilling import (
     drawn_for_infilling,
     infilling_candidates,
@@ -110,11 +110,17 @@ def test_a_gap_with_its_context_is_the_file(
         assert f"{body_line}\n{row['completion']}" in text
 
 
+def shown(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple[str, ...]:
+    """What the repository tells a unit."""
+    [calls] = calls_of(pl.DataFrame([unit]).select("code"))["calls"]
+    return RepositoryContext(units, most).lines(unit, calls)
+
+
 def test_the_context_shows_siblings_and_what_is_called(
     laid_out: tuple[pl.DataFrame, Any],
 ) -> None:
     units, _ = laid_out
-    lines = RepositoryContext(units, 6).lines(named(units, "pay"))
+    lines = shown(units, 6, named(units, "pay"))
     assert lines == (
         "# def warn(self, customer, amount)",
         "# shop/prices.py: def rounded(value, places=2)",
@@ -122,17 +128,17 @@ def test_the_context_shows_siblings_and_what_is_called(
         "# def warn(self, customer, amount):",
         "# shop/prices.py: def rounded(value, places=2):",
     )
-    assert RepositoryContext(units, 0).lines(named(units, "pay")) == ()
+    assert shown(units, 0, named(units, "pay")) == ()
 
 
 def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any]) -> None:
     units, _ = laid_out
     elsewhere = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
     parted = units.with_columns(elsewhere.otherwise("split").alias("split"))
-    shown = RepositoryContext(parted, 6).lines(named(parted, "pay"))
-    assert not any("rounded" in line for line in shown)
+    told = shown(parted, 6, named(parted, "pay"))
+    assert not any("rounded" in line for line in told)
     tested = named(parted, "pay") | {"split": "test"}
-    assert any("rounded" in line for line in RepositoryContext(parted, 6).lines(tested))
+    assert any("rounded" in line for line in shown(parted, 6, tested))
 
 
 def test_what_is_to_be_written_stands_nowhere_in_the_prompt(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.groups import Forest, Groups
+from cortex_pipelines.datasets.groups import Forest
 from cortex_pipelines.datasets.leakage import leakage
 from cortex_pipelines.datasets.near_duplicates import minhash, near_duplicate_clusters
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -35,6 +35,17 @@ def test_shingles_measure_what_they_say(one: str, other: str) -> None:
     assert jaccard(shingles(one, 5), shingles(other, 5)) == similarity(one, other, 5)
 
 
+class Groups:
+    """What a forest has to give, in the plainest way: the group of each number."""
+
+    def __init__(self, size: int) -> None:
+        self.of = list(range(size))
+
+    def join(self, one: int, other: int) -> None:
+        gone, kept = self.of[one], self.of[other]
+        self.of = [kept if group == gone else group for group in self.of]
+
+
 def test_layout_does_not_count() -> None:
     assert jaccard(shingles("f ( a,b )", 3), shingles("f(a,\n    b)", 3)) == 1
 
@@ -42,14 +53,14 @@ def test_layout_does_not_count() -> None:
 @hypothesis_settings(deadline=None)
 @given(TEXTS)
 def test_clusters_are_chains_of_near_twins(settings: DatasetSettings, texts: list[str]) -> None:
-    groups: Groups[int] = Groups()
+    groups = Groups(len(texts))
     for one, other in itertools.combinations(range(len(texts)), 2):
         near = similarity(texts[one], texts[other], settings.shingle_tokens)
         if near >= settings.near_duplicate_threshold:
             groups.join(one, other)
     clusters = near_duplicate_clusters(texts, settings)
     for one, other in itertools.combinations(range(len(texts)), 2):
-        assert (clusters[one] == clusters[other]) == (groups.find(one) == groups.find(other))
+        assert (clusters[one] == clusters[other]) == (groups.of[one] == groups.of[other])
 
 
 @hypothesis_settings(deadline=None)
@@ -143,7 +154,7 @@ def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 30), st.data())
 def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
-    forest, groups = Forest(size), Groups[int]()
+    forest, groups = Forest(size), Groups(size)
     numbers = st.integers(0, size - 1)
     for one, other in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
         forest.join(one, other)
@@ -152,8 +163,21 @@ def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
             forest.labels()
     labels = forest.labels()
     for one, other in itertools.combinations(range(size), 2):
-        same = groups.find(one) == groups.find(other)
+        same = groups.of[one] == groups.of[other]
         assert forest.together(one, other) == same == (labels[one] == labels[other])
+    assert forest.smallest().tolist() == [groups.of.index(groups.of[at]) for at in range(size)]
+
+
+@hypothesis_settings(deadline=None)
+@given(st.integers(1, 30), st.data())
+def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) -> None:
+    numbers = st.integers(0, size - 1)
+    pairs = data.draw(st.lists(st.tuples(numbers, numbers), max_size=40))
+    forest, groups = Forest(size), Groups(size)
+    forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
+    for one, other in pairs:
+        groups.join(one, other)
+    assert forest.smallest().tolist() == [groups.of.index(groups.of[at]) for at in range(size)]
 
 
 def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.completion import completion_candidates
 from cortex_pipelines.datasets.naming import (
+    LOCAL_NAMES,
     Name,
     masked,
     naming_candidates,
@@ -301,7 +302,7 @@ def test_no_answer_is_in_its_prompt(
 ) -> None:
     texts = file_bytes(files)
     laid_out = with_layout(units, texts, settings)
-    local = {unit: ["collected", "rendered"] for unit in laid_out["unit_id"]}
+    local = laid_out.select("unit_id", local_names=pl.lit(["collected", "rendered"]))
     asked = naming_candidates(laid_out, local, texts, settings)
     assert asked.height > 50
     assert set(asked["name_kind"]) >= {"function", "method", "class", "variable"}
@@ -320,7 +321,7 @@ def test_a_constant_is_asked_for_with_the_lines_that_use_it(
     files = make_files({"shop/basket.py": text})
     texts = file_bytes(files)
     laid_out = with_layout(make_units(files), texts, settings)
-    asked = naming_candidates(laid_out, {}, texts, settings)
+    asked = naming_candidates(laid_out, LOCAL_NAMES.to_frame(), texts, settings)
     (prompt,) = asked.filter(pl.col("name_kind") == "constant")["prompt"]
     assert prompt == (
         "<NAME> = 12\n\n# Used in:\nreturn items[:<NAME>]\n"

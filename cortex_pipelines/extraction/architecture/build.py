@@ -27,6 +27,9 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import ARCHITECTURE_FACTS
 
+OF_FILES = ("source", "path", "language", "generated", "text")
+"""Columns of REPOSITORY_FILES that facts are read from."""
+
 Row = dict[str, Any]
 _TAG = re.compile(r"(?:^|\s)[@\\:](?=[a-z]+\b)")  # @param, \\brief, :param
 

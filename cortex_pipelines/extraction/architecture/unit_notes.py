@@ -8,6 +8,11 @@ from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, T
 
 _DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
 _MAX_DECLARED = 40
+OF_UNITS = (
+    *("path", "kind", "name", "qualified_name", "start_line", "docstring"),
+    *("start_byte", "end_byte"),
+)
+"""Columns of CODE_UNITS that notes are made from."""
 
 
 class UnitNotes:
@@ -20,7 +25,9 @@ class UnitNotes:
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
         self._declared: dict[str, dict[str, None]] = {}
-        kept = units.sort("path", "start_byte", "end_byte", descending=[False, False, True])
+        kept = units.select(OF_UNITS).sort(
+            "path", "start_byte", "end_byte", descending=[False, False, True]
+        )
         for path, kind, name, qualified, line, about in kept.select(
             "path", "kind", "name", "qualified_name", "start_line", "docstring"
         ).iter_rows():
