@@ -69,6 +69,7 @@ SETTINGS = {
     },
     "seed": 7,
     "threads": 1,
+    "processes": 1,
 }
 
 
