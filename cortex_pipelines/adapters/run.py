@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.base_model import BaseModel, Precision, load_causal_model
 from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines.adapters.compiled import compile_blocks
 from cortex_pipelines.adapters.corpus import Corpus
 from cortex_pipelines.adapters.curve import Report, Run
 from cortex_pipelines.adapters.determinism import pinned_torch
@@ -85,6 +86,8 @@ def _trained(training: Training, group: Group, report: Report | None) -> Run:
         if training.parent:
             put_parent(model, training.parent, training.base)
         stack.enter_context(lean_layers(model))
+        if settings.torch_compile:
+            compile_blocks(model)
         run = train(model, training.corpus, settings, training.checkpoints, report, live, group)
         if training.out and group.is_first:
             save_adapter(model, run.weights, training.base, training.out)
