@@ -8,31 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.base_model import (
-    BaseModel,
-    Precision,
-    load_causal_model,
-    load_tokenizer,
-    resolve_base,
-)
+from cortex_pipelines.adapters.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.canaries import listed
 from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.corpus import Corpus, read_corpus
 from cortex_pipelines.adapters.curve import Report, Run, run_metrics
-from cortex_pipelines.adapters.determinism import pinned_torch
-from cortex_pipelines.adapters.live import Live, limits_here, tensorboard
-from cortex_pipelines.adapters.lora import (
-    TRAINING,
-    ParentError,
-    adapter_for,
-    put_parent,
-    save_adapter,
-    with_new_adapter,
-    write_json,
-)
+from cortex_pipelines.adapters.lora import TRAINING, ParentError, adapter_for, write_json
+from cortex_pipelines.adapters.run import Training, decided, run_training
 from cortex_pipelines.adapters.search import search
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training import train
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.weights import PinnedModel
 
@@ -117,60 +101,32 @@ def _build(
     observe: Callable[[str, float], None],
     task: str,
 ) -> None:
-    precision = decided(settings)
     tokenizer = load_tokenizer(base)
     parent = _parent_folder(material, task)
 
     def corpus_for(chosen: AdapterSettings) -> Corpus:
         return read_corpus(material.datasets, tokenizer, chosen, material.general)
 
-    def model_for(chosen: AdapterSettings) -> Any:
-        model = with_new_adapter(load_causal_model(base, precision), chosen)
-        if parent:
-            put_parent(model, parent, base)
-        return model
-
     corpus = corpus_for(settings)
 
     def attempt(chosen: AdapterSettings, report: Report) -> Run:
         # measured on the section's own rows, so that the lengths can be compared
         tried = Corpus(corpus_for(chosen).train, corpus.validation)
-        with pinned_torch(chosen.threads, chosen.seed):
-            model = model_for(chosen)
-            return train(model, tried, chosen, report=report)
+        return run_training(Training(base, parent, tried, chosen), report)
 
     chosen, taught = settings, corpus
     if settings.search.trials:
         memory = f"{training_key(base.digest, corpus, settings)}.jsonl"
         chosen = search(settings, attempt, root / CACHE / "studies" / memory, out)
         taught = corpus_for(chosen)
-    live = Live(
-        limits_here(), tensorboard(root / ".cortex" / "tensorboard" / _label(material, task))
-    )
-    with pinned_torch(chosen.threads, chosen.seed):
-        model = model_for(chosen)
-        kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
-        run = train(model, taught, chosen, kept, live=live)
-        save_adapter(model, run.weights, base, out)
-    live.close()
+    kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
+    events = root / ".cortex" / "tensorboard" / _label(material, task)
+    run = run_training(Training(base, parent, taught, chosen, out, kept, events))
     version = material.parent.version if material.parent else None
     write_json(out / TRAINING, _record(run, base, chosen) | {"parent": version})
     write_json(out / "metrics.json", run_metrics(run, taught))
-    _observe(run, observe, f"{task}/" if task else "")
-
-
-def decided(settings: AdapterSettings) -> Precision:
-    """The precision, if it is one.
-
-    Raises:
-        ValueError: it is ``auto``.
-    """
-    if settings.precision == "auto":
-        raise ValueError(
-            "adapters.precision is auto: run `cortex tune-machine`, which measures this machine "
-            "and writes fp32 or bf16 into params.yaml, so that what runs is what is recorded"
-        )
-    return settings.precision
+    kept.clear()
+    _observe(run, observe, f"{task}/" if task else "", chosen.processes)
 
 
 def _label(material: Material, task: str) -> str:
@@ -207,10 +163,11 @@ def _record(run: Run, base: BaseModel, settings: AdapterSettings) -> dict[str, o
     }
 
 
-def _observe(run: Run, observe: Callable[[str, float], None], prefix: str) -> None:
+def _observe(run: Run, observe: Callable[[str, float], None], prefix: str, processes: int) -> None:
     tokens = sum(step.tokens for step in run.steps)
     observe(f"{prefix}training_seconds", run.seconds)
     observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)
     # Linux counts in KiB; the peak is the process's, so other work in it shows as well
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    whose = resource.RUSAGE_SELF if processes == 1 else resource.RUSAGE_CHILDREN
+    peak = resource.getrusage(whose).ru_maxrss / 1024
     observe(f"{prefix}peak_memory_mib", peak)

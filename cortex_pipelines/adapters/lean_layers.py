@@ -9,10 +9,10 @@ takes a third of the time, and less.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.lora.layer import Linear
 from torch.nn.functional import linear
 
 
@@ -29,16 +29,14 @@ def lean_layers(model: Any) -> Iterator[int]:
     Yields:
         Number of layers computed so.
     """
-    from peft.tuners.lora.layer import Linear
-
-    changed = [layer for layer in model.modules() if isinstance(layer, Linear) and _is_plain(layer)]
+    changed = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in changed:
-        layer.forward = partial(_forward, layer, layer.active_adapters[0])
+        layer.__class__ = _LeanLinear
     try:
         yield len(changed)
     finally:
         for layer in changed:
-            del layer.forward
+            layer.__class__ = Linear
 
 
 def _is_plain(layer: Any) -> bool:
@@ -53,18 +51,23 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def _forward(layer: Any, name: str, given: torch.Tensor) -> torch.Tensor:
-    if layer.disable_adapters:
-        out: torch.Tensor = layer.base_layer(given)
-        return out
-    return _Adapted.apply(  # type: ignore[no-any-return, no-untyped-call]
-        given,
-        layer.base_layer.weight,
-        layer.base_layer.bias,
-        layer.lora_A[name].weight,
-        layer.lora_B[name].weight,
-        layer.scaling[name],
-    )
+class _LeanLinear(Linear):  # type: ignore[misc]
+    """An adapted layer for the while; a class of its own, so that all layers compile to one."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        """The base's output and the adapter's update, if it is switched on."""
+        if self.disable_adapters:
+            out: torch.Tensor = self.base_layer(given)
+            return out
+        name = self.active_adapters[0]
+        return _Adapted.apply(  # type: ignore[no-any-return, no-untyped-call]
+            given,
+            self.base_layer.weight,
+            self.base_layer.bias,
+            self.lora_A[name].weight,
+            self.lora_B[name].weight,
+            self.scaling[name],
+        )
 
 
 class _Adapted(torch.autograd.Function):

@@ -1,10 +1,11 @@
 """A LoRA run: packed rows, loss on completions only, the best weights by validation loss."""
 
+import hashlib
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.checkpoint import Checkpoints
@@ -12,9 +13,12 @@ from cortex_pipelines.adapters.corpus import Corpus
 from cortex_pipelines.adapters.curve import Progress, Report, Run, Step, Validation
 from cortex_pipelines.adapters.live import Live
 from cortex_pipelines.adapters.loss import packing_is_separate, supervised_losses
-from cortex_pipelines.adapters.packing import PackedRow, TokenisedExample, pack, packed_row
+from cortex_pipelines.adapters.packing import PackedRow
+from cortex_pipelines.adapters.plan import Batch, Plan, planned, rows_of
+from cortex_pipelines.adapters.processes import ALONE, Group
 from cortex_pipelines.adapters.schedule import learning_rate_at
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.state import put_back, put_weights, taken_down, trainable
 from cortex_pipelines.adapters.stopping import (
     TrainingDivergedError,
     out_of_patience,
@@ -30,26 +34,6 @@ _LOG = logging.getLogger("cortex_pipelines")
 _ADAM_BETAS = (0.9, 0.999)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """All optimiser steps of a run, and after which of them something is measured or kept.
-
-    Args:
-        groups: Batches of rows of each step.
-        epoch_steps: Steps of one epoch.
-        settings: When.
-    """
-
-    groups: list[list[list[PackedRow]]]
-    epoch_steps: int
-    settings: AdapterSettings
-
-    def due(self, strategy: str, done: int) -> bool:
-        """Whether it is due after ``done`` steps; it always is after the last."""
-        every = self.epoch_steps if strategy == "epoch" else self.settings.evaluation_steps
-        return done % every == 0 or done == len(self.groups)
-
-
 def train(
     model: Any,
     corpus: Corpus,
@@ -57,26 +41,28 @@ def train(
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
     live: Live | None = None,
+    group: Group = ALONE,
 ) -> Run:
     """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
 
-    A training that was killed goes on after the state that was kept last.
+    A training that was killed goes on after the state that was kept last. The processes of a group
+    call it with the same arguments, and each takes the same decisions, as what they decide by is
+    summed over all.
 
     Args:
         model: Base with a fresh adapter, or with its parent's.
         corpus: Training and validation examples.
         settings: How to train.
         checkpoints: Where the state is kept meanwhile; None for nowhere.
-        report: Told each measurement; whatever it raises ends the training.
+        report: Told each measurement, by the group's first; whatever it raises ends the training.
         live: Shows speed and memory meanwhile.
+        group: The processes that share the work.
 
     Raises:
         TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
             partial adapter is wanted or there is none yet.
     """
-    # which need torch
-    from cortex_pipelines.adapters.attention import attention_apart
-    from cortex_pipelines.adapters.lean_layers import lean_layers
+    from cortex_pipelines.adapters.efficient import efficient  # which needs torch
 
     packed = settings.packing and packing_is_separate(model)
     if settings.packing and not packed:
@@ -84,19 +70,19 @@ def train(
     if settings.activation_checkpointing:
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
-    groups = _groups(_rows(corpus.train, settings, packed), settings)
-    plan = _Plan(groups, len(groups) // settings.epochs, settings)
+    plan = planned(rows_of(corpus.train, settings, packed), settings)
+    validation = rows_of(corpus.validation, settings, packed)
+    learner = _learner(model, settings, group)
     progress, started, partial = Progress(), time.monotonic(), None
-    try:
-        with lean_layers(model), attention_apart(model):
-            _run(model, plan, corpus, packed, progress, checkpoints, report, live or Live())
-    except TrainingDivergedError as error:
-        if not (settings.keep_partial and progress.weights):
-            raise
-        partial = str(error)
-        _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
-    if checkpoints:
-        checkpoints.clear()
+    with efficient(model, settings):
+        try:
+            _run(learner, plan, validation, progress, checkpoints, report, live or Live())
+        except TrainingDivergedError as error:
+            if not (settings.keep_partial and progress.weights):
+                raise
+            partial = str(error)
+            _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
+        general = _general_losses(learner, rows_of(corpus.general, settings, packed), progress)
     return Run(
         weights=progress.weights,
         best_step=progress.best_step,
@@ -105,191 +91,145 @@ def train(
         validations=tuple(progress.validations),
         seconds=time.monotonic() - started,
         partial=partial,
-        stopped_early=partial is None and len(progress.steps) < len(groups),
-        general=_general_losses(model, corpus, progress, settings, packed),
+        stopped_early=partial is None and len(progress.steps) < len(plan.steps),
+        general=general,
     )
 
 
-def _run(
-    model: Any,
-    plan: _Plan,
-    corpus: Corpus,
-    packed: bool,
-    progress: Progress,
-    checkpoints: Checkpoints | None,
-    report: Report | None,
-    live: Live,
-) -> None:
+@dataclass(frozen=True)
+class _Learner:
+    """What a process of the group trains, and with what."""
+
+    model: Any
+    optimiser: "torch.optim.Optimizer"
+    scaler: "torch.amp.GradScaler"
+    settings: AdapterSettings
+    group: Group
+
+
+def _learner(model: Any, settings: AdapterSettings, group: Group) -> _Learner:
     import torch
 
-    settings = plan.settings
-    validation = _rows(corpus.validation, settings, packed)
     optimiser = torch.optim.AdamW(
         trainable(model).values(),
         lr=settings.learning_rate,
         betas=_ADAM_BETAS,
         weight_decay=0.0,
     )
+    scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
+    scaler.scale(torch.zeros((), device=model.device))  # it is made at its first use
+    return _Learner(model, optimiser, scaler, settings, group)
+
+
+def _run(
+    learner: _Learner,
+    plan: Plan,
+    validation: list[PackedRow],
+    progress: Progress,
+    checkpoints: Checkpoints | None,
+    report: Report | None,
+    live: Live,
+) -> None:
+    model, settings, first = learner.model, learner.settings, learner.group.is_first
     kept = checkpoints.load() if checkpoints else None
     if kept:
-        _go_on(model, optimiser, progress, kept)
+        put_back(model, learner.optimiser, learner.scaler, progress, kept)
     elif validation:
         with model.disable_adapter():
-            _validate(model, validation, 0, progress, settings)
+            _validate(learner, validation, 0, progress)
     begun = len(progress.steps)
-    for number, group in enumerate(track(plan.groups, "Training the adapter", live.words)):
+    doing = "Training the adapter"
+    for number, batches in enumerate(track(plan.steps, doing, live.words) if first else plan.steps):
         if number < begun:
             continue
         if out_of_patience(progress, settings):
             _LOG.info("No better for %s measurements: stopped", settings.patience)
             break
         live.wait()
-        rate = learning_rate_at(number, len(plan.groups), settings)
-        progress.steps.append(_step(model, optimiser, group, number + 1, rate, settings))
+        rate = learning_rate_at(number, len(plan.steps), settings)
+        progress.steps.append(_step(learner, batches, number + 1, rate))
         live.stepped(progress.steps[-1])
         require_no_divergence(progress, settings)
         measured = plan.due(settings.evaluation_strategy, number + 1)
         if measured:
-            _validate(model, validation, number + 1, progress, settings)
+            _validate(learner, validation, number + 1, progress)
             if progress.validations:
                 live.measured(progress.validations[-1])
-                if report:
+                if report and first:
                     seen = sum(step.tokens for step in progress.steps)
                     report(seen, progress.validations[-1].loss)
         best = measured and progress.best_step == number + 1
-        if checkpoints and (
-            best
-            if settings.save_strategy == "best"
-            else plan.due(settings.save_strategy, number + 1)
+        if (
+            checkpoints
+            and first
+            and (
+                best
+                if settings.save_strategy == "best"
+                else plan.due(settings.save_strategy, number + 1)
+            )
         ):
-            checkpoints.save(_state(model, optimiser, progress))
+            checkpoints.save(taken_down(model, learner.optimiser, learner.scaler, progress))
 
 
-def _general_losses(
-    model: Any, corpus: Corpus, progress: Progress, settings: AdapterSettings, packed: bool
-) -> tuple[float, float] | None:
-    """Loss on code in general, of the base and of the weights that are kept."""
-    rows = _rows(corpus.general, settings, packed)
-    if not rows:
-        return None
-    _put(model, progress.weights)
-    with model.disable_adapter():
-        base = validation_loss(model, rows)
-    return base, validation_loss(model, rows)
+def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> Step:
+    """One optimiser step over its batches.
 
-
-def _state(model: Any, optimiser: "torch.optim.Optimizer", progress: Progress) -> dict[str, Any]:
-    """All that the steps to come depend on; their order follows from the seed."""
-    import torch
-
-    return {
-        "weights": dict(trainable(model)),
-        "optimiser": optimiser.state_dict(),
-        "random": torch.get_rng_state(),
-        "random_of_devices": torch.cuda.get_rng_state_all(),
-        "steps": [asdict(step) for step in progress.steps],
-        "validations": [asdict(one) for one in progress.validations],
-        "best": progress.weights,
-        "best_step": progress.best_step,
-    }
-
-
-def _go_on(
-    model: Any,
-    optimiser: "torch.optim.Optimizer",
-    progress: Progress,
-    kept: Mapping[str, Any],
-) -> None:
-    """Put model, optimiser, generators and progress back to where they were."""
-    import torch
-
-    _put(model, kept["weights"])
-    optimiser.load_state_dict(kept["optimiser"])
-    torch.set_rng_state(kept["random"])
-    if kept["random_of_devices"]:
-        torch.cuda.set_rng_state_all(kept["random_of_devices"])
-    progress.steps = [Step(**step) for step in kept["steps"]]
-    progress.validations = [Validation(**one) for one in kept["validations"]]
-    progress.weights = dict(kept["best"])
-    progress.best_step = kept["best_step"]
-    _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))
-
-
-def _put(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, weight in trainable(model).items():
-            weight.copy_(weights[name])
-
-
-def _rows(
-    examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool
-) -> list[PackedRow]:
-    if packed:
-        return pack(examples, settings.max_length)
-    return [packed_row([example]) for example in examples]
-
-
-def _groups(rows: list[PackedRow], settings: AdapterSettings) -> list[list[list[PackedRow]]]:
-    """Batches of rows, grouped into optimiser steps, for all epochs; each in another order."""
-    import torch
-
-    groups = []
-    for epoch in range(settings.epochs):
-        random = torch.Generator().manual_seed(settings.seed + epoch)
-        order = torch.randperm(len(rows), generator=random).tolist()
-        batches = [
-            [rows[place] for place in order[start : start + settings.batch_size]]
-            for start in range(0, len(order), settings.batch_size)
-        ]
-        size = settings.gradient_accumulation
-        groups += [batches[start : start + size] for start in range(0, len(batches), size)]
-    return groups
-
-
-def _step(
-    model: Any,
-    optimiser: "torch.optim.Optimizer",
-    group: list[list[PackedRow]],
-    number: int,
-    rate: float,
-    settings: AdapterSettings,
-) -> Step:
-    """One optimiser step over a group of batches.
-
-    Every supervised token of the group weighs the same, in whichever batch it stands: a mean of
-    means would favour the tokens of sparse rows.
+    Where float16 overflows, the loss is scaled by half as much and the step computed again: none is
+    left out, so that tokens and learning rates stay what they are.
     """
     import torch
 
-    targets = sum(row.supervised for batch in group for row in batch)
-    model.train()
-    total = 0.0
-    for batch in group:
-        loss = supervised_losses(model, batch).sum() / targets
-        total += float(loss.detach())
-        require_finite("loss", total, number, rate, settings)
-        loss.backward()  # type: ignore[no-untyped-call]
-    weights = trainable(model).values()
-    norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
+    settings, scaler, optimiser = learner.settings, learner.scaler, learner.optimiser
+    weights = list(trainable(learner.model).values())
+    while True:
+        optimiser.zero_grad(set_to_none=True)
+        loss = _gradients(learner, batches, number, weights)
+        require_finite("loss", loss, number, rate, settings)
+        scaler.unscale_(optimiser)
+        norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
+        if math.isfinite(norm) or scaler.get_scale() <= 1:
+            break
+        scaler.update()
+        _LOG.info("Step %d overflows; loss scale %g now", number, scaler.get_scale())
     require_finite("gradient norm", norm, number, rate, settings)
     for parameters in optimiser.param_groups:
         parameters["lr"] = rate
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return Step(number, total, norm, rate, sum(len(row.ids) for batch in group for row in batch))
+    scaler.step(optimiser)
+    scaler.update()
+    return Step(number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch))
 
 
-def _validate(
-    model: Any,
-    rows: list[PackedRow],
-    step: int,
-    progress: Progress,
-    settings: AdapterSettings,
-) -> None:
+def _gradients(
+    learner: _Learner, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
+) -> float:
+    """Put the gradients of a step, summed over the group, on the weights; gives the loss.
+
+    Every supervised token of the step weighs the same, in whichever batch it stands and whichever
+    process computes it: a mean of means would favour the tokens of sparse rows.
+    """
+    import torch
+
+    targets = sum(row.supervised for batch in batches for row in batch)
+    learner.model.train()
+    total = 0.0
+    for place, batch in learner.group.share(list(enumerate(batches))):
+        torch.manual_seed(_seed(learner.settings.seed, number, place))
+        loss = supervised_losses(learner.model, batch).sum() / targets
+        total += float(loss.detach())
+        learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    return learner.group.sum_gradients(weights, total)
+
+
+def _seed(seed: int, step: int, place: int) -> int:
+    """What dropout is seeded with for a batch, whichever process computes it."""
+    digest = hashlib.sha256(f"{seed} {step} {place}".encode()).digest()
+    return int.from_bytes(digest[:8])
+
+
+def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Progress) -> None:
     """Measure, and keep the weights if they are the best so far; the untrained never are kept."""
-    loss = validation_loss(model, rows) if rows else None
+    model, settings = learner.model, learner.settings
+    loss = validation_loss(model, rows, learner.group) if rows else None
     if loss is not None:
         require_finite("validation loss", loss, step, settings.learning_rate, settings)
         _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
@@ -302,16 +242,25 @@ def _validate(
         }
 
 
-def validation_loss(model: Any, rows: Sequence[PackedRow]) -> float:
-    """Mean loss of all targets in the rows, in nats."""
+def _general_losses(
+    learner: _Learner, rows: list[PackedRow], progress: Progress
+) -> tuple[float, float] | None:
+    """Loss on code in general, of the base and of the weights that are kept."""
+    if not rows:
+        return None
+    put_weights(learner.model, progress.weights)
+    with learner.model.disable_adapter():
+        base = validation_loss(learner.model, rows, learner.group)
+    return base, validation_loss(learner.model, rows, learner.group)
+
+
+def validation_loss(model: Any, rows: Sequence[PackedRow], group: Group = ALONE) -> float:
+    """Mean loss of all targets in the rows, in nats; each process measures its share of them."""
     import torch
 
     model.eval()
     with torch.no_grad():
-        losses = [supervised_losses(model, [row]).double().sum() for row in rows]
-    return float(torch.stack(losses).sum()) / sum(row.supervised for row in rows)
-
-
-def trainable(model: Any) -> dict[str, "torch.Tensor"]:
-    """The weights that are trained, by parameter name: the adapter's."""
-    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        losses = [supervised_losses(model, [row]).double().sum() for row in group.share(rows)]
+    none = torch.zeros(1, dtype=torch.float64, device=model.device)
+    total = group.sum(torch.stack(losses).sum() if losses else none.sum())
+    return float(total) / sum(row.supervised for row in rows)

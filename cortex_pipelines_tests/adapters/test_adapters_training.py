@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -158,3 +159,28 @@ def test_pinning_puts_everything_back() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     with pinned_torch(1, 3):
         assert torch.equal(torch.rand(1), drawn[0])
+
+
+def test_float16_learns_as_float32_does(root: Path, datasets: Datasets) -> None:
+    changes = {"dropout": 0.0, "max_tokens": 2000}
+    whole, _ = run(root, datasets, **changes)
+    half, _ = run(root, datasets, precision="fp16", **changes)
+    for one, other in zip(whole.steps, half.steps, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-2)
+    assert all(weight.dtype == torch.float32 for weight in half.weights.values())
+
+
+def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
+    root: Path, datasets: Datasets, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes: dict[str, Any] = {"precision": "fp16", "max_tokens": 1000}
+    plain, _ = run(root, datasets, **changes)
+    with (
+        mock.patch("torch.amp.GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**40)),
+        caplog.at_level("INFO", "cortex_pipelines"),
+    ):
+        scaled, _ = run(root, datasets, **changes)
+    assert "Step 1 overflows; loss scale" in caplog.text
+    for one, other in zip(plain.steps, scaled.steps, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-2)
+        assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=0.1)

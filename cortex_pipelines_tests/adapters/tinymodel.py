@@ -36,6 +36,7 @@ SETTINGS = {
     "packing": True,
     "fim_rate": 0.0,
     "activation_checkpointing": False,
+    "torch_compile": False,
     "rank": 4,
     "alpha": 8,
     "rslora": False,
@@ -69,6 +70,7 @@ SETTINGS = {
     },
     "seed": 7,
     "threads": 1,
+    "processes": 1,
 }
 
 

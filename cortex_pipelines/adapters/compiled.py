@@ -1,0 +1,43 @@
+"""The base's blocks compiled by ``torch.compile``: the same numbers to rounding, in fused loops."""
+
+import os
+import shutil
+from typing import Any
+
+
+def compile_blocks(model: Any) -> int:
+    """Compile each of the model's repeated blocks, in place; it happens when they are first used.
+
+    Not the whole model: blocks of one class share what is compiled, so that thirty of them cost the
+    time of one, and what packing makes of the positions stays outside. Rows of any length share it
+    too.
+
+    Args:
+        model: A causal language model, with its adapter.
+
+    Returns:
+        How many blocks.
+
+    Raises:
+        ValueError: there is no C++ compiler, which a processor's code needs.
+    """
+    from torch.nn import ModuleList
+
+    if model.device.type == "cpu" and not any(map(shutil.which, _compilers())):
+        raise ValueError(
+            "adapters.torch_compile needs a C++ compiler on a processor, and there is none: "
+            "install g++, name one in the variable CXX, or set torch_compile: false in params.yaml"
+        )
+    lists = [module for module in model.modules() if isinstance(module, ModuleList)]
+    blocks = [block for one in lists if _is_repeated(one) for block in one]
+    for block in blocks:
+        block.compile(dynamic=True)
+    return len(blocks)
+
+
+def _compilers() -> list[str]:
+    return [name for name in (os.environ.get("CXX"), "g++", "clang++") if name]
+
+
+def _is_repeated(modules: Any) -> bool:
+    return len(modules) > 1 and len({type(module) for module in modules}) == 1

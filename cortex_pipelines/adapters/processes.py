@@ -1,0 +1,215 @@
+"""The same work in several processes of this machine, which sum what each finds in its share.
+
+Hugging Face's accelerate chooses device and backend: a GPU each and NCCL where there are GPUs, the
+processor and Gloo elsewhere. This process only waits, so that one that fails or hangs in
+communication ends the work, and not the one who asked for it.
+"""
+
+import logging
+import os
+import pickle  # nosec B403: between processes of our own
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Lock
+
+    import torch
+
+T = TypeVar("T")
+G = TypeVar("G")
+
+_LOG = logging.getLogger("cortex_pipelines")
+# a training that waits for the machine must not fail; a process that fails is seen without it
+_PATIENCE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that share some work, as one of them sees it.
+
+    Args:
+        rank: Number of this process, from 0.
+        size: How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and reports."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part of the items; every item is some process's."""
+        return items[self.rank :: self.size]
+
+    def sum(self, value: "torch.Tensor") -> "torch.Tensor":
+        """The sum of all processes' values, which all have to ask for."""
+        if self.size == 1:
+            return value
+        from accelerate.utils import reduce
+
+        total: torch.Tensor = reduce(value, "sum")
+        return total
+
+    def sum_gradients(self, weights: "Sequence[torch.Tensor]", loss: float) -> float:
+        """Give each weight the sum of all processes' gradients; gives the sum of their losses."""
+        if self.size == 1:
+            return loss
+        import torch
+
+        found = [torch.zeros_like(one) if one.grad is None else one.grad for one in weights]
+        flat = self.sum(torch.cat([gradient.flatten() for gradient in found]))
+        parts = torch.split(flat, [one.numel() for one in weights])
+        for weight, part in zip(weights, parts, strict=True):
+            weight.grad = part.view_as(weight)
+        total = torch.tensor([loss], dtype=torch.float64, device=flat.device)
+        return float(self.sum(total))
+
+
+ALONE = Group()
+
+Report = Callable[..., None]
+"""Takes what is found on the way; may raise to stop the work."""
+
+
+def in_processes(
+    work: Callable[[G, Group, Report], T], given: G, processes: int, report: Report | None = None
+) -> T:
+    """Do some work in so many new processes; what they log is logged here.
+
+    Args:
+        work: A function that another process can import. The first process's result counts, and it
+            alone is to report.
+        given: What it is given, in a form that can be pickled.
+        processes: How many.
+        report: Called here with what the work reports.
+
+    Raises:
+        ValueError: there are GPUs, but fewer than processes.
+        ProcessExitedException: a process was killed.
+        Exception: what a process raises, or ``report`` does; the first ends all.
+    """
+    import torch
+    from torch.multiprocessing.spawn import start_processes
+
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise ValueError(
+            f"adapters.processes is {processes}, but this machine has {gpus} GPU(s); set it to "
+            f"{gpus} or less, or hide the GPUs with CUDA_VISIBLE_DEVICES="
+        )
+    context = get_context("spawn")
+    told, teller = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as meeting:
+        place = _Place(processes, f"file://{meeting}/store", teller, context.Lock())
+        ours = (work, given, place, _LOG.getEffectiveLevel())
+        running = start_processes(  # type: ignore[no-untyped-call]
+            _one, ours, processes, join=False, start_method="spawn"
+        )
+        try:
+            return cast(T, _result(running, told, report or _unheard))
+        finally:
+            for process in running.processes:
+                process.kill()
+                process.join()
+
+
+def _unheard(*_found: object) -> None:
+    """Of nobody's interest."""
+
+
+def _result(running: Any, told: "Connection", report: Report) -> Any:
+    """What the first process gives, once it is told; until then, logs and reports passed on."""
+    answers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
+    while True:
+        wait([told, *running.sentinels])
+        if told.poll():
+            kind, content = pickle.loads(told.recv_bytes())  # nosec B301: of a process of our own
+            if kind == "result":
+                return content[0]
+            answers[kind](*content)
+        elif running.join(0) and not told.poll():  # join raises if one was killed
+            raise RuntimeError("the processes that share the work were interrupted")
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the processes meet each other and the one that asked.
+
+    Args:
+        size: How many there are.
+        store: Where they find each other.
+        teller: Takes what is told to the one that asked.
+        turn: Held while telling.
+    """
+
+    size: int
+    store: str
+    teller: "Connection"
+    turn: "Lock"
+
+    def tell(self, kind: str, *content: object) -> None:
+        """Tell the one that asked."""
+        with self.turn:
+            self.teller.send_bytes(pickle.dumps((kind, content)))
+
+
+def _one(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: int) -> None:
+    """What one of the processes does."""
+    if rank == 0:
+        _LOG.addHandler(_Passed(place))
+    _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
+    try:
+        _join(rank, place)
+        found = work(given, Group(rank, place.size), partial(place.tell, "report"))
+        if rank == 0:
+            place.tell("result", found)
+    except Exception as error:  # noqa: BLE001 - raised again in the process that asked
+        error.add_note(f"in process {rank} of {place.size}:\n{traceback.format_exc()}")
+        place.tell("failed", error)
+
+
+class _Passed(logging.Handler):
+    """Passes log lines on to the process that asked."""
+
+    def __init__(self, place: _Place) -> None:
+        super().__init__()
+        self.place = place
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.place.tell("log", record.levelno, record.getMessage())
+
+
+def _join(rank: int, place: _Place) -> None:
+    """Meet the other processes, on a device of one's own."""
+    import torch
+    from accelerate import PartialState
+
+    os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
+    os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(place.size))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate warns; the work pins its own
+    if sys.platform == "linux":  # a machine may not reach itself by its own name
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    PartialState(
+        cpu=not torch.cuda.is_available(),
+        init_method=place.store,
+        rank=rank,
+        world_size=place.size,
+        timeout=_PATIENCE,
+    )

@@ -1,0 +1,199 @@
+"""A training that several processes share: what one gives, to rounding, and ends as one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch.multiprocessing.spawn import ProcessExitedException
+
+from cortex_pipelines.adapters.processes import Group, in_processes
+from cortex_pipelines.adapters.stopping import TrainingDivergedError
+from cortex_pipelines_tests.adapters.shares import die, fail, total_of
+from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
+
+Datasets = dict[str, Path]
+SHARED: dict[str, Any] = {
+    "processes": 2,
+    "gradient_accumulation": 3,  # so that one has more to do than the other
+    "batch_size": 1,
+    "dropout": 0.1,
+    "max_tokens": 2500,
+    "evaluation_steps": 3,
+}
+
+
+def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
+    out.mkdir()
+    train_adapter(root, datasets, out, general=datasets["completion"], **SHARED | changes)
+    found: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return found
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    found = load_file(out / "adapter_model.safetensors")
+    return {name: tensor.float() for name, tensor in found.items()}
+
+
+@pytest.fixture(scope="module")
+def shared(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shared") / "adapter"
+    build(root, datasets, out)
+    return out
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_of_one(
+    root: Path, datasets: Datasets, shared: Path, tmp_path: Path
+) -> None:
+    alone = build(root, datasets, tmp_path / "alone", processes=1)
+    found = json.loads((shared / "training.json").read_text())
+    for key in ("steps", "validation"):
+        assert len(found[key]) == len(alone[key]) > 3
+        for one, other in zip(found[key], alone[key], strict=True):
+            assert one == pytest.approx(other, rel=1e-4)
+    one, other = weights(shared), weights(tmp_path / "alone")
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        # they are written in bfloat16, of which one may round the other way
+        assert float((tensor - other[name]).norm()) <= 1e-3 * float(tensor.norm()), name
+    written = [
+        json.loads((out / "metrics.json").read_text()) for out in (shared, tmp_path / "alone")
+    ]
+    assert written[0] == pytest.approx(written[1], rel=1e-4)
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+
+from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines_tests.adapters.tinymodel import train_adapter
+
+save = Checkpoints.save
+
+def save_and_die(self, state):
+    save(self, state)
+    if len(state["steps"]) >= 6:
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.save = save_and_die  # in the processes too, which read this file
+if __name__ == "__main__":
+    root, general, out = map(Path, sys.argv[1:4])
+    datasets = dict(zip(TASKS, map(Path, sys.argv[4:])))
+    train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHANGES"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_group_goes_on_to_the_same_bytes(
+    root: Path,
+    datasets: Datasets,
+    shared: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "killed").mkdir()
+    script, here = tmp_path / "killed.py", Path(__file__).parents[2]
+    script.write_text(KILLED)
+    general = datasets["completion"]
+    done = subprocess.run(
+        [sys.executable, script, root, general, tmp_path / "killed", *datasets.values()],
+        env=os.environ | {"PYTHONPATH": str(here), "CHANGES": json.dumps(SHARED)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list((tmp_path / "killed").iterdir()) == []
+    states = root / ".cortex" / "cache" / "checkpoints"
+    assert len(list(states.iterdir())) == 1
+    with caplog.at_level("INFO", "cortex_pipelines"):
+        build(root, datasets, tmp_path / "on")
+    assert caplog.text.count("Going on after step 6") == 1
+    assert list(states.iterdir()) == []
+    for path in shared.iterdir():
+        assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_two_processes_stop_early_together(root: Path, datasets: Datasets, tmp_path: Path) -> None:
+    wild = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 6, "patience": 2}
+    found = build(root, datasets, tmp_path / "adapter", **wild, evaluation_steps=1)
+    assert found["stopped_early"]
+    assert len(found["steps"]) == found["best_step"] + 2
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_in_two_processes_says_so(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    wild = {"learning_rate": 1e30, "lr_scheduler": "constant", "warmup_steps": 0}
+    with pytest.raises(TrainingDivergedError, match=r"step \d+.*lower learning_rate"):
+        build(root, datasets, tmp_path / "adapter", **wild)
+    assert list((tmp_path / "adapter").iterdir()) == []
+
+
+def test_the_sum_is_of_all_and_the_first_reports_and_logs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reported: list[float] = []
+    assert in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append) == 7.0
+    assert reported == [1.0, 2.0, 4.0]
+    assert [record.getMessage() for record in caplog.records] == ["0 of 2"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_fails_ends_all_with_its_error(rank: int) -> None:
+    with pytest.raises(KeyError, match="no such thing") as raised:
+        in_processes(fail, rank, 2)
+    (note,) = raised.value.__notes__
+    assert f"in process {rank} of 2" in note
+    assert "in fail" in note
+
+
+def test_a_process_that_is_killed_ends_all() -> None:
+    with pytest.raises(ProcessExitedException, match=r"process 1 terminated with.*SIGKILL"):
+        in_processes(die, 1, 2)
+
+
+def test_what_the_report_raises_ends_all() -> None:
+    def report(_value: float) -> None:
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        in_processes(total_of, [1.0], 2, report)
+
+
+def test_a_step_without_enough_batches_to_share_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"set adapters.gradient_accumulation to 3 or more"):
+        settings(processes=3, gradient_accumulation=2)
+
+
+def test_more_processes_than_gpus_are_refused() -> None:
+    with (
+        mock.patch("torch.cuda.device_count", return_value=1),
+        pytest.raises(ValueError, match=r"this machine has 1 GPU\(s\); set it to 1 or less"),
+    ):
+        in_processes(total_of, [1.0], 2)
+
+
+@given(st.lists(st.integers()), st.integers(1, 6))
+def test_every_item_is_in_one_share(items: Sequence[int], size: int) -> None:
+    shares = [Group(rank, size).share(items) for rank in range(size)]
+    assert sorted(chain.from_iterable(shares)) == sorted(items)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
