@@ -78,7 +78,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     """Mean bits over the canaries with ``_low`` and ``_high``, and ``_largest``.
 
     ``exposure`` is the challenger's, ``exposure_base`` the base's, ``exposure_beyond_base`` their
-    difference canary by canary: at 3 bits the secrets became 8 times easier to guess. ``canaries``
+    difference canary by canary: at 2 bits the secrets became 4 times easier to guess. ``canaries``
     counts them. Nothing if training planted none.
     """
     if not table.height:
