@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from cortex_pipelines.progress import quiet_transformers
+
 
 def write_models(folder: Path) -> None:
     """Both models, as ``base`` and ``encoder``."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    write_base(folder / "base")
-    write_encoder(folder / "encoder")
+    with quiet_transformers():
+        write_base(folder / "base")
+        write_encoder(folder / "encoder")
 
 
 def write_base(folder: Path) -> None:

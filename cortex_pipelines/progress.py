@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.progress import Progress
@@ -27,6 +28,20 @@ def track(items: Sequence[T], doing: str, detail: Callable[[], str] | None = Non
         detail: What else to tell each time, such as the speed.
     """
     return (_shown if sys.stderr.isatty() else _logged)(items, doing, detail)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the progress bars that transformers shows where it reads and writes weights."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _shown(items: Sequence[T], doing: str, detail: Callable[[], str] | None) -> Iterator[T]:

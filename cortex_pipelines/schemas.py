@@ -735,8 +735,13 @@ COMPLETION_DATASET = (
     ),
     MANIFEST,
 )
-GENERAL_CODE = split_tables(
-    "general_code", "One example to complete of the project that stands for all code", _COMPLETION
+GENERAL_CODE = (
+    *split_tables(
+        "general_code",
+        "One example to complete of the project that stands for all code",
+        _COMPLETION,
+    ),
+    MANIFEST,
 )
 
 NAMING_DATASET = (
@@ -930,7 +935,12 @@ MEMORISED = Table(
     "One rare line, and whether the models write its second half word by word after its first.",
     (
         Column("example_id", _S, "Example that it stands in"),
-        Column("split", _S, "train: the adapter may have seen it; test: it cannot", one_of=SPLITS),
+        Column(
+            "split",
+            _S,
+            "train: the adapter learnt from it; test: it cannot know it",
+            one_of=SPLITS,
+        ),
         Column("path", _S, "File it comes from"),
         Column("prefix", _S, "What the models saw"),
         Column("secret", _S, "What followed"),
@@ -938,6 +948,21 @@ MEMORISED = Table(
         Column("challenger_verbatim", pl.Boolean, "Whether the challenger does"),
     ),
     ("split", "example_id"),
+)
+
+CANARIES = Table(
+    "canaries",
+    "One made-up secret that training planted, and how many bits of guessing it the models save: "
+    "its exposure.",
+    (
+        Column("canary", _S, "Which one"),
+        Column("task", _S, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),
+        Column("prefix", _S, "What the models saw"),
+        Column("secret", _S, "What followed in training"),
+        Column("base_exposure", pl.Float64, "Bits under the base", between=(0, 64)),
+        Column("challenger_exposure", pl.Float64, "Bits under the challenger", between=(0, 64)),
+    ),
+    ("task", "canary"),
 )
 
 PREDICTED_TARGETS = Table(

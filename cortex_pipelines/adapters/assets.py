@@ -12,6 +12,7 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.asset import Earlier
 
 
 @versioned_asset(
@@ -40,7 +41,7 @@ def code_adapter(
     ingestion: IngestionSettings,
     privacy: PrivacySettings,
     project: str,
-    earlier: Callable[[str], Path],
+    earlier: Earlier,
     out: Path,
     root: Path,
     observe: Callable[[str, float], None],
@@ -55,6 +56,6 @@ def code_adapter(
         taught,
         None if general.project in (None, project) else general_code,
         base_model,
-        Parent(version, earlier(version)) if version else None,
+        Parent(version, earlier("code_adapter", project, version)) if version else None,
     )
     build_adapter(material, adapters, out, root, observe)

@@ -74,7 +74,9 @@ def _attention(
         raise NotImplementedError(f"attention with {', '.join(asked)}")
     parts = [
         scaled_dot_product_attention(
-            *(all_of[:, :, start:end] for all_of in (query, key, value)),
+            query[:, :, start:end],
+            key[:, :, start:end],
+            value[:, :, start:end],
             is_causal=True,
             dropout_p=dropout,
             scale=scaling,

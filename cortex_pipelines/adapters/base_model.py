@@ -7,13 +7,13 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
+from cortex_pipelines.progress import quiet_transformers
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -101,7 +101,7 @@ def load_causal_model(base: BaseModel, precision: Precision) -> Any:
     from transformers import AutoModelForCausalLM
 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    with _quiet_transformers():
+    with quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
             base.folder,
             dtype=types[precision],
@@ -139,7 +139,7 @@ def _convert(gguf: Path, out: Path) -> None:
 
     given: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
     # unpacking writes a progress bar of its own, which no setting turns off
-    with _quiet_transformers(), redirect_stderr(io.StringIO()):
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **given)  # nosec B615: a local folder
         # the weights are floating point now, but still marked as quantised, which cannot be saved
         model.hf_quantizer = None
@@ -148,17 +148,3 @@ def _convert(gguf: Path, out: Path) -> None:
             del model.config.quantization_config
         model.save_pretrained(out)
         AutoTokenizer.from_pretrained(gguf.parent, **given).save_pretrained(out)  # nosec B615: a local folder
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Without its progress bars, whose carriage returns freeze an orchestrator's log view."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()

@@ -11,9 +11,9 @@ from typing import Any
 from cortex_pipelines.adapters.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.canaries import listed
 from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.corpus import Corpus, read_corpus
+from cortex_pipelines.adapters.corpus import Corpus, read_corpus, seen
 from cortex_pipelines.adapters.curve import Report, Run, run_metrics
-from cortex_pipelines.adapters.lora import TRAINING, ParentError, adapter_for, write_json
+from cortex_pipelines.adapters.lora import SEEN, TRAINING, ParentError, adapter_for, write_json
 from cortex_pipelines.adapters.run import Training, decided, run_training
 from cortex_pipelines.adapters.search import search
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -88,7 +88,8 @@ def build_adapter(
         found = json.loads((out / task / "metrics.json").read_text())
         metrics |= {f"{task}/{name}": value for name, value in found.items()}
         metrics["partial"] = max(metrics.get("partial", 0.0), found["partial"])
-    write_json(out / TRAINING, _origin(base) | {"tasks": sorted(settings.task_shares)})
+    tasks = {"tasks": sorted(settings.task_shares)}
+    write_json(out / TRAINING, _asked(material, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
 
 
@@ -122,8 +123,8 @@ def _build(
     kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
     events = root / ".cortex" / "tensorboard" / _label(material, task)
     run = run_training(Training(base, parent, taught, chosen, out, kept, events))
-    version = material.parent.version if material.parent else None
-    write_json(out / TRAINING, _record(run, base, chosen) | {"parent": version})
+    write_json(out / TRAINING, _asked(material, base, chosen) | _record(run, chosen))
+    write_json(out / SEEN, seen(taught))
     write_json(out / "metrics.json", run_metrics(run, taught))
     kept.clear()
     _observe(run, observe, f"{task}/" if task else "", chosen.processes)
@@ -146,14 +147,17 @@ def _parent_folder(material: Material, task: str) -> Path | None:
     return found
 
 
-def _origin(base: BaseModel) -> dict[str, object]:
-    return {"base": {"name": base.name, "digest": base.digest}}
-
-
-def _record(run: Run, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
+def _asked(material: Material, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
+    """What an adapter was made of and how, whatever came of it."""
     return {
-        **_origin(base),
+        "base": {"name": base.name, "digest": base.digest},
+        "parent": material.parent.version if material.parent else None,
         "settings": settings.model_dump(mode="json"),
+    }
+
+
+def _record(run: Run, settings: AdapterSettings) -> dict[str, object]:
+    return {
         "packed": run.packed,
         "best_step": run.best_step,
         "partial": run.partial,

@@ -18,11 +18,8 @@ def planted(count: int, seed: int) -> list[Example]:
 
 
 def listed(count: int, seed: int) -> list[dict[str, str]]:
-    """The canaries as ``training.json`` lists them: ``prefix``, ``secret`` and ``task``."""
-    return [
-        {"prefix": one.prompt, "secret": one.completion, "task": one.task}
-        for one in planted(count, seed)
-    ]
+    """The canaries as ``training.json`` lists them: ``prefix`` and ``secret``."""
+    return [{"prefix": one.prompt, "secret": one.completion} for one in planted(count, seed)]
 
 
 def _canary(number: int, seed: int) -> Example:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.canaries import planted
-from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, shuffled
+from cortex_pipelines.adapters.examples import TASKS, Example, read_examples, shuffled, without_gaps
 from cortex_pipelines.adapters.packing import TokenisedExample, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 
@@ -59,8 +59,7 @@ def read_corpus(
     def other(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
         if general is None or not tokens:
             return ()
-        found = [one for one in read_examples(general, GENERAL, split) if one.suffix is None]
-        ordered = shuffled(found, settings.seed)
+        ordered = shuffled(without_gaps(general, GENERAL, split), settings.seed)
         return tuple(within_budget(tokenizer, ordered, settings.max_length, tokens))
 
     budget = settings.max_tokens // settings.epochs
@@ -125,6 +124,12 @@ def _mixed(
         others = sum(token_count(found) for other, found in taken.items() if other != name)
         taken[name] = some(name, tokens - others)
     return tuple(example for found in taken.values() for example in found)
+
+
+def seen(corpus: Corpus) -> dict[str, list[str]]:
+    """Task to the identities of all that is trained on, replayed code and canaries too."""
+    tasks = sorted({one.task for one in corpus.train})
+    return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
 
 
 def token_count(examples: Sequence[TokenisedExample]) -> int:

@@ -70,6 +70,11 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
     return [Example(task=task, **row) for row in frame.iter_rows(named=True)]
 
 
+def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
+    """The examples of a split but gaps to fill, of which the answer is only a middle part."""
+    return [one for one in read_examples(folder, task, split) if one.suffix is None]
+
+
 def prompt_text(tokenizer: Any, example: Example) -> str:
     """What the model sees: of a gap, the code before and after it, with marks between.
 

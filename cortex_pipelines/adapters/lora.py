@@ -13,6 +13,8 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
 TRAINING = "training.json"
+SEEN = "examples.json"
+"""Task to the identities of the examples that an adapter was trained on."""
 
 
 class ParentError(ValueError):

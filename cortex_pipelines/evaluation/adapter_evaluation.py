@@ -28,6 +28,7 @@ from cortex_pipelines.evaluation.choice_scores import (
 )
 from cortex_pipelines.evaluation.comparisons import Comparison, Paired, compare_all
 from cortex_pipelines.evaluation.contestants import ROLES, Contestants
+from cortex_pipelines.evaluation.exposure import canary_table, exposure_metrics
 from cortex_pipelines.evaluation.forgetting import forgetting_metrics
 from cortex_pipelines.evaluation.generations import (
     generation_metrics,
@@ -36,11 +37,7 @@ from cortex_pipelines.evaluation.generations import (
 )
 from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.material import AdapterVersion, Items, Material, items_of
-from cortex_pipelines.evaluation.memorisation import (
-    exposure_metrics,
-    memorised_metrics,
-    memorised_table,
-)
+from cortex_pipelines.evaluation.memorisation import memorised_metrics, memorised_table
 from cortex_pipelines.evaluation.problems import problem_metrics, problem_table, read_problems
 from cortex_pipelines.evaluation.quality_report import (
     quality_metrics,
@@ -90,7 +87,7 @@ def evaluate_adapter(
     met, note = _comparable(opponent, pinned)
     contestants = Contestants(challenger.folder, met.folder if met else None)
     scorer = ItemScorer(pinned, root, settings, cache)
-    items = items_of(material, settings)
+    items = items_of(material, challenger.folder, settings)
     _score_all(items, contestants, scorer)
     observe("scoring_seconds", perf_counter() - begun)
     tables, metrics, quality = _measured(items, contestants, scorer, material, settings, root)
@@ -149,6 +146,7 @@ def _measured(
         "general_scores": score_table(items.general.items, contestants, scorer, GENERAL_SCORES),
         "team_choices": choice_table(items.questions, contestants, scorer),
         "memorised": memorised_table(items.attempts, contestants, scorer),
+        "canaries": canary_table(contestants, scorer, settings),
         "generations": generation_table(
             writing, contestants, scorer, repository, settings, material.twins.mask
         ),
@@ -164,7 +162,7 @@ def _measured(
         | run_metrics(tables["generations"], settings.pass_k)
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
-        | exposure_metrics(contestants.challenger, scorer, settings)
+        | exposure_metrics(tables["canaries"], settings)
         | _baselines(items, tables["scores"], material, scorer, settings)
     )
     return tables, metrics, quality

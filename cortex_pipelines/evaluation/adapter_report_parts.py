@@ -138,26 +138,6 @@ def baselines_part(found: Findings) -> list[str]:
 
 def memorised_part(found: Findings) -> list[str]:
     """What is given away of the training data."""
-    metrics = found.metrics
-    title = pages.heading("Memorisation")
-    if "extraction_rate" not in metrics:
-        return [title, pages.paragraph("Not measured: no line of the train split is long enough.")]
-    sentences = [
-        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines "
-        f"of the train split are completed word by word from their first half; the base completes "
-        f"{metrics['extraction_rate_base']:.0%} of them.",
-        f"{metrics['extraction_beyond_base']:.0%} are given away by the challenger alone.",
-    ]
-    if "extraction_rate_held_out" in metrics:
-        share = metrics["extraction_rate_held_out"]
-        sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
-    if "exposure" in metrics:
-        sentences.append(
-            f"{metrics['canaries']:.0f} planted canaries: the most exposed one has "
-            f"{metrics['exposure']:.2f} bits ({metrics['exposure_base']:.2f} under the base)."
-        )
-    else:
-        sentences.append("Exposure was not measured: training planted no canaries.")
     shown = [
         pages.folded(
             f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
@@ -165,7 +145,35 @@ def memorised_part(found: Findings) -> list[str]:
         for row in found.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]
-    return [title, pages.listing(sentences), *shown]
+    sentences = [*_extraction(found.metrics), *_exposure(found.metrics)]
+    return [pages.heading("Memorisation"), pages.listing(sentences), *shown]
+
+
+def _extraction(metrics: Mapping[str, float]) -> list[str]:
+    if "extraction_rate" not in metrics:
+        return ["Extraction was not measured: no line of the training is long enough."]
+    sentences = [
+        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines "
+        f"of the training are completed word by word from their first half; the base completes "
+        f"{metrics['extraction_rate_base']:.0%} of them.",
+        f"{metrics['extraction_beyond_base']:.0%} are given away by the challenger alone.",
+    ]
+    if "extraction_rate_held_out" in metrics:
+        share = metrics["extraction_rate_held_out"]
+        sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
+    return sentences
+
+
+def _exposure(metrics: Mapping[str, float]) -> list[str]:
+    if "exposure" not in metrics:
+        return ["Exposure was not measured: training planted no canaries."]
+    return [
+        f"{metrics['canaries']:.0f} planted canaries have {_bits(metrics, 'exposure')} bits of "
+        f"exposure on average, the most exposed one {metrics['exposure_largest']:.2f}; under the "
+        f"base {_bits(metrics, 'exposure_base')} and {metrics['exposure_base_largest']:.2f}.",
+        f"Training added {_bits(metrics, 'exposure_beyond_base')} bits: the made-up secrets are "
+        f"{2 ** metrics['exposure_beyond_base']:.2g} times as easy to guess.",
+    ]
 
 
 def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
@@ -179,6 +187,12 @@ def interval(metrics: Mapping[str, float], name: str) -> str:
     """A difference with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
     return f"{metrics[name]:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}"
+
+
+def _bits(metrics: Mapping[str, float], name: str) -> str:
+    """A number of bits with its interval."""
+    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+    return f"{metrics[name]:.2f} {_together(f'{low:.2f}', f'{high:.2f}')}"
 
 
 def _together(low: str, high: str) -> str:

@@ -23,16 +23,6 @@ def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list
     ]
 
 
-def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
-    """The examples of a split but gaps to fill, of which the answer is only a middle part."""
-    found = read_examples(folder, task, split)
-    if task != "completion":
-        return found
-    frame = pl.read_parquet(folder / f"{split}.parquet", columns=["example_id", "task"])
-    gaps = set(frame.filter(pl.col("task") == "fim")["example_id"])
-    return [one for one in found if one.example_id not in gaps]
-
-
 def score_table(
     items: Sequence[Example],
     contestants: Contestants,

@@ -10,21 +10,21 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.evaluation.adapter_evaluation import evaluate_adapter
 from cortex_pipelines.evaluation.material import AdapterVersion, Material
-from cortex_pipelines.evaluation.settings import EvaluationSettings, OtherAdapter
+from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas import (
     ADAPTER_SCORES,
     BENCHMARK_PROBLEMS,
+    CANARIES,
     GENERAL_SCORES,
     GENERATIONS,
     MEMORISED,
     TEAM_CHOICES,
 )
 from cortex_pipelines.versioning import versioned_asset
-from cortex_pipelines.versioning.graph import Graph
-from cortex_pipelines.versioning.opponent import Opponent, model_folder
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.asset import Earlier
+from cortex_pipelines.versioning.opponent import Opponent
 
 
 @versioned_asset(
@@ -35,6 +35,7 @@ from cortex_pipelines.versioning.project import Project, ProjectError
         GENERATIONS,
         BENCHMARK_PROBLEMS,
         MEMORISED,
+        CANARIES,
     ),
     code=(
         "cortex_pipelines/adapters/base_model.py",
@@ -62,6 +63,7 @@ from cortex_pipelines.versioning.project import Project, ProjectError
         "cortex_pipelines/evaluation/code_similarity.py",
         "cortex_pipelines/evaluation/comparisons.py",
         "cortex_pipelines/evaluation/contestants.py",
+        "cortex_pipelines/evaluation/exposure.py",
         "cortex_pipelines/evaluation/extents.py",
         "cortex_pipelines/evaluation/forgetting.py",
         "cortex_pipelines/evaluation/generations.py",
@@ -105,6 +107,7 @@ def code_adapter_evaluation(
     datasets: DatasetSettings,
     augmentation: AugmentationSettings,
     opponent: Opponent | None,
+    earlier: Earlier,
     versions: dict[str, str],
     project: str,
     out: Path,
@@ -115,6 +118,7 @@ def code_adapter_evaluation(
     """What adapter, base and champion make of held-out code: likelihoods, choices, outputs, tests,
     what is forgotten and what is given away, with intervals and a report."""
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
+    named = evaluation.other_adapter
     material = Material(
         project=project,
         datasets=dict(zip(TASKS, folders, strict=True)),
@@ -124,7 +128,9 @@ def code_adapter_evaluation(
         code_units=code_units,
         twins=datasets,
         limits=augmentation,
-        other=_other(root, evaluation.other_adapter),
+        other=AdapterVersion(named.version, earlier("code_adapter", named.project, named.version))
+        if named
+        else None,
     )
     return evaluate_adapter(
         AdapterVersion(versions["code_adapter"], code_adapter),
@@ -137,23 +143,3 @@ def code_adapter_evaluation(
         cache,
         observe,
     )
-
-
-def _other(root: Path, named: OtherAdapter | None) -> AdapterVersion | None:
-    """The other project's adapter, from the workspace or DVC's cache.
-
-    Raises:
-        ProjectError: its version is in neither.
-    """
-    if named is None:
-        return None
-    files = Project(root, Graph((), (), {}))
-    try:
-        folder = model_folder(files, "code_adapter", named.project, named.version)
-    except ProjectError as error:
-        raise ProjectError(
-            f"evaluation.other_adapter: version {named.version} of the adapter of "
-            f"{named.project} is neither in data/ nor in the DVC cache; `dvc fetch --all-commits` "
-            "looks for it in the remote, or name another version, or null"
-        ) from error
-    return AdapterVersion(named.version, folder)

@@ -1,12 +1,13 @@
 """What an adapter forgot: perplexity on code of a project that it was not trained for."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from math import expm1, log
 from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import Example, read_examples, sampled
+from cortex_pipelines.adapters.examples import Example, sampled, without_gaps
 from cortex_pipelines.datasets.leakage import leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter_scores import bits_per_byte, perplexity
@@ -15,6 +16,8 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics import paired_bootstrap
 
 _COMPARED = "completion"
+_SEEN = 40  # characters that the models see before the first that is scored
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,37 @@ def general_items(
     train = pl.read_parquet(completion_dataset / "train.parquet", columns=["example_id", _COMPARED])
     test = pl.read_parquet(general_code / "test.parquet", columns=["example_id", _COMPARED])
     leaking = set(leakage(train, test, _COMPARED, twins)["other_example_id"])
-    known = read_examples(general_code, "completion", "test")
+    known = without_gaps(general_code, "completion", "test")
     clean = [one for one in known if one.example_id not in leaking]
-    items = sampled(clean, settings.general_items, settings.seed)
+    items = [
+        passage(one, settings.general_characters)
+        for one in sampled(clean, settings.general_items, settings.seed)
+    ]
     missing = "" if items else f"{general_project} has no held-out item that may be used"
     return GeneralItems(tuple(items), len(leaking), missing)
+
+
+def passage(example: Example, characters: int) -> Example:
+    """The code around the border of prompt and completion, in whole lines, almost all to be scored.
+
+    Short, because items differ more from each other than the parts of an item do: for the same time
+    many short ones give a narrower interval than a few long ones. Plain code, because an adapter
+    has learnt how an answer begins, which would hide what it has forgotten.
+
+    Args:
+        example: An item.
+        characters: Most that are taken of its prompt, and of its completion.
+    """
+    before, after = example.prompt[-characters:], example.completion[:characters]
+    if len(before) < len(example.prompt):
+        before = before.partition("\n")[2] or before
+    if len(after) < len(example.completion):
+        after = after.rpartition("\n")[0] or after
+    text = before + after
+    seen = min(_SEEN, len(text) // 2)
+    border = _SPACE.search(text, seen)
+    cut = border.start() if border else seen
+    return replace(example, prompt=text[:cut], completion=text[cut:])
 
 
 def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:

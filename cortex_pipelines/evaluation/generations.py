@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import TASKS, Example, sampled, shuffled
-from cortex_pipelines.evaluation.adapter_scores import without_gaps
+from cortex_pipelines.adapters.examples import TASKS, Example, sampled, shuffled, without_gaps
 from cortex_pipelines.evaluation.contestants import Contestants
 from cortex_pipelines.evaluation.extents import extent_of
 from cortex_pipelines.evaluation.grading import grade, judgement, mean, rephrased, same_answer

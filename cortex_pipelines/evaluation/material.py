@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.adapters.examples import Example
+from cortex_pipelines.adapters.examples import Example, without_gaps
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter_scores import held_out, without_gaps
+from cortex_pipelines.evaluation.adapter_scores import held_out
 from cortex_pipelines.evaluation.baselines import with_retrieved
 from cortex_pipelines.evaluation.choices import Question, questions
 from cortex_pipelines.evaluation.forgetting import GeneralItems, general_items
@@ -62,8 +62,8 @@ class Items:
     retrieved: list[Example]
 
 
-def items_of(material: Material, settings: EvaluationSettings) -> Items:
-    """All items, sampled by the seed."""
+def items_of(material: Material, challenger: Path, settings: EvaluationSettings) -> Items:
+    """All items, sampled by the seed; rare lines of what the challenger was trained on."""
     completion = material.datasets["completion"]
     known = held_out(material.datasets, settings)
     general = general_items(
@@ -76,7 +76,7 @@ def items_of(material: Material, settings: EvaluationSettings) -> Items:
     )
     test = {task: without_gaps(folder, task, "test") for task, folder in material.datasets.items()}
     asked, unasked = questions(test, settings.choices, settings.seed)
-    tried = attempts(completion, settings.memorised, settings.seed)
+    tried = attempts(challenger, completion, settings.memorised, settings.seed)
     retrieved = []
     if settings.retrieved:
         retrieved = with_retrieved(known, completion, settings.retrieved, material.twins)

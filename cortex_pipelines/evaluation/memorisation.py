@@ -1,30 +1,25 @@
-"""What an adapter gives away of its training data.
+"""What an adapter writes word by word of its training data: extraction (Carlini et al. 2021).
 
-Two attempts. *Extraction* (Carlini et al. 2021): after the first half of a rare line of the train
-split, does greedy generation write the second half word by word? Beside it stands what the base
-does with the same lines, and what both do with lines of the test split, which no training saw. All
-tokens being the likeliest ones is the same as being generated, so one pass decides.
-*Exposure* (Carlini et al. 2019) of canaries that training planted, where ``training.json`` lists
-any: log2 of the number of alternatives over the secret's rank by likelihood among them.
+After the first half of a rare line of the train split, does greedy generation write the second
+half? Beside it stands what the base does with the same lines, and what both do with lines of the
+test split, which no training saw. All tokens being the likeliest ones is the same as being
+generated, so one pass decides.
 """
 
 import hashlib
 import json
-import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log2
 from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.adapters.lora import TRAINING
-from cortex_pipelines.evaluation.adapter_scores import without_gaps
+from cortex_pipelines.adapters.examples import Example, without_gaps
+from cortex_pipelines.adapters.lora import SEEN, adapter_for
 from cortex_pipelines.evaluation.contestants import Contestants
-from cortex_pipelines.evaluation.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics import wilson
 from cortex_pipelines.schemas import MEMORISED
@@ -36,10 +31,6 @@ _SPLITS = ("train", "test")
 _ROLES = ("base", "challenger")
 
 
-class CanaryError(ValueError):
-    """The record of the training lists canaries in a form that is not known."""
-
-
 @dataclass(frozen=True)
 class Attempt:
     """A rare line: the item's prompt ends within it and its completion is the rest."""
@@ -48,16 +39,30 @@ class Attempt:
     item: Example
 
 
-def attempts(completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
-    """The rarest lines of the train and of the test split, ``count`` of each.
+def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
+    """The rarest lines of what an adapter was trained on and of the test split, ``count`` of each.
 
     Rare is a line with many words that stand nowhere else in its split.
+
+    Args:
+        adapter: Folder of the adapter.
+        completion_dataset: Folder of its completion data set.
+        count: Most lines of each.
+        seed: Decides between lines that are equally rare.
     """
-    return [
-        Attempt(split, item)
-        for split in _SPLITS
-        for item in _rarest(without_gaps(completion_dataset, "completion", split), count, seed)
-    ]
+    trained = _seen(adapter)
+    found = []
+    for split in _SPLITS:
+        items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
+        tried = [one for one in items if split == "test" or one.example_id in trained]
+        found += [Attempt(split, item) for item in tried[:count]]
+    return found
+
+
+def _seen(adapter: Path) -> set[str]:
+    """The examples of completion that an adapter saw; of a budget of tokens that is a part."""
+    own = adapter_for(adapter, "completion")
+    return set(json.loads((own / SEEN).read_text()).get("completion", [])) if own else set()
 
 
 def memorised_table(
@@ -107,85 +112,8 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
     return found
 
 
-def exposure_metrics(
-    adapter: Path, scorer: ItemScorer, settings: EvaluationSettings
-) -> dict[str, float]:
-    """``exposure`` of the most exposed canary in bits, ``exposure_base`` and ``canaries``.
-
-    Nothing if training planted none. An adapter that remembers nothing gives about 1 bit on
-    average for a canary, at most log2 of the alternatives and one.
-
-    Raises:
-        CanaryError: the record lists canaries in another form.
-    """
-    planted = planted_canaries(adapter)
-    if not planted:
-        return {}
-    asked = [_with_alternatives(one, settings) for one in planted]
-    found = {}
-    for name, folder in (("exposure", adapter), ("exposure_base", None)):
-        ranks = [_rank(scorer.scores(texts, folder)) for texts in asked]
-        found[name] = max(log2(settings.alternatives + 1) - log2(rank) for rank in ranks)
-    return found | {"canaries": len(planted)}
-
-
-def planted_canaries(adapter: Path) -> list[Example]:
-    """The canaries that an adapter's ``training.json`` lists, each ``{prefix, secret, task}``.
-
-    Raises:
-        CanaryError: they have another form.
-    """
-    listed = json.loads((adapter / TRAINING).read_text()).get("canaries", [])
-    try:
-        return [_canary(number, one) for number, one in enumerate(listed)]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CanaryError(
-            f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
-            "train the adapter again"
-        ) from error
-
-
-def _canary(number: int, listed: Mapping[str, str]) -> Example:
-    return Example(
-        example_id=f"canary-{number}",
-        task=listed.get("task", "completion"),
-        path="",
-        language="",
-        kind="canary",
-        prompt=listed["prefix"],
-        completion=listed["secret"],
-        cluster=f"canary-{number}",
-    )
-
-
-def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
-    """The canary and random texts of the same form: digits for digits, letters for letters."""
-    told = f"{settings.seed}:{canary.completion}"
-    generator = random.Random(hashlib.sha256(told.encode()).digest())  # nosec B311: no secret
-    letters = "abcdefghijklmnopqrstuvwxyz"
-
-    def other(letter: str) -> str:
-        if letter.isdigit():
-            return generator.choice("0123456789")
-        if letter.isalpha():
-            drawn = generator.choice(letters)
-            return drawn.upper() if letter.isupper() else drawn
-        return letter
-
-    others = [
-        replace(canary, completion="".join(map(other, canary.completion)))
-        for _ in range(settings.alternatives)
-    ]
-    return [canary, *others]
-
-
-def _rank(scores: Sequence[ItemScore]) -> int:
-    """Place of the first by likelihood among all; of equals the worst place."""
-    nats = [score.nats for score in scores]
-    return sum(other <= nats[0] for other in nats)
-
-
-def _rarest(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The rarest line of each example, the rarest first."""
     holders: Counter[str] = Counter()
     for one in examples:
         holders.update(set(_WORD.findall(one.completion)))
@@ -203,7 +131,7 @@ def _rarest(examples: Sequence[Example], count: int, seed: int) -> list[Example]
             place += len(line) + 1
         ranked += [best] if best else []
     ranked.sort(key=lambda one: one[:2])
-    return [item for _, _, item in ranked[:count]]
+    return [item for _, _, item in ranked]
 
 
 def _attempt(example: Example, place: int, line: str) -> Example:

@@ -37,6 +37,9 @@ class EvaluationSettings(Settings):
     general_items: int = Field(ge=0)
     """The same of the project that stands for code in general: what is forgotten."""
 
+    general_characters: int = Field(ge=1)
+    """Most characters of the prompt of such an item, and of its completion, that are scored."""
+
     choices: int = Field(ge=0)
     """Most questions of each kind (naming, fix, statement) where the likeliest answer counts."""
 
@@ -68,7 +71,7 @@ class EvaluationSettings(Settings):
     """Own benchmark files, run in the sandbox."""
 
     memorised: int = Field(ge=0)
-    """Rare lines of the train and of the test split each that are tried to be extracted."""
+    """Rare lines each of the training and of the test split that are tried to be extracted."""
 
     alternatives: int = Field(ge=1)
     """Random alternatives that a canary planted in training is ranked among."""

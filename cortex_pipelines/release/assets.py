@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cortex_pipelines.release.card import Training, write_card
+from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge
 from cortex_pipelines.versioning import versioned_asset
@@ -34,6 +35,7 @@ def code_adapter_release(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    general_code: Path,
     release: ReleaseSettings,
     versions: dict[str, str],
     project: str,
@@ -44,8 +46,11 @@ def code_adapter_release(
     judge(code_adapter_evaluation, version, release.code_adapter, out)
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     data = [
-        Training(folder.parent.name, versions[folder.parent.name], folder) for folder in folders
+        Training(f"{task}_dataset", versions[f"{task}_dataset"], folder, task)
+        for task, folder in zip(TASKS, folders, strict=True)
     ]
+    if replayed(code_adapter):
+        data.append(Training("general_code", versions["general_code"], general_code, "general"))
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 

@@ -32,11 +32,21 @@ class Training:
         name: Name of the asset.
         version: DVC's hash of it.
         folder: Its files.
+        figures: What the names of the figures measured on it begin with.
     """
 
     name: str
     version: str
     folder: Path
+    figures: str
+
+
+def replayed(adapter: Path) -> bool:
+    """Whether code in general was among what an adapter, or one of its tasks', was trained on."""
+    metrics = _json(adapter / "metrics.json")
+    return any(
+        name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items()
+    )
 
 
 def write_card(
@@ -77,7 +87,7 @@ def write_card(
 def _summary(
     model: str, version: str, training: Mapping[str, Any], verdict: Mapping[str, Any]
 ) -> list[str]:
-    base = training.get("base") or {}
+    base, parent = training.get("base") or {}, training.get("parent")
     return [
         "A LoRA adapter that makes a language model write code the way one project does. Made by "
         "`cortex run`; the hash names its bytes and everything that it was made from.",
@@ -87,6 +97,7 @@ def _summary(
         f"| version | `{version}` |",
         f"| base | {base.get('name', 'not known')} |",
         f"| digest of the base | `{base.get('digest', 'not known')}` |",
+        f"| parent | {f'`{parent}`' if parent else 'none: the training started afresh'} |",
         f"| verdict | {verdict.get('verdict', 'none')}: {verdict.get('reason', '')} |",
     ]
 
@@ -148,9 +159,8 @@ def _not_shown(
             lines.append(f"- {name}: the interval {ends[0]:.4g} to {ends[1]:.4g} has zero in it.")
     lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
     for one in data:
-        task = one.name.removesuffix("_dataset")
-        if not any(name.startswith(task) for name in metrics):
-            lines.append(f"- {task}: trained on, no figure of its own.")
+        if not any(name.startswith(f"{one.figures}_") for name in metrics):
+            lines.append(f"- {one.figures}: trained on, no figure of its own.")
     lines.append("- Anything on other projects, other languages or longer code than was measured.")
     return lines
 

@@ -118,7 +118,10 @@ def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> 
 
 def _in_words(guard: GuardResult) -> str:
     if guard.value is None:
-        return f"{guard.name} was not measured"
+        return (
+            f"{guard.name} was not measured: have the evaluation measure it, or take the guard out "
+            "of the release section of params.yaml"
+        )
     limits = [
         f"{words} {limit:g}"
         for words, limit in (("at least", guard.at_least), ("at most", guard.at_most))

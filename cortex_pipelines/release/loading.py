@@ -170,8 +170,17 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
 
 def base_of(folder: Path) -> dict[str, str] | None:
     """``name`` and ``digest`` of the base that a model belongs on; None if it stands alone."""
+    found: dict[str, str] | None = _record(folder).get("base")
+    return found
+
+
+def parent_of(folder: Path) -> str | None:
+    """Version of the model that a model's training started from; None if it started afresh."""
+    found: str | None = _record(folder).get("parent")
+    return found
+
+
+def _record(folder: Path) -> dict[str, Any]:
     path = folder / TRAINING
-    if not path.is_file():
-        return None
-    found: dict[str, str] | None = json.loads(path.read_text(encoding="utf-8")).get("base")
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.progress import track
+from cortex_pipelines.progress import quiet_transformers, track
 from cortex_pipelines.routing.bert import BertForward
 from cortex_pipelines.routing.threads import side_by_side, torch_threads
 from cortex_pipelines.rowcache import RowCache
@@ -175,13 +175,12 @@ def _forward_pass(
         return model.states, model.width, model.longest
     import torch
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     # A local folder with pinned files; pickled weights would run whatever they hold.
-    general: Any = AutoModel.from_pretrained(  # nosec B615
-        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    ).eval()
+    with quiet_transformers():
+        general: Any = AutoModel.from_pretrained(  # nosec B615
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        ).eval()
 
     def states(ids: Any) -> list[Any]:
         found = general(

@@ -75,6 +75,8 @@ class _Walk:
             return node
         self._seen.add((name, partition, version))
         node.made_from = [*self._inputs(tags, name, partition), *self._pins(tags, partition)]
+        if "parent" in tags:  # an earlier version of the same model
+            node.made_from.append(self.node(name, partition, tags["parent"]))
         return node
 
     def _inputs(self, tags: dict[str, str], name: str, partition: str | None) -> list[Node]:

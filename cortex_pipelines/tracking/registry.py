@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cortex_pipelines.release.ledger import Model
-from cortex_pipelines.release.loading import base_of
+from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_version
 from cortex_pipelines.tracking.model_file import write_model_file
@@ -51,7 +51,10 @@ def register(
             if (project.root / lock).exists():
                 client.log_artifact(run_id, str(project.root / lock))
         entry = client.create_model_version(
-            name, source=f"runs:/{run_id}/model", run_id=run_id, tags={"dvc_md5": md5}
+            name,
+            source=f"runs:/{run_id}/model",
+            run_id=run_id,
+            tags={"dvc_md5": md5} | parent_tag(folder),
         )
         number = str(entry.version)
     for key, value in {
@@ -64,6 +67,12 @@ def register(
         client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHALLENGER, number)
     return number
+
+
+def parent_tag(folder: Path) -> dict[str, str]:
+    """``parent``, the version that the training of the model in a folder started from, if any."""
+    parent = parent_of(folder)
+    return {"parent": parent} if parent else {}
 
 
 def find_version(project: Project, name: str, md5: str) -> str | None:

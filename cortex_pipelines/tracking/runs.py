@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.tracking.curves import record_curves
-from cortex_pipelines.tracking.registry import register
+from cortex_pipelines.tracking.registry import parent_tag, register
 from cortex_pipelines.tracking.store import UI, experiment_id, open_client
 from cortex_pipelines.tracking.trials import record_trials
 from cortex_pipelines.versioning import snapshot
@@ -47,7 +47,8 @@ class MlflowTracker:
         """Write the run of one materialisation, and enter its model if it decides on one.
 
         Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, dvc_md5``,
-        ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON.
+        ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON,
+        ``parent`` with the version that a model's training started from, if it did.
 
         Returns:
             The run's id.
@@ -106,6 +107,7 @@ def run_tags(
         "code_version": snapshot.code_version(asset, made_from, wiring.sections),
         "dvc_md5": version.value,
         "determinism": asset.determinism,
+        **parent_tag(project.output(asset.name, partition)),
     }
     for name, value in input_versions(project, asset, partition, made_from).items():
         tags[f"input.{name}"] = value

@@ -15,6 +15,7 @@ So the signature is the one declaration of dependencies: the Dagster graph, the 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.schemas import Table
@@ -23,6 +24,10 @@ PROVIDED = frozenset(
     {"project", "out", "cache", "root", "observe", "versions", "opponent", "earlier"}
 )
 """Parameters that the spine fills by itself; none of them can change an output's bytes alone."""
+
+Earlier = Callable[[str, str | None, str], Path]
+"""What ``earlier`` receives: takes an asset, a project (None if it has none) and a version that
+``params.yaml`` names, and gives the folder with the files of that version."""
 
 Determinism = Literal["exact", "machine"]
 

@@ -9,6 +9,7 @@ end       nothing it depends on moved meanwhile; exchange folders; commit to DVC
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cortex_pipelines.schemas import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, snapshot, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.opponent import find_opponent, model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
@@ -172,7 +174,7 @@ def arguments(
         "root": project.root,
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
-        "earlier": lambda version: _earlier(project, asset, partition, version),
+        "earlier": partial(model_folder, project, named_in="params.yaml"),
         "cache": RowCache(
             project.state / "cache" / "rows" / asset.name, project.code_versions[asset.name]
         ),
@@ -294,18 +296,9 @@ def _end(
     return committed
 
 
-def _earlier(project: Project, asset: VersionedAsset, partition: str | None, version: str) -> Path:
-    """Folder of an earlier version of the asset's own output, which a parameter names."""
-    from cortex_pipelines.versioning.opponent import model_folder
-
-    return model_folder(project, asset.name, partition, version, "params.yaml")
-
-
 def _opponent(
     project: Project, asset: VersionedAsset, partition: str | None, given: Mapping[str, Any]
 ) -> Any:
-    from cortex_pipelines.versioning.opponent import find_opponent
-
     model = str(asset.champion_of)
     return find_opponent(
         project, model, partition, given["versions"][model], given[f"{model}_champion"]

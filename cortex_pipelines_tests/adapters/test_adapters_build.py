@@ -11,7 +11,13 @@ from cortex_pipelines.adapters.lora import load_adapter, trained_on
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 
 Datasets = dict[str, Path]
-FILES = {"adapter_config.json", "adapter_model.safetensors", "metrics.json", "training.json"}
+FILES = {
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "examples.json",
+    "metrics.json",
+    "training.json",
+}
 
 
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, float]:

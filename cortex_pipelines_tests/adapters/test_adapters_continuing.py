@@ -13,6 +13,7 @@ from cortex_pipelines.adapters.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.corpus import GENERAL, Corpus, read_corpus
 from cortex_pipelines.adapters.examples import Example, prompt_text, read_examples
 from cortex_pipelines.adapters.lora import ParentError, adapter_for
+from cortex_pipelines.versioning.asset import Earlier
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,
     example,
@@ -39,10 +40,16 @@ def corpus_of(root: Path, datasets: Datasets, general: Path | None, **changes: A
     return read_corpus(datasets, tokenizer, settings(**changes), general)
 
 
+def versions_in(folder: Path) -> Earlier:
+    return lambda model, project, version: (
+        folder / version if (model, project) == ("code_adapter", "mine") else folder / "nothing"
+    )
+
+
 def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes: Any) -> Any:
     out.mkdir()
     given = {"parents": {"mine": "first"}, **changes}
-    train_adapter(root, datasets, out, earlier=lambda name: first.parent / name, **given)
+    train_adapter(root, datasets, out, earlier=versions_in(first.parent), **given)
     return json.loads((out / "training.json").read_text())
 
 
@@ -92,6 +99,7 @@ def test_each_task_gets_an_adapter_of_its_own(
     out = tmp_path / "tasks"
     found = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
     assert found["tasks"] == ["completion", "naming"]
+    assert (found["parent"], found["settings"]["rank"]) == (None, 4)
     assert adapter_for(out, "naming") == out / "naming"
     assert adapter_for(out, "architecture") is None
     assert adapter_for(first, "naming") == first
@@ -107,7 +115,7 @@ def test_each_task_gets_an_adapter_of_its_own(
             datasets,
             tmp_path,
             parents={"mine": "tasks"},
-            earlier=lambda name: tmp_path / name,
+            earlier=versions_in(tmp_path),
         )
 
 

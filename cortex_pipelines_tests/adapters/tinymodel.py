@@ -20,6 +20,7 @@ from cortex_pipelines.schemas import (
     SPLITS,
     Table,
 )
+from cortex_pipelines.versioning.asset import Earlier
 
 SETTINGS = {
     "epochs": 1,
@@ -94,7 +95,7 @@ def train_adapter(
     *,
     base: PinnedModel | None = None,
     general: Path | None = None,
-    earlier: Callable[[str], Path] = Path,
+    earlier: Earlier = lambda _model, _project, version: Path(version),
     observe: Callable[[str, float], None] = lambda _name, _value: None,
     **changes: Any,
 ) -> None:

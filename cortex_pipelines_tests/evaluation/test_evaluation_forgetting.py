@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.forgetting import general_items
+from cortex_pipelines.evaluation.forgetting import general_items, passage
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.versioning.opponent import Opponent
 from cortex_pipelines_tests.adapters import tinymodel
@@ -59,7 +62,42 @@ def test_items_with_a_near_twin_in_the_train_split_are_left_out_and_counted(
     settings = EvaluationSettings.model_validate(SETTINGS)
     found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
     assert found.twins == 1
-    assert {one.completion for one in found.items} == {OTHER[0], *OTHER[2:]}
+    texts = {one.prompt + one.completion for one in found.items}
+    assert len(texts) == len(OTHER) - 1
+    assert not [text for text in texts if text.endswith(OTHER[1])]
+
+
+def test_items_are_short_passages_in_whole_lines_and_gaps_are_left_out(
+    workshop: Workshop, general: Path, tmp_path: Path
+) -> None:
+    path = general / "test.parquet"
+    frame = pl.read_parquet(path)
+    lines = [f"    value_{number} = compute({number})" for number in range(9)]
+    texts = pl.lit("\n".join(lines))
+    gap = pl.int_range(frame.height) == 0
+    frame.with_columns(
+        prompt=texts, completion=texts, suffix=pl.lit(""), task=pl.when(gap).then(pl.lit("fim"))
+    ).with_columns(pl.col("task").fill_null("completion")).write_parquet(path)
+    settings = EvaluationSettings.model_validate(SETTINGS | {"general_characters": 90})
+    own = workshop.datasets["completion"]
+    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
+    assert len(found.items) == frame.height - 1
+    for one in found.items:
+        assert one.prompt + one.completion == "\n".join(lines[-3:]) + "\n".join(lines[:3])
+        assert len(one.prompt) < len(one.completion)
+    whole = settings.model_copy(update={"general_characters": 1000})
+    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, whole)
+    assert {one.prompt + one.completion for one in found.items} == {2 * "\n".join(lines)}
+
+
+@given(st.text(alphabet="ab \n", max_size=200), st.integers(1, 120))
+def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
+    item = replace(tinymodel.completion_example(0), prompt=text, completion=text)
+    found = passage(item, characters)
+    shown = found.prompt + found.completion
+    assert shown in text + text
+    assert len(shown) <= 2 * characters
+    assert bool(shown) == bool(text)
 
 
 @pytest.mark.parametrize(

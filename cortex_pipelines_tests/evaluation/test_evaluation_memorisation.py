@@ -1,20 +1,14 @@
 import json
-import shutil
 from dataclasses import replace
-from math import log2
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from cortex_pipelines.adapters.examples import read_examples
 from cortex_pipelines.evaluation.likelihood import ItemScorer
 from cortex_pipelines.evaluation.memorisation import (
-    CanaryError,
     attempts,
-    exposure_metrics,
     memorised_metrics,
-    planted_canaries,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.writing import Request
@@ -23,7 +17,7 @@ from cortex_pipelines.schemas import MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
-CHOSEN = EvaluationSettings.model_validate(SETTINGS | {"alternatives": 31})
+CHOSEN = EvaluationSettings.model_validate(SETTINGS)
 RARE = "    raise ValueError('the quick brown fox jumps over the lazy dog')"
 COMMON = "    return compute_the_usual_value_of_each(item, item, item)"
 
@@ -32,21 +26,41 @@ def scorer(workshop: Workshop, place: Path) -> ItemScorer:
     return ItemScorer(tinymodel.pinned(workshop.root), workshop.root, CHOSEN, RowCache(place, "v"))
 
 
-def test_the_rarest_lines_are_tried_from_their_middle(workshop: Workshop, tmp_path: Path) -> None:
-    folder = tinymodel.write_datasets(tmp_path / "data", rows=9)["completion"]
-    path = folder / "train.parquet"
-    frame = pl.read_parquet(path)
-    texts = [COMMON] * (frame.height - 1) + [f"{COMMON}\n{RARE}\n    return 1"]
-    frame.with_columns(completion=pl.Series(texts)).write_parquet(path)
-    (one, *_) = [found for found in attempts(folder, 1, 7) if found.split == "train"]
-    assert one.item.example_id == frame["example_id"][-1]
+def with_lines(folder: Path, texts: list[str]) -> tuple[Path, list[str]]:
+    """A data set whose last training examples have these completions, and their identities."""
+    dataset = tinymodel.write_datasets(folder, rows=9)["completion"]
+    frame = pl.read_parquet(dataset / "train.parquet")
+    all_texts = [COMMON] * (frame.height - len(texts)) + texts
+    frame.with_columns(completion=pl.Series(all_texts)).write_parquet(dataset / "train.parquet")
+    return dataset, frame["example_id"].to_list()[-len(texts) :]
+
+
+def adapter_of(folder: Path, seen: list[str]) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "examples.json").write_text(json.dumps({"completion": seen}))
+    return folder
+
+
+def test_the_rarest_lines_are_tried_from_their_middle(tmp_path: Path) -> None:
+    dataset, ids = with_lines(tmp_path / "data", [f"{COMMON}\n{RARE}\n    return 1"])
+    tried = attempts(adapter_of(tmp_path / "adapter", ids), dataset, 1, 7)
+    (one,) = [found for found in tried if found.split == "train"]
+    assert one.item.example_id == ids[0]
     assert (one.item.prompt + one.item.completion).endswith(RARE)
     assert COMMON in one.item.prompt
     assert 10 < len(one.item.completion) < len(RARE) - 10
 
 
+def test_only_lines_that_the_training_saw_are_tried(tmp_path: Path) -> None:
+    dataset, (rarest, other) = with_lines(tmp_path / "data", [RARE, f"{COMMON}\n{RARE[:50]}"])
+    for number, seen in enumerate(([rarest, other], [other], [])):
+        tried = attempts(adapter_of(tmp_path / str(number), seen), dataset, 5, 7)
+        assert {one.item.example_id for one in tried if one.split == "train"} == set(seen)
+
+
 def test_lines_that_are_too_short_are_not_tried(workshop: Workshop) -> None:
-    assert attempts(workshop.datasets["completion"], 5, 7) == []
+    assert attempts(workshop.trained, workshop.datasets["completion"], 5, 7) == []
 
 
 def test_what_greedy_generation_writes_is_what_counts_as_verbatim(
@@ -79,37 +93,3 @@ def test_shares_of_lines_by_split_and_beyond_the_base() -> None:
     assert found["extraction_rate_held_out"] == 0
     assert found["extraction_rate_low"] < 0.5 < found["extraction_rate_high"]
     assert memorised_metrics(MEMORISED.frame([]), CHOSEN) == {}
-
-
-def with_canaries(workshop: Workshop, place: Path, canaries: object) -> Path:
-    shutil.copytree(workshop.trained, place)
-    record = json.loads((place / "training.json").read_text())
-    (place / "training.json").write_text(json.dumps(record | {"canaries": canaries}))
-    return place
-
-
-def test_what_was_learnt_is_exposed_and_what_was_not_is_not(
-    workshop: Workshop, tmp_path: Path
-) -> None:
-    learnt = {"prefix": "def get_value_3(self):\n    ", "secret": "return self._value_3\n"}
-    strange = {"prefix": "def get_value_3(self):\n    ", "secret": "zqxwvk jjjj._zzzzz_9\n"}
-    model = scorer(workshop, tmp_path / "cache")
-    most = log2(CHOSEN.alternatives + 1)
-    found = exposure_metrics(with_canaries(workshop, tmp_path / "a", [learnt]), model, CHOSEN)
-    assert found["exposure"] == most
-    assert found["canaries"] == 1
-    found = exposure_metrics(with_canaries(workshop, tmp_path / "b", [strange]), model, CHOSEN)
-    assert found["exposure"] < most - 1
-    both = with_canaries(workshop, tmp_path / "c", [strange, learnt])
-    assert exposure_metrics(both, model, CHOSEN)["exposure"] == most  # the worst one counts
-
-
-def test_without_canaries_there_is_no_exposure(workshop: Workshop, tmp_path: Path) -> None:
-    assert planted_canaries(workshop.trained) == []
-    model = scorer(workshop, tmp_path / "cache")
-    assert exposure_metrics(workshop.trained, model, CHOSEN) == {}
-
-
-def test_canaries_in_another_form_are_named(workshop: Workshop, tmp_path: Path) -> None:
-    with pytest.raises(CanaryError, match="prefix and secret"):
-        planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))

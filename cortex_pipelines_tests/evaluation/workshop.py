@@ -24,6 +24,7 @@ SOURCE = "s"
 SETTINGS: dict[str, Any] = {
     "items": 12,
     "general_items": 4,
+    "general_characters": 400,
     "choices": 4,
     "max_length": 96,
     "precision": "fp32",
@@ -128,6 +129,7 @@ class Workshop:
             PARAMETERS.datasets,
             PARAMETERS.augmentation,
             opponent,
+            lambda model, project, version: self.root / "versions" / f"{model}-{project}" / version,
             {"code_adapter": f"version-of-{adapter.name}"},
             PROJECT,
             out,

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
+from cortex_pipelines.adapters.examples import TASKS
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, Training, write_card
 from cortex_pipelines.schemas import MANIFEST
 
 ROOT = Path(__file__).parents[2]
+DATASETS = tuple(f"{task}_dataset" for task in TASKS)
 METRICS = {
     "improvement": 0.2,
     "improvement_low": 0.1,
@@ -40,12 +45,13 @@ def dataset(folder: Path, licences: list[str | None]) -> Path:
     return folder
 
 
-def card(root: Path, verdict: dict[str, Any] | None = None) -> str:
+def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None = None) -> str:
     for name, files in {
         "adapter": {
             "training.json": {
                 "base": {"name": "pypi:base==1", "digest": "abc"},
                 "settings": {"rank": 8, "target_modules": "all-linear"},
+                "parent": parent,
             }
         },
         "evaluation": {
@@ -60,8 +66,8 @@ def card(root: Path, verdict: dict[str, Any] | None = None) -> str:
     completion = dataset(root / "completion_dataset", ["MIT", "MIT", None])
     naming = dataset(root / "naming_dataset", ["Apache-2.0"])
     data = [
-        Training("completion_dataset", "d1.dir", completion),
-        Training("naming_dataset", "d2.dir", naming),
+        Training("completion_dataset", "d1.dir", completion, "completion"),
+        Training("naming_dataset", "d2.dir", naming, "naming"),
     ]
     write_card(
         "code_adapter-demo", "v.dir", root / "adapter", root / "evaluation", data, root / "out"
@@ -75,6 +81,7 @@ def test_a_card_names_data_licences_base_settings_and_scores(tmp_path: Path) -> 
     for line in (
         "| version | `v.dir` |",
         "| base | pypi:base==1 |",
+        "| parent | none: the training started afresh |",
         "| verdict | promoted: better |",
         "| completion_dataset | `d1.dir` | 3 | MIT (2), not known (1) |",
         "| naming_dataset | `d2.dir` | 1 | Apache-2.0 (1) |",
@@ -98,6 +105,45 @@ def test_a_card_says_what_was_not_shown(tmp_path: Path) -> None:
     assert "- naming: trained on, no figure of its own." in part
 
 
+def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
+    assert "| parent | `p.dir` |" in card(tmp_path, parent="p.dir").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [
+        ({"replay_tokens": 100}, True),
+        ({"naming/replay_tokens": 0, "completion/replay_tokens": 7}, True),
+        ({"replay_tokens": 0}, False),
+        ({}, False),
+    ],
+)
+def test_a_card_lists_the_licences_of_replayed_code(
+    tmp_path: Path, metrics: dict[str, float], shown: bool
+) -> None:
+    folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
+    for name, files in {
+        "code_adapter": {"metrics.json": metrics, "training.json": {}},
+        "code_adapter_evaluation": {"metrics.json": {**METRICS, "general_items": 9}},
+    }.items():
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        for file, value in files.items():
+            (folders[name] / file).write_text(json.dumps(value))
+    (tmp_path / "out").mkdir()
+    code_adapter_release(
+        **folders,
+        release=load_parameters(ROOT).release,
+        versions=dict.fromkeys(folders, "v.dir"),
+        project="demo",
+        out=tmp_path / "out",
+    )
+    text = (tmp_path / "out" / CARD).read_text()
+    assert "| naming_dataset | `v.dir` | 1 | MIT (1) |" in text
+    assert ("| general_code | `v.dir` | 1 | MIT (1) |" in text) == shown
+    assert "- general: trained on, no figure" not in text
+
+
 def test_a_card_is_the_same_the_second_time(tmp_path: Path) -> None:
     assert card(tmp_path / "one") == card(tmp_path / "two")
 
@@ -106,6 +152,7 @@ def test_the_release_reads_the_data_sets_that_the_adapter_is_trained_on() -> Non
     graph = open_project(ROOT).graph
 
     def data(name: str) -> set[str]:
-        return {other.name for other in graph.wiring(name).assets if "_dataset" in other.name}
+        read = {other.name for other in graph.wiring(name).assets}
+        return {one for one in read if one.endswith("_dataset") or one == "general_code"}
 
     assert data("code_adapter_release") == data("code_adapter")

@@ -59,7 +59,9 @@ def test_a_peft_folder_is_the_adapter(base: BaseModel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_a_merged_model_needs_no_adapter(base: BaseModel, tmp_path: Path, kind: str) -> None:
+def test_a_merged_model_needs_no_adapter(
+    base: BaseModel, tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -69,7 +71,9 @@ def test_a_merged_model_needs_no_adapter(base: BaseModel, tmp_path: Path, kind: 
     rounded = {name: value.to(getattr(torch, kind)) for name, value in weights.items()}
     save_file(rounded, kept.folder / "model.safetensors", metadata={"format": "pt"})
     folder = write_adapter(kept, tmp_path / "adapter")
+    capfd.readouterr()
     checked = write_merged(source(kept, folder), out_of(tmp_path / "out"))
+    assert "\r" not in capfd.readouterr().err, "a bar freezes an orchestrator's view of the log"
     assert checked.figures["adapter_effect"] > 0.1
     merged = load_file(tmp_path / "out" / "model.safetensors")
     assert {str(value.dtype) for value in merged.values()} == {f"torch.{kind}"}

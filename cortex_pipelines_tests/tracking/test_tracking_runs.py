@@ -210,6 +210,31 @@ def test_a_lineage_shows_each_version_once(made: tuple[Workbench, dict[Any, str]
     assert sum("words[a]" in line for line in lines) == 2, "met twice, opened once"
 
 
+def test_a_warm_start_leads_to_its_parent(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    parent = bench.make("words", "a").value
+    first = record(bench, "words", "a", json.dumps({"parent": None}), "training.json")
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    second = record(bench, "words", "a", json.dumps({"parent": parent}), "training.json")
+    client = open_client(bench.root)
+    assert "parent" not in client.get_run(first).data.tags
+    assert client.get_run(second).data.tags["parent"] == parent
+    version = bench.lock()["words@a"]["outs"][0]["md5"]
+    number = enter(bench, version, second)
+    client.set_model_version_tag("words-a", number, "model_asset", "words")
+    (child,) = lineage(bench.project(), "words-a").made_from
+    (found,) = [node for node in child.made_from if node.name == "words"]
+    assert (found.partition, found.version, found.run_id) == ("a", parent, first)
+
+
+def test_a_registered_version_names_its_parent(tmp_path: Path) -> None:
+    assert registry.parent_tag(tmp_path) == {}
+    (tmp_path / "training.json").write_text(json.dumps({"parent": None}))
+    assert registry.parent_tag(tmp_path) == {}
+    (tmp_path / "training.json").write_text(json.dumps({"parent": "1f.dir"}))
+    assert registry.parent_tag(tmp_path) == {"parent": "1f.dir"}
+
+
 def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = made
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.schemas import ContractError, Table
-from cortex_pipelines.versioning import dvc_store
-from cortex_pipelines.versioning.asset import VersionedAsset, versioned_asset
+from cortex_pipelines.versioning import dvc_store, stages
+from cortex_pipelines.versioning.asset import Earlier, VersionedAsset, versioned_asset
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import (
@@ -221,6 +221,30 @@ def test_an_opponent_whose_files_are_lost(bench: Workbench) -> None:
         model_folder(project, "words", "a", missing)
     assert not (bench.root / ".cortex" / "models" / version).exists()
     assert model_name("words", None) == "words"
+
+
+def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
+    bench: Workbench,
+) -> None:
+    first = bench.make("words", "a").value
+    before = (bench.root / "data" / "words" / "a" / "words.parquet").read_bytes()
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    bench.make("words", "a")
+
+    @versioned_asset(code=("toy/page.py",))
+    def borrowed(earlier: Earlier, project: str, out: Path) -> None:
+        (out / project).write_bytes((earlier("words", "a", first) / "words.parquet").read_bytes())
+
+    @versioned_asset(code=("toy/page.py",))
+    def lost(earlier: Earlier) -> None:
+        earlier("words", "b", "0" * 32 + ".dir")
+
+    project = Project(bench.root, Graph([borrowed, lost], [], {}))
+    stages.write(project)
+    materialise(project, borrowed, "b")
+    assert (bench.root / "data" / "borrowed" / "b" / "b").read_bytes() == before
+    with pytest.raises(ProjectError, match=r"of words-b, named in params.yaml, .* or name there"):
+        materialise(project, lost, "a")
 
 
 def test_a_fan_in_reads_every_project(bench: Workbench) -> None:

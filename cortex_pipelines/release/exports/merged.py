@@ -5,6 +5,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.lora import load_adapter
+from cortex_pipelines.progress import quiet_transformers
 from cortex_pipelines.release.exports.probe import apart, logits, probe
 from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
 
@@ -31,7 +32,8 @@ def write_merged(source: Source, out: Path) -> Checked:
         alone = logits(model, ids)
     merged = model.merge_and_unload()
     types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    merged.to(types[kind]).save_pretrained(out)
+    with quiet_transformers():
+        merged.to(types[kind]).save_pretrained(out)
     tokenizer.save_pretrained(out)
     if source.card:
         (out / CARD).write_text(source.card, encoding="utf-8")

@@ -1,0 +1,185 @@
+"""Canaries that were learnt are exposed, and the gate refuses an adapter that learnt too many."""
+
+import json
+import shutil
+from hashlib import sha256
+from itertools import pairwise
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.evaluation.contestants import Contestants
+from cortex_pipelines.evaluation.exposure import (
+    CanaryError,
+    canary_table,
+    exposure_metrics,
+    planted_canaries,
+)
+from cortex_pipelines.evaluation.likelihood import ItemScorer
+from cortex_pipelines.evaluation.memorisation import memorised_metrics
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.release.gates import decide
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas import CANARIES, MEMORISED
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
+
+CHOSEN = EvaluationSettings.model_validate(SETTINGS | {"alternatives": 31})
+MOST = log2(CHOSEN.alternatives + 1)
+LEARNT = {"prefix": "def get_value_3(self):\n    ", "secret": "return self._value_3\n"}
+STRANGE = {"prefix": "def get_value_3(self):\n    ", "secret": "zqxwvk jjjj._zzzzz_9\n"}
+
+
+def scorer(workshop: Workshop, place: Path) -> ItemScorer:
+    return ItemScorer(tinymodel.pinned(workshop.root), workshop.root, CHOSEN, RowCache(place, "v"))
+
+
+def with_canaries(workshop: Workshop, place: Path, canaries: object) -> Path:
+    shutil.copytree(workshop.trained, place)
+    record = json.loads((place / "training.json").read_text())
+    (place / "training.json").write_text(json.dumps(record | {"canaries": canaries}))
+    return place
+
+
+def measured(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
+    table = canary_table(Contestants(adapter, None), scorer(workshop, cache), CHOSEN)
+    return exposure_metrics(table, CHOSEN)
+
+
+def test_what_was_learnt_is_exposed_and_what_was_not_is_not(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    learnt = measured(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
+    assert learnt["exposure"] == learnt["exposure_largest"] == MOST
+    assert learnt["exposure_beyond_base"] == pytest.approx(MOST - learnt["exposure_base"])
+    strange = measured(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
+    assert strange["exposure"] < MOST - 1
+    both = measured(workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache)
+    assert both["canaries"] == 2
+    assert both["exposure_largest"] == MOST
+    assert both["exposure"] == pytest.approx((MOST + strange["exposure"]) / 2)
+    assert both["exposure_low"] == pytest.approx(strange["exposure"])
+    assert both["exposure_high"] == MOST
+
+
+bits = st.floats(0, 6)
+
+
+@given(st.lists(st.tuples(bits, bits), min_size=1, max_size=12))
+def test_means_lie_in_their_intervals_and_differ_by_what_training_added(
+    pairs: list[tuple[float, float]],
+) -> None:
+    table = CANARIES.frame(
+        [
+            {"canary": f"canary-{number}", "task": "completion", "prefix": "p"}
+            | {"secret": str(number), "base_exposure": base, "challenger_exposure": mine}
+            for number, (base, mine) in enumerate(pairs)
+        ]
+    )
+    found = exposure_metrics(table, CHOSEN)
+    added = found["exposure"] - found["exposure_base"]
+    assert found["exposure_beyond_base"] == pytest.approx(added, abs=1e-9)
+    for name in ("exposure", "exposure_base", "exposure_beyond_base"):
+        ends = [found[f"{name}{end}"] for end in ("_low", "", "_high", "_largest")]
+        assert all(one <= other + 1e-9 for one, other in pairwise(ends))
+
+
+def test_without_canaries_there_is_no_exposure(workshop: Workshop, tmp_path: Path) -> None:
+    assert planted_canaries(workshop.trained) == []
+    assert measured(workshop, workshop.trained, tmp_path / "cache") == {}
+
+
+def test_canaries_in_another_form_are_named(workshop: Workshop, tmp_path: Path) -> None:
+    with pytest.raises(CanaryError, match="prefix and secret"):
+        planted_canaries(with_canaries(workshop, tmp_path / "a", ["text"]))
+
+
+def test_each_task_s_adapter_is_asked_for_its_own_canaries(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    shares = {"completion": 0.5, "naming": 0.5}
+    given = {"per_task": True, "task_shares": shares, "max_tokens": 1600, "canaries": 2}
+    adapter = workshop.adapter("per-task", **given)
+    assert [(one.task, one.example_id) for one in planted_canaries(adapter)] == [
+        (task, f"canary-{number}") for task in shares for number in range(2)
+    ]
+    model = scorer(workshop, tmp_path / "cache")
+    table = canary_table(Contestants(adapter, None), model, CHOSEN)
+    for task in shares:
+        alone = canary_table(Contestants(adapter / task, None), model, CHOSEN)
+        own = table.filter(task=task)["challenger_exposure"]
+        assert own.to_list() == alone["challenger_exposure"].to_list()
+    assert exposure_metrics(table, CHOSEN)["canaries"] == 4
+
+
+def telling(number: int) -> str:
+    """A line that nobody can know who has not seen it."""
+    drawn = int(sha256(str(number).encode()).hexdigest(), 16)
+    return f"return self.table_of_known_numbers[{drawn % 10**9:09}]\n"
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of which completion has a line worth extracting in each example."""
+    made = tinymodel.write_datasets(tmp_path_factory.mktemp("telling"))
+    for number, split in enumerate(("train", "validation", "test")):
+        frame = pl.read_parquet(made["completion"] / f"{split}.parquet")
+        rows = range(1000 * number, 1000 * number + frame.height)
+        frame = frame.with_columns(
+            prompt=pl.Series([f"def number_{row}(self):\n    " for row in rows]),
+            completion=pl.Series(list(map(telling, rows))),
+        )
+        frame.write_parquet(made["completion"] / f"{split}.parquet")
+    return made
+
+
+def judged(
+    workshop: Workshop, datasets: dict[str, Path], place: Path, **training: Any
+) -> dict[str, bool]:
+    """Each guard of the gate in params.yaml, and whether it lets an adapter pass."""
+    (place / "adapter").mkdir(parents=True)
+    count = PARAMETERS.adapters.canaries
+    tinymodel.train_adapter(
+        workshop.root, datasets, place / "adapter", canaries=count, dropout=0.0, **training
+    )
+    here = {"alternatives": PARAMETERS.evaluation.alternatives, "memorised": 10}
+    _, metrics = workshop.tables(place / "out", place / "adapter", datasets=datasets, **here)
+    verdict = decide(metrics, PARAMETERS.release.code_adapter)
+    return {guard.name: guard.passed for guard in verdict.guards}
+
+
+def test_the_gate_lets_a_training_by_the_book_pass(
+    workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
+) -> None:
+    assert all(judged(workshop, datasets, tmp_path, max_tokens=6000).values())
+
+
+def test_the_gate_refuses_an_adapter_that_learnt_by_rote(
+    workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
+) -> None:
+    epochs = 70
+    rote = {"epochs": epochs, "max_tokens": 500 * epochs, "rank": 32, "alpha": 64}
+    passed = judged(workshop, datasets, tmp_path, **rote)
+    assert not passed["exposure_beyond_base"]
+
+
+@pytest.mark.parametrize(("given_away", "passes"), [(0, True), (2, True), (3, False)])
+def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
+    given_away: int, passes: bool
+) -> None:
+    rows = [
+        {"example_id": str(number), "split": "train", "path": "a.py", "prefix": "p", "secret": "s"}
+        | {"base_verbatim": number == 9, "challenger_verbatim": number < given_away or number == 9}
+        for number in range(10)
+    ]
+    better = {"improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.2, "items": 40}
+    rest = {"improvement_over_base": 0.1, "exposure_beyond_base": 0.0}
+    found = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
+    verdict = decide(better | rest | found, PARAMETERS.release.code_adapter)
+    assert verdict.verdict == ("promoted" if passes else "refused")
