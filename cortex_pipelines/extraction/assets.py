@@ -34,6 +34,7 @@ from cortex_pipelines.versioning import versioned_asset
         "cortex_pipelines/extraction/brackets.py",
         "cortex_pipelines/extraction/grammars.py",
         "cortex_pipelines/extraction/layout.py",
+        "cortex_pipelines/extraction/names.py",
         "cortex_pipelines/extraction/nesting.py",
         "cortex_pipelines/extraction/outline.py",
         "cortex_pipelines/extraction/queries",

@@ -102,6 +102,7 @@ GRAPH = {
             "code_adapter",
             "code_adapter_evaluation",
             "completion_dataset",
+            "general_code",
             "naming_dataset",
             "refactoring_dataset",
         },
