@@ -1,5 +1,6 @@
 """Which precision and row length train fastest on this machine: measured, and decided once."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import train
 from cortex_pipelines.ingestion.weights import PinnedModel
 
+_LOG = logging.getLogger("cortex_pipelines")
+
 LENGTHS = (384, 512, 768, 1024)
 _STEPS = 3  # after one that warms up
 _EXAMPLE_TOKENS = 160  # about what a function with its prompt has
 _NEARLY = 0.95  # as fast as that, the longer row is better: it cuts fewer prompts
+_HOPELESS = 0.5  # a precision that the processor has no instructions for is many times as slow
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def measure(
 ) -> list[Speed]:
     """Train a few steps on the real base with each precision and row length.
 
+    A precision that is less than half as fast as another is not measured at further lengths.
+
     Args:
         pinned: The base.
         settings: All else: rank, layers, batch, threads.
@@ -60,11 +66,15 @@ def measure(
     types: tuple[Precision, ...] = ("fp32", "bf16")
     if torch.cuda.is_available():
         types = (*types, "fp16")
-    return [
-        Speed(precision, length, _speed(base, settings, precision, length))
-        for precision in types
-        for length in lengths
-    ]
+    found: list[Speed] = []
+    for precision in types:
+        for length in lengths:
+            speed = _speed(base, settings, precision, length)
+            _LOG.info("%s, rows of %d: %.0f tokens/s", precision, length, speed)
+            found.append(Speed(precision, length, speed))
+            if speed < _HOPELESS * max(one.tokens_per_second for one in found):
+                break
+    return found
 
 
 def best(speeds: Sequence[Speed]) -> Speed:

@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 from click.testing import CliRunner, Result
 
+from cortex_pipelines.adapters import tuning
 from cortex_pipelines.adapters.tuning import Speed, best, measure
 from cortex_pipelines.cli import main
 from cortex_pipelines.config import load_parameters
@@ -34,11 +35,21 @@ def tune(*given: str) -> Result:
     return done
 
 
-def test_every_candidate_is_trained_on_the_real_base(root: Path) -> None:
+def test_candidates_are_trained_on_the_real_base(root: Path) -> None:
     speeds = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
     names = [(one.precision, one.max_length) for one in speeds]
-    assert names == [("fp32", 64), ("fp32", 96), ("bf16", 64), ("bf16", 96)]
+    assert names[:3] == [("fp32", 64), ("fp32", 96), ("bf16", 64)]
     assert all(one.tokens_per_second > 0 for one in speeds)
+
+
+@pytest.mark.parametrize(("of_bf16", "lengths"), [(60.0, (64, 96)), (40.0, (64,))])
+def test_a_precision_that_is_far_slower_is_measured_once(
+    root: Path, of_bf16: float, lengths: tuple[int, ...]
+) -> None:
+    speeds = {"fp32": 100.0, "bf16": of_bf16}
+    with mock.patch.object(tuning, "_speed", lambda *given: speeds[given[2]]):
+        found = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
+    assert tuple(one.max_length for one in found if one.precision == "bf16") == lengths
 
 
 def test_the_longest_row_that_is_nearly_as_fast_is_chosen() -> None:
