@@ -11,18 +11,20 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 
 
 @contextmanager
-def efficient(model: Any, settings: AdapterSettings) -> Iterator[None]:
+def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
     """Lean adapted layers, and attention within examples, for a while; or compiled, if asked for.
 
     Args:
         model: A peft model with one active adapter, in evaluation mode.
         settings: Whether to compile.
+        separate: Whether nothing but attention mixes the examples of a row, so that rows can be put
+            into one.
     """
     with ExitStack() as stack:
         stack.enter_context(lean_layers(model))
         if settings.torch_compile:
             # with attention apart each row's borders would be compiled anew
             compile_blocks(model)
-        else:
+        elif separate:
             stack.enter_context(attention_apart(model))
         yield

@@ -64,7 +64,9 @@ def train(
     """
     from cortex_pipelines.adapters.efficient import efficient  # which needs torch
 
-    packed = settings.packing and packing_is_separate(model)
+    model.eval()  # a parent's dropout would look like a difference
+    separate = packing_is_separate(model)
+    packed = settings.packing and separate
     if settings.packing and not packed:
         _LOG.info("This architecture mixes packed examples; every row holds one")
     if settings.activation_checkpointing:
@@ -74,7 +76,7 @@ def train(
     validation = rows_of(corpus.validation, settings, packed)
     learner = _learner(model, settings, group)
     progress, started, partial = Progress(), time.monotonic(), None
-    with efficient(model, settings):
+    with efficient(model, settings, separate):
         try:
             _run(learner, plan, validation, progress, checkpoints, report, live or Live())
         except TrainingDivergedError as error:

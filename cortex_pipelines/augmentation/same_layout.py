@@ -19,6 +19,7 @@ from cortex_pipelines.augmentation.view import COMMENTS
 _QUOTES = frozenset("\"'")
 _COMMENT_MARKS = re.compile(r"[\s/*#]+")
 _END = ("end", "")
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def is_same_but_for_layout(one: Snippet, other: Snippet) -> bool:
@@ -67,9 +68,13 @@ def _python_tree(snippet: Snippet) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(snippet.prefix + snippet.code)
+            tree = ast.parse(snippet.prefix + snippet.code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and node.body:
+            _without_indentation(node.body[0])
+    return tree
 
 
 def _same_python(one: object, other: object) -> bool:
@@ -82,8 +87,6 @@ def _same_python(one: object, other: object) -> bool:
             if len(mine) != len(theirs):
                 return False
             pairs.extend(zip(mine, theirs, strict=True))
-        elif isinstance(mine, ast.Expr) and isinstance(theirs, ast.Expr):
-            pairs.append((_without_indentation(mine.value), _without_indentation(theirs.value)))
         elif isinstance(mine, ast.AST):
             # the kind is the u of u"", which says nothing
             pairs.extend(
@@ -96,8 +99,10 @@ def _same_python(one: object, other: object) -> bool:
     return True
 
 
-def _without_indentation(value: ast.expr) -> ast.expr | str:
-    """The words of a string that stands alone, as a docstring does; of anything else itself."""
-    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
-        return value
-    return "\n".join(line.rstrip() for line in cleandoc(value.value).splitlines())
+def _without_indentation(first: ast.stmt) -> None:
+    """Leave a docstring its words and lines alone."""
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        constant = first.value
+        if isinstance(constant.value, str):
+            lines = cleandoc(constant.value).splitlines()
+            constant.value = "\n".join(line.rstrip() for line in lines)

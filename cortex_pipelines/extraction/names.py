@@ -54,9 +54,9 @@ def _declared(name: Node) -> list[Node]:
         if "identifier" in node.type:
             found.append(node)
         elif "pattern" in node.type:
-            fields = [node.field_name_for_child(at) for at in range(node.child_count)]
-            parts = zip(node.children, fields, strict=True)
-            inside += [child for child, field in parts if field not in ("key", "right")][::-1]
+            others = [one for name in ("key", "right") for one in node.children_by_field_name(name)]
+            beside = {other.id for other in others}
+            inside += [child for child in node.children if child.id not in beside][::-1]
     return found
 
 

@@ -19,6 +19,8 @@ The captures of ``queries/<language>.scm``:
 * ``@call``: the simple name of what is called.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -120,19 +122,25 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             _add_definition(found, pattern, captures, settings[pattern])
     for node_id in grouped:
         found.wrappers.pop(node_id, None)
-    for definition in found.definitions.values():
-        if "whole" in definition.pieces and _is_alone(definition):
-            found.wrappers[definition.node.id] = definition.pieces["whole"][0]
+    found.wrappers |= _wholes(found.definitions.values())
     words = {name: name.decode(errors="replace") for _, name in calls}
     found.calls = sorted((start, words[name]) for start, name in calls)
     return found
 
 
-def _is_alone(definition: Definition) -> bool:
-    whole, kind = definition.pieces["whole"][0], definition.node.type
-    if whole.type != definition.settings.get("whole", whole.type):
-        return False
-    return sum(child.type == kind for child in whole.named_children) == 1
+def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
+    """The declaration of each definition that is the only one of its kind in it."""
+    found: dict[int, Node] = {}
+    kinds: dict[int, Counter[str]] = {}  # children of a declaration are counted once for all
+    for definition in definitions:
+        whole = definition.first("whole")
+        if whole is None or whole.type != definition.settings.get("whole", whole.type):
+            continue
+        if whole.id not in kinds:
+            kinds[whole.id] = Counter(child.type for child in whole.named_children)
+        if kinds[whole.id][definition.node.type] == 1:
+            found[definition.node.id] = whole
+    return found
 
 
 @cache

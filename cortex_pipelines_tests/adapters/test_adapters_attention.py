@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from cortex_pipelines.adapters.attention import attends_apart, attention_apart, borders
+from cortex_pipelines.adapters.efficient import efficient
 from cortex_pipelines.adapters.loss import supervised_losses
 from cortex_pipelines.adapters.packing import TokenisedExample, pack
 from cortex_pipelines_tests.adapters.test_adapters_lean_layers import adapted
+from cortex_pipelines_tests.adapters.tinymodel import settings as tiny_settings
 
 SIZES = {
     "vocab_size": 64,
@@ -90,6 +92,14 @@ def test_a_model_with_an_attention_of_its_own_is_left_alone(model: Any) -> None:
 
     with attention_apart(Closed(LlamaConfig(**SIZES)).eval()) as changed:
         assert not changed
+
+
+def test_rows_are_not_joined_where_more_than_attention_mixes_examples(root: Path) -> None:
+    model = adapted(root).eval()
+    with efficient(model, tiny_settings(), separate=False):
+        assert not attends_apart(model)
+    with efficient(model, tiny_settings(), separate=True):
+        assert attends_apart(model)
 
 
 def test_borders_are_where_positions_begin_anew() -> None:

@@ -87,6 +87,20 @@ def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
     assert sorted(step.tokens for step in done.steps) == lengths
 
 
+def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(
+    root: Path, datasets: Datasets
+) -> None:
+    chosen = settings(max_tokens=800, dropout=0.5)
+    base = load_causal_model(resolve_base(pinned(root), root), "fp32")
+    model = with_new_adapter(base, chosen).train()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if ".lora_B." in name:
+                weight.normal_(std=0.5)
+    with pinned_torch(chosen.threads, chosen.seed):
+        assert train(model, corpus_of(root, datasets, chosen), chosen).packed
+
+
 def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: Datasets) -> None:
     # rows differ in their number of targets, so a mean of means would show
     changes = {"max_tokens": 2500, "dropout": 0.0, "validation_tokens": 0}

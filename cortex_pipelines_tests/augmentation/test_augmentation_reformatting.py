@@ -113,6 +113,11 @@ def test_is_left_alone(language: str, code: str) -> None:
 OTHER = {
     "another name": ("python", "def f(a):\n    return a", "def f(b):\n    return a"),
     "another string": ("python", "def f(a):\n    return 'a b'", "def f(a):\n    return 'a  b'"),
+    "another string that stands alone": (
+        "python",
+        "def f():\n    x = 1\n    'a b'",
+        "def f():\n    x = 1\n    '  a b'",
+    ),
     "another docstring": ("python", 'def f():\n    """A b."""', 'def f():\n    """A c."""'),
     "a number of another type": ("python", "def f():\n    return 1", "def f():\n    return 1.0"),
     "a lost comment": ("python", "def f():\n    pass  # why", "def f():\n    pass"),

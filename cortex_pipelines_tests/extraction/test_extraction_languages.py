@@ -576,3 +576,9 @@ def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
 def test_a_language_without_grammar_is_named(settings) -> None:
     with pytest.raises(UnknownLanguageError, match=r"a\.rb: no grammar parses 'ruby'.*rust"):
         units_of("x", "ruby", "a.rb", settings)
+
+
+def test_each_constant_of_a_go_list_is_a_unit(settings) -> None:
+    text = "package a\nconst X, Y = 1, 2\nconst (\n\tA, B int = iota, iota\n\tC, D\n)\n"
+    names = [unit.name for unit in units_of(text, "go", "a.go", settings)]
+    assert names == ["X", "Y", "A", "B", "C", "D"]

@@ -97,6 +97,8 @@ def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
         ("python", "lambda:" * 20_000, 0),
         ("go", "package a\n" + "// c\n" * 20_000 + "func f(){}", 1),
         ("typescript", "a" * 150_000, 0),
+        ("javascript", "var " + ",".join(f"a{n}={n}" for n in range(8_000)), 8_000),
+        ("typescript", "let [" + ",".join(f"a{n}" for n in range(8_000)) + "] = b", 1),
     ],
 )
 def test_deep_and_endless_code(language: str, text: str, most: int) -> None:

@@ -38,5 +38,6 @@
 
 (import_spec path: (_) @name) @definition.import
 
-(const_spec name: (identifier) @name value: (_)? @body) @definition.constant
+; only the first of several names has the field `name`
+(const_spec (identifier) @name value: (_)? @body) @definition.constant
 (var_spec name: (identifier) @name value: (_)? @body) @definition.variable

@@ -163,7 +163,8 @@ def _within(found: Extraction) -> bool:
     """Whether a function was extracted into one that is inside of its origin."""
     around, place = found.caller.place, found.extracted.place
     lines = around.start_line <= place.start_line and place.end_line <= around.end_line
-    return bool(found.caller.name) and around.path == place.path and lines
+    inner = place.around[len(around.around) :]  # several may stand in one line
+    return found.caller.name in inner and around.path == place.path and lines
 
 
 def _constructors(one: Function, other: Function) -> bool:

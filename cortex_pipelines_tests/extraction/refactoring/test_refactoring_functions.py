@@ -192,3 +192,13 @@ helpers.clip = function(context, area) {
     assert "helpers.canvas.clip" in found[0].description
     exported = code.replace("helpers.clip", "exports.clip")
     assert not detect({"a.js": exported}, {"a.js": "module." + exported.lstrip()}, settings)
+
+
+def test_an_extraction_beside_its_origin_in_one_line_is_none_into_it(
+    settings: RefactoringSettings,
+) -> None:
+    taken = "int x = compute(this.first, this.second); use(x); done(x);"
+    before = "class A { void a(){ log(1); " + taken + " } }"
+    after = "class A { void a(){ log(1); b(); } void b(){ " + taken + " } }"
+    found = _between({"A.java": before}, {"A.java": after}, settings)
+    assert found == [("Extract Method", "", "b")]
