@@ -39,7 +39,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.weights import WeightsError
 from cortex_pipelines.versioning.project import look_up, read_yaml
 
-TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 10_000, 3_000, 512, 8, 20
+TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 4_000, 2_000, 512, 8, 20
 LEARNING_RATE = 1e-3
 _LEAST, _MOST = 40, 1600  # characters of a body
 _PACKAGES = ("json", "http", "urllib", "email", "asyncio", "logging")
