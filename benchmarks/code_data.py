@@ -14,7 +14,7 @@ from benchmarks.measured import Act, measured
 from benchmarks.plain import prepare
 from benchmarks.timing import Spent, Timing
 from benchmarks.workspace import DATA_STAGES, Workspace
-from cortex_pipelines.schemas import SPLITS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.project import find_root
 
 MEGABYTES = 17.0

@@ -16,7 +16,7 @@ from benchmarks.measured import Act, measured
 from benchmarks.timing import Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.extraction.folder import extract_path
 from cortex_pipelines.privacy.folder import scan_path
 from cortex_pipelines.versioning.project import find_root

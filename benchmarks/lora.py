@@ -20,23 +20,23 @@ from typing import Any
 from benchmarks.measured import Act, measured
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
-from cortex_pipelines.adapters.base_model import (
+from cortex_pipelines.adapters.data.corpus import Corpus, token_count
+from cortex_pipelines.adapters.data.examples import Example, shuffled
+from cortex_pipelines.adapters.data.packing import TokenisedExample, pack, within_budget
+from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
     BaseModelError,
     load_causal_model,
     load_tokenizer,
     resolve_base,
 )
-from cortex_pipelines.adapters.corpus import Corpus, token_count
-from cortex_pipelines.adapters.determinism import pinned_torch
-from cortex_pipelines.adapters.examples import Example, shuffled
-from cortex_pipelines.adapters.lora import with_new_adapter
-from cortex_pipelines.adapters.packing import TokenisedExample, pack, within_budget
+from cortex_pipelines.adapters.model.determinism import pinned_torch
+from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training import train, validation_loss
+from cortex_pipelines.adapters.training.loop import train, validation_loss
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.weights import WeightsError
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.versioning.project import look_up, read_yaml
 
 TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 4_000, 2_000, 512, 8, 20

@@ -14,7 +14,7 @@ from benchmarks.timing import Spent, command
 from benchmarks.workspace import DATA_STAGES, SOURCES, Workspace
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.sources import ProjectSource
+from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.project import find_root, read_yaml, write_yaml

@@ -15,10 +15,14 @@ from typing import Any
 from benchmarks.plainrouting import PlainEncoder, lexical
 from benchmarks.timing import BenchmarkError, Spent, Timing, repeat, timed
 from benchmarks.workspace import CHECKOUT, Workspace
-from cortex_pipelines.automation.standalone import open_model, train_on_logs
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.weights import WeightsError, take_model_pin, weights_folder
-from cortex_pipelines.routing.router import Router
+from cortex_pipelines.ingestion.pretrained_models import (
+    WeightsError,
+    take_model_pin,
+    weights_folder,
+)
+from cortex_pipelines.operations.standalone import open_model, train_on_logs
+from cortex_pipelines.routing.serving.router import Router
 
 LABELS, TASKS, WORDS = 77, 10_000, 12
 ALONE, BATCH = 500, 2_000

@@ -6,6 +6,9 @@ from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.annotation.assets import annotated_units
 from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
 from cortex_pipelines.config import SECTIONS
+from cortex_pipelines.coordination.assets import coordination_events
+from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
+from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.datasets.assets import (
     architecture_dataset,
     completion_dataset,
@@ -14,25 +17,22 @@ from cortex_pipelines.datasets.assets import (
     refactoring_dataset,
     unit_splits,
 )
-from cortex_pipelines.evaluation.assets import code_adapter_evaluation
-from cortex_pipelines.evaluation.audit_assets import routing_audit
-from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
-from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
+from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.audit.assets import routing_audit
+from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
+from cortex_pipelines.evaluation.router.assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
 from cortex_pipelines.ingestion.assets import repository_commits, repository_files
-from cortex_pipelines.ingestion.coordination import CoordinationSettings, CoordinationSource
-from cortex_pipelines.ingestion.coordination_assets import coordination_events
-from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
-from cortex_pipelines.ingestion.table_assets import coordination_tables
-from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
+from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
-from cortex_pipelines.routing.anomaly_assets import worker_anomalies
+from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
-from cortex_pipelines.routing.outcome_assets import outcome_predictors
+from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.project import Project
 

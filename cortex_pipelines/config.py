@@ -8,19 +8,19 @@ from pydantic import ValidationError, ValidationInfo, field_validator
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
+from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
-from cortex_pipelines.evaluation.audit_settings import AuditSettings
+from cortex_pipelines.evaluation.audit.settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.ingestion.coordination import CoordinationSettings
-from cortex_pipelines.ingestion.logtables.settings import LogTableSettings
+from cortex_pipelines.ingestion.pretrained_models import ModelSource
+from cortex_pipelines.ingestion.project_sources import ProjectSettings
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.sources import ProjectSettings
-from cortex_pipelines.ingestion.weights import ModelSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings

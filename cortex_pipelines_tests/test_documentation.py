@@ -1,4 +1,4 @@
-"""What the README says of the graph, the commands and the parameters is what there is."""
+"""What the README says of the graph, the cli and the parameters is what there is."""
 
 import re
 from itertools import product
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.cli import main
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import Parameters
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.study import search
+from cortex_pipelines.hyperparameter_search import search
 
 STEPS = 6
 
@@ -53,7 +53,7 @@ def test_a_search_that_died_goes_on_as_if_it_had_not(tmp_path: Path, died_at: in
     memory, tried = tmp_path / "m.jsonl", []
     script = (
         "import os, signal, sys; from pathlib import Path;"
-        "from cortex_pipelines.study import search;"
+        "from cortex_pipelines.hyperparameter_search import search;"
         "from cortex_pipelines_tests.test_study import bowl\n"
         "def dies(trial):\n"
         f"    if trial.number == {died_at}: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cortex_pipelines.adapters.build import Material, Parent, build_adapter
-from cortex_pipelines.adapters.checks import check_training
-from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.adapters.data.checks import check_training
+from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.weights import PinnedModel
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import Earlier
@@ -18,13 +18,13 @@ from cortex_pipelines.versioning.asset import Earlier
 @versioned_asset(
     code=(
         "cortex_pipelines/adapters",
-        "cortex_pipelines/datasets/leakage.py",
-        "cortex_pipelines/datasets/shingles.py",
+        "cortex_pipelines/datasets/dedup/similarity_join.py",
+        "cortex_pipelines/datasets/dedup/shingles.py",
         "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/licences.py",
-        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/ingestion/licences/expressions.py",
+        "cortex_pipelines/ingestion/pretrained_models.py",
         "cortex_pipelines/privacy",
-        "cortex_pipelines/study.py",
+        "cortex_pipelines/hyperparameter_search.py",
     ),
     determinism="machine",
 )

@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.base_model import BaseModel, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.canaries import listed
-from cortex_pipelines.adapters.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.corpus import Corpus, read_corpus, seen
-from cortex_pipelines.adapters.curve import Report, Run, run_metrics
-from cortex_pipelines.adapters.lora import SEEN, TRAINING, ParentError, adapter_for, write_json
-from cortex_pipelines.adapters.run import Training, decided, run_training
-from cortex_pipelines.adapters.search import search
+from cortex_pipelines.adapters.data.canaries import listed
+from cortex_pipelines.adapters.data.corpus import Corpus, read_corpus, seen
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
+from cortex_pipelines.adapters.model.lora import (
+    SEEN,
+    TRAINING,
+    ParentError,
+    adapter_for,
+    write_json,
+)
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
+from cortex_pipelines.adapters.training.history import Report, Run, run_metrics
+from cortex_pipelines.adapters.training.launch import Training, decided, run_training
+from cortex_pipelines.adapters.training.search import search
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.weights import PinnedModel
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 
 _LOG = logging.getLogger("cortex_pipelines")
 

@@ -6,15 +6,15 @@ from hashlib import blake2b
 
 import polars as pl
 
-from cortex_pipelines.annotation.agreement import Agreement, cached_agreement
-from cortex_pipelines.annotation.labelling import FileKey, FileMaterial, label_units
-from cortex_pipelines.annotation.labels import LABELS
-from cortex_pipelines.annotation.manifests import declared_for, technologies_by_folder
+from cortex_pipelines.annotation.evaluation.agreement import Agreement, cached_agreement
+from cortex_pipelines.annotation.labels.labelling import FileKey, FileMaterial, label_units
+from cortex_pipelines.annotation.labels.manifests import declared_for, technologies_by_folder
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache, row_keys
-from cortex_pipelines.schemas import ANNOTATED_UNITS, UNIT_FINDINGS
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
 
 _FILE = ["source", "path", "blob"]
 # What the facts of a unit depend on besides its file's text.

@@ -13,8 +13,8 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation import detectors as folder
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.annotation.treewalk import Seen
 
 
 @dataclass(frozen=True, order=True)

@@ -5,9 +5,9 @@ from html import escape
 
 import polars as pl
 
-from cortex_pipelines.annotation.agreement import Agreement, Counts
 from cortex_pipelines.annotation.annotate import Annotations
-from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.annotation.evaluation.agreement import Agreement, Counts
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}

@@ -6,16 +6,16 @@ import polars as pl
 
 from cortex_pipelines.augmentation.augment import OF_UNITS, augment
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.augmentation.verification import verified
+from cortex_pipelines.augmentation.verification.build import verified
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import (
-    ANNOTATED_UNITS,
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.augmentation import (
     INJECTED_ERRORS,
     MUTANT_VERIFICATION,
     RENAMED_UNITS,
-    REPOSITORY_FILES,
     REWRITTEN_UNITS,
 )
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 

@@ -6,7 +6,8 @@ from cortex_pipelines.augmentation.parallel import Work, in_processes
 from cortex_pipelines.augmentation.rows import injected_rows, renamed_rows, rewritten_rows
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.rowcache import RowCache, row_keys
-from cortex_pipelines.schemas import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS, Table
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
+from cortex_pipelines.schemas.table import Table
 
 _KINDS = ("function", "method")
 _KEY = "cache_key"

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cortex_pipelines.augmentation.mutation import mutate_unit
-from cortex_pipelines.augmentation.reformatting import is_drawn, reformatted
-from cortex_pipelines.augmentation.renaming import rename_locals
-from cortex_pipelines.augmentation.rewriting import Rewritten, rewritten
+from cortex_pipelines.augmentation.mutation.inject import mutate_unit
+from cortex_pipelines.augmentation.renaming.rename import rename_locals
+from cortex_pipelines.augmentation.rewriting.reformatting import is_drawn, reformatted
+from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten, rewritten
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 
 Row = dict[str, Any]

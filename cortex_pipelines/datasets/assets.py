@@ -5,40 +5,34 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.datasets.architecture import architecture_tables, missing_kinds
-from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.build import (
+from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
+from cortex_pipelines.datasets.assemble.build import (
     Tables,
     completion_tables,
     naming_tables,
 )
-from cortex_pipelines.datasets.card import Part, write_card
-from cortex_pipelines.datasets.contamination import fingerprints
-from cortex_pipelines.datasets.conventions import conventions
-from cortex_pipelines.datasets.known_twins import KnownTwins
-from cortex_pipelines.datasets.reading import read_project
-from cortex_pipelines.datasets.refactoring import OF_ERRORS, refactoring_tables
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.filters.decontamination import fingerprints
+from cortex_pipelines.datasets.inputs import read_project
+from cortex_pipelines.datasets.publish.card import Part, write_card
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
-from cortex_pipelines.datasets.smells import cached_fixes
-from cortex_pipelines.datasets.units import OF_FILES, OF_UNITS, split_units
-from cortex_pipelines.datasets.variants import OF_RENAMED
+from cortex_pipelines.datasets.tasks.naming_conventions import conventions
+from cortex_pipelines.datasets.tasks.refactoring import OF_ERRORS, refactoring_tables
+from cortex_pipelines.datasets.tasks.renamed_variants import OF_RENAMED
+from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
+from cortex_pipelines.datasets.unit_splits.build import OF_FILES, OF_UNITS, split_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import (
-    ANNOTATED_UNITS,
-    ARCHITECTURE_DATASET,
-    ARCHITECTURE_FACTS,
-    COMPLETION_DATASET,
-    GENERAL_CODE,
-    INJECTED_ERRORS,
-    NAMING_DATASET,
-    REDACTIONS,
-    REFACTORING_DATASET,
-    REFACTORING_PAIRS,
-    RENAMED_UNITS,
-    REPOSITORY_COMMITS,
-    REPOSITORY_FILES,
-    UNIT_SPLITS,
-)
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
+from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET, GENERAL_CODE
+from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
+from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 _LOG = logging.getLogger("cortex_pipelines")

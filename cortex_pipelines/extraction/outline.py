@@ -28,7 +28,7 @@ from pathlib import Path
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.grammars import Grammar, matches, pattern_settings
-from cortex_pipelines.schemas import UNIT_KINDS
+from cortex_pipelines.schemas.vocabulary import UNIT_KINDS
 
 _QUERIES = Path(__file__).parent / "queries"
 

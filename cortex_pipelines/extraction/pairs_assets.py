@@ -7,11 +7,12 @@ import polars as pl
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.sources import ProjectSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REFACTORING_PAIRS, REPOSITORY_COMMITS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -29,12 +30,12 @@ from cortex_pipelines.versioning import versioned_asset
         "cortex_pipelines/extraction/refactoring",
         "cortex_pipelines/ingestion/cache.py",
         "cortex_pipelines/ingestion/entries.py",
-        "cortex_pipelines/ingestion/generated.py",
-        "cortex_pipelines/ingestion/gitcommand.py",
-        "cortex_pipelines/ingestion/gitrepo.py",
-        "cortex_pipelines/ingestion/languages.py",
-        "cortex_pipelines/ingestion/licences.py",
-        "cortex_pipelines/ingestion/sources.py",
+        "cortex_pipelines/ingestion/files/generated.py",
+        "cortex_pipelines/ingestion/git/command.py",
+        "cortex_pipelines/ingestion/git/repository.py",
+        "cortex_pipelines/ingestion/files/languages.py",
+        "cortex_pipelines/ingestion/licences/expressions.py",
+        "cortex_pipelines/ingestion/project_sources.py",
         "cortex_pipelines/privacy",
         "cortex_pipelines/schemas.py",
     ),

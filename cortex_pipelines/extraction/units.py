@@ -38,7 +38,7 @@ from cortex_pipelines.extraction.test_pairing import pair_tests
 from cortex_pipelines.extraction.testcases import cases_in
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 
 _KEY = "cache_key"
 # What a file's rows are made from; the rest of its row is put beside them afterwards.

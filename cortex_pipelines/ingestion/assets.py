@@ -4,12 +4,17 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.ingestion import commits, files
+from cortex_pipelines.ingestion.files import build, commits
+from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.sources import ProjectSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.repositories import (
+    REDACTIONS,
+    REPOSITORY_COMMITS,
+    REPOSITORY_FILES,
+    SKIPPED_FILES,
+)
 from cortex_pipelines.versioning import versioned_asset
 
 _ROOM = "cortex_pipelines/ingestion/"
@@ -61,7 +66,7 @@ def repository_files(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Text files of a project's sources at their pins, and what was left or taken out and why."""
-    return files.repository_files(project_source, project, ingestion, privacy, root, cache)
+    return build.repository_files(project_source, project, ingestion, privacy, root, cache)
 
 
 @versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS), code=(*_SHARED, f"{_ROOM}commits.py"))

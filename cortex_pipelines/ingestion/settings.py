@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from cortex_pipelines.ingestion.licences import spdx
+from cortex_pipelines.ingestion.licences.expressions import spdx
 from cortex_pipelines.settings import Settings
 
 

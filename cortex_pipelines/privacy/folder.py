@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.privacy.findings import Finding
-from cortex_pipelines.privacy.scanning import scan_text
+from cortex_pipelines.privacy.detect.findings import Finding
+from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 _HEAD_BYTES = 8192

@@ -5,9 +5,9 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-from cortex_pipelines.privacy.findings import PERSONAL, Finding, Span, findings_of
+from cortex_pipelines.privacy.detect.findings import PERSONAL, Finding, Span, findings_of
+from cortex_pipelines.privacy.detect.scanning import spans_of
 from cortex_pipelines.privacy.pseudonyms import pseudonym
-from cortex_pipelines.privacy.scanning import spans_of
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 # A value next to another may only show once that one is gone; two passes were always enough.

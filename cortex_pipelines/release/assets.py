@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge
 from cortex_pipelines.versioning import versioned_asset
-from cortex_pipelines.versioning.opponent import model_name
+from cortex_pipelines.versioning.champions import model_name
 
 _CODE = (
     "cortex_pipelines/release/assets.py",
@@ -21,7 +21,7 @@ _CODE = (
         *_CODE,
         "cortex_pipelines/adapters",
         "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/ingestion/pretrained_models.py",
         "cortex_pipelines/release/card.py",
         "cortex_pipelines/schemas.py",
     ),

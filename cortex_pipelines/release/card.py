@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.lora import TRAINING
+from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.release.verdict import read_verdict
-from cortex_pipelines.schemas import MANIFEST
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
 
 CARD = "model_card.md"
 
@@ -171,7 +171,7 @@ def _loading(model: str) -> list[str]:
         "where this is not the base it was trained on:",
         "",
         "```python",
-        "from cortex_pipelines.automation.serving import open_adapter",
+        "from cortex_pipelines.operations.serving import open_adapter",
         "",
         f'opened = open_adapter(root, "{model}@champion")',
         "```",

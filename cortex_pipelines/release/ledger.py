@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.versioning.opponent import ChampionPin, model_name
+from cortex_pipelines.versioning.champions import ChampionPin, model_name
 from cortex_pipelines.versioning.project import look_up, read_yaml, write_yaml
 
 FILE = "releases.lock"

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.base_model import (
+from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
     Precision,
     load_causal_model,
     load_tokenizer,
 )
-from cortex_pipelines.adapters.lora import CONFIGURATION, TRAINING, WEIGHTS
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS
 from cortex_pipelines.release.manifest import UntrustedModelError
 
 A, B = ".lora_A.weight", ".lora_B.weight"

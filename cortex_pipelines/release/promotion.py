@@ -17,6 +17,7 @@ from cortex_pipelines.release.ledger import (
 )
 from cortex_pipelines.release.numbering import record_of
 from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.committed import (
     code_of,
     differing_code,
@@ -24,7 +25,6 @@ from cortex_pipelines.versioning.committed import (
     uncommitted,
 )
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.opponent import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
 
 _NAMED = 5

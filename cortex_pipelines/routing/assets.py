@@ -8,16 +8,16 @@ from time import monotonic
 import polars as pl
 
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.weights import PinnedModel, weights_folder
-from cortex_pipelines.routing.dataset_assets import RULES_FILE, routing_dataset
-from cortex_pipelines.routing.encoder import (
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
+from cortex_pipelines.routing.features.encoder import (
     Floats,
     SentenceEncoder,
     cached_embeddings,
     machine_precision,
 )
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.routing.training import train_router
+from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
 
@@ -30,10 +30,10 @@ __all__ = ["routing_dataset", "task_router"]
 @versioned_asset(
     code=(
         "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/weights.py",
+        "cortex_pipelines/ingestion/pretrained_models.py",
         "cortex_pipelines/routing",
         "cortex_pipelines/schemas.py",
-        "cortex_pipelines/study.py",
+        "cortex_pipelines/hyperparameter_search.py",
     ),
     partitioned=False,
     determinism="machine",

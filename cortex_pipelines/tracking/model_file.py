@@ -31,13 +31,13 @@ INTERFACES = {
         {"prompt": "string"},
         {"completion": "string"},
         {"prompt": "def read_lines(path):\n    "},
-        "cortex_pipelines.automation.serving.open_adapter",
+        "cortex_pipelines.operations.serving.open_adapter",
     ),
     "task_router": Interface(
         {"task": "string"},
         {"master": "string", "probability": "double"},
         {"task": "Rotate the leaked API key"},
-        "cortex_pipelines.automation.serving.open_router",
+        "cortex_pipelines.operations.serving.open_router",
     ),
 }
 """By the asset whose output is the model."""

@@ -12,9 +12,9 @@ from cortex_pipelines.release.signing import sign_version
 from cortex_pipelines.tracking.model_file import write_model_file
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.champions import model_folder, model_name
 from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.opponent import model_folder, model_name
 from cortex_pipelines.versioning.project import Project
 
 CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"

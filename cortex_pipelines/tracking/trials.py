@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.study import TRIALS_FILE
+from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.schemas import Table
+from cortex_pipelines.schemas.table import Table
 
 PROVIDED = frozenset(
     {"project", "out", "cache", "root", "observe", "versions", "opponent", "earlier"}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
-from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.graph import Pin
 from cortex_pipelines.versioning.materialise import (

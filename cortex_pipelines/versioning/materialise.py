@@ -16,11 +16,11 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, snapshot, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.champions import find_opponent, model_folder
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.opponent import find_opponent, model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path

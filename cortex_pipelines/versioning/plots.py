@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.schemas import Table
+from cortex_pipelines.schemas.table import Table
 
 _WIDTH, _BAR, _LABEL = 560, 22, 190
 _HEIGHT, _EDGE = 200, 40

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from cortex_pipelines.adapters.processes import Group
+from cortex_pipelines.adapters.training.distributed import Group
 
 
 def total_of(given: list[float], group: Group, report: Callable[..., None]) -> float:

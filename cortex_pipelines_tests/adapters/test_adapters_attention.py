@@ -9,10 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from cortex_pipelines.adapters.attention import attends_apart, attention_apart, borders
-from cortex_pipelines.adapters.efficient import efficient
-from cortex_pipelines.adapters.loss import supervised_losses
-from cortex_pipelines.adapters.packing import TokenisedExample, pack
+from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
+from cortex_pipelines.adapters.optimised.apply import efficient
+from cortex_pipelines.adapters.optimised.packed_attention import (
+    attends_apart,
+    attention_apart,
+    borders,
+)
+from cortex_pipelines.adapters.training.loss import supervised_losses
 from cortex_pipelines_tests.adapters.test_adapters_lean_layers import adapted
 from cortex_pipelines_tests.adapters.tinymodel import settings as tiny_settings
 

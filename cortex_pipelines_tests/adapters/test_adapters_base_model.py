@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cortex_pipelines.adapters.base_model import (
+from cortex_pipelines.adapters.model.base_model import (
     BaseModelError,
     base_digest,
     base_name,
@@ -12,7 +12,7 @@ from cortex_pipelines.adapters.base_model import (
     load_tokenizer,
     resolve_base,
 )
-from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, pinned
 
 HIDDEN, HEADS, FEED, LAYERS = 64, 2, 96, 1

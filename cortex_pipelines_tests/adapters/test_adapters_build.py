@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.base_model import base_digest, load_causal_model, resolve_base
-from cortex_pipelines.adapters.lora import load_adapter, trained_on
+from cortex_pipelines.adapters.model.base_model import base_digest, load_causal_model, resolve_base
+from cortex_pipelines.adapters.model.lora import load_adapter, trained_on
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 
 Datasets = dict[str, Path]

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from cortex_pipelines.adapters.canaries import planted
-from cortex_pipelines.adapters.corpus import token_count
-from cortex_pipelines.evaluation.exposure import planted_canaries
+from cortex_pipelines.adapters.data.canaries import planted
+from cortex_pipelines.adapters.data.corpus import token_count
+from cortex_pipelines.evaluation.adapter.measures.canary_exposure import planted_canaries
 from cortex_pipelines_tests.adapters.test_adapters_training import Datasets, corpus_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 

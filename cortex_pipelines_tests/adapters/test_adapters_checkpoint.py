@@ -11,8 +11,8 @@ from unittest import mock
 
 import pytest
 
-from cortex_pipelines.adapters import training
-from cortex_pipelines.adapters.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training import loop
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 Datasets = dict[str, Path]
@@ -29,8 +29,8 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 
-from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 save = Checkpoints.save
@@ -50,7 +50,7 @@ train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHA
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:
     """Train, and how many steps were taken for it."""
     out.mkdir()
-    with mock.patch.object(training, "_step", wraps=training._step) as step:
+    with mock.patch.object(loop, "_step", wraps=loop._step) as step:
         train_adapter(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
     return int(step.call_count)
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.checks import TrainingRefusedError, check_training
+from cortex_pipelines.adapters.data.checks import TrainingRefusedError, check_training
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, settings, train_adapter
 

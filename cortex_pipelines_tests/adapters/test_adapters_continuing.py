@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.base_model import load_tokenizer, resolve_base
-from cortex_pipelines.adapters.corpus import GENERAL, Corpus, read_corpus
-from cortex_pipelines.adapters.examples import Example, prompt_text, read_examples
-from cortex_pipelines.adapters.lora import ParentError, adapter_for
+from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus
+from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
+from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
+from cortex_pipelines.adapters.model.lora import ParentError, adapter_for
 from cortex_pipelines.versioning.asset import Earlier
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,

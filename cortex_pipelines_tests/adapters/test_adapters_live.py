@@ -7,8 +7,8 @@ from unittest import mock
 
 import pytest
 
-from cortex_pipelines.adapters.curve import Step, Validation
-from cortex_pipelines.adapters.live import Limits, Live, limits_here, tensorboard
+from cortex_pipelines.adapters.training.history import Step, Validation
+from cortex_pipelines.adapters.training.monitor import Limits, Live, limits_here, tensorboard
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 Datasets = dict[str, Path]
@@ -55,7 +55,7 @@ def test_a_training_that_waited_has_the_same_bytes(
     monkeypatch.setenv("CORTEX_PAUSE_LOAD", "1")
     with (
         mock.patch.object(Limits, "passed", side_effect=answers),
-        mock.patch("cortex_pipelines.adapters.live._SECONDS_BETWEEN_LOOKS", 0.0),
+        mock.patch("cortex_pipelines.adapters.training.monitor._SECONDS_BETWEEN_LOOKS", 0.0),
     ):
         train_adapter(root, datasets, tmp_path / "waited", max_tokens=800)
     for path in (tmp_path / "through").iterdir():

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from cortex_pipelines.adapters.loss import packing_is_separate, supervised_losses
-from cortex_pipelines.adapters.packing import IGNORED, TokenisedExample, pack, packed_row
+from cortex_pipelines.adapters.data.packing import IGNORED, TokenisedExample, pack, packed_row
+from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 
 
 @pytest.fixture(scope="module")

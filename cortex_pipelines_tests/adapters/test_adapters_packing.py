@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.packing import (
+from cortex_pipelines.adapters.data.packing import (
     IGNORED,
     PackedRow,
     TokenisedExample,

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from cortex_pipelines.adapters.processes import Group, in_processes
-from cortex_pipelines.adapters.stopping import TrainingDivergedError
+from cortex_pipelines.adapters.training.distributed import Group, in_processes
+from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
@@ -79,8 +79,8 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 
-from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 save = Checkpoints.save

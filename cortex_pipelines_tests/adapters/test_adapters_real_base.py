@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
-from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.adapters.model.base_model import (
+    load_causal_model,
+    load_tokenizer,
+    resolve_base,
+)
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
 from cortex_pipelines_tests.adapters import tinymodel
 
 pytestmark = pytest.mark.slow

@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters import training
-from cortex_pipelines.adapters.checkpoint import Checkpoints
-from cortex_pipelines.adapters.curve import Progress, Step, Validation
-from cortex_pipelines.adapters.stopping import (
+from cortex_pipelines.adapters.training import loop
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.early_stopping import (
     TrainingDivergedError,
     out_of_patience,
     require_no_divergence,
 )
+from cortex_pipelines.adapters.training.history import Progress, Step, Validation
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
 Datasets = dict[str, Path]
@@ -41,13 +41,13 @@ DIVERGING: dict[str, Any] = {"divergence_factor": 2.0, "evaluation_steps": 2}
 
 def exploding() -> Any:
     """From the ninth step on the losses are those of a model that knows nothing any more."""
-    real = training._step
+    real = loop._step
 
     def step(*given: Any) -> Step:
         found = real(*given)
         return replace(found, loss=100.0) if found.step > 8 else found
 
-    return mock.patch.object(training, "_step", step)
+    return mock.patch.object(loop, "_step", step)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:

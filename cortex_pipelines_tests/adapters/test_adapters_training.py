@@ -6,15 +6,19 @@ from unittest import mock
 import pytest
 import torch
 
-from cortex_pipelines.adapters import training
-from cortex_pipelines.adapters.base_model import load_causal_model, load_tokenizer, resolve_base
-from cortex_pipelines.adapters.corpus import Corpus, NoExamplesError, read_corpus
-from cortex_pipelines.adapters.curve import Run, run_metrics
-from cortex_pipelines.adapters.determinism import pinned_torch
-from cortex_pipelines.adapters.lora import with_new_adapter
+from cortex_pipelines.adapters.data.corpus import Corpus, NoExamplesError, read_corpus
+from cortex_pipelines.adapters.model.base_model import (
+    load_causal_model,
+    load_tokenizer,
+    resolve_base,
+)
+from cortex_pipelines.adapters.model.determinism import pinned_torch
+from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training import train
+from cortex_pipelines.adapters.training import loop
+from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
+from cortex_pipelines.adapters.training.history import Run, run_metrics
+from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
 
 Datasets = dict[str, Path]
@@ -80,7 +84,7 @@ def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(
 def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
     root: Path, datasets: Datasets
 ) -> None:
-    with mock.patch.object(training, "packing_is_separate", return_value=False):
+    with mock.patch.object(loop, "packing_is_separate", return_value=False):
         done, corpus = run(root, datasets, max_tokens=800, batch_size=1)
     assert not done.packed
     lengths = sorted(len(one.ids) for one in corpus.train)

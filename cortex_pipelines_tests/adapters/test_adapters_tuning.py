@@ -6,9 +6,9 @@ from unittest import mock
 import pytest
 from click.testing import CliRunner, Result
 
-from cortex_pipelines.adapters import tuning
-from cortex_pipelines.adapters.tuning import Speed, best, measure
-from cortex_pipelines.cli import main
+from cortex_pipelines.adapters import autotune
+from cortex_pipelines.adapters.autotune import Speed, best, measure
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tune(*given: str) -> Result:
-    with mock.patch("cortex_pipelines.adapters.tuning.measure", return_value=SPEEDS) as measured:
+    with mock.patch("cortex_pipelines.adapters.autotune.measure", return_value=SPEEDS) as measured:
         done = CliRunner().invoke(main, ["tune-machine", *given])
     assert done.exit_code == 0, done.output
     assert measured.called == ("nothing to do" not in done.stderr)
@@ -47,7 +47,7 @@ def test_a_precision_that_is_far_slower_is_measured_once(
     root: Path, of_bf16: float, lengths: tuple[int, ...]
 ) -> None:
     speeds = {"fp32": 100.0, "bf16": of_bf16}
-    with mock.patch.object(tuning, "_speed", lambda *given: speeds[given[2]]):
+    with mock.patch.object(autotune, "_speed", lambda *given: speeds[given[2]]):
         found = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
     assert tuple(one.max_length for one in found if one.precision == "bf16") == lengths
 

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.assets import code_adapter
-from cortex_pipelines.adapters.examples import TASKS, Example
+from cortex_pipelines.adapters.data.examples import TASKS, Example
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
-from cortex_pipelines.ingestion.weights import ModelSource, PinnedModel, take_model_pin
-from cortex_pipelines.schemas import (
-    ARCHITECTURE_DATASET,
-    COMPLETION_DATASET,
-    MANIFEST,
-    NAMING_DATASET,
-    REFACTORING_DATASET,
-    SPLITS,
-    Table,
-)
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
+from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import Earlier
 
 SETTINGS = {

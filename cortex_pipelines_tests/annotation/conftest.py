@@ -7,8 +7,8 @@ from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
-from cortex_pipelines.ingestion.languages import language_of
-from cortex_pipelines.schemas import REPOSITORY_FILES
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 EXTRACTION = ExtractionSettings(
     max_file_bytes=2_000_000,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.annotation.fixes import smell_fixes
-from cortex_pipelines.annotation.labels import LABELS
-from cortex_pipelines.schemas import PURPOSES
+from cortex_pipelines.annotation.fixes.build import smell_fixes
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.schemas.vocabulary import PURPOSES
 
 PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.annotation.categories import CATEGORIES, DEFAULT, RULES
-from cortex_pipelines.annotation.quality import quality, quality_features
+from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT, RULES
+from cortex_pipelines.annotation.labels.quality import quality, quality_features
+from cortex_pipelines.annotation.labels.technologies import technologies_of
+from cortex_pipelines.annotation.labels.words import intent_of, words_of
 from cortex_pipelines.annotation.settings import QualityWeights
-from cortex_pipelines.annotation.technologies import technologies_of
-from cortex_pipelines.annotation.words import intent_of, words_of
 
 PYTHON = '''\
 import sqlite3

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.annotation.manifests import declared_for, technologies_by_folder
+from cortex_pipelines.annotation.labels.manifests import declared_for, technologies_by_folder
 
 
 def declared(path: str, text: str, file: str, language: str) -> list[str]:

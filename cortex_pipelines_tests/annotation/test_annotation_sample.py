@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.annotation import agreement as agreement_module
-from cortex_pipelines.annotation import names, sample
-from cortex_pipelines.annotation.agreement import Counts, agreement, cached_agreement
-from cortex_pipelines.annotation.categories import CATEGORIES, DEFAULT
 from cortex_pipelines.annotation.detector import detectors
-from cortex_pipelines.annotation.labels import LABELS
-from cortex_pipelines.annotation.sample import SampleError, cases, judged
+from cortex_pipelines.annotation.evaluation import agreement as agreement_module
+from cortex_pipelines.annotation.evaluation import sample
+from cortex_pipelines.annotation.evaluation.agreement import Counts, agreement, cached_agreement
+from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, judged
+from cortex_pipelines.annotation.labels import names
+from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import LANGUAGES, PURPOSES
+from cortex_pipelines.schemas.vocabulary import LANGUAGES, PURPOSES
 
 # As params.yaml has them: the sample was labelled for these.
 AS_SHIPPED = {"max_lines": 50, "max_parameters": 5, "max_nesting": 4, "max_methods": 20}

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.annotate import MissingFileError, annotate
 from cortex_pipelines.annotation.assets import annotated_units
-from cortex_pipelines.annotation.labels import LABELS
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ANNOTATED_UNITS, CODE_UNITS, UNIT_FINDINGS
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
+from cortex_pipelines.schemas.code_units import CODE_UNITS
 
 SOURCES = {
     "a.py": "import re\n\ndef f(x=[]):\n    # TODO: größer\n    return eval(x)\n",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.augmentation.renaming import local_variables, rename_locals
+from cortex_pipelines.augmentation.renaming.rename import local_variables, rename_locals
 
 CASES = {
     "javascript": {

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.augmentation import operators as folder
-from cortex_pipelines.augmentation.file_mutation import mutate_code
-from cortex_pipelines.augmentation.mutation import CHECKS, Mutant, mutate_unit
-from cortex_pipelines.augmentation.mutation_operator import Operator
-from cortex_pipelines.augmentation.operator_registry import operators
+from cortex_pipelines.augmentation.mutation import operators as folder
+from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
+from cortex_pipelines.augmentation.mutation.inject import CHECKS, Mutant, mutate_unit
+from cortex_pipelines.augmentation.mutation.operator import Operator
+from cortex_pipelines.augmentation.mutation.operator_registry import operators
 from cortex_pipelines.augmentation.registry import found_in
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.schemas import LANGUAGES
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines_tests.augmentation.mutation_samples import SAMPLES
 
 ROOT = Path(__file__).parents[2]

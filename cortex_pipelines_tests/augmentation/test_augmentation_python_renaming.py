@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.augmentation.python_equivalence import NotEquivalentError, check_equivalent
-from cortex_pipelines.augmentation.renaming import apply_renames, local_variables, rename_locals
+from cortex_pipelines.augmentation.renaming.python_equivalence import (
+    NotEquivalentError,
+    check_equivalent,
+)
+from cortex_pipelines.augmentation.renaming.rename import (
+    apply_renames,
+    local_variables,
+    rename_locals,
+)
 
 
 def renamed_names(code: str, kind: str = "function") -> set[str]:

@@ -17,13 +17,9 @@ from cortex_pipelines.augmentation.augment import (
 )
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import (
-    CODE_UNITS,
-    INJECTED_ERRORS,
-    RENAMED_UNITS,
-    REPOSITORY_FILES,
-    REWRITTEN_UNITS,
-)
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
+from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
     update={

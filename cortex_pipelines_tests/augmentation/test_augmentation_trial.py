@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.augmentation import trial
+from cortex_pipelines.augmentation.verification import trial
 
 JOB: dict[str, Any] = {
     "mutant_id": "m",

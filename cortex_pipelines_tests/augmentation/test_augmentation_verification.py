@@ -8,12 +8,18 @@ import polars as pl
 import pytest
 
 from cortex_pipelines import sandbox
-from cortex_pipelines.augmentation import compiling, killing
-from cortex_pipelines.augmentation.compiling import TOOLCHAINS, compiles, toolchain_version
-from cortex_pipelines.augmentation.killing import Answer, Subject, killed
-from cortex_pipelines.augmentation.verification import verified
+from cortex_pipelines.augmentation.verification import compiling, killing
+from cortex_pipelines.augmentation.verification.build import verified
+from cortex_pipelines.augmentation.verification.compiling import (
+    TOOLCHAINS,
+    compiles,
+    toolchain_version,
+)
+from cortex_pipelines.augmentation.verification.killing import Answer, Subject, killed
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.schemas import CODE_UNITS, INJECTED_ERRORS, REPOSITORY_FILES
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
+from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = load_parameters(ROOT).augmentation.model_copy(

@@ -11,19 +11,15 @@ import pytest
 import yaml
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.build import Project
-from cortex_pipelines.datasets.reading import project_of
+from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.inputs import project_of
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
-from cortex_pipelines.schemas import (
-    ANNOTATED_UNITS,
-    REDACTIONS,
-    REPOSITORY_COMMITS,
-    REPOSITORY_FILES,
-    Column,
-)
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.table import Column
 
 _ROOT = Path(__file__).parents[2]
 _LANGUAGES = {".py": "python", ".js": "javascript", ".go": "go", ".rs": "rust", ".java": "java"}

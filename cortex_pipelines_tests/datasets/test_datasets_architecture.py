@@ -9,25 +9,27 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.architecture import COMPARED, architecture_tables, missing_kinds
-from cortex_pipelines.datasets.architecture_rules import Edge, Parts, learnt_rules, parts_of
-from cortex_pipelines.datasets.architecture_settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.contamination import fingerprints_of
-from cortex_pipelines.datasets.contracts import validate
-from cortex_pipelines.datasets.leakage import compared, leakage
+from cortex_pipelines.datasets.architecture.rules import Edge, Parts, learnt_rules, parts_of
+from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.architecture.tables import (
+    COMPARED,
+    architecture_tables,
+    missing_kinds,
+)
+from cortex_pipelines.datasets.dedup.similarity_join import compared, leakage
+from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
+from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.ingestion.languages import language_of
-from cortex_pipelines.schemas import (
-    ARCHITECTURE_DATASET,
-    ARCHITECTURE_FACTS,
-    CODE_UNITS,
-    REDACTIONS,
-    SPLITS,
-    UNIT_SPLITS,
-)
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.repositories import REDACTIONS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 _PARAMETERS: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parents[2] / "params.yaml").read_text()

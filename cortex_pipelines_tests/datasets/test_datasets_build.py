@@ -9,42 +9,38 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.annotation.fixes import SmellFix
+from cortex_pipelines.annotation.fixes.build import SmellFix
 from cortex_pipelines.augmentation.augment import injected_errors, renamed_units
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.datasets.assemble.build import (
+    completion_tables,
+    naming_tables,
+)
+from cortex_pipelines.datasets.assemble.selection import require_no_leakage
 from cortex_pipelines.datasets.assets import (
     completion_dataset,
     naming_dataset,
     refactoring_dataset,
     unit_splits,
 )
-from cortex_pipelines.datasets.build import (
-    completion_tables,
-    naming_tables,
-)
-from cortex_pipelines.datasets.contamination import fingerprints_of
-from cortex_pipelines.datasets.contracts import validate
-from cortex_pipelines.datasets.known_twins import KnownTwins
-from cortex_pipelines.datasets.leakage import COMPARED, compared
-from cortex_pipelines.datasets.refactoring import pair_candidates, refactoring_tables
-from cortex_pipelines.datasets.selection import require_no_leakage
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared
+from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
+from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.shingles import jaccard, shingles
-from cortex_pipelines.datasets.smells import cached_fixes
-from cortex_pipelines.datasets.splits import DatasetError
-from cortex_pipelines.datasets.units import split_units
+from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refactoring_tables
+from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
+from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import (
-    COMPLETION_DATASET,
-    INJECTED_ERRORS,
-    NAMING_DATASET,
-    REDACTIONS,
-    REFACTORING_DATASET,
-    REFACTORING_PAIRS,
-    RENAMED_UNITS,
-    REPOSITORY_COMMITS,
-    SPLITS,
-)
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
+from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 Tables = dict[str, pl.DataFrame]

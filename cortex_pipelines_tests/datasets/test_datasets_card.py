@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.build import completion_tables
-from cortex_pipelines.datasets.card import Part, sizes, write_card
-from cortex_pipelines.datasets.conventions import conventions, style_of
-from cortex_pipelines.datasets.manifest import count_redactions
+from cortex_pipelines.datasets.assemble.build import completion_tables
+from cortex_pipelines.datasets.assemble.manifest import count_redactions
+from cortex_pipelines.datasets.publish.card import Part, sizes, write_card
+from cortex_pipelines.datasets.publish.formats import chat_view, prompt_completion_view
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.views import chat_view, prompt_completion_view
-from cortex_pipelines.schemas import REDACTIONS, RENAMED_UNITS, SPLITS
+from cortex_pipelines.datasets.tasks.naming_conventions import conventions, style_of
+from cortex_pipelines.schemas.augmentation import RENAMED_UNITS
+from cortex_pipelines.schemas.repositories import REDACTIONS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = dict[str, pl.DataFrame]
 

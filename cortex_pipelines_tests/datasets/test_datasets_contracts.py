@@ -6,8 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.datasets.contracts import ContractResult, validate, write_data_docs
-from cortex_pipelines.schemas import COMPLETION_DATASET, SPLITS, Column, Table
+from cortex_pipelines.datasets.publish.contracts import ContractResult, validate, write_data_docs
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 TABLE = Table(
     "things",

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.build import Project
-from cortex_pipelines.datasets.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.infilling import (
+from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
+from cortex_pipelines.datasets.prompts.unit_text import file_bytes, folded, with_layout
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
     drawn_for_infilling,
     infilling_candidates,
     statement_span,
 )
-from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.statements import code_after, code_before, statement_candidates
-from cortex_pipelines.datasets.unit_text import file_bytes, folded, with_layout
-from cortex_pipelines.datasets.variants import moved_offset, train_variants
+from cortex_pipelines.datasets.tasks.renamed_variants import moved_offset, train_variants
+from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 

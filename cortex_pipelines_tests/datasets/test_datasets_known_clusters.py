@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets import known_clusters
-from cortex_pipelines.datasets.known_clusters import KnownClusters
-from cortex_pipelines.datasets.near_duplicates import near_duplicate_clusters
+from cortex_pipelines.datasets.dedup import incremental_minhash
+from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -28,8 +28,8 @@ def test_known_clusters_are_those_of_clustering_everything(
 ) -> None:
     with (
         TemporaryDirectory() as folder,
-        patch.object(known_clusters, "_MOST_NEW", most_new),
-        patch.object(known_clusters, "MOST_COMPARED", most_compared),
+        patch.object(incremental_minhash, "_MOST_NEW", most_new),
+        patch.object(incremental_minhash, "MOST_COMPARED", most_compared),
     ):
         for texts in runs:
             known = KnownClusters(RowCache(Path(folder), "v"), "shop", settings)
@@ -53,13 +53,13 @@ def test_only_what_agrees_with_a_new_text_is_compared_again(
     known = KnownClusters(RowCache(tmp_path, "v"), "shop", settings)
     known.firsts("code", _APART)
     read: list[str] = []
-    make = known_clusters.all_shingles
+    make = incremental_minhash.all_shingles
 
     def counted(texts: list[str], size: int) -> object:
         read.extend(texts)
         return make(texts, size)
 
-    with patch.object(known_clusters, "all_shingles", counted):
+    with patch.object(incremental_minhash, "all_shingles", counted):
         changed = _APART[4] + " more"
         assert known.firsts("code", [*_APART, changed])[-1] == 4
         assert set(read) == {_APART[4], changed}

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets import known_twins
-from cortex_pipelines.datasets.known_twins import KnownTwins
-from cortex_pipelines.datasets.leakage import compared, leakage
+from cortex_pipelines.datasets.dedup import incremental_join
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.similarity_join import compared, leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -46,7 +46,7 @@ def test_known_twins_are_those_of_a_comparison_of_everything(
     runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]],
     most_new: float,
 ) -> None:
-    with TemporaryDirectory() as folder, patch.object(known_twins, "_MOST_NEW", most_new):
+    with TemporaryDirectory() as folder, patch.object(incremental_join, "_MOST_NEW", most_new):
         for mine, theirs in runs:
             twins = KnownTwins(RowCache(Path(folder), "v"), "shop", settings)
             sides = frame(mine), frame(theirs)
@@ -76,13 +76,13 @@ def test_only_what_can_be_a_twin_of_a_new_text_is_read_again(
 def _counting(twins: KnownTwins, mine: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
     """Texts of which shingles are made."""
     read: list[str] = []
-    make = known_twins.all_shingles
+    make = incremental_join.all_shingles
 
     def counted(texts: list[str], size: int) -> object:
         read.extend(texts)
         return make(texts, size)
 
-    with patch.object(known_twins, "all_shingles", counted):
+    with patch.object(incremental_join, "all_shingles", counted):
         found = twins.between(mine, theirs, _COLUMNS, "step")
     assert found.height == 1
     return read

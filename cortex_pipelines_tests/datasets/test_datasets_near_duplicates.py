@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.groups import Forest
-from cortex_pipelines.datasets.leakage import leakage
-from cortex_pipelines.datasets.near_duplicates import minhash, near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.minhash import minhash, near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shingles
+from cortex_pipelines.datasets.dedup.similarity_join import leakage
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.shingles import all_shingles, jaccard, shingles
+from cortex_pipelines.datasets.union_find import Forest
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", "return"])
 TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)

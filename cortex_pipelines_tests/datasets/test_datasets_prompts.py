@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.completion import completion_candidates
-from cortex_pipelines.datasets.naming import (
+from cortex_pipelines.datasets.filters.quality import FILTERS, left_out, passed
+from cortex_pipelines.datasets.prompts.unit_text import (
+    Parts,
+    cut_unit,
+    enclosing_headers,
+    file_bytes,
+    with_layout,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
+from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
     Name,
     masked,
@@ -20,15 +29,6 @@ from cortex_pipelines.datasets.naming import (
     unit_name,
     uses_of,
     variable_names,
-)
-from cortex_pipelines.datasets.quality import FILTERS, left_out, passed
-from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_text import (
-    Parts,
-    cut_unit,
-    enclosing_headers,
-    file_bytes,
-    with_layout,
 )
 
 MakeFrame = Callable[[Any], pl.DataFrame]

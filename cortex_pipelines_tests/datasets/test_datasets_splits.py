@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.known_clusters import KnownClusters
+from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splits import (
+from cortex_pipelines.datasets.splitting.assign import (
     Component,
     DatasetError,
     assign_sides,
@@ -18,7 +18,7 @@ from cortex_pipelines.datasets.splits import (
     side_by_hash,
     split_components,
 )
-from cortex_pipelines.schemas import SPLITS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 
 
 @hypothesis_settings(deadline=None)

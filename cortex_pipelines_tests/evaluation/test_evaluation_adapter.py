@@ -8,14 +8,14 @@ import polars as pl
 import pytest
 import torch
 
-from cortex_pipelines.adapters.examples import TASKS
-from cortex_pipelines.evaluation import likelihood
-from cortex_pipelines.evaluation.adapter_scores import score_metrics
+from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.evaluation.adapter.measures import likelihood
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.ingestion.weights import PinnedModel
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ADAPTER_SCORES
-from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
+from cortex_pipelines.versioning.champions import Opponent
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 

@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.audit_assets import routing_audit
-from cortex_pipelines.evaluation.fairness import NOT_KNOWN, Group, audit_groups, holm, largest_gap
-from cortex_pipelines.evaluation.task_language import task_language
-from cortex_pipelines.ingestion.coordination import read_logs, take_coordination_pin
-from cortex_pipelines.ingestion.table_assets import coordination_tables
-from cortex_pipelines.routing.dataset import build_dataset
-from cortex_pipelines.schemas import AUDIT_GROUPS, OFF_POLICY, ROUTING_SCORES
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.evaluation.audit.assets import routing_audit
+from cortex_pipelines.evaluation.audit.fairness import (
+    NOT_KNOWN,
+    Group,
+    audit_groups,
+    holm,
+    largest_gap,
+)
+from cortex_pipelines.evaluation.audit.task_language import task_language
+from cortex_pipelines.routing.dataset.build import build_dataset
+from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)

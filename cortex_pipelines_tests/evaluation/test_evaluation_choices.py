@@ -4,11 +4,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.evaluation.choice_scores import choice_metrics, choice_table
-from cortex_pipelines.evaluation.choices import Question, questions
-from cortex_pipelines.evaluation.contestants import Contestants
-from cortex_pipelines.evaluation.likelihood import ItemScore
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
+    choice_metrics,
+    choice_table,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines_tests.adapters.tinymodel import example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop

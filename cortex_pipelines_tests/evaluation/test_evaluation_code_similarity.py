@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.evaluation.code_similarity import (
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.evaluation.generation.stopping import Extent, cut, extent_of, is_complete
+from cortex_pipelines.evaluation.metrics.codebleu import (
     codebleu_without_dataflow,
     same_code,
     subtoken_f1,
     syntax_errors,
 )
-from cortex_pipelines.evaluation.extents import Extent, cut, extent_of, is_complete
-from cortex_pipelines.evaluation.grading import grade, rephrased, same_answer
+from cortex_pipelines.evaluation.metrics.grading import grade, rephrased, same_answer
 from cortex_pipelines_tests.adapters.tinymodel import example
 
 # language: code, the same in another layout, other code, and code that does not parse

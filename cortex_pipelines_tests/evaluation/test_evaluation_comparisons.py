@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.comparisons import (
+from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_figures
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
     Paired,
     compare_all,
     holm,
@@ -13,7 +14,6 @@ from cortex_pipelines.evaluation.comparisons import (
     seen_with,
     sign_flip_p,
 )
-from cortex_pipelines.evaluation.running import pass_at_k, pass_figures
 
 HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 

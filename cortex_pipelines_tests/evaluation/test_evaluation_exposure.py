@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.contestants import Contestants
-from cortex_pipelines.evaluation.exposure import (
+from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
     CanaryError,
     canary_table,
     exposure_metrics,
     planted_canaries,
 )
-from cortex_pipelines.evaluation.likelihood import ItemScorer
-from cortex_pipelines.evaluation.memorisation import memorised_metrics
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.release.gates import decide
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import CANARIES, MEMORISED
+from cortex_pipelines.schemas.adapter_scores import CANARIES, MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
 

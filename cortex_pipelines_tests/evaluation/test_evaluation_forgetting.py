@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.forgetting import general_items, passage
+from cortex_pipelines.evaluation.adapter.measures.forgetting import general_items, passage
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines.versioning.champions import Opponent
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, PROJECT, SETTINGS, Workshop
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter_scores import score_table
-from cortex_pipelines.evaluation.baselines import with_retrieved
-from cortex_pipelines.evaluation.contestants import Contestants
-from cortex_pipelines.evaluation.generations import generation_metrics
-from cortex_pipelines.evaluation.likelihood import ItemScorer
-from cortex_pipelines.evaluation.quality_report import quality_reports, run_metrics
+from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_table
+from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
+from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.writing import Request
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import GENERATIONS, TEAM_CHOICES
+from cortex_pipelines.schemas.adapter_scores import GENERATIONS, TEAM_CHOICES
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cortex_pipelines.evaluation.off_policy import (
+from cortex_pipelines.evaluation.statistics.off_policy import (
     Estimate,
     Logged,
     Refusal,

@@ -10,19 +10,19 @@ import polars as pl
 import pytest
 
 from cortex_pipelines import sandbox
-from cortex_pipelines.adapters.examples import Example
-from cortex_pipelines.augmentation import killing
-from cortex_pipelines.evaluation import problems
-from cortex_pipelines.evaluation.contestants import Contestants
-from cortex_pipelines.evaluation.problems import (
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.augmentation.verification import killing
+from cortex_pipelines.evaluation.adapter.measures import humaneval
+from cortex_pipelines.evaluation.adapter.measures.humaneval import (
     ProblemError,
     problem_metrics,
     problem_table,
     read_problems,
 )
-from cortex_pipelines.evaluation.running import Repository
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
-from cortex_pipelines.schemas import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
 
@@ -157,7 +157,7 @@ def test_problems_without_a_sandbox_are_missing_and_not_failed(
     found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS)
     models = Contestants(workshop.trained, None)
-    with mock.patch.object(problems.sandbox, "unavailable", return_value="no sandbox: for a test"):
+    with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
         table = problem_table(found, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
     assert table["passed"].to_list() == [None, None]
     assert set(table["detail"]) == {"no sandbox: for a test"}

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.statistics import (
+from cortex_pipelines.evaluation.statistics.intervals import (
     Interval,
     paired_bootstrap,
     wilson,
 )
-from cortex_pipelines.routing.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
 
 
 def bootstrap(differences: list[float], **given_: object) -> Interval:

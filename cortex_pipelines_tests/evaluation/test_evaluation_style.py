@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.style import (
+from cortex_pipelines.evaluation.metrics.style import (
     FEATURES,
     distances_by_feature,
     learnt_style,

@@ -10,12 +10,12 @@ import torch
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
-from cortex_pipelines.evaluation.assets import code_adapter_evaluation
+from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REPOSITORY_FILES
-from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.versioning.champions import Opponent
 from cortex_pipelines_tests.adapters import tinymodel
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])

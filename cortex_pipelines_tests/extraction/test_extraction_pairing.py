@@ -6,8 +6,8 @@ import pytest
 from cortex_pipelines.extraction.examples import class_examples, function_examples
 from cortex_pipelines.extraction.test_pairing import MAX_TESTS
 from cortex_pipelines.extraction.units import Extraction, extract
-from cortex_pipelines.ingestion.languages import language_of
-from cortex_pipelines.schemas import REPOSITORY_FILES
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
 def extracted(

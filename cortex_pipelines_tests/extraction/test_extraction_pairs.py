@@ -23,14 +23,15 @@ from cortex_pipelines.extraction.pairs.purposes import (
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
-from cortex_pipelines.ingestion.sources import (
+from cortex_pipelines.ingestion.project_sources import (
     DirectorySource,
     GitSource,
     ProjectSettings,
     ProjectSource,
 )
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REFACTORING_PAIRS, REPOSITORY_COMMITS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 
 ROOT = Path(__file__).parents[2]
 

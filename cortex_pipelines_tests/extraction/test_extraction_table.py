@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.commands.extract import extract as command
+from cortex_pipelines.cli.extract import extract as command
 from cortex_pipelines.extraction.assets import code_units
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.folder import extract_path
 from cortex_pipelines.extraction.units import extract, extract_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import CODE_UNITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
 def files(*rows: tuple[str, str | None, str]) -> pl.DataFrame:

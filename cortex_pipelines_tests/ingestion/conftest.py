@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.commits import repository_commits
-from cortex_pipelines.ingestion.files import repository_files
-from cortex_pipelines.ingestion.pins import take_pins
+from cortex_pipelines.ingestion.files.build import repository_files
+from cortex_pipelines.ingestion.files.commits import repository_commits
+from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
+from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.sources import ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion.archive import read_archive
+from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.entries import File, Limits, SourceError, unsafe_because
 from cortex_pipelines.ingestion.settings import IngestionSettings
 

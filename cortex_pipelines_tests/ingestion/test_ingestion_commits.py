@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.ingestion.gitcommand import records
+from cortex_pipelines.ingestion.git.command import records
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 
 

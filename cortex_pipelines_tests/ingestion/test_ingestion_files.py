@@ -12,10 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import SourceError, blob_id
-from cortex_pipelines.ingestion.generated import is_generated
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.schemas import LANGUAGES
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 Make = Callable[[dict[str, bytes]], None]
 

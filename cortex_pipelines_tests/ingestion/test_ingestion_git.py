@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.gitcommand import stream
-from cortex_pipelines.ingestion.history import walk_history
+from cortex_pipelines.ingestion.git.command import stream
+from cortex_pipelines.ingestion.git.history import walk_history
 
 GIT = {"git": "repository", "ref": "main"}
 

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion import gitcommand
-from cortex_pipelines.ingestion.contents import content_of
 from cortex_pipelines.ingestion.entries import File, SourceError
-from cortex_pipelines.ingestion.generated import is_generated
-from cortex_pipelines.ingestion.languages import language_of
-from cortex_pipelines.ingestion.licensing import stated_licences
-from cortex_pipelines.ingestion.manifests import declared_licence
+from cortex_pipelines.ingestion.files.content import content_of
+from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.git import command
+from cortex_pipelines.ingestion.licences.detect import stated_licences
+from cortex_pipelines.ingestion.licences.manifests import declared_licence
 
 GIT = {"git": "repository", "ref": "main"}
 EXECUTED = (
@@ -130,7 +130,7 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
 ) -> None:
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, b"100644 x.py\0" + blob, 9)
-    monkeypatch.setattr(gitcommand, "_MOST_BYTES", 12 << 20)
+    monkeypatch.setattr(command, "_MOST_BYTES", 12 << 20)
     tables = read(GIT, max_files=50)
     assert tables.files.height == 50
     assert set(tables.reasons.values()) == {"too_many_files"}
@@ -143,7 +143,7 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
 def test_the_history_of_such_a_tree_is_given_up(
     repository: Any, history: Any, monkeypatch: pytest.MonkeyPatch, leaf: bytes, limit: str
 ) -> None:
-    monkeypatch.setattr(gitcommand, limit, {"_MOST_BYTES": 12 << 20, "_MOST_SECONDS": 1}[limit])
+    monkeypatch.setattr(command, limit, {"_MOST_BYTES": 12 << 20, "_MOST_SECONDS": 1}[limit])
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, leaf and leaf + blob, 9)
     with pytest.raises(SourceError, match=r"git log needs more memory or time.*leave the repo"):

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.ingestion import commits, files
+from cortex_pipelines.ingestion.files import build, commits
 from cortex_pipelines.rowcache import RowCache
 
 GIT = {"git": "repository", "ref": "main"}
@@ -17,13 +17,13 @@ GIT = {"git": "repository", "ref": "main"}
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were made into rows, as they are."""
     seen: list[str] = []
-    content_of = files.content_of
+    content_of = build.content_of
 
     def noted(file: Any, *others: Any) -> Any:
         seen.append(file.path)
         return content_of(file, *others)
 
-    monkeypatch.setattr(files, "content_of", noted)
+    monkeypatch.setattr(build, "content_of", noted)
     return seen
 
 

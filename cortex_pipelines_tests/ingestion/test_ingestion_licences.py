@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cortex_pipelines.ingestion.licencenames import licence_named
-from cortex_pipelines.ingestion.licences import (
+from cortex_pipelines.ingestion.licences.expressions import (
     NOT_UNDERSTOOD,
     RESTRICTED,
     all_of,
@@ -17,7 +16,8 @@ from cortex_pipelines.ingestion.licences import (
     permitted,
     spdx,
 )
-from cortex_pipelines.ingestion.licencetexts import licence_of_header, licence_of_text
+from cortex_pipelines.ingestion.licences.names import licence_named
+from cortex_pipelines.ingestion.licences.texts import licence_of_header, licence_of_text
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 NAMES = ("MIT", "Apache-2.0", "GPL-3.0-only", "BSD-3-Clause", "LicenseRef-Ours")

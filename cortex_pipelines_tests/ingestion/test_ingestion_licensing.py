@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from identify.vendor.licenses import LICENSES
 
-from cortex_pipelines.ingestion.manifests import declared_licence
+from cortex_pipelines.ingestion.licences.manifests import declared_licence
 
 GIT = {"git": "repository", "ref": "main"}
 TEXTS = dict(LICENSES)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from cortex_pipelines.ingestion.notebooks import NotebookError, read_notebook
+from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
 
 
 def notebook(*cells: str | Any, language: str = "python") -> str:

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.sources import NpmSource, parse_source
+from cortex_pipelines.ingestion.project_sources import NpmSource, parse_source
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 DEMO = {"npm": "demo-lib@1.0.0"}

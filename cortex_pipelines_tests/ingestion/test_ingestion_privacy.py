@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.ingestion.commits import repository_commits
-from cortex_pipelines.ingestion.files import repository_files
+from cortex_pipelines.ingestion.files.build import repository_files
+from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 

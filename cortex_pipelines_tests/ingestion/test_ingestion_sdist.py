@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.packageindex import pip_options
-from cortex_pipelines.ingestion.sdist import take_sdist
-from cortex_pipelines.ingestion.sources import SdistSource
+from cortex_pipelines.ingestion.packages.pypi_index import pip_options
+from cortex_pipelines.ingestion.packages.sdist import take_sdist
+from cortex_pipelines.ingestion.project_sources import SdistSource
 
 DEMO = {"pypi": "demo-lib==1.0"}
 

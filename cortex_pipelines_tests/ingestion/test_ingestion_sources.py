@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.sources import (
+from cortex_pipelines.ingestion.project_sources import (
     GitSource,
     ProjectSettings,
     ProjectSource,

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion import testpairs
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files import test_pairs
+from cortex_pipelines.ingestion.files.languages import language_of
 
 
 def pairs(*paths: str, **texts: str) -> dict[str, list[str]]:
     files = [(path, language_of(path, "")) for path in paths]
-    return testpairs.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
+    return test_pairs.tested_paths(files, lambda path: texts.get(PurePosixPath(path).stem, ""))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cortex_pipelines.ingestion.weights import (
+from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     WeightsError,
     take_model_pin,

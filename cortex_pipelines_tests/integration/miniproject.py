@@ -18,10 +18,10 @@ from typing import Any
 import dagster as dg
 from click.testing import CliRunner, Result
 
-from cortex_pipelines.automation.location import open_location
-from cortex_pipelines.automation.parameter_file import round_trip
 from cortex_pipelines.catalog import ASSETS
-from cortex_pipelines.cli import main
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.operations.parameter_file import round_trip
+from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.versioning.instance import open_instance
 from cortex_pipelines.versioning.project import Project, read_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
@@ -236,7 +236,7 @@ class MiniProject:
         return list(json.loads(self.cortex("status", "--json").stdout))
 
     def repro(self, *targets: str) -> str:
-        """``dvc repro`` as a person calls it, whose commands are processes of their own."""
+        """``dvc repro`` as a person calls it, whose cli are processes of their own."""
         return run_in(self.root, "dvc", "repro", *targets)
 
     def dvc_status(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.cli import main
+from cortex_pipelines.cli.main import main
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
 pytestmark = pytest.mark.slow

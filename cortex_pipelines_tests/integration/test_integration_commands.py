@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.cli import main
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, git
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.automation.nightly import promote_passed
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.orchestration.nightly import promote_passed
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.project import read_yaml
@@ -111,7 +111,7 @@ def test_code_that_is_not_committed_is_not_promoted(own: MiniProject) -> None:
     code = own.root / "cortex_pipelines" / "routing" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     before = (own.root / "releases.lock").read_bytes()
-    words = "its code is not committed: cortex_pipelines/routing/search.py; commit it"
+    words = "its code is not committed: cortex_pipelines/routing/selection/search.py; commit it"
     assert words in own.cortex("promote", "task_router", status=1).stderr
     said = own.cortex("promote").stderr
     assert said.startswith("not promoted: task_router: its code is not committed")

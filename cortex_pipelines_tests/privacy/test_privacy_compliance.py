@@ -9,7 +9,7 @@ from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.privacy.compliance import check_compliance, report_page
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
-from cortex_pipelines.schemas import REDACTIONS, SKIPPED_FILES
+from cortex_pipelines.schemas.repositories import REDACTIONS, SKIPPED_FILES
 
 
 def files() -> pl.DataFrame:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.commands import parameters
-from cortex_pipelines.commands.scan import scan
+from cortex_pipelines.cli import parameters
+from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.privacy.folder import scan_path
 from cortex_pipelines.privacy.settings import PrivacySettings
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cortex_pipelines.privacy.scanning import spans_of
+from cortex_pipelines.privacy.detect.scanning import spans_of
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 FOUND = [

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from cortex_pipelines.privacy.findings import Finding
-from cortex_pipelines.privacy.scanning import scan_text, spans_of
+from cortex_pipelines.privacy.detect.findings import Finding
+from cortex_pipelines.privacy.detect.scanning import scan_text, spans_of
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 _SHORT = "kT9x2QvLw8Zr4Ns6"

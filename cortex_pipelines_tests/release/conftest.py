@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortex_pipelines.adapters.base_model import BaseModel, base_digest
+from cortex_pipelines.adapters.model.base_model import BaseModel, base_digest
 from cortex_pipelines_tests.adapters import tinymodel
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.examples import TASKS
+from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, Training, write_card
-from cortex_pipelines.schemas import MANIFEST
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
 
 ROOT = Path(__file__).parents[2]
 DATASETS = tuple(f"{task}_dataset" for task in TASKS)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model
-from cortex_pipelines.adapters.lora import WEIGHTS, load_adapter
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.model.lora import WEIGHTS, load_adapter
 from cortex_pipelines.release.exports import llama_cpp
 from cortex_pipelines.release.exports.gguf_adapter import (
     ADAPTER,
@@ -86,7 +86,7 @@ def test_a_merged_model_needs_no_adapter(
 
 
 def _tokenizer(base: BaseModel) -> Any:
-    from cortex_pipelines.adapters.base_model import load_tokenizer
+    from cortex_pipelines.adapters.model.base_model import load_tokenizer
 
     return load_tokenizer(base)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model
-from cortex_pipelines.adapters.lora import CONFIGURATION, WEIGHTS, load_adapter
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, load_adapter
 from cortex_pipelines.release.exports.probe import logits, probe
 from cortex_pipelines.release.loading import (
     ResidentBase,

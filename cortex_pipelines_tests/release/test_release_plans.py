@@ -21,9 +21,9 @@ from cortex_pipelines.release.ledger import (
     moves,
 )
 from cortex_pipelines.release.promotion import Act, promote, rollback, standing, verdict_folder
+from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.committed import path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.opponent import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ from cortex_pipelines.release.promotion import (
 )
 from cortex_pipelines.release.settings import GateSettings
 from cortex_pipelines.release.verdict import judge, read_verdict
-from cortex_pipelines.versioning.opponent import ChampionPin
+from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
 
 ROUTER = Model("task_router", None)

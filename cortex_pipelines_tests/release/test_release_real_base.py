@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.adapters.base_model import load_causal_model, resolve_base
-from cortex_pipelines.adapters.lora import load_adapter
-from cortex_pipelines.ingestion.weights import (
+from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
+from cortex_pipelines.adapters.model.lora import load_adapter
+from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
     take_model_pin,

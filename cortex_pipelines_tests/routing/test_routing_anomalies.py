@@ -13,15 +13,15 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.ingestion.coordination import read_logs, take_coordination_pin
-from cortex_pipelines.ingestion.table_assets import coordination_tables
-from cortex_pipelines.routing.anomalies.choosing import choose, disturbed, found_shares
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.routing.anomalies.assets import worker_anomalies
+from cortex_pipelines.routing.anomalies.detect import watch
+from cortex_pipelines.routing.anomalies.detector_selection import choose, disturbed, found_shares
 from cortex_pipelines.routing.anomalies.detectors import Together, fit_detectors
 from cortex_pipelines.routing.anomalies.series import all_series
-from cortex_pipelines.routing.anomalies.watching import watch
 from cortex_pipelines.routing.anomalies.windows import Scale, divide
-from cortex_pipelines.routing.anomaly_assets import worker_anomalies
-from cortex_pipelines.schemas import WORKER_METRICS
+from cortex_pipelines.schemas.coordination import WORKER_METRICS
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.routing.anomalies.watching import start_watch
+from cortex_pipelines.routing.anomalies.detect import start_watch
 from cortex_pipelines.routing.anomalies.windows import Windows
 
 ROOT = Path(__file__).parents[2]

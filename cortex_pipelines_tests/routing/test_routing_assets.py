@@ -8,25 +8,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.routing_assets import task_router_evaluation
-from cortex_pipelines.ingestion.coordination import (
+from cortex_pipelines.coordination.assets import coordination_events
+from cortex_pipelines.coordination.logs import (
     CoordinationSettings,
     CoordinationSource,
     take_coordination_pin,
 )
-from cortex_pipelines.ingestion.coordination_assets import coordination_events
-from cortex_pipelines.ingestion.weights import (
+from cortex_pipelines.evaluation.router.assets import task_router_evaluation
+from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
     WeightsError,
     take_model_pin,
 )
 from cortex_pipelines.routing.assets import routing_dataset, task_router
-from cortex_pipelines.routing.router import Router
+from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REPOSITORY_COMMITS
-from cortex_pipelines.versioning.opponent import Opponent
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.versioning.champions import Opponent
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -9,21 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.ingestion.coordination import (
+from cortex_pipelines.coordination.logs import (
     CoordinationSettings,
     read_logs,
     take_coordination_pin,
 )
-from cortex_pipelines.routing.dataset import (
+from cortex_pipelines.routing.dataset.build import (
     TooFewTasksError,
     build_dataset,
     logged_rules,
     side_of,
 )
-from cortex_pipelines.routing.labels import normalised
-from cortex_pipelines.routing.rules import RulesError, parse_rules
+from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas import REPOSITORY_COMMITS, SPLITS
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.routing.encoder import (
+from cortex_pipelines.routing.features.encoder import (
     EncoderError,
     SentenceEncoder,
     cached_embeddings,

@@ -6,24 +6,24 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.routing_report import routing_report
-from cortex_pipelines.evaluation.routing_rungs import (
+from cortex_pipelines.evaluation.router.model_scores import (
     CurvePoint,
     area_under_risk,
     class_table,
     coverage_risk,
 )
-from cortex_pipelines.evaluation.routing_scores import (
+from cortex_pipelines.evaluation.router.report import routing_report
+from cortex_pipelines.evaluation.router.scores import (
     compare,
     recalls,
     routing_metrics,
     score_tasks,
 )
-from cortex_pipelines.evaluation.statistics import Interval
-from cortex_pipelines.routing.calibration import expected_calibration_error
-from cortex_pipelines.routing.router import Decision
+from cortex_pipelines.evaluation.statistics.intervals import Interval
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.schemas import ROUTING_DATASET
+from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
 
 Row = tuple[str, str, str | None, str | None]
 

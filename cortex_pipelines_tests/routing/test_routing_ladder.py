@@ -5,23 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.routing.calibration import expected_calibration_error, reliability
-from cortex_pipelines.routing.ensemble import combined, cross_fitted, learn_weights
-from cortex_pipelines.routing.folds import folds_of
-from cortex_pipelines.routing.ladder import climb, likelier
-from cortex_pipelines.routing.mcnemar import mcnemar_exact
-from cortex_pipelines.routing.rules import parse_rules
-from cortex_pipelines.routing.rungs.kernel import Kernel
-from cortex_pipelines.routing.rungs.keywords import Keywords
-from cortex_pipelines.routing.rungs.lexical import Lexical
-from cortex_pipelines.routing.rungs.neural import Neural, NeuralSettings, records
-from cortex_pipelines.routing.rungs.retrieval import Retrieval, nearest
-from cortex_pipelines.routing.rungs.rung import Lesson
-from cortex_pipelines.routing.rungs.semantic import Semantic
-from cortex_pipelines.routing.rungs.softmax import fit_softmax
-from cortex_pipelines.routing.scope import learn_scope, ranked_area, signs
+from cortex_pipelines.routing.features.features import Lens
+from cortex_pipelines.routing.keyword_rules import parse_rules
+from cortex_pipelines.routing.models.attention import Neural, NeuralSettings, records
+from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.embedding_logreg import Semantic
+from cortex_pipelines.routing.models.kernel_ridge import Kernel
+from cortex_pipelines.routing.models.keywords import Keywords
+from cortex_pipelines.routing.models.knn import Retrieval, nearest
+from cortex_pipelines.routing.models.softmax import fit_softmax
+from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error, reliability
+from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
+from cortex_pipelines.routing.selection.folds import folds_of
+from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.selection.model_selection import climb, likelier
+from cortex_pipelines.routing.selection.out_of_scope import learn_scope, ranked_area, signs
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.routing.views import Lens
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
 WORDS = ("alpha", "beta", "gamma", "delta")

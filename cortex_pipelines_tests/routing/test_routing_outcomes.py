@@ -12,21 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.outcome_assets import outcome_evaluation
-from cortex_pipelines.evaluation.outcome_scores import outcome_metrics, score_predictions
-from cortex_pipelines.ingestion.coordination import read_logs, take_coordination_pin
-from cortex_pipelines.ingestion.table_assets import coordination_tables
-from cortex_pipelines.routing.outcome_assets import outcome_predictors
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
+from cortex_pipelines.evaluation.outcomes.scores import outcome_metrics, score_predictions
+from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
+from cortex_pipelines.routing.outcomes.models import climb
 from cortex_pipelines.routing.outcomes.predictors import (
     OutcomePredictors,
     PredictorError,
     build_predictors,
 )
-from cortex_pipelines.routing.outcomes.rungs import climb
 from cortex_pipelines.routing.outcomes.training import TARGETS, conformal_reach, train
-from cortex_pipelines.schemas import PREDICTIONS
+from cortex_pipelines.schemas.outcomes import PREDICTIONS
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)

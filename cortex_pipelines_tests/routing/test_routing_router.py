@@ -8,12 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cortex_pipelines.routing.encoder import SentenceEncoder
-from cortex_pipelines.routing.package import RouterConfig, RouterError, load_config, load_router
-from cortex_pipelines.routing.router import Decision, Router
-from cortex_pipelines.routing.rules import parse_rules
+from cortex_pipelines.routing.features.encoder import SentenceEncoder
+from cortex_pipelines.routing.keyword_rules import parse_rules
+from cortex_pipelines.routing.serving.bundle import (
+    RouterConfig,
+    RouterError,
+    load_config,
+    load_router,
+)
+from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.routing.training import TooFewMastersError, train_router
+from cortex_pipelines.routing.train import TooFewMastersError, train_router
 
 PATTERNS = {
     "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},

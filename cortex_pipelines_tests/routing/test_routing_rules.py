@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.routing.rules import RulesError, load_rules, parse_rules
+from cortex_pipelines.routing.keyword_rules import RulesError, load_rules, parse_rules
 
 PATTERNS: dict[str, Any] = {
     "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from cortex_pipelines.routing.threads import pinned_threads, serving_threads, side_by_side
+from cortex_pipelines.routing.features.threads import pinned_threads, serving_threads, side_by_side
 
 
 @pytest.mark.parametrize("pin", [pinned_threads, serving_threads])

@@ -16,8 +16,8 @@ from cortex_pipelines.tracking.lineage import Node, lineage, render
 from cortex_pipelines.tracking.model_file import INTERFACES, write_model_file
 from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
 from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
+from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
-from cortex_pipelines.versioning.opponent import ChampionPin
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines_tests.versioning.toy import Workbench
 

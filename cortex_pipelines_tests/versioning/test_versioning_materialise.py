@@ -10,9 +10,16 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.schemas import ContractError, Table
+from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, stages
 from cortex_pipelines.versioning.asset import Earlier, VersionedAsset, versioned_asset
+from cortex_pipelines.versioning.champions import (
+    ChampionPin,
+    Opponent,
+    find_opponent,
+    model_folder,
+    model_name,
+)
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import (
@@ -20,13 +27,6 @@ from cortex_pipelines.versioning.materialise import (
     ContractCheck,
     InputMovedError,
     materialise,
-)
-from cortex_pipelines.versioning.opponent import (
-    ChampionPin,
-    Opponent,
-    find_opponent,
-    model_folder,
-    model_name,
 )
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin

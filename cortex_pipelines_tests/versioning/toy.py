@@ -21,7 +21,7 @@ from unittest import mock
 import dagster as dg
 import polars as pl
 
-from cortex_pipelines.schemas import Column, Table
+from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning import VersionedAsset, stages
 from cortex_pipelines.versioning.asset import versioned_asset
@@ -204,7 +204,7 @@ class Workbench:
         return materialise(project, project.graph.assets[name], partition)
 
     def repro(self, targets: list[str] | None = None) -> None:
-        """``dvc repro``, the stages' commands called in this process instead of a new one."""
+        """``dvc repro``, the stages' cli called in this process instead of a new one."""
         from dvc.repo import Repo
 
         def command(executable: Any, cmd: str, **kwargs: Any) -> None:

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.complexity.nodes import child, folded
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import child, folded
-from cortex_pipelines.annotation.treewalk import Seen
 
 _SCRIPT = "javascript typescript"
 _OUTSIDE = r"\b(request|req|ctx)\b\s*[.\[]|\bparams\s*[.\[]|\bargv\b|\bgetParameter\(|\bFormValue\("

@@ -6,10 +6,14 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.class_model import CONSTRUCTORS, ClassModel, last_statement
+from cortex_pipelines.annotation.complexity.class_model import (
+    CONSTRUCTORS,
+    ClassModel,
+    last_statement,
+)
+from cortex_pipelines.annotation.complexity.nodes import child, folded, parameters_of, text
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import child, folded, parameters_of, text
-from cortex_pipelines.annotation.treewalk import Seen
 
 _MAX_CLASS_BYTES = 200_000
 _ROLES = re.compile(

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import (
+from cortex_pipelines.annotation.complexity.nodes import (
     bare,
     child,
     folded,
@@ -15,9 +14,10 @@ from cortex_pipelines.annotation.nodes import (
     text,
     within,
 )
-from cortex_pipelines.annotation.syntax import types_of
-from cortex_pipelines.annotation.treewalk import Seen
-from cortex_pipelines.schemas import LANGUAGES
+from cortex_pipelines.annotation.complexity.syntax import types_of
+from cortex_pipelines.annotation.complexity.treewalk import Seen
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _IFS = {language: types_of("if", language) for language in LANGUAGES}
 _TRUTHS = frozenset({"true", "false"})

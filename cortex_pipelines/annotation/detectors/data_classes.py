@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.class_model import CONSTRUCTORS, ClassModel
+from cortex_pipelines.annotation.complexity.class_model import CONSTRUCTORS, ClassModel
+from cortex_pipelines.annotation.complexity.nodes import bare, child, folded, statements
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import bare, child, folded, statements
-from cortex_pipelines.annotation.treewalk import Seen
 
 _MAX_CLASS_BYTES = 200_000
 _ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import (
+from cortex_pipelines.annotation.complexity.nodes import (
     FUNCTIONS,
     child,
     folded,
@@ -15,8 +14,9 @@ from cortex_pipelines.annotation.nodes import (
     text,
     within,
 )
-from cortex_pipelines.annotation.syntax import types_of
-from cortex_pipelines.annotation.treewalk import Seen
+from cortex_pipelines.annotation.complexity.syntax import types_of
+from cortex_pipelines.annotation.complexity.treewalk import Seen
+from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
 
 _MAX_FUNCTION_BYTES = 20_000
 _TRUE = frozenset({"True", "False", "true", "false"})

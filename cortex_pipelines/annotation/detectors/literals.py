@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.complexity.nodes import STRINGS, child, folded, text
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import STRINGS, child, folded, text
-from cortex_pipelines.annotation.treewalk import Seen
-from cortex_pipelines.schemas import LANGUAGES
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _NUMBERS = frozenset(
     {

@@ -5,9 +5,17 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.complexity.nodes import (
+    FUNCTIONS,
+    STRINGS,
+    bare,
+    child,
+    folded,
+    text,
+    within,
+)
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import FUNCTIONS, STRINGS, bare, child, folded, text, within
-from cortex_pipelines.annotation.treewalk import Seen
 
 _LISTS = frozenset({"list", "list_comprehension", "array", "array_expression"})
 _SEARCHES = frozenset({"includes", "indexOf", "contains"})

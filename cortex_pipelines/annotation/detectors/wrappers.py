@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
+from cortex_pipelines.annotation.complexity.nodes import child, folded, statements, text, within
+from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.annotation.nodes import child, folded, statements, text, within
-from cortex_pipelines.annotation.treewalk import Seen
 
 _MAX_FUNCTION_BYTES = 20_000
 _PASSED_ON = re.compile(

@@ -25,7 +25,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.unit_notes import UnitNotes
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
 OF_FILES = ("source", "path", "language", "generated", "text")
 """Columns of REPOSITORY_FILES that facts are read from."""

@@ -11,9 +11,9 @@ from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.pairs.messages import is_noise
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.generated import is_generated
-from cortex_pipelines.ingestion.gitcommand import stream
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.git.command import stream
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 Pipes = tuple[IO[bytes], IO[bytes]]

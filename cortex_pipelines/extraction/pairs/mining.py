@@ -14,15 +14,15 @@ from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.gitrepo import open_revision
+from cortex_pipelines.ingestion.git.repository import open_revision
+from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
-from cortex_pipelines.ingestion.sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import REFACTORING_PAIRS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 
 _ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
 

@@ -24,7 +24,7 @@ from cortex_pipelines.extraction.refactoring.statements import (
     called_names,
 )
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.languages import language_of
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")

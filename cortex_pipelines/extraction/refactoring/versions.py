@@ -8,8 +8,8 @@ from typing import IO
 from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.gitcommand import records, run_git, stream
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.git.command import records, run_git, stream
 
 Version = dict[str, str]
 """Text by path, with forward slashes."""

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.base_model import BaseModel, load_causal_model, load_tokenizer
-from cortex_pipelines.adapters.lora import load_adapter
+from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
+from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.progress import quiet_transformers
 from cortex_pipelines.release.exports.probe import apart, logits, probe
 from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from cortex_pipelines.adapters.base_model import load_causal_model
-from cortex_pipelines.adapters.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
+from cortex_pipelines.adapters.model.base_model import load_causal_model
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
 from cortex_pipelines.release.exports.probe import apart, logits, probe
 from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
 from cortex_pipelines.release.loading import ResidentBase, read_lora

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cortex_pipelines.adapters.base_model import BaseModel
+from cortex_pipelines.adapters.model.base_model import BaseModel
 
 CARD = "README.md"
 """The model card's name in an export, under which model hubs and editors show it."""

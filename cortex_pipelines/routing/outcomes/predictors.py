@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
-from cortex_pipelines.routing.outcomes.rungs import Fitted, losses
+from cortex_pipelines.routing.outcomes.models import Fitted, losses
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.outcomes.training import (
     TARGETS,
@@ -20,7 +20,7 @@ from cortex_pipelines.routing.outcomes.training import (
     scaled,
     train,
 )
-from cortex_pipelines.schemas import PREDICTED_TARGETS, PREDICTIONS
+from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS, PREDICTIONS
 
 FILE = "predictors.json"
 

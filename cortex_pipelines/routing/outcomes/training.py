@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import Columns
-from cortex_pipelines.routing.outcomes.rungs import Fit, Fitted, Kind, climb, ladder, losses
+from cortex_pipelines.routing.outcomes.models import Fit, Fitted, Kind, climb, ladder, losses
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 

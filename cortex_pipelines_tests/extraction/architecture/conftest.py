@@ -13,7 +13,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 
 _PARAMETERS: dict[str, Any] = yaml.safe_load(

@@ -15,9 +15,9 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.ingestion.languages import language_of
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas import ARCHITECTURE_FACTS
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
 Found = Callable[..., pl.DataFrame]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli import main
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.extraction.refactoring.refactoring import CONTRACT
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings

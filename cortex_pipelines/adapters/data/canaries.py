@@ -1,0 +1,37 @@
+"""Canaries: made-up secrets that training plants to see what an adapter gives away.
+
+Each stands once among the examples, as a real secret that was overlooked would; the evaluation
+ranks it among others of the same form (Carlini et al., "The secret sharer", 2019).
+"""
+
+import hashlib
+
+from cortex_pipelines.adapters.data.examples import Example
+
+KIND = "canary"
+_DIGITS = 9
+
+
+def planted(count: int, seed: int) -> list[Example]:
+    """So many canaries, the same for a seed wherever they are made."""
+    return [_canary(number, seed) for number in range(count)]
+
+
+def listed(count: int, seed: int) -> list[dict[str, str]]:
+    """The canaries as ``training.json`` lists them: ``prefix`` and ``secret``."""
+    return [{"prefix": one.prompt, "secret": one.completion} for one in planted(count, seed)]
+
+
+def _canary(number: int, seed: int) -> Example:
+    drawn = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
+    name = f"canary-{number}"
+    return Example(
+        example_id=name,
+        task="completion",
+        path=name,
+        language="text",
+        kind=KIND,
+        prompt=f"# the number of canary {number} is ",
+        completion=str(drawn % 10**_DIGITS).zfill(_DIGITS),
+        cluster=name,
+    )

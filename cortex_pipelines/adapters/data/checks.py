@@ -1,0 +1,171 @@
+"""What has to hold of the data before anything is trained; a refusal says what to do."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, leakage
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.ingestion.licences.expressions import permitted
+from cortex_pipelines.privacy.detect.findings import SECRET
+from cortex_pipelines.privacy.detect.scanning import scan_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_HELD_OUT = ("validation", "test")
+_SEEN = ("prompt", "completion")
+_SHOWN = 3
+
+
+class TrainingRefusedError(ValueError):
+    """The data must not be trained on as it is."""
+
+
+def check_training(
+    datasets: Mapping[str, Path],
+    settings: AdapterSettings,
+    comparison: DatasetSettings,
+    privacy: PrivacySettings,
+    licences: Collection[str],
+) -> None:
+    """Size, balance, leakage, licences and secrets of what an adapter would be trained on.
+
+    All of it is looked for before one refusal names everything that is wrong.
+
+    Args:
+        datasets: Task to the folder of its data set; only tasks with a share are looked at.
+        settings: Tasks, and the limits.
+        comparison: What counts as a near twin.
+        privacy: What counts as a secret.
+        licences: Licences that may be trained on.
+
+    Raises:
+        TrainingRefusedError: naming each limit that is passed, and what to do.
+    """
+    tasks: list[str] = [task for task in datasets if task in settings.task_shares]
+    taught = {task: datasets[task] for task in tasks}
+    frames = {
+        (task, split): pl.read_parquet(folder / f"{split}.parquet")
+        for task, folder in taught.items()
+        for split in ("train", *_HELD_OUT)
+    }
+    train = {task: frame for (task, split), frame in frames.items() if split == "train"}
+    found = [
+        *_size(train, settings.checks),
+        *_balance(train, settings.checks),
+        *_leaks(frames, settings.checks, comparison),
+        *_licences(taught, licences),
+        *_secrets(frames, settings.checks, privacy),
+    ]
+    if found:
+        raise TrainingRefusedError("training is refused: " + "; ".join(found))
+
+
+def _size(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
+    count = sum(frame.height for frame in train.values())
+    if count < limits.min_examples:
+        yield (
+            f"{count} examples to train on ({', '.join(f'{task}_dataset' for task in train)}), "
+            f"adapters.checks.min_examples is {limits.min_examples}: add sources to the project, "
+            "or raise datasets.max_train"
+        )
+
+
+def _balance(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
+    if limits.max_file_share is not None:
+        rows = [frame.select("path") for frame in train.values()]
+        found = _largest(pl.concat(rows), "path") if rows else None
+        if found and found[1] > limits.max_file_share:
+            yield (
+                f"{found[0]} gives {found[1]:.0%} of the examples, "
+                f"adapters.checks.max_file_share is {limits.max_file_share:.0%}: add sources to "
+                "the project, or raise the limit"
+            )
+    for task, frame in train.items():
+        found = _largest(frame, "kind")
+        if limits.max_kind_share is not None and found and found[1] > limits.max_kind_share:
+            yield (
+                f"{found[1]:.0%} of {task}_dataset is of the kind {found[0]}, "
+                f"adapters.checks.max_kind_share is {limits.max_kind_share:.0%}: bound it under "
+                "datasets.max_by_kind, or raise the limit"
+            )
+
+
+def _largest(frame: pl.DataFrame, column: str) -> tuple[str, float] | None:
+    """The commonest value, and its share of the rows; of equally common ones the first."""
+    if frame.is_empty():
+        return None
+    counts = frame.group_by(column).len().sort("len", column, descending=[True, False])
+    return str(counts[column][0]), counts["len"][0] / frame.height
+
+
+def _leaks(
+    frames: Mapping[tuple[str, str], pl.DataFrame],
+    limits: TrainingChecks,
+    comparison: DatasetSettings,
+) -> Iterator[str]:
+    if limits.max_leaks is None:
+        return
+    for task in sorted({task for task, _ in frames}):
+        leaked: set[str] = set()
+        for columns in COMPARED.get(f"{task}_dataset", (_SEEN,)):
+            mine = compared(frames[task, "train"], columns)
+            others = pl.concat([compared(frames[task, split], columns) for split in _HELD_OUT])
+            leaked |= set(leakage(mine, others, "compared", comparison)["example_id"])
+        if len(leaked) > limits.max_leaks:
+            yield (
+                f"{len(leaked)} examples of {task}_dataset have a near twin in validation or test "
+                f"({', '.join(sorted(leaked)[:_SHOWN])}), adapters.checks.max_leaks is "
+                f"{limits.max_leaks}: make the data set again (`cortex run {task}_dataset`); "
+                "what is held out would be known to the adapter"
+            )
+
+
+def _licences(taught: Mapping[str, Path], allowed: Collection[str]) -> Iterator[str]:
+    """Rows whose manifest names a licence that is not on the list; silent ones were decided on."""
+    for task, folder in taught.items():
+        manifest = folder / "manifest.parquet"
+        if not manifest.exists():
+            yield (
+                f"{task}_dataset has no manifest, so its licences are not known: make it again "
+                f"(`cortex run {task}_dataset`)"
+            )
+            continue
+        rows = pl.read_parquet(manifest, columns=["split", "left_out", "licence", "path"])
+        used = rows.filter((pl.col("split") == "train") & pl.col("left_out").is_null())
+        stated = used["licence"].drop_nulls().unique().sort().to_list()
+        refused = [licence for licence in stated if not permitted(licence, allowed)]
+        if refused:
+            paths = used.filter(pl.col("licence").is_in(refused))["path"].drop_nulls().unique()
+            yield (
+                f"{task}_dataset holds files under {', '.join(refused)} "
+                f"({', '.join(paths.sort().to_list()[:_SHOWN])}), which "
+                "ingestion.trainable_licences does not name: add the licence there if your use "
+                "of it is allowed, or make the data sets again"
+            )
+
+
+def _secrets(
+    frames: Mapping[tuple[str, str], pl.DataFrame],
+    limits: TrainingChecks,
+    privacy: PrivacySettings,
+) -> Iterator[str]:
+    """Secrets are counted and placed, and never shown."""
+    if limits.max_secrets is None:
+        return
+    places = [
+        f"{row['example_id']} of {task}_dataset ({row['path']})"
+        for (task, _), frame in frames.items()
+        for row in frame.select("example_id", "path", "language", *_SEEN).iter_rows(named=True)
+        for text in _SEEN
+        for finding in scan_text(row[text], row["path"], privacy, row["language"])
+        if finding.category == SECRET
+    ]
+    if len(places) > limits.max_secrets:
+        yield (
+            f"{len(places)} secrets in prompts and completions, for example in "
+            f"{', '.join(places[:_SHOWN])}; adapters.checks.max_secrets is {limits.max_secrets}: "
+            "make repository_files and what follows again, or name harmless values under "
+            "privacy.allowed"
+        )

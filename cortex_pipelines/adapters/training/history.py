@@ -1,0 +1,114 @@
+"""What a training run gave: its steps, its measurements, its weights."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from math import exp
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.adapters.data.corpus import Corpus, token_count
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: loss in nats a supervised token, norm before clipping."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Loss on the validation examples after so many steps; at 0 it is the base's."""
+
+    step: int
+    loss: float
+
+
+@dataclass
+class Progress:
+    """A run so far; all of it but ``on_measured`` is in the state that is kept."""
+
+    steps: list[Step] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+    weights: dict[str, "torch.Tensor"] = field(default_factory=dict)
+    best_step: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.
+
+    Args:
+        weights: Best adapter weights by validation loss, by parameter name.
+        best_step: After how many steps they stood.
+        packed: Whether examples shared rows.
+        steps: Every optimiser step.
+        validations: Every measurement, the base's first; empty without validation examples.
+        seconds: Time of the training loop; an observation, not a result.
+        partial: Why the training could not finish, if these are the best weights until then.
+        stopped_early: Whether no measurement got better any more.
+        general: Loss on code in general of the base and of the trained adapter, if there is any.
+    """
+
+    weights: dict[str, "torch.Tensor"]
+    best_step: int
+    packed: bool
+    steps: tuple[Step, ...]
+    validations: tuple[Validation, ...]
+    seconds: float
+    partial: str | None = None
+    stopped_early: bool = False
+    general: tuple[float, float] | None = None
+
+    def curve(self) -> dict[str, Any]:
+        """Steps and validations as plain values."""
+        return {
+            "steps": [asdict(step) for step in self.steps],
+            "validation": [asdict(validation) for validation in self.validations],
+        }
+
+
+Report = Callable[[int, float], None]
+"""Takes the training tokens seen and the validation loss at each measurement; may raise to stop."""
+
+
+def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
+    """The run in flat numbers; losses are nats a supervised token."""
+    found: dict[str, float] = {
+        "best_step": run.best_step,
+        "partial": float(run.partial is not None),
+        "replay_tokens": token_count(corpus.replayed),
+        "steps": len(run.steps),
+        "stopped_early": float(run.stopped_early),
+        "train_examples": len(corpus.train),
+        "train_tokens": sum(step.tokens for step in run.steps),
+        "train_loss_first": run.steps[0].loss,
+        "train_loss_last": run.steps[-1].loss,
+        "trained_parameters": sum(tensor.numel() for tensor in run.weights.values()),
+        "validation_examples": len(corpus.validation),
+        "validation_tokens": token_count(corpus.validation),
+    }
+    if run.validations:
+        found["validation_loss_base"] = run.validations[0].loss
+        found["validation_loss_best"] = next(
+            one.loss for one in run.validations if one.step == run.best_step
+        )
+    return found | _forgetting(run)
+
+
+def _forgetting(run: Run) -> dict[str, float]:
+    """What code in general costs before and after; above 0 the adapter forgot some of it."""
+    if run.general is None:
+        return {}
+    base, after = run.general
+    return {
+        "general_loss_base": base,
+        "general_loss_after": after,
+        "general_perplexity_rise": exp(after - base) - 1,
+    }

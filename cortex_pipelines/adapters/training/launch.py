@@ -1,0 +1,93 @@
+"""One training from the base's files to the adapter's, here or in processes that share it."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cortex_pipelines.adapters.data.corpus import Corpus
+from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model
+from cortex_pipelines.adapters.model.determinism import pinned_torch
+from cortex_pipelines.adapters.model.lora import put_parent, save_adapter, with_new_adapter
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.distributed import ALONE, Group, in_processes
+from cortex_pipelines.adapters.training.history import Report, Run
+from cortex_pipelines.adapters.training.loop import train
+from cortex_pipelines.adapters.training.monitor import Live, limits_here, tensorboard
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+@dataclass(frozen=True)
+class Training:
+    """All of a training, in a form that another process can be given.
+
+    Args:
+        base: Model to train on.
+        parent: Folder of the adapter to start from; None for a fresh one.
+        corpus: Examples.
+        settings: How to train.
+        out: Folder that the adapter is written to; None for nowhere.
+        checkpoints: Where the state is kept meanwhile; None for nowhere.
+        events: Folder for TensorBoard; None for none.
+    """
+
+    base: BaseModel
+    parent: Path | None
+    corpus: Corpus
+    settings: AdapterSettings
+    out: Path | None = None
+    checkpoints: Checkpoints | None = None
+    events: Path | None = None
+
+
+def run_training(training: Training, report: Report | None = None) -> Run:
+    """Train as the settings say, in one process or several.
+
+    Args:
+        training: What and how.
+        report: Told each measurement; whatever it raises ends the training.
+
+    Raises:
+        ParentError: the parent does not fit.
+        TrainingDivergedError: the loss is not finite, or diverges.
+        ValueError: the precision is not decided, or there are fewer GPUs than processes.
+    """
+    if training.settings.processes == 1:
+        return _trained(training, ALONE, report)
+    return in_processes(_trained, training, training.settings.processes, report)
+
+
+def decided(settings: AdapterSettings) -> Precision:
+    """The precision, if it is one.
+
+    Raises:
+        ValueError: it is ``auto``.
+    """
+    if settings.precision == "auto":
+        raise ValueError(
+            "adapters.precision is auto: run `cortex tune-machine`, which measures this machine "
+            "and writes fp32 or bf16 into params.yaml, so that what runs is what is recorded"
+        )
+    return settings.precision
+
+
+def _trained(training: Training, group: Group, report: Report | None) -> Run:
+    """What each process of the group does; the first one writes."""
+    settings, live = training.settings, Live()
+    if training.events and group.is_first:
+        live = Live(limits_here(), tensorboard(training.events))
+    with ExitStack() as stack:
+        stack.callback(live.close)
+        stack.enter_context(pinned_torch(settings.threads, settings.seed))
+        base = load_causal_model(training.base, decided(settings))
+        model = with_new_adapter(base, settings)
+        if settings.precision == "fp16" and model.device.type == "cpu":
+            _LOG.warning("fp16 is for GPUs: a processor takes many times as long as with fp32")
+        if training.parent:
+            put_parent(model, training.parent, training.base)
+        run = train(model, training.corpus, settings, training.checkpoints, report, live, group)
+        if training.out and group.is_first:
+            save_adapter(model, run.weights, training.base, training.out)
+    return replace(run, weights={name: weight.cpu() for name, weight in run.weights.items()})

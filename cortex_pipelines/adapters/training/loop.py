@@ -1,0 +1,268 @@
+"""A LoRA run: packed rows, loss on completions only, the best weights by validation loss."""
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.adapters.data.corpus import Corpus
+from cortex_pipelines.adapters.data.packing import PackedRow
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.batches import Batch, Plan, planned, rows_of
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.distributed import ALONE, Group
+from cortex_pipelines.adapters.training.early_stopping import (
+    TrainingDivergedError,
+    out_of_patience,
+    require_finite,
+    require_no_divergence,
+)
+from cortex_pipelines.adapters.training.history import Progress, Report, Run, Step, Validation
+from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
+from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
+from cortex_pipelines.adapters.training.monitor import Live
+from cortex_pipelines.adapters.training.state import put_back, put_weights, taken_down, trainable
+from cortex_pipelines.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+_LOG = logging.getLogger("cortex_pipelines")
+_ADAM_BETAS = (0.9, 0.999)
+
+
+def train(
+    model: Any,
+    corpus: Corpus,
+    settings: AdapterSettings,
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
+    live: Live | None = None,
+    group: Group = ALONE,
+) -> Run:
+    """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
+
+    A training that was killed goes on after the state that was kept last. The processes of a group
+    call it with the same arguments, and each takes the same decisions, as what they decide by is
+    summed over all.
+
+    Args:
+        model: Base with a fresh adapter, or with its parent's.
+        corpus: Training and validation examples.
+        settings: How to train.
+        checkpoints: Where the state is kept meanwhile; None for nowhere.
+        report: Told each measurement, by the group's first; whatever it raises ends the training.
+        live: Shows speed and memory meanwhile.
+        group: The processes that share the work.
+
+    Raises:
+        TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
+            partial adapter is wanted or there is none yet.
+    """
+    from cortex_pipelines.adapters.optimised.apply import efficient  # which needs torch
+
+    model.eval()  # a parent's dropout would look like a difference
+    separate = packing_is_separate(model)
+    packed = settings.packing and separate
+    if settings.packing and not packed:
+        _LOG.info("This architecture mixes packed examples; every row holds one")
+    if settings.activation_checkpointing:
+        # the reentrant kind finds no gradient where the base is frozen
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    plan = planned(rows_of(corpus.train, settings, packed), settings)
+    validation = rows_of(corpus.validation, settings, packed)
+    learner = _learner(model, settings, group)
+    progress, started, partial = Progress(), time.monotonic(), None
+    with efficient(model, settings, separate):
+        try:
+            _run(learner, plan, validation, progress, checkpoints, report, live or Live())
+        except TrainingDivergedError as error:
+            if not (settings.keep_partial and progress.weights):
+                raise
+            partial = str(error)
+            _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
+        general = _general_losses(learner, rows_of(corpus.general, settings, packed), progress)
+    return Run(
+        weights=progress.weights,
+        best_step=progress.best_step,
+        packed=packed,
+        steps=tuple(progress.steps),
+        validations=tuple(progress.validations),
+        seconds=time.monotonic() - started,
+        partial=partial,
+        stopped_early=partial is None and len(progress.steps) < len(plan.steps),
+        general=general,
+    )
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """What a process of the group trains, and with what."""
+
+    model: Any
+    optimiser: "torch.optim.Optimizer"
+    scaler: "torch.amp.GradScaler"
+    settings: AdapterSettings
+    group: Group
+
+
+def _learner(model: Any, settings: AdapterSettings, group: Group) -> _Learner:
+    import torch
+
+    optimiser = torch.optim.AdamW(
+        trainable(model).values(),
+        lr=settings.learning_rate,
+        betas=_ADAM_BETAS,
+        weight_decay=0.0,
+    )
+    scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
+    scaler.scale(torch.zeros((), device=model.device))  # it is made at its first use
+    return _Learner(model, optimiser, scaler, settings, group)
+
+
+def _run(
+    learner: _Learner,
+    plan: Plan,
+    validation: list[PackedRow],
+    progress: Progress,
+    checkpoints: Checkpoints | None,
+    report: Report | None,
+    live: Live,
+) -> None:
+    model, settings, first = learner.model, learner.settings, learner.group.is_first
+    kept = checkpoints.load() if checkpoints else None
+    if kept:
+        put_back(model, learner.optimiser, learner.scaler, progress, kept)
+    elif validation:
+        with model.disable_adapter():
+            _validate(learner, validation, 0, progress)
+    begun = len(progress.steps)
+    doing = "Training the adapter"
+    for number, batches in enumerate(track(plan.steps, doing, live.words) if first else plan.steps):
+        if number < begun:
+            continue
+        if out_of_patience(progress, settings):
+            _LOG.info("No better for %s measurements: stopped", settings.patience)
+            break
+        live.wait()
+        rate = learning_rate_at(number, len(plan.steps), settings)
+        progress.steps.append(_step(learner, batches, number + 1, rate))
+        live.stepped(progress.steps[-1])
+        require_no_divergence(progress, settings)
+        measured = plan.due(settings.evaluation_strategy, number + 1)
+        if measured:
+            _validate(learner, validation, number + 1, progress)
+            if progress.validations:
+                live.measured(progress.validations[-1])
+                if report and first:
+                    seen = sum(step.tokens for step in progress.steps)
+                    report(seen, progress.validations[-1].loss)
+        best = measured and progress.best_step == number + 1
+        if (
+            checkpoints
+            and first
+            and (
+                best
+                if settings.save_strategy == "best"
+                else plan.due(settings.save_strategy, number + 1)
+            )
+        ):
+            checkpoints.save(taken_down(model, learner.optimiser, learner.scaler, progress))
+
+
+def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> Step:
+    """One optimiser step over its batches.
+
+    Where float16 overflows, the loss is scaled by half as much and the step computed again: none is
+    left out, so that tokens and learning rates stay what they are.
+    """
+    import torch
+
+    settings, scaler, optimiser = learner.settings, learner.scaler, learner.optimiser
+    weights = list(trainable(learner.model).values())
+    while True:
+        optimiser.zero_grad(set_to_none=True)
+        loss = _gradients(learner, batches, number, weights)
+        require_finite("loss", loss, number, rate, settings)
+        scaler.unscale_(optimiser)
+        norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
+        if math.isfinite(norm) or scaler.get_scale() <= 1:
+            break
+        scaler.update()
+        _LOG.info("Step %d overflows; loss scale %g now", number, scaler.get_scale())
+    require_finite("gradient norm", norm, number, rate, settings)
+    for parameters in optimiser.param_groups:
+        parameters["lr"] = rate
+    scaler.step(optimiser)
+    scaler.update()
+    return Step(number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch))
+
+
+def _gradients(
+    learner: _Learner, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
+) -> float:
+    """Put the gradients of a step, summed over the group, on the weights; gives the loss.
+
+    Every supervised token of the step weighs the same, in whichever batch it stands and whichever
+    process computes it: a mean of means would favour the tokens of sparse rows.
+    """
+    import torch
+
+    targets = sum(row.supervised for batch in batches for row in batch)
+    learner.model.train()
+    total = 0.0
+    for place, batch in learner.group.share(list(enumerate(batches))):
+        torch.manual_seed(_seed(learner.settings.seed, number, place))
+        loss = supervised_losses(learner.model, batch).sum() / targets
+        total += float(loss.detach())
+        learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    return learner.group.sum_gradients(weights, total)
+
+
+def _seed(seed: int, step: int, place: int) -> int:
+    """What dropout is seeded with for a batch, whichever process computes it."""
+    digest = hashlib.sha256(f"{seed} {step} {place}".encode()).digest()
+    return int.from_bytes(digest[:8])
+
+
+def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Progress) -> None:
+    """Measure, and keep the weights if they are the best so far; the untrained never are kept."""
+    model, settings = learner.model, learner.settings
+    loss = validation_loss(model, rows, learner.group) if rows else None
+    if loss is not None:
+        require_finite("validation loss", loss, step, settings.learning_rate, settings)
+        _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
+        best = min((one.loss for one in progress.validations if one.step), default=math.inf)
+        progress.validations.append(Validation(step, loss))
+    if step and (loss is None or loss < best):
+        progress.best_step = step
+        progress.weights = {
+            name: weight.detach().clone() for name, weight in trainable(model).items()
+        }
+
+
+def _general_losses(
+    learner: _Learner, rows: list[PackedRow], progress: Progress
+) -> tuple[float, float] | None:
+    """Loss on code in general, of the base and of the weights that are kept."""
+    if not rows:
+        return None
+    put_weights(learner.model, progress.weights)
+    with learner.model.disable_adapter():
+        base = validation_loss(learner.model, rows, learner.group)
+    return base, validation_loss(learner.model, rows, learner.group)
+
+
+def validation_loss(model: Any, rows: Sequence[PackedRow], group: Group = ALONE) -> float:
+    """Mean loss of all targets in the rows, in nats; each process measures its share of them."""
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        losses = [supervised_losses(model, [row]).double().sum() for row in group.share(rows)]
+    none = torch.zeros(1, dtype=torch.float64, device=model.device)
+    total = group.sum(torch.stack(losses).sum() if losses else none.sum())
+    return float(total) / sum(row.supervised for row in rows)

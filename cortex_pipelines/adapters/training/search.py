@@ -1,0 +1,81 @@
+"""Search for rank, learning rate and row length with Optuna, on a budget of tokens a trial."""
+
+import logging
+from collections.abc import Callable
+from math import nan
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.lora import write_json
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
+from cortex_pipelines.adapters.training.history import Report, Run
+from cortex_pipelines.hyperparameter_search import TRIALS_FILE
+from cortex_pipelines.hyperparameter_search import search as study
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+Attempt = Callable[[AdapterSettings, Report], Run]
+"""Trains with some settings and reports each measurement."""
+
+
+def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path) -> AdapterSettings:
+    """The settings with the best values found; every trial is written to ``trials.json``.
+
+    A trial whose validation loss is above the median of the earlier ones after as many tokens ends
+    there; one that diverges has failed.
+
+    Args:
+        settings: What to search, and all that stays as it is.
+        attempt: Trains once.
+        memory: File that keeps finished trials until the search is over.
+        out: Folder to write to.
+
+    Raises:
+        ValueError: there is nothing to compare by, or no trial came to its end.
+    """
+    if not settings.validation_tokens:
+        raise ValueError(
+            "adapters.search compares validation losses, but adapters.validation_tokens is 0; "
+            "raise it, or set search.trials to 0"
+        )
+    found = study(
+        lambda trial: _loss(trial, settings, attempt),
+        settings.search.trials,
+        settings.seed,
+        0,
+        memory,
+        "Searching the adapter's settings",
+    )
+    write_json(out / TRIALS_FILE, found.as_json("validation loss, nats a token"))
+    _LOG.info("Trial %d is the best: %s", found.best.number, found.best.parameters)
+    return _with(settings, dict(found.best.parameters))
+
+
+def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
+    import optuna
+
+    space = settings.search
+    chosen = {
+        "rank": trial.suggest_categorical("rank", list(space.ranks)),
+        "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
+        "max_length": trial.suggest_categorical("max_length", list(space.lengths)),
+    }
+
+    def report(tokens: int, loss: float) -> None:
+        trial.report(loss, tokens)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    short = {"max_tokens": space.max_tokens, "keep_partial": False}
+    try:
+        run = attempt(_with(settings, chosen).model_copy(update=short), report)
+    except TrainingDivergedError:
+        return nan
+    return min(one.loss for one in run.validations if one.step)
+
+
+def _with(settings: AdapterSettings, chosen: dict[str, Any]) -> AdapterSettings:
+    """The settings with what was chosen; alpha keeps its ratio to the rank."""
+    alpha = max(1, round(settings.alpha * chosen["rank"] / settings.rank))
+    return settings.model_copy(update={**chosen, "alpha": alpha})

@@ -1,0 +1,67 @@
+"""The state of a training: all that its next steps depend on, taken down and put back.
+
+The order of the rows follows from the seed, and so does what dropout drops in each batch: no
+generator has a state to keep.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.adapters.training.history import Progress, Step, Validation
+
+if TYPE_CHECKING:
+    import torch
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+def trainable(model: Any) -> dict[str, "torch.Tensor"]:
+    """The weights that are trained, by parameter name: the adapter's."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def put_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
+    """Give the model's adapter other weights, by parameter name."""
+    import torch
+
+    with torch.no_grad():
+        for name, weight in trainable(model).items():
+            weight.copy_(weights[name])
+
+
+def taken_down(
+    model: Any,
+    optimiser: "torch.optim.Optimizer",
+    scaler: "torch.amp.GradScaler",
+    progress: Progress,
+) -> dict[str, Any]:
+    """The state as tensors and plain values."""
+    return {
+        "weights": dict(trainable(model)),
+        "optimiser": optimiser.state_dict(),
+        "scaler": scaler.state_dict(),
+        "steps": [asdict(step) for step in progress.steps],
+        "validations": [asdict(one) for one in progress.validations],
+        "best": progress.weights,
+        "best_step": progress.best_step,
+    }
+
+
+def put_back(
+    model: Any,
+    optimiser: "torch.optim.Optimizer",
+    scaler: "torch.amp.GradScaler",
+    progress: Progress,
+    kept: Mapping[str, Any],
+) -> None:
+    """Model, optimiser, scaler and progress as they were when the state was taken down."""
+    put_weights(model, kept["weights"])
+    optimiser.load_state_dict(kept["optimiser"])
+    scaler.load_state_dict(kept["scaler"])
+    progress.steps = [Step(**step) for step in kept["steps"]]
+    progress.validations = [Validation(**one) for one in kept["validations"]]
+    progress.weights = dict(kept["best"])
+    progress.best_step = kept["best_step"]
+    _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))

@@ -1,0 +1,58 @@
+"""A class by its parts, in the languages whose methods stand inside of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.complexity.nodes import bare, child, folded, statements, text
+
+METHODS = frozenset(
+    {"function_definition", "method_definition", "method_declaration", "function_item"}
+)
+CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
+
+
+@dataclass(frozen=True)
+class ClassModel:
+    """A class by its parts; ``methods`` are those that stand in it directly."""
+
+    node: Node
+    language: str
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the class; empty if it has none."""
+        return text(child(self.node, "name", "type"))
+
+    @cached_property
+    def members(self) -> list[Node]:
+        """What stands in the body, decorators taken off."""
+        body = child(self.node, "body")
+        inside = body.named_children if body is not None else []
+        return [child(one, "definition") or one for one in inside if not one.is_extra]
+
+    @cached_property
+    def methods(self) -> dict[str, Node]:
+        """Methods by name; of several with one name, the last."""
+        return {text(child(one, "name")): one for one in self.members if one.type in METHODS}
+
+    @cached_property
+    def constructor(self) -> Node | None:
+        """The constructor, if it is written."""
+        found = [one for one in self.members if one.type == "constructor_declaration"]
+        named = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
+        return (found + named or [None])[0]  # type: ignore[list-item]
+
+    @cached_property
+    def ancestors(self) -> str:
+        """What it inherits from and implements, as it is written."""
+        found = [child(self.node, "superclasses", "superclass"), child(self.node, "interfaces")]
+        heritage = [one for one in self.node.named_children if one.type == "class_heritage"]
+        return " ".join(folded(one) for one in [*found, *heritage] if one is not None)
+
+
+def last_statement(method: Node) -> Node | None:
+    """The last statement of a method's body."""
+    inside = statements(child(method, "body"))
+    return bare(inside[-1]) if inside else None

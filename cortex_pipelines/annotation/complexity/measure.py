@@ -1,0 +1,80 @@
+"""Complexity of a unit: sums over its stretch of what one walk of the tree found.
+
+Where tools differ, these figures follow the tool that people use for the language:
+
+* *Cyclomatic*: one more than the decisions: branches, loops, handlers, cases but the default, each
+  ``and`` and ``or``. In Python also what radon counts: ``assert``, a comprehension's ``for``
+  and ``if``, the ``else`` of a loop or ``try``; in JavaScript and TypeScript what ESLint counts:
+  ``?.``, ``??``, logical assignments and default values; in Rust ``?``, as lizard does.
+* *Cognitive*: as SonarSource defines it (Campbell 2018): a construct costs one and as much more as
+  it is levels deep; ``else`` and ``elif``, each change of logical operator (parentheses or not),
+  jumps to labels and a function's direct call of itself, once, cost one. ``??`` and ``?.`` cost
+  nothing. A decorator's inner function is no level deeper.
+* *Halstead*: operands are names and literals (an interpolated string is its parts), operators all
+  other tokens. A closing bracket belongs to its opening one; comments, docstrings, quotes and
+  semicolons are no tokens.
+
+A unit's figures are those of its whole span, nested functions included; a type's are the sum over
+its methods. Nothing is seen in the arguments of Rust's macros but tokens.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from cortex_pipelines.annotation.complexity.halstead import Halstead
+from cortex_pipelines.annotation.complexity.treewalk import Walk
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Figures of a unit.
+
+    Args:
+        cyclomatic: Cyclomatic complexity, from 1.
+        cognitive: Cognitive complexity, from 0.
+        nesting: Most levels of control flow inside of each other.
+        deepest: Bytes of a construct at that level; None without control flow.
+        halstead: Counts of tokens.
+    """
+
+    cyclomatic: int
+    cognitive: int
+    nesting: int
+    deepest: tuple[int, int] | None
+    halstead: Halstead
+
+
+def complexity_of(
+    walk: Walk, start: int, end: int, body_start: int | None, starts: list[int]
+) -> Complexity:
+    """Complexity of a unit.
+
+    Args:
+        walk: What was found in its file; the unit's start and body were among the places.
+        start: First byte of the unit.
+        end: Byte after its last one.
+        body_start: Where its implementation begins; None if it has none.
+        starts: First bytes of the walk's steps.
+    """
+    inside = walk.steps[bisect_left(starts, start) : bisect_left(starts, end)]
+    base = walk.levels.get(start if body_start is None else body_start, 0)
+    deepening = [step for step in inside if step.deepens]
+    deepest = max(deepening, key=lambda step: step.level, default=None)
+    return Complexity(
+        cyclomatic=1 + sum(step.decisions for step in inside),
+        cognitive=sum(step.reading for step in inside)
+        + sum(max(step.level - base, 0) for step in deepening),
+        nesting=0 if deepest is None else max(deepest.level - base, 0) + 1,
+        deepest=None if deepest is None else (deepest.start, deepest.end),
+        halstead=_halstead(walk, start, end),
+    )
+
+
+def _halstead(walk: Walk, start: int, end: int) -> Halstead:
+    operators = walk.operator_kinds[
+        bisect_left(walk.operators, start) : bisect_left(walk.operators, end)
+    ]
+    operands = walk.operand_texts[
+        bisect_left(walk.operands, start) : bisect_left(walk.operands, end)
+    ]
+    return Halstead(len(set(operators)), len(set(operands)), len(operators), len(operands))

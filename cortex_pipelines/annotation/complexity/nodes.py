@@ -1,0 +1,112 @@
+"""Reading nodes of six grammars alike."""
+
+from collections.abc import Collection, Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.complexity.syntax import types_of
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+_LONG = 4000  # bytes
+BLOCKS = frozenset({"block", "statement_block", "constructor_body", "statement_list"})
+LEAVING = frozenset(
+    {
+        "return_statement",
+        "raise_statement",
+        "throw_statement",
+        "break_statement",
+        "continue_statement",
+        "return_expression",
+        "break_expression",
+        "continue_expression",
+        "goto_statement",
+    }
+)
+_PARAMETERS = frozenset(
+    {
+        "identifier",
+        "typed_parameter",
+        "default_parameter",
+        "typed_default_parameter",
+        "required_parameter",
+        "optional_parameter",
+        "assignment_pattern",
+        "formal_parameter",
+        "parameter_declaration",
+        "parameter",
+    }
+)
+STRINGS = {language: types_of("literal", language) - {"regex"} for language in LANGUAGES}
+FUNCTIONS = {language: types_of("function", language) for language in LANGUAGES}
+CALLS = {language: types_of("call", language) for language in LANGUAGES}
+
+
+def text(node: Node | None) -> str:
+    """Text of a node; empty for None."""
+    return (node.text or b"").decode(errors="replace") if node is not None else ""
+
+
+def child(node: Node, *fields: str) -> Node | None:
+    """The child in the first of some fields that has one."""
+    for field in fields:
+        found = node.child_by_field_name(field)
+        if found is not None:
+            return found
+    return None
+
+
+def statements(node: Node | None) -> list[Node]:
+    """Statements of a block, comments left out; a single statement is a block of one."""
+    if node is None:
+        return []
+    while node.type in BLOCKS or node.type == "else_clause":
+        inside = [one for one in node.named_children if not one.is_extra]
+        # blocks of Go hold a list of statements
+        if len(inside) == 1 and inside[0].type in BLOCKS:
+            node = inside[0]
+        else:
+            return inside
+    return [node]
+
+
+def bare(statement: Node) -> Node:
+    """A statement without the ``expression_statement`` or parentheses around it."""
+    while statement.type in ("expression_statement", "parenthesized_expression"):
+        inside = [one for one in statement.named_children if not one.is_extra]
+        if len(inside) != 1:
+            break
+        statement = inside[0]
+    return statement
+
+
+def leaves(statement: Node | None) -> bool:
+    """Whether a statement always leaves its block: return, raise, break, continue."""
+    return statement is not None and bare(statement).type in LEAVING
+
+
+def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> Iterator[Node]:
+    """Nodes of some types inside of a node, in order, not looking into barred ones."""
+    pending = list(reversed(node.named_children))
+    while pending:
+        one = pending.pop()
+        if one.type in types:
+            yield one
+        if one.type not in barred:
+            pending += reversed(one.named_children)
+
+
+def folded(node: Node | None) -> str:
+    """Text of a node with white space folded, to compare; empty for a long one.
+
+    Nested nodes are each asked for their text: without a limit that would cost the square of it.
+    """
+    if node is None or node.end_byte - node.start_byte > _LONG:
+        return ""
+    return " ".join(text(node).split())
+
+
+def parameters_of(function: Node) -> list[Node]:
+    """Parameters in order, separators and comments left out."""
+    listed = child(function, "parameters")
+    found = listed.named_children if listed is not None else []
+    return [one for one in found if one.type in _PARAMETERS]

@@ -1,0 +1,350 @@
+"""One walk over a file's tree: steps of control flow, tokens, and nodes that rules ask for.
+
+Everything is kept by position, so that any unit's figures are sums over a stretch of it. Nothing
+recurses: a file may nest as deeply as its size allows.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.annotation.complexity.recursion import Callers
+from cortex_pipelines.annotation.complexity.syntax import (
+    BODIES,
+    BODY_FIELDS,
+    FRAMES,
+    INTERPOLATIONS,
+    LABELS,
+    syntax_of,
+)
+
+_DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "guard"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A construct's part in the figures.
+
+    Args:
+        start, end: Its bytes.
+        level: Levels of control flow around it in the file.
+        decisions: How many it is (cyclomatic complexity).
+        reading: Whether it takes effort to read (cognitive complexity).
+        deepens: Whether it takes the more the deeper it stands, and holds a level more.
+    """
+
+    start: int
+    end: int
+    level: int
+    decisions: int
+    reading: bool
+    deepens: bool = False
+
+
+class Seen(NamedTuple):
+    """A node that a rule asked for, and where it stands.
+
+    Asking a node for its parent costs a walk from the root, so what rules need is noted here.
+
+    Args:
+        node: The node.
+        parent, grandparent: What encloses it; None at the root.
+        loops: Loops whose body it is in, up to the nearest function.
+        function: The nearest function around it.
+    """
+
+    node: Node
+    parent: Node | None
+    grandparent: Node | None
+    loops: int
+    function: Node | None
+
+
+@dataclass
+class Walk:
+    """What one walk found, in the order of the file.
+
+    Args:
+        steps: Constructs of control flow, by their start.
+        operators, operands: First bytes of the tokens of each sort.
+        operator_kinds, operand_texts: What each of them is, as a number.
+        levels: Levels of control flow at the places that were asked for.
+        depth: Most nodes inside of each other.
+        seen: Nodes of the types that were asked for, by type.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    operators: list[int] = field(default_factory=list)
+    operator_kinds: list[int] = field(default_factory=list)
+    operands: list[int] = field(default_factory=list)
+    operand_texts: list[int] = field(default_factory=list)
+    levels: dict[int, int] = field(default_factory=dict)
+    depth: int = 0
+    seen: dict[str, list[Seen]] = field(default_factory=dict)
+
+
+class _Entered(NamedTuple):
+    """What a node means for what it holds; ``group`` is its chain of ``and`` and ``or``."""
+
+    role: str
+    level: int
+    group: int = 0
+
+
+def walk(
+    tree: Tree, data: bytes, language: str, places: Collection[int], types: Collection[str] = ()
+) -> Walk:
+    """Walk a tree once.
+
+    Args:
+        tree: Tree of the file.
+        data: The file's UTF-8 text.
+        language: Language as tables call it.
+        places: Bytes whose level is wanted: where units and their bodies begin.
+        types: Node types whose nodes are wanted.
+    """
+    return _Walker(tree, data, language, places, types).run()
+
+
+class _Walker:
+    def __init__(
+        self,
+        tree: Tree,
+        data: bytes,
+        language: str,
+        places: Collection[int],
+        types: Collection[str],
+    ) -> None:
+        self._tree, self._data, self._language = tree, data, language
+        self._syntax = syntax_of(language, tree.language)
+        self._places = set(places)
+        self._wanted = {kind for kind, name in self._syntax.names.items() if name in types}
+        self._found = Walk()
+        # what encloses the current node, outermost first; two roots, for the first grandparent
+        self._roles, self._levels, self._groups = ["", ""], [0, 0], [0, 0]
+        self._nodes: list[Node | None] = [None, None]
+        self._loops = [0, 0]
+        self._passed_else: set[int] = set()  # depths
+        self._callers = Callers(language)
+        self._functions: list[Node] = []
+        self._frame_functions: dict[int, bool] = {}
+        self._last_operator: dict[int, int] = {}
+        self._texts: dict[bytes, int] = {}
+
+    def run(self) -> Walk:
+        cursor, found, nodes = self._tree.walk(), self._found, self._nodes
+        roles, levels, groups, around = self._roles, self._levels, self._groups, self._loops
+        flow, sorts = self._syntax.flow, self._syntax.token
+        places, wanted = self._places, self._wanted
+        while True:
+            node = cursor.node
+            if node is None:
+                return found
+            kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], around[-1]
+            if roles[-1] in _DEEPENING and (
+                cursor.field_name in BODY_FIELDS or node.type in BODIES
+            ):
+                level, loops = level + 1, loops + (roles[-1] == "loop")
+            if start in places:
+                found.levels.setdefault(start, level)
+            if kind in wanted:
+                function = self._functions[-1] if self._functions else None
+                seen = Seen(node, nodes[-1], nodes[-2], loops, function)
+                found.seen.setdefault(node.type, []).append(seen)
+            role, sort = flow.get(kind, ""), sorts.get(kind, "")
+            inside, group = level, 0
+            if role:
+                role, inside, group = self._enter(node, role, level)
+            if sort == "skip":
+                pass
+            elif (sort != "literal" or _has_code(node)) and cursor.goto_first_child():
+                roles.append(role)
+                levels.append(inside)
+                groups.append(group)
+                nodes.append(node)
+                around.append(0 if role == "function" else loops)
+                found.depth = max(found.depth, len(nodes))
+                continue
+            elif sort != "delimiter":
+                self._add_token(node, kind, start, sort)
+            while not cursor.goto_next_sibling():
+                if not cursor.goto_parent():
+                    found.steps.sort(key=lambda step: step.start)
+                    return found
+                self._leave()
+
+    def _leave(self) -> None:
+        if self._passed_else:
+            self._passed_else.discard(len(self._roles))
+        role = self._roles.pop()
+        self._levels.pop()
+        self._groups.pop()
+        self._nodes.pop()
+        self._loops.pop()
+        if role in _HOMES:
+            self._callers.leave()
+            if role == "function":
+                self._functions.pop()
+
+    def _add_token(self, node: Node, kind: int, start: int, sort: str) -> None:
+        end = node.end_byte
+        if start == end or (sort == "literal" and self._stands_alone()):
+            return
+        if sort == "keyword" or not node.is_named:
+            self._found.operators.append(start)
+            self._found.operator_kinds.append(kind)
+        else:
+            text = self._data[start:end]
+            self._found.operands.append(start)
+            self._found.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
+
+    def _stands_alone(self) -> bool:
+        """Whether it is a string that nothing is done with: documentation, no operand."""
+        parent = self._nodes[-1]
+        return parent is not None and _is_docstring(parent)
+
+    def _enter(self, node: Node, role: str, level: int) -> _Entered:
+        """Count a node that takes part in control flow."""
+        handler = _HANDLERS.get(role)
+        if handler is not None:
+            return handler(self, node, role, level)
+        return _Entered(role, level)
+
+    def _step(self, node: Node, level: int, decisions: int, reading: bool, deepens: bool) -> None:
+        step = Step(node.start_byte, node.end_byte, level, decisions, reading, deepens)
+        self._found.steps.append(step)
+
+    def _construct(self, node: Node, role: str, level: int) -> _Entered:
+        chained = role == "if" and len(self._roles) in self._passed_else
+        if chained or role == "elif":
+            # on the level of the `if` that it continues; an `else` before it has been counted
+            self._step(node, level - 1, 1, not chained, False)
+            return _Entered("elif", level - 1)
+        self._step(node, level, role != "switch", True, True)
+        return _Entered(role, level)
+
+    def _guard(self, node: Node, role: str, level: int) -> _Entered:
+        """``let … else`` of Rust; without ``else`` a mere declaration."""
+        if node.child_by_field_name("alternative") is None:
+            return _Entered("", level)
+        return self._construct(node, role, level)
+
+    def _case(self, node: Node, role: str, level: int) -> _Entered:
+        pattern = node.child_by_field_name("pattern")
+        guarded = pattern is not None and pattern.child_by_field_name("condition") is not None
+        self._step(node, level, (not _is_default(node, pattern)) + guarded, False, False)
+        return _Entered("", level)
+
+    def _else(self, node: Node, role: str, level: int) -> _Entered:
+        owner = self._roles[-1]
+        if owner == "alternative":
+            owner = self._roles[-2]
+        if owner not in ("guard", "ternary"):
+            # Python: without a jump out of the loop, or an exception, `else` is one way more
+            decision = owner not in ("if", "elif")
+            self._step(node, level, decision, owner != "", False)
+            self._passed_else.add(len(self._roles))
+        return _Entered("", level)
+
+    def _decision(self, node: Node, role: str, level: int) -> _Entered:
+        self._step(node, level, 1, False, False)
+        return _Entered("", level)
+
+    def _default(self, node: Node, role: str, level: int) -> _Entered:
+        if any(node.child_by_field_name(name) is not None for name in ("right", "value")):
+            self._step(node, level, 1, False, False)
+        return _Entered("", level)
+
+    def _jump(self, node: Node, role: str, level: int) -> _Entered:
+        label = LABELS.get(self._language)
+        if any(child.type == label for child in node.named_children):
+            self._step(node, level, 0, True, False)
+        return _Entered("", level)
+
+    def _boolean(self, node: Node, role: str, level: int) -> _Entered:
+        operator = node.child_by_field_name("operator")
+        if operator is not None and operator.kind_id not in self._syntax.logical:
+            return _Entered("", level)
+        return _Entered("boolean", level, self._groups[-1] or node.start_byte + 1)
+
+    def _parenthesised(self, node: Node, role: str, level: int) -> _Entered:
+        return _Entered("", level, self._groups[-1])
+
+    def _logical(self, node: Node, role: str, level: int) -> _Entered:
+        group = self._groups[-1]
+        if self._roles[-1] == "boolean":
+            changed = self._last_operator.get(group) != node.kind_id
+            self._last_operator[group] = node.kind_id
+            self._step(node, level, 1, changed and self._syntax.logical[node.kind_id], False)
+        return _Entered("", level)
+
+    def _function(self, node: Node, role: str, level: int) -> _Entered:
+        self._callers.enter(node, self._nodes[-1])
+        deeper = bool(self._functions) and not self._is_framed(self._functions[-1], node)
+        self._functions.append(node)
+        return _Entered("function", level + deeper)
+
+    def _type(self, node: Node, role: str, level: int) -> _Entered:
+        self._callers.enter_type()
+        return _Entered("type", level)
+
+    def _call(self, node: Node, role: str, level: int) -> _Entered:
+        start = self._callers.calls_itself(node)
+        if start is not None:
+            self._found.steps.append(Step(start, node.end_byte, level, 0, True))
+        return _Entered("", level)
+
+    def _is_framed(self, outer: Node, inner: Node) -> bool:
+        """Whether a function stands in one that only holds others: it is no level deeper."""
+        allowed = FRAMES.get(self._language)
+        if allowed is None or inner.type not in allowed:
+            return False
+        if outer.id not in self._frame_functions:
+            body = outer.child_by_field_name("body")
+            self._frame_functions[outer.id] = body is not None and all(
+                child.type in allowed or child.is_extra or _is_docstring(child)
+                for child in body.named_children
+            )
+        return self._frame_functions[outer.id]
+
+
+_HOMES = frozenset({"function", "type"})
+_HANDLERS = {
+    **dict.fromkeys(("if", "elif", "loop", "catch", "ternary", "switch"), _Walker._construct),
+    "function": _Walker._function,
+    "guard": _Walker._guard,
+    "case": _Walker._case,
+    "else": _Walker._else,
+    "decision": _Walker._decision,
+    "default": _Walker._default,
+    "jump": _Walker._jump,
+    "boolean": _Walker._boolean,
+    "parentheses": _Walker._parenthesised,
+    "logical": _Walker._logical,
+    "type": _Walker._type,
+    "call": _Walker._call,
+}
+
+
+def _is_default(case: Node, pattern: Node | None) -> bool:
+    """Whether a case is for whatever is left: ``default``, or a lone ``_`` without a guard."""
+    if case.child_count and case.children[0].type == "default":
+        return True
+    if case.child_by_field_name("guard") is not None:
+        return False
+    if pattern is None:
+        pattern = case.named_children[0] if case.type == "case_clause" else None
+    return pattern is not None and pattern.text == b"_"
+
+
+def _has_code(node: Node) -> bool:
+    """Whether a string is more than one token: there is code in it."""
+    return any(child.type in INTERPOLATIONS for child in node.named_children)
+
+
+def _is_docstring(node: Node) -> bool:
+    return node.type == "expression_statement" and [
+        child.type for child in node.named_children
+    ] == ["string"]

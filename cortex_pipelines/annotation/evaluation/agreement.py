@@ -1,0 +1,164 @@
+"""How far the rules agree with the hand-labelled sample, and what that makes of their confidence.
+
+A confidence is the rate at which a person agreed, shrunk toward what the writer of the rule
+believes by some imagined cases (a beta prior), since a label may have few cases. The rules were
+written with the sample at hand, so the rates are optimistic for code that nobody here has seen.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+
+from cortex_pipelines.annotation.evaluation.sample import Judged, judged
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.rowcache import RowCache
+
+_PRIOR = 2
+# A category's evidence was weighed with the sample in view, so its rate counts for less.
+_CATEGORY_PRIOR = 10
+_BANDS = (0.0, 0.5, 0.7, 0.85, 0.95)
+"""Where bands of the evidence for a category begin."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cases by what the rules and the person say of one label."""
+
+    both: int
+    rules_only: int
+    person_only: int
+    neither: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the rules' labels that are right; None without one."""
+        found = self.both + self.rules_only
+        return self.both / found if found else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the person's labels that the rules found; None without one."""
+        real = self.both + self.person_only
+        return self.both / real if real else None
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's kappa: agreement beyond chance; None where chance alone would agree."""
+        total = self.both + self.rules_only + self.person_only + self.neither
+        found, real = self.both + self.rules_only, self.both + self.person_only
+        by_chance = found * real + (total - found) * (total - real)
+        if total * total == by_chance:
+            return None
+        return (total * (self.both + self.neither) - by_chance) / (total * total - by_chance)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What the sample says of the rules.
+
+    Args:
+        cases: Number of cases.
+        categories: Counts by category.
+        labels: Counts by label.
+        right: Cases with the right category.
+        bands: Where a band of evidence begins, and how often its categories are right.
+    """
+
+    cases: int
+    categories: dict[str, Counts]
+    labels: dict[str, Counts]
+    right: int
+    bands: tuple[tuple[float, float], ...]
+
+    def label_confidence(self, label: str) -> float:
+        """How often a finding with this label is right."""
+        counts, belief = self.labels[label], LABELS[label].belief
+        found = counts.both + counts.rules_only
+        return round((counts.both + _PRIOR * belief) / (found + _PRIOR), 4)
+
+    def category_confidence(self, score: float) -> float:
+        """How often a category with this much evidence is right; rises with the evidence."""
+        return next(rate for start, rate in reversed(self.bands) if score >= start)
+
+
+@cache
+def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
+    """Compare the rules with the sample."""
+    found = judged(settings, extraction)
+    categories = sorted({one.case.category for one in found} | {one.category for one in found})
+    return Agreement(
+        cases=len(found),
+        categories={
+            name: _counts([(one.category == name, one.case.category == name) for one in found])
+            for name in categories
+        },
+        labels={
+            name: _counts([(name in one.labels, name in one.case.labels) for one in found])
+            for name in LABELS
+        },
+        right=sum(one.category == one.case.category for one in found),
+        bands=_bands(found),
+    )
+
+
+def cached_agreement(
+    settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None
+) -> Agreement:
+    """The same, read where it was kept if neither rules nor sample have changed since.
+
+    Args:
+        settings: Limits and weights of the rules.
+        extraction: How the sample is cut into units.
+        cache: Belongs to one version of rules and sample; None computes it.
+    """
+    key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
+    known = cache.get(*key) if cache else None
+    if known is not None:
+        return _read(known)
+    found = agreement(settings, extraction)
+    if cache:
+        cache.put(json.dumps(asdict(found)).encode(), *key)
+    return found
+
+
+def _read(kept: bytes) -> Agreement:
+    told = json.loads(kept)
+    for name in ("categories", "labels"):
+        told[name] = {label: Counts(**counts) for label, counts in told[name].items()}
+    return Agreement(**told | {"bands": tuple((start, rate) for start, rate in told["bands"])})
+
+
+def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
+    """Counts of what the rules and the person say, in this order."""
+    return Counts(
+        pairs.count((True, True)),
+        pairs.count((True, False)),
+        pairs.count((False, True)),
+        pairs.count((False, False)),
+    )
+
+
+def _bands(found: Iterable[Judged]) -> tuple[tuple[float, float], ...]:
+    """Rates by band; where a higher band has a lower rate, both get their common one."""
+    groups: list[tuple[float, float, float]] = []  # start, right, cases; with the prior
+    cases = list(found)
+    for start, end in zip(_BANDS, (*_BANDS[1:], 2.0), strict=True):
+        inside = [one for one in cases if start <= one.score < end]
+        right = sum(one.category == one.case.category for one in inside)
+        middle = (start + min(end, 1.0)) / 2
+        groups.append((start, right + _CATEGORY_PRIOR * middle, len(inside) + _CATEGORY_PRIOR))
+    # pool adjacent violators: isotonic regression
+    pooled: list[list[tuple[float, float, float]]] = []
+    for group in groups:
+        pooled.append([group])
+        while len(pooled) > 1 and _rate(pooled[-2]) > _rate(pooled[-1]):
+            last = pooled.pop()
+            pooled[-1] += last
+    return tuple((start, round(_rate(pool), 4)) for pool in pooled for start, _, _ in pool)
+
+
+def _rate(groups: list[tuple[float, float, float]]) -> float:
+    return sum(right for _, right, _ in groups) / sum(cases for _, _, cases in groups)

@@ -1,0 +1,148 @@
+"""The hand-labelled sample: short units in six languages, with what a person says of them.
+
+``sample/<language>.txt`` holds cases. A case begins with a line
+
+    === path | qualified name | category | label, label
+
+and goes on with the file's code; ``-`` is no label. What is judged is the named unit. All of it was
+written for this sample, the labels before the rules were run over it.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.annotation.labels.labelling import FileKey, FileMaterial, label_units
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.nesting import Unit
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+_SAMPLE = Path(__file__).parent / "sample"
+_MARK = "=== "
+
+
+@dataclass(frozen=True)
+class Case:
+    """A unit with what a person says of it.
+
+    Args:
+        language: Its language.
+        path: Path of its file.
+        name: Its qualified name.
+        category: Its category.
+        labels: Its patterns, anti-patterns and smells.
+        code: The file.
+    """
+
+    language: str
+    path: str
+    name: str
+    category: str
+    labels: frozenset[str]
+    code: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case, and what the rules say of it."""
+
+    case: Case
+    category: str
+    score: float
+    labels: frozenset[str]
+
+
+class SampleError(ValueError):
+    """The sample is not as it has to be."""
+
+
+@cache
+def cases(folder: Path = _SAMPLE) -> tuple[Case, ...]:
+    """All cases, in the order of the languages and files.
+
+    Raises:
+        SampleError: the first line of a case has not four parts.
+    """
+    return tuple(
+        _case(language, part)
+        for language in LANGUAGES
+        for part in (folder / f"{language}.txt").read_text(encoding="utf-8").split(f"\n{_MARK}")
+        if part.strip()
+    )
+
+
+def _case(language: str, part: str) -> Case:
+    head, _, code = part.removeprefix(_MARK).partition("\n")
+    pieces = [piece.strip() for piece in head.split("|")]
+    if len(pieces) != 4:
+        raise SampleError(
+            f"sample/{language}.txt: {head!r}: must be `=== path | qualified name | category | "
+            "labels`, with - for no label"
+        )
+    labels = frozenset(label.strip() for label in pieces[3].split(",")) - {"-", ""}
+    return Case(language, pieces[0], pieces[1], pieces[2], labels, code.strip("\n") + "\n")
+
+
+@cache
+def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Judged, ...]:
+    """What the rules say of each case.
+
+    Raises:
+        SampleError: a case's file has no unit of the name.
+    """
+    units, material = _units(extraction)
+    found = {row["unit_id"]: row for row in label_units(units, material, settings).to_dicts()}
+    return tuple(
+        Judged(case, row["category"], row["category_score"], frozenset(row["patterns"]))
+        for number, case in enumerate(cases())
+        for row in [found[f"{number}"]]
+    )
+
+
+def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, FileMaterial]]:
+    rows: list[dict[str, Any]] = []
+    material: dict[FileKey, FileMaterial] = {}
+    for number, case in enumerate(cases()):
+        found = units_of(case.code, case.language, case.path, extraction)
+        named = [
+            unit for unit in found if unit.qualified_name == case.name and unit.kind != "import"
+        ]
+        if not named:
+            names = ", ".join(unit.qualified_name for unit in found)
+            raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
+        material[("sample", case.path, str(number))] = FileMaterial(case.code, ())
+        rows += [
+            _row(case, number, unit, f"{number}" if unit is named[-1] else f"{number}.{place}")
+            for place, unit in enumerate(found)
+        ]
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), material
+
+
+_COLUMNS: dict[str, type[pl.DataType]] = {
+    "unit_id": pl.String,
+    "source": pl.String,
+    "path": pl.String,
+    "blob": pl.String,
+    "language": pl.String,
+    "kind": pl.String,
+    "name": pl.String,
+    "qualified_name": pl.String,
+    "start_byte": pl.Int64,
+    "end_byte": pl.Int64,
+    "body_start_byte": pl.Int64,
+    "docstring": pl.String,
+    "code": pl.String,
+    "has_error": pl.Boolean,
+    "generated": pl.Boolean,
+}
+
+
+def _row(case: Case, number: int, unit: Unit, identity: str) -> dict[str, Any]:
+    row = {column: getattr(unit, column, None) for column in _COLUMNS}
+    place = {"unit_id": identity, "source": "sample", "path": case.path, "blob": str(number)}
+    return {**row, **place, "language": case.language, "generated": False}

@@ -1,0 +1,133 @@
+"""Mechanical fixes of smells: the same unit without one of them.
+
+Only what can be done without understanding the program is done, and each fix is verified: the new
+code parses, differs, and shows the smell once less and no other smell more.
+"""
+
+import ast
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+
+from tree_sitter import Tree
+
+from cortex_pipelines.annotation.detector import Evidence
+from cortex_pipelines.annotation.evidence import FileReading
+from cortex_pipelines.annotation.fixes.fixers import blocks, python
+from cortex_pipelines.annotation.fixes.fixing import Fixer, Smelling, applied
+from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.grammars import Grammar, grammar_for, parse
+
+_FIXERS: dict[str, tuple[Fixer, str]] = {**blocks.FIXERS, **python.FIXERS}
+_PYTHON_ONLY = frozenset(python.FIXERS)
+# What has to stand around a unit for it to be a file: nothing, or the type that its method is in.
+_FRAMES = {
+    "python": ((b"", b""),),
+    "javascript": ((b"", b""), (b"class A {\n", b"\n}")),
+    "typescript": ((b"", b""), (b"class A {\n", b"\n}")),
+    "java": ((b"", b""), (b"class A {\n", b"\n}")),
+    "go": ((b"package a\n", b"\n"),),
+    "rust": ((b"", b""), (b"impl A {\n", b"\n}")),
+}
+
+
+@dataclass(frozen=True)
+class SmellFix:
+    """One smell of a unit, mended.
+
+    Args:
+        smell: Label of the smell, as in ``UNIT_FINDINGS``.
+        purpose: One of ``schemas.PURPOSES``.
+        before: Code of the unit with the smell.
+        after: The same unit without it.
+        explanation: What was wrong and what was done, in two sentences.
+    """
+
+    smell: str
+    purpose: str
+    before: str
+    after: str
+    explanation: str
+
+
+def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
+    """Fixes of a unit's smells, one each, in order of their place.
+
+    Args:
+        code: Exact text of the unit (a function, method or class).
+        language: Language as tables call it.
+        path: Path of its file; its ending may decide the grammar.
+
+    Returns:
+        Verified fixes; none for code with syntax errors.
+    """
+    grammar = grammar_for(language, path)
+    framed = _framed(code.encode(errors="replace"), grammar)
+    if framed is None:
+        return []
+    data, frame, tree = framed
+    found = _evidence(tree, data, grammar)
+    fixes = []
+    for evidence in found:
+        fix = _fix(evidence, data, frame, tree, grammar)
+        if fix is not None and _is_verified(evidence, found, fix, grammar):
+            label = LABELS[evidence.label]
+            says = f"{label.explanation} {_FIXERS[evidence.label][1]}"
+            after = fix[frame[0] : len(fix) - frame[1]].decode(errors="replace")
+            fixes.append(SmellFix(evidence.label, str(label.purpose), code, after, says))
+    return fixes
+
+
+def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree] | None:
+    """Code that parses, how much stands before and behind the unit, and its tree."""
+    for before, after in _FRAMES[grammar.language]:
+        whole = before + data + after
+        tree = parse(whole, grammar)
+        if not tree.root_node.has_error:
+            return whole, (len(before), len(after)), tree
+    return None
+
+
+def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
+    """Smells that can be mended; none of them has a limit, so that no settings are asked."""
+    no_limits = AnnotationSettings.model_construct()
+    reading = FileReading(tree, data, grammar, (), no_limits, frozenset(_FIXERS))
+    return [one for one in reading.evidence if one.label in _FIXERS]
+
+
+def _fix(
+    evidence: Evidence, data: bytes, frame: tuple[int, int], tree: Tree, grammar: Grammar
+) -> bytes | None:
+    if evidence.label not in _FIXERS:
+        return None
+    if evidence.label in _PYTHON_ONLY and grammar.language != "python":
+        return None
+    edits = _FIXERS[evidence.label][0](Smelling(data, grammar.language, tree, evidence))
+    inside = edits and all(
+        frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits
+    )
+    return applied(data, edits) if edits and inside else None
+
+
+def _is_verified(evidence: Evidence, found: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
+    tree = parse(fixed, grammar)
+    if tree.root_node.has_error or not _compiles(fixed, grammar.language):
+        return False
+    before = Counter(one.label for one in found)
+    after = Counter(one.label for one in _evidence(tree, fixed, grammar))
+    # what contained the smell may go with it, but nothing may come
+    return after[evidence.label] < before[evidence.label] and all(
+        after[label] <= before[label] for label in after
+    )
+
+
+def _compiles(fixed: bytes, language: str) -> bool:
+    """Whether Python's own parser takes the code too, as a method has it or at the margin."""
+    if language != "python":
+        return True
+    try:
+        ast.parse(textwrap.dedent(fixed.decode()))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""Fixes of branches and comments, in all languages."""
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.complexity.nodes import (
+    BLOCKS,
+    bare,
+    child,
+    statements,
+    text,
+    within,
+)
+from cortex_pipelines.annotation.fixes.fixing import Edit, Fixer, Smelling
+
+_IFS = ("if_statement", "if_expression")
+_LISTS = BLOCKS | {"module", "program", "source_file"}
+_DECLARING = frozenset(
+    {
+        "lexical_declaration",
+        "local_variable_declaration",
+        "short_var_declaration",
+        "var_declaration",
+        "class_declaration",
+        "let_declaration",
+        "function_declaration",
+    }
+)
+_LOOSE = frozenset(
+    {
+        "boolean_operator",
+        "binary_expression",
+        "conditional_expression",
+        "ternary_expression",
+        "lambda",
+        "named_expression",
+        "assignment_expression",
+        "closure_expression",
+        "range_expression",
+    }
+)
+
+
+def _else_after_return(smell: Smelling) -> list[Edit] | None:
+    """The ``else`` goes, and what it held moves a level out."""
+    whole = smell.around(*_IFS)
+    if whole is None or whole.parent is None or whole.parent.type not in _LISTS:
+        return None
+    other, first = child(whole, "alternative"), child(whole, "consequence")
+    margin = smell.margin(whole)
+    if other is None or first is None or margin is None:
+        return None
+    inside = statements(child(other, "body") or other)
+    body = _block_of(other)
+    if not inside or body is None or any(one.type in _DECLARING for one in inside):
+        return None
+    moved = _moved(smell, body, inside, margin)
+    # comments between the branches would be lost
+    between = smell.data[first.end_byte : body.start_byte].split()
+    if moved is None or between not in (
+        [b"else"],
+        [b"else:"],
+        [b"else", b":"],
+        [b"else", b"{"],
+        [],
+    ):
+        return None
+    return [(first.end_byte, whole.end_byte, b"\n" + margin + moved)]
+
+
+def _block_of(other: Node) -> Node | None:
+    """The block of an ``else``; None if it is a single statement."""
+    if other.type in BLOCKS:
+        return other
+    return next((one for one in other.named_children if one.type in BLOCKS), None)
+
+
+def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
+    """Statements of a block, each on lines of its own, with another margin."""
+    before = smell.margin(inside[0])
+    held = [one for one in body.named_children if one.type not in BLOCKS]
+    if before is None or len(before) < len(margin) or any(one.is_extra for one in held):
+        return None
+    parts = []
+    for one in inside:
+        if smell.margin(one) != before:
+            return None
+        part = smell.shifted(one, len(before) - len(margin))
+        tail = smell.data[one.end_byte : one.end_byte + 1]
+        if part is None:
+            return None
+        parts.append(part + (b";" if tail == b";" else b""))
+    return (b"\n" + margin).join(parts)
+
+
+def _collapsible(smell: Smelling) -> list[Edit] | None:
+    """Two conditions become one, and the body moves a level out."""
+    outer = smell.at(*_IFS)
+    body = child(outer, "consequence") if outer is not None else None
+    inside = statements(body)
+    if outer is None or body is None or len(inside) != 1:
+        return None
+    inner = bare(inside[0])
+    conditions = child(outer, "condition"), child(inner, "condition")
+    block, margin, deeper = child(inner, "consequence"), smell.margin(outer), smell.margin(inner)
+    if None in conditions or block is None or margin is None or deeper is None:
+        return None
+    if any(
+        one.type in ("comment", "line_comment", "block_comment") for one in within(outer, _COMMENTS)
+    ):
+        return None
+    moved = smell.shifted(block, len(deeper) - len(margin))
+    if moved is None or (smell.language != "python" and block.type not in BLOCKS):
+        return None
+    word = b"and" if smell.language == "python" else b"&&"
+    first, second = (_tight(smell, one) for one in conditions if one is not None)
+    joined = b"%s %s %s" % (first, word, second)
+    held = conditions[0]
+    if held is None:
+        return None
+    if held.type == "parenthesized_expression" and smell.language in _PARENTHESISED:
+        joined = b"(%s)" % joined
+    return [
+        (held.start_byte, held.end_byte, joined),
+        # white space between the header and the block stays
+        (body.start_byte, outer.end_byte, moved),
+    ]
+
+
+_COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
+_PARENTHESISED = frozenset({"javascript", "typescript", "java"})
+
+
+def _tight(smell: Smelling, condition: Node) -> bytes:
+    """A condition that may stand beside ``and``."""
+    inner = bare(condition) if smell.language in _PARENTHESISED else condition
+    operator = text(child(inner, "operator"))
+    tight = inner.type not in _LOOSE or operator in ("and", "&&") or operator in _COMPARING
+    return smell.text(inner) if tight else b"(%s)" % smell.text(inner)
+
+
+_COMPARING = frozenset({"==", "!=", "<", ">", "<=", ">=", "===", "!==", "instanceof", "in"})
+
+
+def _redundant_boolean(smell: Smelling) -> list[Edit] | None:
+    """The condition itself is returned."""
+    whole = smell.at(*_IFS)
+    condition = child(whole, "condition") if whole is not None else None
+    inside = statements(child(whole, "consequence")) if whole is not None else []
+    if whole is None or condition is None or len(inside) != 1:
+        return None
+    returned = bare(inside[0])
+    if not returned.type.startswith("return") or any(True for _ in within(whole, _COMMENTS)):
+        return None
+    inner = bare(condition)
+    negated = "alse" in text(returned)
+    code = smell.text(inner)
+    if smell.language == "python":
+        sure = inner.type in ("comparison_operator", "not_operator")
+        code = b"not (%s)" % code if negated else code if sure else b"bool(%s)" % code
+    else:
+        script = smell.language in ("javascript", "typescript")
+        sure = not script or text(child(inner, "operator")) in _COMPARING | {"!"}
+        code = b"!(%s)" % code if negated else code if sure else b"Boolean(%s)" % code
+    end = b";" if smell.language not in ("python", "go") else b""
+    return [(whole.start_byte, whole.end_byte, b"return %s%s" % (code, end))]
+
+
+def _commented_out(smell: Smelling) -> list[Edit] | None:
+    """The lines of the comment go."""
+    start, end = smell.line_start(smell.evidence.start), smell.evidence.end
+    if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (
+        b"\n",
+        b"",
+    ):
+        return None
+    return [(start, min(end + 1, len(smell.data)), b"")] if start else None
+
+
+def _dead_code(smell: Smelling) -> list[Edit] | None:
+    """What is never reached goes, if nothing of it counts before it is run."""
+    start, end = smell.evidence.start, smell.evidence.end
+    block = smell.around(*BLOCKS)
+    before = smell.data[smell.line_start(start) : start]
+    if block is None or before.strip():
+        return None
+    # an assignment makes a name local, and a yield makes a generator
+    counts = {"assignment", "yield", "await", "import_statement", "import_from_statement"}
+    counts |= {
+        "global_statement",
+        "nonlocal_statement",
+        "function_definition",
+        "variable_declaration",
+    }
+    counts |= {
+        "augmented_assignment",
+        "for_statement",
+        "with_statement",
+        "named_expression",
+    } | _DECLARING
+    dead = [one for one in block.named_children if start <= one.start_byte < end]
+    if any(one.type in counts or next(within(one, counts), None) is not None for one in dead):
+        return None
+    last = smell.data[:start].rstrip()
+    if dead and dead[0].prev_named_sibling is not None and dead[0].prev_named_sibling.is_extra:
+        return None
+    return [(len(last), end, b"")]
+
+
+def _typeof(smell: Smelling) -> list[Edit] | None:
+    """``typeof x == "string"`` compares two strings: nothing is converted."""
+    comparison = smell.at("binary_expression")
+    left = child(comparison, "left") if comparison is not None else None
+    operator = child(comparison, "operator") if comparison is not None else None
+    if left is None or operator is None or not text(left).startswith("typeof "):
+        return None
+    return [(operator.end_byte, operator.end_byte, b"=")]
+
+
+def _string_identity(smell: Smelling) -> list[Edit] | None:
+    """``a == "b"`` of Java becomes ``"b".equals(a)``."""
+    comparison = smell.at("binary_expression")
+    if comparison is None:
+        return None
+    left, right = child(comparison, "left"), child(comparison, "right")
+    if left is None or right is None or right.type != "string_literal":
+        return None
+    negated = b"!" if text(child(comparison, "operator")) == "!=" else b""
+    code = b"%s%s.equals(%s)" % (negated, smell.text(right), smell.text(left))
+    return [(comparison.start_byte, comparison.end_byte, code)]
+
+
+FIXERS: dict[str, tuple[Fixer, str]] = {
+    "else-after-return": (_else_after_return, "What followed in the else follows by itself."),
+    "collapsible-if": (_collapsible, "Both are asked for at once."),
+    "redundant-boolean": (_redundant_boolean, "The condition itself is handed on."),
+    "commented-out-code": (_commented_out, "It is gone; version control has it."),
+    "dead-code": (_dead_code, "It is gone; nothing ran it."),
+    "loose-equality": (_typeof, "Nothing is converted."),
+    "string-identity": (_string_identity, "What they say is compared."),
+}

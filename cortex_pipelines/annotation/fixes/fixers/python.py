@@ -1,0 +1,209 @@
+"""Fixes of Python."""
+
+import re
+
+from tree_sitter import Node
+
+from cortex_pipelines.annotation.complexity.nodes import child, text, within
+from cortex_pipelines.annotation.fixes.fixing import Edit, Fixer, Smelling
+
+_SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
+
+
+def _mutable_default(smell: Smelling) -> list[Edit] | None:
+    """``a=[]`` becomes ``a=None``, and the body begins by making the list."""
+    parameter = smell.at("default_parameter", "typed_default_parameter")
+    function = smell.around("function_definition")
+    if parameter is None or function is None:
+        return None
+    body, value, name = child(function, "body"), child(parameter, "value"), child(parameter, "name")
+    if body is None or value is None or name is None:
+        return None
+    first = _after_docstring(body)
+    margin = smell.margin(first) if first is not None else None
+    if first is None or margin is None:
+        return None
+    guard = b"if %s is None:\n%s    %s = %s\n%s" % (
+        smell.text(name),
+        margin,
+        smell.text(name),
+        smell.text(value),
+        margin,
+    )
+    edits: list[Edit] = [
+        (value.start_byte, value.end_byte, b"None"),
+        (first.start_byte, first.start_byte, guard),
+    ]
+    kind = child(parameter, "type")
+    if kind is not None and b"None" not in smell.text(kind) and b"Optional" not in smell.text(kind):
+        edits.append((kind.end_byte, kind.end_byte, b" | None"))
+    return edits if b"\n" not in smell.text(value) else None
+
+
+def _after_docstring(body: Node) -> Node | None:
+    inside = [one for one in body.named_children if not one.is_extra]
+    if inside and inside[0].type == "expression_statement":
+        documented = [one.type for one in inside[0].named_children] == ["string"]
+        inside = inside[1:] if documented else inside
+    return inside[0] if inside else None
+
+
+def _none_by_equality(smell: Smelling) -> list[Edit] | None:
+    comparison = smell.at("comparison_operator")
+    operators = comparison.children_by_field_name("operators") if comparison is not None else []
+    if len(operators) != 1:
+        return None
+    better = b"is" if operators[0].type == "==" else b"is not"
+    return [(operators[0].start_byte, operators[0].end_byte, better)]
+
+
+def _negated_operator(smell: Smelling) -> list[Edit] | None:
+    negation = smell.at("not_operator")
+    comparison = child(negation, "argument") if negation is not None else None
+    operators = comparison.children_by_field_name("operators") if comparison is not None else []
+    if negation is None or comparison is None or len(operators) != 1:
+        return None
+    better = {"in": b"not in", "is": b"is not"}.get(operators[0].type)
+    if better is None:
+        return None
+    return [
+        (negation.start_byte, comparison.start_byte, b""),
+        (operators[0].start_byte, operators[0].end_byte, better),
+    ]
+
+
+def _bare_except(smell: Smelling) -> list[Edit] | None:
+    clause = smell.at("except_clause")
+    word = clause.children[0] if clause is not None else None
+    return [(word.end_byte, word.end_byte, b" Exception")] if word is not None else None
+
+
+def _unsafe_yaml(smell: Smelling) -> list[Edit] | None:
+    """``yaml.load(file, …)`` becomes ``yaml.safe_load(file)``."""
+    call = smell.at("call")
+    callee = child(call, "function") if call is not None else None
+    arguments = child(call, "arguments") if call is not None else None
+    if callee is None or arguments is None or text(callee) not in ("yaml.load", "yaml.load_all"):
+        return None
+    given = [one for one in arguments.named_children if not one.is_extra]
+    loaders = [one for one in given[1:] if "Loader" in text(one)]
+    if not given or len(loaders) != len(given) - 1 or given[0].type == "keyword_argument":
+        return None
+    better = smell.text(callee).replace(b".load", b".safe_load")
+    edits = [(callee.start_byte, callee.end_byte, better)]
+    if loaders:
+        edits.append((given[0].end_byte, given[-1].end_byte, b""))
+    return edits
+
+
+def _flag_argument(name: str) -> Fixer:
+    """Takes an argument out of a call."""
+
+    def fix(smell: Smelling) -> list[Edit] | None:
+        call = smell.at("call")
+        arguments = child(call, "arguments") if call is not None else None
+        given = arguments.named_children if arguments is not None else []
+        for number, one in enumerate(given):
+            if one.type == "keyword_argument" and text(child(one, "name")) == name:
+                if number:
+                    return [(given[number - 1].end_byte, one.end_byte, b"")]
+                after = given[1].start_byte if len(given) > 1 else one.end_byte
+                return [(one.start_byte, after, b"")]
+        return None
+
+    return fix
+
+
+def _range_len(smell: Smelling) -> list[Edit] | None:
+    """``for i in range(len(xs))`` with ``xs[i]`` becomes ``for x in xs`` with ``x``."""
+    loop, function = smell.around("for_statement"), smell.around("function_definition")
+    if loop is None or function is None:
+        return None
+    index, over, body = child(loop, "left"), child(loop, "right"), child(loop, "body")
+    if index is None or over is None or body is None:
+        return None
+    listed = smell.text(over).replace(b" ", b"")[10:-2]
+    places = [
+        one
+        for one in within(body, {"subscript"})
+        if smell.text(one).replace(b" ", b"") == b"%s[%s]" % (listed, index.text or b"")
+    ]
+    uses = [one for one in within(function, {"identifier"}) if one.text == index.text]
+    # no use elsewhere, no element replaced, and the list is left alone
+    if len(uses) != len(places) + 1 or any(_is_changed(one) for one in places):
+        return None
+    if re.search(rb"(?<![\w.])%s\b(?!\[)" % re.escape(listed), smell.text(body)):
+        return None
+    name = _element_name(listed, function)
+    if name is None:
+        return None
+    edits = [
+        (index.start_byte, index.end_byte, name),
+        (over.start_byte, over.end_byte, listed),
+    ]
+    return edits + [(one.start_byte, one.end_byte, name) for one in places]
+
+
+def _is_changed(element: Node) -> bool:
+    outer = element.parent
+    if outer is None or outer.type == "delete_statement":
+        return True
+    target = outer.type in ("assignment", "augmented_assignment", "pattern_list", "tuple_pattern")
+    return target and child(outer, "right") != element
+
+
+def _element_name(listed: bytes, function: Node) -> bytes | None:
+    """The singular of a list's name, or ``item``; None if both are taken."""
+    plural = listed.rpartition(b".")[2]
+    taken = {one.text for one in within(function, {"identifier"})}
+    wanted = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
+    return next((name for name in [*wanted, b"item", b"element"] if name not in taken), None)
+
+
+def _concatenation(smell: Smelling) -> list[Edit] | None:
+    """``out += piece`` in a loop becomes a list of pieces, joined behind the loop."""
+    added, loop = smell.at("augmented_assignment"), smell.around("for_statement", "while_statement")
+    if added is None or loop is None or loop.parent is None or added.parent is None:
+        return None
+    name, value = child(added, "left"), child(added, "right")
+    block = loop.parent
+    before = loop.prev_named_sibling
+    start = before.named_children[0] if before is not None and before.named_children else None
+    if name is None or value is None or start is None or start.type != "assignment":
+        return None
+    first, function = child(start, "right"), smell.around("function_definition")
+    if child(start, "left") is None or text(child(start, "left")) != text(name):
+        return None
+    uses = [one for one in within(loop, {"identifier"}) if one.text == name.text]
+    taken = {one.text for one in within(function, {"identifier"})} if function else {b"parts"}
+    margin = smell.margin(loop)
+    plain = first is not None and first.type == "string" and b"{" not in smell.text(first)
+    if len(uses) != 1 or b"parts" in taken or margin is None or not plain or first is None:
+        return None
+    if block.type not in ("block", "module") or child(start, "type") is not None:
+        return None
+    pieces = b"" if len(smell.text(first)) == 2 else smell.text(first)
+    left = child(start, "left")
+    if left is None or loop.children[-1].type == "else_clause":
+        return None
+    joined = b'\n%s%s = "".join(parts)' % (margin, smell.text(name))
+    return [
+        (left.start_byte, left.end_byte, b"parts"),
+        (first.start_byte, first.end_byte, b"[%s]" % pieces),
+        (added.start_byte, value.start_byte, b"parts.append("),
+        (value.end_byte, value.end_byte, b")"),
+        (loop.end_byte, loop.end_byte, joined),
+    ]
+
+
+FIXERS: dict[str, tuple[Fixer, str]] = {
+    "mutable-default": (_mutable_default, "The default is made anew in each call."),
+    "none-by-equality": (_none_by_equality, "None is asked for by identity."),
+    "negated-operator": (_negated_operator, "The operator itself is negated."),
+    "bare-except": (_bare_except, "What asks the program to stop is let through."),
+    "unsafe-yaml": (_unsafe_yaml, "Only plain data is loaded."),
+    "disabled-tls-verification": (_flag_argument("verify"), "The certificate is checked."),
+    "debug-mode": (_flag_argument("debug"), "The debugger is off."),
+    "range-len-loop": (_range_len, "The loop goes through the elements themselves."),
+    "string-concat-in-loop": (_concatenation, "The pieces are joined once, behind the loop."),
+}

@@ -1,0 +1,89 @@
+"""What a mechanical fix is: edits of a piece of code that take one smell away."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tree_sitter import Node, Tree
+
+from cortex_pipelines.annotation.complexity.nodes import STRINGS, within
+from cortex_pipelines.annotation.detector import Evidence
+
+Edit = tuple[int, int, bytes]
+"""First byte, byte after the last, and what takes their place."""
+
+
+@dataclass(frozen=True)
+class Smelling:
+    """A smell in a piece of code.
+
+    Args:
+        data: The code, as it was parsed.
+        language: Its language.
+        tree: Its tree.
+        evidence: Where the smell is.
+    """
+
+    data: bytes
+    language: str
+    tree: Tree
+    evidence: Evidence
+
+    def at(self, *types: str) -> Node | None:
+        """The outermost node of some types that begins where the evidence does and lies in it."""
+        start, end = self.evidence.start, self.evidence.end
+        node = self.tree.root_node.descendant_for_byte_range(start, end)
+        found: Node | None = None
+        while node is not None and node.start_byte >= start and node.end_byte <= end:
+            if not types or node.type in types:
+                found = node
+            node = node.parent
+        return found
+
+    def around(self, *types: str) -> Node | None:
+        """The innermost node of some types that holds the evidence."""
+        node = self.tree.root_node.descendant_for_byte_range(self.evidence.start, self.evidence.end)
+        while node is not None and node.type not in types:
+            node = node.parent
+        return node
+
+    def text(self, node: Node) -> bytes:
+        """Text of a node."""
+        return self.data[node.start_byte : node.end_byte]
+
+    def line_start(self, place: int) -> int:
+        """Where the line of a byte begins."""
+        return self.data.rfind(b"\n", 0, place) + 1
+
+    def margin(self, node: Node) -> bytes | None:
+        """White space before a node on its line; None if something else stands there."""
+        before = self.data[self.line_start(node.start_byte) : node.start_byte]
+        return before if not before.strip() else None
+
+    def shifted(self, node: Node, by: int) -> bytes | None:
+        """Text of a node with ``by`` bytes less margin on all its further lines.
+
+        None where a line has less, or where a string runs over several lines.
+        """
+        inside = (node, *within(node, STRINGS[self.language]))
+        if any(
+            one.type in STRINGS[self.language] and one.start_point[0] != one.end_point[0]
+            for one in inside
+        ):
+            return None
+        first, *lines = self.text(node).split(b"\n")
+        if any(line.strip() and line[:by].strip() for line in lines):
+            return None
+        return b"\n".join([first, *(line[by:] for line in lines)])
+
+
+Fixer = Callable[[Smelling], list[Edit] | None]
+"""Gives the edits that take a smell away; None where it is not safe to."""
+
+
+def applied(data: bytes, edits: list[Edit]) -> bytes:
+    """Code with edits made; they may not overlap, and those at one place keep their order."""
+    parts, here = [], 0
+    for start, end, text in sorted(edits, key=lambda edit: edit[:2]):
+        parts += [data[here:start], text]
+        here = end
+    return b"".join([*parts, data[here:]])

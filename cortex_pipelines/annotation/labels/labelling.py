@@ -1,0 +1,208 @@
+"""What is known of the units of some files: facts of each unit, and the evidence for its labels."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.annotation.detector import Evidence, is_test
+from cortex_pipelines.annotation.evidence import Figures, FileReading, owners
+from cortex_pipelines.annotation.labels.categories import categorise
+from cortex_pipelines.annotation.labels.names import labels_by_name
+from cortex_pipelines.annotation.labels.quality import quality
+from cortex_pipelines.annotation.labels.technologies import technologies_of
+from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
+from cortex_pipelines.annotation.labels.words import intent_of, words_of
+from cortex_pipelines.annotation.settings import AnnotationSettings
+from cortex_pipelines.extraction.grammars import grammar_for, parse
+
+FileKey = tuple[str, str, str]
+"""Source, path and blob."""
+
+
+@dataclass(frozen=True)
+class FileMaterial:
+    """What is read of a file besides its units.
+
+    Args:
+        text: Its content.
+        declared: Technologies of the manifest above it.
+    """
+
+    text: str
+    declared: tuple[str, ...]
+
+
+_TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
+_FINDING = pl.Struct(
+    {
+        "label": pl.String,
+        "start_byte": pl.Int64,
+        "end_byte": pl.Int64,
+        "start_line": pl.Int64,
+        "end_line": pl.Int64,
+    }
+)
+_COUNTS = (
+    "cyclomatic",
+    "cognitive",
+    "nesting",
+    "parameters",
+    "lines",
+    "distinct_operators",
+    "distinct_operands",
+    "operators",
+    "operands",
+)
+_FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "unit_id": pl.String,
+    "words": pl.String,
+    "said": pl.String,
+    "place": pl.String,
+    "head": pl.String,
+    "imports": pl.String,
+    "intent": pl.String,
+    "patterns": pl.List(pl.String),
+    "smell_count": pl.Int64,
+    "technologies": pl.List(pl.String),
+    "imported_technologies": pl.List(pl.String),
+    **dict.fromkeys(_COUNTS, pl.Int64),
+    "halstead_volume": pl.Float64,
+    "halstead_difficulty": pl.Float64,
+    "halstead_effort": pl.Float64,
+    "findings": pl.List(_FINDING),
+}
+_KEPT = (
+    "unit_id",
+    "category",
+    "category_source",
+    "category_score",
+    "intent",
+    "patterns",
+    "technologies",
+    "imported_technologies",
+    "quality",
+    *_COUNTS,
+    "halstead_volume",
+    "halstead_difficulty",
+    "halstead_effort",
+    "findings",
+)
+
+
+def label_units(
+    units: pl.DataFrame, material: Mapping[FileKey, FileMaterial], settings: AnnotationSettings
+) -> pl.DataFrame:
+    """Facts of units, one row each.
+
+    Args:
+        units: Rows of ``CODE_UNITS``, all of each file.
+        material: Their files.
+        settings: Limits and weights.
+
+    Returns:
+        ``unit_id``, the columns of ``ANNOTATED_UNITS`` that a unit's file decides,
+        ``category_score`` (evidence for the category, not yet a confidence) and ``findings``.
+    """
+    groups = units.sort("start_byte", "end_byte", "unit_id").partition_by(
+        "source", "path", "blob", as_dict=True, maintain_order=True
+    )
+    facts = [
+        row
+        for key in sorted(groups)
+        for row in _file_facts(groups[key].to_dicts(), material[key], settings)
+    ]
+    joined = units.join(pl.DataFrame(facts, schema=_FACTS, orient="row"), on="unit_id")
+    return categorise(joined).with_columns(quality(settings)).select(_KEPT)
+
+
+def _file_facts(
+    units: list[dict[str, Any]], material: FileMaterial, settings: AnnotationSettings
+) -> list[dict[str, Any]]:
+    language, data = units[0]["language"], material.text.encode()
+    grammar = grammar_for(language, units[0]["path"])
+    reading = FileReading(parse(data, grammar), data, grammar, units, settings)
+    imports = [unit["name"] for unit in units if unit["kind"] == "import"]
+    imported = technologies_of(language, imports, material.text)
+    own, held = _findings(units, reading.evidence, data)
+    shared = {
+        "imports": "\n".join(imports),
+        "imported_technologies": imported,
+        "technologies": sorted({*imported, *material.declared}),
+    }
+    return [
+        {
+            **shared,
+            **_unit_facts(unit, data, figures, settings),
+            **_label_facts(held[unit["unit_id"]]),
+            "findings": own[unit["unit_id"]],
+        }
+        for unit, figures in zip(units, reading.figures, strict=True)
+    ]
+
+
+def _findings(
+    units: Sequence[dict[str, Any]], evidence: Sequence[Evidence], data: bytes
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, set[str]]]:
+    """Findings by the innermost unit, and labels by every unit that holds one."""
+    ends = [line.start() for line in re.finditer(b"\n", data)]
+    own: dict[str, list[dict[str, Any]]] = {unit["unit_id"]: [] for unit in units}
+    held: dict[str, set[str]] = {unit["unit_id"]: set() for unit in units}
+    named = [Evidence(*place, label) for unit in units for label, place in labels_by_name(unit)]
+    tests = is_test(units[0]["path"])
+    for piece, unit, holders in owners(sorted({*evidence, *named}), units):
+        if piece.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
+            continue
+        # of a pattern, once a unit is enough: a generator may yield in a hundred places
+        known = piece.label in held[unit["unit_id"]] and LABELS[piece.label].kind == "pattern"
+        for holder in holders:
+            held[holder["unit_id"]].add(piece.label)
+        if not known:
+            own[unit["unit_id"]].append(_finding(piece, data, ends))
+    return own, held
+
+
+def _finding(piece: Evidence, data: bytes, ends: list[int]) -> dict[str, Any]:
+    end = piece.start + len(data[piece.start : piece.end].rstrip())
+    return {
+        "label": piece.label,
+        "start_byte": piece.start,
+        "end_byte": end,
+        "start_line": bisect_left(ends, piece.start) + 1,
+        "end_line": bisect_left(ends, max(end - 1, piece.start)) + 1,
+    }
+
+
+def _label_facts(labels: set[str]) -> dict[str, Any]:
+    smells = [label for label in labels if LABELS[label].kind != "pattern"]
+    return {"patterns": sorted(labels), "smell_count": len(smells)}
+
+
+def _unit_facts(
+    unit: dict[str, Any], data: bytes, figures: Figures, settings: AnnotationSettings
+) -> dict[str, Any]:
+    start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
+    kind, name, docstring = unit["kind"], unit["name"], unit["docstring"]
+    intent = intent_of(kind, name, docstring, settings.max_intent_chars)
+    enclosing = unit["qualified_name"].removesuffix(name)
+    complexity = figures.complexity
+    return {
+        "unit_id": unit["unit_id"],
+        "words": words_of(name),
+        "said": words_of(intent) if docstring else "",
+        "place": words_of(f"{unit['path']} {enclosing}"),
+        "head": data[start : end if body is None else body].decode(errors="replace"),
+        "intent": intent,
+        "cyclomatic": complexity.cyclomatic,
+        "cognitive": complexity.cognitive,
+        "nesting": complexity.nesting,
+        "parameters": figures.parameters,
+        "lines": figures.lines,
+        **asdict(complexity.halstead),
+        "halstead_volume": complexity.halstead.volume,
+        "halstead_difficulty": complexity.halstead.difficulty,
+        "halstead_effort": complexity.halstead.effort,
+    }

@@ -1,0 +1,130 @@
+"""Changes that change nothing: known equivalent mutations, by rule, in any language."""
+
+import re
+from bisect import bisect_right
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import Change
+from cortex_pipelines.augmentation.view import BLOCKS, View
+from cortex_pipelines.augmentation.words import words
+
+_JUMPS = words(
+    "return_statement raise_statement continue_statement break_statement throw_statement"
+)
+_NEUTRAL = re.compile(
+    r"^.*[\w)\]]\s*(?:[-+|^]\s*0(?:\.0*)?|(?:\*\*?|//?|%)\s*1(?:\.0*)?|(?:<<|>>)\s*0)$", re.DOTALL
+)
+_LIST = r"\b(?:sorted|set|frozenset|list|tuple|sum|min|max|any|all|enumerate|dict|join)\($"
+_NO_EFFECT = (
+    # operator, text before the change that ends it, what was there: what then means the same
+    ("removed_conversion", re.compile(_LIST), words("list tuple")),
+    ("removed_conversion", re.compile(r"\bin $"), words("list tuple")),
+    ("removed_conversion", re.compile(r"(?:\{|\bprint\()$"), words("str")),
+    ("removed_conversion", re.compile(r"\b(?:if|while|not|and|or) $"), words("bool")),
+)
+_BEFORE = 24
+
+
+def is_equivalent(operator: str, change: Change, view: View) -> bool:
+    """Whether a change is known to leave the behaviour as it is.
+
+    Dead code, docstrings and annotations; terms that do nothing (``x + 0`` is ``x - 0``); operands
+    or arguments that are equal once their brackets are gone; conversions to what the value is
+    anyway; ``split`` and ``rsplit`` without a limit; a default of ``None`` that ``get`` has too.
+
+    Args:
+        operator: Name of the operator that made it.
+        change: The change.
+        view: The original.
+    """
+    return (
+        _folded(change.old) == _folded(change.new)
+        or _in_inert_code(change, view)
+        or _has_no_effect(operator, change, view)
+    )
+
+
+def _has_no_effect(operator: str, change: Change, view: View) -> bool:
+    if operator in ("arithmetic", "bitwise", "operand_swap", "broken_chain"):
+        return operator != "operand_swap" and bool(_NEUTRAL.match(change.right))
+    if operator == "augmented_assignment":
+        return bool(re.search(r"[-+|]=\s*0$|[*/]=\s*1$", change.right))
+    if operator == "similar_method" and change.old in ("split", "rsplit"):
+        return "," not in change.right.rpartition(change.old)[2]
+    if operator == "removed_fallback":
+        return ".get(" in change.right and change.old == "None"
+    before = view.between(max(0, change.start - _BEFORE), change.start)
+    return any(
+        name == operator and change.old in old and pattern.search(before)
+        for name, pattern, old in _NO_EFFECT
+    )
+
+
+def _folded(text: str) -> str:
+    """The text without white space, and without brackets around all of it."""
+    folded = "".join(text.split())
+    while folded.startswith("(") and folded.endswith(")") and _closes_at_end(folded):
+        folded = folded[1:-1]
+    return folded
+
+
+def _closes_at_end(text: str) -> bool:
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _in_inert_code(change: Change, view: View) -> bool:
+    notes = view.notes.setdefault("inert", {})
+    if not notes:
+        notes[0] = _inert(view)
+    spans: list[tuple[int, int]] = notes[0]
+    at = bisect_right(spans, (change.start, len(view.text) + 1)) - 1
+    return at >= 0 and change.end <= spans[at][1]
+
+
+def _inert(view: View) -> list[tuple[int, int]]:
+    """Stretches in which no change is seen when the code runs, outermost only, in order."""
+    found = [span for node in view.nodes for span in _inert_at(node, view)]
+    outer: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if not outer or end > outer[-1][1]:
+            outer.append((start, end))
+    return outer
+
+
+def _inert_at(node: Node, view: View) -> list[tuple[int, int]]:
+    kind = node.type
+    if kind in _JUMPS:
+        return _after(node, view)
+    is_docstring = kind == "string" and view.parent_type(node) == "expression_statement"
+    if view.language == "python" and (kind == "type" or is_docstring):
+        return [(node.start_byte, node.end_byte)]
+    if kind in ("type_annotation", "type_arguments"):
+        return [(node.start_byte, node.end_byte)]
+    if kind in ("if_statement", "while_statement", "if_expression", "while_expression"):
+        condition = node.child_by_field_name("condition")
+        if condition is not None and view.code(condition).strip("()") in ("False", "false", "0"):
+            dead = node.child_by_field_name("consequence") or node.child_by_field_name("body")
+            return [(dead.start_byte, dead.end_byte)] if dead is not None else []
+    return []
+
+
+def _after(jump: Node, view: View) -> list[tuple[int, int]]:
+    """What follows a jump in its block is never reached; a function may be called all the same."""
+    block = view.parent(jump)
+    following = jump.next_named_sibling
+    if block is None or following is None or block.type not in BLOCKS:
+        return []
+    if block.type in ("switch_case", "switch_default", "switch_block_statement_group", "program"):
+        return []
+    spans = []
+    while following is not None:
+        if not following.type.endswith(("declaration", "definition", "labeled_statement")):
+            spans.append((following.start_byte, following.end_byte))
+        following = following.next_named_sibling
+    return spans

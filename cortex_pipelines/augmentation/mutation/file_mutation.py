@@ -1,0 +1,102 @@
+"""Every mutant of a whole file, each of the innermost unit around its error."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.inject import (
+    Mutant,
+    MutatedUnit,
+    Site,
+    all_mutants,
+    sampled,
+    sites,
+)
+from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.snippets import parse_file
+from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import units_of
+
+_KINDS = words("function method class struct trait interface enum variable constant")
+
+
+def mutate_code(
+    code: bytes | str,
+    language: str,
+    path: str,
+    extraction: ExtractionSettings,
+    settings: AugmentationSettings,
+    limit: int | None = None,
+) -> list[Mutant]:
+    """Mutants of a whole file.
+
+    Args:
+        code: Text of the file.
+        language: Its language.
+        path: Path of the file (tells TSX from TypeScript).
+        extraction: What a unit is.
+        settings: Seed of a sample, and length from which a unit is left as it is.
+        limit: Most mutants to give, drawn by the operators' weights; None for all.
+
+    Returns:
+        Mutants in order of their unit and place; only those that passed every check. Code outside
+        of all units belongs to its statement at the top of the file. None of units above the
+        limit: a data table would give one for each number, each with all of the table.
+
+    Raises:
+        UnknownLanguageError: no grammar parses the language.
+    """
+    data = code.encode() if isinstance(code, str) else code
+    view = View(parse_file(data, language, path))
+    pairs = _placed(view, _units(view, path, extraction), settings.max_unit_bytes)
+    if limit is None:
+        return sorted(all_mutants(pairs), key=lambda one: (one.start_byte, -one.end_byte))
+    return sampled(list(pairs), limit, settings.seed)
+
+
+def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
+    """First byte, end and name of each unit and statement at the top, outer ones first."""
+    found = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
+    for unit in units_of(view.text, view.language, path, extraction):
+        if unit.kind in _KINDS:
+            found.append((unit.start_byte, unit.end_byte, unit.name))
+    # of two with one span the named one counts
+    return sorted(found, key=lambda one: (one[0], -one[1], one[2]))
+
+
+def _placed(
+    view: View, units: list[tuple[int, int, str]], longest: int
+) -> Iterator[tuple[MutatedUnit, Site]]:
+    """Each place with the innermost unit around it; nodes and units come in source order."""
+    around: list[MutatedUnit] = []
+    coming = 0
+    for operator, node in sites(view):
+        while coming < len(units) and units[coming][0] <= node.start_byte:
+            start, end, name = units[coming]
+            coming += 1
+            while around and around[-1].end <= start:
+                around.pop()
+            around.append(MutatedUnit(view, start, end, name, _python(view, start, end)))
+        holding = _innermost(around, node)
+        if holding is not None and holding.end - holding.start <= longest:
+            yield holding, (operator, node)
+
+
+def _innermost(around: list[MutatedUnit], node: Node) -> MutatedUnit | None:
+    for unit in reversed(around):
+        if unit.start <= node.start_byte and node.end_byte <= unit.end:
+            return unit
+    return None
+
+
+def _python(view: View, start: int, end: int) -> PythonUnit | None:
+    if view.language != "python":
+        return None
+    line = view.text[view.text.rfind(b"\n", 0, start) + 1 : start]
+    prefix = b"if 1:\n" + line if line and not line.strip() else b""
+    inside = view.by_type.get("nonlocal_statement", [])
+    nonlocals = [node for node in inside if start <= node.start_byte and node.end_byte <= end]
+    return PythonUnit(view.text[start:end], header_for(nonlocals, prefix))

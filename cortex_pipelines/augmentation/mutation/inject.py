@@ -1,0 +1,212 @@
+"""Injecting errors: every mutant of a unit or file, each verified as far as syntax can tell."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.equivalence import is_equivalent
+from cortex_pipelines.augmentation.mutation.operator import Change, Operator
+from cortex_pipelines.augmentation.mutation.operator_registry import operators_at
+from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.augmentation.view import View
+
+CHECKS = ("reparses", "tree_differs", "not_equivalent", "reverses")
+"""What every mutant has passed: no new syntax error; another tree, comments and layout aside; no
+known equivalent mutation (for Python: other byte code); the change undone gives the same bytes."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A unit with one error in it.
+
+    Args:
+        operator: Name of the operator that made it.
+        error_type: Family of the error.
+        start_byte: First byte of the unit in the text that was given.
+        end_byte: Byte after its last one.
+        fixed_code: The unit as it is.
+        buggy_code: The unit with the error; takes the place of ``fixed_code``.
+        explanation: What is wrong and what puts it right.
+        compiles: Whether Python's compiler took the unit before and after; None: not asked.
+    """
+
+    operator: str
+    error_type: str
+    start_byte: int
+    end_byte: int
+    fixed_code: str
+    buggy_code: str
+    explanation: str
+    compiles: bool | None = None
+
+    @property
+    def verification(self) -> tuple[str, ...]:
+        """The checks it passed; one that fails any of ``CHECKS`` does not come to be."""
+        return CHECKS
+
+
+@dataclass
+class MutatedUnit:
+    """What is mutated: a stretch of a parsed text.
+
+    Args:
+        view: The text.
+        start: First byte of the unit, counted in the snippet's code.
+        end: Byte after its last one.
+        name: What explanations call it; may be empty.
+        python: The unit for Python's compiler; None in other languages.
+    """
+
+    view: View
+    start: int
+    end: int
+    name: str
+    python: PythonUnit | None
+
+    def mutant(self, operator: Operator, change: Change) -> Mutant | None:
+        """The mutant of one change, if it passes every check."""
+        snippet = self.view.snippet
+        shift = len(snippet.prefix)
+        start, end = change.start - shift, change.end - shift
+        replacement = change.replacement.encode()
+        fixed = snippet.code[self.start : self.end]
+        if not self.start <= start <= end <= self.end or snippet.code[start:end] == replacement:
+            return None
+        buggy = snippet.code[self.start : start] + replacement + snippet.code[end : self.end]
+        if is_equivalent(operator.name, change, self.view):
+            return None
+        differs = self.python.does_something_else(buggy) if self.python is not None else None
+        if differs is False or not _sound(snippet, start, end, replacement):
+            return None
+        try:
+            fixed_text, buggy_text = fixed.decode(), buggy.decode()
+        except UnicodeDecodeError:
+            return None
+        gone = snippet.code[start:end]
+        seen = start + len(gone) - len(gone.lstrip())  # what goes may begin with a line's end
+        line = snippet.code.count(b"\n", self.start, seen) + 1
+        place = f"Line {line} of `{self.name}`" if self.name else f"Line {line}"
+        explanation = f"{place}: {operator.explain(change)}"
+        span = (self.start, self.end)
+        names = (operator.name, operator.error_type)
+        return Mutant(*names, *span, fixed_text, buggy_text, explanation, differs)
+
+
+def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
+    """Whether the change parses with no new error, to another tree, and can be undone."""
+    other = snippet.with_change(start, end, replacement)
+    stop = start + len(replacement)
+    restored = other.code[:start] + snippet.code[start:end] + other.code[stop:]
+    return (
+        other.errors <= snippet.errors
+        and restored == snippet.code
+        and not snippet.same_tree(other, start)
+    )
+
+
+def mutate_unit(
+    code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object
+) -> list[Mutant]:
+    """At most ``limit`` mutants of one unit; none if it does not parse by itself."""
+    snippet = parse_unit(code.encode(), language, kind, path)
+    if snippet is None:
+        return []
+    view = View(snippet)
+    python = None
+    if language == "python":
+        python = PythonUnit(snippet.code, header_for(view.nodes, snippet.prefix))
+    unit = MutatedUnit(view, 0, len(snippet.code), name, python)
+    return sampled([(unit, site) for site in sites(view)], limit, *seed)
+
+
+Site = tuple[Operator, Node]
+
+
+def sites(view: View) -> Iterator[Site]:
+    """Every operator at every node that it works on, in source order."""
+    by_type = operators_at(view.language)
+    start, end = len(view.snippet.prefix), len(view.snippet.prefix) + len(view.snippet.code)
+    for node in view.nodes:
+        found = by_type.get(node.type)
+        if found and start <= node.start_byte and node.end_byte <= end:
+            for operator in found:
+                yield operator, node
+
+
+def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
+    """Every mutant, each buggy code of a unit once."""
+    seen: set[tuple[int, str]] = set()
+    for unit, (operator, node) in units:
+        for change in operator.changes(node, unit.view):
+            mutant = unit.mutant(operator, change)
+            if mutant is not None and (mutant.start_byte, mutant.buggy_code) not in seen:
+                seen.add((mutant.start_byte, mutant.buggy_code))
+                yield mutant
+
+
+def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) -> list[Mutant]:
+    """At most ``limit`` mutants of a weighted draw without replacement, in source order.
+
+    First an operator is drawn by its weight, then one of its places: so what comes out follows
+    the weights however many identifiers there are for each operator sign. An operator comes again
+    only when all others have had their turn.
+    """
+    lottery = _Lottery(units, seed)
+    kept: dict[tuple[int, str], Mutant] = {}
+    while len(kept) < limit and (mutant := lottery.next()) is not None:
+        kept.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
+    return sorted(kept.values(), key=lambda one: (one.start_byte, one.end_byte, one.buggy_code))
+
+
+class _Lottery:
+    """Mutants in the order in which they are drawn."""
+
+    def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
+        self._operators = {operator.name: operator for _, (operator, _) in units}
+        self._places: dict[str, list[tuple[MutatedUnit, Node | Change]]] = {}
+        for unit, (operator, node) in units:
+            self._places.setdefault(operator.name, []).append((unit, node))
+        self._waiting = sorted(self._places)
+        self._seed = seed
+        self._drawn = 0
+
+    def next(self) -> Mutant | None:
+        """The next mutant drawn; None when there is no more."""
+        while self._places:
+            self._waiting = self._waiting or sorted(self._places)
+            name = self._operator()
+            self._waiting.remove(name)
+            mutant = self._one_of(name)
+            if mutant is not None:
+                return mutant
+            del self._places[name]
+        return None
+
+    def _below(self, limit: int) -> int:
+        self._drawn += 1
+        return draw(*self._seed, self._drawn) % limit
+
+    def _operator(self) -> str:
+        weights = [self._operators[name].weight for name in self._waiting]
+        ticket = self._below(sum(weights))
+        return self._waiting[bisect_right(list(accumulate(weights)), ticket)]
+
+    def _one_of(self, name: str) -> Mutant | None:
+        """A mutant of one operator, from a place or a change not tried before."""
+        operator, places = self._operators[name], self._places[name]
+        while places:
+            ticket = self._below(len(places))
+            places[ticket], places[-1] = places[-1], places[ticket]
+            unit, place = places.pop()
+            if isinstance(place, Change):
+                mutant = unit.mutant(operator, place)
+                if mutant is not None:
+                    return mutant
+            else:
+                places += [(unit, change) for change in operator.changes(place, unit.view)]
+        return None

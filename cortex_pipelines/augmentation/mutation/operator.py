@@ -1,0 +1,202 @@
+"""What a mutation operator is: one kind of mistake, declared on syntax nodes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.words import words
+
+ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
+
+_LONGEST_QUOTE = 80
+
+
+@dataclass(frozen=True)
+class Change:
+    """One replacement in a parsed text.
+
+    Args:
+        start: First byte replaced.
+        end: Byte after the last one.
+        replacement: What takes their place.
+        right: The correct code, as the explanation quotes it.
+        wrong: The mistaken code, likewise.
+        old: The part of it that should be there (an operator, a name).
+        new: The part that stands there instead.
+    """
+
+    start: int
+    end: int
+    replacement: str
+    right: str
+    wrong: str
+    old: str
+    new: str
+
+
+class Operator(ABC):
+    """One kind of mistake.
+
+    A subclass in ``augmentation/mutation/operators/`` is found by listing that folder. The first line of its
+    docstring says what the mistake is.
+    """
+
+    name: ClassVar[str]
+    """Name in the data, unique."""
+    error_type: ClassVar[ErrorType]
+    """Family of the mistake."""
+    places: ClassVar[Mapping[str, frozenset[str]]]
+    """Language to node types on which the operator works; its keys are the languages claimed."""
+    weight: ClassVar[int]
+    """How often it is drawn against the others that a unit has a place for, however many places
+    there are. The order is that of real one-statement bugs: a wrong identifier far ahead, then a
+    wrong function, missing or wrong modifier, number, operator, argument (ManySStuBs4J)."""
+    explanation: ClassVar[str]
+    """What is wrong and what puts it right; ``{right}``, ``{wrong}``, ``{old}``, ``{new}`` stand
+    for the quoted fields of the change."""
+
+    @abstractmethod
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Every way to make the mistake at a node of one of the declared types."""
+
+    def explain(self, change: Change) -> str:
+        """The explanation of one change in words."""
+        return self.explanation.format(
+            right=_quote(change.right),
+            wrong=_quote(change.wrong),
+            old=_quote(change.old),
+            new=_quote(change.new),
+        )
+
+
+class TokenSwap(Operator):
+    """An operator token is replaced by another one."""
+
+    swaps: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Token to what may take its place."""
+
+    def applies(self, node: Node, view: View) -> bool:
+        """Whether the node is of a sort that the swap makes sense in."""
+        return True
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Every swap of a token that stands directly in the node."""
+        tokens = [part for part in node.children if part.type in self.swaps and not part.is_named]
+        if tokens and self.applies(node, view):
+            for token in tokens:
+                for other in self.swaps[token.type]:
+                    yield replace_part(view, node, token, other)
+
+
+def replace_part(view: View, whole: Node, part: Node, replacement: str) -> Change:
+    """The change of one part of a node; the explanation quotes all of the node."""
+    return replace_span(view, whole, part.start_byte, part.end_byte, replacement)
+
+
+def replace_span(view: View, whole: Node, start: int, end: int, replacement: str) -> Change:
+    """The change of a stretch in a node; the explanation quotes all of the node."""
+    head = view.between(whole.start_byte, start)
+    tail = view.between(end, whole.end_byte)
+    old = view.between(start, end)
+    right = head + old + tail
+    if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
+        head, tail = _near(head, tail)
+    return Change(
+        start, end, replacement, head + old + tail, head + replacement + tail, old, replacement
+    )
+
+
+def _near(head: str, tail: str) -> tuple[str, str]:
+    room = _LONGEST_QUOTE // 3
+    return head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
+
+
+def replace_quoting_around(view: View, node: Node, replacement: str) -> Change:
+    """The change of a whole node; the explanation quotes what it is a part of."""
+    whole = node
+    for whole in view.around(node):
+        length = whole.end_byte - whole.start_byte
+        if whole.type not in _LISTS and length > node.end_byte - node.start_byte:
+            break
+    return replace_part(view, whole, node, replacement)
+
+
+_LISTS = words("argument_list arguments expression_list")
+
+
+def replace_node(view: View, node: Node, replacement: str) -> Change:
+    """The change of a whole node."""
+    return replace_span(view, node, node.start_byte, node.end_byte, replacement)
+
+
+def remove_statement(view: View, node: Node) -> Iterator[Change]:
+    """The change that takes a statement out, its lines with it, if the code allows it there."""
+    block = view.parent(node)
+    if block is None or block.type not in _REMOVABLE_FROM:
+        return
+    text = view.code(node)
+    if view.language == "python" and len(view.statements(block)) == 1:
+        yield Change(node.start_byte, node.end_byte, "pass", text, "pass", text, "pass")
+        return
+    start, end = view.lines(node) or (node.start_byte, node.end_byte)
+    yield Change(start, end, "", text, "", text, "")
+
+
+_REMOVABLE_FROM = words(
+    "block statement_block statement_list constructor_body module program switch_case "
+    "switch_default switch_block_statement_group class_body declaration_list"
+)
+
+
+def reindented(view: View, body: str, old: str, new: str) -> str:
+    """The lines of a body that were indented by ``old``, indented by ``new``."""
+    lines = body.split("\n")
+    return "\n".join(
+        [
+            lines[0],
+            *(new + line[len(old) :] if line.startswith(old) else line for line in lines[1:]),
+        ]
+    )
+
+
+def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
+    """Tokens that take each other's place, both ways."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        for one, other in (pair, pair[::-1]):
+            found[one] = (*found.get(one, ()), other)
+    return found
+
+
+def on(**places: str) -> dict[str, frozenset[str]]:
+    """Node types by language, written as words."""
+    return {language: words(types) for language, types in places.items()}
+
+
+def everywhere(types: str, **exceptions: str) -> dict[str, frozenset[str]]:
+    """The same node types in all six languages, but for exceptions."""
+    languages = ("python", "javascript", "typescript", "java", "go", "rust")
+    return on(**{language: exceptions.get(language, types) for language in languages})
+
+
+def has_text(node: Node) -> bool:
+    """Whether the node or an operand is a string: ``+`` and ``%`` then mean other things."""
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if "string" in part.type or part.type == "template":
+            return True
+        if part.type.startswith(("binary_", "parenthesized_")):
+            stack.extend(part.named_children)
+    return False
+
+
+def _quote(code: str) -> str:
+    folded = " ".join(code.split())
+    if len(folded) > _LONGEST_QUOTE:
+        folded = folded[: _LONGEST_QUOTE - 3] + "..."
+    return f"`{folded}`"

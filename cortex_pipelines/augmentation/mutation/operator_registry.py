@@ -1,0 +1,27 @@
+"""All mutation operators, found by listing ``augmentation/mutation/operators/``."""
+
+from functools import cache
+
+from cortex_pipelines.augmentation.mutation import operators as folder
+from cortex_pipelines.augmentation.mutation.operator import Operator
+from cortex_pipelines.augmentation.registry import found_in
+
+
+@cache
+def operators() -> tuple[Operator, ...]:
+    """One of each operator, sorted by name.
+
+    Raises:
+        RuntimeError: two operators have the same name.
+    """
+    return found_in(folder, Operator)  # type: ignore[type-abstract]
+
+
+@cache
+def operators_at(language: str) -> dict[str, tuple[Operator, ...]]:
+    """Node type to the operators that work on it, for one language."""
+    by_type: dict[str, list[Operator]] = {}
+    for operator in operators():
+        for node_type in sorted(operator.places.get(language, ())):
+            by_type.setdefault(node_type, []).append(operator)
+    return {node_type: tuple(found) for node_type, found in by_type.items()}

@@ -1,0 +1,114 @@
+"""Mistakes in what is passed: arguments swapped or forgotten, keywords given each other's value."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    on,
+    replace_span,
+)
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["identifier"] = "identifier"
+_REMOVAL: Literal["removal"] = "removal"
+_NOT_POSITIONAL = COMMENTS | words(
+    "keyword_argument list_splat dictionary_splat spread_element variadic_argument "
+    "parenthesized_expression generator_expression"
+)
+
+
+def _whole(node: Node, view: View) -> Node | None:
+    """The call around an argument list; None for the bases of a Python class."""
+    call = view.parent(node)
+    return None if call is None or call.type == "class_definition" else call
+
+
+class ArgumentSwap(Operator):
+    """Two arguments in the wrong order."""
+
+    name = "argument_swap"
+    error_type = _FAMILY
+    weight = 4
+    places = everywhere(
+        "argument_list", javascript="arguments", typescript="arguments", rust="arguments"
+    )
+    explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Each pair of neighbours that differ."""
+        call = _whole(node, view)
+        if call is None:
+            return
+        arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
+        for left, right in pairwise(arguments):
+            if view.code(left) != view.code(right):
+                between = view.between(left.end_byte, right.start_byte)
+                swapped = view.code(right) + between + view.code(left)
+                yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+
+
+class ArgumentDrop(Operator):
+    """An argument that is forgotten, where no compiler would tell."""
+
+    name = "argument_drop"
+    error_type = _REMOVAL
+    weight = 3
+    places = on(python="argument_list", javascript="arguments", typescript="arguments")
+    explanation = "{wrong} lacks the argument {old}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The last of at least two arguments, and each keyword argument."""
+        call = _whole(node, view)
+        arguments = [part for part in node.named_children if part.type not in COMMENTS]
+        if call is None or len(arguments) < 2:
+            return
+        for before, part in pairwise(arguments):
+            if part is arguments[-1] or part.type == "keyword_argument":
+                start, end = before.end_byte, part.end_byte
+                change = replace_span(view, call, start, end, "")
+                yield Change(start, end, "", change.right, change.wrong, view.code(part), "")
+
+
+class KeywordSwap(Operator):
+    """Two named arguments that got each other's value."""
+
+    name = "keyword_swap"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="argument_list",
+        javascript="object",
+        typescript="object",
+        rust="field_initializer_list",
+    )
+    explanation = "{wrong} gives two names each other's value; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Each two neighbours that are both named and whose values differ."""
+        call = _whole(node, view)
+        if call is None:
+            return
+        named = [part for part in node.named_children if part.type in _NAMED]
+        for one, other in pairwise(named):
+            left, right = one.child_by_field_name("value"), other.child_by_field_name("value")
+            if left is None or right is None or view.code(left) == view.code(right):
+                continue
+            if not {left.type, right.type} <= _PLAIN:
+                continue
+            between = view.between(left.end_byte, right.start_byte)
+            swapped = view.code(right) + between + view.code(left)
+            yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
+
+
+_NAMED = words("keyword_argument pair field_initializer")
+_PLAIN = words(
+    "identifier attribute member_expression field_expression string integer number true false "
+    "string_literal integer_literal call call_expression subscript none null none float"
+)

@@ -1,0 +1,149 @@
+"""Mistakes in calculating: the wrong operator, operands the wrong way round, a part left out."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    TokenSwap,
+    everywhere,
+    has_text,
+    on,
+    replace_node,
+    replace_span,
+    swapping,
+)
+from cortex_pipelines.augmentation.view import View
+
+_BINARY = everywhere("binary_expression", python="binary_operator")
+_ASSIGNMENT = everywhere(
+    "augmented_assignment_expression",
+    python="augmented_assignment",
+    java="assignment_expression",
+    go="assignment_statement",
+    rust="compound_assignment_expr",
+)
+_FAMILY: Literal["operator"] = "operator"
+_ARITHMETIC = ("+", "-", "*", "/", "//", "%", "**")
+_ORDERED = ("-", "/", "//", "%", "**", "<<", ">>")
+
+
+class Arithmetic(TokenSwap):
+    """Another arithmetic operator."""
+
+    name = "arithmetic"
+    error_type = _FAMILY
+    weight = 3
+    places = _BINARY
+    swaps = swapping(("+", "-"), ("*", "/")) | {"//": ("*",), "%": ("*",)}
+    explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
+
+    def applies(self, node: Node, view: View) -> bool:
+        """Not to the concatenation or formatting of strings."""
+        return not has_text(node)
+
+
+class Bitwise(TokenSwap):
+    """Another operator on bits."""
+
+    name = "bitwise"
+    error_type = _FAMILY
+    weight = 2
+    places = _BINARY
+    swaps = swapping(("&", "|"), ("<<", ">>")) | {"^": ("&",)}
+    explanation = "{wrong} combines the bits by {new} where {old} is meant; write {right}."
+
+
+class AugmentedAssignment(TokenSwap):
+    """Another augmented assignment."""
+
+    name = "augmented_assignment"
+    error_type = _FAMILY
+    weight = 2
+    places = _ASSIGNMENT
+    swaps = swapping(("+=", "-="), ("*=", "/="), ("|=", "&="), ("<<=", ">>="))
+    explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
+
+    def applies(self, node: Node, view: View) -> bool:
+        """Not where a string is appended."""
+        return not any(has_text(part) for part in node.named_children)
+
+
+class LostAccumulation(Operator):
+    """A value that is replaced instead of added to."""
+
+    name = "lost_accumulation"
+    error_type = _FAMILY
+    weight = 2
+    places = _ASSIGNMENT
+    explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each augmented assignment."""
+        sign = next((part for part in node.children if not part.is_named), None)
+        if sign is not None and sign.type.endswith("=") and len(sign.type) > 1:
+            yield replace_span(view, node, sign.start_byte, sign.end_byte, "=")
+
+
+class WrongStep(TokenSwap):
+    """A counter that runs the wrong way."""
+
+    name = "wrong_step"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        javascript="update_expression",
+        typescript="update_expression",
+        java="update_expression",
+        go="inc_statement dec_statement",
+    )
+    swaps = swapping(("++", "--"))
+    explanation = "{wrong} counts the wrong way by {new}; {old} is meant: write {right}."
+
+
+class OperandSwap(Operator):
+    """Operands the wrong way round, where their order matters."""
+
+    name = "operand_swap"
+    error_type = _FAMILY
+    weight = 2
+    places = _BINARY
+    explanation = "{wrong} has its operands the wrong way round; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change if the operator does not commute and the operands differ."""
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        sign = node.child_by_field_name("operator")
+        if left is None or right is None or sign is None or has_text(node):
+            return
+        if sign.type not in _ORDERED or left.type == node.type or right.type == node.type:
+            return
+        if view.code(left) != view.code(right):
+            between = view.between(left.end_byte, right.start_byte)
+            yield replace_node(view, node, view.code(right) + between + view.code(left))
+
+
+class BrokenChain(Operator):
+    """A term that is missing in a chain of them."""
+
+    name = "broken_chain"
+    error_type = _FAMILY
+    weight = 2
+    places = everywhere("binary_expression", python="binary_operator comparison_operator")
+    explanation = "{wrong} lacks {old}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The last term of a chain of at least three, or the last limit of ``a < b < c``."""
+        parts = node.named_children
+        if node.type == "comparison_operator":
+            if len(parts) > 2:
+                yield replace_span(view, node, parts[-2].end_byte, node.end_byte, "")
+            return
+        sign = node.child_by_field_name("operator")
+        if sign is None or sign.type not in _ARITHMETIC or len(parts) != 2:
+            return
+        if parts[0].type == node.type and view.parent_type(node) != node.type:
+            yield replace_span(view, node, parts[0].end_byte, node.end_byte, "")

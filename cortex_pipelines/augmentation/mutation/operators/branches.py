@@ -1,0 +1,223 @@
+"""Mistakes in branching: guards forgotten, branches exchanged, an ``else`` or ``break`` missing."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    on,
+    remove_statement,
+)
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["control_flow"] = "control_flow"
+_JUMPS = words(
+    "return_statement raise_statement continue_statement break_statement throw_statement "
+    "return_expression continue_expression break_expression"
+)
+_HOLDERS = words("block statement_block statement_list expression_statement else_clause")
+_IF = everywhere("if_statement", rust="if_expression")
+
+
+class RemovedGuard(Operator):
+    """An early exit that is missing."""
+
+    name = "removed_guard"
+    error_type = _FAMILY
+    weight = 4
+    places = _IF
+    explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at an ``if`` that has no ``else`` and does nothing but jump."""
+        body = node.child_by_field_name("consequence")
+        if body is None or node.child_by_field_name("alternative") is not None:
+            return
+        if _only_jumps(body):
+            yield from remove_statement(view, statement_of(node, view))
+
+
+def statement_of(node: Node, view: View) -> Node:
+    """The statement that an expression of Rust is; anything else is one by itself."""
+    parent = view.parent(node)
+    return parent if parent is not None and parent.type == "expression_statement" else node
+
+
+def _only_jumps(body: Node) -> bool:
+    while body.type not in _JUMPS:
+        parts = [part for part in body.named_children if part.type not in COMMENTS]
+        if len(parts) != 1 or body.type not in _HOLDERS:
+            return False
+        body = parts[0]
+    return True
+
+
+def branches(node: Node) -> tuple[Node, Node] | None:
+    """The two blocks of an ``if`` with a plain ``else``; None if there is no such ``else``."""
+    one, other = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
+    if one is None or other is None or len(node.children_by_field_name("alternative")) != 1:
+        return None
+    if other.type == "else_clause":
+        field = other.child_by_field_name("body")
+        inner = [part for part in other.named_children if part.type not in COMMENTS]
+        if field is None and len(inner) != 1:
+            return None
+        other = field or inner[0]
+    if other.type not in _HOLDERS or one.type not in _HOLDERS:
+        return None
+    return one, other
+
+
+class SwappedBranches(Operator):
+    """The two branches of an ``if`` exchanged."""
+
+    name = "swapped_branches"
+    error_type = _FAMILY
+    weight = 3
+    places = _IF
+    explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at an ``if`` with a plain ``else`` and different blocks."""
+        found = branches(node)
+        if found is None:
+            return
+        one, other = found
+        first, second = view.code(one), view.code(other)
+        if first == second:
+            return
+        between = view.between(one.end_byte, other.start_byte)
+        head = view.between(node.start_byte, one.start_byte)
+        yield Change(
+            one.start_byte,
+            other.end_byte,
+            second + between + first,
+            head.rstrip("{ \n"),
+            head,
+            _first_line(first),
+            _first_line(second),
+        )
+
+
+def _first_line(block: str) -> str:
+    return block.strip("{} \n\t").partition("\n")[0]
+
+
+class RemovedElse(Operator):
+    """A branch for the other case that is missing."""
+
+    name = "removed_else"
+    error_type = _FAMILY
+    weight = 2
+    places = _IF
+    explanation = "the other case of {right} is missing; put back {old}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at an ``if`` with a plain ``else``, whose value nothing uses."""
+        found = branches(node)
+        if found is None or not _is_statement(node, view):
+            return
+        one, other = found
+        inner = [part for part in other.named_children if part.type not in COMMENTS]
+        if len(inner) == 1 and inner[0].type == "pass_statement":
+            return
+        end = node.child_by_field_name("alternative")
+        stop = end.end_byte if end is not None else other.end_byte
+        head = view.between(node.start_byte, one.start_byte).rstrip("{ \n")
+        old = "else " + _first_line(view.code(other))
+        yield Change(one.end_byte, stop, "", head, head, old, "")
+
+
+def _is_statement(node: Node, view: View) -> bool:
+    """Whether nothing uses the value of an ``if``, as Rust's last expression in a block is."""
+    if view.language != "rust":
+        return True
+    parent = view.parent(node)
+    return parent is not None and parent.type == "expression_statement"
+
+
+class RemovedElseIf(Operator):
+    """A case that is missing in the middle of a chain."""
+
+    name = "removed_case"
+    error_type = _FAMILY
+    weight = 1
+    places = on(
+        python="elif_clause case_clause",
+        javascript="switch_case",
+        typescript="switch_case",
+        java="switch_block_statement_group",
+        go="expression_case",
+        rust="match_arm",
+    )
+    explanation = "the case {right} is missing; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each case; not the last arm of a ``match``, which catches the rest."""
+        parent = view.parent(node)
+        last = parent.named_children[-1] if parent is not None else node
+        if parent is None or (view.language == "rust" and last.id == node.id):
+            return
+        cases = [part for part in parent.named_children if part.type == node.type]
+        if len(cases) < 2 and node.type != "elif_clause":
+            return
+        if view.language == "java" and ":" not in view.code(node):
+            return
+        text = view.code(node)
+        start, end = view.lines(node) or (node.start_byte, node.end_byte)
+        yield Change(start, end, "", text.partition("\n")[0], "", text.partition("\n")[0], "")
+
+
+class MissingBreak(Operator):
+    """A case that runs on into the next one."""
+
+    name = "missing_break"
+    error_type = _FAMILY
+    weight = 2
+    places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
+    explanation = "{right} lacks its {old} and runs on into the next case; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at the ``break`` that ends a case, the last case left out."""
+        case = view.parent(node)
+        if case is None or node.named_child_count or case.type not in _CASES:
+            return
+        body = view.parent(case)
+        if body is None or body.named_children[-1].id == case.id:
+            return
+        head = view.code(case).partition("\n")[0]
+        for change in remove_statement(view, node):
+            yield Change(change.start, change.end, "", head, "", "break;", "")
+
+
+_CASES = words("switch_case switch_default switch_block_statement_group")
+
+
+class MissingReturn(Operator):
+    """A value that is calculated and not returned."""
+
+    name = "missing_return"
+    error_type = _FAMILY
+    weight = 3
+    places = on(
+        python="return_statement",
+        javascript="return_statement",
+        typescript="return_statement",
+    )
+    explanation = "{new} is calculated and not returned; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each returned value that may stand as a statement."""
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):
+            return
+        if parts[0].type in ("object", "function_expression", "class"):
+            return
+        value = view.code(parts[0])
+        start, end = node.start_byte, parts[0].start_byte
+        yield Change(start, end, "", view.code(node), value, "return", value)

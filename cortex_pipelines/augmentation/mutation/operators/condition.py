@@ -1,0 +1,220 @@
+"""Mistakes in a condition: joined wrongly, negated, a part of it forgotten."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    TokenSwap,
+    everywhere,
+    on,
+    replace_node,
+    replace_span,
+    swapping,
+)
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_OPERATOR: Literal["operator"] = "operator"
+_REMOVAL: Literal["removal"] = "removal"
+_CONTROL: Literal["control_flow"] = "control_flow"
+_BINDS = words("named_expression let_condition let_chain")
+_BOOLEAN = everywhere("binary_expression", python="boolean_operator")
+_CONDITIONS = everywhere(
+    "if_statement while_statement",
+    python="if_statement elif_clause while_statement conditional_expression",
+    go="if_statement for_clause",
+    rust="if_expression while_expression",
+)
+
+
+class BooleanConnective(TokenSwap):
+    """``and`` for ``or``, or the reverse."""
+
+    name = "boolean_connective"
+    error_type = _OPERATOR
+    weight = 3
+    places = _BOOLEAN
+    swaps = swapping(("and", "or"), ("&&", "||"))
+    explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
+
+    def applies(self, node: Node, view: View) -> bool:
+        """Not in a chain of Rust's ``let``: it can only be joined by ``&&``."""
+        return all(part.type not in _BINDS for part in node.named_children)
+
+
+class RemovedCondition(Operator):
+    """A part of a condition that is forgotten."""
+
+    name = "removed_condition"
+    error_type = _REMOVAL
+    weight = 3
+    places = _BOOLEAN
+    explanation = "the condition {wrong} leaves out {old}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Two changes: the left part left out, and the right one."""
+        sign = node.child_by_field_name("operator")
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
+            return
+        if sign.type in ("or", "||") and not _is_test(view, node):
+            yield _without(view, node, right, left.end_byte, node.end_byte)
+            return
+        yield _without(view, node, right, left.end_byte, node.end_byte)
+        yield _without(view, node, left, node.start_byte, right.start_byte)
+
+
+def _without(view: View, node: Node, part: Node, start: int, end: int) -> Change:
+    change = replace_span(view, node, start, end, "")
+    return Change(start, end, "", change.right, change.wrong, view.code(part), "")
+
+
+_CONNECTIVES = ("and", "or", "&&", "||")
+_TESTS = words(
+    "if_statement elif_clause while_statement if_expression while_expression boolean_operator "
+    "binary_expression parenthesized_expression not_operator unary_expression if_clause"
+)
+
+
+def _is_test(view: View, node: Node) -> bool:
+    """Whether a condition is only true or false, and not a value with a default behind ``or``."""
+    return view.parent_type(node) in _TESTS
+
+
+class NegatedCondition(Operator):
+    """A condition turned into its opposite."""
+
+    name = "negated_condition"
+    error_type = _OPERATOR
+    weight = 3
+    places = _CONDITIONS
+    explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change unless the condition is already a negation, comparison or binds a name."""
+        condition = condition_of(node)
+        inner = bare(condition)
+        if condition is None or inner is None or inner.type in _BINDS:
+            return
+        text = view.code(inner)
+        if inner.type == "not_operator" or text.startswith("!") or _flippable(inner):
+            return
+        sign = "not " if view.language == "python" else "!"
+        simple = inner.type in _NEED_NO_BRACKETS
+        yield _quoting_condition(
+            view, condition, inner, f"{sign}{text}" if simple else f"{sign}({text})"
+        )
+
+
+_NEED_NO_BRACKETS = words(
+    "identifier call attribute subscript call_expression member_expression method_invocation "
+    "field_access selector_expression field_expression index_expression true false "
+    "subscript_expression array_access"
+)
+
+
+def condition_of(node: Node) -> Node | None:
+    """The condition of an ``if``, a loop or a ternary."""
+    if node.type == "conditional_expression":
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        return parts[1] if len(parts) == 3 else None
+    return node.child_by_field_name("condition")
+
+
+def bare(condition: Node | None) -> Node | None:
+    """A condition without the brackets that the syntax may ask for."""
+    while condition is not None and condition.type == "parenthesized_expression":
+        parts = [part for part in condition.named_children if part.type not in COMMENTS]
+        condition = parts[0] if len(parts) == 1 else None
+    return condition
+
+
+def _flippable(node: Node) -> bool:
+    """Whether the opposite comparison is the plainer mistake."""
+    flips = {"==", "!=", "===", "!==", "is", "is not", "in", "not in"}
+    parts = [part.type for part in node.children if not part.is_named]
+    return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
+
+
+def _quoting_condition(view: View, condition: Node, inner: Node, text: str) -> Change:
+    return replace_span(view, inner, inner.start_byte, inner.end_byte, text)
+
+
+class RemovedNegation(Operator):
+    """A ``not`` or minus sign that is missing."""
+
+    name = "removed_negation"
+    error_type = _OPERATOR
+    weight = 3
+    places = everywhere("unary_expression", python="not_operator unary_operator")
+    explanation = "{wrong} lacks the {old} before it; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at a logical or arithmetic negation; ``!!x`` is an idiom and stays."""
+        if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
+            return
+        sign, argument = node.children
+        if node.type not in (argument.type, view.parent_type(node)):
+            text = view.code(argument)
+            yield Change(
+                node.start_byte, node.end_byte, text, view.code(node), text, sign.type, text
+            )
+
+
+class ConstantCondition(Operator):
+    """A condition that always holds."""
+
+    name = "constant_condition"
+    error_type = _CONTROL
+    weight = 1
+    places = on(
+        python="if_statement elif_clause",
+        javascript="if_statement",
+        typescript="if_statement",
+        java="if_statement",
+        go="if_statement",
+        rust="if_expression",
+    )
+    explanation = (
+        "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
+    )
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change unless the condition is constant or binds a name."""
+        inner = bare(condition_of(node))
+        if inner is None or inner.type in _BINDS | {"true", "false", "boolean_literal"}:
+            return
+        if any(part.type in _BINDS for part in view.inside(inner)):
+            return
+        yield replace_node(view, inner, "True" if view.language == "python" else "true")
+
+
+class SwappedTernary(Operator):
+    """The two values of a conditional expression exchanged."""
+
+    name = "swapped_ternary"
+    error_type = _CONTROL
+    weight = 2
+    places = on(
+        python="conditional_expression",
+        javascript="ternary_expression",
+        typescript="ternary_expression",
+        java="ternary_expression",
+    )
+    explanation = "{wrong} gives its two values the wrong way round; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change if the two values differ."""
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        if len(parts) != 3:
+            return
+        first, last = (parts[0], parts[2]) if view.language == "python" else (parts[1], parts[2])
+        one, other = view.code(first), view.code(last)
+        if one == other or node.type in (first.type, last.type) or last.type == "lambda":
+            return
+        between = view.between(first.end_byte, last.start_byte)
+        yield replace_span(view, node, first.start_byte, last.end_byte, other + between + one)

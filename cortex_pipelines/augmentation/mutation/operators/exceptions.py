@@ -1,0 +1,166 @@
+"""Mistakes in handling errors: the wrong exception, one that is swallowed or never raised."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    on,
+    remove_statement,
+    replace_node,
+)
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["removal"] = "removal"
+
+# Exceptions of the standard library that are taken for each other; both take a message.
+_PYTHON = {
+    "ValueError": "TypeError",
+    "TypeError": "ValueError",
+    "KeyError": "IndexError",
+    "IndexError": "KeyError",
+    "AttributeError": "KeyError",
+    "OSError": "ValueError",
+    "IOError": "ValueError",
+    "FileNotFoundError": "PermissionError",
+    "RuntimeError": "ValueError",
+    "NotImplementedError": "RuntimeError",
+    "ImportError": "AttributeError",
+    "ModuleNotFoundError": "AttributeError",
+    "StopIteration": "IndexError",
+    "UnicodeDecodeError": "KeyError",
+    "ZeroDivisionError": "ValueError",
+    "LookupError": "ValueError",
+    "Exception": "ValueError",
+    "AssertionError": "ValueError",
+}
+_JAVASCRIPT = {
+    "Error": "TypeError",
+    "TypeError": "RangeError",
+    "RangeError": "TypeError",
+    "SyntaxError": "TypeError",
+    "ReferenceError": "TypeError",
+}
+_JAVA = {
+    "IllegalArgumentException": "IllegalStateException",
+    "IllegalStateException": "IllegalArgumentException",
+    "NullPointerException": "IllegalArgumentException",
+    "RuntimeException": "IllegalStateException",
+    "IOException": "RuntimeException",
+    "Exception": "RuntimeException",
+    "IndexOutOfBoundsException": "IllegalArgumentException",
+    "UnsupportedOperationException": "IllegalStateException",
+    "NumberFormatException": "NullPointerException",
+    "ClassCastException": "NullPointerException",
+    "InterruptedException": "RuntimeException",
+    "NoSuchElementException": "IllegalStateException",
+}
+_OTHERS = {
+    "python": _PYTHON,
+    "javascript": _JAVASCRIPT,
+    "typescript": _JAVASCRIPT,
+    "java": _JAVA,
+}
+
+
+class ExceptionType(Operator):
+    """Another exception than the one that callers or handlers expect."""
+
+    name = "exception_type"
+    error_type = _FAMILY
+    weight = 3
+    places = on(
+        python="raise_statement except_clause",
+        javascript="throw_statement",
+        typescript="throw_statement",
+        java="throw_statement catch_type",
+    )
+    explanation = "{wrong} names {new} where {old} is meant; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Each exception class of the standard library that is raised or caught by its name."""
+        others, end = _OTHERS[view.language], _head_end(node)
+        present = view.between(node.start_byte, end)
+        for part in view.inside(node):
+            if part.start_byte >= end:
+                return
+            other = others.get(view.code(part), "") if part.type in _NAMES else ""
+            if other and other not in present and view.parent_type(part) in _CLASS_PLACES:
+                yield _within(node.start_byte, end, part, other, view)
+
+
+def _head_end(node: Node) -> int:
+    """Where a handler's head ends and its block begins; the end of anything else."""
+    body = next((part for part in node.named_children if part.type == "block"), None)
+    return node.end_byte if body is None else body.start_byte
+
+
+def _within(start: int, end: int, part: Node, other: str, view: View) -> Change:
+    """The change of a part, quoted with all that stands between two places."""
+    head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
+    old = view.code(part)
+    return Change(
+        part.start_byte, part.end_byte, other, head + old + tail, head + other + tail, old, other
+    )
+
+
+_NAMES = words("identifier type_identifier")
+_CLASS_PLACES = words(
+    "raise_statement except_clause as_pattern tuple call new_expression "
+    "object_creation_expression catch_type"
+)
+
+
+class SwallowedException(Operator):
+    """An error that is caught and not passed on."""
+
+    name = "swallowed_exception"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="raise_statement",
+        javascript="throw_statement",
+        typescript="throw_statement",
+        java="throw_statement",
+        go="expression_statement",
+        rust="expression_statement",
+    )
+    explanation = "{right} is missing, so the error goes unnoticed; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each statement that raises, throws or panics."""
+        if node.type != "expression_statement" or view.code(node).startswith(_ENDING):
+            yield from remove_statement(view, node)
+
+
+_ENDING = ("panic(", "panic!(", "log.Fatal", "return Err(")
+
+
+class BroadenedHandler(Operator):
+    """A handler that also catches what it was not written for."""
+
+    name = "broad_handler"
+    error_type = _FAMILY
+    weight = 2
+    places = on(python="except_clause", java="catch_type")
+    explanation = "{wrong} also hides errors that it was not written for; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each handler for something narrower than ``Exception``."""
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        if view.language == "java":
+            if view.code(node) not in _BROAD:
+                yield replace_node(view, node, "Exception")
+            return
+        value = parts[0] if parts and parts[0].type != "block" else None
+        if value is not None and value.type == "as_pattern":
+            value = value.named_children[0]
+        if value is not None and view.code(value) not in _BROAD:
+            yield _within(node.start_byte, _head_end(node), value, "Exception", view)
+
+
+_BROAD = ("Exception", "BaseException", "Throwable")

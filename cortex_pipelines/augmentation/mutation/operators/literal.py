@@ -1,0 +1,213 @@
+"""Mistakes in a literal: off by one, flipped, emptied, one element or string for another."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    on,
+    replace_node,
+    replace_quoting_around,
+    replace_span,
+)
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["literal"] = "literal"
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
+_QUOTES = ('"', "'")
+# Where a number or string is not a value: a field of a tuple, a key, an import, a docstring, the
+# format of a macro.
+_NOT_VALUES = words(
+    "field_expression expression_statement pair import_statement import_spec import_declaration "
+    "export_statement token_tree jsx_attribute field_declaration literal_type concatenated_string "
+    "attribute_item case_clause enum_variant inner_attribute_item attribute extern_modifier"
+)
+_STRINGS = on(
+    python="string",
+    javascript="string",
+    typescript="string",
+    java="string_literal",
+    go="interpreted_string_literal",
+    rust="string_literal",
+)
+# Text that only a person reads: what it says changes no behaviour.
+_MESSAGES = words(
+    "raise_statement throw_statement assert_statement annotation decorator attribute_item"
+)
+_TALKING = re.compile(
+    r"\b(log\w*|warn\w*|print\w*|debug|info|error|fatal\w*|panic|console|errorf?|exception|trace|"
+    r"fail|expect|assert\w*|die|println|eprintln|unreachable|todo)\b",
+    re.IGNORECASE,
+)
+
+
+class OffByOne(Operator):
+    """A whole number that is one too large or too small."""
+
+    name = "off_by_one"
+    error_type = _FAMILY
+    weight = 5
+    places = on(
+        python="integer",
+        javascript="number",
+        typescript="number",
+        java="decimal_integer_literal",
+        go="int_literal",
+        rust="integer_literal",
+    )
+    explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One more, and one less unless that is below zero."""
+        text, parent = view.code(node), view.parent(node)
+        if parent is None or parent.type in _NOT_VALUES or not _DECIMAL.fullmatch(text):
+            return
+        for number in [int(text) + 1] + ([int(text) - 1] if text != "0" else []):
+            yield replace_quoting_around(view, node, str(number))
+
+
+class FlippedBoolean(Operator):
+    """``true`` for ``false``, or the reverse."""
+
+    name = "flipped_boolean"
+    error_type = _FAMILY
+    weight = 4
+    places = everywhere("true false", rust="boolean_literal")
+    explanation = "{wrong} has {new} where {old} is meant; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each literal."""
+        flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
+        text, parent = view.code(node), view.parent(node)
+        if text in flipped and parent is not None and parent.type != "literal_type":
+            yield replace_quoting_around(view, node, flipped[text])
+
+
+class EmptiedString(Operator):
+    """A string that lost its content."""
+
+    name = "emptied_string"
+    error_type = _FAMILY
+    weight = 2
+    places = _STRINGS
+    explanation = "the string is empty in {wrong}; it must be {old}: {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each plain string that is a value, not empty, and no message."""
+        if view.parent(node) is not None and is_value(node, view):
+            yield replace_quoting_around(view, node, view.code(node)[0] * 2)
+
+
+class WrongString(Operator):
+    """A string of the same function in another one's place."""
+
+    name = "wrong_string"
+    error_type = _FAMILY
+    weight = 2
+    places = _STRINGS
+    explanation = "{new} stands in {wrong} where {old} belongs; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """At most one change: the next other string of the function that looks like this one."""
+        if not is_value(node, view) or not _WORD.fullmatch(view.code(node)[1:-1]):
+            return
+        others = [view.code(other) for other in _near_strings(node, view)]
+        text = view.code(node)
+        fitting = [one for one in others if one != text and one[:1] == text[:1]]
+        fitting = [one for one in fitting if _WORD.fullmatch(one[1:-1])]
+        if fitting:
+            yield replace_quoting_around(view, node, fitting[0])
+
+
+_WORD = re.compile(r"[\w.\-/:]{1,40}")
+_NEAR_STRINGS = 12
+
+
+def _near_strings(node: Node, view: View) -> list[Node]:
+    """Strings of the same outermost function, the following first."""
+    home, strings = view.home(node), view.by_type.get(node.type, [])
+    place = bisect_left(strings, node.start_byte, key=lambda one: one.start_byte)
+    after = strings[place + 1 : place + 1 + _NEAR_STRINGS]
+    around = [*after, *strings[max(0, place - _NEAR_STRINGS) : place]]
+    return [one for one in around if view.home(one) == home and is_value(one, view)]
+
+
+def is_value(node: Node, view: View) -> bool:
+    """Whether a string is plain, not empty, a value, and no message for people."""
+    text = view.code(node)
+    if len(text) <= 2 or text[0] not in _QUOTES or text.startswith(('"""', "'''")):
+        return False
+    if view.parent_type(node) in _NOT_VALUES:
+        return False
+    for around in view.around(node):
+        if around.type in _MESSAGES:
+            return False
+        if around.type in _CALLS:
+            callee = around.named_children[0] if around.named_children else around
+            end = callee.end_byte if callee.end_byte <= node.start_byte else node.start_byte
+            if _TALKING.search(view.between(around.start_byte, end)):
+                return False
+        if around.type.endswith(("statement", "declaration")):
+            return True
+    return True
+
+
+_CALLS = words("call call_expression method_invocation new_expression object_creation_expression")
+
+
+class EmptiedCollection(Operator):
+    """A collection literal that lost its elements."""
+
+    name = "emptied_collection"
+    error_type = _FAMILY
+    weight = 1
+    places = on(
+        python="list dictionary",
+        javascript="array object",
+        typescript="array object",
+        java="array_initializer",
+        go="literal_value",
+        rust="array_expression",
+    )
+    explanation = "{new} has lost its elements; it must be {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each collection that has elements."""
+        text = view.code(node)
+        if node.named_child_count and text[0] in "[{" and ";" not in text:
+            yield replace_node(view, node, "[]" if text[0] == "[" else "{}")
+
+
+class DroppedElement(Operator):
+    """A collection literal that lacks one element."""
+
+    name = "dropped_element"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="list dictionary tuple set",
+        javascript="array object",
+        typescript="array object",
+        java="array_initializer",
+        go="literal_value",
+        rust="array_expression",
+    )
+    explanation = "{wrong} lacks the element {old}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change: the last of at least three elements, or two of a list or mapping."""
+        parts = [part for part in node.named_children if part.type not in COMMENTS]
+        fewest = 3 if node.type in ("tuple", "literal_value") else 2
+        if len(parts) < fewest or "comment" in "".join(p.type for p in node.named_children):
+            return
+        start, end = parts[-2].end_byte, parts[-1].end_byte
+        change = replace_span(view, node, start, end, "")
+        lost = view.code(parts[-1])
+        yield Change(start, end, "", change.right, change.wrong, lost, "")

@@ -1,0 +1,209 @@
+"""Mistakes in a loop: left or continued wrongly, run once or never."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    reindented,
+    replace_span,
+)
+from cortex_pipelines.augmentation.mutation.operators.condition import bare
+from cortex_pipelines.augmentation.view import COMMENTS, FUNCTIONS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["control_flow"] = "control_flow"
+_LOOPS = words(
+    "for_statement while_statement do_statement for_in_statement enhanced_for_statement "
+    "for_expression while_expression loop_expression"
+)
+_SWITCHES = words(
+    "switch_statement switch_expression expression_switch_statement type_switch_statement "
+    "select_statement"
+)
+
+
+def in_loop(node: Node, view: View) -> Node | None:
+    """The innermost loop around the node, if no switch or function comes first."""
+    for above in view.around(node):
+        if above.type in _LOOPS:
+            return above
+        if above.type in _SWITCHES or above.type in FUNCTIONS:
+            return None
+    return None
+
+
+class BreakContinue(Operator):
+    """A loop that is left where it must go on, or the reverse."""
+
+    name = "break_continue"
+    error_type = _FAMILY
+    weight = 2
+    places = everywhere(
+        "break_statement continue_statement", rust="break_expression continue_expression"
+    )
+    explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change, unless there is a label or value, or a ``break`` ends a ``switch``."""
+        loop = in_loop(node, view)
+        if node.named_child_count or loop is None:
+            return
+        word = view.code(node).rstrip("; \n")
+        other = "continue" if word == "break" else "break"
+        head = view.code(loop).partition("\n")[0]
+        start = node.start_byte
+        yield Change(start, start + len(word), other, head, head, word, other)
+
+
+class ZeroIterations(Operator):
+    """A loop that never runs."""
+
+    name = "zero_iterations"
+    error_type = _FAMILY
+    weight = 1
+    places = everywhere(
+        "while_statement for_statement",
+        python="while_statement for_statement",
+        javascript="while_statement for_statement for_in_statement",
+        typescript="while_statement for_statement for_in_statement",
+        java="while_statement for_statement",
+        go="for_clause for_statement range_clause",
+        rust="while_expression for_expression",
+    )
+    explanation = "the loop never runs: {new} stands where {old} decides; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The condition becomes false, or the sequence empty."""
+        condition = bare(node.child_by_field_name("condition"))
+        if condition is None and node.type == "for_statement" and view.language == "go":
+            first = node.named_children[0] if node.named_children else None
+            condition = first if first is not None and first.type.endswith("expression") else None
+        if condition is not None and condition.type not in ("true", "false", "let_condition", ";"):
+            if any(
+                part.type in ("let_condition", "named_expression")
+                for part in view.inside(condition)
+            ):
+                return
+            word = "False" if view.language == "python" else "false"
+            yield _quoted(view, node, condition, word)
+        elif view.language in _EMPTY:
+            field = "right" if view.language != "rust" else "value"
+            sequence = node.child_by_field_name(field)
+            if sequence is not None and view.code(sequence) not in _EMPTY.values():
+                yield _quoted(view, node, sequence, _EMPTY[view.language])
+
+
+_EMPTY = {"python": "()", "javascript": "[]", "typescript": "[]"}
+
+
+def _quoted(view: View, loop: Node, part: Node, text: str) -> Change:
+    head = view.between(loop.start_byte, part.start_byte)
+    tail = view.between(part.end_byte, loop.end_byte).partition("\n")[0][:20]
+    old = view.code(part)
+    return Change(
+        part.start_byte, part.end_byte, text, head + old + tail, head + text + tail, old, text
+    )
+
+
+class RemovedLoop(Operator):
+    """A loop whose body runs once."""
+
+    name = "removed_loop"
+    error_type = _FAMILY
+    weight = 1
+    places = everywhere(
+        "while_statement",
+        javascript="while_statement",
+        go="for_statement",
+        rust="while_expression",
+    )
+    explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """``while`` becomes ``if``, where nothing in the body breaks, continues or follows."""
+        condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
+        if view.language == "go" and node.named_children and condition is None:
+            condition = node.named_children[0]
+            condition = condition if condition.type.endswith("expression") else None
+        if condition is None or body is None or node.child_by_field_name("alternative"):
+            return
+        if bare(condition) is None or view.code(bare(condition) or condition) in _ENDLESS:
+            return
+        if (
+            any(part.type in _JUMPS for part in view.inside(body))
+            or view.parent_type(node) in _LABELS
+        ):
+            return
+        word = node.children[0]
+        change = replace_span(view, node, word.start_byte, word.end_byte, "if")
+        head = view.between(word.end_byte, condition.end_byte)
+        yield Change(change.start, change.end, "if", word.type + head, "if" + head, word.type, "if")
+
+
+_ENDLESS = ("true", "True", "1")
+_JUMPS = words("break_statement continue_statement break_expression continue_expression")
+_LABELS = words("labeled_statement label")
+
+
+class EarlyReturn(Operator):
+    """A return in the first pass of a loop that must come after it."""
+
+    name = "early_return"
+    error_type = _FAMILY
+    weight = 2
+    places = everywhere("return_statement", rust="return_expression")
+    explanation = (
+        "{right} stands in the loop and ends it in its first pass; move it behind the loop."
+    )
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change where a function returns directly after a loop: Python by its indentation."""
+        block = view.parent(node)
+        if block is None:
+            return
+        inner = node
+        if view.language == "rust":
+            if block.type != "expression_statement":
+                return
+            inner, block = block, view.parent(block)
+        siblings = view.statements(block) if block is not None else []
+        place = next((at for at, one in enumerate(siblings) if one.id == inner.id), 0)
+        if place == 0:
+            return
+        loop = siblings[place - 1]
+        if loop.type == "expression_statement" and loop.named_children:
+            loop = loop.named_children[0]
+        body = loop.child_by_field_name("body") if loop.type in _LOOPS else None
+        if body is None or loop.child_by_field_name("alternative") is not None:
+            return
+        text = view.code(inner)
+        moved = _at_end_of(body, text, view)
+        if moved is None:
+            return
+        start, end = body.start_byte, inner.end_byte
+        between = view.between(body.end_byte, inner.start_byte).rstrip()
+        yield Change(start, end, moved + between, text, text, text, "")
+
+
+def _at_end_of(body: Node, text: str, view: View) -> str | None:
+    """The loop's body with a statement after its last one."""
+    inside = body.named_children
+    if len(inside) == 1 and inside[0].type == "statement_list":
+        inside = inside[0].named_children
+    parts = [part for part in inside if part.type not in COMMENTS]
+    if not parts or body.type not in ("block", "statement_block"):
+        return None
+    last = parts[-1]
+    line = view.text.rfind(b"\n", 0, last.start_byte) + 1
+    indent = view.between(line, last.start_byte)
+    if indent.strip() or (line <= body.start_byte and view.language != "python"):
+        return None
+    end = last.end_byte + (1 if view.text[last.end_byte : last.end_byte + 1] == b";" else 0)
+    head, tail = view.between(body.start_byte, end), view.between(end, body.end_byte)
+    old = view.between(line, line + len(indent))
+    return f"{head}\n{old}{reindented(view, text, '', '')}{tail}"

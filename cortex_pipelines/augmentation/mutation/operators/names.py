@@ -1,0 +1,123 @@
+"""Mistakes in a name: another variable, another function, another attribute of the same object."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.namespaces import (
+    bound_before,
+    is_pair,
+    is_use,
+    other_attributes,
+    other_callees,
+    others_before,
+)
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    on,
+    replace_part,
+    replace_quoting_around,
+)
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.view import View
+
+_FAMILY: Literal["identifier"] = "identifier"
+_MOST = 2
+
+
+class VariableMisuse(Operator):
+    """Another variable of the same function."""
+
+    name = "variable_misuse"
+    error_type = _FAMILY
+    weight = 12
+    places = everywhere("identifier")
+    explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The two variables that were bound last before the place, if this one is used there."""
+        if not is_use(node, view):
+            return
+        name = view.code(node)
+        if bound_before(name, node, view):  # what a global or type holds, no local can stand for
+            for other in others_before(name, node, view, _MOST):
+                yield replace_quoting_around(view, node, other)
+
+
+class WrongCallee(Operator):
+    """Another function of those that are called nearby."""
+
+    name = "wrong_callee"
+    error_type = _FAMILY
+    weight = 7
+    places = on(
+        python="call",
+        javascript="call_expression",
+        typescript="call_expression",
+        java="method_invocation",
+        go="call_expression",
+        rust="call_expression",
+    )
+    explanation = "{wrong} calls {new} where {old} is meant; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """At most one: the nearest other callee with the same receiver and number of arguments."""
+        name = callee_name(node)
+        if name is None:
+            return
+        for other in other_callees(node, view)[:1]:
+            yield replace_part(view, node, name, other)
+
+
+class WrongAttribute(Operator):
+    """Another attribute of the same object."""
+
+    name = "wrong_attribute"
+    error_type = _FAMILY
+    weight = 6
+    places = on(
+        python="attribute",
+        javascript="member_expression",
+        typescript="member_expression",
+        java="field_access",
+        go="selector_expression",
+        rust="field_expression",
+    )
+    explanation = "{wrong} takes {new} where {old} is meant; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """At most one: the nearest other attribute that the function takes of the same object."""
+        in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
+        if view.field(node) != "function" and is_pair(node) and not in_tag:
+            for other in other_attributes(node, view)[:1]:
+                yield replace_part(view, node, node.named_children[1], other)
+
+
+class LostReceiver(Operator):
+    """A parameter taken for the attribute of the same name."""
+
+    name = "lost_receiver"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="attribute",
+        javascript="member_expression",
+        typescript="member_expression",
+        java="field_access",
+        go="selector_expression",
+        rust="field_expression",
+    )
+    explanation = "{new} is the local variable; the object's own is meant: write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change where ``self.x`` is read and the function has an ``x`` of its own."""
+        if view.field(node) in ("function", "left") or not is_pair(node):
+            return
+        owner, attribute = node.named_children
+        name = view.code(attribute)
+        if not owner.child_count and bound_before(name, node, view):
+            text = view.code(node)
+            yield Change(node.start_byte, node.end_byte, name, text, name, text, name)

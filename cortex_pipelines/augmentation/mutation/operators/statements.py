@@ -1,0 +1,158 @@
+"""Mistakes in a row of statements: one forgotten, two exchanged."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.namespaces import bound_before
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    everywhere,
+    on,
+    remove_statement,
+)
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.words import words
+
+_REMOVAL: Literal["removal"] = "removal"
+_CONTROL: Literal["control_flow"] = "control_flow"
+_STATEMENT = everywhere(
+    "expression_statement",
+    go="expression_statement assignment_statement inc_statement dec_statement send_statement",
+)
+_ASSIGNED = words(
+    "assignment augmented_assignment assignment_expression augmented_assignment_expression "
+    "update_expression compound_assignment_expr"
+)
+_CALLS = words("call call_expression method_invocation")
+_WORDS_OF_LOGS = words("log logger logging print println debug info warn warning console printf")
+
+
+def _content(node: Node) -> Node:
+    """What a statement consists of, without what only waits for it."""
+    inner = node
+    while inner.type in ("expression_statement", "await", "await_expression", "try_expression"):
+        if not inner.named_children:
+            return inner
+        inner = inner.named_children[0]
+    return inner
+
+
+class RemovedAssignment(Operator):
+    """A value that is not stored."""
+
+    name = "removed_assignment"
+    error_type = _REMOVAL
+    weight = 3
+    places = _STATEMENT
+    explanation = "{right} is missing, so the old value stays; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change where an attribute, an item or a name with a value gets another one."""
+        inner = _content(node)
+        if inner.type not in _ASSIGNED and not node.type.startswith(("assign", "inc", "dec")):
+            return
+        left = inner.child_by_field_name("left")
+        is_new = left is not None and left.type == "identifier" and inner.type == "assignment"
+        if not is_new or bound_before(view.code(left or inner), inner, view):
+            yield from remove_statement(view, node)
+
+
+class RemovedCall(Operator):
+    """A step that is forgotten."""
+
+    name = "removed_call"
+    error_type = _REMOVAL
+    weight = 3
+    places = _STATEMENT
+    explanation = "the step {right} is missing; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at a statement that only calls something; not where it only logs."""
+        inner = _content(node)
+        name = callee_name(inner) if inner.type in _CALLS else None
+        if name is None or view.code(name).lower() in _WORDS_OF_LOGS:
+            return
+        said = set(view.code(inner).partition("(")[0].lower().split("."))
+        if not said & (_WORDS_OF_LOGS | {"super", "panic"}):  # these have an operator of their own
+            yield from remove_statement(view, node)
+
+
+class SwappedStatements(Operator):
+    """Two statements in the wrong order, one of which needs the other."""
+
+    name = "swapped_statements"
+    error_type = _CONTROL
+    weight = 3
+    places = everywhere(
+        "expression_statement",
+        javascript="expression_statement lexical_declaration",
+        typescript="expression_statement lexical_declaration",
+        java="expression_statement local_variable_declaration",
+        go="expression_statement short_var_declaration assignment_statement",
+        rust="expression_statement let_declaration",
+    )
+    explanation = "{new} comes too early; {old} has to come first."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change where the next statement uses a name that this one sets."""
+        block = view.parent(node)
+        if block is None or node.type not in self.places[view.language]:
+            return
+        following = node.next_named_sibling
+        if following is None or following.type not in self.places[view.language]:
+            return
+        one, other = view.code(node), view.code(following)
+        if not _sets(node, view) & _names(following, view) or one == other:
+            return
+        between = view.between(node.end_byte, following.start_byte)
+        if between.strip(" \t\r\n"):
+            return
+        start, end = node.start_byte, following.end_byte
+        yield Change(start, end, other + between + one, one, other, one, other)
+
+
+def _names(node: Node, view: View) -> set[str]:
+    return {view.code(part) for part in view.inside(node) if part.type.endswith("identifier")}
+
+
+def _sets(node: Node, view: View) -> set[str]:
+    """Names that a statement gives a value, or whose object it calls a method of."""
+    inner = _content(node)
+    target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
+    if target is None and inner.type in _CALLS:
+        function = inner.child_by_field_name("function") or inner.child_by_field_name("object")
+        target = function if function is not None and function.named_child_count != 0 else None
+        return (
+            _names(target, view) - {view.code(n) for n in [callee_name(inner)] if n}
+            if target
+            else set()
+        )
+    if target is None:
+        declared = [part for part in node.named_children if part.type == "variable_declarator"]
+        names = [part.child_by_field_name("name") for part in declared]
+        return {view.code(name) for name in names if name is not None}
+    return _names(target, view)
+
+
+class RemovedSuper(Operator):
+    """The base class's part of the work that is forgotten."""
+
+    name = "removed_super_call"
+    error_type = _REMOVAL
+    weight = 2
+    places = on(
+        python="expression_statement",
+        javascript="expression_statement",
+        typescript="expression_statement",
+        java="expression_statement explicit_constructor_invocation",
+    )
+    explanation = "{right} is missing, so the base class does not do its part; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at a statement that calls ``super``."""
+        if view.code(node).startswith(("super(", "super.")):
+            yield from remove_statement(view, node)

@@ -1,0 +1,293 @@
+"""Something around an expression or block that is left out: a wait, a check, a lock, a copy."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import (
+    Change,
+    Operator,
+    on,
+    reindented,
+    remove_statement,
+    replace_node,
+    replace_span,
+)
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_FAMILY: Literal["removal"] = "removal"
+_CALLS = on(
+    python="call",
+    javascript="call_expression",
+    typescript="call_expression",
+    java="method_invocation",
+    go="call_expression",
+    rust="call_expression",
+)
+
+
+def unwrapped(node: Node, inner: Node, view: View) -> Change:
+    """The change that leaves only a part of a node."""
+    return replace_node(view, node, view.code(inner))
+
+
+class RemovedAwait(Operator):
+    """A result that is not waited for."""
+
+    name = "removed_await"
+    error_type = _FAMILY
+    weight = 3
+    places = on(
+        python="await",
+        javascript="await_expression",
+        typescript="await_expression",
+        rust="await_expression",
+    )
+    explanation = "{wrong} is not waited for; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each awaited expression."""
+        awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
+        if awaited is not None:
+            yield unwrapped(node, awaited, view)
+
+
+class RemovedOptionalChain(Operator):
+    """A value that may be missing, used as if it were there."""
+
+    name = "removed_optional_chain"
+    error_type = _FAMILY
+    weight = 3
+    places = on(
+        javascript="member_expression call_expression subscript_expression",
+        typescript="member_expression call_expression subscript_expression",
+    )
+    explanation = "{wrong} fails where the value is missing; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """One change at each ``?.``."""
+        for part in node.children:
+            if part.type in ("optional_chain", "?."):
+                other = "." if node.type == "member_expression" else ""
+                yield replace_span(view, node, part.start_byte, part.end_byte, other)
+
+
+class RemovedErrorPropagation(Operator):
+    """An error that is not passed on: it is dropped, or ends the program."""
+
+    name = "removed_error_propagation"
+    error_type = _FAMILY
+    weight = 2
+    places = on(rust="try_expression")
+    explanation = "an error is not passed on by {wrong}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """Two changes at each ``?``: left out, and ``unwrap`` in its place."""
+        inner = node.children[0]
+        yield unwrapped(node, inner, view)
+        yield replace_span(view, node, inner.end_byte, node.end_byte, ".unwrap()")
+
+
+class RemovedFallback(Operator):
+    """A default that is missing where a value may be."""
+
+    name = "removed_fallback"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="call",
+        javascript="binary_expression",
+        typescript="binary_expression",
+        java="method_invocation",
+        rust="call_expression",
+    )
+    explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """``get(key, default)`` and its kin without the default; ``a ?? b`` as ``a``."""
+        if node.type == "binary_expression":
+            left, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
+            if left is not None and sign is not None and sign.type == "??":
+                yield replace_span(view, node, left.end_byte, node.end_byte, "")
+            return
+        name, arguments = callee_name(node), node.child_by_field_name("arguments")
+        if name is None or arguments is None:
+            return
+        parts = [part for part in arguments.named_children if part.type not in COMMENTS]
+        shorter = _FALLBACKS.get((view.language, view.code(name), len(parts)))
+        if shorter is None:
+            return
+        if view.language == "python":
+            start = parts[-2].end_byte
+            change = replace_span(view, node, start, parts[-1].end_byte, "")
+            lost = view.code(parts[-1])
+            yield Change(start, parts[-1].end_byte, "", change.right, change.wrong, lost, "")
+        else:
+            start = name.start_byte
+            first = view.code(parts[0]) if view.language == "java" and len(parts) == 2 else ""
+            yield replace_span(view, node, start, node.end_byte, f"{shorter}({first})")
+
+
+_FALLBACKS = {
+    ("python", "get", 2): "get",
+    ("python", "getattr", 3): "getattr",
+    ("python", "pop", 2): "pop",
+    ("python", "next", 2): "next",
+    ("java", "getOrDefault", 2): "get",
+    ("java", "orElse", 1): "get",
+    ("java", "orElseGet", 1): "get",
+    ("rust", "unwrap_or", 1): "unwrap",
+    ("rust", "unwrap_or_else", 1): "unwrap",
+    ("rust", "unwrap_or_default", 0): "unwrap",
+}
+
+
+class RemovedConversion(Operator):
+    """A value that is not converted, cleaned or copied before it is used."""
+
+    name = "removed_conversion"
+    error_type = _FAMILY
+    weight = 3
+    places = _CALLS
+    explanation = "{wrong} is used as it is, without {old}; write {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and their kin as ``x``."""
+        name, arguments = callee_name(node), node.child_by_field_name("arguments")
+        if name is None or arguments is None or view.parent_type(node) == "expression_statement":
+            return
+        parts = [part for part in arguments.named_children if part.type not in COMMENTS]
+        text = view.code(name)
+        receiver = node.child_by_field_name("object")
+        function = node.child_by_field_name("function")
+        if function is not None and function.id != name.id:
+            receiver = function.named_children[0]
+        if receiver is None and len(parts) == 1 and text in _CONVERTERS[view.language]:
+            if parts[0].type in _VALUES:
+                yield _naming(unwrapped(node, parts[0], view), text)
+        elif receiver is not None and not parts and text in _CLEANERS[view.language]:
+            yield _naming(unwrapped(node, receiver, view), text)
+        elif receiver is not None and len(parts) == 1 and _is_go_cleaner(receiver, text, view):
+            yield _naming(unwrapped(node, parts[0], view), text)
+
+
+def _is_go_cleaner(receiver: Node, name: str, view: View) -> bool:
+    return view.language == "go" and view.code(receiver) == "strings" and name in _CLEANERS["go"]
+
+
+def _naming(change: Change, name: str) -> Change:
+    return Change(
+        change.start, change.end, change.replacement, change.right, change.wrong, name, change.new
+    )
+
+
+_VALUES = words(
+    "identifier attribute call subscript member_expression call_expression subscript_expression "
+    "selector_expression index_expression field_expression string binary_operator"
+)
+_CONVERTERS = {
+    "python": words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
+    "javascript": words("Number String parseInt parseFloat Boolean"),
+    "typescript": words("Number String parseInt parseFloat Boolean"),
+    "java": words(""),
+    "go": words("len string int int64 float64"),
+    "rust": words("Some Ok Box"),
+}
+_CLEANERS = {
+    "python": words("strip lower upper copy lstrip rstrip decode encode casefold items"),
+    "javascript": words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
+    "typescript": words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
+    "java": words("trim toLowerCase toUpperCase strip toString clone"),
+    "go": words("TrimSpace ToLower ToUpper"),
+    "rust": words("clone trim abs to_lowercase to_uppercase rev unwrap"),
+}
+
+
+class RemovedWrapper(Operator):
+    """A block without what has to surround it: a lock, a context, a handler."""
+
+    name = "removed_wrapper"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="with_statement try_statement",
+        javascript="try_statement",
+        typescript="try_statement",
+        java="try_statement synchronized_statement",
+        go="defer_statement go_statement",
+        rust="unsafe_block",
+    )
+    explanation = "the code runs without {old} around it; put it back: {right}."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The body alone; ``defer`` and ``go`` run at once."""
+        head = view.code(node).partition("\n")[0]
+        if view.language == "go":
+            word = node.children[0]
+            start, end = word.start_byte, node.named_children[0].start_byte
+            rest = view.between(end, node.end_byte)
+            yield Change(start, end, "", view.code(node), rest, word.type, "")
+            return
+        body = node.child_by_field_name("body")
+        if body is None:
+            body = next((part for part in node.named_children if part.type == "block"), None)
+        if body is None or (view.language == "python" and _binds(node)):
+            return
+        old = head.partition("{")[0].rstrip(": ")
+        text = _block_text(node, body, view)
+        if text is not None:
+            yield Change(node.start_byte, node.end_byte, text, view.code(node), text, old, text)
+
+
+def _binds(node: Node) -> bool:
+    """Whether a ``with`` gives a name that its body uses."""
+    return node.type == "with_statement" and any(
+        item.named_children and item.named_children[0].type == "as_pattern"
+        for clause in node.named_children
+        if clause.type == "with_clause"
+        for item in clause.named_children
+    )
+
+
+def _block_text(node: Node, body: Node, view: View) -> str | None:
+    if view.language != "python":
+        return view.code(body)
+    lines = view.text.rfind(b"\n", 0, node.start_byte) + 1
+    inner = view.text.rfind(b"\n", 0, body.start_byte) + 1
+    outside, inside = view.between(lines, node.start_byte), view.between(inner, body.start_byte)
+    if outside.strip() or inside.strip() or '"""' in view.code(body) or "'''" in view.code(body):
+        return None  # on one line, or a string whose lines must not move
+    return reindented(view, view.code(body), inside, outside)
+
+
+class RemovedCleanup(Operator):
+    """Work that must be done in every case, and is not."""
+
+    name = "removed_cleanup"
+    error_type = _FAMILY
+    weight = 2
+    places = on(
+        python="finally_clause",
+        javascript="finally_clause",
+        typescript="finally_clause",
+        java="finally_clause",
+        go="defer_statement",
+    )
+    explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
+
+    def changes(self, node: Node, view: View) -> Iterator[Change]:
+        """The ``finally`` or ``defer`` left out; a ``try`` with nothing else keeps it."""
+        if node.type == "defer_statement":
+            yield from remove_statement(view, node)
+            return
+        parent = view.parent(node)
+        if parent is None or not any(
+            part.type in ("except_clause", "catch_clause") for part in parent.named_children
+        ):
+            return
+        text = view.code(node)
+        start = len(view.text[: node.start_byte].rstrip())
+        yield Change(start, node.end_byte, "", text, "", text, "")

@@ -1,0 +1,244 @@
+"""Local variables of a Python function, by the language's own scoping rules.
+
+Follows "Resolution of names" in the language reference: a name bound anywhere in a function is
+local to it unless declared global or nonlocal; a class body is skipped when a nested function looks
+a name up; a comprehension has a scope of its own but for its first iterable.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.renaming.variables import LocalVariable
+from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
+from cortex_pipelines.augmentation.words import words
+
+# What can see a local variable by its name at run time: where one of these words is used,
+# nothing is renamed.
+_SEES_NAMES = words("locals vars eval exec dir query sql currentframe _getframe f_locals f_back")
+_COMPREHENSIONS = words(
+    "list_comprehension set_comprehension dictionary_comprehension generator_expression"
+)
+_TARGETS = words(
+    "pattern_list tuple_pattern list_pattern list_splat_pattern as_pattern_target "
+    "expression_list parenthesized_expression tuple list list_splat"
+)
+_FIXING = words(
+    "import_statement import_from_statement future_import_statement case_pattern dotted_name "
+    "type_parameter type_alias_statement"
+)
+
+
+@dataclass(eq=False)
+class _Scope:
+    kind: str
+    parent: "_Scope | None"
+    bound: set[str] = field(default_factory=set)
+    fixed: set[str] = field(default_factory=set)
+    global_names: set[str] = field(default_factory=set)
+    nonlocal_names: set[str] = field(default_factory=set)
+
+    def fix(self, name: str) -> None:
+        self.bound.add(name)
+        self.fixed.add(name)
+
+    def owner_of(self, name: str) -> "_Scope | None":
+        """The scope that the name belongs to when used here; None if it is not in the unit."""
+        scope: _Scope | None = self
+        while scope is not None:
+            if scope is self or scope.kind != "class":
+                if name in scope.global_names:
+                    return None
+                if name in scope.bound and name not in scope.nonlocal_names:
+                    return scope
+            scope = scope.parent
+        return None
+
+    def for_walrus(self) -> "_Scope":
+        scope = self
+        while scope.kind == "comprehension" and scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+
+@dataclass
+class _Names:
+    """What a walk over the tree finds: who uses which name in which scope."""
+
+    uses: list[tuple[str, Node, _Scope]] = field(default_factory=list)
+    pinned: set[str] = field(default_factory=set)
+
+    def bind(self, name: Node, scope: _Scope) -> None:
+        scope.bound.add(text_of(name))
+        self.uses.append((text_of(name), name, scope))
+
+
+def python_locals(snippet: Snippet) -> list[LocalVariable]:
+    """Local variables that may be renamed, with every place where each is used.
+
+    Parameters are not among them (a caller may pass them by keyword), nor names of imports,
+    nested functions and classes, captures of ``match`` and names that ``f"{x=}"`` prints. A unit
+    that could look its variables up by name (``locals``, ``eval``, ...) has none.
+    """
+    identifiers = [node for node in walk(snippet.tree.root_node) if node.type == "identifier"]
+    if any(text_of(node) in _SEES_NAMES for node in identifiers):
+        return []
+    names = _Names()
+    _collect(snippet.tree.root_node, names)
+    places: dict[tuple[int, str], list[Node]] = {}
+    for name, node, scope in names.uses:
+        owner = scope.owner_of(name)
+        if owner is not None and _renameable(name, owner) and name not in names.pinned:
+            places.setdefault((id(owner), name), []).append(node)
+    return [
+        LocalVariable(name, tuple(sorted({snippet.span(node) for node in nodes})))
+        for (_, name), nodes in places.items()
+    ]
+
+
+def _renameable(name: str, owner: _Scope) -> bool:
+    # Names that begin with two underscores are mangled inside a class.
+    return (
+        owner.kind in ("function", "lambda", "comprehension")
+        and name not in owner.fixed
+        and not name.startswith("__")
+        and name.strip("_") != ""
+    )
+
+
+def _collect(root: Node, names: _Names) -> None:
+    stack = [(root, _Scope("module", None))]
+    while stack:
+        node, scope = stack.pop()
+        stack.extend(_enter(node, scope, names))
+
+
+def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
+    """Note what the node itself says about names; give its parts with their scopes."""
+    kind = node.type
+    if kind == "identifier":
+        names.uses.append((text_of(node), node, scope))
+    elif kind in ("function_definition", "lambda"):
+        yield from _enter_function(node, scope)
+    elif kind == "class_definition":
+        yield from _enter_class(node, scope)
+    elif kind in _COMPREHENSIONS:
+        yield from _enter_comprehension(node, scope, names)
+    elif kind in _FIXING:
+        _fix_all(node, scope)
+    elif kind in ("global_statement", "nonlocal_statement"):
+        _declare(node, scope, names)
+    elif kind == "named_expression":
+        yield from _parts(node, scope, skip=("name",))
+        for target in node.children_by_field_name("name"):
+            yield from _bind_targets(target, scope.for_walrus(), names)
+    elif kind == "assignment" and _only_annotates(node):
+        yield from ((part, scope) for part in node.named_children)
+    elif kind in ("assignment", "augmented_assignment", "for_statement", "for_in_clause"):
+        yield from _parts(node, scope, skip=("left",))
+        for target in node.children_by_field_name("left"):
+            yield from _bind_targets(target, scope, names)
+    elif kind in ("as_pattern_target", "delete_statement"):
+        for target in node.named_children:
+            yield from _bind_targets(target, scope, names)
+    elif kind == "attribute":
+        yield from _parts(node, scope, skip=("attribute",))
+    elif kind == "keyword_argument":
+        yield from _parts(node, scope, skip=("name",))
+    else:
+        if kind == "interpolation" and any(child.type == "=" for child in node.children):
+            names.pinned.update(text_of(n) for n in walk(node) if n.type == "identifier")
+        yield from ((child, scope) for child in node.named_children)
+
+
+def _only_annotates(assignment: Node) -> bool:
+    """Whether it is ``(x): int``, which makes x no variable, unlike ``x: int``."""
+    target = assignment.child_by_field_name("left")
+    has_value = assignment.child_by_field_name("right") is not None
+    return not has_value and target is not None and target.type != "identifier"
+
+
+def _parts(node: Node, scope: _Scope, skip: tuple[str, ...]) -> Iterator[tuple[Node, _Scope]]:
+    skipped = [child for name in skip for child in node.children_by_field_name(name)]
+    yield from ((child, scope) for child in node.named_children if child not in skipped)
+
+
+def _fix_all(node: Node, scope: _Scope) -> None:
+    for part in walk(node):
+        if part.type == "identifier":
+            scope.fix(text_of(part))
+
+
+def _declare(node: Node, scope: _Scope, names: _Names) -> None:
+    for name in node.named_children:
+        if node.type == "global_statement":
+            scope.global_names.add(text_of(name))
+        else:
+            scope.nonlocal_names.add(text_of(name))
+            names.uses.append((text_of(name), name, scope))
+
+
+def _bind_targets(target: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
+    stack = [target]
+    while stack:
+        part = stack.pop()
+        if part.type == "identifier":
+            names.bind(part, scope)
+        elif part.type in _TARGETS:
+            stack.extend(part.named_children)
+        else:  # an attribute or item is assigned to: its parts are only read
+            yield part, scope
+
+
+def _enter_function(node: Node, scope: _Scope) -> Iterator[tuple[Node, _Scope]]:
+    inner = _Scope("lambda" if node.type == "lambda" else "function", scope)
+    name = node.child_by_field_name("name")
+    if name is not None:
+        scope.fix(text_of(name))
+    for parameters in node.children_by_field_name("parameters"):
+        for parameter in parameters.named_children:
+            yield from _enter_parameter(parameter, scope, inner)
+    for types in node.children_by_field_name("type_parameters"):
+        _fix_all(types, inner)
+    for annotation in node.children_by_field_name("return_type"):
+        yield annotation, scope
+    for body in node.children_by_field_name("body"):
+        yield body, inner
+
+
+def _enter_parameter(
+    parameter: Node, scope: _Scope, inner: _Scope
+) -> Iterator[tuple[Node, _Scope]]:
+    # Defaults and annotations are evaluated where the function is defined.
+    outside = [
+        part for name in ("value", "type") for part in parameter.children_by_field_name(name)
+    ]
+    yield from ((part, scope) for part in outside)
+    if parameter.type == "identifier":
+        inner.fix(text_of(parameter))
+    for part in parameter.named_children:
+        if part not in outside:
+            _fix_all(part, inner)
+
+
+def _enter_class(node: Node, scope: _Scope) -> Iterator[tuple[Node, _Scope]]:
+    inner = _Scope("class", scope)
+    for part in node.named_children:
+        if part in node.children_by_field_name("name"):
+            scope.fix(text_of(part))
+        elif part in node.children_by_field_name("type_parameters"):
+            _fix_all(part, inner)
+        else:
+            yield part, inner if part in node.children_by_field_name("body") else scope
+
+
+def _enter_comprehension(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
+    inner = _Scope("comprehension", scope)
+    first = next((part for part in node.named_children if part.type == "for_in_clause"), None)
+    yield from ((part, inner) for part in node.named_children if part != first)
+    if first is not None:
+        # The clause binds in the inner scope, but the first iterable is evaluated in the outer one.
+        yield from _parts(first, scope, skip=("left",))
+        for target in first.children_by_field_name("left"):
+            yield from _bind_targets(target, inner, names)

@@ -1,0 +1,139 @@
+"""Renaming the local variables of a unit, its behaviour unchanged."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cortex_pipelines.augmentation.python_code import header_for
+from cortex_pipelines.augmentation.renaming.block_languages import BLOCK_LANGUAGES
+from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
+from cortex_pipelines.augmentation.renaming.python_equivalence import (
+    NotEquivalentError,
+    check_equivalent,
+)
+from cortex_pipelines.augmentation.renaming.python_scopes import python_locals
+from cortex_pipelines.augmentation.renaming.variables import LocalVariable
+from cortex_pipelines.augmentation.seeding import choose
+from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.augmentation.words import words
+
+RENAMED_LANGUAGES = ("python", *BLOCK_LANGUAGES)
+
+# Names that a person could give to anything, reserved in none of the six languages.
+_FIRST = sorted(
+    words("current given inner known last local main new next other prior raw shown single whole")
+)
+_SECOND = sorted(
+    words(
+        "amount batch bound buffer cell chunk datum detail element entry group handle index item "
+        "key label level mark member node note offset pair part piece place point portion record "
+        "sample segment slot span state step target token unit value"
+    )
+)
+_WORD = re.compile(r"\w+")
+_SNAKE = ("python", "rust")
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A unit with other names.
+
+    Args:
+        code: The code with the new names.
+        renames: Old and new name of each variable, in source order.
+    """
+
+    code: str
+    renames: tuple[tuple[str, str], ...]
+
+
+def local_variables(code: str, language: str, kind: str, path: str = "") -> list[LocalVariable]:
+    """Local variables of a unit that may be renamed, in order of their first place.
+
+    Args:
+        code: The unit's code.
+        language: Its language.
+        kind: Its kind; anything but a function or method has none.
+        path: Path of its file (tells TSX from TypeScript).
+    """
+    snippet = parse_unit(code.encode(), language, kind, path)
+    return [] if snippet is None else _locals_of(snippet, kind)
+
+
+def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> Renamed | None:
+    """The unit with its local variables renamed; None if nothing can safely be renamed.
+
+    Args:
+        code: The unit's code.
+        language: Its language.
+        kind: Its kind.
+        path: Path of its file.
+        seed: What the choice of names depends on.
+    """
+    snippet = parse_unit(code.encode(), language, kind, path)
+    variables = [] if snippet is None else _locals_of(snippet, kind)
+    if snippet is None or not variables:
+        return None
+    # A new name that stands nowhere in the unit, not even in a comment, can capture nothing.
+    taken = set(_WORD.findall(code))
+    renames = []
+    for variable in variables:
+        new = next(name for name in _candidates(variable.name, language, seed) if name not in taken)
+        taken.add(new)
+        renames.append((variable, new))
+    changed = apply_renames(snippet.code, renames)
+    if not _is_sound(snippet, changed):
+        return None
+    return Renamed(changed.decode(), tuple((variable.name, new) for variable, new in renames))
+
+
+def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
+    """The code with each variable's name replaced at all of its places."""
+    places = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
+    parts, at = [], 0
+    for (start, end), new in places:
+        parts += [code[at:start], new]
+        at = end
+    return b"".join([*parts, code[at:]])
+
+
+def _locals_of(snippet: Snippet, kind: str) -> list[LocalVariable]:
+    if kind not in ("function", "method"):
+        return []
+    find = python_locals if snippet.language == "python" else block_locals
+    return sorted(find(snippet), key=lambda variable: variable.places)
+
+
+def _candidates(old: str, language: str, seed: tuple[object, ...]) -> Iterator[str]:
+    for attempt in range(1000):
+        words = [choose(_SECOND, *seed, old, attempt, "second")]
+        if attempt >= 3 or "_" in old.strip("_") or any(c.isupper() for c in old[1:]):
+            words.insert(0, choose(_FIRST, *seed, old, attempt, "first"))
+        if attempt >= 100:
+            words.append(f"n{attempt}")
+        yield _styled(words, old, language)
+
+
+def _styled(words: list[str], old: str, language: str) -> str:
+    """The words joined as the old name is: UPPER_CASE, snake_case or camelCase."""
+    if old.isupper() and len(old) > 1:
+        return "_".join(words).upper()
+    if language in _SNAKE:
+        return "_".join(words)
+    return words[0] + "".join(word.capitalize() for word in words[1:])
+
+
+def _is_sound(snippet: Snippet, changed: bytes) -> bool:
+    """Last line of defence: whatever the analysis overlooks must not get into a data set."""
+    other = snippet.with_code(changed)
+    kinds = [kind for kind, _ in snippet.tokens]
+    if other.errors or kinds != [kind for kind, _ in other.tokens]:
+        return False
+    if snippet.language != "python":
+        return True
+    header = header_for(list(snippet.nodes()), snippet.prefix)
+    try:
+        check_equivalent((header + snippet.code).decode(), (header + changed).decode())
+    except NotEquivalentError:
+        return False
+    return True

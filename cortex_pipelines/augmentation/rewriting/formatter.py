@@ -1,0 +1,106 @@
+"""What a formatter is: a program that lays out many texts in one process, and its styles."""
+
+import os
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+_MOST_FILES = 5000
+"""Names of files on one command line; Linux allows 2 MiB."""
+
+
+class FormatterError(RuntimeError):
+    """A formatter is missing, or is another version than the one that makes these bytes."""
+
+
+class Style(NamedTuple):
+    """One way in which a formatter lays out code: its name in the data, and its options."""
+
+    name: str
+    options: tuple[str, ...]
+
+
+class Formatter(ABC):
+    """A formatter from a wheel.
+
+    A subclass in ``augmentation/rewriting/formatters/`` is found by listing that folder.
+    """
+
+    name: ClassVar[str]
+    """Distribution on PyPI, unique."""
+    version: ClassVar[str]
+    """The one version that makes these bytes. A part of this folder, and so of the version of what
+    is made with it."""
+    endings: ClassVar[Mapping[str, str]]
+    """Languages claimed, with the ending of the files that it takes for theirs."""
+    styles: ClassVar[tuple[Style, ...]]
+    """Styles to choose from."""
+
+    @abstractmethod
+    def command(self, style: Style) -> list[str]:
+        """The command that lays out the files named after it, in place."""
+
+    def check_version(self) -> None:
+        """Make sure that it is the version declared.
+
+        Raises:
+            FormatterError: it is missing or another one.
+        """
+        wanted = f"{self.name}=={self.version}"
+        try:
+            found = metadata.version(self.name)
+        except metadata.PackageNotFoundError:
+            found = "none"
+        if found != self.version:
+            raise FormatterError(
+                f"augmentation lays out code with {wanted}, and finds {found}: another version "
+                f"gives other bytes. Run `pip install {wanted}`, or set "
+                "augmentation.reformatted_share in params.yaml to 0"
+            )
+
+    def formatted(self, texts: Sequence[bytes], language: str, style: Style) -> list[bytes]:
+        """Each text as the formatter lays it out, whatever the others are.
+
+        Args:
+            texts: Code; what the formatter refuses comes back as it is.
+            language: Their language.
+            style: The style.
+
+        Raises:
+            FormatterError: the program cannot be started.
+        """
+        parts = (texts[at : at + _MOST_FILES] for at in range(0, len(texts), _MOST_FILES))
+        return [text for part in parts for text in self._formatted(part, language, style)]
+
+    def _formatted(self, texts: Sequence[bytes], language: str, style: Style) -> list[bytes]:
+        with tempfile.TemporaryDirectory(prefix="cortex-format-") as folder:
+            files = [Path(folder) / f"{n}{self.endings[language]}" for n in range(len(texts))]
+            for file, text in zip(files, texts, strict=True):
+                file.write_bytes(text)
+            if self._ends_well(style, files):
+                return [file.read_bytes() for file in files]
+        if len(texts) == 1:
+            return list(texts)
+        # it crashed, on one of them: the others must not know
+        halves = texts[: len(texts) // 2], texts[len(texts) // 2 :]
+        return [text for half in halves for text in self._formatted(half, language, style)]
+
+    def _ends_well(self, style: Style, files: Sequence[Path]) -> bool:
+        """Whether the program ran to its end; that it refused a file is no matter."""
+        try:
+            done = subprocess.run(
+                [*self.command(style), *(file.name for file in files)],
+                cwd=files[0].parent,
+                env=os.environ | {"RAYON_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+        except OSError as error:
+            raise FormatterError(f"{self.name} cannot be started: {error}") from error
+        return done.returncode >= 0

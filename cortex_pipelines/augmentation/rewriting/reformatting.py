@@ -1,0 +1,159 @@
+"""Laying out units as real formatters do, many in one process, and showing they stay the same."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+from textwrap import dedent
+from typing import Any, NamedTuple
+
+from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.rewriting import formatters as folder
+from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
+from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten
+from cortex_pipelines.augmentation.rewriting.rule import Edit, applied
+from cortex_pipelines.augmentation.rewriting.same_layout import is_same_but_for_layout
+from cortex_pipelines.augmentation.seeding import choose, draw
+from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+
+_DEEPEST = 200
+"""Nodes around a node. What is deeper was generated, and may exhaust a formatter's stack."""
+_STEP = 4
+"""Columns of one level in Python (PEP 8)."""
+_DRAWS = 2**64
+
+
+class _Task(NamedTuple):
+    """A unit in the surroundings in which it is laid out."""
+
+    unit: dict[str, Any]
+    snippet: Snippet
+    prefix: bytes
+
+    @property
+    def text(self) -> bytes:
+        return self.prefix + self.snippet.code + self.snippet.suffix + b"\n"
+
+
+@cache
+def formatters() -> dict[str, Formatter]:
+    """The formatter of each language that has one; their versions are those declared.
+
+    Raises:
+        FormatterError: one is missing, or another version.
+    """
+    found = found_in(folder, Formatter)  # type: ignore[type-abstract]
+    for one in found:
+        one.check_version()
+    return {language: one for one in found for language in one.endings}
+
+
+def is_drawn(share: float, *seed: object) -> bool:
+    """Whether a unit is among the share that gets another layout, by hash."""
+    return draw("reformatted", *seed) < share * _DRAWS
+
+
+def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritten]:
+    """Units as a formatter lays them out, each in a style drawn by hash.
+
+    Args:
+        units: Units with ``unit_id``, ``language``, ``kind``, ``path`` and ``code``.
+        seed: What the style depends on beside the unit.
+
+    Returns:
+        By ``unit_id``. A unit is missing if its language has no formatter, if it looks like this
+        anyway, or if what came out cannot be shown to be the same code.
+
+    Raises:
+        FormatterError: a formatter is missing, or another version.
+    """
+    tasks: dict[tuple[str, Style], list[_Task]] = defaultdict(list)
+    for unit in units:
+        formatter = formatters().get(unit["language"])
+        task = _task(unit) if formatter else None
+        if formatter and task:
+            style = choose(formatter.styles, "style", seed, unit["unit_id"])
+            tasks[unit["language"], style].append(task)
+    found = {}
+    for (language, style), group in tasks.items():
+        formatter = formatters()[language]
+        texts = formatter.formatted([task.text for task in group], language, style)
+        for task, text in zip(group, texts, strict=True):
+            code = _taken_out(text, task)
+            if code is not None:
+                found[task.unit["unit_id"]] = Rewritten(f"{formatter.name}_{style.name}", code)
+    return found
+
+
+def _task(unit: dict[str, Any]) -> _Task | None:
+    """The unit as it is given to a formatter, or None if it is not fit for one."""
+    snippet = parse_unit(unit["code"].encode(), unit["language"], unit["kind"], unit["path"])
+    if snippet is None or not _is_fit(snippet):
+        return None
+    if unit["language"] == "python":
+        return _Task(unit, snippet, _blocks_around(unit, snippet.prefix))
+    return _Task(unit, _without_last_commas(snippet), snippet.prefix)
+
+
+def _is_fit(snippet: Snippet) -> bool:
+    """Whether code is not too deep, and without JSX, in which white space is text."""
+    stack = [(snippet.tree.root_node, 0)]
+    while stack:
+        node, depth = stack.pop()
+        if depth > _DEEPEST or node.type.startswith("jsx"):
+            return False
+        stack.extend((child, depth + 1) for child in node.children)
+    return True
+
+
+def _blocks_around(unit: dict[str, Any], prefix: bytes) -> bytes:
+    """Blocks that put a unit of Python as deep as it stands in its file, as its lines tell."""
+    lines = [line.expandtabs(_STEP) for line in unit["code"].split("\n")[1:] if line.strip()]
+    body = min((len(line) - len(line.lstrip()) for line in lines), default=0)
+    own = prefix.rpartition(b"\n")[2]
+    depth = body // _STEP - (not own)  # a decorated unit has its `def` among these lines
+    depth = max(depth, int(unit["kind"] == "method" or bool(own)))
+    headers = b"".join(b" " * level + b"if 1:\n" for level in range(depth))
+    return headers + (own or b" " * depth)
+
+
+def _without_last_commas(snippet: Snippet) -> Snippet:
+    """Without commas after the last argument: clang-format lays them out as if one more came."""
+    last = [
+        Edit(*snippet.span(node), "")
+        for node in snippet.nodes()
+        if node.type == "," and node.next_sibling is not None and node.next_sibling.type == ")"
+    ]
+    return snippet.with_code(applied(snippet.code, last)) if last else snippet
+
+
+def _taken_out(text: bytes, task: _Task) -> str | None:
+    """The unit out of its surroundings; None if nothing changed, or more than the layout."""
+    inside = _between(text, task.prefix, task.snippet.suffix)
+    if inside is None:
+        return None
+    unit = task.unit
+    old: str = unit["code"]
+    code = inside.decode("utf-8", "replace").strip() + old[len(old.rstrip()) :]
+    if _flush(code) == _flush(old):
+        return None
+    other = parse_unit(code.encode(), unit["language"], unit["kind"], unit["path"])
+    if other is None or not is_same_but_for_layout(task.snippet, other):
+        return None
+    return code
+
+
+def _flush(code: str) -> str:
+    """The code with all its lines but the first as far to the left as they can be."""
+    first, end, rest = code.partition("\n")
+    return first + end + dedent(rest)
+
+
+def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
+    """What stands between two texts, whatever white space is in them now."""
+    before, after = (
+        rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(around.split()))
+        for around in (prefix, suffix)
+    )
+    found = re.fullmatch(rb"\s*" + before + rb"(.*)" + after + rb"\s*", text, re.DOTALL)
+    return found[1] if found else None

@@ -1,0 +1,128 @@
+"""Writing a unit in another way, its behaviour unchanged, and showing that it is."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from cortex_pipelines.augmentation.python_code import compiled, header_for, same_code
+from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.rewriting import rewrites as folder
+from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
+from cortex_pipelines.augmentation.rewriting.rule import Rewrite, applied
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
+from cortex_pipelines.augmentation.view import View
+
+# Another structure teaches more than another layout, and finds a place more seldom.
+_WEIGHTS = {"structure": 16, "comments": 4, "layout": 1}
+_NAMES_OR_LITERALS = ("identifier", "literal", "content", "fragment", "integer", "float", "number")
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A unit written in another way.
+
+    Args:
+        rewrite: Name of the rewrite.
+        code: The code.
+    """
+
+    rewrite: str
+    code: str
+
+
+@cache
+def rewrites() -> tuple[Rewrite, ...]:
+    """One of each rewrite, sorted by name."""
+    return found_in(folder, Rewrite)  # type: ignore[type-abstract]
+
+
+def rewritten(
+    code: str,
+    language: str,
+    kind: str,
+    path: str,
+    limit: int,
+    *seed: object,
+    first: str | None = None,
+) -> list[Rewritten]:
+    """At most ``limit`` other ways to write a unit, drawn by hash; each only once.
+
+    Args:
+        code: The unit's code.
+        language: Its language.
+        kind: Its kind.
+        path: Path of its file.
+        limit: Most variants to give.
+        seed: What the choice depends on.
+        first: Family whose rewrites come before all others; None for none.
+    """
+    if not limit:
+        return []
+    snippet = parse_unit(code.encode(), language, kind, path)
+    if snippet is None:
+        return []
+    found: dict[str, str] = {}
+    for other in _variants(View(snippet), seed, first):
+        found.setdefault(other.code, other.rewrite)
+        if len(found) >= limit:
+            break
+    return sorted(
+        (Rewritten(name, text) for text, name in found.items()), key=lambda one: one.rewrite
+    )
+
+
+def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
+    def rank(one: Rewrite) -> tuple[bool, int]:
+        return one.family != first, draw(*seed, one.name) // _WEIGHTS[one.family]
+
+    for rewrite in sorted((one for one in rewrites() if view.language in one.languages), key=rank):
+        snippet = view.snippet
+        edits = list(rewrite.edits(view))
+        if not edits:
+            continue
+        shift, end = len(snippet.prefix), len(snippet.prefix) + len(snippet.code)
+        inside = [one for one in edits if shift <= one.start and one.end <= end]
+        whole = applied(view.text, inside)
+        changed = whole[shift : len(whole) - len(snippet.suffix)]
+        if changed != snippet.code and is_same(rewrite.family, view, changed):
+            yield Rewritten(rewrite.name, changed.decode("utf-8", "replace"))
+
+
+def is_same(family: str, view: View, changed: bytes) -> bool:
+    """Whether a changed unit does what the unit does, as far as can be shown.
+
+    Comments and layout: the same tokens and, for Python, the same byte code. Structure: it
+    parses, with the same names and literals, none lost and none new but of a result; for Python
+    both syntax trees have one canonical form, and it compiles.
+    """
+    snippet = view.snippet
+    other = snippet.with_code(changed)
+    if other.errors or not _same_words(family, snippet, other):
+        return False
+    if view.language != "python":
+        return True
+    sources = [header_for(view.nodes, snippet.prefix) + one for one in (snippet.code, changed)]
+    one, two = (compiled(source) for source in sources)
+    if one is None or two is None:
+        return False
+    if family != "structure":
+        return same_code(one, two)
+    try:
+        before, after = (canonical(ast.parse(source)) for source in sources)
+        return before == after
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _same_words(family: str, one: Snippet, other: Snippet) -> bool:
+    if family != "structure":
+        return one.tokens == other.tokens
+    first, second = (
+        Counter(token for token in each.tokens if token[0].endswith(_NAMES_OR_LITERALS))
+        for each in (one, other)
+    )
+    lost, new = first - second, second - first
+    return not lost and len(new) <= 1

@@ -1,0 +1,211 @@
+"""Conditions written the other way: mirrored, negated twice, by De Morgan's laws, merged."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.mutation.operator import everywhere, on, reindented
+from cortex_pipelines.augmentation.mutation.operators.branches import branches
+from cortex_pipelines.augmentation.mutation.operators.condition import bare, condition_of
+from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.augmentation.words import words
+
+_MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+_MIRROR |= {"===": "===", "!==": "!=="}
+# What can be read in any order: nothing is called, nothing is looked up by an item.
+_STILL = words(
+    "identifier integer float number decimal_integer_literal int_literal integer_literal "
+    "float_literal true false none null nil this string string_literal boolean_literal "
+    "interpreted_string_literal self"
+)
+_FLIPS = {"==": "!=", "!=": "==", "===": "!==", "!==": "==="}
+_PYTHON_FLIPS = {"in": "not in", "not in": "in", "is": "is not", "is not": "is"}
+_BINDS = words("named_expression let_condition let_chain")
+
+
+class MirroredComparison(NodeRewrite):
+    """``a < b`` as ``b > a``."""
+
+    name = "mirrored_comparison"
+    places = everywhere("binary_expression", python="comparison_operator")
+
+    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+        """Where both sides are names or literals, so that their order cannot be seen."""
+        sign = sign_of(node)
+        parts = node.named_children
+        if sign is None or sign.type not in _MIRROR or len(parts) != 2:
+            return
+        left, right = parts
+        generic = view.language == "typescript" and view.parent_type(node) == "binary_expression"
+        if {left.type, right.type} <= _STILL and not generic:
+            gap = view.between(left.end_byte, sign.start_byte)
+            other = view.between(sign.end_byte, right.start_byte)
+            text = view.code(right) + gap + _MIRROR[sign.type] + other + view.code(left)
+            yield Edit(node.start_byte, node.end_byte, text)
+
+
+def sign_of(node: Node) -> Node | None:
+    """The operator of an expression with exactly one."""
+    signs = [part for part in node.children if not part.is_named]
+    return signs[0] if len(signs) == 1 else None
+
+
+class InvertedBranches(NodeRewrite):
+    """``if a: x else: y`` as ``if not a: y else: x``."""
+
+    name = "inverted_branches"
+    places = everywhere("if_statement", rust="if_expression")
+
+    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+        """Where there is a plain ``else`` and the condition binds no name."""
+        found, inner = branches(node), bare(condition_of(node))
+        if found is None or inner is None or inner.type in _BINDS:
+            return
+        one, other = found
+        if not all(part.type in ("block", "statement_block") for part in found):
+            return
+        if any(part.type in _BINDS for part in view.inside(inner)):
+            return
+        condition = view.between(node.start_byte, inner.start_byte)
+        rest = view.between(inner.end_byte, one.start_byte)
+        between = view.between(one.end_byte, other.start_byte)
+        if view.language == "python" and not (_own_line(one, view) and _own_line(other, view)):
+            return
+        text = view.code(other) + between + view.code(one)
+        head = condition + negated(inner, view) + rest
+        tail = view.between(other.end_byte, node.end_byte)
+        yield Edit(node.start_byte, node.end_byte, head + text + tail)
+
+
+def _own_line(block: Node, view: View) -> bool:
+    line = view.text.rfind(b"\n", 0, block.start_byte) + 1
+    return not view.text[line : block.start_byte].strip()
+
+
+def negated(node: Node, view: View) -> str:
+    """The opposite of a condition, as a person would write it."""
+    text = view.code(node)
+    sign = sign_of(node)
+    python = view.language == "python"
+    flips = _PYTHON_FLIPS if python else _FLIPS
+    if sign is not None and sign.type in flips and len(node.named_children) == 2:
+        head = view.between(node.start_byte, sign.start_byte)
+        return head + flips[sign.type] + view.between(sign.end_byte, node.end_byte)
+    if sign is not None and sign.type in ("not", "!") and len(node.named_children) == 1:
+        return view.code(node.named_children[0])
+    word = "not " if python else "!"
+    return f"{word}{text}" if node.type in _ATOMS else f"{word}({text})"
+
+
+_ATOMS = words(
+    "identifier call attribute subscript call_expression member_expression method_invocation "
+    "field_access selector_expression field_expression index_expression true false "
+    "subscript_expression array_access parenthesized_expression"
+)
+
+
+class DeMorgan(NodeRewrite):
+    """``not (a and b)`` as ``(not a or not b)``."""
+
+    name = "de_morgan"
+    places = everywhere("unary_expression", python="not_operator")
+
+    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+        """Where a negated bracket holds one ``and`` or ``or``."""
+        if node.child_count != 2 or node.children[0].type not in ("not", "!"):
+            return
+        inner = bare(node.children[1])
+        sign = inner.child_by_field_name("operator") if inner is not None else None
+        if inner is None or sign is None or sign.type not in _DUAL:
+            return
+        left, right = inner.child_by_field_name("left"), inner.child_by_field_name("right")
+        if left is None or right is None or len(inner.named_children) != 2:
+            return
+        if any(part.type in _BINDS for part in view.inside(inner)):
+            return
+        # `not a` is a truth value, `a` may be anything: turned twice it would be another value
+        if view.language in _LOOSE and any(_is_negation(part) for part in (left, right)):
+            return
+        text = f"{negated(left, view)} {_DUAL[sign.type]} {negated(right, view)}"
+        yield Edit(node.start_byte, node.end_byte, f"({text})")
+
+
+_DUAL = {"and": "or", "or": "and", "&&": "||", "||": "&&"}
+
+
+_LOOSE = ("python", "javascript", "typescript")
+
+
+def _is_negation(node: Node) -> bool:
+    return node.child_count == 2 and node.children[0].type in ("not", "!")
+
+
+class MergedConditions(NodeRewrite):
+    """``if a: if b: x`` as ``if a and b: x``."""
+
+    name = "merged_conditions"
+    places = on(
+        python="if_statement", javascript="if_statement", typescript="if_statement",
+        java="if_statement", go="if_statement",
+    )  # fmt: skip
+
+    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+        """Where an ``if`` holds nothing but another one and neither has an ``else``."""
+        outer, inner = _lone(node), None
+        if outer is not None and len(outer.named_children) == 1:
+            held = outer.named_children[0]
+            if held.type == "statement_list" and len(held.named_children) == 1:
+                held = held.named_children[0]
+            inner = _lone(held) if held.type == "if_statement" else None
+            node_inside = held
+        if outer is None or inner is None or view.field(node) == "alternative":
+            return
+        first, second = bare(condition_of(node)), bare(condition_of(node_inside))
+        if first is None or second is None or not {first.type, second.type}.isdisjoint(_BINDS):
+            return
+        if view.language == "python" and not (_own_line(outer, view) and _own_line(inner, view)):
+            return
+        joint = _joined(first, second, view)
+        indents = [_indent(part, view) for part in (node, node_inside)]
+        body = view.code(inner)
+        if any("string" in part.type and "\n" in view.code(part) for part in view.inside(inner)):
+            return
+        if view.language == "python":
+            lead = view.between(outer.start_byte - len(_indent(outer, view)), outer.start_byte)
+            text = f"if {joint}:\n{lead}{reindented(view, body, _indent(inner, view), lead)}"
+        else:
+            brackets = ("(", ")") if view.language != "go" else ("", "")
+            moved = reindented(view, body, indents[1], indents[0])
+            text = f"if {brackets[0]}{joint}{brackets[1]} {moved}"
+        yield Edit(node.start_byte, node.end_byte, text)
+
+
+def _lone(node: Node) -> Node | None:
+    """The block of an ``if`` without ``else`` and without a statement before its condition."""
+    if node.child_by_field_name("alternative") or node.child_by_field_name("initializer"):
+        return None
+    if any(part.type in COMMENTS for part in node.named_children):
+        return None
+    block = node.child_by_field_name("consequence")
+    return block if block is not None and block.type in ("block", "statement_block") else None
+
+
+def _joined(first: Node, second: Node, view: View) -> str:
+    word = " and " if view.language == "python" else " && "
+    return word.join(
+        view.code(part) if part.type in _ATOMS or _compares(part) else f"({view.code(part)})"
+        for part in (first, second)
+    )
+
+
+def _compares(node: Node) -> bool:
+    sign = sign_of(node)
+    compares = set(_MIRROR) | set(_PYTHON_FLIPS) | {"not", "!"}
+    return sign is not None and sign.type in compares
+
+
+def _indent(node: Node, view: View) -> str:
+    line = view.text.rfind(b"\n", 0, node.start_byte) + 1
+    text = view.text[line : node.start_byte]
+    return text[: len(text) - len(text.lstrip())].decode("ascii", "replace")

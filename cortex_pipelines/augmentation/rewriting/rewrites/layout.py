@@ -1,0 +1,113 @@
+"""The same tokens laid out in another way: exact on every machine, no formatter needed."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
+from cortex_pipelines.augmentation.view import COMMENTS, View
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+_LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "parameter_list")
+
+
+class Reindented(Rewrite):
+    """Another width of indentation: two columns for four, four for two or a tab."""
+
+    name = "reindented"
+    family = "layout"
+    languages = LANGUAGES
+
+    def edits(self, view: View) -> Iterator[Edit]:
+        """The start of each line that begins outside of strings and comments of several lines."""
+        inside = [
+            (node.start_byte, node.end_byte)
+            for node in view.nodes
+            if node.start_point[0] != node.end_point[0] and _is_text(node)
+        ]
+        starts = [start for start, _ in inside]
+        lines = _lines(view)
+        step = _step([width for _, width in lines])
+        # a decorated method of Python lost the indentation of its first line only
+        kept = (
+            view.snippet.prefix.rpartition(b"\n")[2].decode() if view.language == "python" else ""
+        )
+        for start, width in lines:
+            at = bisect_right(starts, start) - 1
+            if width.startswith(kept) and not (at >= 0 and start < inside[at][1]):
+                more = _restyled(width[len(kept) :], step)
+                yield Edit(start, start + len(width), kept + more)
+
+
+def _is_text(node: Node) -> bool:
+    kind = node.type
+    return "string" in kind or kind in COMMENTS or kind in ("jsx_text", "template_literal")
+
+
+def _lines(view: View) -> list[tuple[int, str]]:
+    """First byte and indentation of each line of the code but the first."""
+    shift, found, start = len(view.snippet.prefix), [], 0
+    for line in view.snippet.code.split(b"\n"):
+        if start and line.strip():
+            found.append(
+                (shift + start, line[: len(line) - len(line.lstrip())].decode("ascii", "replace"))
+            )
+        start += len(line) + 1
+    return found
+
+
+def _step(widths: list[str]) -> str:
+    """What one level is made of: a tab, or the smallest difference of two lines in a row."""
+    if any(width.startswith("\t") for width in widths):
+        return "\t"
+    steps = {abs(len(one) - len(other)) for one, other in pairwise(widths)} - {0, 1}
+    return " " * min(steps, default=4)
+
+
+def _restyled(width: str, step: str) -> str:
+    other = "    " if step == "\t" or len(step) == 2 else "  "
+    levels = len(width) - len(width.lstrip(step)) if step == "\t" else len(width) // len(step)
+    rest = width.lstrip("\t") if step == "\t" else width[levels * len(step) :]
+    return other * levels + rest
+
+
+class OneArgumentALine(Rewrite):
+    """Arguments and parameters one below the other."""
+
+    name = "one_argument_a_line"
+    family = "layout"
+    languages = LANGUAGES
+
+    def edits(self, view: View) -> Iterator[Edit]:
+        """A line end before each element of a list of at least two that stands on one line."""
+        for kind in _LISTS:
+            for node in view.by_type.get(kind, ()):
+                parts = [part for part in node.named_children if part.type not in COMMENTS]
+                alone = node.start_point[0] == node.end_point[0]
+                if (
+                    len(parts) < 2
+                    or not alone
+                    or view.text[node.start_byte : node.start_byte + 1] != b"("
+                ):
+                    continue
+                line = view.text.rfind(b"\n", 0, node.start_byte) + 1
+                text = view.text[line : node.start_byte]
+                indent = text[: len(text) - len(text.lstrip())].decode("ascii", "replace")
+                if _in_text(node, view):
+                    continue
+                yield from self._broken(parts, f"\n{indent}        ", view)
+
+    def _broken(self, parts: list[Node], gap: str, view: View) -> Iterator[Edit]:
+        for part in parts:
+            before = len(view.text[: part.start_byte].rstrip())
+            if view.text[before - 1 : before] in (b"(", b","):
+                yield Edit(before, part.start_byte, gap)
+
+
+def _in_text(node: Node, view: View) -> bool:
+    """Whether the node is part of a string, where a line end may be a mistake or a change."""
+    return any(
+        "string" in above.type or above.type.startswith("jsx") for above in view.around(node)
+    )

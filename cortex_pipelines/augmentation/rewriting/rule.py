@@ -1,0 +1,70 @@
+"""What a rewrite is: another way to write the same, declared on syntax nodes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.view import View
+
+FAMILIES = ("comments", "layout", "structure")
+
+
+class Edit(NamedTuple):
+    """One replacement: first byte, byte after the last one, what takes their place."""
+
+    start: int
+    end: int
+    replacement: str
+
+
+class Rewrite(ABC):
+    """Another way to write what a unit does.
+
+    A subclass in ``augmentation/rewriting/rewrites/`` is found by listing that folder.
+    """
+
+    name: ClassVar[str]
+    """Name in the data, unique."""
+    family: ClassVar[str]
+    """``comments`` and ``layout`` leave every token as it is, ``structure`` the behaviour."""
+    languages: ClassVar[tuple[str, ...]]
+    """Languages claimed."""
+
+    @abstractmethod
+    def edits(self, view: View) -> Iterator[Edit]:
+        """Every replacement that it makes in a unit; where two overlap the first counts."""
+
+
+class NodeRewrite(Rewrite):
+    """A rewrite of single nodes."""
+
+    family = "structure"
+    places: ClassVar[Mapping[str, frozenset[str]]]
+    """Language to node types on which it works."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Languages claimed."""
+        return tuple(self.places)
+
+    def edits(self, view: View) -> Iterator[Edit]:
+        """The replacements at all places."""
+        for kind in sorted(self.places[view.language]):
+            for node in view.by_type.get(kind, ()):
+                yield from self.edits_at(node, view)
+
+    @abstractmethod
+    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+        """The replacements at one node."""
+
+
+def applied(text: bytes, edits: list[Edit]) -> bytes:
+    """The text with all edits; of two that overlap, the one that begins first."""
+    parts, at = [], 0
+    for edit in sorted(edits, key=lambda one: (one.start, -one.end, one.replacement)):
+        if edit.start >= at:
+            parts += [text[at : edit.start], edit.replacement.encode()]
+            at = edit.end
+    return b"".join([*parts, text[at:]])

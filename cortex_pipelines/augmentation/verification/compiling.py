@@ -1,0 +1,220 @@
+"""Which mutants compile, by the compilers that this machine has."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from cortex_pipelines import sandbox
+from cortex_pipelines.augmentation.python_code import compiled
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification.killing import Answer, Subject
+
+_SECONDS = 20.0
+_ERROR = re.compile(r"error\b\W*(.*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """How a language is compiled.
+
+    Args:
+        program: What has to be on the PATH.
+        options: What stands between it and the file.
+        parses_only: Whether it looks at the syntax alone, so that a ``yes`` says little.
+    """
+
+    program: str
+    options: tuple[str, ...]
+    parses_only: bool = False
+
+
+_OUT = "/tmp/out"  # nosec B108 - in the sandbox, where nobody else is
+_RUST = ("--edition=2021", "--crate-type=lib", "--emit=metadata", "-o", _OUT)
+TOOLCHAINS = {
+    "javascript": Toolchain("node", ("--check",), True),
+    "typescript": Toolchain("tsc", ("--noEmit", "--noResolve", "--skipLibCheck")),
+    "java": Toolchain("javac", ("-proc:none", "-nowarn", "-d", "/tmp")),  # nosec B108
+    "go": Toolchain("gofmt", ("-e", "-l"), True),
+    "rust": Toolchain("rustc", _RUST),
+}
+
+# Runs in the sandbox: every command of the plan, its status and words as a line of JSON.
+_DRIVER = """
+import json, re, subprocess, sys
+for name, command in json.load(open("plan.json")):
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20)
+        words = (done.stdout + done.stderr).decode(errors="replace")
+        print(json.dumps([name, done.returncode, words[:4000]]), flush=True)
+    except subprocess.TimeoutExpired:
+        print(json.dumps([name, None, "takes longer than 20 s"]), flush=True)
+"""
+
+
+def python_compiles(subject: Subject, original: str) -> Answer:
+    """Whether Python compiles the file with the error; nothing of it is run."""
+    if compiled(original.encode()) is None:
+        return "unknown", "the file does not compile as it is"
+    if compiled(subject.buggy_file.encode()) is None:
+        return "no", "Python refuses the file with the error"
+    return "yes", ""
+
+
+def compiles(
+    subjects: list[Subject], texts: dict[str, str], language: str, settings: AugmentationSettings
+) -> dict[str, Answer]:
+    """Whether each mutant compiles.
+
+    A file alone may not compile, for want of what it imports. So its messages are compared with
+    those of the mutant: only a new one is held against the mutant.
+
+    Args:
+        subjects: Mutants of one language.
+        texts: Text files of their source, by path.
+        language: The language.
+        settings: Limits.
+    """
+    if language == "python":
+        return {one.mutant_id: python_compiles(one, texts[one.path]) for one in subjects}
+    program = _program(language)
+    why = f"no {TOOLCHAINS[language].program} on this machine" if program is None else None
+    why = why or sandbox.unavailable()
+    if why is not None or program is None:
+        return {one.mutant_id: ("unknown", str(why)) for one in subjects}
+    said = _asked(subjects, texts, language, program, settings)
+    return {one.mutant_id: _judged(one, said, TOOLCHAINS[language]) for one in subjects}
+
+
+def toolchain_version(language: str) -> str:
+    """Name and version of what compiles a language here; empty if nothing does."""
+    if language == "python":
+        return f"Python {'.'.join(map(str, sys.version_info[:3]))}"
+    program = _program(language)
+    return "" if program is None else _version(program)
+
+
+@cache
+def _program(language: str) -> str | None:
+    """The compiler itself, not a proxy of rustup's or a link."""
+    found = shutil.which(TOOLCHAINS[language].program)
+    if found is None:
+        return None
+    if language == "rust":
+        root = _first_line([found, "--print", "sysroot"])
+        return str(Path(root) / "bin" / "rustc") if root else None
+    return str(Path(found).resolve())
+
+
+@cache
+def _version(program: str) -> str:
+    name = PurePosixPath(program).name
+    if name == "gofmt":
+        return _first_line([str(Path(program).with_name("go")), "version"]) or name
+    said = _first_line([program, "--version"])
+    return said if said.startswith(name) else f"{name} {said}".strip()
+
+
+def _first_line(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stdout.decode(errors="replace").splitlines()
+    return lines[0].strip() if lines else ""
+
+
+Said = dict[str, tuple[int | None, str]]
+
+
+def _asked(
+    subjects: list[Subject],
+    texts: dict[str, str],
+    language: str,
+    program: str,
+    settings: AugmentationSettings,
+) -> Said:
+    """Status and words of the compiler, by mutant and, for the originals, by path."""
+    files = {one.mutant_id: (one.path, one.buggy_file) for one in subjects}
+    files |= {one.path: (one.path, texts[one.path]) for one in subjects}
+    with tempfile.TemporaryDirectory(prefix="cortex-compile-") as name:
+        folder, plan = Path(name), []
+        for number, (key, (path, text)) in enumerate(sorted(files.items())):
+            place = folder / str(number) / _file_name(path, text, language)
+            place.parent.mkdir()
+            place.write_bytes(text.encode())
+            file = str(place.relative_to(folder))
+            plan.append((key, [program, *TOOLCHAINS[language].options, file]))
+        (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        (folder / "driver.py").write_text(_DRIVER, encoding="utf-8")
+        try:
+            command = [sys.executable, "driver.py"]
+            result = sandbox.run(command, folder, _limits(settings), {}, _readable(program))
+        except sandbox.SandboxError:
+            return {}
+    return dict(_lines(result.stdout))
+
+
+def _file_name(path: str, text: str, language: str) -> str:
+    """The file's own name; a JavaScript module is told by its ending."""
+    name = PurePosixPath(path).name
+    is_module = any(line.startswith(("import ", "export ")) for line in text.splitlines())
+    return f"{PurePosixPath(name).stem}.mjs" if language == "javascript" and is_module else name
+
+
+def _lines(output: bytes) -> list[tuple[str, tuple[int | None, str]]]:
+    found = []
+    for line in output.decode(errors="replace").splitlines():
+        try:
+            key, status, words = json.loads(line)
+        except ValueError:
+            continue  # the last line may be cut
+        found.append((str(key), (status, str(words))))
+    return found
+
+
+def _limits(settings: AugmentationSettings) -> sandbox.Limits:
+    return sandbox.Limits(
+        wall_seconds=settings.verification_seconds,
+        cpu_seconds=int(settings.verification_seconds) + 1,
+        memory_bytes=max(settings.sandbox_memory_bytes, 1 << 36),  # node and java only reserve it
+        processes=max(settings.sandbox_processes, 256),
+        folder_bytes=settings.sandbox_folder_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+    )
+
+
+def _readable(program: str) -> list[Path]:
+    settings = sorted(Path("/etc").glob("java*"))
+    return [Path(program).parent.parent, *settings]
+
+
+def _judged(subject: Subject, said: Said, toolchain: Toolchain) -> Answer:
+    if subject.mutant_id not in said or subject.path not in said:
+        return "unknown", "the compiler was not reached or stopped by the sandbox"
+    (status, words), (before, known) = said[subject.mutant_id], said[subject.path]
+    if status is None or before is None:
+        return "unknown", words
+    if status == 0:
+        return "yes", "syntax only" if toolchain.parses_only else ""
+    new = sorted(_messages(words) - _messages(known))
+    if new or before == 0:
+        return "no", (new or ["refused without a message"])[0][:300]
+    return "unknown", "the file alone does not compile; the error adds no message"
+
+
+def _messages(words: str) -> set[str]:
+    """Lines that say what is wrong, without places."""
+    found = set()
+    for line in words.splitlines():
+        error = _ERROR.search(line)
+        if error and "aborting due to" not in line and "could not compile" not in line:
+            found.add(error[1].strip())
+        elif ".go:" in line:
+            found.add(line.rpartition(": ")[2])
+    return {message for message in found if message}

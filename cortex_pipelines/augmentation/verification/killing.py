@@ -1,0 +1,190 @@
+"""Which mutants of Python code a test kills, or a comparison of what calls give."""
+
+import ast
+import json
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cortex_pipelines import sandbox
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification import trial
+
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_MOST_TESTS = 2
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A mutant in its file.
+
+    Args:
+        mutant_id: Its id.
+        path: Path of its file.
+        name: Simple name of the unit.
+        qualified_name: Name with those of its classes and functions.
+        fixed_code: The unit as it is.
+        buggy_file: Text of the file with the error.
+    """
+
+    mutant_id: str
+    path: str
+    name: str
+    qualified_name: str
+    fixed_code: str
+    buggy_file: str
+
+
+Answer = tuple[str, str]
+"""``yes``, ``no`` or ``unknown``, and why."""
+
+
+def killed(
+    subjects: list[Subject], texts: dict[str, str], settings: AugmentationSettings
+) -> dict[str, Answer]:
+    """Whether something that runs tells each mutant from the original.
+
+    The related tests of the repository are run in a sandbox, on the original first; where none
+    kills the mutant, original and mutant are called with the same values and compared.
+
+    Args:
+        subjects: Mutants of Python files of one source.
+        texts: All text files of that source, by path.
+        settings: Limits.
+
+    Returns:
+        The answer for each mutant, ``unknown`` with the reason where nothing could be run.
+    """
+    why = sandbox.unavailable()
+    if why is not None:
+        return {one.mutant_id: ("unknown", why) for one in subjects}
+    tests = pytest_files(texts)
+    jobs = [_job(one, texts, tests) for one in subjects]
+    roots = ["", "src", *sorted({_root(one.path, texts) for one in subjects} - {"", "src"})]
+    task = {
+        "jobs": jobs,
+        "roots": roots,
+        "test_seconds": settings.test_seconds,
+        "calls": settings.calls_per_unit,
+    }
+    answers, trouble = _run(task, texts, settings)
+    return {one.mutant_id: answers.get(one.mutant_id, ("unknown", trouble)) for one in subjects}
+
+
+def _run(
+    task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings
+) -> tuple[dict[str, Answer], str]:
+    """The answers that came, and why the others did not."""
+    limits = sandbox.Limits(
+        wall_seconds=settings.verification_seconds,
+        cpu_seconds=int(settings.verification_seconds) + 1,
+        memory_bytes=settings.sandbox_memory_bytes,
+        processes=settings.sandbox_processes,
+        folder_bytes=settings.sandbox_folder_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+    )
+    with tempfile.TemporaryDirectory(prefix="cortex-trial-") as name:
+        folder = Path(name)
+        for path, text in texts.items():
+            if ".." not in PurePosixPath(path).parts:
+                place = folder / "project" / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(text.encode())
+        (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
+        script = Path(trial.__file__).read_text(encoding="utf-8")
+        (folder / "trial.py").write_text(script, encoding="utf-8")
+        environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        try:
+            result = sandbox.run([sys.executable, "trial.py"], folder, limits, environment)
+        except sandbox.SandboxError as error:
+            return {}, f"the sandbox failed: {error}"
+    answers = dict(_answers(result.stdout))
+    if result.stopped:
+        return answers, f"not reached: the sandbox was stopped by its limit of {result.stopped}"
+    words = result.stderr.decode(errors="replace").strip().splitlines()
+    return answers, f"the trial ended early: {words[-1] if words else result.status}"
+
+
+def _answers(output: bytes) -> list[tuple[str, Answer]]:
+    found = []
+    for line in output.decode(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+            found.append((str(row["mutant_id"]), (str(row["result"]), str(row["detail"]))))
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line may be cut
+    return [one for one in found if one[1][0] in ("yes", "no", "unknown")]
+
+
+def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
+    """Test files of pytest, with the words in each."""
+    return {
+        path: set(_WORDS.findall(text)) for path, text in texts.items() if _TEST_FILE.search(path)
+    }
+
+
+def _job(one: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
+    root = _root(one.path, texts)
+    module = PurePosixPath(one.path).relative_to(root).with_suffix("")
+    parts = module.parts[:-1] if module.name == "__init__" else module.parts
+    return {
+        "mutant_id": one.mutant_id,
+        "path": one.path,
+        "buggy_file": one.buggy_file,
+        "module": ".".join(parts),
+        "qualified_name": one.qualified_name,
+        "parameters": _parameters(one.fixed_code),
+        "tests": _related(one, parts, tests),
+        "naming": [path for path, words in tests.items() if one.name in words],
+    }
+
+
+def _root(path: str, texts: dict[str, str]) -> str:
+    """Folder from which the file is imported: the nearest around it that is no package."""
+    folder = PurePosixPath(path).parent
+    while str(folder) != "." and f"{folder}/__init__.py" in texts:
+        folder = folder.parent
+    return "" if str(folder) == "." else str(folder)
+
+
+def _related(one: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
+    """Test files that name the unit, then such as only name its module, at most a few."""
+    package = set(module)
+    if one.path in tests:
+        return [one.path]
+    ranked = [
+        (-(one.name in words), -(module[-1:] != () and module[-1] in words), len(words), path)
+        for path, words in tests.items()
+        if one.name in words or package & words
+    ]
+    return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
+
+
+def _parameters(code: str) -> list[dict[str, str]]:
+    """Names and types of the parameters that a call has to give, ``self`` and ``cls`` left out."""
+    lines = code.split("\n")
+    indent = next((line for line in lines[1:] if line.lstrip().startswith(("def ", "async "))), "")
+    source = f"if 1:\n{indent[: len(indent) - len(indent.lstrip())]}{code}" if indent else code
+    for attempt in (code, source, f"if 1:\n {code}"):
+        try:
+            tree = ast.parse(attempt)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                return _of(node.args)
+    return []
+
+
+def _of(arguments: ast.arguments) -> list[dict[str, str]]:
+    given = [*arguments.posonlyargs, *arguments.args]
+    given = given[: len(given) - len(arguments.defaults)] if arguments.defaults else given
+    return [
+        {"name": one.arg, "type": ast.unparse(one.annotation) if one.annotation else ""}
+        for one in given
+        if one.arg not in ("self", "cls")
+    ]

@@ -1,0 +1,67 @@
+"""``cortex export`` and ``cortex verify``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: cortex export code_adapter-shop --format ollama --out shop-ollama")
+@click.argument("model")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["peft", "merged", "gguf", "ollama"]),
+    default="peft",
+    show_default=True,
+    help="A folder for peft, one merged model, a GGUF adapter, or what `ollama create` takes.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Empty folder.")
+@click.option("--task", help="Which adapter, of a model with one a task.")
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="GGUF file of the base, for ollama; without it that of the pinned base.",
+)
+def export(model: str, form: str, out: Path, task: str | None, base: Path | None) -> None:
+    """Write MODEL, MODEL@ALIAS, MODEL/VERSION in a form that other programs load.
+
+    The files are verified first; the export is loaded again and compared with them, and gets a
+    signed manifest, which `cortex verify` checks.
+    """
+    from typing import cast
+
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.exporting import Format
+    from cortex_pipelines.operations.exporting import export as write
+    from cortex_pipelines.release.keys import public_key
+    from cortex_pipelines.versioning.project import find_root
+
+    if base is not None and form != "ollama":
+        raise click.UsageError("--base goes with --format ollama")
+    project = open_project(find_root())
+    made = write(project, model, cast(Format, form), out, task, base)
+    for words in (*made.checked.done, *made.checked.left):
+        click.echo(words, err=True)
+    mark, _ = public_key(project.root)
+    click.echo(f"{made.model} {made.version} is in {out}, signed by {mark}", err=True)
+
+
+@click.command(epilog="Example: cortex verify shop-ollama")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--trust",
+    "key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key to trust from now on, such as a colleague's .cortex/keys/signing.pub.",
+)
+def verify(folder: Path, key: Path | None) -> None:
+    """Check that an exported FOLDER is what somebody trusted has exported."""
+    from cortex_pipelines.release.keys import trust
+    from cortex_pipelines.release.signing import verify as check
+    from cortex_pipelines.versioning.project import find_root
+
+    root = find_root()
+    if key is not None:
+        click.echo(f"{trust(root, key)} is trusted now", err=True)
+    found = check(root, folder, folder)
+    click.echo(f"{found.model} {found.version}: {len(found.files)} files as exported", err=True)

@@ -1,0 +1,24 @@
+"""``cortex extract``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: cortex extract src --out units.parquet")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write."
+)
+def extract(path: Path, out: Path) -> None:
+    """Write the units of code in PATH, a file or folder, as a Parquet table."""
+    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.extraction.folder import extract_path
+
+    found = extract_path(path, parameters_here().extraction)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found.units.write_parquet(out)
+    files = found.units["path"].n_unique()
+    click.echo(f"{found.units.height:,} units of {files:,} files: {out}", err=True)
+    for name, reason, detail in found.unparsed.select("path", "reason", "detail").iter_rows():
+        click.echo(f"not parsed ({reason}): {name}: {detail}", err=True)

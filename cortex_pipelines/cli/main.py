@@ -1,0 +1,258 @@
+"""``cortex …``: the rooms' functions for people, and for ``dvc.yaml``."""
+
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cortex_pipelines.cli.dictionary import dictionary
+from cortex_pipelines.cli.export import export, verify
+from cortex_pipelines.cli.extract import extract
+from cortex_pipelines.cli.forget import forget
+from cortex_pipelines.cli.logs import logs
+from cortex_pipelines.cli.mutate import mutate
+from cortex_pipelines.cli.predict import predict
+from cortex_pipelines.cli.promote import promote, rollback
+from cortex_pipelines.cli.refactorings import refactorings
+from cortex_pipelines.cli.releases import releases
+from cortex_pipelines.cli.reproduce import reproduce
+from cortex_pipelines.cli.route import route
+from cortex_pipelines.cli.router import router
+from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.tune_machine import tune_machine
+from cortex_pipelines.versioning.project import ProjectError, find_root
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from cortex_pipelines.orchestration.runs import Outcome
+    from cortex_pipelines.versioning.project import Project
+
+
+class _Cortex(click.Group):
+    """Shows errors as one line that says what to do; CORTEX_DEBUG=1 shows where they come from."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):
+            raise  # how click itself ends; they are RuntimeErrors
+        except (ProjectError, ValueError, RuntimeError, LookupError, OSError) as error:
+            if os.environ.get("CORTEX_DEBUG"):
+                raise
+            raise click.ClickException(_words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    """What an error says: str() of a LookupError is quoted, args[0] of an OSError a number."""
+    if isinstance(error, OSError) or not error.args:
+        return str(error) or repr(error)
+    return str(error.args[0])
+
+
+def _example(text: str) -> str:
+    return f"Example: {text}"
+
+
+@click.group(cls=_Cortex, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Models trained on a team's own code and its agents' logs, with data anyone can reproduce."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
+
+
+_COMMANDS = (
+    dictionary,
+    export,
+    extract,
+    forget,
+    logs,
+    mutate,
+    predict,
+    promote,
+    refactorings,
+    releases,
+    reproduce,
+    rollback,
+    route,
+    router,
+    scan,
+    tune_machine,
+    verify,
+)
+for _command in _COMMANDS:
+    main.add_command(_command)
+
+
+def _open() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
+    from cortex_pipelines.orchestration.location import open_location
+    from cortex_pipelines.versioning.instance import open_instance
+
+    root = find_root()
+    project, definitions = open_location(root)
+    return project, definitions, open_instance(root)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _finish(outcome: "Outcome") -> None:
+    """Say what failed, and leave with an error if anything did."""
+    for address, words in outcome.failed.items():
+        _say(f"FAILED {address}: {words}")
+    if outcome.failed:
+        sys.exit(1)
+
+
+@main.command(epilog=_example("cortex run code_units --project itsdangerous"))
+@click.argument("assets", nargs=-1)
+@click.option("--project", "partition", help="Only this project.")
+def run(assets: tuple[str, ...], partition: str | None) -> None:
+    """Make exactly the named ASSETS; without names all that is stale."""
+    from cortex_pipelines.orchestration import runs
+    from cortex_pipelines.orchestration.syncing import sync_project
+
+    project, definitions, instance = _open()
+    _check_names(project, assets, partition)
+    if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
+        sync_project(project, definitions, instance)
+    if not assets:
+        outcome = runs.run_stale(project, definitions, instance, partition, _say)
+        _say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
+        _finish(outcome)
+        return
+    outcome = runs.Outcome()
+    for partitioned, names in runs.segments(project, assets):
+        parts: tuple[str | None, ...] = project.partitions if partitioned else (None,)
+        for part in (partition,) if partitioned and partition else parts:
+            outcome += runs.run_named(project, definitions, instance, names, part)
+    _finish(outcome)
+
+
+def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
+    unknown = [name for name in assets if name not in project.graph.assets]
+    if unknown:
+        known = ", ".join(asset.name for asset in project.graph.order)
+        raise ProjectError(f"no asset {', '.join(unknown)}; there is: {known}")
+    if partition is not None and partition not in project.partitions:
+        known = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {partition}; there is: {known}")
+
+
+@main.command(epilog=_example("cortex status --json"))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def status(as_json: bool) -> None:
+    """Every asset and project: its version in Dagster, DVC and MLflow, and what is stale."""
+    from cortex_pipelines.operations.status import count_rows
+    from cortex_pipelines.operations.status import status as rows_of
+
+    project, definitions, instance = _open()
+    found = list(rows_of(project, definitions, instance))
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    whole = [Column(name, no_wrap=True) for name in ("asset", "project", "rows", "version")]
+    table = Table(*whole, "fresh", "why not", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in found:
+        one = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
+        version = (row["dvc_md5"] or "-")[:12] + ("" if one else " (views differ)")
+        fresh = "[green]yes" if row["fresh"] else "[yellow]no"
+        rows = count_rows(project, row["asset"], row["partition"])
+        place = row["partition"] or ""
+        table.add_row(
+            row["asset"], place, f"{rows:,}" if rows else "", version, fresh, row["reason"]
+        )
+    Console().print(table)
+
+
+@main.command(epilog=_example("cortex add flask pypi:flask==3.1.3"))
+@click.argument("name")
+@click.argument("source")
+def add(name: str, source: str) -> None:
+    """Add a project called NAME, made from SOURCE.
+
+    SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
+    """
+    from cortex_pipelines.operations.adding import add_project
+
+    entry = add_project(find_root(), name, source)
+    _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
+
+
+@main.command(epilog=_example("cortex update itsdangerous"))
+@click.argument("project", required=False)
+def update(project: str | None) -> None:
+    """Move the pins in sources.lock to what is outside now, of all or of one PROJECT."""
+    from cortex_pipelines.orchestration.moving_pins import move_pins
+
+    moved = move_pins(find_root(), project)
+    _say("\n".join(f"moved: {key}" for key in moved) or "every pin is where it was")
+
+
+@main.command("dvc-yaml", epilog=_example("cortex dvc-yaml --check"))
+@click.option("--check", is_flag=True, help="Only fail if dvc.yaml is out of date.")
+def dvc_yaml(check: bool) -> None:
+    """Write dvc.yaml from the asset graph."""
+    from cortex_pipelines.catalog import models, open_project
+    from cortex_pipelines.release.ledger import ensure_keys
+    from cortex_pipelines.versioning import stages
+
+    project = open_project(find_root())
+    if check:
+        stages.check(project)
+    else:
+        ensure_keys(project.root, models(project))
+        stages.write(project)
+
+
+@main.command(epilog=_example("dvc repro && cortex sync"))
+def sync() -> None:
+    """Bring Dagster, MLflow and the registry's aliases into line with DVC."""
+    from cortex_pipelines.operations.releasing import sign_known
+    from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
+
+    project, definitions, instance = _open()
+    events = sync_project(project, definitions, instance)
+    if signed := sign_known(project):
+        _say(f"{signed} models signed")
+    _say(f"{events} versions reported, {sync_aliases(project)} aliases moved")
+
+
+@main.command(epilog=_example("cortex lineage task_router@champion"))
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a tree.")
+def lineage(model: str, as_json: bool) -> None:
+    """Walk from MODEL, MODEL@ALIAS or MODEL/VERSION to its data sets and source commits."""
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.tracking.lineage import lineage as walk
+
+    tree = walk(open_project(find_root()), model)
+    if as_json:
+        click.echo(json.dumps(tree.to_json(), indent=1))
+        return
+    from cortex_pipelines.tracking.lineage import render
+
+    click.echo(render(tree))
+
+
+@main.command(epilog=_example("cortex doctor"))
+def doctor() -> None:
+    """Say what is missing on this machine, and how to get it."""
+    from cortex_pipelines.operations.doctor import examine
+
+    missing = 0
+    for finding in examine(find_root()):
+        missing += not finding.good
+        click.echo(f"{'ok     ' if finding.good else 'MISSING'} {finding.what}: {finding.detail}")
+        if not finding.good:
+            click.echo(f"        {finding.remedy}")
+    if missing:
+        sys.exit(1)

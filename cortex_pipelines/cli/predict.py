@@ -1,0 +1,29 @@
+"""``cortex predict``."""
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+
+@click.command(epilog='Example: cortex predict "Rotate the leaked API key" --master security')
+@click.argument("task")
+@click.option("--master", help="Where it might be sent; without it each master of the logs.")
+def predict(task: str, master: str | None) -> None:
+    """Say what to expect of TASK, as JSON: success, duration, tokens, complexity."""
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.predicting import expect
+    from cortex_pipelines.versioning.project import find_root
+
+    project = open_project(find_root())
+    found = expect(
+        task,
+        master,
+        datetime.now(UTC),
+        project.output("coordination_tables", None),
+        project.output("outcome_predictors", None),
+        load_parameters(project.root).log_tables,
+    )
+    for row in found:
+        click.echo(json.dumps(row, ensure_ascii=False))

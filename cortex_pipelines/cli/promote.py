@@ -1,0 +1,67 @@
+"""``cortex promote`` and ``cortex rollback``."""
+
+from typing import get_args
+
+import click
+
+from cortex_pipelines.release.deployment import Strategy, Target
+
+
+@click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
+@click.argument("model", required=False)
+@click.option("--why", default="by hand", help="Reason, for the ledger.")
+@click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How it is put to use.")
+@click.option("--target", type=click.Choice(get_args(Target)), help="Where it is to run.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the requests that a canary gets.",
+)
+def promote(
+    model: str | None, why: str, strategy: str | None, target: str | None, share: float | None
+) -> None:
+    """Make the challenger of MODEL champion; without MODEL all that passed their gates.
+
+    How it is put to use goes into releases.lock as a plan; what is not given here is taken from
+    `deployment` in params.yaml. With --strategy canary the champion stays until the canary is
+    promoted too. Doing it twice changes nothing.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations import releasing
+    from cortex_pipelines.versioning.project import find_root
+
+    if share is not None and strategy not in (None, "canary"):
+        raise click.UsageError("--share goes with --strategy canary")
+    project = open_project(find_root())
+    given = {"strategy": strategy, "target": target, "share": share}
+    how = releasing.deployment(project, {k: v for k, v in given.items() if v is not None})
+    if model is None:
+        entries = releasing.promote_passed(project, why, how, _say)
+    else:
+        chosen = releasing.find_model(project, model)
+        entry = releasing.promote(project, chosen, why, how, _say)
+        entries = (entry,) if entry else ()
+    _say("\n".join(entry.in_words() for entry in entries) or "nothing to promote")
+
+
+@click.command(epilog='Example: cortex rollback task_router --why "slow in production"')
+@click.argument("model")
+@click.option("--why", default="by hand", help="Reason, for the ledger.")
+@click.option("--to", help="Version that was champion once, such as 1.0.0, or `baseline`.")
+def rollback(model: str, why: str, to: str | None) -> None:
+    """End the canary of MODEL, or make the champion before this one champion again.
+
+    Doing it twice changes nothing; --to goes further back.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations import releasing
+    from cortex_pipelines.versioning.project import find_root
+
+    project = open_project(find_root())
+    entry = releasing.rollback(project, releasing.find_model(project, model), why, to)
+    again = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
+    _say(entry.in_words() if entry else f"{model}: {again}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

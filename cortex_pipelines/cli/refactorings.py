@@ -1,0 +1,52 @@
+"""``cortex refactorings``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
+
+_EXAMPLE = (
+    "Example: cortex refactorings before after --json, or cortex refactorings . --commit HEAD"
+)
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("before", type=click.Path(path_type=Path), metavar="BEFORE_DIR|REPO")
+@click.argument("after", type=click.Path(path_type=Path), required=False, metavar="[AFTER_DIR]")
+@click.option("--commit", metavar="SHA", help="Compare this commit of REPO with its first parent.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def refactorings(before: Path, after: Path | None, commit: str | None, as_json: bool) -> None:
+    """Show the refactorings between two folders, or those of a commit of a git repository."""
+    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.extraction.refactoring.detection import detect
+    from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
+
+    settings = parameters_here().refactoring
+    if commit is not None and after is None:
+        versions = commit_versions(before, commit, settings)
+    elif after is not None and commit is None:
+        versions = folder_version(before, settings), folder_version(after, settings)
+    else:
+        raise click.UsageError("give two folders, or a repository and --commit")
+    found = detect(*versions, settings)
+    if as_json:
+        click.echo(json.dumps([one.contract() for one in found], indent=1))
+    else:
+        _show(found)
+    click.echo(f"{len(found):,} refactorings", err=True)
+
+
+def _show(found: "list[Refactoring]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("place", "refactoring", "", "purity", box=box.SIMPLE_HEAD)
+    for one in found:
+        table.add_row(f"{one.path_after}:{one.line_after}", one.type, one.description, one.purity)
+    if table.row_count:
+        Console().print(table)

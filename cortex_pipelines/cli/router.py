@@ -1,0 +1,39 @@
+"""``cortex router``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group(epilog="Example: cortex router train coordination --out my-router")
+def router() -> None:
+    """Train a task router outside the asset graph, for a trial or a notebook."""
+
+
+@router.command(epilog="Example: cortex router train coordination --out my-router")
+@click.argument("logs", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the router."
+)
+def train(logs: Path, out: Path) -> None:
+    """Train on every log under LOGS and write a folder that `cortex route --model` takes."""
+    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.operations.standalone import train_on_logs
+
+    found = train_on_logs(logs, out, parameters_here())
+    click.echo(
+        f"{'rung':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
+        "  p        p(loss)  adopted"
+    )
+    for step in found.steps:
+        chance = ["" if step[p] is None else f"{step[p]:.2g}" for p in ("p_value", "p_loss")]
+        click.echo(
+            f"{step['rung']:<10} {step['accuracy']:>8.4f} {step['loss']:>7.4f} {step['ece']:>6.4f}"
+            f"  {step['against'] or '':<10} {step['gained']:>6} {step['lost']:>4}   "
+            f"{chance[0]:<8} {chance[1]:<8} {'yes' if step['adopted'] else 'no'}"
+        )
+    click.echo(
+        f"{found.tasks} tasks, {found.masters} masters, out of fold; {found.seconds:.0f} s. "
+        f'Try: cortex route --model {out} "a task"',
+        err=True,
+    )

@@ -1,0 +1,44 @@
+"""``cortex scan``."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.privacy.folder import FileScan
+
+
+@click.command(epilog="Example: cortex scan src --json")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def scan(path: Path, as_json: bool) -> None:
+    """Show where secrets and personal data stand in PATH, a file or folder; never what they are."""
+    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.privacy.folder import scan_path
+
+    scans = list(scan_path(path, parameters_here().privacy))
+    rows = [{"path": s.path, **asdict(finding)} for s in scans for finding in s.findings]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        _show(scans)
+    skipped = [s for s in scans if s.skipped]
+    note = f", {len(skipped)} of them not read (binary)" if skipped else ""
+    click.echo(f"{len(rows):,} findings in {len(scans):,} files{note}", err=True)
+
+
+def _show(scans: "list[FileScan]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("place", "category", "rule", "severity", box=box.SIMPLE_HEAD)
+    for file in scans:
+        for found in file.findings:
+            place = f"{file.path}:{found.line}:{found.start + 1}"
+            table.add_row(place, found.category, found.rule, found.severity)
+    if table.row_count:
+        Console().print(table)

@@ -1,0 +1,68 @@
+"""``cortex tune-machine``."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.adapters.autotune import Speed
+
+
+@click.command("tune-machine", epilog="Example: cortex tune-machine --dry-run")
+@click.option("--dry-run", is_flag=True, help="Measure and show; write nothing.")
+def tune_machine(dry_run: bool) -> None:
+    """Measure precision and row length for adapters.precision auto; write them to params.yaml."""
+    from cortex_pipelines.adapters.autotune import best, measure
+    from cortex_pipelines.catalog import SOURCES
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+    from cortex_pipelines.versioning.project import find_root, read_yaml
+
+    root = find_root()
+    parameters = load_parameters(root)
+    settings = parameters.adapters
+    if settings.precision != "auto" and not dry_run:
+        click.echo(
+            f"adapters.precision is {settings.precision} already; nothing to do. Set it to auto "
+            "to have it measured again, or use --dry-run",
+            err=True,
+        )
+        return
+    pin = ((read_yaml(root / SOURCES) or {}).get("models") or {}).get("base") or {}
+    speeds = measure(PinnedModel(parameters.models.base, pin), settings, root)
+    chosen = best(speeds)
+    _show(speeds, chosen)
+    if not dry_run:
+        _write(root / "params.yaml", chosen)
+        click.echo(
+            f"params.yaml: adapters.precision {chosen.precision}, max_length {chosen.max_length}",
+            err=True,
+        )
+
+
+def _write(path: Path, chosen: "Speed") -> None:
+    """The two values in place of what was there, and every comment as it was."""
+    from cortex_pipelines.operations.parameter_file import round_trip
+
+    yaml = round_trip()
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    values["adapters"]["precision"] = chosen.precision
+    values["adapters"]["max_length"] = chosen.max_length
+    aside = path.with_name(f".params.yaml.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    aside.replace(path)
+
+
+def _show(speeds: "list[Speed]", chosen: "Speed") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("precision", "row length", "tokens/s", "", box=box.SIMPLE_HEAD)
+    for one in speeds:
+        mark = "best" if one == chosen else ""
+        table.add_row(one.precision, str(one.max_length), f"{one.tokens_per_second:.0f}", mark)
+    Console().print(table)

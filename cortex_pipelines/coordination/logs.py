@@ -1,0 +1,163 @@
+"""The agent system's logs: pinning them, and reading what was pinned."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.coordination.incremental import LogReader, first_of_each
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REJECTED_EVENTS
+from cortex_pipelines.settings import Settings
+
+LOG_ENDINGS = (".jsonl", ".ndjson")
+RULES_FILE = "routing-patterns.json"
+"""The keyword rules stand beside the logs; pinned and read with them, they have a version too."""
+
+
+class CoordinationError(RuntimeError):
+    """The logs are not there, or not as they were pinned; the message says what to do."""
+
+
+class CoordinationSettings(Settings):
+    """Section ``coordination`` of ``params.yaml``."""
+
+    logs: str
+    """Folder of the agent system's logs, absolute or relative to the project's root."""
+
+    sample: bool
+    """Whether the logs are a hand-written sample: then every report says that it proves nothing."""
+
+    aliases: dict[str, str]
+    """Other names of masters in the logs, each with the name that is kept."""
+
+    test_rows: list[str]
+    """Regular expressions; a record whose task id or author one matches comes from a test."""
+
+
+@dataclass(frozen=True)
+class CoordinationSource:
+    """Where the logs are, and what was last taken of them.
+
+    Args:
+        settings: How to read them.
+        pin: As ``take_coordination_pin`` made it.
+    """
+
+    settings: CoordinationSettings
+    pin: Mapping[str, Any]
+
+
+def logs_folder(logs: str, root: Path) -> Path:
+    """The folder of the logs.
+
+    Raises:
+        CoordinationError: there is no such folder.
+    """
+    folder = root / Path(logs).expanduser()
+    if not folder.is_dir():
+        raise CoordinationError(
+            f"coordination logs: no folder {folder}; set coordination.logs in params.yaml"
+        )
+    return folder
+
+
+def take_coordination_pin(folder: Path, root: Path) -> dict[str, Any]:
+    """Size and SHA-256 of every log in a folder, as ``sources.lock`` keeps them.
+
+    Args:
+        folder: The logs folder, absolute or relative to ``root``.
+        root: The project's root.
+
+    Raises:
+        CoordinationError: the folder is missing, or a file in it has a name that is not UTF-8.
+    """
+    found = logs_folder(str(folder), root)
+    return {"files": [_pin_of(path, found) for path in log_files(found)]}
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The logs in a folder and the folders below it, in the order of their names."""
+    return sorted(
+        (
+            path
+            for path in folder.rglob("*")
+            if (path.suffix in LOG_ENDINGS or path.name == RULES_FILE) and path.is_file()
+        ),
+        key=lambda path: os.fsencode(path.relative_to(folder)),
+    )
+
+
+def _pin_of(path: Path, folder: Path) -> dict[str, Any]:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CoordinationError(f"coordination logs: rename {name!r}, it is not UTF-8") from error
+    data = path.read_bytes()
+    return {"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def read_logs(
+    folder: Path,
+    pin: Mapping[str, Any],
+    settings: CoordinationSettings,
+    cache: RowCache | None = None,
+    observe: Callable[[str, float], None] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What was understood of the pinned logs, and what was not.
+
+    A record that stands in the logs several times is kept where it stands first. What was appended
+    after the pin was taken is not read.
+
+    Args:
+        folder: The logs folder.
+        pin: As ``take_coordination_pin`` made it.
+        settings: Aliases of masters and what marks a test row.
+        cache: Where is kept what was read before, so that only what was appended is read; the
+            result is the same without it.
+        observe: Told how many bytes had to be read (``scanned_bytes``).
+
+    Returns:
+        A frame of ``schemas.COORDINATION_EVENTS`` and one of ``schemas.REJECTED_EVENTS``. Each
+        byte of a pinned file belongs to a record kept (once), to one rejected, to an empty object
+        or to white space.
+
+    Raises:
+        CoordinationError: the logs were never pinned, or a pinned part has changed.
+    """
+    if not pin or "files" not in pin:
+        raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
+    reader = LogReader(settings.aliases, settings.test_rows, cache)
+    read = [
+        reader.read(item["path"], _pinned_bytes(folder, item))
+        for item in track(list(pin["files"]), "Reading coordination logs")
+    ]
+    if observe is not None:
+        observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
+    events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
+    rejected = pl.concat([REJECTED_EVENTS.empty(), *(rows.rejected for rows in read)])
+    return COORDINATION_EVENTS.conform(first_of_each(events)), REJECTED_EVENTS.conform(rejected)
+
+
+def _pinned_bytes(folder: Path, item: Mapping[str, Any]) -> bytes:
+    path = folder / str(item["path"])
+    try:
+        with path.open("rb") as file:
+            data = file.read(int(item["size"]))
+    except OSError as error:
+        raise CoordinationError(
+            f"coordination log {item['path']} cannot be read in {folder} ({error.strerror}); "
+            "run `cortex update` to take the logs as they are now"
+        ) from error
+    if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
+        raise CoordinationError(
+            f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
+            "was pinned (logs may only grow); run `cortex update` to take it as it is now"
+        )
+    return data

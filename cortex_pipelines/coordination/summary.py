@@ -1,0 +1,88 @@
+"""What was understood of a folder of logs, file by file, without a project around it."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.coordination.json_scanner import scan
+from cortex_pipelines.coordination.logs import (
+    CoordinationSettings,
+    log_files,
+    logs_folder,
+)
+from cortex_pipelines.coordination.records import event
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What was understood of one log.
+
+    Args:
+        file: Path relative to the logs folder.
+        kind: Kind of most of its records; ``empty`` without any.
+        kinds: Number of records of each kind.
+        records: Records understood, the duplicates among them.
+        duplicates: Records that stand before, in this file or one before it, and are folded.
+        empty_objects: Objects without content, ``{}``.
+        rejected: What was not understood: byte offset and reason; a record that is cut off at the
+            end is among them, and is read once its rest is there.
+        test_rows: Records that a test of the agent system left.
+    """
+
+    file: str
+    kind: str
+    kinds: dict[str, int]
+    records: int
+    duplicates: int
+    empty_objects: int
+    rejected: list[dict[str, int | str]]
+    test_rows: int
+
+
+def summarise(folder: Path, settings: CoordinationSettings) -> list[FileSummary]:
+    """What was understood of each log in a folder, in the order they are read.
+
+    Args:
+        folder: Folder of logs; also a single log.
+        settings: Aliases of masters and what marks a test row.
+
+    Raises:
+        CoordinationError: there is no such folder.
+    """
+    seen: set[str] = set()
+    if folder.is_file():
+        return [_summary(folder, folder.name, settings, seen)]
+    found = logs_folder(str(folder), Path.cwd())
+    return [
+        _summary(path, path.relative_to(found).as_posix(), settings, seen)
+        for path in log_files(found)
+    ]
+
+
+def _summary(path: Path, name: str, settings: CoordinationSettings, seen: set[str]) -> FileSummary:
+    test_rows = [re.compile(rule) for rule in settings.test_rows]
+    kinds: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    rejected: list[dict[str, int | str]] = []
+    for stretch in scan(path.read_bytes()):
+        if stretch.value is not None:
+            row = event(stretch.value, name, stretch.start, settings.aliases, test_rows)
+            kinds[row["kind"]] += 1
+            counts["duplicates"] += row["event_id"] in seen
+            counts["test_rows"] += row["test_row"]
+            seen.add(row["event_id"])
+        elif stretch.kind in ("rejected", "waiting"):
+            rejected.append({"offset": stretch.start, "reason": stretch.reason})
+        counts["empty"] += stretch.kind == "empty"
+    most = min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
+    return FileSummary(
+        file=name,
+        kind=most,
+        kinds=dict(sorted(kinds.items())),
+        records=kinds.total(),
+        duplicates=counts["duplicates"],
+        empty_objects=counts["empty"],
+        rejected=rejected,
+        test_rows=counts["test_rows"],
+    )

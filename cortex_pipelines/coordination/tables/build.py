@@ -1,0 +1,41 @@
+"""All tables that are made of the agent system's records."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from cortex_pipelines.coordination.tables.decisions import decisions
+from cortex_pipelines.coordination.tables.features import features
+from cortex_pipelines.coordination.tables.metrics import system_metrics, worker_metrics
+from cortex_pipelines.coordination.tables.outcomes import outcomes
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.schemas.coordination import (
+    DECISIONS,
+    FEATURES,
+    OUTCOMES,
+    SYSTEM_METRICS,
+    WORKER_METRICS,
+)
+
+
+def coordination_tables(
+    events: pl.DataFrame, aliases: Mapping[str, str], settings: LogTableSettings
+) -> dict[str, pl.DataFrame]:
+    """``schemas.COORDINATION_TABLES`` by name, from ``schemas.COORDINATION_EVENTS``.
+
+    Every record about a task or a metric is in at least one of them; keyword rules, and events
+    that name no master, are in none.
+
+    Args:
+        events: Records of the logs.
+        aliases: Other names of masters, to the name that is kept.
+        settings: What is recent, and what is no counter.
+    """
+    decided, went = decisions(events, aliases), outcomes(events)
+    return {
+        DECISIONS.name: decided,
+        OUTCOMES.name: went,
+        FEATURES.name: features(decided, went, settings),
+        WORKER_METRICS.name: worker_metrics(events, settings),
+        SYSTEM_METRICS.name: system_metrics(events, settings),
+    }

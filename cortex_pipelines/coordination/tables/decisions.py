@@ -1,0 +1,81 @@
+"""Where tasks were sent, and how sure the router was."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.coordination.tables.fields import at, attempt_id, first_text, number
+from cortex_pipelines.schemas.coordination import DECISIONS
+
+_SCORES = ("decision.scores", "routing.all_scores", "payload.scores", "scores")
+_STRATEGY = ("decision.strategy", "routing.strategy", "routing_strategy", "rule_used")
+_PROPENSITY = ("propensity", "decision.propensity", "routing.propensity", "payload.propensity")
+
+
+def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
+    """Every record that says where a task was sent, from ``schemas.COORDINATION_EVENTS``.
+
+    Args:
+        events: Records of the logs.
+        aliases: Other names of masters, to the name that is kept.
+
+    Returns:
+        A frame of ``schemas.DECISIONS``.
+    """
+    wanted = events.filter(
+        pl.col("master").is_not_null() & pl.col("kind").is_in(["decision", "event", "outcome"])
+    )
+    read = [(event, json.loads(event["payload"])) for event in wanted.iter_rows(named=True)]
+    return DECISIONS.frame(
+        [
+            _row(event, record, aliases)
+            for event, record in read
+            if event["kind"] != "outcome" or at(record, "routing.primary_expert") is not None
+        ]
+    )
+
+
+def _row(
+    event: Mapping[str, Any], record: Mapping[str, Any], aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    scores = _scores(record, aliases)
+    propensity = next(
+        (value for place in _PROPENSITY if (value := number(at(record, place))) is not None), None
+    )
+    kept = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
+    return {
+        name: event[name] for name in (*kept, "priority", "file", "byte_offset", "test_row")
+    } | {
+        "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
+        "decided_at": decided_at(event),
+        "strategy": first_text(record, _STRATEGY),
+        "propensity": propensity if propensity is not None and 0 < propensity <= 1 else None,
+        "scored_masters": list(scores),
+        "scores": list(scores.values()),
+    }
+
+
+def decided_at(event: Mapping[str, Any]) -> datetime | None:
+    """When the task was sent: an outcome is written down when all is over."""
+    when: datetime | None = event["occurred_at"]
+    if event["kind"] != "outcome" or when is None:
+        return when
+    seconds = event["duration_seconds"]
+    try:
+        return None if seconds is None else when - timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
+    """Score by master, in the order of their names."""
+    found = next((value for place in _SCORES if isinstance(value := at(record, place), dict)), {})
+    scores = {
+        aliases.get(name, name): value
+        for name, said in sorted(found.items())
+        if (value := number(said)) is not None
+    }
+    return dict(sorted(scores.items()))

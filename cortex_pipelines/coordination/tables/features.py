@@ -1,0 +1,181 @@
+"""What was known of a task when it was sent to a master: all that a predictor may use.
+
+A feature that knows the future makes every predictor look good and none be good. So the record of
+a master counts only outcomes that were known before the decision, and where it is not known when
+an outcome became known, or when the decision was taken, it does not count.
+"""
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import fmean, median
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.schemas.coordination import FEATURES
+
+_CODE = re.compile(r"\w+_\w+|\w+\(\)|\w+\.\w+|[a-z]+[A-Z]\w*")
+
+
+@dataclass
+class _Record:
+    """Outcomes in the order in which they became known."""
+
+    times: list[datetime] = field(default_factory=list)
+    succeeded: list[bool] = field(default_factory=list)
+    seconds: list[float | None] = field(default_factory=list)
+
+    def before(self, when: datetime, most: int) -> tuple[int, list[bool], list[float]]:
+        """How many were known before a time; success and seconds of the latest of them."""
+        count = bisect_left(self.times, when)
+        recent = slice(max(0, count - most), count)
+        return count, self.succeeded[recent], [s for s in self.seconds[recent] if s is not None]
+
+
+def features(
+    decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings
+) -> pl.DataFrame:
+    """One row a task and master it was sent to.
+
+    Args:
+        decisions: ``schemas.DECISIONS``.
+        outcomes: ``schemas.OUTCOMES``; also tasks of which no decision was logged.
+        settings: How many outcomes are recent.
+
+    Returns:
+        A frame of ``schemas.FEATURES``.
+    """
+    attempts = _attempts(decisions, outcomes)
+    masters, everyone = _records(outcomes)
+    sent = _times_by(attempts, "master")
+    rows = []
+    for attempt in attempts:
+        when, master = attempt["decided_at"], attempt["master"]
+        rows.append(
+            attempt
+            | _of_text(attempt["text"])
+            | _of_record(masters.get(master, _Record()), everyone, when, settings.recent)
+            | {
+                "hour": when.hour if when else None,
+                "weekday": when.isoweekday() if when else None,
+                "seconds_since_last": _gap(sent[master], when),
+            }
+        )
+    return FEATURES.frame(rows)
+
+
+def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str, Any]]:
+    """The first decision of each attempt, filled up by what later records say of the task."""
+    columns = ["attempt_id", "task_id", "text", "master", "test_row"]
+    said = pl.concat(
+        [
+            decisions.select(
+                *columns,
+                *("decided_at", "occurred_at", "file", "byte_offset"),
+                *("confidence", "priority", "scores"),
+            ),
+            outcomes.filter(pl.col("master").is_not_null()).select(
+                *columns, "occurred_at", "file", "byte_offset"
+            ),
+        ],
+        how="diagonal",
+    ).filter(pl.col("attempt_id").is_not_null())
+    # In the order of time; a record without one comes last. The first says when; what it does not
+    # say is filled from the others, which repeat the same decision in another file.
+    rows = said.sort("decided_at", "occurred_at", "file", "byte_offset", nulls_last=True)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows.iter_rows(named=True):
+        row["margin"] = _margin(row["scores"])
+        kept = found.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
+        kept |= {name: row[name] for name in _FILLED if kept[name] is None}
+        kept["test_row"] = kept["test_row"] or row["test_row"]
+    texts = _texts(rows)
+    for kept in found.values():
+        if kept["text"] is None and len(said_so := texts.get(kept["task_id"], [])) == 1:
+            (kept["text"],) = said_so
+    return list(found.values())
+
+
+def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
+    """The different texts of each task id; an id that was given twice has several."""
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for row in rows.iter_rows(named=True):
+        if row["text"] is not None and row["text"] not in found[row["task_id"]]:
+            found[row["task_id"]].append(row["text"])
+    found.pop(None, None)
+    return dict(found)
+
+
+_FILLED = ("task_id", "text", "priority", "confidence", "margin")
+_KEPT = ("attempt_id", "master", "decided_at", "test_row", *_FILLED)
+
+
+def _margin(scores: list[float] | None) -> float | None:
+    ordered = sorted(scores or [], reverse=True)
+    return ordered[0] - ordered[1] if len(ordered) > 1 else None
+
+
+def _records(outcomes: pl.DataFrame) -> tuple[dict[str, _Record], _Record]:
+    """The record of each master, and of all together; each attempt counts once."""
+    known = outcomes.filter(
+        pl.col("attempt_id").is_not_null()
+        & pl.col("success").is_not_null()
+        & pl.col("known_at").is_not_null()
+        & ~pl.col("test_row")
+    ).sort("known_at", "file", "byte_offset")
+    masters: dict[str, _Record] = defaultdict(_Record)
+    everyone, seen = _Record(), set()
+    for row in known.iter_rows(named=True):
+        if row["attempt_id"] in seen:
+            continue
+        seen.add(row["attempt_id"])
+        for record in (masters[row["master"]], everyone):
+            record.times.append(row["known_at"])
+            record.succeeded.append(row["success"])
+            record.seconds.append(row["duration_seconds"] or None)
+    return dict(masters), everyone
+
+
+def _of_text(text: str | None) -> dict[str, int | None]:
+    if text is None:
+        return dict.fromkeys(("characters", "words", "code_words", "question"))
+    return {
+        "characters": len(text),
+        "words": len(text.split()),
+        "code_words": len(_CODE.findall(text)),
+        "question": int(text.rstrip().endswith("?")),
+    }
+
+
+def _of_record(
+    own: _Record, everyone: _Record, when: datetime | None, most: int
+) -> dict[str, float | int | None]:
+    names = ("earlier_outcomes", "recent_success", "recent_seconds", "recent_success_all")
+    if when is None:
+        return dict.fromkeys(names)
+    count, succeeded, seconds = own.before(when, most)
+    _, by_all, _ = everyone.before(when, most)
+    return {
+        "earlier_outcomes": count,
+        "recent_success": fmean(succeeded) if succeeded else None,
+        "recent_seconds": median(seconds) if seconds else None,
+        "recent_success_all": fmean(by_all) if by_all else None,
+    }
+
+
+def _times_by(attempts: Iterable[Mapping[str, Any]], key: str) -> dict[str, list[datetime]]:
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt["decided_at"] is not None and not attempt["test_row"]:
+            found[attempt[key]].append(attempt["decided_at"])
+    return defaultdict(list, {name: sorted(times) for name, times in found.items()})
+
+
+def _gap(times: list[datetime], when: datetime | None) -> float | None:
+    place = bisect_left(times, when) if when is not None else 0
+    return (when - times[place - 1]).total_seconds() if when is not None and place else None

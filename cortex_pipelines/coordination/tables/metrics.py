@@ -1,0 +1,111 @@
+"""What was measured of workers and of the system, a row a record and metric."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.coordination.tables.fields import first_text, leaves, measured
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
+
+_WORKER = ("worker_id", "worker", "agent_id")
+_TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
+_SERIES = ("file", "worker", "metric")
+_FEWEST = 3
+"""Values of a series from which it can be said whether it is a counter."""
+
+NOTHING = "record"
+"""Metric of a record that has no field but its time."""
+
+
+def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
+    """Health, restarts and evaluations of workers: a frame of ``schemas.WORKER_METRICS``."""
+    return WORKER_METRICS.conform(_metrics(events, ("worker_metric", "evaluation"), settings))
+
+
+def system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
+    """Histories of the whole system: a frame of ``schemas.SYSTEM_METRICS``."""
+    return SYSTEM_METRICS.conform(_metrics(events, ("system_metric",), settings))
+
+
+def _metrics(
+    events: pl.DataFrame, kinds: Sequence[str], settings: LogTableSettings
+) -> pl.DataFrame:
+    rows = [
+        row
+        for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True)
+        for row in _rows(event)
+    ]
+    schema = {name: WORKER_METRICS.schema[name] for name in _MADE}
+    return _with_rates(pl.DataFrame(rows, schema=schema, orient="row"), settings)
+
+
+_MADE = ("event_id", "file", "byte_offset", "worker", "occurred_at", "metric", "value", "label")
+
+
+def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    record = json.loads(event["payload"])
+    shared = {
+        "event_id": event["event_id"],
+        "file": event["file"],
+        "byte_offset": event["byte_offset"],
+        "worker": first_text(record, _WORKER),
+        "occurred_at": event["occurred_at"],
+    }
+    found = [
+        shared | {"metric": _clean(name), "value": value, "label": label}
+        for name, field in leaves(record)
+        if name not in (*_TIME, *_WORKER)
+        for value, label in [measured(field)]
+    ]
+    # Two names may differ in what is no Unicode only; the first one stands for both.
+    named = {row["metric"]: row for row in reversed(found)}
+    return list(named.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
+
+
+def _clean(name: str) -> str:
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _with_rates(rows: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
+    """Rows with ``counter`` and, for counters, the rise a second since the value before.
+
+    A value below the one before is a counter that began again at zero, so it is the rise itself.
+    """
+    timed = rows.filter(pl.col("value").is_not_null() & pl.col("occurred_at").is_not_null())
+    before = (
+        pl.col("value", "occurred_at")
+        .shift(1)
+        .over(_SERIES, order_by=["occurred_at", "byte_offset"])
+    )
+    steps = timed.with_columns(before.name.suffix("_before")).with_columns(
+        (pl.col("value") - pl.col("value_before")).alias("step")
+    )
+    counters = steps.group_by(_SERIES).agg(_is_counter(settings).alias("counter"))
+    seconds = (pl.col("occurred_at") - pl.col("occurred_at_before")).dt.total_microseconds() / 1e6
+    rise = pl.when(pl.col("step") < 0).then("value").otherwise("step")
+    rated = (
+        steps.join(counters, on=_SERIES, how="left", nulls_equal=True)
+        .filter("counter")
+        .select(
+            "event_id", "metric", pl.when(seconds > 0).then(rise / seconds).alias("rate"), "counter"
+        )
+    )
+    joined = rows.join(rated, on=["event_id", "metric"], how="left")
+    return joined.with_columns(pl.col("counter").fill_null(value=False))
+
+
+def _is_counter(settings: LogTableSettings) -> pl.Expr:
+    value, step = pl.col("value"), pl.col("step")
+    whole = ((value >= 0) & (value == value.floor())).all()
+    gauge = pl.lit("|".join(f"(?:{rule})" for rule in settings.gauges) or "$^")
+    drops = (step < 0).sum() / pl.max_horizontal(step.count(), 1)
+    return (
+        whole
+        & (value.count() >= _FEWEST)
+        & (value.max() > value.min())
+        & (drops <= settings.counter_drops)
+        & ~pl.col("metric").first().str.contains(gauge)
+    )

@@ -1,0 +1,144 @@
+"""Dependency rules of a project, learnt from its imports: which part may import which.
+
+Of two parts of a folder that import each other's files nearly always in one direction, the lower
+one must not import the upper one. What follows from two such rules of a folder by order is a rule
+too, as long as no import speaks against it.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+
+_MAX_PARTS = 60  # of a folder, for rules by order: they grow with the cube
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A file that imports another of its source.
+
+    Args:
+        source: Source in the project.
+        path: File that imports.
+        target: File or folder that is imported.
+        fact_id: The fact that states it.
+    """
+
+    source: str
+    path: str
+    target: str
+    fact_id: str
+
+
+@dataclass(frozen=True, order=True)
+class Parts:
+    """Two parts of a folder, the first of which imports the second."""
+
+    source: str
+    folder: str
+    importer: str
+    imported: str
+
+    @property
+    def turned(self) -> "Parts":
+        """The same parts, the other way round."""
+        return Parts(self.source, self.folder, self.imported, self.importer)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``upper`` may import ``lower``; the other way is a violation.
+
+    Args:
+        parts: Upper and lower part, as an import that is allowed.
+        edges: Imports from upper to lower.
+        against: Imports the other way.
+        learnt: ``counted``, or ``order``.
+    """
+
+    parts: Parts
+    edges: int
+    against: int
+    learnt: str
+
+    @property
+    def rule_id(self) -> str:
+        """Identity: the same as long as the parts are."""
+        key = (self.parts.source, self.parts.folder, self.parts.importer, self.parts.imported)
+        return hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        place = f"in {self.parts.folder}: " if self.parts.folder else ""
+        return f"{place}{self.parts.imported} must not import {self.parts.importer}"
+
+
+def parts_of(edge: Edge) -> Parts | None:
+    """The parts that an import joins: where the paths of its two sides part; None if nowhere."""
+    own, other = edge.path.split("/"), edge.target.split("/") if edge.target else []
+    at = 0
+    while at < min(len(own), len(other)) and own[at] == other[at]:
+        at += 1
+    if at >= len(own) or at >= len(other):
+        return None  # a folder that holds the other side
+    folder = "/".join(own[:at])
+    one, two = _part(own, at), _part(other, at)
+    return Parts(edge.source, folder, one, two) if one != two else None
+
+
+def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[Rule]:
+    """The rules that imports keep, in order of source, folder and parts.
+
+    Args:
+        edges: Imports inside of sources; one that stands in several lines counts once.
+        settings: Fewest imports and least agreement.
+    """
+    distinct = {(edge.source, edge.path, edge.target): edge for edge in edges}
+    counts = Counter(parts for edge in distinct.values() if (parts := parts_of(edge)) is not None)
+    rules = []
+    for parts, count in sorted(counts.items()):
+        against = counts.get(parts.turned, 0)
+        enough = count >= settings.min_rule_edges
+        if enough and count >= settings.rule_agreement * (count + against):
+            rules.append(Rule(parts, count, against, "counted"))
+    known = {rule.parts for rule in rules} | {rule.parts.turned for rule in rules}
+    rules += [rule for rule in _by_order(rules, counts) if rule.parts not in known]
+    return sorted(rules, key=lambda rule: rule.parts)
+
+
+def _part(path: Sequence[str], at: int) -> str:
+    """Name of a part: the folder, or the file without its ending."""
+    name = path[at]
+    return name.rsplit(".", 1)[0] if at == len(path) - 1 and "." in name[1:] else name
+
+
+def _by_order(rules: Sequence[Rule], counts: Counter[Parts]) -> Iterator[Rule]:
+    folders: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for rule in rules:
+        parts = rule.parts
+        folders[parts.source, parts.folder][parts.importer].add(parts.imported)
+    for (source, folder), below in sorted(folders.items()):
+        if len(below) > _MAX_PARTS:
+            continue
+        for upper in sorted(below):
+            reached = _reached(upper, below)
+            if upper in reached:
+                continue  # the parts import each other in a circle: there is no order
+            for lower in sorted(reached - below[upper]):
+                parts = Parts(source, folder, upper, lower)
+                if upper not in _reached(lower, below) and not counts.get(parts.turned):
+                    yield Rule(parts, counts.get(parts, 0), 0, "order")
+
+
+def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = sorted(below.get(start, ()))
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            waiting += sorted(below.get(part, set()) - found)
+    return found

@@ -1,0 +1,211 @@
+"""From architecture facts to the tables of the architecture data set."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.architecture.rules import Rule, learnt_rules
+from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.architecture.structures import structures
+from cortex_pipelines.datasets.architecture.violations import imports_of, judged_imports
+from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
+from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.publish.card import Part
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splitting.assign import side_by_hash
+from cortex_pipelines.schemas.datasets.architecture import (
+    ARCHITECTURE_DATASET,
+    ARCHITECTURE_EXAMPLES,
+    DEPENDENCY_RULES,
+)
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+NAME = "architecture_dataset"
+COMPARED = (("target",), ("prompt", "completion"))
+"""What is compared across sides: the answer (of an import to judge what is seen), and both."""
+
+Row = dict[str, Any]
+_S = pl.String
+_SCHEMA = pl.Schema(
+    {
+        **dict.fromkeys(("unit_id", "source", "path", "language", "kind", "origin"), _S),
+        **dict.fromkeys(("prompt", "completion", "target", "technology", "rule"), _S),
+        **dict.fromkeys(("explanation", "description_source", "not_made"), _S),
+        **dict.fromkeys(("split", "split_reason", "revision", "blob", "licence"), _S),
+        **dict.fromkeys(("start_line", "end_line", "start_byte", "end_byte"), pl.Int64),
+    }
+)
+
+
+def architecture_tables(
+    facts: pl.DataFrame,
+    files: pl.DataFrame,
+    redactions: pl.DataFrame,
+    splits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    examples: ArchitectureExampleSettings,
+    settings: DatasetSettings,
+    twins: KnownTwins | None = None,
+) -> dict[str, pl.DataFrame]:
+    """Tables of the architecture data set; a kind, or a side, may be empty.
+
+    Args:
+        facts: ARCHITECTURE_FACTS of one project.
+        files: REPOSITORY_FILES of the same project.
+        redactions: REDACTIONS of the same project.
+        splits: UNIT_SPLITS of the same project: a file is on the side that its units are on.
+        benchmarks: What must not be trained on.
+        examples: What becomes an example.
+        settings: Sizes, shares and thresholds.
+        twins: Finds near twins; may know those of texts that have not changed.
+    """
+    twins = twins or KnownTwins(None, NAME, settings)
+    stated = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
+    about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
+    imports = imports_of(stated)
+    rules = learnt_rules(imports.edges, examples)
+    made = [
+        *structures(stated, {place: row["text"] for place, row in about.items()}, examples),
+        *judged_imports(imports, rules, examples, settings.seed),
+    ]
+    sides, offsets = _sides(splits), _Offsets()
+    rows = [_candidate(row, about, sides, offsets, settings) for row in made]
+    candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
+    counted = candidates.with_columns(count_redactions(candidates, redactions))
+    return _selected(counted, settings, twins) | {DEPENDENCY_RULES.name: _rules_table(rules)}
+
+
+def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
+    """What the project has nothing of, for the data card."""
+    found = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
+    none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in found]
+    empty = [split for split in SPLITS if tables[split].is_empty()]
+    rules = tables[DEPENDENCY_RULES.name]
+    return Part(
+        "Architecture",
+        f"Kinds without an example in this project: {', '.join(none) or 'none'}. "
+        f"Sides without a row: {', '.join(empty) or 'none'}.",
+        f"{rules.height} dependency rules were learnt, {int(rules['against'].sum())} imports are "
+        "against one of them. Imports of origin `injected` were put in on purpose.",
+        rules.sort(["edges", "rule_id"], descending=[True, False])
+        .head(20)
+        .select("folder", "upper", "lower", "edges", "against", "learnt"),
+    )
+
+
+def _sides(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
+    known = splits.filter(pl.col("split").is_not_null()).sort("unit_id")
+    return {
+        (source, path): split
+        for source, path, split in known.select("source", "path", "split").iter_rows()
+    }
+
+
+def _candidate(
+    made: Row,
+    about: Mapping[tuple[str, str], Row],
+    sides: Mapping[tuple[str, str], str],
+    offsets: "_Offsets",
+    settings: DatasetSettings,
+) -> Row:
+    fact = made["fact"]
+    place = fact["source"], fact["path"]
+    file = about[place]
+    side = sides.get(place) or side_by_hash(":".join(place), settings)
+    how = "with the units of its file" if place in sides else "path of its file, by hash"
+    begins = offsets.of(place, file["text"])
+    lines = fact["start_line"], fact["end_line"]
+    start, end = begins[lines[0] - 1], max(begins[lines[1]] - 1, begins[lines[0] - 1])
+    return {
+        **{name: value for name, value in made.items() if name != "fact"},
+        "unit_id": fact["fact_id"],
+        **{name: fact[name] for name in ("source", "path", "technology")},
+        "language": fact["language"] or fact["technology"] or "text",
+        "not_made": None if file["trainable"] else "licence",
+        "split": side,
+        "split_reason": f"{how}: {side}",
+        **{name: file[name] for name in ("revision", "blob", "licence")},
+        "start_line": lines[0],
+        "end_line": lines[1],
+        "start_byte": start,
+        "end_byte": end,
+    }
+
+
+class _Offsets:
+    """Where the lines of files begin, in bytes, and where another one would after the last."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], list[int]] = {}
+
+    def of(self, place: tuple[str, str], text: str) -> list[int]:
+        if place not in self._known:
+            sizes = (len(line.encode()) + 1 for line in text.split("\n"))
+            self._known[place] = list(accumulate(sizes, initial=0))
+        return self._known[place]
+
+
+def _judged(
+    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
+) -> pl.DataFrame:
+    """Candidates with their near-duplicate cluster, and why they cannot be used."""
+    rows = rows.sort("unit_id", "kind", "origin", "prompt")
+    clusters = near_duplicate_clusters(rows["target"].to_list(), settings)
+    dirty = contaminated(rows["completion"].to_list(), benchmarks, settings)
+    ids, sides = rows["unit_id"].to_list(), rows["split"].to_list()
+    size = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
+    elsewhere = [sides[first] != side for first, side in zip(clusters, sides, strict=True)]
+    body, prompt = pl.col("completion").str.len_bytes(), pl.col("prompt").str.len_bytes()
+    short = (body < settings.min_body_bytes) | (body > settings.max_body_bytes)
+    return rows.with_columns(size).with_columns(
+        pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
+        pl.coalesce(
+            "not_made",
+            pl.when(pl.Series([found is not None for found in dirty], dtype=pl.Boolean)).then(
+                pl.lit("contaminated")
+            ),
+            pl.when(short).then(pl.lit("body_size")),
+            pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
+            # a cluster is on the side of its first member
+            pl.when(pl.Series(elsewhere, dtype=pl.Boolean)).then(pl.lit("near_twin")),
+        ).alias("not_made"),
+    )
+
+
+def _selected(
+    candidates: pl.DataFrame, settings: DatasetSettings, twins: KnownTwins
+) -> dict[str, pl.DataFrame]:
+    made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
+    selected = select_rows(made, NAME, COMPARED, settings, twins)
+    require_no_leakage(selected.rows, NAME, COMPARED, twins)
+    gone = candidates.filter(pl.col("not_made").is_not_null())
+    left_out = pl.concat(
+        [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],
+        how="diagonal",
+    )
+    tables = {t.name: t.conform(selected.rows[t.name]) for t in ARCHITECTURE_DATASET[:3]}
+    return tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
+
+
+def _rules_table(rules: Sequence[Rule]) -> pl.DataFrame:
+    return DEPENDENCY_RULES.frame(
+        [
+            {
+                "rule_id": rule.rule_id,
+                "source": rule.parts.source,
+                "folder": rule.parts.folder,
+                "upper": rule.parts.importer,
+                "lower": rule.parts.imported,
+                "edges": rule.edges,
+                "against": rule.against,
+                "learnt": rule.learnt,
+            }
+            for rule in rules
+        ]
+    )

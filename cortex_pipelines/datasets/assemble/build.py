@@ -1,0 +1,217 @@
+"""From prepared units to the tables of a data set: train, validation, test and the manifest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cortex_pipelines.datasets.assemble.manifest import manifest
+from cortex_pipelines.datasets.assemble.selection import (
+    ORIGINAL,
+    require_no_leakage,
+    select_rows,
+    with_ids,
+)
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
+from cortex_pipelines.datasets.prompts.context import RepositoryContext
+from cortex_pipelines.datasets.prompts.unit_text import Place
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
+    drawn_for_infilling,
+    infilling_candidates,
+)
+from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
+from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
+from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, naming_candidates
+from cortex_pipelines.datasets.tasks.renamed_variants import train_variants
+from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.tasks.statements import statement_candidates
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
+from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+Tables = dict[str, pl.DataFrame]
+_NAMED = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum", "variable", "constant")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the data sets of one project are made from.
+
+    Args:
+        name: Its name.
+        units: Units that may become examples (``units.prepared_units``), with ``redactions``.
+        splits: UNIT_SPLITS: every unit's side, or why it is left out.
+        context: Signatures of the whole project.
+        texts: The files' texts.
+    """
+
+    name: str
+    units: pl.DataFrame
+    splits: pl.DataFrame
+    context: RepositoryContext
+    texts: dict[Place, bytes]
+
+
+def completion_tables(
+    project: Project,
+    renamed: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None = None,
+) -> Tables:
+    """Tables of the completion data set.
+
+    Args:
+        project: Units and their surroundings.
+        renamed: RENAMED_UNITS of the same project; they go into train alone.
+        settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
+    """
+    units, known = project.units, KnownRows(cache, f"{project.name}/completion_dataset")
+    functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
+    statements = statement_candidates(
+        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, known
+    )
+    whole = [completion_candidates(functions, settings, known), statements]
+    whole_statements = statements.filter(pl.col("completion").is_not_null())
+    for_gaps = {"functions": functions, "statements": whole_statements}
+    gaps = [
+        infilling_candidates(
+            drawn_for_infilling(chosen, settings),
+            project.context,
+            project.texts,
+            settings,
+            known.of(of),
+        )
+        for of, chosen in for_gaps.items()
+    ]
+    variants = completion_candidates(
+        train_variants(functions, renamed), settings, known.of("variants")
+    )
+    no_suffix = pl.lit("").alias("suffix")
+    candidates = pl.concat(
+        [
+            *(_labelled(made, ORIGINAL, "completion").with_columns(no_suffix) for made in whole),
+            *(_labelled(made, ORIGINAL, "fim") for made in gaps),
+            _labelled(variants, "renamed", "completion").with_columns(no_suffix),
+        ],
+        how="diagonal",
+    )
+    kinds = (*FUNCTIONS, *STATEMENTS)
+    return finished_tables(
+        "completion_dataset", COMPLETION_DATASET, candidates, project, kinds, settings, cache
+    )
+
+
+def naming_tables(
+    project: Project,
+    renamed: pl.DataFrame,
+    settings: DatasetSettings,
+    cache: RowCache | None = None,
+) -> Tables:
+    """Tables of the naming data set.
+
+    Of a renamed variant only the function's own name is asked for: the new names of its variables
+    mean nothing, and must not be learnt.
+
+    Args:
+        project: Units and their surroundings.
+        renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
+            variables a unit has.
+        settings: Sizes and shares.
+        cache: What is known of texts that have not changed; the tables are the same without.
+    """
+    units = project.units.filter(pl.col("kind").is_in(_NAMED))
+    known = KnownRows(cache, f"{project.name}/naming_dataset")
+    asked = naming_candidates(units, _local_names(renamed), project.texts, settings, known)
+    variants = train_variants(units, renamed)
+    none = LOCAL_NAMES.to_frame()
+    asked_again = naming_candidates(variants, none, project.texts, settings, known.of("variants"))
+    candidates = pl.concat(
+        [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
+    )
+    return finished_tables(
+        "naming_dataset", NAMING_DATASET, candidates, project, _NAMED, settings, cache
+    )
+
+
+def _local_names(renamed: pl.DataFrame) -> pl.DataFrame:
+    """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
+    names = pl.element().str.split("=").list.first()
+    told = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
+    of_all_variants = pl.col("local_names").explode(empty_as_null=False)
+    return told.group_by("unit_id", maintain_order=True).agg(of_all_variants)
+
+
+def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
+    return made.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"))
+
+
+def _asked(units: pl.DataFrame, asked: pl.DataFrame, origin: str) -> pl.DataFrame:
+    """Rows to ask for a name, with the columns of their units."""
+    rows = asked.join(units, on="unit_id", maintain_order="left")
+    return rows.with_columns(
+        pl.col("name_kind").alias("kind"),
+        pl.lit(origin).alias("origin"),
+        pl.lit(None, dtype=pl.String).alias("not_made"),
+    )
+
+
+def finished_tables(
+    name: str,
+    tables: tuple[Table, ...],
+    candidates: pl.DataFrame,
+    project: Project,
+    kinds: Sequence[str],
+    settings: DatasetSettings,
+    cache: RowCache | None,
+) -> Tables:
+    """Splits and manifest of a data set from its candidates, checked for leaks.
+
+    Args:
+        name: Name of the data set.
+        tables: Their declarations.
+        candidates: Rows, and in ``not_made`` why a candidate is none.
+        project: Units and their surroundings.
+        kinds: Kinds of units that the data set is made of, whose absence the manifest explains.
+        settings: Sizes and shares.
+        cache: What is known of texts that have not changed.
+
+    Raises:
+        DatasetError: a side is left without examples.
+    """
+    texts = COMPARED[name]
+    reason = pl.col("split_reason")
+    told = pl.when(pl.col("origin") == "renamed").then(reason + "; variant of a train unit")
+    rows = candidates.with_columns(told.otherwise(reason).alias("split_reason"))
+    made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
+    twins = KnownTwins(cache, f"{project.name}/{name}", settings)
+    selected = select_rows(made, name, texts, settings, twins)
+    require_no_leakage(selected.rows, name, texts, twins)
+    not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
+    units = project.splits.filter(pl.col("left_out").is_not_null() & pl.col("kind").is_in(kinds))
+    left_out = pl.concat(
+        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out")), units],
+        how="diagonal",
+    )
+    found = {
+        table.name: _side(selected.rows, table, name) for table in tables if table.name in SPLITS
+    }
+    return found | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
+
+
+def _side(rows: Mapping[str, pl.DataFrame], table: Table, name: str) -> pl.DataFrame:
+    frame = rows[table.name]
+    if frame.is_empty() and name != "refactoring_dataset":
+        raise DatasetError(
+            f"{name}: no example is left for {table.name}. Every one is longer than "
+            "datasets.max_prompt_bytes or has a near twin on another side; raise the bound, or add "
+            "a source to the project in params.yaml (`cortex add NAME SOURCE`)"
+        )
+    return table.conform(frame)

@@ -1,0 +1,112 @@
+"""The manifest of a data set: where each row comes from, and what was left out and why."""
+
+import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+
+import polars as pl
+
+from cortex_pipelines.datasets.filters.quality import FILTERS
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+ROW_FILTERS = (
+    "body_size",
+    "no_gap",
+    "prompt_size",
+    "answer_in_prompt",
+    "repeated",
+    "near_twin",
+    "sample",
+)
+"""What a candidate has to pass after its unit passed ``quality.FILTERS``, in order."""
+
+_ALL = (*FILTERS, *ROW_FILTERS)
+
+
+def manifest(
+    rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings
+) -> pl.DataFrame:
+    """The manifest: one entry a row, and one for each candidate or unit that was left out.
+
+    Args:
+        rows: Split to its rows, with the columns of MANIFEST as far as they are known.
+        left_out: What was left out, with ``left_out`` (why), ``unit_id`` and more columns likewise.
+        settings: Most entries for one reason.
+
+    Returns:
+        MANIFEST.
+    """
+    known = pl.concat(
+        [_columns(rows[side].with_columns(pl.lit(side).alias("split")), None) for side in SPLITS]
+    ).with_columns(_filters(None))
+    reasons = left_out["left_out"].unique().sort().to_list()
+    parts = [_of_reason(left_out, reason, settings) for reason in reasons]
+    return MANIFEST.conform(pl.concat([known, *parts]))
+
+
+def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series:
+    """Placeholders for private data on the lines of each unit.
+
+    Args:
+        units: Columns ``source``, ``path``, ``start_line`` and ``end_line``.
+        redactions: REDACTIONS of the same project.
+    """
+    lines: dict[tuple[str, str], list[int]] = {}
+    for source, path, line in redactions.select("source", "path", "line").sort("line").iter_rows():
+        lines.setdefault((source, path), []).append(line)
+    counts = [
+        bisect_right(found, end) - bisect_left(found, start)
+        if (found := lines.get((source, path)))
+        else 0
+        for source, path, start, end in units.select(
+            "source", "path", "start_line", "end_line"
+        ).iter_rows()
+    ]
+    return pl.Series("redactions", counts, dtype=pl.Int64)
+
+
+def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -> pl.DataFrame:
+    """Entries for what one filter left out: the first ones by hash, and one for the rest."""
+    rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
+    kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
+    ids = [
+        hashlib.sha256("\x1f".join((reason, unit, kind or "", str(at))).encode()).hexdigest()[:32]
+        for unit, kind, at in zip(rows["unit_id"], kinds, _ordinals(rows), strict=True)
+    ]
+    named = rows.with_columns(
+        pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
+    ).sort("entry_id")
+    found = _columns(named.head(settings.max_named_left_out), "entry_id")
+    rest = rows.height - found.height
+    if rest:
+        more = {"entry_id": f"more:{reason}", "left_out": reason, "count": rest}
+        found = pl.concat([found, pl.DataFrame([more | {"filters": []}], schema=found.schema)])
+    return found.with_columns(_filters(reason))
+
+
+def _ordinals(rows: pl.DataFrame) -> pl.Series:
+    """Number of each entry among those of the same unit, kind and text: no order of rows counts."""
+    keys = [name for name in ("unit_id", "kind", "origin", "prompt", "completion")
+            if name in rows.columns]  # fmt: skip
+    ordered = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
+    numbered = ordered.with_columns(pl.col("at").cum_count().over("unit_id").alias("number"))
+    return numbered.sort("at")["number"]
+
+
+def _columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
+    """The manifest's columns: those that the frame has, null for the others."""
+    given = frame.with_columns(
+        pl.col(entry or "example_id").alias("entry_id"),
+        pl.lit(1, dtype=pl.Int64).alias("count"),
+    )
+    return given.select(
+        pl.col(name).cast(dtype) if name in given.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in MANIFEST.schema.items()
+    )
+
+
+def _filters(reason: str | None) -> pl.Expr:
+    passed = _ALL[: _ALL.index(reason)] if reason in _ALL else _ALL
+    return pl.lit(list(passed), dtype=pl.List(pl.String)).alias("filters")

@@ -1,0 +1,204 @@
+"""Which candidates become rows of a data set: no near twins across the sides, within the bounds.
+
+Test is chosen first, then validation, then train; what is left out keeps the reason.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+ORIGINAL = "original"
+Texts = Sequence[tuple[str, ...]]
+"""What is compared across sides: columns, several of a tuple joined."""
+_IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Candidates parted into rows and what is left out.
+
+    Args:
+        rows: Split to its rows.
+        left_out: The others, with the reason in ``left_out``: ``repeated``, ``near_twin`` or
+            ``sample``.
+    """
+
+    rows: dict[str, pl.DataFrame]
+    left_out: pl.DataFrame
+
+
+def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Candidates with ``example_id``: a hash of what the model sees and has to write."""
+    # a gap has an identity of its own, by the code after it
+    told = [column for column in _IDENTITY if column in candidates.columns]
+    parts = candidates.select(pl.col(told).fill_null("")).iter_rows()
+    ids = [hashlib.sha256("\x1f".join((name, *row)).encode()).hexdigest()[:32] for row in parts]
+    return candidates.with_columns(pl.Series("example_id", ids, dtype=pl.String))
+
+
+def select_rows(
+    candidates: pl.DataFrame,
+    name: str,
+    texts: Texts,
+    settings: DatasetSettings,
+    twins: KnownTwins,
+) -> Selection:
+    """The rows of a data set.
+
+    Args:
+        candidates: Rows with ``example_id``, ``split``, ``kind``, ``origin`` and what is compared.
+            Those whose origin is ``renamed`` are variants of train units and go to train alone, up
+            to their share.
+        name: Name of the data set, which has bounds of its own.
+        texts: What is compared across sides.
+        settings: Bounds, shares and threshold.
+        twins: Finds near twins.
+    """
+    found = _Parts(twins)
+    first = pl.col("example_id").is_first_distinct()
+    found.leave(candidates.filter(~first), "repeated")
+    rows = candidates.filter(first)
+    variant = pl.col("origin") == "renamed"
+    held: list[pl.DataFrame] = []
+    for side in reversed(SPLITS):
+        mine = rows.filter((pl.col("split") == side) & ~variant)
+        found.add(side, mine, held, name, texts, settings, _most(side, settings), side)
+        held.append(found.rows[side])
+    variants = rows.filter(variant & (pl.col("split") == "train"))
+    room = _room_for_variants(found.rows["train"].height, settings)
+    found.add("train", variants, held[:2], name, texts, settings, room, "variants")
+    return Selection(found.rows, pl.concat(found.left_out))
+
+
+class _Parts:
+    """A selection that is being made."""
+
+    def __init__(self, twins: KnownTwins) -> None:
+        self.rows: dict[str, pl.DataFrame] = {}
+        self.left_out: list[pl.DataFrame] = []
+        self._twins = twins
+
+    def leave(self, rows: pl.DataFrame, reason: str) -> None:
+        self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
+
+    def add(
+        self,
+        side: str,
+        rows: pl.DataFrame,
+        held: Sequence[pl.DataFrame],
+        name: str,
+        texts: Texts,
+        settings: DatasetSettings,
+        most: int | None,
+        step: str,
+    ) -> None:
+        """Rows to a side, but for near twins of what is held on others, within the bounds."""
+        alone = _without_twins(rows, held, texts, self._twins, step)
+        self.leave(_missing(rows, alone), "near_twin")
+        by_kind = settings.max_by_kind.get(name, {})
+        few = _capped_by_kind(alone, by_kind, _scale(side, settings), settings)
+        few = _capped(few, most, settings)
+        self.leave(_missing(alone, few), "sample")
+        known = self.rows.get(side)
+        self.rows[side] = few if known is None else pl.concat([known, few])
+
+
+def require_no_leakage(
+    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, twins: KnownTwins
+) -> None:
+    """Look for near twins across the sides of a data set that is about to be published.
+
+    Apart from what the selection knows: what is remembered here was found here.
+
+    Raises:
+        DatasetError: there are some.
+    """
+    sides = {side: rows[side] for side in SPLITS}
+    for one, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
+        for columns in texts:
+            wanted = ("example_id", *columns)
+            other = pl.concat([sides[side].select(wanted) for side in others])
+            found = twins.between(sides[one].select(wanted), other, columns, f"{one} checked")
+            if found.height:
+                raise DatasetError(
+                    f"{name}: {found.height} rows of {one} have a near twin on another side by "
+                    f"{' and '.join(columns)}, for example {found['example_id'][0]} and "
+                    f"{found['other_example_id'][0]}; this must not happen, please report it"
+                )
+
+
+def _without_twins(
+    rows: pl.DataFrame,
+    held: Sequence[pl.DataFrame],
+    texts: Texts,
+    twins: KnownTwins,
+    step: str,
+) -> pl.DataFrame:
+    if not held or rows.is_empty():
+        return rows
+    for columns in texts:
+        wanted = ("example_id", *columns)
+        others = pl.concat([side.select(wanted) for side in held])
+        found = twins.between(rows.select(wanted), others, columns, step)
+        rows = rows.join(found, on="example_id", how="anti", maintain_order="left")
+    return rows
+
+
+def _missing(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(kept.select("example_id"), on="example_id", how="anti", maintain_order="left")
+
+
+def _most(side: str, settings: DatasetSettings) -> int | None:
+    return {
+        "train": settings.max_train,
+        "validation": settings.max_validation,
+        "test": settings.max_test,
+    }[side]
+
+
+def _scale(side: str, settings: DatasetSettings) -> float:
+    train = 1 - settings.validation_share - settings.test_share
+    shares = {"validation": settings.validation_share, "test": settings.test_share}
+    return shares.get(side, train) / train
+
+
+def _room_for_variants(originals: int, settings: DatasetSettings) -> int:
+    share = settings.max_augmented_share
+    by_share = int(originals * share / (1 - share))
+    return by_share if settings.max_train is None else min(settings.max_train - originals, by_share)
+
+
+def _capped_by_kind(
+    rows: pl.DataFrame, bounds: Mapping[str, int], scale: float, settings: DatasetSettings
+) -> pl.DataFrame:
+    if not bounds:
+        return rows
+    rank = pl.Series(_ranks(rows["example_id"], settings))
+    place = rank.alias("rank").to_frame().hstack(rows.select("kind"))
+    within = place.select(pl.col("rank").rank("ordinal").over("kind"))["rank"]
+    most = rows["kind"].replace_strict(
+        {kind: max(round(bound * scale), min(bound, 1)) for kind, bound in bounds.items()},
+        default=rows.height,
+        return_dtype=pl.Int64,
+    )
+    return rows.filter(within <= most)
+
+
+def _capped(rows: pl.DataFrame, most: int | None, settings: DatasetSettings) -> pl.DataFrame:
+    """At most ``most`` rows; which ones, the hash of their id decides."""
+    if most is None or rows.height <= most:
+        return rows
+    ranks = _ranks(rows["example_id"], settings)
+    order = sorted(range(rows.height), key=ranks.__getitem__)
+    return rows[sorted(order[: max(most, 0)])]
+
+
+def _ranks(ids: pl.Series, settings: DatasetSettings) -> list[str]:
+    return [hashlib.sha256(f"{settings.seed}:{example}".encode()).hexdigest() for example in ids]

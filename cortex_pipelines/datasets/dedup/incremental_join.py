@@ -1,0 +1,239 @@
+"""Near twins across splits, of which only those of texts not seen last time are looked for.
+
+Whether two texts are twins depends on the two alone, so what was found among known texts still
+holds. A new text is compared with those that can be its twins: in an order that is the same for
+all, the first shingles of two twins have one in common (prefix filtering, as in ``leakage``), and
+of each known text these are kept, with the order. So the result is what ``leakage`` finds, to the
+last pair.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cortex_pipelines.datasets.dedup.shingle_order import ShingleOrder
+from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.similarity_join import (
+    TWINS,
+    compared,
+    prefix_lengths,
+    twins_among,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.rowcache import RowCache
+
+# With a larger share of new texts it is as fast to compare everything.
+_MOST_NEW = 0.2
+# With a smaller one it is as fast to look at them again next time as to write what is known anew.
+_WORTH_KEEPING = 0.01
+_ID, _OTHER, _SIMILARITY = TWINS.names()
+_SIDE, _PREFIX = "side", "prefix"
+_STATE: dict[str, Any] = {
+    _SIDE: pl.String,
+    _ID: pl.String,
+    _PREFIX: pl.List(pl.UInt32),
+    _OTHER: pl.List(pl.String),
+    _SIMILARITY: pl.List(pl.Float64),
+}
+_ORDER = "order"
+_HIGH = np.uint64(32)
+Bools = NDArray[np.bool_]
+
+
+class KnownTwins:
+    """Looks for near twins, and remembers what it found for the next run.
+
+    Args:
+        cache: Where that is kept; without one everything is compared each time.
+        name: What the texts belong to: a data set of a project.
+        settings: Similarity from which two texts are twins, and tokens in a shingle.
+    """
+
+    def __init__(self, cache: RowCache | None, name: str, settings: DatasetSettings) -> None:
+        self._cache, self._name, self._settings = cache, name, settings
+
+    def between(
+        self, mine: pl.DataFrame, theirs: pl.DataFrame, columns: tuple[str, ...], step: str
+    ) -> pl.DataFrame:
+        """Pairs of near twins across two splits, as ``leakage`` finds them.
+
+        Args:
+            mine: One split: ``example_id``, a hash that tells the text, and what is compared.
+            theirs: Another one.
+            columns: What is compared, several joined.
+            step: What the comparison is for; each remembers texts of its own.
+        """
+        name = f"{self._name}/twins/{step}/{'+'.join(columns)}"
+        known = self._cache.recall(name) if self._cache else None
+        one = _Side(mine, columns, "mine", known, self._settings)
+        other = _Side(theirs, columns, "theirs", known, self._settings)
+        order = _known_order(known)
+        if known is None or max(one.share_of_new, other.share_of_new) > _MOST_NEW:
+            one.forget()
+            other.forget()
+            order = ShingleOrder.of(one.new_sets(), other.new_sets())
+        found = _pairs(one, other, order, self._settings)
+        new = np.concatenate([one.new, other.new])
+        if self._cache and (known is None or new.sum() > _WORTH_KEEPING * len(new)):
+            sides = (one.state(found, order), other.state(TWINS.to_frame(), order))
+            self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
+        return found
+
+
+class _Side:
+    """The texts of one split, with what is known of some of them."""
+
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        columns: tuple[str, ...],
+        side: str,
+        known: pl.DataFrame | None,
+        settings: DatasetSettings,
+    ) -> None:
+        self._frame, self._columns, self._side, self._settings = frame, columns, side, settings
+        told = pl.DataFrame(schema=_STATE) if known is None else known
+        told = told.filter(pl.col(_SIDE) == side)
+        self.known = frame.select(_ID).join(
+            told.drop(_SIDE), on=_ID, how="left", maintain_order="left"
+        )
+        self._sets: ShingleSets | None = None
+
+    @property
+    def ids(self) -> pl.Series:
+        """Ids of all texts."""
+        return self._frame[_ID]
+
+    @property
+    def new(self) -> Bools:
+        """Which texts are not known."""
+        return self.known[_PREFIX].is_null().to_numpy()
+
+    @property
+    def share_of_new(self) -> float:
+        """How many of the texts are not known, 0 to 1."""
+        return float(self.new.mean()) if len(self.new) else 0.0
+
+    def forget(self) -> None:
+        """Take all texts for new ones."""
+        self.known = self.known.with_columns(
+            pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in _STATE.items()
+            if name in (_PREFIX, _OTHER, _SIMILARITY)
+        )
+
+    def sets_of(self, chosen: Bools) -> ShingleSets:
+        """The shingles of some texts."""
+        rows = self._frame.filter(pl.Series(chosen, dtype=pl.Boolean))
+        texts = compared(rows, self._columns)["compared"]
+        return all_shingles(texts.to_list(), self._settings.shingle_tokens)
+
+    def new_sets(self) -> ShingleSets:
+        """The shingles of the new texts, computed once."""
+        if self._sets is None:
+            self._sets = self.sets_of(self.new)
+        return self._sets
+
+    def like(self, others: ShingleSets, order: ShingleOrder) -> Bools:
+        """Which of the known texts have a first shingle in common with one of the others'."""
+        found = np.zeros(len(self.known), dtype=bool)
+        wanted = _prefixes(others, order, self._settings)[0].astype(np.uint64) << _HIGH
+        told = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
+        flat = told.explode(_PREFIX)
+        hashes = flat[_PREFIX].to_numpy().astype(np.uint64) << _HIGH
+        hits = KnownShingles(np.unique(wanted)).places(hashes) >= 0
+        found[flat["at"].to_numpy()[hits]] = True
+        return found
+
+    def still_there(self, others: "_Side") -> pl.DataFrame:
+        """Pairs that were found last time, of texts that are known on both sides."""
+        told = self.known.select(TWINS.names()).filter(pl.col(_OTHER).list.len() > 0)
+        pairs = told.explode(_OTHER, _SIMILARITY)
+        known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
+        return pairs.join(known, on=_OTHER, how="semi")
+
+    def state(self, found: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
+        """What is to be known of all texts next time.
+
+        Args:
+            found: Pairs, kept with the first text of each.
+            order: Which shingles of a text come first.
+        """
+        hashes, counts = _prefixes(self.new_sets(), order, self._settings)
+        owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
+        lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
+        fresh = pl.DataFrame({_ID: self.ids.filter(pl.Series(self.new)), _PREFIX: lists})
+        told = pl.concat([self.known.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
+        pairs = found.group_by(_ID).agg(_OTHER, _SIMILARITY)
+        return (
+            told.join(pairs, on=_ID, how="left")
+            .with_columns(pl.lit(self._side).alias(_SIDE))
+            .select(pl.col(name).cast(dtype) for name, dtype in _STATE.items())
+        )
+
+
+def _pairs(
+    mine: _Side, theirs: _Side, order: ShingleOrder, settings: DatasetSettings
+) -> pl.DataFrame:
+    """All pairs of near twins: known ones, and those in which a text is new."""
+    parts = [mine.still_there(theirs)]
+    if mine.new.any():
+        sets = mine.new_sets()
+        if theirs.new.all():
+            others, other_sets = theirs.new, theirs.new_sets()
+        else:
+            others = theirs.new | theirs.like(sets, order)
+            other_sets = theirs.sets_of(others)
+        parts.append(_twins(mine, mine.new, sets, theirs, others, other_sets, settings))
+    if theirs.new.any() and not mine.new.all():
+        sets = theirs.new_sets()
+        some = mine.like(sets, order)
+        parts.append(_twins(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings))
+    return pl.concat(parts).sort(TWINS.names())
+
+
+def _twins(
+    mine: _Side,
+    some: Bools,
+    sets: ShingleSets,
+    theirs: _Side,
+    others: Bools,
+    other_sets: ShingleSets,
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    names, other_names = _chosen(mine.ids, some), _chosen(theirs.ids, others)
+    return twins_among(names, sets, other_names, other_sets, settings)
+
+
+def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:
+    found: list[str] = ids.filter(pl.Series(which, dtype=pl.Boolean)).to_list()
+    return found
+
+
+def _prefixes(
+    sets: ShingleSets, order: ShingleOrder, settings: DatasetSettings
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The first shingles of each set, half of each hash; and how many each has."""
+    counts = prefix_lengths(sets.sizes, settings.near_duplicate_threshold)
+    return (order.first(sets, counts) >> _HIGH).astype(np.uint32), counts
+
+
+def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
+    """The order that the known first shingles were taken by."""
+    if known is None:
+        return ShingleOrder()
+    rows = known.filter(pl.col(_SIDE) == _ORDER)
+    return ShingleOrder(tuple(level.to_numpy() for level in rows[_PREFIX]))
+
+
+def _order_rows(order: ShingleOrder) -> pl.DataFrame:
+    """The order as rows of what is kept, a level each."""
+    levels = pl.Series(_PREFIX, [level.tolist() for level in order.common], dtype=_STATE[_PREFIX])
+    told = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
+    return levels.to_frame().select(
+        pl.lit(told[name], dtype=dtype).alias(name) if name in told else pl.col(name)
+        for name, dtype in _STATE.items()
+    )

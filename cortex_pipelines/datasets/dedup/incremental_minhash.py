@@ -1,0 +1,183 @@
+"""Near-duplicate clusters, of which only those of texts not seen last time are made anew.
+
+Two texts are compared if their MinHash signatures agree in a band, so what was compared among
+texts that are all still there need not be again. A new text is compared with those that agree with
+it, and a cluster that lost a text counts as new, since that text may have held it together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cortex_pipelines.datasets.dedup.minhash import MOST_COMPARED, band_keys, clusters_of
+from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.union_find import Forest
+from cortex_pipelines.rowcache import RowCache
+
+# With a larger share of new texts it is as fast to compare everything.
+_MOST_NEW = 0.2
+# With fewer that came or went it is as fast to look at them again as to write all that is known.
+_WORTH_KEEPING = 0.01
+_TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
+_HIGH = np.uint64(32)
+Bools = NDArray[np.bool_]
+Bands = NDArray[np.uint32]
+Labels = NDArray[np.int64]
+
+
+class KnownClusters:
+    """Clusters texts, and remembers how for the next run.
+
+    Args:
+        cache: Where that is kept; without one everything is compared each time.
+        project: Whose texts they are.
+        settings: Thresholds; the cache belongs to them.
+    """
+
+    def __init__(self, cache: RowCache | None, project: str, settings: DatasetSettings) -> None:
+        self._cache, self._project, self._settings = cache, project, settings
+
+    def firsts(self, name: str, texts: Sequence[str]) -> list[int]:
+        """The cluster of each text, the index of the first text in it; as of all from nothing.
+
+        Args:
+            name: What the texts are; each name remembers its own.
+            texts: The texts.
+        """
+        places: dict[str, int] = {}
+        which = [places.setdefault(text, len(places)) for text in texts]
+        labels = self._labels(f"{self._project}/clusters/{name}", list(places))
+        first: dict[int, int] = {}
+        return [first.setdefault(labels[at], index) for index, at in enumerate(which)]
+
+    def _labels(self, name: str, texts: list[str]) -> list[int]:
+        """A number for each of some different texts; those of one cluster have the same."""
+        if self._cache is None:
+            return clusters_of(self._sets(texts), self._settings)
+        keys = pl.Series(_TEXT, [_key(text) for text in texts], dtype=pl.String)
+        state = self._cache.recall(name)
+        known = None if state is None else _Known.of(keys, state)
+        found = self._with_new(known, texts) if known and known.new.any() else known
+        if found is None:
+            found = self._from_nothing(keys, texts)
+            kept = found.state().clear() if found.has_full_bucket() else found.state()
+            self._cache.keep(name, kept)
+        elif state is not None and _moved(keys, state[_TEXT]) > _WORTH_KEEPING * len(texts):
+            self._cache.keep(name, found.state())
+        labels: list[int] = found.labels.tolist()
+        return labels
+
+    def _from_nothing(self, keys: pl.Series, texts: list[str]) -> "_Known":
+        sets = self._sets(texts)
+        bands = _halves(band_keys(sets, self._settings))
+        labels = np.array(clusters_of(sets, self._settings), dtype=np.int64)
+        return _Known(keys, labels, bands)
+
+    def _with_new(self, known: "_Known", texts: list[str]) -> "_Known | None":
+        """The clusters with the new texts in; None where all has to be compared."""
+        new = known.new
+        if new.mean() > _MOST_NEW:
+            return None
+        known.bands[new] = _halves(band_keys(self._sets(_chosen(texts, new)), self._settings))
+        like = _agreeing(known.bands, new)
+        if like is None:
+            return None
+        places = np.flatnonzero(like)
+        forest = Forest(len(texts))
+        _join(forest, np.flatnonzero(~new), known.labels[~new])
+        _join(forest, places, clusters_of(self._sets(_chosen(texts, like)), self._settings))
+        return _Known(known.keys, forest.labels(), known.bands)
+
+    def _sets(self, texts: Sequence[str]) -> ShingleSets:
+        return all_shingles(texts, self._settings.shingle_tokens)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Texts with the number of their cluster.
+
+    Args:
+        keys: Hash of each text.
+        labels: A number for each; -1 if it is new.
+        bands: Half of the hash of each band of its MinHash signature; of a new one zeros.
+    """
+
+    keys: pl.Series
+    labels: Labels
+    bands: Bands
+
+    @classmethod
+    def of(cls, keys: pl.Series, state: pl.DataFrame) -> "_Known":
+        """What is known of some texts; a cluster that is not there as a whole is not."""
+        size = pl.len().over(_CLUSTER)
+        numbered = state.select(_TEXT, _CLUSTER, size.alias("size")).with_row_index("at")
+        told = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
+        whole = told.select(pl.col("size") == size)[:, 0].fill_null(False).to_numpy()
+        labels = told[_CLUSTER].fill_null(-1).to_numpy()
+        there, known = told["at"].is_not_null().to_numpy(), state[_BANDS].to_numpy()
+        bands = np.zeros((len(keys), known.shape[1]), dtype=np.uint32)
+        bands[there] = known[told["at"].drop_nulls().to_numpy()]
+        return cls(keys, np.where(whole, labels, -1), bands)
+
+    @property
+    def new(self) -> Bools:
+        """Which texts are not known."""
+        return self.labels < 0
+
+    def has_full_bucket(self) -> bool:
+        """Whether so many agree in a band that they are compared in part alone.
+
+        Which part depends on the order of all texts, so nothing of it holds for others.
+        """
+        return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
+
+    def state(self) -> pl.DataFrame:
+        """What is to be known next time."""
+        bands = pl.Series(_BANDS, self.bands, dtype=pl.Array(pl.UInt32, self.bands.shape[1]))
+        return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
+
+
+def _agreeing(bands: Bands, new: Bools) -> Bools | None:
+    """Which texts agree with a new one in a band; None if too many do in one and the same."""
+    found = new.copy()
+    for band in range(bands.shape[1]):
+        values = bands[:, band]
+        wanted = np.unique(values[new])
+        places = np.searchsorted(wanted, values)
+        places[places == len(wanted)] = 0
+        same = wanted[places] == values
+        if np.bincount(places[same]).max(initial=0) > MOST_COMPARED:
+            return None
+        found |= same
+    return found
+
+
+def _moved(keys: pl.Series, known: pl.Series) -> int:
+    """How many texts came or went."""
+    stayed = int(keys.is_in(known.implode()).sum())
+    return len(keys) + len(known) - 2 * stayed
+
+
+def _join(forest: Forest, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
+    """Put the numbers together whose labels are the same."""
+    first: dict[int, int] = {}
+    for place, label in zip(places.tolist(), np.asarray(labels).tolist(), strict=True):
+        if (known := first.setdefault(label, place)) != place:
+            forest.join(place, known)
+
+
+def _chosen(texts: list[str], which: Bools) -> list[str]:
+    return [texts[place] for place in np.flatnonzero(which).tolist()]
+
+
+def _halves(keys: NDArray[np.uint64]) -> Bands:
+    return (keys >> _HIGH).astype(np.uint32)
+
+
+def _key(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,180 @@
+"""Near-duplicate clusters: MinHash finds the candidates, the exact similarity decides.
+
+Threshold, shingles and number of permutations as in bigcode's deduplication (0.7, 5 tokens, 250).
+The permutations are had by one: the hashes of a set fall into as many bins, each bin keeps its
+smallest, and an empty bin takes that of another one, the first filled one in an order of its own
+(Shrivastava, "Optimal densification for fast and accurate minwise hashing", 2017). Two sets agree
+in a bin with a probability equal to their similarity, as with separate permutations, at a fraction
+of the cost. The exact comparison of each candidate pair removes the false alarms of short texts.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortex_pipelines.datasets.dedup.shingles import (
+    ShingleSets,
+    all_shingles,
+    jaccard,
+    mixed,
+    odd_numbers,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.union_find import Forest
+
+_SHINGLES_AT_ONCE = 1 << 17
+# Thousands of texts of one template that are no twins would be compared each with each; the
+# check of leakage, which is exact, does not depend on this.
+MOST_COMPARED = 256
+_SKETCH_BITS = 7
+_SETS_AT_ONCE = 1 << 13
+
+
+def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> list[int]:
+    """The cluster of each text: the index of the first text in it.
+
+    Two texts are in one cluster if a chain of near twins joins them.
+    """
+    return clusters_of(all_shingles(texts, settings.shingle_tokens), settings)
+
+
+def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
+    """The cluster of each text, by its shingles: the index of the first text in it."""
+    first_of: dict[bytes, int] = {}
+    same = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
+    distinct = np.array(sorted(first_of.values()), dtype=np.int64)
+    labels = _joined(sets.taken(distinct), settings)
+    first: dict[int, int] = {}
+    place = {index: at for at, index in enumerate(distinct.tolist())}
+    return [first.setdefault(int(labels[place[twin]]), index) for index, twin in enumerate(same)]
+
+
+def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
+    """Hash of each band of the MinHash signatures: one row a set, one column a band."""
+    bands, rows = settings.minhash_bands, settings.minhash_rows
+    factors = odd_numbers(rows, f"band:{settings.seed}")
+    found = [np.empty((0, bands), dtype=np.uint64)]
+    for batch in sets.batches(_SHINGLES_AT_ONCE):
+        signatures = minhash(batch, settings).reshape(len(batch), bands, rows)
+        found.append(mixed((signatures * factors).sum(axis=2, dtype=np.uint64)))
+    return np.concatenate(found)
+
+
+def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
+    """MinHash signatures, one row a set, one column a permutation."""
+    count = settings.minhash_bands * settings.minhash_rows
+    order, rank = _orders(count, settings.seed)
+    owner = np.repeat(np.arange(len(sets)), sets.sizes)
+    # Hashes are spread evenly and sorted, so bins come in order and begin with their smallest.
+    bins = ((sets.hashes >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
+    first = np.ones(len(bins), dtype=bool)
+    first[1:] = (bins[1:] != bins[:-1]) | (owner[1:] != owner[:-1])
+    filled, owners = bins[first], owner[first]
+    smallest = np.zeros((len(sets), count), dtype=np.uint64)
+    smallest[owners, filled] = sets.hashes[first]
+    nearest = _nearest(filled, np.bincount(owners, minlength=len(sets)), rank)
+    return np.take_along_axis(smallest, order[np.arange(count), nearest], axis=1)
+
+
+def _nearest(
+    filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray[np.uint16]
+) -> NDArray[np.uint16]:
+    """For each set and bin the smallest rank among the set's filled bins.
+
+    Set by set from the fullest down, so that each step is one comparison of two tables; that is
+    several times as fast as to reduce the rows of each set by themselves.
+
+    Args:
+        filled: Filled bins of all sets, set after set.
+        counts: How many each set has, at least one.
+        rank: Place of each bin in the order of each other.
+    """
+    fullest = np.argsort(-counts, kind="stable")
+    starts = (np.cumsum(counts) - counts)[fullest]
+    found: NDArray[np.uint16] = rank[filled[starts]]
+    table = np.empty_like(found)
+    for step in range(1, int(counts.max(initial=0))):
+        many = int(np.searchsorted(-counts[fullest], -step, side="left"))
+        # mode: without it the result is buffered
+        np.take(rank, filled[starts[:many] + step], axis=0, out=table[:many], mode="clip")
+        np.minimum(found[:many], table[:many], out=found[:many])
+    nearest = np.empty_like(found)
+    nearest[fullest] = found
+    return nearest
+
+
+@lru_cache(maxsize=4)
+def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """The order in which each bin looks for a filled one, itself first, and the rank in it.
+
+    Returns:
+        ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the place of ``other`` in the order
+        of ``bin``.
+    """
+    salt = odd_numbers(2, f"minhash:{seed}")
+    numbers = np.arange(1, count * count + 1, dtype=np.uint64) * salt[0] + salt[1]
+    drawn = mixed(numbers).reshape(count, count)
+    np.fill_diagonal(drawn, 0)
+    order = np.argsort(drawn, axis=1, kind="stable")
+    rank = np.empty((count, count), dtype=np.uint16)
+    np.put_along_axis(rank, order, np.arange(count, dtype=np.uint16)[None, :], axis=1)
+    return order, np.ascontiguousarray(rank.T)
+
+
+def _joined(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
+    """A label for each set; sets that a chain of near twins joins have the same."""
+    keys, sketches = band_keys(sets, settings), _sketches(sets)
+    forest = Forest(len(sets))
+    for band in range(keys.shape[1]):
+        order = np.argsort(keys[:, band], kind="stable")
+        ordered = keys[order, band]
+        at = np.arange(len(order))
+        for lag in range(1, MOST_COMPARED + 1):  # members of a bucket lie side by side
+            at = at[at + lag < len(order)]
+            at = at[ordered[at] == ordered[at + lag]]
+            if not len(at):
+                break
+            _join(order[at], order[at + lag], sets, sketches, forest, settings)
+    return forest.labels()
+
+
+def _join(
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    sets: ShingleSets,
+    sketches: NDArray[np.uint8],
+    forest: Forest,
+    settings: DatasetSettings,
+) -> None:
+    """Put near twins together; what is together already is not compared again."""
+    labels, threshold = forest.labels(), settings.near_duplicate_threshold
+    apart = labels[left] != labels[right]
+    left, right = left[apart], right[apart]
+    # No more can be shared than the sketches have in common: most false alarms end here.
+    most = np.minimum(sketches[left], sketches[right]).sum(axis=1, dtype=np.int64)
+    union = sets.sizes[left] + sets.sizes[right] - most
+    likely = most >= threshold * union
+    for one, other in zip(left[likely].tolist(), right[likely].tolist(), strict=True):
+        if not forest.together(one, other) and jaccard(sets[one], sets[other]) >= threshold:
+            forest.join(one, other)
+
+
+def _sketches(sets: ShingleSets) -> NDArray[np.uint8]:
+    """How many shingles of each set fall into each of some ranges; the most is 255.
+
+    A set with more in a range says so little that its sketch is all 255: nothing is ruled out.
+    """
+    ranges = (sets.hashes >> np.uint64(64 - _SKETCH_BITS)).astype(np.int64)
+    owner = np.repeat(np.arange(len(sets)), sets.sizes)
+    sketches = np.empty((len(sets), 1 << _SKETCH_BITS), dtype=np.uint8)
+    for start in range(0, len(sets), _SETS_AT_ONCE):
+        stop = min(start + _SETS_AT_ONCE, len(sets))
+        inside = slice(int(sets.borders[start]), int(sets.borders[stop]))
+        cells = ((owner[inside] - start) << _SKETCH_BITS) + ranges[inside]
+        counts = np.bincount(cells, minlength=(stop - start) << _SKETCH_BITS)
+        table = counts.reshape(stop - start, -1)
+        table[(table > 255).any(axis=1)] = 255
+        sketches[start:stop] = table
+    return sketches

@@ -1,0 +1,73 @@
+"""An order of shingles, rare ones first, that stays the same while texts come and go.
+
+How often shingles occur is counted once, roughly (those that begin with the same bits count as
+one), and kept; whatever was not there then counts as rare. Prefix filtering asks for any order that
+is the same for all texts, and the rarer the first ones are, the fewer texts share one of them.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortex_pipelines.datasets.dedup.shingles import ShingleSets
+
+_BITS = 22
+# A shingle in fewer sets is rare: with millions of shingles a few always begin alike.
+_RARE = 8
+_LEVELS = 8
+# Number of the set and level fit into 16 bits, which numpy sorts in linear time.
+_SETS_AT_ONCE = (1 << 16) // _LEVELS
+
+Places = NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class ShingleOrder:
+    """An order: by level, then by hash.
+
+    Args:
+        common: For each level above the first one (rare), the first bits of its shingles.
+    """
+
+    common: tuple[Places, ...] = field(default=())
+
+    @classmethod
+    def of(cls, *sides: ShingleSets) -> "ShingleOrder":
+        """The order by how often shingles occur in some texts."""
+        counts = np.zeros(1 << _BITS, dtype=np.int64)
+        for sets in sides:
+            counts += np.bincount(_first_bits(sets.hashes), minlength=len(counts))
+        bounds = [_RARE << level for level in range(_LEVELS - 1)]
+        levels = np.searchsorted(bounds, counts, side="right")
+        return cls(
+            tuple(np.flatnonzero(levels == level).astype(np.uint32) for level in range(1, _LEVELS))
+        )
+
+    def first(self, sets: ShingleSets, counts: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The first ``counts`` shingles of each set, set after set."""
+        found = [np.empty(0, dtype=np.uint64)]
+        for start in range(0, len(sets), _SETS_AT_ONCE):
+            stop = min(start + _SETS_AT_ONCE, len(sets))
+            hashes = sets.hashes[sets.borders[start] : sets.borders[stop]]
+            sizes = sets.sizes[start:stop]
+            owner = np.repeat(np.arange(stop - start, dtype=np.uint16), sizes)
+            keys = owner * np.uint16(_LEVELS) + self._levels[_first_bits(hashes)]
+            # those of one set and level stay in the order of their hashes
+            order = np.argsort(keys, kind="stable")
+            begins = np.cumsum(sizes) - sizes
+            rank = np.arange(len(order)) - np.repeat(begins, sizes)
+            found.append(hashes[order[rank < np.repeat(counts[start:stop], sizes)]])
+        return np.concatenate(found)
+
+    @cached_property
+    def _levels(self) -> NDArray[np.uint8]:
+        levels = np.zeros(1 << _BITS, dtype=np.uint8)
+        for level, places in enumerate(self.common, 1):
+            levels[places] = level
+        return levels
+
+
+def _first_bits(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (hashes >> np.uint64(64 - _BITS)).astype(np.int64)

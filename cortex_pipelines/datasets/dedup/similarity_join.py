@@ -1,0 +1,142 @@
+"""Whether anything in one split has a near twin in another: recomputed, and exact.
+
+Independent of how the split was made: no MinHash, but a similarity join with prefix filtering
+(Bayardo et al., "Scaling up all pairs similarity search", 2007), which misses no pair.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cortex_pipelines.datasets.dedup.shingles import (
+    KnownShingles,
+    ShingleSets,
+    all_shingles,
+    jaccard,
+)
+from cortex_pipelines.datasets.settings import DatasetSettings
+
+COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "completion_dataset": (("completion",), ("prompt", "completion")),
+    "naming_dataset": (("prompt",),),
+    "refactoring_dataset": (("completion",), ("prompt",)),
+}
+"""What is compared across the sides of a split: what has to be written, and what is seen."""
+
+TWINS = pl.Schema(
+    {"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64}
+)
+_SHINGLES_AT_ONCE = 1 << 20
+
+
+def leakage(
+    train: pl.DataFrame, other: pl.DataFrame, text: str, settings: DatasetSettings
+) -> pl.DataFrame:
+    """Pairs of near twins across two splits; none if the split holds.
+
+    Args:
+        train: One split.
+        other: Another split of the same data set.
+        text: Column that is compared: ``completion`` of code to complete, ``prompt`` of names.
+        settings: Similarity from which two texts are twins, and tokens in a shingle.
+
+    Returns:
+        Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
+    """
+    mine = all_shingles(train[text].to_list(), settings.shingle_tokens)
+    theirs = all_shingles(other[text].to_list(), settings.shingle_tokens)
+    return twins_among(
+        train["example_id"].to_list(), mine, other["example_id"].to_list(), theirs, settings
+    )
+
+
+def twins_among(
+    names: Sequence[str],
+    mine: ShingleSets,
+    others: Sequence[str],
+    theirs: ShingleSets,
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """The same for texts whose shingles are known.
+
+    Args:
+        names: Ids of the texts of one split.
+        mine: Their shingles.
+        others: Ids of the texts of another one.
+        theirs: Their shingles.
+        settings: Similarity from which two texts are twins.
+    """
+    threshold = settings.near_duplicate_threshold
+    rows = []
+    for left, right in _candidates(mine, theirs, threshold):
+        similarity = jaccard(mine[left], theirs[right])
+        if similarity >= threshold:
+            rows.append((names[left], others[right], similarity))
+    return pl.DataFrame(sorted(rows), schema=TWINS, orient="row")
+
+
+def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Ids of the rows, and in ``compared`` the text by which they are compared."""
+    return frame.select("example_id", pl.concat_str(columns, separator="\n").alias("compared"))
+
+
+def _candidates(
+    mine: ShingleSets, theirs: ShingleSets, threshold: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs that can be similar enough, in order: they share one of their rarest shingles.
+
+    Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
+    rarest of n is among the shared ones. Rare is meant by ``theirs``: what they lack comes first,
+    so that most of ``mine`` has nothing but such shingles to look up.
+    """
+    known, inverse, counts = np.unique(theirs.hashes, return_inverse=True, return_counts=True)
+    if not len(known):
+        return
+    starts, sets_of = _index(theirs, inverse, counts, threshold)
+    lookup = KnownShingles(known)
+    left = 0
+    for batch in mine.batches(_SHINGLES_AT_ONCE):
+        places = lookup.places(batch.hashes)
+        held = np.add.reduceat(places >= 0, batch.borders[:-1], dtype=np.int64)
+        prefixes = prefix_lengths(batch.sizes, threshold)
+        lacking = batch.sizes - held
+        for one in np.flatnonzero(lacking < prefixes).tolist():
+            inside = places[batch.borders[one] : batch.borders[one + 1]]
+            prefix = _rarest(inside[inside >= 0], counts, int(prefixes[one] - lacking[one]))
+            found = [sets_of[starts[place] : starts[place + 1]] for place in prefix.tolist()]
+            yield from ((left + one, right) for right in np.unique(np.concatenate(found)).tolist())
+        left += len(batch)
+
+
+def _index(
+    sets: ShingleSets,
+    places: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    threshold: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sets that have each shingle among their rarest.
+
+    Returns:
+        Where the sets of each shingle begin (one more than there are shingles), and the sets.
+    """
+    owner = np.repeat(np.arange(len(sets)), sets.sizes)
+    order = np.lexsort((places, counts[places], owner))
+    rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
+    chosen = order[rank < np.repeat(prefix_lengths(sets.sizes, threshold), sets.sizes)]
+    by_place = chosen[np.argsort(places[chosen], kind="stable")]
+    starts = np.searchsorted(places[by_place], np.arange(len(counts) + 1))
+    return starts, owner[by_place]
+
+
+def _rarest(places: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """The ``length`` rarest; of equally rare ones the first."""
+    return places[np.argsort(counts[places], kind="stable")[:length]]
+
+
+def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+    """How many shingles of a set, by any order, have one in common with those of each near twin."""
+    # The small margin keeps a pair whose product t n is whole but for rounding.
+    shared: NDArray[np.int64] = np.ceil(threshold * sizes - 1e-9).astype(np.int64)
+    return sizes - shared + 1

@@ -1,0 +1,194 @@
+"""Code that stands in a benchmark must not be trained on: it would be remembered, not solved.
+
+What is compared are 64-bit hashes of token shingles: the fingerprints of HumanEval and MBPP come
+with the package (``fingerprints/README.md`` says how they were made), a user's own lists are read
+where they are.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
+from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
+
+SHIPPED = Path(__file__).parent / "fingerprints"
+SHIPPED_TOKENS = 10
+# Texts with fewer shingles are phrases that anybody may write (`def is_even(n): return ...`).
+FEWEST_SHINGLES = 12
+_SHINGLES_AT_ONCE = 1 << 20
+
+
+class BenchmarkError(ValueError):
+    """A list of benchmark texts cannot be read, or is not the one that params.yaml names."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Texts of benchmarks, known by their shingles.
+
+    Args:
+        sets: Shingles of each text.
+        names: The benchmark that each text is from.
+        tokens: Tokens in a shingle.
+    """
+
+    sets: ShingleSets
+    names: tuple[str, ...]
+    tokens: int
+
+
+def contaminated(
+    texts: Sequence[str], fingerprints: Sequence[Fingerprints], settings: DatasetSettings
+) -> list[str | None]:
+    """The benchmark of which each text holds an item, None if it holds none.
+
+    Args:
+        texts: Code.
+        fingerprints: Benchmarks.
+        settings: Share of an item's shingles from which a text counts as holding it.
+    """
+    found: list[str | None] = [None] * len(texts)
+    sizes = sorted({known.tokens for known in fingerprints})
+    sets = {tokens: all_shingles(texts, tokens) for tokens in sizes}
+    for known in fingerprints:
+        for index, name in matches(sets[known.tokens], known, settings):
+            found[index] = found[index] or name
+    return found
+
+
+def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
+    """The benchmarks to keep out: those that are shipped, and the user's lists.
+
+    Args:
+        root: Project root, which paths are relative to.
+        settings: The lists.
+
+    Raises:
+        BenchmarkError: a list cannot be read or is not as pinned.
+    """
+    own = [_of_file(root, benchmark, settings) for benchmark in settings.decontaminate]
+    return [*_shipped(), *own]
+
+
+def fingerprints_of(texts: Sequence[str], name: str, tokens: int) -> Fingerprints:
+    """Fingerprints of some texts; those too short to tell anything are left out."""
+    sets = all_shingles(texts, tokens)
+    long = np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)
+    return Fingerprints(sets.taken(long), (name,) * len(long), tokens)
+
+
+def save_fingerprints(known: Fingerprints, path: Path) -> None:
+    """Write fingerprints as two columns: size of each text's set, and all hashes."""
+    frame = pl.DataFrame(
+        {
+            "item": np.repeat(np.arange(len(known.sets), dtype=np.uint32), known.sets.sizes),
+            "shingle": known.sets.hashes,
+        }
+    )
+    frame.write_parquet(path, compression="zstd", compression_level=19, statistics=False)
+
+
+@cache
+def _shipped() -> tuple[Fingerprints, ...]:
+    return tuple(_load(path) for path in sorted(SHIPPED.glob("*.parquet")))
+
+
+def _load(path: Path) -> Fingerprints:
+    frame = pl.read_parquet(path)
+    counts = frame["item"].value_counts().sort("item")["count"].to_numpy().astype(np.int64)
+    borders = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    sets = ShingleSets(frame["shingle"].to_numpy(), borders)
+    return Fingerprints(sets, (path.stem,) * len(counts), SHIPPED_TOKENS)
+
+
+def matches(
+    sets: ShingleSets, known: Fingerprints, settings: DatasetSettings
+) -> Iterator[tuple[int, str]]:
+    """Texts that hold enough of an item: index of each, with the item's benchmark."""
+    hashes, starts, items = _postings(known.sets)
+    if not len(hashes):
+        return
+    lookup = KnownShingles(hashes)
+    needed = np.ceil(settings.contamination_share * known.sets.sizes - 1e-9)
+    start = 0
+    for batch in sets.batches(_SHINGLES_AT_ONCE):
+        places = lookup.places(batch.hashes)
+        shared = np.flatnonzero(places >= 0)
+        first, last = starts[places[shared]], starts[places[shared] + 1]
+        texts = np.searchsorted(batch.borders, shared, side="right") - 1
+        pairs = np.repeat(texts, last - first) * len(needed) + items[_ranges(first, last)]
+        found, counts = np.unique(pairs, return_counts=True)
+        enough = found[counts >= needed[found % len(needed)]]
+        yield from (
+            (start + pair // len(needed), known.names[pair % len(needed)])
+            for pair in enough.tolist()
+        )
+        start += len(batch)
+
+
+def _postings(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All shingles, sorted, each once; where its items begin (one more); the items."""
+    order = np.argsort(sets.hashes, kind="stable")
+    owners = np.repeat(np.arange(len(sets)), sets.sizes)[order]
+    hashes, starts = np.unique(sets.hashes[order], return_index=True)
+    return hashes, np.append(starts, len(owners)), owners
+
+
+def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The numbers from each first to before its last, one range after the other."""
+    lengths = last - first
+    ends = np.cumsum(lengths)
+    return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def _of_file(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fingerprints:
+    path = root / benchmark.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchmarkError(
+            f"datasets.decontaminate: {benchmark.path} cannot be read ({error.strerror}); give a "
+            "file relative to the project root, or take the entry out of params.yaml"
+        ) from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != benchmark.sha256:
+        raise BenchmarkError(
+            f"datasets.decontaminate: {benchmark.path} has sha256 {digest}, params.yaml says "
+            f"{benchmark.sha256}; write the former if the file is the one that is meant"
+        )
+    texts = list(_texts_in(data, path))
+    return fingerprints_of(texts, Path(benchmark.path).name, settings.contamination_tokens)
+
+
+def _texts_in(data: bytes, path: Path) -> Iterator[str]:
+    """The texts in a file: strings of each row, or the whole."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        frame = pl.read_parquet(path)
+        for column in frame.select(pl.col(pl.String)).iter_columns():
+            yield from column.drop_nulls()
+    elif suffix in (".jsonl", ".ndjson"):
+        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+            if line.strip():
+                yield from _strings(line, path, number)
+    else:
+        yield data.decode("utf-8", "replace")
+
+
+def _strings(line: str, path: Path, number: int) -> Iterator[str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(
+            f"datasets.decontaminate: {path.name}, line {number} is no JSON ({error}); each line "
+            "has to be an object with the texts as its values, or a string"
+        ) from error
+    values = row.values() if isinstance(row, dict) else [row]
+    yield from (value for value in values if isinstance(value, str))

@@ -1,0 +1,66 @@
+"""The tables that the data sets are made from, read from the folders of other assets."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.assemble.manifest import count_redactions
+from cortex_pipelines.datasets.prompts.context import RepositoryContext
+from cortex_pipelines.datasets.prompts.unit_text import file_bytes
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_splits.build import prepared_units
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
+
+# What examples and their manifests are made from.
+_OF_UNITS = (
+    *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
+    *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
+    *("start_line", "end_line"),
+)
+_OF_FILES = ("source", "path", "text", "revision", "licence", "trainable")
+
+
+def read_project(
+    name: str,
+    annotated_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    settings: DatasetSettings,
+) -> Project:
+    """What the data sets of one project are made from.
+
+    Args:
+        name: Name of the project.
+        annotated_units: Output folder of that asset.
+        repository_files: Likewise.
+        unit_splits: Likewise.
+        settings: Longest prompt, signatures shown.
+    """
+    return project_of(
+        name,
+        ANNOTATED_UNITS.read(annotated_units, *_OF_UNITS),
+        REPOSITORY_FILES.read(repository_files, *_OF_FILES),
+        REDACTIONS.read(repository_files),
+        UNIT_SPLITS.read(unit_splits),
+        settings,
+    )
+
+
+def project_of(
+    name: str,
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    redactions: pl.DataFrame,
+    splits: pl.DataFrame,
+    settings: DatasetSettings,
+) -> Project:
+    """The same, from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
+    texts = file_bytes(files)
+    prepared = prepared_units(units, files, splits, texts, settings)
+    counted = prepared.with_columns(count_redactions(prepared, redactions))
+    known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
+    context = RepositoryContext(known, settings.context_signatures)
+    return Project(name, counted, splits, context, texts)

@@ -1,0 +1,142 @@
+"""What else a repository tells of a unit: its siblings, and the definitions that it calls.
+
+A prompt of train shows nothing of units on other sides of the split.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
+
+_KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
+_CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
+_SELF = ("self", "cls", "this", "Self", "super")
+# What a code base defines dozens of times (`run`, `get`) tells nothing by its name.
+_MOST_HOMONYMS = 8
+
+
+COLUMNS = (
+    "unit_id",
+    "kind",
+    "language",
+    "source",
+    "path",
+    "context",
+    "start_byte",
+    "end_byte",
+    "split",
+)
+"""What is asked of a unit to tell it something."""
+
+
+def calls_of(units: pl.DataFrame) -> pl.DataFrame:
+    """What the code of each unit calls, each once: column ``calls`` of ``receiver.name``."""
+    found = [
+        [f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))]
+        for code in units["code"]
+    ]
+    return pl.Series("calls", found, dtype=pl.List(pl.String)).to_frame()
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What another unit may know of a definition."""
+
+    unit_id: str
+    source: str
+    path: str
+    start: int
+    kind: str
+    name: str
+    signature: str
+    context: str
+    split: str
+
+
+class RepositoryContext:
+    """The signatures of a project, by what is near and by what is called.
+
+    Args:
+        units: All units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
+        most: Most signatures of siblings, and of called definitions.
+    """
+
+    def __init__(self, units: pl.DataFrame, most: int) -> None:
+        self._units, self._most = units, most
+
+    @cached_property
+    def _definitions(self) -> list[Definition]:
+        rows = self._units.filter(
+            pl.col("kind").is_in(_KINDS)
+            & (pl.col("signature") != "")
+            & pl.col("split").is_not_null()
+        ).sort("source", "path", "start_byte", "unit_id")
+        columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
+        found = rows.select(*columns, "context", "split").iter_rows()
+        return [Definition(*row) for row in found]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, str], list[Definition]]:
+        places: dict[tuple[str, str, str], list[Definition]] = defaultdict(list)
+        for definition in self._definitions:
+            places[definition.source, definition.path, definition.context].append(definition)
+        return places
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], list[Definition]]:
+        names: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+        for definition in self._definitions:
+            names[definition.source, definition.name].append(definition)
+        return names
+
+    def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
+        """Comment lines for a prompt: siblings nearest first, then what the unit calls.
+
+        Args:
+            unit: A unit's ``COLUMNS``.
+            calls: What it calls (``calls_of``).
+        """
+        comment = LINE_COMMENTS[unit["language"]]
+        shown: dict[str, None] = {}
+        for sibling in self._siblings(unit):
+            shown[f"{comment} {sibling.signature}"] = None
+        for called in self._called(unit, calls):
+            elsewhere = "" if called.path == unit["path"] else f"{called.path}: "
+            shown[f"{comment} {elsewhere}{called.signature}"] = None
+        return tuple(shown)
+
+    def _siblings(self, unit: dict[str, Any]) -> list[Definition]:
+        beside = [
+            other
+            for other in self._places.get((unit["source"], unit["path"], unit["context"]), ())
+            if self._may_show(unit, other)
+        ]
+        beside.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
+        return beside[: self._most]
+
+    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[Definition]:
+        found = 0
+        for call in calls:
+            receiver, _, name = call.rpartition(".")
+            known = self._names.get((unit["source"], name), [])
+            if receiver in _SELF or len(known) > _MOST_HOMONYMS:
+                continue  # a method of the same class is a sibling
+            if not receiver:
+                known = [other for other in known if other.kind != "method"]
+            near = [other for other in known if other.path == unit["path"]] or known
+            if len(near) == 1 and self._may_show(unit, near[0]):
+                yield near[0]
+                found += 1
+            if found == self._most:
+                return
+
+    def _may_show(self, unit: dict[str, Any], other: Definition) -> bool:
+        inside = unit["start_byte"] <= other.start < unit["end_byte"]
+        same_place = (other.source, other.path) == (unit["source"], unit["path"])
+        return other.split in ("train", unit["split"]) and not (inside and same_place)

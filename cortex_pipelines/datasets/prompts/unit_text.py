@@ -1,0 +1,171 @@
+"""The parts of a unit that a prompt is made of."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
+
+_BLANKS = " \t"
+_WITH_IMPORTS = ("function", "method")
+Place = tuple[str, str]
+"""Source and path of a file."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A unit cut where its body begins.
+
+    Args:
+        head: Header with the opening brace, or with the colon and the docstring.
+        body: The rest, without blank lines at its end.
+    """
+
+    head: str
+    body: str
+
+
+def cut_unit(code: str, body_offset: int) -> Parts | None:
+    """Cut a function or method where the model takes over.
+
+    Args:
+        code: The unit's code.
+        body_offset: Byte of the code at which the implementation begins: the opening brace, or in
+            Python the first statement after the docstring.
+
+    Returns:
+        The parts; None if nothing is left to write.
+    """
+    data = code.encode()
+    brace = data[body_offset : body_offset + 1] == b"{"
+    at = body_offset + brace
+    head, body = data[:at].decode(), data[at:].decode()
+    first, newline, rest = body.partition("\n")
+    if newline and not first.strip():
+        head, body = head + first + newline, rest
+    stripped = head.rstrip(_BLANKS)
+    if stripped.endswith("\n"):  # the body's indentation belongs to the body
+        head, body = stripped, head[len(stripped) :] + body
+    body = body.rstrip()
+    return Parts(head, body) if body.strip(" \t\n}") else None
+
+
+def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
+    """Lines of the headers around a unit, outermost first, indented and opened as code is.
+
+    Args:
+        context: Header lines, layout folded (column ``context``).
+        indent: White space before the unit on its first line.
+        language: Its language; all but Python open a block with a brace.
+    """
+    headers = [line for line in context.splitlines() if line.strip()]
+    step = indent[: len(indent) // len(headers)] if headers else ""
+    opened = "" if language == "python" else " {"
+    return [f"{step * level}{header}{opened}" for level, header in enumerate(headers)]
+
+
+def folded(text: str) -> str:
+    """The text with each run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def in_word(beside: str) -> bool:
+    """Whether a character, or none, is part of a name."""
+    return beside != "" and (beside.isalnum() or beside in "_$")
+
+
+def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
+    """UTF-8 text of each file, which the units' spans refer to."""
+    return {
+        (source, path): text.encode()
+        for source, path, text in files.select("source", "path", "text").iter_rows()
+    }
+
+
+def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
+    """A hash of the text of each unit's file, in a column ``text_hash``."""
+    hashes = {
+        place: blake2b(texts.get(place, b""), digest_size=16).hexdigest()
+        for place in units.select("source", "path").unique().iter_rows()
+    }
+    found = [hashes[place] for place in units.select("source", "path").iter_rows()]
+    return pl.Series("text_hash", found, dtype=pl.String)
+
+
+def with_layout(
+    units: pl.DataFrame, texts: dict[Place, bytes], settings: DatasetSettings
+) -> pl.DataFrame:
+    """Units with ``indent``, the white space before them on their first line, and ``imports``.
+
+    Args:
+        units: ANNOTATED_UNITS or CODE_UNITS.
+        texts: The files of the same project.
+        settings: Longest prompt; more imports than fit into it are of no use.
+
+    Returns:
+        The units, sorted by ``unit_id``; of functions and methods ``imports`` lists the code of the
+        imports of the file that stand in no function.
+    """
+    rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
+    indents = [
+        _indent(texts.get((source, path), b""), start)
+        for source, path, start in rows.select("source", "path", "start_byte").iter_rows()
+    ]
+    of_files = [
+        (*place, _shown(imports, settings.max_prompt_bytes))
+        for place, imports in _imports(units).items()
+    ]
+    schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
+    joined = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
+        pl.DataFrame(of_files, schema=schema, orient="row"),
+        on=["source", "path"],
+        how="left",
+        maintain_order="left",
+    )
+    shown = pl.when(pl.col("kind").is_in(_WITH_IMPORTS)).then("imports").fill_null([])
+    return joined.with_columns(shown.alias("imports"))
+
+
+def _shown(imports: Sequence[str], most: int) -> list[str]:
+    """The first imports, as many as there is room for."""
+    sizes = accumulate(map(len, imports))
+    return [text for text, size in zip(imports, sizes, strict=True) if size <= most]
+
+
+def _imports(units: pl.DataFrame) -> dict[Place, list[str]]:
+    holders: dict[Place, list[tuple[int, int]]] = {}
+    for source, path, start, end in (
+        units.filter(pl.col("kind").is_in(["function", "method"]))
+        .select("source", "path", "start_byte", "end_byte")
+        .sort("start_byte")
+        .iter_rows()
+    ):
+        holders.setdefault((source, path), []).append((start, end))
+    starts = {place: [start for start, _ in spans] for place, spans in holders.items()}
+    ends = {
+        place: list(accumulate((end for _, end in spans), max)) for place, spans in holders.items()
+    }
+    found: dict[Place, dict[tuple[int, str], str]] = {}
+    rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
+    for source, path, start, code in rows.select(
+        "source", "path", "start_byte", "code"
+    ).iter_rows():
+        place = (source, path)
+        before = bisect_right(starts.get(place, []), start)
+        if not before or ends[place][before - 1] <= start:
+            # One statement that imports several names may be several units.
+            found.setdefault(place, {})[start, code] = code
+    return {place: list(imports.values()) for place, imports in found.items()}
+
+
+def _indent(text: bytes, start: int) -> str:
+    before = text[text.rfind(b"\n", 0, start) + 1 : start]
+    return "" if before.strip() else before.decode("utf-8", "replace")

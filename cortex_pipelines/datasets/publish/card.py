@@ -1,0 +1,245 @@
+"""The data card of a data set, made from the data: Markdown, and the same as one HTML page."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+Tables = Mapping[str, pl.DataFrame]
+_SHOWN_CHARS = 700
+_COUNTED = (
+    *("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell"),
+)
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { border-bottom: 1px solid #ccc; padding: .3rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left }
+pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; font-size: 13px }
+"""
+LIMITS = (
+    "Labels, purposes and smells come from rules and are weak.",
+    "Near twins are told by tokens; code that does the same in other words is not found.",
+    "Errors were put in on purpose: what is learnt from them need not hold for real ones.",
+    "Code of one project says little about another; a held-out project is the better judge.",
+)
+
+
+class Part:
+    """A heading with paragraphs, tables and code under it.
+
+    Args:
+        title: The heading.
+        blocks: Text, a list of strings, a frame (a table), or ``(caption, code)``.
+    """
+
+    def __init__(self, title: str, *blocks: Any) -> None:
+        self.title = title
+        self.blocks = blocks
+
+
+def write_card(
+    out: Path,
+    name: str,
+    purpose: str,
+    tables: Tables,
+    settings: DatasetSettings,
+    extra: Sequence[Part] = (),
+) -> None:
+    """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set.
+
+    Args:
+        out: Folder of the data set.
+        name: Name of the data set.
+        purpose: What it is for, in a sentence.
+        tables: Its splits and its manifest, by name.
+        settings: What it was made with.
+        extra: Further parts, before the limits.
+    """
+    parts = _parts(purpose, tables, settings, extra)
+    (out / "card.md").write_text(_markdown(name, parts), encoding="utf-8")
+    (out / "report.html").write_text(_html(name, parts), encoding="utf-8")
+    (out / "metrics.json").write_text(_metrics(tables), encoding="utf-8")
+
+
+def sizes(tables: Tables, column: str) -> pl.DataFrame:
+    """Rows by the values of a column, one column a split, the largest first."""
+    counted = [
+        tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String})
+        for split in SPLITS
+    ]
+    found = counted[0]
+    for other in counted[1:]:
+        found = found.join(other, on=column, how="full", coalesce=True, nulls_equal=True)
+    filled = found.with_columns(pl.col(split).fill_null(0) for split in SPLITS)
+    return (
+        filled.with_columns(pl.sum_horizontal(*SPLITS).alias("all"))
+        .sort(["all", column], descending=[True, False], nulls_last=True)
+        .select(column, *SPLITS, "all")
+    )
+
+
+def _parts(
+    purpose: str,
+    tables: Tables,
+    settings: DatasetSettings,
+    extra: Sequence[Part],
+) -> list[Part]:
+    columns = [name for name in _COUNTED if name in tables["train"].columns]
+    kept = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
+    by_split = {split: kept.filter(pl.col("split") == split) for split in SPLITS}
+    return [
+        Part("What it is for", purpose),
+        Part("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
+        Part("Licences", sizes(by_split, "licence")),
+        Part("Filters", *_filters(tables[MANIFEST.name], settings)),
+        Part("Split", *_split(tables, settings)),
+        Part("Contamination", *_contamination(tables[MANIFEST.name], settings)),
+        *extra,
+        Part("Examples", *_examples(tables["train"], settings)),
+        Part("Limits", list(LIMITS)),
+    ]
+
+
+def _totals(tables: Tables) -> pl.DataFrame:
+    rows = []
+    for split in SPLITS:
+        frame = tables[split]
+        size = frame.select(
+            pl.col("prompt").str.len_bytes().sum() + pl.col("completion").str.len_bytes().sum()
+        ).item()
+        rows.append((split, frame.height, frame["path"].n_unique(), int(size)))
+    return pl.DataFrame(rows, schema=["split", "rows", "files", "bytes"], orient="row")
+
+
+def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
+    gone = (
+        entries.filter(pl.col("left_out").is_not_null())
+        .group_by("left_out")
+        .agg(pl.col("count").sum())
+        .sort(["count", "left_out"], descending=[True, False])
+    )
+    limits = (
+        f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at "
+        f"least {settings.min_alphanumeric:g} letters and digits, at most "
+        f"{settings.max_comment_share:g} of the lines comments (StarCoder); near twins from a "
+        f"Jaccard similarity of {settings.near_duplicate_threshold:g} over runs of "
+        f"{settings.shingle_tokens} tokens. Left out, by the first filter that was not passed:"
+    )
+    redacted = int(entries.filter(pl.col("split").is_not_null())["redactions"].sum())
+    private = f"Placeholders for private data in the spans of the rows: {redacted}."
+    return [limits, gone.rename({"left_out": "filter", "count": "left out"}), private]
+
+
+def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
+    clusters = sum(tables[split]["cluster"].n_unique() for split in SPLITS)
+    return [
+        f"By {settings.split_by} and near-duplicate cluster, decided before augmentation; seed "
+        f"{settings.seed}. The sides were compared with each other again after they were made, by "
+        f"an exact join: no row has a near twin on another side. {clusters} clusters hold the rows."
+    ]
+
+
+def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
+    found = entries.filter(pl.col("left_out") == "contaminated")
+    lists = ["HumanEval", "MBPP", *(benchmark.path for benchmark in settings.decontaminate)]
+    share = settings.contamination_share
+    return [
+        f"Compared with {', '.join(lists)}: {int(found['count'].sum())} left out that hold "
+        f"{share:g} or more of an item's token runs.",
+        found.drop_nulls("path").select("source", "path", "start_byte", "end_byte").head(20),
+    ]
+
+
+def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
+    found: list[Any] = []
+    few = (
+        train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
+    )
+    for row in few.sort("kind", "example_id").iter_rows(named=True):
+        caption = f"{row['kind']}, {row['language']}, {row['path']}"
+        text = f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}"
+        found.append((caption, text))
+    return found
+
+
+def _metrics(tables: Tables) -> str:
+    import json
+
+    entries = tables[MANIFEST.name]
+    gone = entries.filter(pl.col("left_out").is_not_null())
+    counts = {f"rows_{split}": tables[split].height for split in SPLITS}
+    kinds = sizes(tables, "kind")
+    counts |= {f"kind_{kind}": count for kind, count in kinds.select("kind", "all").iter_rows()}
+    by_reason = gone.group_by("left_out").agg(pl.col("count").sum()).sort("left_out")
+    counts |= {f"left_out_{reason}": int(count) for reason, count in by_reason.iter_rows()}
+    return json.dumps(counts, indent=1, sort_keys=True) + "\n"
+
+
+def _markdown(name: str, parts: Sequence[Part]) -> str:
+    lines = [f"# {name}", ""]
+    for part in parts:
+        lines += [f"## {part.title}", ""]
+        for block in part.blocks:
+            lines += [*_markdown_block(block), ""]
+    return "\n".join(lines)
+
+
+def _markdown_block(block: Any) -> list[str]:
+    if isinstance(block, str):
+        return [block]
+    if isinstance(block, list):
+        return [f"- {line}" for line in block]
+    if isinstance(block, tuple):
+        caption, code = block
+        fence = "`" * max(3, _longest_run(code) + 1)
+        return [f"{caption}:", "", fence, code, fence]
+    cells = [[str(_shown(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()]
+    head = [" | ".join(block.columns), " | ".join(["---"] * block.width)]
+    return [f"| {line} |" for line in [*head, *(" | ".join(row) for row in cells)]]
+
+
+def _longest_run(code: str) -> int:
+    import re
+
+    return max((len(run) for run in re.findall("`+", code)), default=0)
+
+
+def _html(name: str, parts: Sequence[Part]) -> str:
+    body = [f"<h1>{escape(name)}</h1>"]
+    for part in parts:
+        body.append(f"<h2>{escape(part.title)}</h2>")
+        body += [_html_block(block) for block in part.blocks]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{escape(name)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _html_block(block: Any) -> str:
+    if isinstance(block, str):
+        return f"<p>{escape(block)}</p>"
+    if isinstance(block, list):
+        return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in block) + "</ul>"
+    if isinstance(block, tuple):
+        return f"<p>{escape(block[0])}</p><pre>{escape(block[1])}</pre>"
+    head = "".join(f"<th>{escape(column)}</th>" for column in block.columns)
+    rows = (
+        "<tr>" + "".join(f"<td>{escape(str(_shown(value)))}</td>" for value in row) + "</tr>"
+        for row in block.iter_rows()
+    )
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _shown(value: Any) -> Any:
+    if value is None:
+        return "not known"
+    return f"{value:.3f}" if isinstance(value, float) else value

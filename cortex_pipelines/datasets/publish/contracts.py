@@ -1,0 +1,197 @@
+"""Data contracts checked by Great Expectations, derived from ``schemas.py`` and nothing else."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Column, Table
+
+# Names that pandas gives to a column of each polars type. Arrow-backed types would be twice as
+# slow to validate.
+_PANDAS_TYPES: Mapping[type[pl.DataType], str] = {
+    pl.Int64: "int64",
+    pl.Float64: "float64",
+    pl.Boolean: "bool",
+    pl.String: "str",
+}
+
+
+@dataclass(frozen=True)
+class ContractResult:
+    """What a contract says about one table.
+
+    Args:
+        table: Name of the table.
+        success: Whether every expectation is met.
+        failures: The expectations that are not, in words.
+        statistics: ``evaluated``, ``successful``, ``unsuccessful`` (numbers of expectations) and
+            ``rows``.
+        document: Great Expectations' own result, for its Data Docs.
+    """
+
+    table: str
+    success: bool
+    failures: tuple[str, ...]
+    statistics: Mapping[str, int]
+    document: Any = field(repr=False, compare=False)
+
+
+def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
+    """Check a frame against a table's contract.
+
+    Args:
+        frame: Rows that are about to be published.
+        table: Its contract: columns and order, types, missing values, allowed values and ranges,
+            unique key, fewest rows.
+    """
+    great_expectations = _great_expectations()
+    context = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    suite = great_expectations.ExpectationSuite(
+        name=table.name, expectations=list(expectations(table, frame))
+    )
+    batch = (
+        context.data_sources.add_pandas("frames")
+        .add_dataframe_asset(table.name)
+        .add_batch_definition_whole_dataframe("all")
+        .get_batch({"dataframe": frame.to_pandas()})
+    )
+    found = batch.validate(suite)
+    failures = tuple(sorted(_in_words(result) for result in found.results if not result.success))
+    numbers = found.statistics
+    return ContractResult(
+        table=table.name,
+        success=bool(found.success),
+        failures=failures,
+        statistics={
+            "evaluated": int(numbers["evaluated_expectations"]),
+            "successful": int(numbers["successful_expectations"]),
+            "unsuccessful": int(numbers["unsuccessful_expectations"]),
+            "rows": frame.height,
+        },
+        document=found,
+    )
+
+
+def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
+    """The expectations that a table's declaration amounts to.
+
+    Args:
+        table: The declaration.
+        frame: The rows; an expectation on a column that is not there would only repeat that.
+    """
+    _great_expectations()
+    from great_expectations import expectations as gx
+
+    yield gx.ExpectTableColumnsToMatchOrderedList(column_list=list(table.schema))
+    yield gx.ExpectTableRowCountToBeBetween(min_value=table.min_rows)
+    for column in table.columns:
+        if column.name in frame.columns:
+            yield from _of_column(column, frame)
+    keys = [name for name in table.key if name in frame.columns]
+    if len(keys) == 1:
+        yield gx.ExpectColumnValuesToBeUnique(column=keys[0])
+    elif keys and len(keys) == len(table.key):
+        yield gx.ExpectCompoundColumnsToBeUnique(column_list=keys)
+
+
+def _of_column(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
+    from great_expectations import expectations as gx
+
+    if not column.nullable:
+        yield gx.ExpectColumnValuesToNotBeNull(column=column.name)
+    if column.one_of is not None:
+        yield gx.ExpectColumnValuesToBeInSet(column=column.name, value_set=list(column.one_of))
+    if column.between is not None:
+        low, high = column.between
+        yield gx.ExpectColumnValuesToBeBetween(column=column.name, min_value=low, max_value=high)
+    kind = column.dtype if isinstance(column.dtype, type) else type(column.dtype)
+    # A missing value turns a whole number into a float in pandas: then the type says nothing.
+    if kind in _PANDAS_TYPES and not column.nullable and not frame[column.name].has_nulls():
+        yield gx.ExpectColumnValuesToBeOfType(column=column.name, type_=_PANDAS_TYPES[kind])
+
+
+def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> Path:
+    """Great Expectations' Data Docs of some results: one page a table, and an index.
+
+    They hold the time of the check, so they are observations and belong in no output.
+
+    Args:
+        results: Title (asset and partition) to the results of its tables.
+        out: Folder to write into.
+
+    Returns:
+        The index page.
+    """
+    _great_expectations()
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    out.mkdir(parents=True, exist_ok=True)
+    links = []
+    for title, found in sorted(results.items()):
+        for result in found:
+            page = "".join(c if c.isalnum() else "_" for c in f"{title}_{result.table}") + ".html"
+            rendered = ValidationResultsPageRenderer().render(result.document)
+            (out / page).write_text(DefaultJinjaPageView().render(rendered), encoding="utf-8")
+            links.append((page, f"{title}: {result.table}", result))
+    index = out / "index.html"
+    index.write_text(_index(links), encoding="utf-8")
+    return index
+
+
+def _index(links: list[tuple[str, str, ContractResult]]) -> str:
+    from html import escape
+
+    rows = "".join(
+        f'<tr><td><a href="{escape(page)}">{escape(title)}</a></td>'
+        f"<td>{'kept' if result.success else 'broken'}</td>"
+        f"<td>{result.statistics['rows']}</td>"
+        f"<td>{escape('; '.join(result.failures))}</td></tr>\n"
+        for page, title, result in links
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Data contracts</title>'
+        "<h1>Data contracts</h1><table><tr><th>Table</th><th>Contract</th><th>Rows</th>"
+        f"<th>Broken</th></tr>\n{rows}</table></html>\n"
+    )
+
+
+def _in_words(result: Any) -> str:
+    config = result.expectation_config
+    name = config.type.removeprefix("expect_").replace("_", " ")
+    settings = {
+        key: value
+        for key, value in config.kwargs.items()
+        if key not in ("batch_id", "column") and value is not None
+    }
+    column = config.kwargs.get("column")
+    where = f"column {column}: " if column else ""
+    wanted = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()))
+    return f"{where}{name}" + (f" ({wanted})" if wanted else "") + _found(result)
+
+
+def _found(result: Any) -> str:
+    outcome = result.result or {}
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        return f"; could not be checked: {result.exception_info.get('exception_message')}"
+    if outcome.get("unexpected_count"):
+        examples = ", ".join(repr(value) for value in outcome["partial_unexpected_list"][:3])
+        return f"; {outcome['unexpected_count']} of {outcome['element_count']}: {examples}"
+    return f"; found {outcome['observed_value']}" if "observed_value" in outcome else ""
+
+
+def _great_expectations() -> Any:
+    """The library, imported where it is used (it takes seconds), and without its analytics."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations
+
+    # It says where it makes temporary folders, and sets its level itself when it is imported.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+
+    return great_expectations

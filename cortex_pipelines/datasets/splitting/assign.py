@@ -1,0 +1,195 @@
+"""Which side of the split a unit is on, decided once for all data sets and before augmentation.
+
+Near twins stay together, and so does a file (or folder, or source); whatever is joined by either,
+directly or through others, is one component and goes to one side as a whole.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.prompts.unit_text import Place
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.union_find import Forest
+
+_SIDES = 3
+Changed = Mapping[Place, datetime]
+"""When each file was changed last, where that is known."""
+
+
+class DatasetError(ValueError):
+    """A data set cannot be made from what there is."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Files that must be on one side.
+
+    Args:
+        name: First unit in it, which names it.
+        files: Number of files.
+        weight: Number of units that can become examples.
+        changed: When one of its files was changed last; None if not known or not asked.
+    """
+
+    name: str
+    files: int
+    weight: int
+    changed: datetime | None = None
+
+
+def cluster_units(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
+    """Units with their near-duplicate ``cluster``: the smallest unit id in it.
+
+    Two units are near twins if their whole code or their bodies are: short functions that differ
+    in their signatures alone would give the same thing to complete.
+
+    Args:
+        units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
+        known: Clusters texts.
+    """
+    units = units.sort("unit_id").with_row_index("at")
+    forest = Forest(units.height)
+    for column in ("code", "body"):
+        there = units.filter(pl.col(column).is_not_null())
+        places = there["at"].to_numpy()
+        firsts = np.array(known.firsts(column, there[column].to_list()), dtype=np.int64)
+        forest.join_all(places, places[firsts])
+    smallest = units["unit_id"][forest.smallest()]
+    return units.drop("at").with_columns(smallest.alias("cluster"))
+
+
+def assign_sides(
+    units: pl.DataFrame,
+    candidates: Sequence[str],
+    settings: DatasetSettings,
+    changed: Changed | None = None,
+) -> pl.DataFrame:
+    """Units with ``split`` and ``split_reason``.
+
+    Args:
+        units: Columns ``unit_id``, ``source``, ``path``, ``cluster``.
+        candidates: Units that can become an example in every data set; shares count these.
+        settings: What stays together, shares and seed.
+        changed: When files were changed last, for a split by time.
+
+    Raises:
+        DatasetError: fewer than three components hold a candidate, so a side would be empty.
+    """
+    names = _components(units, settings)
+    counted = units.with_columns(
+        names.alias("component"),
+        pl.col("unit_id").is_in(list(candidates)).alias("candidate"),
+        pl.Series("changed", _times(units, settings, changed), dtype=pl.Datetime("us", "UTC")),
+    )
+    summary = counted.group_by("component").agg(
+        pl.struct("source", "path").n_unique().alias("files"),
+        pl.col("candidate").sum(),
+        pl.col("changed").max(),
+    )
+    components = [Component(*row) for row in summary.sort("component").iter_rows()]
+    sides = split_components(components, settings)
+    reasons = {c.name: _reason(c, sides[c.name], settings) for c in components}
+    return counted.with_columns(
+        pl.col("component").replace_strict(sides, return_dtype=pl.String).alias("split"),
+        pl.col("component").replace_strict(reasons, return_dtype=pl.String).alias("split_reason"),
+    ).drop("component", "candidate", "changed")
+
+
+def split_components(components: Sequence[Component], settings: DatasetSettings) -> dict[str, str]:
+    """The side of each component.
+
+    In the order of their hashes (by time: the newest first) components go to test, then to
+    validation, as long as that brings the side nearer to its share; a side into which none fits
+    takes the smallest one left. The rest is train.
+
+    Raises:
+        DatasetError: fewer than three components have a weight.
+    """
+    usable = [component for component in components if component.weight]
+    if len(usable) < _SIDES:
+        raise DatasetError(
+            f"this project is too small to be split: its {len(components)} independent groups of "
+            f"files hold {len(usable)} with a function that can become an example, and train, "
+            "validation and test need one each. Add a source to the project in params.yaml "
+            f"(`cortex add NAME SOURCE`), or lower datasets.min_body_bytes{_finer(settings)}"
+        )
+    total = sum(component.weight for component in usable)
+    left = sorted(usable, key=lambda component: _order(component, settings))
+    sides = {component.name: "train" for component in components}
+    shares = (("test", settings.test_share, 2), ("validation", settings.validation_share, 1))
+    for side, share, sides_to_come in shares:
+        for component in _fill(left, share * total, len(left) - sides_to_come):
+            sides[component.name] = side
+            left.remove(component)
+    return sides
+
+
+def side_by_hash(key: str, settings: DatasetSettings) -> str:
+    """The side of what is in no component (a deleted file, say): by its hash and the shares."""
+    digest = hashlib.sha256(f"{settings.seed}:side:{key}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < settings.test_share:
+        return "test"
+    return "validation" if place < settings.test_share + settings.validation_share else "train"
+
+
+def _fill(components: list[Component], target: float, most: int) -> list[Component]:
+    taken: list[Component] = []
+    missing = target
+    for component in components:
+        if len(taken) < most and abs(missing - component.weight) < missing:
+            taken.append(component)
+            missing -= component.weight
+    return taken or [min(components, key=lambda component: (component.weight, component.name))]
+
+
+def _order(component: Component, settings: DatasetSettings) -> tuple[float, str]:
+    newest = -component.changed.timestamp() if component.changed else 1.0
+    digest = hashlib.sha256(f"{settings.seed}:{component.name}".encode()).hexdigest()
+    return (newest if settings.split_by == "time" else 0.0), digest
+
+
+def _times(
+    units: pl.DataFrame, settings: DatasetSettings, changed: Changed | None
+) -> list[datetime | None]:
+    if settings.split_by != "time" or not changed:
+        return [None] * units.height
+    return [changed.get(place) for place in units.select("source", "path").iter_rows()]
+
+
+def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
+    """Name of each unit's component: the smallest unit id in it."""
+    ordered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
+    ordered = ordered.sort("unit_id").with_row_index("at")
+    forest = Forest(units.height)
+    for together in (_place(settings), [pl.col("cluster")]):
+        firsts = ordered.select(pl.col("at").first().over(together))["at"]
+        forest.join_all(ordered["at"].to_numpy(), firsts.to_numpy())
+    names = ordered["unit_id"][forest.smallest()]
+    return ordered.select("row", names.alias("component")).sort("row")["component"]
+
+
+def _place(settings: DatasetSettings) -> list[pl.Expr]:
+    """What is the same of units that stay together by where they are."""
+    folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
+    by = {"repository": [], "folder": [folder]}.get(settings.split_by, [pl.col("path")])
+    return [pl.col("source"), *by]
+
+
+def _reason(component: Component, side: str, settings: DatasetSettings) -> str:
+    how = "time" if settings.split_by == "time" and component.changed else "hash"
+    return (
+        f"{component.files} file(s) with {component.weight} example unit(s), joined by "
+        f"{'path' if settings.split_by in ('file', 'time') else settings.split_by} or "
+        f"near twins as {component.name[:12]}: {side} by {how}"
+    )
+
+
+def _finer(settings: DatasetSettings) -> str:
+    return ", or split by file" if settings.split_by in ("folder", "repository") else ""

@@ -1,0 +1,172 @@
+"""Fill-in-the-middle: some statements of a body, or a whole import or declaration, to write.
+
+The gap's borders are those of statements, told by indentation and brackets, which holds for all
+languages. The prompt shows the code before the gap, after imports and the signatures of siblings
+and called definitions; the suffix is the code after it. What is to be written stands in neither.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
+from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
+from cortex_pipelines.datasets.prompts.unit_text import Parts, Place, folded, text_hashes
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
+from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, unit_prompt
+from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.tasks.statements import code_after
+
+# What a gap is made of, beside what the repository tells and the file's text.
+_SHOWN = "shown"
+_COLUMNS = (
+    *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
+    *OF_FUNCTION,
+    *("prompt", "completion"),
+)
+_TRIES = 6
+_CLOSE = ")]}"
+_BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
+_Made = tuple[str | None, str | None, str | None, str]
+
+
+def drawn_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    """The units that give a gap to fill, by the hash."""
+    bound = int(settings.fim_share * 2**64)
+    chosen = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
+    return units.filter(pl.Series(chosen, dtype=pl.Boolean))
+
+
+def infilling_candidates(
+    units: pl.DataFrame,
+    context: RepositoryContext,
+    texts: dict[Place, bytes],
+    settings: DatasetSettings,
+    known: KnownRows | None = None,
+) -> pl.DataFrame:
+    """Units with ``prompt``, ``completion`` and ``suffix``, or why they make no example.
+
+    Args:
+        units: Functions and methods with their layout and ``split``; or imports and declarations
+            with ``prompt`` and ``completion`` of ``statements.statement_candidates``.
+        context: What to show of the repository.
+        texts: The files of the project.
+        settings: Bounds of lengths, and the seed.
+        known: What was made of units that did not change, nor what is shown to them.
+    """
+    known = known or KnownRows()
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [
+            _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings)
+            for unit in some.iter_rows(named=True)
+        ]
+        return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
+
+    columns = [name for name in _COLUMNS if name in units.columns]
+    told = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
+    return units.drop(*MADE, strict=False).hstack(known.beside("gaps", told, make))
+
+
+def _shown(units: pl.DataFrame, context: RepositoryContext, known: KnownRows) -> pl.Series:
+    """What the repository tells each unit; a statement nothing."""
+    calls = known.beside("calls", units.select("unit_id", "code"), calls_of)
+    columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
+    lines = [
+        () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
+        for unit in columns.iter_rows(named=True)
+    ]
+    return pl.Series(_SHOWN, lines, dtype=pl.List(pl.String))
+
+
+def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _Made:
+    following = code_after(text, unit["end_byte"], settings.max_suffix_bytes)
+    if unit["kind"] in STATEMENTS:
+        made = (unit["prompt"], unit["completion"], following)
+    else:
+        parts = unit_parts(unit)
+        lines = parts.body.split("\n") if parts else []
+        span = statement_span(lines, settings, unit["unit_id"])
+        if parts is None or span is None:
+            return None, None, "no_gap", ""
+        made = _around(unit, parts, lines, span, settings, following)
+    prompt, middle, suffix = made
+    if prompt is None or middle is None:
+        return None, None, "prompt_size", ""
+    wanted = folded(middle)
+    if wanted in folded(prompt) or wanted in folded(suffix):
+        return None, None, "answer_in_prompt", ""
+    return prompt, middle, None, suffix
+
+
+def _around(
+    unit: dict[str, Any],
+    parts: Parts,
+    lines: list[str],
+    span: tuple[int, int],
+    settings: DatasetSettings,
+    following: str,
+) -> tuple[str | None, str, str]:
+    first, last = span
+    before = "".join(f"{line}\n" for line in lines[:first])
+    head = Parts(parts.head + before, "")
+    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_SHOWN]))
+    suffix = "".join(f"\n{line}" for line in lines[last:]) + following
+    return prompt, "\n".join(lines[first:last]), _shortened(suffix, settings.max_suffix_bytes)
+
+
+def statement_span(
+    lines: list[str], settings: DatasetSettings, *seed: object
+) -> tuple[int, int] | None:
+    """Lines of some whole statements that follow each other; not all of the body.
+
+    Args:
+        lines: The body's lines.
+        settings: Smallest and largest gap, and the seed.
+        seed: What else the choice depends on.
+
+    Returns:
+        First line and the line after the last one; None if there is no such gap.
+    """
+    starts = [at for at, line in enumerate(lines) if line.strip() and line.strip()[0] not in _CLOSE]
+    if len(starts) < 2:
+        return None
+    for attempt in range(_TRIES):
+        first = starts[draw(settings.seed, "gap", attempt, *seed) % len(starts)]
+        last = _end_of_statements(lines, first, settings)
+        whole = first == starts[0] and not any(line.strip(" \t)]};") for line in lines[last or 0 :])
+        if last is not None and not whole:
+            return first, last
+    return None
+
+
+def _end_of_statements(lines: list[str], first: int, settings: DatasetSettings) -> int | None:
+    """The line after enough whole statements from the line ``first`` on; None if there are not."""
+    indent, size = _indent(lines[first]), 0
+    depths = [0] * len(_BRACKETS)
+    for at in range(first, len(lines)):
+        line = lines[at]
+        if line.strip() and _indent(line) < indent:
+            return None
+        for kind, (opened, closed) in enumerate(_BRACKETS):
+            depths[kind] += line.count(opened) - line.count(closed)
+        size += len(line.encode()) + 1
+        if size > settings.max_body_bytes or min(depths) < 0:
+            return None
+        if not any(depths) and size > settings.min_body_bytes and line.strip():
+            following = next((other for other in lines[at + 1 :] if other.strip()), None)
+            if following is None or _indent(following) <= indent:
+                return at + 1
+    return None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _shortened(text: str, room: int) -> str:
+    data = text.encode()
+    return text if len(data) <= room else code_after(data, 0, room)

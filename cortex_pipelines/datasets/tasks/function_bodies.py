@@ -1,0 +1,113 @@
+"""Candidates of the completion data set: a function's body, given what stands around it."""
+
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.prompts.unit_text import (
+    LINE_COMMENTS,
+    Parts,
+    cut_unit,
+    enclosing_headers,
+    folded,
+)
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+
+KINDS = ("function", "method")
+COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
+MADE = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
+
+
+def bodies(units: pl.DataFrame) -> pl.Series:
+    """The body of each unit as it would have to be written; null where there is none."""
+    found = [
+        parts.body if parts else None
+        for parts in (
+            _parts(*row)
+            for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows()
+        )
+    ]
+    return pl.Series("body", found, dtype=pl.String)
+
+
+def completion_candidates(
+    units: pl.DataFrame, settings: DatasetSettings, known: KnownRows | None = None
+) -> pl.DataFrame:
+    """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
+
+    Args:
+        units: Units with their layout (``unit_text.with_layout``).
+        settings: Bounds of lengths.
+        known: What was made of units that did not change.
+    """
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=MADE, orient="row")
+
+    told = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
+    return units.hstack((known or KnownRows()).beside("bodies", told, make))
+
+
+def unit_prompt(
+    unit: dict[str, Any], parts: Parts, longest: int, context: tuple[str, ...] = ()
+) -> str | None:
+    """Path, imports, context, enclosing headers, doc comment and header.
+
+    What is too long gives way from the end: context first, then imports.
+
+    Args:
+        unit: A unit with its layout.
+        parts: It, cut.
+        longest: Room, in bytes.
+        context: Lines to show between imports and headers.
+
+    Returns:
+        The prompt; None if there is no room for the header.
+    """
+    comment = LINE_COMMENTS[unit["language"]]
+    header = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    if unit["docstring"] and unit["language"] != "python":
+        header += [f"{unit['indent']}{comment} {line}" for line in unit["docstring"].splitlines()]
+    end = "\n".join([*header, unit["indent"] + parts.head])
+    lines = [f"{comment} {unit['path']}"]
+    room = longest - len("\n".join([*lines, "", end]).encode())
+    if room < 0:
+        return None
+    for line in (*unit["imports"], *context):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return "\n".join([*lines, "", end])
+
+
+def unit_parts(unit: dict[str, Any]) -> Parts | None:
+    """A function or method cut where its body begins; None for anything else."""
+    return _parts(unit["kind"], unit["code"], unit["start_byte"], unit["body_start_byte"])
+
+
+def _parts(kind: str, code: str, start: int, body_start: int | None) -> Parts | None:
+    if kind not in KINDS or body_start is None:
+        return None
+    return cut_unit(code, body_start - start)
+
+
+def _example(
+    unit: dict[str, Any], settings: DatasetSettings
+) -> tuple[str | None, str | None, str | None]:
+    parts = unit_parts(unit)
+    if parts is None:
+        return None, None, "no_body"
+    size = len(parts.body.encode())
+    if not settings.min_body_bytes <= size <= settings.max_body_bytes:
+        return None, None, "body_size"
+    prompt = unit_prompt(unit, parts, settings.max_prompt_bytes)
+    if prompt is None:
+        return None, None, "prompt_size"
+    # A body that stands in its own prompt (one that only repeats the docstring's example, say)
+    # would be copied, not written.
+    if folded(parts.body) in folded(prompt):
+        return None, None, "answer_in_prompt"
+    return prompt, parts.body, None

@@ -1,0 +1,226 @@
+"""Candidates of the naming data set: a name to find, masked wherever it stands.
+
+Wherever means as a whole word: in code, comments and strings alike, as an attribute too. A comment
+or message that names the thing would tell the answer, and to mask too much tells nothing.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.datasets.prompts.unit_text import (
+    LINE_COMMENTS,
+    Place,
+    enclosing_headers,
+    in_word,
+    text_hashes,
+)
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+
+_FUNCTIONS = ("function", "method")
+_TYPES = ("class", "struct", "trait", "interface", "enum")
+_DECLARATIONS = ("variable", "constant")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"[\w$]+")
+_USES = 5
+"""Lines shown that use a declared name; with its value alone nobody could tell it."""
+_LONGEST_USE = 400
+_LOCAL, _ASKED = "local_names", ("name_kind", "prompt", "completion")
+LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
+COLUMNS = (
+    *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
+    *("start_byte", "end_byte"),
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that can be asked for.
+
+    Args:
+        kind: function, method, class, struct, ..., constant or variable.
+        name: The name.
+    """
+
+    kind: str
+    name: str
+
+
+def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None:
+    """The unit's own name if it is one to learn: not a dunder, a constructor or a single letter."""
+    name = unit["name"]
+    if unit["kind"] not in (*_FUNCTIONS, *_TYPES, *_DECLARATIONS):
+        return None
+    enclosing = re.findall(r"\w+", unit["context"])
+    is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
+    if is_constructor or not _is_telling(name, settings):
+        return None
+    return Name(unit["kind"], name)
+
+
+def variable_names(
+    unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings
+) -> list[Name]:
+    """Local variables of the unit to ask for: those that the hash draws, each name once."""
+    if unit["kind"] not in _FUNCTIONS or len(unit["code"].encode()) > settings.max_prompt_bytes:
+        return []
+    telling = sorted({name for name in local_names if _is_telling(name, settings)})
+    telling.sort(key=lambda name: draw(settings.seed, unit["unit_id"], name))
+    return [Name("variable", name) for name in telling[: settings.variables_per_unit]]
+
+
+def naming_example(
+    unit: Mapping[str, Any], name: Name, settings: DatasetSettings, uses: Iterable[str] = ()
+) -> str | None:
+    """The prompt that asks for a name; None if it would be too long or hold the answer.
+
+    Args:
+        unit: A unit with its layout.
+        name: The name to ask for.
+        settings: Longest prompt, and the mask.
+        uses: Lines of the same file that use it.
+    """
+    comment = LINE_COMMENTS[unit["language"]]
+    headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    lines = [*headers, unit["indent"] + unit["code"].rstrip()]
+    if shown := list(uses):
+        lines += ["", f"{comment} Used in:", *shown]
+    code = "\n".join(lines)
+    if settings.mask in code:
+        return None
+    hidden = masked(code, name.name, settings.mask)
+    question = f"{comment} {settings.mask} is a {name.kind}. Its name:\n"
+    prompt = f"{hidden}\n\n{question}"
+    tells = masked(question, name.name, "") != question
+    too_long = len(prompt.encode()) > settings.max_prompt_bytes
+    return None if too_long or tells or hidden == code else prompt
+
+
+def naming_candidates(
+    units: pl.DataFrame,
+    local_names: pl.DataFrame,
+    texts: Mapping[Place, bytes],
+    settings: DatasetSettings,
+    known: KnownRows | None = None,
+) -> pl.DataFrame:
+    """One row for each name to ask for.
+
+    Args:
+        units: Units with their layout (``unit_text.with_layout``).
+        local_names: Columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of the local
+            variables of units; of those that are not there none is asked for.
+        texts: The files of the project, for the uses of declarations.
+        settings: Bounds and mask.
+        known: What was made of units that did not change.
+
+    Returns:
+        Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.
+    """
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [_asked_of(unit, texts, settings) for unit in some.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=dict.fromkeys(_ASKED, pl.List(pl.String)), orient="row")
+
+    local = units.select("unit_id").join(
+        local_names, on="unit_id", how="left", maintain_order="left"
+    )
+    told = units.select(
+        *COLUMNS,
+        local[_LOCAL].fill_null([]),
+        pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
+    )
+    made = units.select("unit_id").hstack((known or KnownRows()).beside("names", told, make))
+    return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
+
+
+def masked(text: str, name: str, mask: str) -> str:
+    """The text with a mask for the name wherever it stands as a whole word.
+
+    Linear in the text; a regular expression for each name would have to be compiled for each.
+    """
+    pieces = text.split(name)
+    parts = [pieces[0]]
+    last = len(pieces) - 2
+    for at, (before, after) in enumerate(pairwise(pieces)):
+        left = before[-1:] or (name[-1] if at else "")
+        right = after[:1] or (name[0] if at < last else "")
+        whole = not in_word(left) and not in_word(right)
+        parts += [mask if whole else name, after]
+    return "".join(parts)
+
+
+def _asked_of(
+    unit: Mapping[str, Any], texts: Mapping[Place, bytes], settings: DatasetSettings
+) -> tuple[list[str], list[str], list[str]]:
+    """Kinds, prompts and names of what a unit is asked for."""
+    uses: list[str] = []
+    if unit["kind"] in _DECLARATIONS:
+        text = texts.get((unit["source"], unit["path"]), b"")
+        uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
+    kinds, prompts, names = [], [], []
+    for name in _names(unit, settings):
+        prompt = naming_example(unit, name, settings, uses)
+        if prompt is not None:
+            kinds.append(name.kind)
+            prompts.append(prompt)
+            names.append(name.name)
+    return kinds, prompts, names
+
+
+def _names(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[Name]:
+    own = unit_name(unit, settings)
+    if own:
+        yield own
+    yield from variable_names(unit, unit[_LOCAL], settings)
+
+
+def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
+    """The first lines that hold a name as a whole word, each once, without white space around.
+
+    Only lines in which the name stands are looked at, and no more than are needed.
+
+    Args:
+        name: A declared name.
+        text: Its file.
+        start: Byte at which the declaration begins; its own lines do not count.
+        end: Byte at which it ends.
+    """
+    found: dict[str, None] = {}
+    wanted = name.encode()
+    at = text.find(wanted) if wanted else -1
+    while at >= 0 and len(found) < _USES:
+        first, last = _line_around(text, at)
+        outside = last <= start or first >= end
+        if outside and last - first <= _LONGEST_USE:
+            line = text[first:last].decode("utf-8", "replace").strip()
+            if name in _WORD.findall(line):
+                found[line] = None
+        at = text.find(wanted, last)
+    return list(found)
+
+
+def _line_around(text: bytes, at: int) -> tuple[int, int]:
+    """Where the line of a byte begins, and where it ends with its line feed or return."""
+    first = text.rfind(b"\n", 0, at) + 1
+    first = text.rfind(b"\r", first, at) + 1 or first
+    last = text.find(b"\n", at) + 1 or len(text)
+    carriage = text.find(b"\r", at, last) + 1
+    if carriage and text[carriage - 1 : carriage + 1] != b"\r\n":
+        return first, carriage
+    return first, last
+
+
+def _is_telling(name: str, settings: DatasetSettings) -> bool:
+    dunder = name.startswith("__") and name.endswith("__")
+    return (
+        len(name) >= settings.min_name_length
+        and not dunder
+        and name != "main"
+        and _IDENTIFIER.fullmatch(name) is not None
+    )

@@ -1,0 +1,56 @@
+"""Fixes of the smells in a project's units, computed once for each text of a unit."""
+
+import hashlib
+from functools import cache
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from cortex_pipelines.annotation.fixes.build import SmellFix, smell_fixes
+from cortex_pipelines.rowcache import RowCache
+
+_KINDS = ("function", "method", "class")
+_FIELDS = ("smell", "purpose", "before", "after", "explanation")
+_ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
+
+
+def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str, list[SmellFix]]:
+    """Fixes of each unit's smells, by unit id; units without any are not in it.
+
+    Args:
+        units: ANNOTATED_UNITS; one in which annotation found nothing is not looked at.
+        project: Name of the project, which has a cache of its own.
+        cache: Rows by what they were made from.
+    """
+    wanted = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
+    columns = wanted.select("code", "language", "path")
+    keyed = [_key(*text) for text in columns.iter_rows()]
+    texts = dict(zip(keyed, columns.iter_rows(), strict=True))
+
+    def compute(keys: pl.Series) -> pl.DataFrame:
+        rows = [
+            (key, *(getattr(fix, field) for field in _FIELDS))
+            for key in keys
+            for fix in smell_fixes(*texts[key])
+        ]
+        return pl.DataFrame(rows, schema=_ROWS, orient="row")
+
+    keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
+    found: dict[str, list[SmellFix]] = {}
+    for key, *fields in (
+        cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows()
+    ):
+        found.setdefault(key, []).append(SmellFix(*fields))
+    units_keyed = zip(wanted["unit_id"], keyed, strict=True)
+    return {unit: found[key] for unit, key in units_keyed if key in found}
+
+
+def _key(code: str, language: str, path: str) -> str:
+    """Hash of what the fixes depend on; of the path that is its ending."""
+    parts = (language, _ending(path), code)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()

@@ -1,0 +1,106 @@
+"""Candidates of the completion data set that are one statement: imports and declarations."""
+
+import re
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.prompts.unit_text import (
+    LINE_COMMENTS,
+    Place,
+    folded,
+    in_word,
+    text_hashes,
+)
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.function_bodies import MADE
+
+KINDS = ("import", "variable", "constant")
+_IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
+
+
+def statement_candidates(
+    units: pl.DataFrame,
+    texts: dict[Place, bytes],
+    settings: DatasetSettings,
+    known: KnownRows | None = None,
+) -> pl.DataFrame:
+    """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
+
+    The prompt is the path and the code before the statement, up to the keyword of an import or the
+    name that is declared; the completion is the rest of the statement.
+
+    Args:
+        units: Imports and declarations.
+        texts: The files of the project.
+        settings: Bounds of lengths.
+        known: What was made of units that did not change.
+    """
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [
+            _example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
+            for unit in some.iter_rows(named=True)
+        ]
+        return pl.DataFrame(rows, schema=MADE, orient="row")
+
+    columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
+    told = units.select(*columns, text_hashes(units, texts))
+    return units.hstack((known or KnownRows()).beside("statements", told, make))
+
+
+def code_before(text: bytes, start: int, room: int) -> str:
+    """The code before a place, from the beginning of a line, in at most ``room`` bytes."""
+    first = max(start - max(room, 0), 0)
+    if first:
+        first = text.find(b"\n", first - 1, start) + 1 or start
+    return text[first:start].decode("utf-8", "replace")
+
+
+def code_after(text: bytes, end: int, room: int) -> str:
+    """The code after a place, up to the end of a line, in at most ``room`` bytes."""
+    last = min(end + max(room, 0), len(text))
+    if last < len(text):
+        last = text.rfind(b"\n", end, last) + 1 or end
+    return text[end:last].decode("utf-8", "replace")
+
+
+def _example(
+    unit: dict[str, Any], text: bytes, settings: DatasetSettings
+) -> tuple[str | None, str | None, str | None]:
+    code = unit["code"]
+    cut = _cut(unit)
+    rest = code[cut:].rstrip()
+    if len(rest.strip()) < settings.min_name_length or len(rest.encode()) > settings.max_body_bytes:
+        return None, None, "body_size"
+    head = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
+    room = settings.max_prompt_bytes - len((head + code[:cut]).encode())
+    if room < 0:
+        return None, None, "prompt_size"
+    prompt = head + code_before(text, unit["start_byte"], room) + code[:cut]
+    if folded(rest) in folded(prompt):
+        return None, None, "answer_in_prompt"
+    return prompt, rest, None
+
+
+def _cut(unit: dict[str, Any]) -> int:
+    """Where the model takes over."""
+    if unit["kind"] == "import":
+        found = _IMPORT_WORDS.match(unit["code"])
+        return found.end() if found else 0
+    return word_end(unit["code"], unit["name"])
+
+
+def word_end(text: str, name: str) -> int:
+    """Where the first whole word of that name ends; 0 if there is none.
+
+    Without a regular expression, which would have to be compiled for each name.
+    """
+    at = text.find(name)
+    while name and at >= 0:
+        end = at + len(name)
+        if not in_word(text[max(at - 1, 0) : at]) and not in_word(text[end : end + 1]):
+            return end
+        at = text.find(name, end)
+    return 0

@@ -1,0 +1,162 @@
+"""Units on their way to examples: filtered, clustered, and on one side of the split for good."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints
+from cortex_pipelines.datasets.prompts.unit_text import Place, file_bytes, with_layout
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splitting.assign import assign_sides, cluster_units
+from cortex_pipelines.datasets.tasks.function_bodies import bodies
+from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
+from cortex_pipelines.datasets.unit_splits.unit_features import UnitFacts
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+
+_PROVENANCE = ("source", "path", "revision", "licence", "trainable")
+OF_FILES = (*_PROVENANCE, "text")
+OF_UNITS = (
+    *("unit_id", "source", "path", "language", "kind", "name", "context", "code", "docstring"),
+    *("start_byte", "end_byte", "body_start_byte", "has_error", "generated"),
+)
+"""Columns of ANNOTATED_UNITS and REPOSITORY_FILES that a split is made from."""
+
+
+def split_units(
+    units: pl.DataFrame,
+    files: pl.DataFrame,
+    commits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+    project: str = "",
+    cache: RowCache | None = None,
+) -> pl.DataFrame:
+    """Every unit with its side, or the filter that left it out.
+
+    Functions, methods and types are clustered by near-duplication, and a cluster is on one side
+    with all of its files. Imports and declarations follow their file: half of all files have an
+    ``import os``, and would hang together by it.
+
+    Args:
+        units: ANNOTATED_UNITS (or CODE_UNITS) of one project.
+        files: REPOSITORY_FILES of the same project.
+        commits: REPOSITORY_COMMITS of the same project; read for a split by time alone.
+        benchmarks: What must not be trained on.
+        settings: Filters, thresholds and shares.
+        project: Project they belong to; empty outside of one.
+        cache: What is known of units that did not change, by these settings and benchmarks.
+
+    Returns:
+        UNIT_SPLITS; the same with and without a cache.
+
+    Raises:
+        DatasetError: the project is too small to be split.
+    """
+    laid_out = with_layout(units, file_bytes(files), settings)
+    known = UnitFacts(settings, benchmarks, project, cache)
+    judged = _judged(laid_out, files, known)
+    good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
+    is_statement = pl.col("kind").is_in(STATEMENTS)
+    made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
+    clusters = KnownClusters(cache, project, settings)
+    clustered = cluster_units(made, clusters)
+    first = pl.col("cluster") == pl.col("unit_id")
+    candidates = known.in_every_data_set(clustered.filter(first))
+    statements = _clustered_statements(good.filter(is_statement), clusters)
+    columns = ("unit_id", "source", "path", "cluster")
+    # a statement's cluster joins nothing, so it stands for itself here
+    joined = pl.concat(
+        [
+            clustered.select(columns),
+            statements.select("unit_id", "source", "path", pl.col("unit_id").alias("cluster")),
+        ]
+    )
+    sides = assign_sides(joined, candidates, settings, _changed(commits, settings))
+    cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
+    return _table(judged, cluster_of, sides)
+
+
+def prepared_units(
+    units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, texts: dict[Place, bytes],
+    settings: DatasetSettings,
+) -> pl.DataFrame:  # fmt: skip
+    """Units that may become examples: the first of each near-duplicate cluster.
+
+    Args:
+        units: ANNOTATED_UNITS of one project.
+        files: REPOSITORY_FILES of the same project.
+        splits: UNIT_SPLITS of the same project.
+        texts: The files' texts (``unit_text.file_bytes``).
+        settings: Longest prompt.
+
+    Returns:
+        The units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and
+        ``revision``, sorted by ``unit_id``.
+    """
+    kept = splits.filter(pl.col("left_out").is_null())
+    columns = ("unit_id", "cluster", "cluster_size", "split", "split_reason")
+    laid_out = with_layout(units, texts, settings)
+    return (
+        laid_out.join(kept.select(columns), on="unit_id", maintain_order="left")
+        .join(files.select(_PROVENANCE).drop("trainable"), on=["source", "path"], how="left",
+              maintain_order="left")
+    )  # fmt: skip
+
+
+def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.DataFrame:
+    """Units with ``left_out``: the filter that they do not pass; near twins are still to come."""
+    placed = units.join(
+        files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
+    ).with_columns(pl.col("trainable").fill_null(False))
+    judged = placed.hstack(known.left_out(placed))
+    good = judged.filter(pl.col("left_out").is_null())
+    dirty = pl.Series(known.contaminated(good), dtype=pl.String)
+    return judged.with_columns(
+        pl.when(pl.col("unit_id").is_in(dirty.implode()))
+        .then(pl.lit("contaminated"))
+        .otherwise("left_out")
+        .alias("left_out")
+    )
+
+
+def _clustered_statements(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
+    ordered = units.sort("unit_id")
+    ids = ordered["unit_id"].to_list()
+    firsts = known.firsts("statements", ordered["code"].to_list())
+    return ordered.with_columns(pl.Series("cluster", [ids[at] for at in firsts], dtype=pl.String))
+
+
+def _changed(commits: pl.DataFrame, settings: DatasetSettings) -> dict[Place, datetime] | None:
+    if settings.split_by != "time":
+        return None
+    latest = (
+        commits.select("source", "committed_at", pl.col("paths").alias("path"))
+        .explode("path")
+        .drop_nulls("path")
+        .group_by("source", "path")
+        .agg(pl.col("committed_at").max())
+    )
+    return {(source, path): time for source, path, time in latest.iter_rows()}
+
+
+def _table(judged: pl.DataFrame, clusters: pl.DataFrame, sides: pl.DataFrame) -> pl.DataFrame:
+    sizes = clusters.group_by("cluster").agg(pl.len().cast(pl.Int64).alias("cluster_size"))
+    known = (
+        judged.select("unit_id", "source", "path", "kind", "left_out")
+        .join(clusters, on="unit_id", how="left")
+        .join(sizes, on="cluster", how="left")
+        .join(sides.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
+    )
+    twin = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
+    reason = pl.when(twin).then(pl.lit("near_duplicate")).otherwise("left_out")
+    in_use = known.with_columns(reason.alias("left_out"))
+    blank = pl.lit(None, dtype=pl.String)
+    return UNIT_SPLITS.conform(
+        in_use.with_columns(
+            pl.when(pl.col("left_out").is_null()).then(column).otherwise(blank).alias(column)
+            for column in ("split", "split_reason")
+        )
+    )

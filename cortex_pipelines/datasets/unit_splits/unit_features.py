@@ -1,0 +1,87 @@
+"""What the split asks of each unit by itself, computed once for each text of a unit."""
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.filters.quality import left_out
+from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.function_bodies import KINDS, completion_candidates
+from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
+from cortex_pipelines.rowcache import RowCache
+
+# All that an example of one unit is made of.
+_OF_EXAMPLE = (
+    *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
+    *("start_byte", "body_start_byte"),
+)
+_JUDGED = ("code", "generated", "trainable", "has_error")
+_LEFT_OUT, _HOLDS = "left_out", "holds"
+
+
+class UnitFacts:
+    """Facts of units of one project.
+
+    Args:
+        settings: Bounds and shares.
+        benchmarks: What must not be trained on.
+        project: Project, which has rows of its own in the cache.
+        cache: Facts of units that did not change; belongs to these settings and benchmarks.
+    """
+
+    def __init__(
+        self,
+        settings: DatasetSettings,
+        benchmarks: Sequence[Fingerprints],
+        project: str,
+        cache: RowCache | None,
+    ) -> None:
+        self._settings, self._benchmarks = settings, benchmarks
+        self._known = KnownRows(cache, project)
+
+    def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
+        """Column ``left_out``: the first filter that a unit does not pass by itself, or null."""
+        filters = left_out(self._settings).alias(_LEFT_OUT)
+        told = units.select("unit_id", *_JUDGED)
+        return self._known.beside("quality", told, lambda some: some.select(filters))
+
+    def contaminated(self, units: pl.DataFrame) -> list[str]:
+        """Ids of the units that hold an item of a benchmark."""
+        return self._that_hold("contaminated", units, ("code",), self._dirty)
+
+    def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
+        """Ids of the units that make an example to complete and one to name."""
+        functions = units.filter(pl.col("kind").is_in(KINDS))
+        return self._that_hold("example", functions, _OF_EXAMPLE, self._usable)
+
+    def _dirty(self, units: pl.DataFrame) -> list[bool]:
+        found = contaminated(units["code"].to_list(), self._benchmarks, self._settings)
+        return [name is not None for name in found]
+
+    def _usable(self, units: pl.DataFrame) -> list[bool]:
+        made = completion_candidates(units, self._settings)
+        return [self._can_be_both(unit) for unit in made.iter_rows(named=True)]
+
+    def _can_be_both(self, unit: dict[str, object]) -> bool:
+        name = unit_name(unit, self._settings) if unit["completion"] is not None else None
+        return name is not None and naming_example(unit, name, self._settings) is not None
+
+    def _that_hold(
+        self,
+        fact: str,
+        units: pl.DataFrame,
+        columns: tuple[str, ...],
+        judge: Callable[[pl.DataFrame], list[bool]],
+    ) -> list[str]:
+        """Ids of the units of which a fact holds that some columns tell, in their order."""
+
+        def make(some: pl.DataFrame) -> pl.DataFrame:
+            return pl.Series(_HOLDS, judge(some), dtype=pl.Boolean).to_frame()
+
+        told = units.select("unit_id", *columns)
+        ids: list[str] = (
+            units["unit_id"].filter(self._known.beside(fact, told, make)[_HOLDS]).to_list()
+        )
+        return ids

@@ -1,0 +1,238 @@
+"""The evaluation of one adapter: tables, figures, what was compared, and the report."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import task_counts
+from cortex_pipelines.adapters.model.base_model import base_digest, base_name
+from cortex_pipelines.adapters.model.lora import trained_on, write_json
+from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, Items, Material, items_of
+from cortex_pipelines.evaluation.adapter.measures.baselines import baseline_metrics
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
+    of_task,
+    saved,
+    score_metrics,
+    score_table,
+)
+from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
+    canary_table,
+    exposure_metrics,
+)
+from cortex_pipelines.evaluation.adapter.measures.forgetting import forgetting_metrics
+from cortex_pipelines.evaluation.adapter.measures.generations import (
+    generation_metrics,
+    generation_table,
+    items_to_write,
+)
+from cortex_pipelines.evaluation.adapter.measures.humaneval import (
+    problem_metrics,
+    problem_table,
+    read_problems,
+)
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.memorisation import (
+    memorised_metrics,
+    memorised_table,
+)
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
+    choice_differences,
+    choice_metrics,
+    choice_table,
+)
+from cortex_pipelines.evaluation.adapter.report.page import render_report
+from cortex_pipelines.evaluation.adapter.report.quality import (
+    quality_metrics,
+    quality_reports,
+    run_metrics,
+)
+from cortex_pipelines.evaluation.adapter.report.sections import Findings
+from cortex_pipelines.evaluation.generation.test_runner import Repository
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
+    Comparison,
+    Paired,
+    compare_all,
+)
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.adapter_scores import GENERAL_SCORES
+
+Observe = Callable[[str, float], None]
+
+
+def evaluate_adapter(
+    challenger: AdapterVersion,
+    opponent: AdapterVersion | None,
+    material: Material,
+    pinned: PinnedModel,
+    settings: EvaluationSettings,
+    out: Path,
+    root: Path,
+    cache: RowCache,
+    observe: Observe,
+) -> dict[str, pl.DataFrame]:
+    """Compare an adapter with its opponent and the base on the held-out items.
+
+    Nothing but the opponent's version of the champion's pin goes into the files, so that they stay
+    the same when the challenger itself is promoted and meets the same opponent again.
+
+    Args:
+        challenger: The adapter in question.
+        opponent: The adapter to beat; None for the base alone.
+        material: What they are measured on.
+        pinned: The base.
+        settings: What to measure.
+        out: Folder for ``metrics.json``, ``quality.json``, ``comparison.json``, ``report.html``.
+        root: Project root.
+        cache: Where scores are kept.
+        observe: Takes times and sizes, which are no part of the result.
+
+    Returns:
+        The tables by name.
+    """
+    begun = perf_counter()
+    met, note = _comparable(opponent, pinned)
+    contestants = Contestants(challenger.folder, met.folder if met else None)
+    scorer = ItemScorer(pinned, root, settings, cache)
+    items = items_of(material, challenger.folder, settings)
+    _score_all(items, contestants, scorer)
+    observe("scoring_seconds", perf_counter() - begun)
+    tables, metrics, quality = _measured(items, contestants, scorer, material, settings, root)
+    comparisons = _compared(tables["scores"], tables["team_choices"], material, settings)
+    comparison: dict[str, Any] = {
+        "title": f"Code adapter of {material.project} on held-out code",
+        "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
+        "challenger": {"version": challenger.version},
+        "opponent": {"version": met.version if met else None, "note": note},
+        "items": task_counts(items.held_out),
+        "questions_without_answers": items.unasked,
+        "general": {
+            "project": material.general_project,
+            "near_twins_left_out": items.general.twins,
+            "missing": items.general.missing,
+        },
+        "other_adapter": material.other.version if material.other else None,
+        "comparisons": [asdict(one) for one in comparisons],
+        "settings": settings.model_dump(mode="json"),
+    }
+    write_json(out / "metrics.json", metrics)
+    write_json(out / "quality.json", quality.as_dict())
+    write_json(out / "comparison.json", comparison)
+    found = Findings(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
+    (out / "report.html").write_text(render_report(found), encoding="utf-8")
+    _observe(begun, challenger.folder, observe)
+    return tables
+
+
+def _score_all(items: Items, contestants: Contestants, scorer: ItemScorer) -> None:
+    """Score every text once, those with the same prompt one after the other; all is kept."""
+    texts = [*items.held_out, *items.general.items, *(one.item for one in items.attempts)]
+    texts += [answer for question in items.questions for answer in question.answers]
+    texts.sort(key=lambda one: (one.task, one.prompt, one.completion))
+    for role in ROLES:
+        scorer.scores(texts, contestants.folder(role))
+
+
+def _measured(
+    items: Items,
+    contestants: Contestants,
+    scorer: ItemScorer,
+    material: Material,
+    settings: EvaluationSettings,
+    root: Path,
+) -> tuple[dict[str, pl.DataFrame], dict[str, float], Any]:
+    """Tables, flat figures, and the quality reports."""
+    completion = material.datasets["completion"]
+    repository = Repository(
+        material.repository_files, material.code_units, completion, material.limits
+    )
+    writing = items_to_write(material.datasets, repository.runnable.values(), settings)
+    problems = read_problems(root, settings.benchmarks)
+    tables = {
+        "scores": score_table(items.held_out, contestants, scorer),
+        "general_scores": score_table(items.general.items, contestants, scorer, GENERAL_SCORES),
+        "team_choices": choice_table(items.questions, contestants, scorer),
+        "memorised": memorised_table(items.attempts, contestants, scorer),
+        "canaries": canary_table(contestants, scorer, settings),
+        "generations": generation_table(
+            writing, contestants, scorer, repository, settings, material.twins.mask
+        ),
+        "problems": problem_table(problems, contestants, scorer, settings, material.limits),
+    }
+    quality = quality_reports(tables["generations"], tables["team_choices"], completion)
+    metrics = (
+        score_metrics(tables["scores"], settings)
+        | forgetting_metrics(tables["general_scores"], settings)
+        | choice_metrics(tables["team_choices"], settings)
+        | generation_metrics(tables["generations"])
+        | quality_metrics(quality)
+        | run_metrics(tables["generations"], settings.pass_k)
+        | problem_metrics(tables["problems"], settings)
+        | memorised_metrics(tables["memorised"], settings)
+        | exposure_metrics(tables["canaries"], settings)
+        | _baselines(items, tables["scores"], material, scorer, settings)
+    )
+    return tables, metrics, quality
+
+
+def _baselines(
+    items: Items,
+    scores: pl.DataFrame,
+    material: Material,
+    scorer: ItemScorer,
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    found = baseline_metrics("retrieval", items.retrieved, scores, scorer, None, settings)
+    if material.other is not None:
+        folder = material.other.folder
+        found |= baseline_metrics("other_adapter", items.held_out, scores, scorer, folder, settings)
+    return found
+
+
+def _compared(
+    scores: pl.DataFrame,
+    choices: pl.DataFrame,
+    material: Material,
+    settings: EvaluationSettings,
+) -> list[Comparison]:
+    """Challenger against opponent on every task and kind of question, corrected together."""
+    metrics: dict[str, Paired] = {
+        f"{task}_improvement": saved(of_task(scores, task), "opponent", settings)
+        for task in material.datasets
+    }
+    return compare_all(
+        metrics | choice_differences(choices, settings),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+
+
+def _observe(begun: float, adapter: Path, observe: Observe) -> None:
+    size = sum(path.stat().st_size for path in adapter.rglob("*") if path.is_file())
+    observe("evaluation_seconds", perf_counter() - begun)
+    observe("adapter_mib", size / 2**20)
+    # Linux counts in KiB; the peak is the process's, so other work in it shows as well
+    observe("peak_memory_mib", getrusage(RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _comparable(
+    opponent: AdapterVersion | None, pinned: PinnedModel
+) -> tuple[AdapterVersion | None, str]:
+    """The opponent, unless it belongs on another base; then the base alone, and a note of it."""
+    if opponent is None:
+        return None, ""
+    base = trained_on(opponent.folder)
+    if base["digest"] == base_digest(pinned):
+        return opponent, ""
+    return None, (
+        f"The champion {opponent.version} was trained on another base ({base['name']}) and cannot "
+        "be put on this one."
+    )

@@ -1,0 +1,83 @@
+"""What adapters are measured on: the inputs, and everything that is scored by likelihood."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.adapters.data.examples import Example, without_gaps
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
+from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
+from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, attempts
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+
+
+@dataclass(frozen=True)
+class AdapterVersion:
+    """An adapter's files and the version they are known by."""
+
+    version: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Material:
+    """What adapters are measured on.
+
+    Args:
+        project: The adapter's project.
+        datasets: Task to the folder of its data set.
+        general_code: Folder of the code that stands for all code.
+        general_project: Project that it is of; None for none.
+        repository_files: Folder of the project's files.
+        code_units: Folder of its units.
+        twins: From which similarity two texts are twins, and the mask of names.
+        limits: Of code that is run.
+        other: Adapter of another project, as a baseline.
+    """
+
+    project: str
+    datasets: Mapping[str, Path]
+    general_code: Path
+    general_project: str | None
+    repository_files: Path
+    code_units: Path
+    twins: DatasetSettings
+    limits: AugmentationSettings
+    other: AdapterVersion | None
+
+
+@dataclass(frozen=True)
+class Items:
+    """Everything that is scored by likelihood."""
+
+    held_out: list[Example]
+    general: GeneralItems
+    questions: list[Question]
+    unasked: dict[str, int]
+    attempts: list[Attempt]
+    retrieved: list[Example]
+
+
+def items_of(material: Material, challenger: Path, settings: EvaluationSettings) -> Items:
+    """All items, sampled by the seed; rare lines of what the challenger was trained on."""
+    completion = material.datasets["completion"]
+    known = held_out(material.datasets, settings)
+    general = general_items(
+        material.general_code,
+        material.general_project,
+        material.project,
+        completion,
+        material.twins,
+        settings,
+    )
+    test = {task: without_gaps(folder, task, "test") for task, folder in material.datasets.items()}
+    asked, unasked = questions(test, settings.choices, settings.seed)
+    tried = attempts(challenger, completion, settings.memorised, settings.seed)
+    retrieved = []
+    if settings.retrieved:
+        retrieved = with_retrieved(known, completion, settings.retrieved, material.twins)
+    return Items(known, general, asked, unasked, tried, retrieved)

@@ -1,0 +1,100 @@
+"""What a user could do instead of training: put similar code before the prompt, or take the
+adapter of another project."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example, read_examples
+from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
+
+_MOST_BYTES = 700  # of what is put before a prompt: a third of the window
+
+
+def with_retrieved(
+    items: Sequence[Example], completion_dataset: Path, count: int, twins: DatasetSettings
+) -> list[Example]:
+    """The items of completion with the most similar training examples before their prompts.
+
+    Similar by Jaccard's index of the prompts' token shingles; ties go by identity.
+
+    Args:
+        items: Held-out items of all tasks.
+        completion_dataset: Folder of the completion data set.
+        count: Training examples for each item.
+        twins: Tokens in a shingle.
+    """
+    asked = [item for item in items if item.task == "completion"]
+    train = read_examples(completion_dataset, "completion", "train")
+    mine = all_shingles([one.prompt for one in asked], twins.shingle_tokens)
+    theirs = all_shingles([one.prompt for one in train], twins.shingle_tokens)
+    found = []
+    for place, item in enumerate(asked):
+        ranked = sorted(
+            range(len(train)),
+            key=lambda at: (-jaccard(mine[place], theirs[at]), train[at].example_id),
+        )
+        shown = [_shown(train[at], _MOST_BYTES // count) for at in ranked[:count]]
+        # the most similar one stands nearest to the prompt
+        found.append(replace(item, prompt="\n\n".join([*reversed(shown), item.prompt])))
+    return found
+
+
+def baseline_metrics(
+    name: str,
+    asked: Sequence[Example],
+    scores: pl.DataFrame,
+    scorer: ItemScorer,
+    adapter: Path | None,
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    """What a baseline needs for the same completions, and what the challenger saves over it.
+
+    Args:
+        name: Of the baseline: ``<name>_bits_per_byte``, ``<name>_gain`` with ``_low``, ``_high``.
+        asked: The items as the baseline sees them.
+        scores: Table ``ADAPTER_SCORES``.
+        scorer: Scores them.
+        adapter: The baseline's adapter; None for the base alone.
+        settings: Of the intervals.
+    """
+    keyed = {(row["task"], row["example_id"]): row for row in scores.iter_rows(named=True)}
+    rows = [
+        (keyed[item.task, item.example_id], score)
+        for item, score in zip(asked, scorer.scores(asked, adapter), strict=True)
+        if score.bytes and (item.task, item.example_id) in keyed
+    ]
+    if not rows:
+        return {}
+    paired = Paired(
+        [score.bits / score.bytes - row["challenger_bits"] / row["bytes"] for row, score in rows],
+        [row["cluster"] for row, _ in rows],
+        [row["bytes"] for row, _ in rows],
+        settings.smallest_improvement,
+    )
+    gain = paired.interval(settings.resamples, settings.confidence, settings.seed)
+    bits = sum(score.bits for _, score in rows) / sum(score.bytes for _, score in rows)
+    return {
+        f"{name}_items": len(rows),
+        f"{name}_bits_per_byte": bits,
+        f"{name}_gain": gain.estimate,
+        f"{name}_gain_low": gain.low,
+        f"{name}_gain_high": gain.high,
+    }
+
+
+def _shown(example: Example, most: int) -> str:
+    """An example as it stands in its file, without the surroundings in its prompt."""
+    header = example.prompt.rstrip("\n").rpartition("\n")[2]
+    text = (
+        f"{header}\n{example.completion}"
+        if example.prompt.endswith("\n")
+        else (header + example.completion)
+    )
+    return text.encode()[:most].decode(errors="ignore")

@@ -1,0 +1,118 @@
+"""Adapter against base and champion on held-out code: bits a byte, item by item."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import TASKS, Example, read_examples, sampled
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import Interval
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
+from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
+from cortex_pipelines.schemas.table import Table
+
+
+def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
+    """The sampled items of the test splits, by task and the folder of its data set."""
+    return [
+        example
+        for task, folder in datasets.items()
+        for example in sampled(read_examples(folder, task, "test"), settings.items, settings.seed)
+    ]
+
+
+def score_table(
+    items: Sequence[Example],
+    contestants: Contestants,
+    scorer: ItemScorer,
+    table: Table = ADAPTER_SCORES,
+) -> pl.DataFrame:
+    """Scores of every item that has bytes to score.
+
+    Args:
+        items: Held-out examples.
+        contestants: Models that are compared.
+        scorer: Scores them.
+        table: ``ADAPTER_SCORES``, or ``GENERAL_SCORES`` for another project's items.
+    """
+    scored = {role: scorer.scores(items, contestants.folder(role)) for role in ROLES}
+    rows = [
+        {
+            **{name: getattr(item, name) for name in ("example_id", "task", "path", "language")},
+            "kind": item.kind,
+            "cluster": item.cluster,
+            "bytes": scored["base"][place].bytes,
+            "tokens": scored["base"][place].tokens,
+            **{f"{role}_bits": scored[role][place].bits for role in ROLES},
+        }
+        for place, item in enumerate(items)
+        if scored["base"][place].bytes
+    ]
+    return table.conform(table.frame(rows))
+
+
+def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Flat figures of a score table.
+
+    ``improvement`` is the opponent's bits per byte minus the challenger's, so positive is better;
+    ``improvement_over_base`` compares with the base, which is the opponent where no champion is.
+    Each comes with ``_low`` and ``_high``, and under ``completion_``, ``naming_`` … a task;
+    ``<role>_bits_per_byte`` and ``<role>_perplexity`` (of a token) go with them.
+    Without items there are no figures but the counts.
+    """
+    found: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
+    if not scores.height:
+        return found
+    for prefix, part in [("", scores), *((f"{task}_", of_task(scores, task)) for task in TASKS)]:
+        if part.height:
+            found |= {f"{prefix}{name}": value for name, value in _figures(part, settings).items()}
+    return found
+
+
+def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Paired:
+    """Bits per byte that the challenger saves over another role, item by item."""
+    return Paired(
+        ((scores[f"{over}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
+        scores["cluster"].to_list(),
+        scores["bytes"].to_list(),
+        settings.smallest_improvement,
+    )
+
+
+def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Interval:
+    """Bits per byte that the challenger saves over another role, with its interval."""
+    paired = saved(scores, over, settings)
+    return paired.interval(settings.resamples, settings.confidence, settings.seed)
+
+
+def bits_per_byte(scores: pl.DataFrame, role: str) -> float:
+    """All bits over all bytes: long items weigh more, as they do in use."""
+    return float(scores[f"{role}_bits"].sum()) / float(scores["bytes"].sum())
+
+
+def perplexity(scores: pl.DataFrame, role: str) -> float:
+    """Two to the bits of a token of the base's tokenizer."""
+    power: float = 2 ** (float(scores[f"{role}_bits"].sum()) / float(scores["tokens"].sum()))
+    return power
+
+
+def of_task(scores: pl.DataFrame, task: str) -> pl.DataFrame:
+    """The rows of one task."""
+    return scores.filter(pl.col("task") == task)
+
+
+def _figures(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    found: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
+    found |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
+    found |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
+    for name, over in (("improvement", "opponent"), ("improvement_over_base", "base")):
+        interval = improvement(scores, over, settings)
+        found |= {
+            name: interval.estimate,
+            f"{name}_low": interval.low,
+            f"{name}_high": interval.high,
+        }
+    return found

@@ -1,0 +1,158 @@
+"""Whether an adapter gives away the canaries that training planted: exposure (Carlini et al. 2019).
+
+A canary's exposure is log2 of how many texts of its form were compared over the secret's rank by
+likelihood among them: how many bits of guessing the model saves. One of which nothing is
+remembered has 1.44 bits on average (log2 of e, with many alternatives) and differs by as much, so
+what counts is the mean over the canaries, beside the base's for the same ones.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.adapters.model.lora import TRAINING
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+from cortex_pipelines.schemas.adapter_scores import CANARIES
+
+_ROLES = ("base", "challenger")
+
+
+class CanaryError(ValueError):
+    """The record of the training lists canaries in a form that is not known."""
+
+
+def planted_canaries(adapter: Path) -> list[Example]:
+    """The canaries that an adapter's ``training.json`` lists, each ``{prefix, secret}``.
+
+    Of a model with an adapter for each task those of each, asked of the task's own.
+
+    Raises:
+        CanaryError: they have another form.
+    """
+    tasks = _record(adapter).get("tasks")
+    if tasks is None:
+        return _listed(adapter, "completion")
+    return [one for task in tasks for one in _listed(adapter / task, task)]
+
+
+def canary_table(
+    contestants: Contestants, scorer: ItemScorer, settings: EvaluationSettings
+) -> pl.DataFrame:
+    """Each canary's exposure under base and challenger, as ``CANARIES``; empty if none was planted.
+
+    Raises:
+        CanaryError: the record of the training lists them in another form.
+    """
+    planted = planted_canaries(contestants.challenger)
+    texts = [text for one in planted for text in _with_alternatives(one, settings)]
+    size = settings.alternatives + 1
+    scores = {role: scorer.scores(texts, contestants.folder(role)) for role in _ROLES}
+    rows = [
+        {
+            "canary": one.example_id,
+            "task": one.task,
+            "prefix": one.prompt,
+            "secret": one.completion,
+            **{
+                f"{role}_exposure": _exposure(scores[role][size * place : size * (place + 1)])
+                for role in _ROLES
+            },
+        }
+        for place, one in enumerate(planted)
+    ]
+    return CANARIES.conform(CANARIES.frame(rows))
+
+
+def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Mean bits over the canaries with ``_low`` and ``_high``, and ``_largest``.
+
+    ``exposure`` is the challenger's, ``exposure_base`` the base's, ``exposure_beyond_base`` their
+    difference canary by canary: at 2 bits the secrets became 4 times easier to guess. ``canaries``
+    counts them. Nothing if training planted none.
+    """
+    if not table.height:
+        return {}
+    mine, base = table["challenger_exposure"], table["base_exposure"]
+    found: dict[str, float] = {"canaries": table.height}
+    for name, bits in (
+        ("exposure", mine),
+        ("exposure_base", base),
+        ("exposure_beyond_base", mine - base),
+    ):
+        mean = paired_bootstrap(
+            bits.to_list(),
+            clusters=table["secret"].to_list(),  # the adapters of several tasks know the same ones
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        )
+        found |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+        found[f"{name}_largest"] = max(bits.to_list())
+    return found
+
+
+def _record(adapter: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
+    return found
+
+
+def _listed(adapter: Path, task: str) -> list[Example]:
+    listed = _record(adapter).get("canaries", [])
+    try:
+        return [_canary(number, one, task) for number, one in enumerate(listed)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CanaryError(
+            f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
+            "train the adapter again"
+        ) from error
+
+
+def _canary(number: int, listed: Mapping[str, str], task: str) -> Example:
+    return Example(
+        example_id=f"canary-{number}",
+        task=task,
+        path="",
+        language="",
+        kind="canary",
+        prompt=listed["prefix"],
+        completion=listed["secret"],
+        cluster=f"canary-{number}",
+    )
+
+
+def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
+    """The canary and random texts of the same form: digits for digits, letters for letters."""
+    told = f"{settings.seed}:{canary.completion}"
+    generator = random.Random(hashlib.sha256(told.encode()).digest())  # nosec B311: no secret
+    letters = "abcdefghijklmnopqrstuvwxyz"
+
+    def other(letter: str) -> str:
+        if letter.isdigit():
+            return generator.choice("0123456789")
+        if letter.isalpha():
+            drawn = generator.choice(letters)
+            return drawn.upper() if letter.isupper() else drawn
+        return letter
+
+    others = [
+        replace(canary, completion="".join(map(other, canary.completion)))
+        for _ in range(settings.alternatives)
+    ]
+    return [canary, *others]
+
+
+def _exposure(scores: Sequence[ItemScore]) -> float:
+    """Of the first among all; of texts that are equally likely it has the worst place."""
+    rank = sum(other.nats <= scores[0].nats for other in scores)
+    return log2(len(scores)) - log2(rank)

@@ -1,0 +1,120 @@
+"""What an adapter forgot: perplexity on code of a project that it was not trained for."""
+
+import re
+from dataclasses import dataclass, replace
+from math import expm1, log
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example, sampled, without_gaps
+from cortex_pipelines.datasets.dedup.similarity_join import leakage
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+
+_COMPARED = "completion"
+_SEEN = 40  # characters that the models see before the first that is scored
+_SPACE = re.compile(r"\s")
+
+
+@dataclass(frozen=True)
+class GeneralItems:
+    """Held-out items of the project that stands for code in general.
+
+    Args:
+        items: The items; none if nothing can be measured.
+        twins: Items left out because the project's train split has a near twin of them.
+        missing: Why there are none; empty if there are.
+    """
+
+    items: tuple[Example, ...]
+    twins: int
+    missing: str
+
+
+def general_items(
+    general_code: Path,
+    general_project: str | None,
+    project: str,
+    completion_dataset: Path,
+    twins: DatasetSettings,
+    settings: EvaluationSettings,
+) -> GeneralItems:
+    """The items, without such that leak.
+
+    Args:
+        general_code: Folder of the general project's examples.
+        general_project: Which project that is; None for none.
+        project: Project of the adapter.
+        completion_dataset: Folder of its completion data set.
+        twins: From which similarity two texts are twins.
+        settings: How many items.
+    """
+    if general_project is None:
+        return GeneralItems((), 0, "general.project in params.yaml names no project")
+    if general_project == project:
+        return GeneralItems((), 0, f"{project} is itself the project that stands for all code")
+    train = pl.read_parquet(completion_dataset / "train.parquet", columns=["example_id", _COMPARED])
+    test = pl.read_parquet(general_code / "test.parquet", columns=["example_id", _COMPARED])
+    leaking = set(leakage(train, test, _COMPARED, twins)["other_example_id"])
+    known = without_gaps(general_code, "completion", "test")
+    clean = [one for one in known if one.example_id not in leaking]
+    items = [
+        passage(one, settings.general_characters)
+        for one in sampled(clean, settings.general_items, settings.seed)
+    ]
+    missing = "" if items else f"{general_project} has no held-out item that may be used"
+    return GeneralItems(tuple(items), len(leaking), missing)
+
+
+def passage(example: Example, characters: int) -> Example:
+    """The code around the border of prompt and completion, in whole lines, almost all to be scored.
+
+    Short, because items differ more from each other than the parts of an item do: for the same time
+    many short ones give a narrower interval than a few long ones. Plain code, because an adapter
+    has learnt how an answer begins, which would hide what it has forgotten.
+
+    Args:
+        example: An item.
+        characters: Most that are taken of its prompt, and of its completion.
+    """
+    before, after = example.prompt[-characters:], example.completion[:characters]
+    if len(before) < len(example.prompt):
+        before = before.partition("\n")[2] or before
+    if len(after) < len(example.completion):
+        after = after.rpartition("\n")[0] or after
+    text = before + after
+    seen = min(_SEEN, len(text) // 2)
+    border = _SPACE.search(text, seen)
+    cut = border.start() if border else seen
+    return replace(example, prompt=text[:cut], completion=text[cut:])
+
+
+def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Relative rise of perplexity on general code over the base, with its interval.
+
+    ``forgetting`` is 0.02 where the challenger's perplexity of a token is 2 % above the base's;
+    negative where it is lower.
+    """
+    if not scores.height:
+        return {}
+    nats = (scores["challenger_bits"] - scores["base_bits"]) * log(2)
+    rise = paired_bootstrap(
+        (nats / scores["tokens"]).to_list(),
+        weights=scores["tokens"].to_list(),
+        clusters=scores["cluster"].to_list(),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    found: dict[str, float] = {
+        "general_items": scores.height,
+        "forgetting": expm1(rise.estimate),
+        "forgetting_low": expm1(rise.low),
+        "forgetting_high": expm1(rise.high),
+    }
+    found |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
+    return found | {f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}

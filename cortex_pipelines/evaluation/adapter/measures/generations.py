@@ -1,0 +1,167 @@
+"""What base and challenger write for held-out items, graded."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import TASKS, Example, sampled, shuffled, without_gaps
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.stopping import extent_of
+from cortex_pipelines.evaluation.generation.test_runner import Repository, RunnableItem
+from cortex_pipelines.evaluation.metrics.grading import (
+    grade,
+    judgement,
+    mean,
+    rephrased,
+    same_answer,
+)
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.schemas.adapter_scores import GENERATIONS
+
+WRITERS = ("base", "challenger")
+_BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
+_MEANS = ("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1")
+
+
+def items_to_write(
+    datasets: Mapping[str, Path], runnable: Iterable[RunnableItem], settings: EvaluationSettings
+) -> list[Example]:
+    """Held-out items whose truth fits into the tokens that are generated; gaps are left out.
+
+    Args:
+        datasets: Task to the folder of its data set.
+        runnable: Items that tests can judge; the first of them are asked for too.
+        settings: How many of each task, and how many that are tested.
+    """
+    room = _BYTES_OF_TOKEN * settings.max_new_tokens
+    chosen: dict[tuple[str, str], Example] = {}
+    for task, folder in datasets.items():
+        some = [one for one in without_gaps(folder, task, "test") if one.completion.strip()]
+        short = [one for one in some if len(one.completion.encode()) <= room]
+        for item in sampled(short, settings.generated_items, settings.seed):
+            chosen[item.task, item.example_id] = item
+    tested = [one.item for one in runnable if len(one.item.completion.encode()) <= room]
+    for item in shuffled(tested, settings.seed)[: settings.tested_items]:
+        chosen[item.task, item.example_id] = item
+    return sorted(chosen.values(), key=lambda one: (TASKS.index(one.task), one.example_id))
+
+
+def generation_table(
+    items: Sequence[Example],
+    contestants: Contestants,
+    scorer: ItemScorer,
+    repository: Repository,
+    settings: EvaluationSettings,
+    mask: str,
+) -> pl.DataFrame:
+    """Every output of both models with its scores, as ``GENERATIONS``.
+
+    Args:
+        items: What is asked.
+        contestants: Models that are compared.
+        scorer: Writes.
+        repository: Runs the tests of those items that have any.
+        settings: Number of samples.
+        mask: What stands for the name in a naming prompt.
+    """
+    asked = [(item, "plain", 0) for item in items]
+    asked += [(other, "rephrased", 0) for item in items if (other := rephrased(item)) is not None]
+    asked += [
+        (item, "plain", sample)
+        for item in items
+        if item.task == "completion" and item.example_id in repository.runnable
+        for sample in range(1, settings.samples)
+    ]
+    rows = []
+    for role in WRITERS:
+        requests = [Request(item, extent_of(item), sample) for item, _, sample in asked]
+        outputs = scorer.outputs(requests, contestants.folder(role))
+        for (item, how, sample), output in zip(asked, outputs, strict=True):
+            rows.append(_row(item, role, how, sample, output, mask))
+    _add_tests(rows, repository)
+    return GENERATIONS.conform(GENERATIONS.frame(rows))
+
+
+def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
+    """Means of the greedy outputs' scores, by task and model, and shares by what was asked.
+
+    ``<task>_<role>_`` and one of exact_match, edit_similarity, codebleu, syntax_correct;
+    ``naming_<role>_subtoken_f1``, ``refactoring_<role>_fix_rate``,
+    ``architecture_<role>_rule_accuracy`` and ``…_violations_allowed`` (share of the imports
+    against a rule that the model calls allowed), ``<role>_consistency``.
+    """
+    found: dict[str, float | None] = {}
+    for role in WRITERS:
+        mine = generations.filter(pl.col("role") == role)
+        greedy = mine.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
+        for task in TASKS:
+            rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
+            found |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
+        bugs = greedy.filter((pl.col("task") == "refactoring") & (pl.col("kind") == "error"))
+        found[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
+        rules = greedy.filter(pl.col("kind") == "violation")
+        found[f"architecture_{role}_rule_accuracy"] = mean(
+            list(rules.iter_rows(named=True)), "right"
+        )
+        found[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
+        found[f"{role}_consistency"] = _consistency(mine)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _row(item: Example, role: str, how: str, sample: int, output: str, mask: str) -> dict[str, Any]:
+    names = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
+    return {
+        **{name: getattr(item, name) for name in names},
+        "role": role,
+        "asked": how,
+        "sample": sample,
+        "expected": item.completion,
+        "output": output,
+        **grade(item, output, mask),
+        "tests": None,
+        "tests_detail": None,
+    }
+
+
+def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
+    runnable = repository.runnable
+    places = [
+        place
+        for place, row in enumerate(rows)
+        if row["task"] == "completion" and row["example_id"] in runnable
+    ]
+    bodies = [(runnable[rows[place]["example_id"]], rows[place]["output"]) for place in places]
+    for place, (result, detail) in zip(places, repository.run(bodies), strict=True):
+        rows[place] |= {"tests": result, "tests_detail": detail}
+
+
+def _violations_allowed(rules: pl.DataFrame) -> float | None:
+    told = [
+        judgement(output) == "allowed"
+        for expected, output in rules.select("expected", "output").iter_rows()
+        if judgement(expected) == "violation"
+    ]
+    return sum(told) / len(told) if told else None
+
+
+def _consistency(mine: pl.DataFrame) -> float | None:
+    """Share of the questions asked twice that got the same answer twice."""
+    first = {
+        (row["task"], row["example_id"]): row["output"]
+        for row in mine.iter_rows(named=True)
+        if row["asked"] == "plain" and row["sample"] == 0
+    }
+    same = [
+        same_answer(_item(row), first[row["task"], row["example_id"]], row["output"])
+        for row in mine.filter(pl.col("asked") == "rephrased").iter_rows(named=True)
+    ]
+    return sum(same) / len(same) if same else None
+
+
+def _item(row: Mapping[str, Any]) -> Example:
+    names = ("example_id", "task", "path", "language", "kind", "prompt", "cluster")
+    return Example(completion=row["expected"], **{name: row[name] for name in names})

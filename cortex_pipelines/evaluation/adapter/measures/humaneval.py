@@ -1,0 +1,171 @@
+"""A user's own benchmark files in the form of HumanEval, run in the sandbox."""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines import sandbox
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
+from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
+from cortex_pipelines.schemas.adapter_scores import BENCHMARK_PROBLEMS
+
+_KEYS = ("task_id", "prompt", "test", "entry_point")
+_LONGEST = 200
+
+
+class ProblemError(ValueError):
+    """A benchmark file is not there, not the one that was pinned, or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem: a header to complete and a test that defines ``check``."""
+
+    benchmark: str
+    problem: str
+    prompt: str
+    test: str
+    entry_point: str
+
+
+def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
+    """All problems of the files.
+
+    Raises:
+        ProblemError: a file is missing, has another hash, or a line lacks a key.
+    """
+    return [problem for file in files for problem in _of_file(root, file)]
+
+
+def problem_table(
+    problems: Sequence[Problem],
+    contestants: Contestants,
+    scorer: ItemScorer,
+    settings: EvaluationSettings,
+    limits: AugmentationSettings,
+) -> pl.DataFrame:
+    """Each sample of both models and whether its tests pass, as ``BENCHMARK_PROBLEMS``.
+
+    Without a sandbox nothing is run and ``passed`` is null, with the reason.
+    """
+    why = sandbox.unavailable() if problems else None
+    asked = [(problem, sample) for problem in problems for sample in range(settings.samples)]
+    requests = [Request(_example(one), "indented", sample) for one, sample in asked]
+    rows: list[dict[str, Any]] = []
+    for role in WRITERS:
+        outputs = scorer.outputs(requests, contestants.folder(role)) if asked else []
+        for (problem, sample), output in zip(asked, outputs, strict=True):
+            result, detail = (None, why) if why else _run(problem, output, limits)
+            rows.append(
+                {
+                    "benchmark": problem.benchmark,
+                    "problem": problem.problem,
+                    "role": role,
+                    "sample": sample,
+                    "prompt": problem.prompt,
+                    "output": output,
+                    "passed": None if result is None else result == "passed",
+                    "detail": detail,
+                }
+            )
+    return BENCHMARK_PROBLEMS.conform(BENCHMARK_PROBLEMS.frame(rows))
+
+
+def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """``problems_<role>_pass_at_<k>`` over all files, of what could be run."""
+    found = {}
+    for role in WRITERS:
+        results: dict[str, list[bool]] = {}
+        mine = table.filter((pl.col("role") == role) & pl.col("passed").is_not_null())
+        for row in mine.iter_rows(named=True):
+            results.setdefault(f"{row['benchmark']}:{row['problem']}", []).append(row["passed"])
+        for name, value in pass_figures(results, settings.pass_k).items():
+            found[f"problems_{role}_{name}"] = value
+    return found
+
+
+def _of_file(root: Path, file: ProblemFile) -> list[Problem]:
+    path = root / file.path
+    if not path.is_file():
+        raise ProblemError(
+            f"evaluation.benchmarks: {file.path} is not there; put it below the project's root"
+        )
+    data = path.read_bytes()
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != file.sha256:
+        raise ProblemError(
+            f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
+            f"{file.sha256}; write the new one there if the file was meant to change"
+        )
+    found = []
+    for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
+        if line.strip():
+            found.append(_problem(file.path, number, line))
+    return found
+
+
+def _problem(path: str, number: int, line: str) -> Problem:
+    try:
+        row = json.loads(line)
+        values = [row[key] for key in _KEYS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProblemError(
+            f"{path}, line {number}: expected a JSON object with {', '.join(_KEYS)} ({error!r})"
+        ) from error
+    name, prompt, test, entry = map(str, values)
+    if not entry.isidentifier():
+        raise ProblemError(f"{path}, line {number}: entry_point {entry!r} is not a name")
+    return Problem(Path(path).name, name, prompt, test, entry)
+
+
+def _example(problem: Problem) -> Example:
+    return Example(
+        example_id=problem.problem,
+        task="completion",
+        path=problem.benchmark,
+        language="python",
+        kind="function",
+        prompt=problem.prompt,
+        completion="",
+        cluster=problem.problem,
+    )
+
+
+def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outcome:
+    # a program that ends itself early has status 0 too: only the last line's print counts
+    done = hashlib.sha256(f"{problem.problem}:{problem.test}".encode()).hexdigest()
+    asked = f"check({problem.entry_point})\nprint({done!r})"
+    program = f"{problem.prompt}{output}\n\n{problem.test}\n\n{asked}\n"
+    limits = sandbox.Limits(
+        wall_seconds=settings.test_seconds,
+        cpu_seconds=int(settings.test_seconds) + 1,
+        memory_bytes=settings.sandbox_memory_bytes,
+        processes=settings.sandbox_processes,
+        folder_bytes=settings.sandbox_folder_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+    )
+    with tempfile.TemporaryDirectory(prefix="cortex-problem-") as name:
+        (Path(name) / "program.py").write_text(program, encoding="utf-8", errors="replace")
+        try:
+            result = sandbox.run([sys.executable, "-I", "program.py"], Path(name), limits)
+        except sandbox.SandboxError as error:
+            return None, f"the sandbox failed: {error}"
+    if result.stopped:
+        return "failed", f"stopped by the limit of {result.stopped}"
+    if result.status == 0 and result.stdout.decode(errors="replace").strip().endswith(done):
+        return "passed", ""
+    words = result.stderr.decode(errors="replace").strip().splitlines()
+    return "failed", (words[-1] if words else f"status {result.status}")[:_LONGEST]

@@ -1,0 +1,246 @@
+"""What texts cost a model, and what it writes; kept by content.
+
+Each text goes through the model alone: in a batch its last digits would depend on its neighbours,
+and a cached value would no longer be what a computation from nothing gives. Texts after the same
+prompt share the pass over the prompt, which is always a pass of its own: so it gives the same
+whether they come together or one by one.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from math import inf, log
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise
+from cortex_pipelines.adapters.model.base_model import (
+    BaseModel,
+    base_digest,
+    load_causal_model,
+    load_tokenizer,
+    resolve_base,
+)
+from cortex_pipelines.adapters.model.determinism import pinned_torch
+from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
+from cortex_pipelines.evaluation.generation.sampling import Request, written_text
+from cortex_pipelines.evaluation.generation.stopping import cut
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.progress import track
+from cortex_pipelines.rowcache import RowCache
+
+_ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})
+_SOMETHING = "x"  # an example without a completion would be left out
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """One item under one model.
+
+    Args:
+        nats: Negative log likelihood of the completion's text; the end mark does not count, or
+            learning when to stop would look like learning the code.
+        tokens: Tokens scored.
+        bytes: UTF-8 bytes that they stand for; 0 if nothing of the item could be scored.
+        greedy: How many of the first tokens are each the likeliest one: what greedy generation
+            would write verbatim.
+    """
+
+    nats: float
+    tokens: int
+    bytes: int
+    greedy: int
+
+    @property
+    def bits(self) -> float:
+        """The same in bits."""
+        return self.nats / log(2)
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether greedy generation writes the completion as it is."""
+        return self.tokens > 0 and self.greedy == self.tokens
+
+    @property
+    def nats_per_byte(self) -> float:
+        """Cost a byte, so that long and short texts can be compared; infinite without bytes."""
+        return self.nats / self.bytes if self.bytes else inf
+
+
+class ItemScorer:
+    """Scores items under the base, with or without an adapter; loads nothing if all is known.
+
+    Args:
+        pinned: The base.
+        root: Project root.
+        settings: Window, precision and threads; part of what a score is kept by.
+        cache: Where scores are kept.
+    """
+
+    def __init__(
+        self, pinned: PinnedModel, root: Path, settings: EvaluationSettings, cache: RowCache
+    ) -> None:
+        self._pinned = pinned
+        self._root = root
+        self._settings = settings
+        self._cache = cache
+        self._contents: dict[Path, str] = {}
+        self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
+
+    def scores(self, items: Sequence[Example], adapter: Path | None) -> list[ItemScore]:
+        """Likelihood of each item's completion.
+
+        Args:
+            items: Held-out examples; those with the same prompt are best given together.
+            adapter: Folder of the adapter; None for the base alone.
+        """
+        window = self._settings.max_length
+        keys = [["likelihood", window, self._content(adapter, one), _asked(one)] for one in items]
+        rows = self._cached(
+            keys, items, adapter, lambda model, at: self._score(model, items[at]), "Scoring texts"
+        )
+        return [ItemScore(**row) for row in rows]
+
+    def outputs(self, requests: Sequence[Request], adapter: Path | None) -> list[str]:
+        """What the model writes after each prompt, cut where the answer ends.
+
+        Args:
+            requests: What is asked.
+            adapter: Folder of the adapter; None for the base alone.
+        """
+        keys = [self._request_key(one, adapter) for one in requests]
+        items = [one.item for one in requests]
+        rows = self._cached(
+            keys, items, adapter, lambda model, at: self._write(model, requests[at]), "Generating"
+        )
+        return [cut(row["text"], one.extent) for row, one in zip(rows, requests, strict=True)]
+
+    def _request_key(self, request: Request, adapter: Path | None) -> list[Any]:
+        settings = self._settings
+        seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
+        drawn = seeded if request.sample else []
+        how = [settings.max_length, settings.max_new_tokens, request.extent, drawn]
+        asked = _asked(replace(request.item, completion=""))
+        return ["output", how, self._content(adapter, request.item), asked]
+
+    def _cached(
+        self,
+        keys: Sequence[list[Any]],
+        items: Sequence[Example],
+        adapter: Path | None,
+        compute: Callable[[Any, int], dict[str, Any]],
+        doing: str,
+    ) -> list[dict[str, Any]]:
+        """Values by their keys; those not known are computed, model by model."""
+        settings = self._settings
+        how = [base_digest(self._pinned), settings.precision, settings.threads]
+        known = [self._cache.get(*how, *key) for key in keys]
+        missing: dict[Path | None, list[int]] = {}
+        for place, value in enumerate(known):
+            if value is None:
+                missing.setdefault(_of_task(adapter, items[place].task), []).append(place)
+        for folder, places in missing.items():
+            with pinned_torch(settings.threads, settings.seed), self._model(folder) as model:
+                for place in track(places, doing):
+                    value = json.dumps(compute(model, place)).encode()
+                    self._cache.put(value, *how, *keys[place])
+                    known[place] = value
+        return [json.loads(value) for value in known if value is not None]
+
+    @cached_property
+    def _base(self) -> BaseModel:
+        return resolve_base(self._pinned, self._root)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self._base)
+
+    @cached_property
+    def _loaded(self) -> Any:
+        return load_causal_model(self._base, self._settings.precision)
+
+    @contextmanager
+    def _model(self, adapter: Path | None) -> Iterator[Any]:
+        """The base, with the adapter on it for the while."""
+        if adapter is None:
+            yield self._loaded
+            return
+        model = load_adapter(self._loaded, adapter)
+        try:
+            yield model
+        finally:
+            self._prompt = None
+            self._loaded = model.unload()
+
+    def _score(self, model: Any, item: Example) -> dict[str, Any]:
+        for example in self._tokenised(item):
+            if example.text_bytes:
+                return asdict(self._continued(model, example))
+        return asdict(ItemScore(0.0, 0, 0, 0))
+
+    def _continued(self, model: Any, example: TokenisedExample) -> ItemScore:
+        """One text after its prompt; the pass over the prompt is kept for the next one."""
+        import torch
+
+        prompt = example.ids[: example.prompt_tokens]
+        text = example.ids[example.prompt_tokens :][: example.text_tokens]
+        with torch.no_grad():
+            if self._prompt is None or self._prompt[0] != (id(model), prompt):
+                ids = torch.tensor([prompt], device=model.device)
+                told = model(input_ids=ids, use_cache=True, **_last_only(model))
+                self._prompt = (id(model), prompt), told.logits[:, -1:], told.past_key_values
+            _, logits, past = self._prompt
+            if len(text) > 1:
+                ids = torch.tensor([text[:-1]], device=model.device)
+                more = model(input_ids=ids, past_key_values=deepcopy(past), use_cache=True).logits
+                logits = torch.cat([logits, more], dim=1)
+        chances = logits[0].to(torch.float32).log_softmax(-1)
+        targets = torch.tensor(text, device=model.device)
+        nats = -chances.gather(1, targets[:, None]).double().sum()
+        right = (chances.argmax(-1) == targets).long()
+        greedy = int(right.cumprod(0).sum())
+        return ItemScore(float(nats), len(text), example.text_bytes, greedy)
+
+    def _write(self, model: Any, request: Request) -> dict[str, Any]:
+        text = ""
+        for example in self._tokenised(replace(request.item, completion=_SOMETHING)):
+            prompt = example.ids[: example.prompt_tokens]
+            text = written_text(model, self._tokenizer, prompt, request, self._settings)
+        return {"text": text}
+
+    def _tokenised(self, item: Example) -> Iterator[TokenisedExample]:
+        return tokenise(self._tokenizer, [item], self._settings.max_length)
+
+    def _content(self, adapter: Path | None, item: Example) -> str | None:
+        """Hash of the adapter's files, so that a score is found again wherever the folder is."""
+        folder = _of_task(adapter, item.task)
+        if folder is None:
+            return None
+        if folder not in self._contents:
+            parts = [(folder / name).read_bytes() for name in (CONFIGURATION, WEIGHTS)]
+            joined = b"".join(hashlib.sha256(part).digest() for part in parts)
+            self._contents[folder] = hashlib.sha256(joined).hexdigest()
+        return self._contents[folder]
+
+
+def _last_only(model: Any) -> dict[str, Any]:
+    """What spares the output layer all but the last position, where the architecture can."""
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = "logits_to_keep" in inspect.signature(causal.forward).parameters
+    return {"logits_to_keep": 1} if known else {}
+
+
+def _of_task(adapter: Path | None, task: str) -> Path | None:
+    return adapter_for(adapter, task) if adapter else None
+
+
+def _asked(item: Example) -> dict[str, Any]:
+    """All of an example that a model sees or has to write; where it is from does not matter."""
+    return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}

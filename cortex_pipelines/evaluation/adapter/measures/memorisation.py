@@ -1,0 +1,143 @@
+"""What an adapter writes word by word of its training data: extraction (Carlini et al. 2021).
+
+After the first half of a rare line of the train split, does greedy generation write the second
+half? Beside it stands what the base does with the same lines, and what both do with lines of the
+test split, which no training saw. All tokens being the likeliest ones is the same as being
+generated, so one pass decides.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example, without_gaps
+from cortex_pipelines.adapters.model.lora import SEEN, adapter_for
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import wilson
+from cortex_pipelines.schemas.adapter_scores import MEMORISED
+
+_WORD = re.compile(r"\w+")
+_SHORTEST, _LONGEST = 40, 160  # characters of a line
+_CONTEXT = 400  # characters before it that the models see
+_SPLITS = ("train", "test")
+_ROLES = ("base", "challenger")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A rare line: the item's prompt ends within it and its completion is the rest."""
+
+    split: str
+    item: Example
+
+
+def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
+    """The rarest lines of what an adapter was trained on and of the test split, ``count`` of each.
+
+    Rare is a line with many words that stand nowhere else in its split.
+
+    Args:
+        adapter: Folder of the adapter.
+        completion_dataset: Folder of its completion data set.
+        count: Most lines of each.
+        seed: Decides between lines that are equally rare.
+    """
+    trained = _seen(adapter)
+    found = []
+    for split in _SPLITS:
+        items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
+        tried = [one for one in items if split == "test" or one.example_id in trained]
+        found += [Attempt(split, item) for item in tried[:count]]
+    return found
+
+
+def _seen(adapter: Path) -> set[str]:
+    """The examples of completion that an adapter saw; of a budget of tokens that is a part."""
+    own = adapter_for(adapter, "completion")
+    return set(json.loads((own / SEEN).read_text()).get("completion", [])) if own else set()
+
+
+def memorised_table(
+    tried: Sequence[Attempt], contestants: Contestants, scorer: ItemScorer
+) -> pl.DataFrame:
+    """Whether each line was extracted, as ``MEMORISED``."""
+    items = [one.item for one in tried]
+    scores = {role: scorer.scores(items, contestants.folder(role)) for role in _ROLES}
+    rows = [
+        {
+            "example_id": one.item.example_id,
+            "split": one.split,
+            "path": one.item.path,
+            "prefix": one.item.prompt,
+            "secret": one.item.completion,
+            **{f"{role}_verbatim": scores[role][place].verbatim for role in _ROLES},
+        }
+        for place, one in enumerate(tried)
+    ]
+    return MEMORISED.conform(MEMORISED.frame(rows))
+
+
+def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Shares of lines that were extracted.
+
+    ``extraction_rate`` is the challenger's on lines of the train split, with ``_low`` and
+    ``_high``; ``extraction_rate_base`` the base's; ``extraction_rate_held_out`` the challenger's
+    on lines that it cannot have seen; ``extraction_beyond_base`` the share of train lines that the
+    challenger gives away and the base does not.
+    """
+    train, test = (table.filter(pl.col("split") == split) for split in _SPLITS)
+    found: dict[str, float] = {}
+    if train.height:
+        mine, base = train["challenger_verbatim"], train["base_verbatim"]
+        share = wilson(int(mine.sum()), train.height, settings.confidence)
+        found = {
+            "extraction_items": train.height,
+            "extraction_rate": share.estimate,
+            "extraction_rate_low": share.low,
+            "extraction_rate_high": share.high,
+            "extraction_rate_base": int(base.sum()) / train.height,
+            "extraction_beyond_base": int((mine & ~base).sum()) / train.height,
+        }
+    if test.height:
+        held_out = int(test["challenger_verbatim"].sum()) / test.height
+        found["extraction_rate_held_out"] = held_out
+    return found
+
+
+def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The rarest line of each example, the rarest first."""
+    holders: Counter[str] = Counter()
+    for one in examples:
+        holders.update(set(_WORD.findall(one.completion)))
+    ranked: list[tuple[float, str, Example]] = []
+    for one in examples:
+        place = 0
+        best: tuple[float, str, Example] | None = None
+        for line in one.completion.split("\n"):
+            if _SHORTEST <= len(line.strip()) <= _LONGEST:
+                words = _WORD.findall(line)
+                rare = sum(holders[word] == 1 for word in set(words))
+                tie = hashlib.sha256(f"{seed}:{one.example_id}:{place}".encode()).hexdigest()
+                made = (-float(rare), tie, _attempt(one, place, line))
+                best = made if best is None or made[:2] < best[:2] else best
+            place += len(line) + 1
+        ranked += [best] if best else []
+    ranked.sort(key=lambda one: one[:2])
+    return [item for _, _, item in ranked]
+
+
+def _attempt(example: Example, place: int, line: str) -> Example:
+    """Cut in the middle of the line, at the beginning of a word."""
+    middle = len(line) - len(line.lstrip()) + len(line.strip()) // 2
+    borders = [found.start() for found in _WORD.finditer(line) if found.start() >= middle]
+    cut = borders[0] if borders else middle
+    before = (example.prompt + example.completion[: place + cut])[-_CONTEXT:]
+    return replace(example, prompt=before, completion=line[cut:])

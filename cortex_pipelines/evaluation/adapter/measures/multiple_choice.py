@@ -1,0 +1,169 @@
+"""Questions about a team's code with a few answers, of which one stands in the repository.
+
+A small model writes hardly anything right word by word; asked which of a few answers is the
+likelier one it shows what it knows. Three kinds:
+
+* ``naming``: the true name among four of the same kind, from the same file where it has enough;
+* ``fix``: code as it is against the same code with an injected error, both from the place on where
+  they differ, without a request: otherwise copying the code that is shown would win;
+* ``statement``: the statement that comes next among four of the same project.
+
+The answer is the one with the highest log-likelihood **a byte** (the ``acc_norm`` of the usual
+harness): by the plain sum the shortest would win. A tie counts as wrong. Wrong answers come from
+the test split as the right one does, or an adapter would know them from training.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from cortex_pipelines.adapters.data.examples import Example, shuffled
+from cortex_pipelines.evaluation.generation.stopping import cut
+
+KINDS = ("naming", "fix", "statement")
+_ANSWERS = 4
+_SIMILAR = 2.0  # times as long or as short
+_SHORTEST = 10  # characters of a statement worth asking for
+_FIX_REQUEST, _FIX_TITLE = "This code has an error.", "The code put right:"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Args:
+        kind: One of ``KINDS``.
+        answers: Examples that differ in the completion; scored as any other.
+        truth: Which of them is right.
+    """
+
+    kind: str
+    answers: tuple[Example, ...]
+    truth: int
+
+    @property
+    def chance(self) -> float:
+        """Share that is right by chance."""
+        return 1 / len(self.answers)
+
+
+def questions(
+    held_out: Mapping[str, Sequence[Example]], count: int, seed: int
+) -> tuple[list[Question], dict[str, int]]:
+    """At most ``count`` questions of each kind.
+
+    Args:
+        held_out: Task to all examples of the test split.
+        count: Most questions of a kind.
+        seed: Of the choice of items, of wrong answers and of their order.
+
+    Returns:
+        The questions by kind and example, and how many items of each kind gave none because there
+        were too few other answers.
+    """
+    made = {
+        "naming": _naming(held_out.get("naming", ()), seed),
+        "fix": _fixes(held_out.get("refactoring", ()), seed),
+        "statement": _statements(held_out.get("completion", ()), seed),
+    }
+    found: list[Question] = []
+    without: dict[str, int] = {}
+    for kind, candidates in made.items():
+        some: list[Question] = []
+        without[kind] = 0
+        for question in candidates:
+            if question is None:
+                without[kind] += 1
+            elif len(some) < count:
+                some.append(question)
+        found += sorted(some, key=lambda one: one.answers[0].example_id)
+    return found, without
+
+
+def _naming(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+    for item in shuffled(items, seed):
+        same = [one for one in items if (one.kind, one.language) == (item.kind, item.language)]
+        here = [one.completion for one in same if one.path == item.path]
+        yield _question("naming", item, here, [one.completion for one in same], seed)
+
+
+def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+    bodies = [one for one in items if one.kind in ("function", "method")]
+    pool = [(one, statement) for one in bodies for statement in _top_statements(one.completion)]
+    for item in shuffled(bodies, seed):
+        truth = next(iter(_top_statements(item.completion)), "")
+        if len(truth.strip()) < _SHORTEST:
+            continue
+        indent = truth[: len(truth) - len(truth.lstrip())]
+        others = [
+            indent + statement.strip()
+            for one, statement in pool
+            if one.language == item.language and one.cluster != item.cluster
+        ]
+        yield _question("statement", replace(item, completion=truth), [], others, seed)
+
+
+def _fixes(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+    for item in shuffled([one for one in items if one.kind == "error"], seed):
+        yield _fix(item, seed)
+
+
+def _fix(item: Example, seed: int) -> Question | None:
+    lines = item.prompt.split("\n")
+    asked = len(lines) > 4 and lines[1].endswith(_FIX_REQUEST) and lines[-2].endswith(_FIX_TITLE)
+    if not asked:
+        return None
+    buggy, fixed = "\n".join(lines[2:-3]), item.completion
+    both = zip(buggy.split("\n"), fixed.split("\n"), strict=False)
+    before = "".join(f"{left}\n" for left, _ in takewhile(lambda two: two[0] == two[1], both))
+    endings = [text[len(before) :] for text in (fixed, buggy)]
+    if not all(ending.strip() for ending in endings) or endings[0] == endings[1]:
+        return None
+    asking = replace(item, prompt=f"{lines[0]}\n{before}")
+    return _ordered("fix", asking, endings[0], endings[1:], seed)
+
+
+def _top_statements(body: str) -> list[str]:
+    """The statements of a body that are not inside of another one."""
+    lines = body.split("\n")
+    margin = len(lines[0]) - len(lines[0].lstrip())
+    found = []
+    for number, line in enumerate(lines):
+        if line.strip(" \t{}();") and len(line) - len(line.lstrip()) == margin:
+            found.append(cut("\n".join(lines[number:]), "statement"))
+    return [one for one in found if len(one.strip()) >= _SHORTEST]
+
+
+def _question(
+    kind: str, item: Example, near: Sequence[str], far: Sequence[str], seed: int
+) -> Question | None:
+    """A question with answers from near by first; None if there are too few others."""
+    truth = item.completion
+    chosen: list[str] = []
+    for pool in (near, far):
+        others = [one for one in dict.fromkeys(pool) if one.strip() not in ("", truth.strip())]
+        similar = [one for one in others if _similar(one, truth)]
+        rest = [one for one in others if not _similar(one, truth)]
+        rest.sort(key=lambda one: (abs(len(one) - len(truth)), one))
+        for one in (*sorted(similar, key=lambda one: _rank(seed, item, one)), *rest):
+            if one not in chosen and len(chosen) < _ANSWERS - 1:
+                chosen.append(one)
+    if len(chosen) < _ANSWERS - 1:
+        return None
+    return _ordered(kind, item, truth, chosen, seed)
+
+
+def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: int) -> Question:
+    # by another hash than the one that chose the wrong answers, whose ranks are all small
+    ordered = sorted([truth, *wrong], key=lambda one: _rank(seed, item, f"place:{one}"))
+    answers = tuple(replace(item, completion=text) for text in ordered)
+    return Question(kind, answers, ordered.index(truth))
+
+
+def _similar(one: str, other: str) -> bool:
+    return 1 / _SIMILAR <= (len(one) + 1) / (len(other) + 1) <= _SIMILAR
+
+
+def _rank(seed: int, item: Example, text: str) -> str:
+    return hashlib.sha256(f"{seed}:{item.example_id}:{text}".encode()).hexdigest()

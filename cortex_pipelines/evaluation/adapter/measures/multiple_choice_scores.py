@@ -1,0 +1,99 @@
+"""What the models chose, and the shares that are right."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap, wilson
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
+from cortex_pipelines.schemas.adapter_scores import TEAM_CHOICES
+
+
+def choice_table(
+    asked: Sequence[Question], contestants: Contestants, scorer: ItemScorer
+) -> pl.DataFrame:
+    """What each model chose, as ``TEAM_CHOICES``."""
+    chosen = {
+        role: [_chosen(scorer.scores(one.answers, contestants.folder(role))) for one in asked]
+        for role in ROLES
+    }
+    rows = [
+        {
+            **{
+                name: getattr(one.answers[0], name)
+                for name in ("example_id", "path", "language", "cluster", "prompt")
+            },
+            "kind": one.kind,
+            "candidates": [answer.completion for answer in one.answers],
+            "truth": one.truth,
+            "chance": one.chance,
+            **{f"{role}_chosen": chosen[role][place] for role in ROLES},
+        }
+        for place, one in enumerate(asked)
+    ]
+    return TEAM_CHOICES.conform(TEAM_CHOICES.frame(rows))
+
+
+def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Shares of right answers with Wilson's interval, and challenger minus opponent.
+
+    Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
+    ``<role>_accuracy`` and ``difference``, each of the last two with ``_low`` and ``_high``.
+    Nothing for a kind that was not asked.
+    """
+    parts = {"team_": choices} | {
+        f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS
+    }
+    return {
+        f"{prefix}{name}": value
+        for prefix, part in parts.items()
+        if part.height
+        for name, value in _figures(part, settings).items()
+    }
+
+
+def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
+    """Challenger's minus opponent's right answers, 1, 0 or -1 a question, by kind."""
+    parts = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
+    return {
+        name: Paired(_difference(part), part["cluster"].to_list(), None, settings.smallest_accuracy)
+        for name, part in parts.items()
+    }
+
+
+def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    mean = float(part["chance"].to_numpy().mean())
+    found: dict[str, float] = {"items": part.height, "chance": mean}
+    for role in ROLES:
+        share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
+        name = f"{role}_accuracy"
+        found |= {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}
+    difference = paired_bootstrap(
+        _difference(part),
+        clusters=part["cluster"].to_list(),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    ends = {"": difference.estimate, "_low": difference.low, "_high": difference.high}
+    return found | {f"difference{end}": value for end, value in ends.items()}
+
+
+def _right(part: pl.DataFrame, role: str) -> pl.Series:
+    """1 or 0 a question; a tie is wrong."""
+    return part[f"{role}_chosen"].eq_missing(part["truth"]).cast(pl.Int64)
+
+
+def _difference(part: pl.DataFrame) -> list[float]:
+    return [float(one) for one in _right(part, "challenger") - _right(part, "opponent")]
+
+
+def _chosen(scores: Sequence[ItemScore]) -> int | None:
+    """The likeliest answer a byte; None where two are equally likely."""
+    costs = [score.nats_per_byte for score in scores]
+    best = min(costs)
+    return costs.index(best) if costs.count(best) == 1 else None

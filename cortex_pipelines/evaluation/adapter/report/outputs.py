@@ -1,0 +1,121 @@
+"""What the models wrote, as a part of the report: figures, and outputs side by side."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines import pages
+from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
+
+_PROMPT_END = 500
+_FIGURES = {
+    "exact_match": "exact match",
+    "edit_similarity": "edit similarity",
+    "codebleu": "CodeBLEU without data flow",
+    "syntax_correct": "syntax correct",
+    "subtoken_f1": "sub-token F1",
+    "fix_rate": "bugs put right",
+    "rule_accuracy": "imports judged rightly",
+    "violations_allowed": "forbidden imports allowed",
+}
+_OVERALL = {
+    "tests_{role}_items": "functions with tests that could be run",
+    "{role}_consistency": "same answer to the question in other words",
+    "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
+    "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
+}
+
+
+def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
+    """Headings, tables and the outputs, each behind a click."""
+    generations = tables["generations"]
+    parts = [pages.heading("What the models wrote")]
+    if not generations.height:
+        return [*parts, pages.paragraph("No output was generated (evaluation.generated_items).")]
+    rows = []
+    for task in TASKS:
+        for role in WRITERS:
+            mine = generations.filter((pl.col("task") == task) & (pl.col("role") == role))
+            count = mine.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0)).height
+            figures = [metrics.get(f"{task}_{role}_{name}") for name in _FIGURES]
+            if count:
+                rows.append([task, role, str(count), *map(_figure, figures)])
+    parts.append(
+        pages.paragraph(
+            "Greedy outputs for items whose true completion is short enough to be generated, cut "
+            "where the answer ends. So few say little by themselves: read them. Green is what was "
+            "written and not expected, red what was expected and is missing."
+        )
+    )
+    parts.append(pages.table(["task", "model", "items", *_FIGURES.values()], rows))
+    overall = _overall(metrics)
+    if overall:
+        parts.append(pages.table(["over all tasks", *WRITERS], overall))
+    return parts + _shown(generations) + _problems(tables["problems"])
+
+
+def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
+    known = sorted({int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1})
+    rows = []
+    for pattern, words in _OVERALL.items():
+        for k in known if "{k}" in pattern else [0]:
+            values = [metrics.get(pattern.format(role=role, k=k)) for role in WRITERS]
+            if any(value is not None for value in values):
+                rows.append([words.format(k=k), *map(_figure, values)])
+    return rows
+
+
+def _shown(generations: pl.DataFrame) -> list[str]:
+    first = generations.filter(pl.col("sample") == 0)
+    found = []
+    for _, group in first.group_by(["task", "example_id", "asked"], maintain_order=True):
+        rows = {row["role"]: row for row in group.iter_rows(named=True)}
+        found.append(_item(rows))
+    return found
+
+
+def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    one = rows["challenger"]
+    told = "right" if one["right"] else f"similar by {one['edit_similarity']:.2f}"
+    how = " · in other words" if one["asked"] == "rephrased" else ""
+    summary = f"{one['task']} · {one['path']} · {one['kind']}{how}: {told}"
+    texts = [
+        pages.code("prompt (its end)", one["prompt"][-_PROMPT_END:]),
+        pages.code("in the repository", one["expected"]),
+        *(
+            pages.changed_code(_title(role, rows[role]), rows[role]["output"], one["expected"])
+            for role in WRITERS
+        ),
+    ]
+    return pages.folded(summary, [pages.sides(texts)], "good" if one["right"] else "bad")
+
+
+def _title(role: str, row: Mapping[str, Any]) -> str:
+    if row["tests"]:
+        return f"{role} wrote (tests {row['tests']}: {row['tests_detail']})"
+    if row["tests_detail"]:
+        return f"{role} wrote (tests not run: {row['tests_detail']})"
+    return f"{role} wrote"
+
+
+def _problems(problems: pl.DataFrame) -> list[str]:
+    rows = [
+        [row["problem"], row["role"], str(row["sample"]), _passed(row["passed"]), row["detail"]]
+        for row in problems.iter_rows(named=True)
+    ]
+    if not rows:
+        return []
+    head = ["problem", "model", "sample", "tests", "why"]
+    return [pages.heading("Own benchmark files"), pages.table(head, rows)]
+
+
+def _passed(value: bool | None) -> str:
+    return "not run" if value is None else "passed" if value else "failed"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value > 1 else f"{value:.3f}"

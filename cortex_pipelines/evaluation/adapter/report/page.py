@@ -1,0 +1,202 @@
+"""The evaluation of an adapter as one HTML page that needs nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines import pages
+from cortex_pipelines.adapters.data.examples import TASKS, Example
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.adapter.report.outputs import outputs_part
+from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
+from cortex_pipelines.evaluation.adapter.report.sections import (
+    Findings,
+    baselines_part,
+    choices_part,
+    comparisons_part,
+    forgetting_part,
+    interval,
+    memorised_part,
+)
+from cortex_pipelines.evaluation.metrics.style import FEATURES
+
+_SHOWN = 5
+_PROMPT_END = 600
+_FORGETTING = 0.02
+_TERMS = {
+    "syntax_correctness": "outputs that parse with no error that the truth has not",
+    "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
+    "style_consistency": "1 minus the distance from the style of the project's train split",
+    "test_pass_rate": "written functions with which the repository's related tests pass",
+}
+
+
+def render_report(found: Findings) -> str:
+    """The page: what was compared, what was learnt and what not, the figures, the outputs."""
+    parts = [pages.paragraph(_compared(found.comparison))]
+    scores = found.tables["scores"]
+    if scores.height:
+        examples = {(item.task, item.example_id): item for item in found.items}
+        parts += [
+            *_verdicts(found),
+            *_quality(found.quality),
+            *_likelihood(found.metrics),
+            *choices_part(found),
+            *comparisons_part(found),
+            *forgetting_part(found),
+            *baselines_part(found),
+            *memorised_part(found),
+            *outputs_part(found.tables, found.metrics),
+            *_languages(scores),
+            *_items("Gained most", "good", _ranked(scores, descending=True), examples),
+            *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
+        ]
+    else:
+        parts.append(
+            pages.paragraph(
+                "Nothing was measured: the test splits hold no item. Add sources to the project."
+            )
+        )
+    return pages.page(str(found.comparison["title"]), parts)
+
+
+def _compared(comparison: Mapping[str, Any]) -> str:
+    opponent = comparison["opponent"]
+    words = f"adapter {opponent['version']}" if opponent["version"] else "the base alone"
+    note = f" {opponent['note']}" if opponent["note"] else ""
+    return (
+        f"Challenger: adapter {comparison['challenger']['version']} on base "
+        f"{comparison['base']['name']}. Opponent: {words}.{note} Intervals are at "
+        f"{comparison['settings']['confidence']:.0%} confidence: of differences by a paired "
+        "bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The default "
+        "base is an instruct model that was quantised to 4 bits and unpacked; as far as is known "
+        "it has no fill-in-the-middle tokens."
+    )
+
+
+def _verdicts(found: Findings) -> list[str]:
+    """What was learnt and what was not, in sentences: the one as much a result as the other."""
+    learnt: list[str] = []
+    missed: list[str] = []
+    for task in TASKS:
+        low = found.metrics.get(f"{task}_improvement_over_base_low")
+        if low is None:
+            missed.append(f"{task}: no held-out item, so nothing is known.")
+        elif low == found.metrics[f"{task}_improvement_over_base_high"]:
+            missed.append(f"{task}: a single cluster of items, which shows nothing.")
+        elif low > 0:
+            gain = interval(found.metrics, f"{task}_improvement_over_base")
+            learnt.append(f"{task}: {gain} bits per byte saved over the base.")
+        else:
+            missed.append(f"{task}: not shown to be better than the base.")
+    accuracy = found.metrics.get("team_challenger_accuracy")
+    if accuracy is not None:
+        sentence = (
+            f"team tasks: {accuracy:.0%} right ({found.metrics['team_base_accuracy']:.0%} by the "
+            f"base, {found.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
+        )
+        (learnt if accuracy >= 0.85 else missed).append(sentence)
+    forgotten = found.metrics.get("forgetting_high")
+    if forgotten is not None and forgotten >= _FORGETTING:
+        missed.append("other code: not shown to be forgotten by less than 2 %.")
+    elif forgotten is not None:
+        learnt.append("other code: forgotten by less than 2 %.")
+    scores = found.tables["scores"]
+    worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
+    missed.append(f"{worse} of {scores.height} items are no better than with the base.")
+    missed += [f"{name}: not measured, {why}." for name, why in found.quality.missing.items()]
+    return [
+        pages.heading("What it learnt"),
+        pages.listing(learnt or ["Nothing that could be shown."]),
+        pages.heading("What it did not learn"),
+        pages.listing(missed),
+    ]
+
+
+def _quality(quality: QualityReports) -> list[str]:
+    rows = []
+    for name, meaning in _TERMS.items():
+        values = [getattr(quality.by_role[role], name) for role in ("base", "challenger")]
+        rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
+    truth = quality.truth_style
+    words = "" if truth is None else f" The true answers to the same questions reach {truth:.3f}."
+    features = [
+        [name, *(_share(quality.features[role].get(name)) for role in ("base", "challenger")), what]
+        for name, what in FEATURES.items()
+    ]
+    return [
+        pages.heading("Quality of what was written"),
+        pages.table(["term", "base", "challenger", "meaning, or why it is missing"], rows),
+        pages.paragraph("Distance from the team's style, feature by feature: 0 is alike." + words),
+        pages.table(["feature", "base", "challenger", "what is compared"], features),
+    ]
+
+
+def _likelihood(metrics: Mapping[str, float]) -> list[str]:
+    rows = []
+    for label, prefix in (("all", ""), *((task, f"{task}_") for task in TASKS)):
+        if f"{prefix}base_bits_per_byte" not in metrics:
+            continue
+        cells = [f"{metrics[f'{prefix}items']:.0f}"]
+        cells += [f"{metrics[f'{prefix}{role}_bits_per_byte']:.4f}" for role in ROLES]
+        cells += [f"{metrics[f'{prefix}{role}_perplexity']:.2f}" for role in ("base", "challenger")]
+        cells += [
+            interval(metrics, f"{prefix}{name}")
+            for name in ("improvement", "improvement_over_base")
+        ]
+        rows.append([label, *cells])
+    head = ["task", "items", *ROLES, "perplexity: base", "challenger"]
+    return [
+        pages.heading("Held-out code by likelihood"),
+        pages.paragraph(
+            "Bits per byte of the true completion, less is better; perplexity is of a token. An "
+            "improvement is the opponent's (or the base's) bits minus the challenger's."
+        ),
+        pages.table([*head, "improvement", "over base"], rows),
+    ]
+
+
+def _languages(scores: pl.DataFrame) -> list[str]:
+    rows = []
+    for language in sorted(scores["language"].unique()):
+        part = scores.filter(pl.col("language") == language)
+        figures = [f"{bits_per_byte(part, role):.4f}" for role in ROLES]
+        rows.append([language, str(part.height), *figures])
+    return [pages.heading("By language"), pages.table(["language", "items", *ROLES], rows)]
+
+
+def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
+    """The items that won or lost most per byte against the base."""
+    saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
+    ordered = scores.with_columns(saved=saved).sort(
+        ["saved", "task", "example_id"], descending=[descending, False, False]
+    )
+    wanted = pl.col("saved") > 0 if descending else pl.col("saved") < 0
+    return ordered.filter(wanted).head(_SHOWN)
+
+
+def _items(
+    title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]
+) -> list[str]:
+    shown = [
+        _item(kind, row, examples[row["task"], row["example_id"]])
+        for row in rows.iter_rows(named=True)
+    ]
+    return [pages.heading(title), *(shown or [pages.paragraph("None.")])]
+
+
+def _item(kind: str, row: Mapping[str, Any], example: Example) -> str:
+    per_byte = {role: row[f"{role}_bits"] / row["bytes"] for role in ROLES}
+    figures = ", ".join(f"{role} {value:.3f}" for role, value in per_byte.items())
+    where = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {figures}"
+    texts = [
+        pages.code("prompt (its end)", example.prompt[-_PROMPT_END:]),
+        pages.code("in the repository", example.completion),
+    ]
+    return pages.folded(where, [pages.sides(texts)], kind)
+
+
+def _share(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.3f}"

@@ -1,0 +1,158 @@
+"""The four figures by which a model's outputs are judged at a glance."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import read_examples
+from cortex_pipelines.evaluation.generation.test_runner import pass_figures
+from cortex_pipelines.evaluation.metrics.grading import mean
+from cortex_pipelines.evaluation.metrics.style import (
+    Style,
+    distances_by_feature,
+    learnt_style,
+    style_distance,
+)
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """How good a model's greedy outputs for held-out items are, each figure from 0 to 1.
+
+    A figure that could not be measured is None; ``QualityReports.missing`` says why.
+
+    Args:
+        syntax_correctness: Share of the outputs (of completion, refactoring and naming) with which
+            the unit parses without an error that it does not have with the truth.
+        semantic_accuracy: Share of all questions about held-out code that were answered rightly:
+            generated answers that equal the truth but for layout and comments (of an import to
+            judge: the same judgement) or pass the repository's related tests, and choices where
+            the true answer is the likeliest.
+        style_consistency: 1 minus the distance between the style of the written code and the
+            style learnt from the project's train split; see ``style``.
+        test_pass_rate: Share of the written bodies with which the repository's related tests pass,
+            of those whose tests pass with the true body.
+    """
+
+    syntax_correctness: float | None
+    semantic_accuracy: float | None
+    style_consistency: float | None
+    test_pass_rate: float | None
+
+
+@dataclass(frozen=True)
+class QualityReports:
+    """The reports of base and challenger.
+
+    Args:
+        by_role: Role to its report.
+        truth_style: Style consistency of the true answers to the same questions: what a perfect
+            model would reach on so few items.
+        features: Role to the distance from the team's style, feature by feature.
+        missing: Figure to why it could not be measured.
+    """
+
+    by_role: Mapping[str, QualityReport]
+    truth_style: float | None
+    features: Mapping[str, Mapping[str, float]]
+    missing: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for ``quality.json``."""
+        return asdict(self)
+
+
+def quality_reports(
+    generations: pl.DataFrame, choices: pl.DataFrame, completion_dataset: Path
+) -> QualityReports:
+    """The reports of all roles that wrote something.
+
+    Args:
+        generations: Table ``GENERATIONS``.
+        choices: Table ``TEAM_CHOICES``.
+        completion_dataset: Where the team's style is learnt from.
+    """
+    team = learnt_style(
+        (one.language, one.completion)
+        for one in read_examples(completion_dataset, "completion", "train")
+    )
+    greedy = generations.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0))
+    roles = ("base", "challenger")
+    written = {role: greedy.filter(pl.col("role") == role) for role in roles}
+    styles = {role: learnt_style(_code(written[role], "output")) for role in roles}
+    truth = style_distance(learnt_style(_code(written["base"], "expected")), team)
+    reports = {
+        role: _report(
+            written[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team
+        )
+        for role in roles
+    }
+    return QualityReports(
+        reports,
+        None if truth is None else 1 - truth,
+        {role: distances_by_feature(styles[role], team) for role in roles},
+        _missing(reports["challenger"], greedy),
+    )
+
+
+def quality_metrics(reports: QualityReports) -> dict[str, float]:
+    """The same as flat figures: ``quality_<role>_<figure>``; what is missing is left out."""
+    return {
+        f"quality_{role}_{name}": value
+        for role, report in reports.by_role.items()
+        for name, value in asdict(report).items()
+        if value is not None
+    }
+
+
+def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float]:
+    """``tests_<role>_items``, the functions whose tests could be run, and ``…_pass_at_<k>``."""
+    found = {}
+    known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
+    for role in ("base", "challenger"):
+        results: dict[str, list[bool]] = {}
+        for row in known.filter(pl.col("role") == role).iter_rows(named=True):
+            results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
+        if results:
+            found[f"tests_{role}_items"] = float(len(results))
+        for name, value in pass_figures(results, pass_k).items():
+            found[f"tests_{role}_{name}"] = value
+    return found
+
+
+def _report(
+    written: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
+) -> QualityReport:
+    rows = list(written.iter_rows(named=True))
+    answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows]
+    answers += [bool(right) for right in chosen_right.fill_null(value=False)]
+    distance = style_distance(style, team)
+    tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]
+    return QualityReport(
+        mean(rows, "syntax_correct"),
+        sum(answers) / len(answers) if answers else None,
+        None if distance is None else 1 - distance,
+        sum(tested) / len(tested) if tested else None,
+    )
+
+
+def _missing(report: QualityReport, greedy: pl.DataFrame) -> dict[str, str]:
+    nothing = "nothing was generated (evaluation.generated_items, or no held-out item is short)"
+    reasons = {
+        "syntax_correctness": nothing,
+        "semantic_accuracy": "no question could be asked",
+        "style_consistency": nothing,
+        "test_pass_rate": "no held-out Python function that a test names was written",
+    }
+    told = greedy.filter(pl.col("tests_detail").is_not_null())["tests_detail"]
+    if told.len():
+        reasons["test_pass_rate"] = str(told[0])
+    return {name: why for name, why in reasons.items() if getattr(report, name) is None}
+
+
+def _code(written: pl.DataFrame, column: str) -> list[tuple[str, str]]:
+    asked = written.filter(pl.col("task").is_in(["completion", "refactoring"]))
+    return list(asked.select("language", column).iter_rows())

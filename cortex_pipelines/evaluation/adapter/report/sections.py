@@ -1,0 +1,200 @@
+"""Parts of an adapter's report: choices, comparisons, forgetting, baselines, memorisation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines import pages
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import Comparison, seen_with
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the page tells.
+
+    Args:
+        tables: The tables of the evaluation by name.
+        metrics: Flat figures.
+        quality: The quality reports.
+        comparison: What was compared with what.
+        comparisons: Challenger against opponent, metric by metric.
+        items: The examples that were scored, for their text.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    metrics: Mapping[str, float]
+    quality: QualityReports
+    comparison: Mapping[str, Any]
+    comparisons: Sequence[Comparison]
+    items: tuple[Example, ...]
+
+
+def choices_part(found: Findings) -> list[str]:
+    """The table of questions."""
+    metrics, rows = found.metrics, []
+    for label, prefix in (
+        ("all", "team_"),
+        *((kind, f"choice_{kind}_") for kind in ("naming", "fix", "statement")),
+    ):
+        if f"{prefix}items" in metrics:
+            shares = [percents(metrics, f"{prefix}{role}_accuracy") for role in ROLES]
+            chance = f"{metrics[f'{prefix}chance']:.0%}"
+            difference = percents(metrics, f"{prefix}difference", sign="+")
+            rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
+    unasked = sum(found.comparison["questions_without_answers"].values())
+    return [
+        pages.heading("Team tasks: choices by likelihood"),
+        pages.paragraph(
+            "naming: the true name among four; fix: code against the same code with an error; "
+            "statement: the true next statement among four of the project. The answer with the "
+            "highest log-likelihood a byte counts, a tie is wrong. "
+            f"{unasked} left out for want of others to ask about beside them."
+        ),
+        pages.table(["question", "items", "chance", *ROLES, "difference to opponent"], rows),
+    ]
+
+
+def comparisons_part(found: Findings) -> list[str]:
+    """The table of comparisons, with power."""
+    rows = []
+    for one in found.comparisons:
+        low, high = one.interval.low, one.interval.high
+        if one.p_corrected < 1 - one.interval.confidence:
+            verdict = "better" if one.interval.estimate > 0 else "worse"
+            verdict += " by enough" if low >= one.smallest else ""
+        else:
+            verdict = "not shown"
+        seen = seen_with(one.clusters, one.needed, one.smallest)
+        rows.append(
+            [
+                one.metric.replace("_", " "),
+                f"{one.interval.estimate:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}",
+                f"{one.p:.4f}",
+                f"{one.p_corrected:.4f}",
+                verdict,
+                f"{one.smallest:g}",
+                str(one.clusters),
+                "–" if one.needed is None else str(one.needed),
+                "–" if one.needed is None else f"{seen:.3g}",
+            ]
+        )
+    head = ["metric", "difference", "p", "p (Holm)", "verdict", "smallest worth shipping"]
+    head += ["clusters", "needed to see it", "seen with these"]
+    return [
+        pages.heading("Challenger against opponent, corrected for several metrics"),
+        pages.paragraph(
+            "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: "
+            "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by "
+            "the spread seen here; the last column: the difference that the clusters at hand show."
+        ),
+        pages.table(head, rows),
+    ]
+
+
+def forgetting_part(found: Findings) -> list[str]:
+    """Perplexity on other code."""
+    general, metrics = found.comparison["general"], found.metrics
+    title = pages.heading("Forgetting: code of another project")
+    if "forgetting" not in metrics:
+        return [title, pages.paragraph(f"Not measured: {general['missing']}.")]
+    rise = percents(metrics, "forgetting", sign="+", digits=2)
+    row = [f"{metrics['general_items']:.0f}"]
+    row += [f"{metrics[f'general_{role}_perplexity']:.3f}" for role in ROLES]
+    return [
+        title,
+        pages.paragraph(
+            f"Relative rise of perplexity on held-out code of {general['project']} over the base: "
+            f"{rise}; under 2 % is aimed at. {general['near_twins_left_out']} items were left out "
+            "because the train split has a near twin of them."
+        ),
+        pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [[*row]]),
+    ]
+
+
+def baselines_part(found: Findings) -> list[str]:
+    """What could be done without training."""
+    named = {
+        "retrieval": "base with similar training code before the prompt (completion)",
+        "other_adapter": f"adapter {found.comparison['other_adapter']} of another project",
+    }
+    rows = [
+        [
+            words,
+            f"{found.metrics[f'{name}_items']:.0f}",
+            f"{found.metrics[f'{name}_bits_per_byte']:.4f}",
+            interval(found.metrics, f"{name}_gain"),
+        ]
+        for name, words in named.items()
+        if f"{name}_gain" in found.metrics
+    ]
+    head = ["instead of training", "items", "bits per byte", "challenger saves"]
+    return [pages.heading("What could be done instead"), pages.table(head, rows)]
+
+
+def memorised_part(found: Findings) -> list[str]:
+    """What is given away of the training data."""
+    shown = [
+        pages.folded(
+            f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
+        )
+        for row in found.tables["memorised"].iter_rows(named=True)
+        if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
+    ]
+    sentences = [*_extraction(found.metrics), *_exposure(found.metrics)]
+    return [pages.heading("Memorisation"), pages.listing(sentences), *shown]
+
+
+def _extraction(metrics: Mapping[str, float]) -> list[str]:
+    if "extraction_rate" not in metrics:
+        return ["Extraction was not measured: no line of the training is long enough."]
+    sentences = [
+        f"{percents(metrics, 'extraction_rate')} of {metrics['extraction_items']:.0f} rare lines "
+        f"of the training are completed word by word from their first half; the base completes "
+        f"{metrics['extraction_rate_base']:.0%} of them.",
+        f"{metrics['extraction_beyond_base']:.0%} are given away by the challenger alone.",
+    ]
+    if "extraction_rate_held_out" in metrics:
+        share = metrics["extraction_rate_held_out"]
+        sentences.append(f"Of held-out lines, which it cannot have seen: {share:.0%}.")
+    return sentences
+
+
+def _exposure(metrics: Mapping[str, float]) -> list[str]:
+    if "exposure" not in metrics:
+        return ["Exposure was not measured: training planted no canaries."]
+    return [
+        f"{metrics['canaries']:.0f} planted canaries have {_bits(metrics, 'exposure')} bits of "
+        f"exposure on average, the most exposed one {metrics['exposure_largest']:.2f}; under the "
+        f"base {_bits(metrics, 'exposure_base')} and {metrics['exposure_base_largest']:.2f}.",
+        f"Training added {_bits(metrics, 'exposure_beyond_base')} bits: the made-up secrets are "
+        f"{2 ** metrics['exposure_beyond_base']:.2g} times as easy to guess.",
+    ]
+
+
+def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
+    """A share with its interval, in percent."""
+    ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
+    told = [f"{value:{sign}.{digits}%}" for value in ends]
+    return f"{told[0]} {_together(told[1], told[2])}"
+
+
+def interval(metrics: Mapping[str, float], name: str) -> str:
+    """A difference with its interval."""
+    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+    return f"{metrics[name]:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}"
+
+
+def _bits(metrics: Mapping[str, float], name: str) -> str:
+    """A number of bits with its interval."""
+    low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
+    return f"{metrics[name]:.2f} {_together(f'{low:.2f}', f'{high:.2f}')}"
+
+
+def _together(low: str, high: str) -> str:
+    """An interval that is not broken over two lines."""
+    return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,129 @@
+"""The held-out tasks as an audit needs them, from the tables of other rooms."""
+
+import polars as pl
+
+from cortex_pipelines.evaluation.audit.fairness import Group
+from cortex_pipelines.evaluation.audit.task_language import task_language
+from cortex_pipelines.evaluation.statistics.off_policy import Estimate, Logged, Refusal
+from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
+
+PERSON = "person"
+"""What the scores say of a task that the router leaves to a person."""
+
+
+def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
+    """What ``fairness.audit_groups`` reads.
+
+    Args:
+        scores: ``schemas.ROUTING_SCORES``.
+        test: The side ``test`` of ``schemas.ROUTING_DATASET``, which says where a task is from.
+        features: ``schemas.FEATURES``, which say its priority.
+    """
+    known = _by_text(features.filter(pl.col("priority").is_not_null()), "priority")
+    rows = [
+        {
+            "right": row["challenger_right"],
+            "confidence": row["confidence"],
+            "abstained": row["decided_by"] == PERSON,
+            "master": row["master"],
+            "priority": known.get(normalised(row["text"])),
+            "source": row["origin"],
+            "language": task_language(row["text"]),
+        }
+        for row in scores.join(
+            test.select("example_id", "origin"), on="example_id", how="left"
+        ).iter_rows(named=True)
+    ]
+    schema = {"right": pl.Boolean, "confidence": pl.Float64, "abstained": pl.Boolean}
+    texts = dict.fromkeys(("master", "priority", "source", "language"), pl.String)
+    return pl.DataFrame(rows, schema={**schema, **texts}, orient="row")
+
+
+def logged_decisions(
+    attempts: pl.DataFrame, decisions: pl.DataFrame, scores: pl.DataFrame
+) -> tuple[Logged, list[dict[str, float]]]:
+    """Logged decisions about held-out tasks, and what the router wants of each.
+
+    Tasks that the router leaves to a person are left out: nobody logged what a person did.
+
+    Args:
+        attempts: As ``routing.outcomes.attempts`` gives them.
+        decisions: ``schemas.DECISIONS``, which say the propensity.
+        scores: ``schemas.ROUTING_SCORES``.
+    """
+    wanted = {
+        normalised(row["text"]): row["challenger"]
+        for row in scores.filter(pl.col("decided_by") != PERSON).iter_rows(named=True)
+        if row["challenger"] is not None
+    }
+    drawn = decisions.filter(pl.col("propensity").is_not_null()).sort(
+        "decided_at", "file", "byte_offset", nulls_last=True
+    )
+    propensity: dict[str, float] = {}
+    for row in drawn.iter_rows(named=True):
+        propensity.setdefault(row["attempt_id"], row["propensity"])
+    known = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(wanted)))
+    logged = Logged(
+        actions=known["master"].to_list(),
+        rewards=known["success"].to_list(),
+        propensities=[propensity.get(one) for one in known["attempt_id"]],
+        clusters=known["cluster"].to_list(),
+    )
+    return logged, [{wanted[cluster]: 1.0} for cluster in logged.clusters]
+
+
+def groups_table(groups: list[Group]) -> pl.DataFrame:
+    """A frame of ``schemas.AUDIT_GROUPS``."""
+    return AUDIT_GROUPS.frame(
+        [
+            {
+                "attribute": group.attribute,
+                "value": group.value,
+                "items": group.items,
+                "accuracy": group.accuracy.estimate,
+                "accuracy_low": group.accuracy.low,
+                "accuracy_high": group.accuracy.high,
+                "confidence": group.confidence,
+                "overconfidence": group.overconfidence.estimate,
+                "overconfidence_low": group.overconfidence.low,
+                "overconfidence_high": group.overconfidence.high,
+                "abstention": group.abstention.estimate,
+                "abstention_low": group.abstention.low,
+                "abstention_high": group.abstention.high,
+                "warnings": list(group.warnings),
+            }
+            for group in groups
+        ]
+    )
+
+
+def off_policy_table(found: Estimate | Refusal) -> pl.DataFrame:
+    """A frame of ``schemas.OFF_POLICY``; a refusal is one row without an estimate."""
+    shared = {"items": found.items, "effective": found.effective}
+    empty = {"estimate": None, "low": None, "high": None}
+    if isinstance(found, Refusal):
+        return OFF_POLICY.frame([{"estimator": "none", **shared, **empty, "refused": found.reason}])
+    return OFF_POLICY.frame(
+        [
+            {
+                **{"estimator": name, **shared, "refused": None},
+                **{"estimate": one.estimate, "low": one.low, "high": one.high},
+            }
+            for name, one in (
+                ("logged", found.logged),
+                ("ips", found.ips),
+                ("snips", found.snips),
+                ("doubly_robust", found.doubly_robust),
+            )
+        ]
+    )
+
+
+def _by_text(features: pl.DataFrame, column: str) -> dict[str, str]:
+    """The value of a column by the task's text, the earliest first."""
+    found: dict[str, str] = {}
+    for row in features.sort("decided_at", "attempt_id", nulls_last=True).iter_rows(named=True):
+        if row["text"]:
+            found.setdefault(normalised(row["text"]), row[column])
+    return found

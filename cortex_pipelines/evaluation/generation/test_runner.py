@@ -1,0 +1,185 @@
+"""Generated bodies under the repository's own tests, in the sandbox and nowhere else.
+
+The way is that of the verification of injected errors: a unit's related tests are run on the
+repository as it is first, and only where they pass, on the repository with the other body.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example, read_examples
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification.killing import Subject, killed, pytest_files
+
+Outcome = tuple[str | None, str]
+"""``passed``, ``failed``, or None where it is not known; and why."""
+
+_RESULTS = {"yes": "failed", "no": "passed", "unknown": None}  # of the question: is it killed
+
+
+@dataclass(frozen=True)
+class RunnableItem:
+    """A held-out Python function that some test file of its repository names.
+
+    Args:
+        item: The example; its completion is the body.
+        source: Source in the project.
+        name: Simple name.
+        qualified_name: Name with its classes.
+        before: The file's text up to the body.
+        after: The file's text from the body's end on.
+        code: The function as it is.
+    """
+
+    item: Example
+    source: str
+    name: str
+    qualified_name: str
+    before: bytes
+    after: bytes
+    code: str
+
+
+class Repository:
+    """The files of a project's sources, and what of them tests can judge.
+
+    Args:
+        repository_files: Folder of the project's files.
+        code_units: Folder of its units.
+        completion_dataset: Folder of its completion data set.
+        settings: Limits of the sandbox.
+    """
+
+    def __init__(
+        self,
+        repository_files: Path,
+        code_units: Path,
+        completion_dataset: Path,
+        settings: AugmentationSettings,
+    ) -> None:
+        # tests are to be run, not units to be called with made-up values
+        self._settings = settings.model_copy(update={"calls_per_unit": 0})
+        files = pl.read_parquet(
+            repository_files / "files.parquet", columns=["source", "path", "text"]
+        )
+        self._texts: dict[str, dict[str, str]] = {}
+        for source, path, text in files.iter_rows():
+            self._texts.setdefault(source, {})[path] = text
+        self._runnable = _runnable(completion_dataset, code_units, self._texts)
+
+    @property
+    def runnable(self) -> dict[str, RunnableItem]:
+        """Items that tests can judge, by example."""
+        return self._runnable
+
+    def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
+        """Whether the related tests pass with each body in place of the true one."""
+        found: dict[int, Outcome] = {}
+        for source in sorted({item.source for item, _ in bodies}):
+            subjects = {
+                place: _subject(place, item, body)
+                for place, (item, body) in enumerate(bodies)
+                if item.source == source
+            }
+            answers = killed(list(subjects.values()), self._texts[source], self._settings)
+            for place, subject in subjects.items():
+                result, detail = answers[subject.mutant_id]
+                found[place] = (_RESULTS[result], detail)
+        return [found[place] for place in range(len(bodies))]
+
+
+def pass_at_k(samples: int, passed: int, k: int) -> float:
+    """The unbiased estimate of the chance that one of k samples passes (Chen et al. 2021).
+
+    Args:
+        samples: Samples that were run.
+        passed: How many of them passed.
+        k: Samples that a user would look at, at most ``samples``.
+
+    Raises:
+        ValueError: k is not from 1 to ``samples``, or more passed than were run.
+    """
+    if not 1 <= k <= samples or not 0 <= passed <= samples:
+        raise ValueError(f"pass@{k} of {samples} samples with {passed} passed has no meaning")
+    return 1 - comb(samples - passed, k) / comb(samples, k)
+
+
+def pass_figures(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -> dict[str, float]:
+    """``pass_at_<k>``: mean over the problems with at least k samples that could be run."""
+    found = {}
+    for k in pass_k:
+        known = [
+            pass_at_k(len(passed), sum(passed), k)
+            for passed in results.values()
+            if len(passed) >= k
+        ]
+        if known:
+            found[f"pass_at_{k}"] = sum(known) / len(known)
+    return found
+
+
+def _runnable(
+    completion_dataset: Path, code_units: Path, texts: Mapping[str, Mapping[str, str]]
+) -> dict[str, RunnableItem]:
+    test = pl.read_parquet(
+        completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"]
+    )
+    asked = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
+    columns = ("unit_id", "source", "path", "language", "kind", "name", "qualified_name")
+    units = pl.read_parquet(
+        code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"]
+    )
+    rows = asked.join(units, on="unit_id").filter(
+        (pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"])
+    )
+    examples = {
+        one.example_id: one for one in read_examples(completion_dataset, "completion", "test")
+    }
+    tests = {source: pytest_files(dict(known)) for source, known in texts.items()}
+    found = {}
+    for row in rows.iter_rows(named=True):
+        known = tests.get(row["source"], {})
+        named = any(row["name"] in words for words in known.values())
+        made = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
+        if made is not None and named and row["path"] not in known:
+            found[row["example_id"]] = made
+    return found
+
+
+def _item(
+    row: Mapping[str, object], item: Example, texts: Mapping[str, str]
+) -> RunnableItem | None:
+    """None if the unit does not stand where it should, or does not end with the body."""
+    data = texts.get(str(row["path"]), "").encode()
+    code = str(row["code"])
+    start, end = int(str(row["start_byte"])), int(str(row["end_byte"]))
+    unit = code.rstrip().encode()
+    body = item.completion.encode()
+    if data[start:end] != code.encode() or not unit.endswith(body):
+        return None
+    cut = start + len(unit) - len(body)
+    return RunnableItem(
+        item,
+        str(row["source"]),
+        str(row["name"]),
+        str(row["qualified_name"]),
+        data[:cut],
+        data[cut + len(body) :],
+        code,
+    )
+
+
+def _subject(place: int, item: RunnableItem, body: str) -> Subject:
+    changed = item.before + body.encode(errors="replace") + item.after
+    return Subject(
+        mutant_id=str(place),
+        path=item.item.path,
+        name=item.name,
+        qualified_name=item.qualified_name,
+        fixed_code=item.code,
+        buggy_file=changed.decode(errors="replace"),
+    )

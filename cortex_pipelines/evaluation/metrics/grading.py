@@ -1,0 +1,110 @@
+"""How good one output is: the scores that need nothing but the output and the truth."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.evaluation.metrics.codebleu import (
+    codebleu_without_dataflow,
+    same_code,
+    subtoken_f1,
+    syntax_errors,
+)
+from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
+from cortex_pipelines.extraction.grammars import PARSED
+
+_NAME = re.compile(r"[^\W\d][\w$]*")
+# request in a prompt, and the same in other words; languages differ in the comment sign only
+_REPHRASED = (
+    (re.compile(r"(\S+) is an? ([\w ]+)\. Its name:\n$"), r"What should the \2 \1 be called?\n"),
+    (re.compile(r"This code has an error\.(?=\n)"), "There is a bug in this code."),
+    (re.compile(r"The code put right:\n$"), "The code without the bug:\n"),
+    (re.compile(r"May (.+) import (.+)\?$"), r"Is \1 allowed to import \2?"),
+)
+
+
+def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
+    """The columns of ``GENERATIONS`` that say how good an output is.
+
+    Args:
+        item: The example, with the truth as its completion.
+        output: What the model wrote.
+        mask: What stands for the name in a naming prompt.
+    """
+    expected = item.completion
+    code = item.language in PARSED and item.task in ("completion", "refactoring")
+    return {
+        "syntax_correct": syntax_correct(item, output, mask),
+        "exact_match": output.strip() == expected.strip(),
+        "right": is_right(item, output),
+        "edit_similarity": edit_similarity(output, expected),
+        "codebleu": codebleu_without_dataflow(output, expected, item.language) if code else None,
+        "subtoken_f1": subtoken_f1(output, expected) if item.task == "naming" else None,
+    }
+
+
+def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
+    """Whether the completed unit parses with no error that it has not with the truth.
+
+    What stands around a unit may be cut, and then has errors of its own: those do not count.
+
+    Returns:
+        None where the answer is not code, or no grammar reads the language.
+    """
+    if item.task == "architecture" or item.language not in PARSED:
+        return None
+    if not output.strip() or (item.task == "naming" and not _NAME.fullmatch(output.strip())):
+        return False
+    written, truth = (_completed(item, text, mask) for text in (output, item.completion))
+    errors = [syntax_errors(text, item.language, item.path) for text in (written, truth)]
+    return errors[0] <= errors[1]
+
+
+def is_right(item: Example, output: str) -> bool:
+    """Whether an answer is the right one, layout and comments aside.
+
+    Of an import to judge the judgement counts (``allowed`` or ``violation``), not the reason.
+    """
+    if item.task == "naming":
+        return output.strip() == item.completion.strip()
+    return same_answer(item, output, item.completion)
+
+
+def same_answer(item: Example, one: str, other: str) -> bool:
+    """Whether two answers to the same question say the same."""
+    if item.task == "architecture" and item.kind == "violation":
+        return judgement(one) == judgement(other)
+    if item.task in ("naming", "architecture"):
+        return one.split() == other.split()
+    return same_code(one, other, item.language)
+
+
+def judgement(answer: str) -> str:
+    """The word before the colon."""
+    return answer.partition(":")[0].strip().lower()
+
+
+def rephrased(item: Example) -> Example | None:
+    """The example asked in other words; None where the prompt holds no request."""
+    prompt = item.prompt
+    for pattern, words in _REPHRASED:
+        prompt = pattern.sub(words, prompt)
+    return replace(item, prompt=prompt) if prompt != item.prompt else None
+
+
+def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Mean of a column over the rows that have it."""
+    known = [float(row[name]) for row in rows if row[name] is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _completed(item: Example, output: str, mask: str) -> str:
+    if item.task == "naming":
+        return item.prompt.rpartition("\n\n")[0].replace(mask, output.strip())
+    if item.task == "refactoring":
+        lines = output.split("\n")
+        indent = min((len(one) - len(one.lstrip()) for one in lines if one.strip()), default=0)
+        return "\n".join(line[indent:] for line in lines)
+    return item.prompt + output

@@ -1,0 +1,119 @@
+"""How near a text is to a team's style, learnt from the team's own code.
+
+A style is a set of distributions, one a feature and language: which quotes, how wide an
+indentation, how long lines are, how names of each kind are written, how often lines are comments or
+blank, and whether there is space around operators and after commas. The distance of two styles is
+the mean over the features of both of the total variation distance between their distributions, 0
+(alike) to 1 (nothing in common).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from tree_sitter import Node
+
+from cortex_pipelines.datasets.tasks.naming_conventions import style_of
+from cortex_pipelines.evaluation.metrics.codebleu import leaves, parsed
+from cortex_pipelines.extraction.grammars import PARSED
+
+Style = Mapping[tuple[str, str], Counter[str]]
+"""Feature and language to how often each of its values was seen."""
+
+FEATURES = {
+    "quotes": "single, double or backtick quotes of strings",
+    "indentation": "what a line is indented by beyond the one before: tab, or number of spaces",
+    "line length": "characters of a line, in steps of 20",
+    "lines": "code, comment or blank",
+    "names": "snake_case, camelCase, PascalCase or UPPER_CASE, by kind of identifier",
+    "operators": "space on both sides of a binary operator or assignment, or not",
+    "commas": "space after a comma within a line, or not",
+    "semicolons": "a statement's line ends with a semicolon, or not",
+}
+"""The features and what their values are."""
+
+_QUOTED = re.compile(r"^[a-zA-Z]{0,2}(\"\"\"|'''|\"|'|`)")
+_OPERATORS = re.compile(
+    r"(\s?)(?:===?|!==?|<=|>=|\+=|-=|:=|=>|&&|\|\||(?<![<>=!:+\-*/])=(?![=>]))(\s?)"
+)
+_COMMA = re.compile(r",(\s?)(?=\S)")
+_COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*)")
+_STEP = 20
+
+
+def learnt_style(texts: Iterable[tuple[str, str]]) -> Style:
+    """The style of some code.
+
+    Args:
+        texts: Language and code; other languages than those with a grammar are left out.
+    """
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for language, code in texts:
+        if language in PARSED and code.strip():
+            for feature, value in _values(code, language):
+                found.setdefault((feature, language), Counter())[value] += 1
+    return found
+
+
+def style_distance(one: Style, team: Style) -> float | None:
+    """Distance of a style from the team's, 0 to 1; None if they have no feature in common."""
+    shared = sorted(set(one) & set(team))
+    if not shared:
+        return None
+    return sum(_variation(one[key], team[key]) for key in shared) / len(shared)
+
+
+def distances_by_feature(one: Style, team: Style) -> dict[str, float]:
+    """The same by feature, languages averaged."""
+    found = {}
+    for feature in FEATURES:
+        keys = [key for key in sorted(set(one) & set(team)) if key[0] == feature]
+        if keys:
+            found[feature] = sum(_variation(one[key], team[key]) for key in keys) / len(keys)
+    return found
+
+
+def _variation(one: Counter[str], other: Counter[str]) -> float:
+    """Total variation distance of two distributions."""
+    mine, theirs = sum(one.values()), sum(other.values())
+    values = set(one) | set(other)
+    return sum(abs(one[value] / mine - other[value] / theirs) for value in values) / 2
+
+
+def _values(code: str, language: str) -> Iterable[tuple[str, str]]:
+    before = 0
+    for line in code.split("\n"):
+        kind = "blank" if not line.strip() else "comment" if _COMMENT.match(line) else "code"
+        yield "lines", kind
+        if kind == "blank":
+            continue
+        yield "line length", str(len(line) // _STEP * _STEP)
+        indent = line[: len(line) - len(line.lstrip())]
+        if len(indent) > before:
+            yield "indentation", "tab" if "\t" in indent else str(len(indent) - before)
+        before = len(indent)
+        if kind == "code":
+            yield from _in_line(line)
+    for node in leaves(parsed(code, language)):
+        yield from _of_token(node)
+
+
+def _in_line(line: str) -> Iterable[tuple[str, str]]:
+    for left, right in _OPERATORS.findall(line):
+        yield "operators", "spaced" if left and right else "tight"
+    for space in _COMMA.findall(line):
+        yield "commas", "spaced" if space else "tight"
+    if line.rstrip()[-1] not in "{}(,:[":
+        yield "semicolons", "with" if line.rstrip().endswith(";") else "without"
+
+
+def _of_token(node: Node) -> Iterable[tuple[str, str]]:
+    text = (node.text or b"").decode(errors="replace")
+    if "identifier" in node.type:
+        style = style_of(text)
+        if style not in ("lower", "other"):  # one word goes with several conventions
+            yield "names", f"{node.type} {style}"
+    elif "string" in node.type:
+        quote = _QUOTED.match(text)
+        if quote:
+            yield "quotes", quote[1]

@@ -1,0 +1,134 @@
+"""Outcome predictors on later tasks, each model beside the plainest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import Interval, paired_bootstrap, wilson
+
+BASELINE = "constant"
+BINS = 10
+"""Bins of equal width for the calibration error; more would be nearly empty on few tasks."""
+
+
+@dataclass(frozen=True)
+class RungScore:
+    """One model of one target on the later tasks.
+
+    Args:
+        target: What is predicted.
+        rung: The model.
+        chosen: Whether it is the one that is used.
+        items: Number of tasks.
+        loss: Its mean loss: Brier score of a probability; else mean absolute error, of the
+            logarithm where the target varies by factors.
+        gain: Loss of the plainest model less its own, with the interval of the paired bootstrap
+            over texts; above 0 it is better.
+        coverage: Share of tasks whose value its interval held; None for a probability.
+        width: Median width of its intervals in the target's unit; None for a probability.
+        calibration: Expected calibration error before and after; None for an amount.
+        auroc: Area under the ROC curve; None for an amount, or where all went alike.
+    """
+
+    target: str
+    rung: str
+    chosen: bool
+    items: int
+    loss: float
+    gain: Interval
+    coverage: Interval | None
+    width: float | None
+    calibration: tuple[float, float] | None
+    auroc: float | None
+
+
+def score_predictions(predictions: pl.DataFrame, settings: EvaluationSettings) -> list[RungScore]:
+    """Every model of every target in ``schemas.PREDICTIONS``, in the order of the table."""
+    return list(_scores(predictions, settings))
+
+
+def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[RungScore]:
+    for (target,), own in predictions.group_by("target", maintain_order=True):
+        plain = own.filter(pl.col("rung") == BASELINE).sort("attempt_id")["loss"].to_numpy()
+        for (rung,), rows in own.group_by("rung", maintain_order=True):
+            ordered = rows.sort("attempt_id")
+            gain = paired_bootstrap(
+                (plain - ordered["loss"].to_numpy()).tolist(),
+                clusters=ordered["cluster"].to_list(),
+                resamples=settings.resamples,
+                confidence=settings.confidence,
+                seed=settings.seed,
+            )
+            yield _score(str(target), str(rung), ordered, gain, settings.confidence)
+
+
+def _score(
+    target: str, rung: str, rows: pl.DataFrame, gain: Interval, confidence: float
+) -> RungScore:
+    amount = rows["low"].null_count() == 0
+    held = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
+    return RungScore(
+        target=target,
+        rung=rung,
+        chosen=bool(rows["chosen"].all()),
+        items=rows.height,
+        loss=float(rows["loss"].to_numpy().mean()),
+        gain=gain,
+        coverage=wilson(int(held.sum()), rows.height, confidence) if amount else None,
+        width=float(np.median((rows["high"] - rows["low"]).to_numpy())) if amount else None,
+        calibration=None if amount else (_ece(rows, "uncalibrated"), _ece(rows, "predicted")),
+        auroc=None if amount else _auroc(rows),
+    )
+
+
+def _ece(rows: pl.DataFrame, column: str) -> float:
+    """Mean gap between what was said and what came, over bins of what was said."""
+    said, was = rows[column].to_numpy(), rows["actual"].to_numpy()
+    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    sums = np.bincount(place, weights=said - was, minlength=BINS)
+    return float(np.abs(sums).sum() / len(said))
+
+
+def _auroc(rows: pl.DataFrame) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    if rows["actual"].n_unique() < 2:
+        return None
+    return float(roc_auc_score(rows["actual"].to_numpy(), rows["predicted"].to_numpy()))
+
+
+def outcome_metrics(scores: list[RungScore], sample: bool) -> dict[str, float]:
+    """The figures of the models that are used, by name; ``<target>_gain`` is over the plainest.
+
+    Args:
+        scores: As ``score_predictions`` gives them.
+        sample: Whether the logs are a hand-written sample.
+    """
+    found = {"hand_written_sample": float(sample)}
+    plain = {score.target: score.loss for score in scores if score.rung == BASELINE}
+    for score in scores:
+        if not score.chosen:
+            continue
+        name = score.target
+        found |= {
+            f"{name}_items": float(score.items),
+            f"{name}_loss": score.loss,
+            f"{name}_baseline_loss": plain[name],
+            f"{name}_gain": score.gain.estimate,
+            f"{name}_gain_low": score.gain.low,
+            f"{name}_gain_high": score.gain.high,
+        }
+        if score.coverage is not None:
+            found |= {
+                f"{name}_coverage": score.coverage.estimate,
+                f"{name}_coverage_low": score.coverage.low,
+                f"{name}_coverage_high": score.coverage.high,
+            }
+        if score.calibration is not None:
+            found |= {f"{name}_ece": score.calibration[1]}
+        if score.auroc is not None:
+            found |= {f"{name}_auroc": score.auroc}
+    return found

@@ -1,0 +1,125 @@
+"""The task router's evaluation in the asset graph."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.evaluation.router.model_scores import (
+    area_under_risk,
+    coverage_risk,
+    learning_curve,
+    rung_figures,
+)
+from cortex_pipelines.evaluation.router.report import routing_report
+from cortex_pipelines.evaluation.router.scores import routing_metrics, score_tasks
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
+from cortex_pipelines.routing.features.encoder import EncoderError
+from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.champions import Opponent
+
+
+@versioned_asset(
+    tables=(ROUTING_SCORES,),
+    code=(
+        "cortex_pipelines/evaluation/router/assets.py",
+        "cortex_pipelines/evaluation/router/charts.py",
+        "cortex_pipelines/evaluation/router/report.py",
+        "cortex_pipelines/evaluation/router/model_scores.py",
+        "cortex_pipelines/evaluation/router/scores.py",
+        "cortex_pipelines/evaluation/statistics/intervals.py",
+        "cortex_pipelines/ingestion/cache.py",
+        "cortex_pipelines/coordination/logs.py",
+        "cortex_pipelines/coordination/records.py",
+        "cortex_pipelines/coordination/incremental.py",
+        "cortex_pipelines/coordination/json_scanner.py",
+        "cortex_pipelines/ingestion/pretrained_models.py",
+        "cortex_pipelines/routing",
+        "cortex_pipelines/schemas.py",
+    ),
+    partitioned=False,
+    determinism="machine",
+    champion_of="task_router",
+)
+def task_router_evaluation(
+    task_router: Path,
+    routing_dataset: Path,
+    sentence_encoder: PinnedModel,
+    routing: RoutingSettings,
+    coordination: CoordinationSettings,
+    opponent: Opponent | None,
+    out: Path,
+    root: Path,
+) -> dict[str, pl.DataFrame]:
+    """The router against the keyword rules and the champion, on tasks that it never saw."""
+    test = pl.read_parquet(routing_dataset / "test.parquet")
+    texts = test["text"].to_list()
+    encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
+    router = Router.load(task_router, encoder)
+    baseline, known, notes = _baseline(router, routing_dataset, texts)
+    champion, remark = _champion(opponent, root, texts)
+    scores = score_tasks(test, router.route(texts), baseline, champion)
+    risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
+    metrics = {
+        **routing_metrics(scores, known, routing, coordination.sample),
+        **rung_figures(router, test),
+        "aurc": area_under_risk(risk),
+    }
+    (out / "metrics.json").write_text(
+        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    train = pl.concat(
+        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
+    )
+    page = routing_report(
+        scores,
+        metrics,
+        known,
+        [*notes, *remark],
+        json.loads((task_router / "ladder.json").read_text(encoding="utf-8")),
+        learning_curve(router, train, test, routing),
+    )
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return {ROUTING_SCORES.name: scores}
+
+
+def _baseline(
+    router: Router, dataset: Path, texts: Sequence[str]
+) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+    """Master by the keyword rules for each task, the masters they know, and remarks."""
+    if router.rules is not None:
+        return [router.by_rules(text).master for text in texts], router.rules.masters, []
+    train = pl.read_parquet(dataset / "train.parquet")
+    master = str(train["master"].value_counts(sort=True).sort("count", "master")["master"][-1])
+    note = f"The logs hold no keyword rules; in their place stands the commonest master, {master}."
+    return [master] * len(texts), (), [note]
+
+
+def _champion(
+    opponent: Opponent | None, root: Path, texts: Sequence[str]
+) -> tuple[list[str | None] | None, list[str]]:
+    """Master by the champion for each task; None if there is none or it cannot run any more."""
+    if opponent is None:
+        return None, []
+    try:
+        decisions = open_trained(opponent.folder, root).route(texts)
+    except RouterError:
+        note = (
+            f"The champion {opponent.version} was written by a version of the code whose routers "
+            "cannot be read any more; the router is compared with the rules instead."
+        )
+        return None, [note]
+    except (WeightsError, EncoderError) as error:
+        note = (
+            f"The champion {opponent.version} was trained on another encoder, which is no longer "
+            f"here ({type(error).__name__}); the router is compared with the rules instead."
+        )
+        return None, [note]
+    return [decision.master for decision in decisions], []

@@ -1,0 +1,164 @@
+"""The task router against the keyword rules, and the champion if there is one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cortex_pipelines.evaluation.statistics.intervals import (
+    Interval,
+    paired_bootstrap,
+    wilson,
+)
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two routers on the same tasks.
+
+    Args:
+        items: Number of tasks.
+        first: Accuracy of the first, with Wilson's interval.
+        second: Accuracy of the second, with Wilson's interval.
+        difference: First minus second, with the interval of the paired bootstrap.
+        p_value: Of McNemar's exact test that both err alike.
+    """
+
+    items: int
+    first: Interval
+    second: Interval
+    difference: Interval
+    p_value: float
+
+
+def score_tasks(
+    test: pl.DataFrame,
+    challenger: Sequence[Decision],
+    baseline: Sequence[str | None],
+    champion: Sequence[str | None] | None,
+) -> pl.DataFrame:
+    """One row a held-out task with what each router says.
+
+    Args:
+        test: ``schemas.ROUTING_DATASET``.
+        challenger: The router's decisions, in the order of the tasks.
+        baseline: Master by the baseline; None where it has no answer, which counts as wrong.
+        champion: Master by the champion; None if there is no champion to compare with.
+
+    Returns:
+        A frame of ``schemas.ROUTING_SCORES``.
+    """
+    before: Sequence[str | None] = champion if champion is not None else [None] * test.height
+    rows = [
+        {
+            "example_id": task["example_id"],
+            "text": task["text"],
+            "master": task["master"],
+            "challenger": decision.master,
+            "challenger_right": decision.master == task["master"],
+            "confidence": decision.confidence,
+            "in_scope": decision.in_scope,
+            "decided_by": decision.decided_by,
+            "baseline": rule,
+            "baseline_right": rule == task["master"],
+            "champion": old,
+            "champion_right": None if champion is None else old == task["master"],
+        }
+        for task, decision, rule, old in zip(
+            test.iter_rows(named=True), challenger, baseline, before, strict=True
+        )
+    ]
+    return ROUTING_SCORES.frame(rows)
+
+
+def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Comparison:
+    """Challenger against ``baseline`` or ``champion`` on the tasks of a scores frame.
+
+    Raises:
+        ValueError: there is no task.
+    """
+    mine = scores["challenger_right"].to_numpy()
+    theirs = scores[f"{other}_right"].to_numpy().astype(bool)
+    differences = mine.astype(float) - theirs.astype(float)
+    return Comparison(
+        items=scores.height,
+        first=wilson(int(mine.sum()), len(mine), settings.confidence),
+        second=wilson(int(theirs.sum()), len(theirs), settings.confidence),
+        difference=paired_bootstrap(
+            differences.tolist(),
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        ),
+        p_value=mcnemar_exact(int((mine & ~theirs).sum()), int((~mine & theirs).sum())),
+    )
+
+
+def routing_metrics(
+    scores: pl.DataFrame, known: Sequence[str], settings: RoutingSettings, sample: bool
+) -> dict[str, float]:
+    """All figures of an evaluation, by name.
+
+    ``challenger``, ``baseline`` and ``champion`` (if there is one) are accuracies; the opponent is
+    the champion, or else the baseline, and ``difference`` is challenger minus opponent. Names that
+    begin with ``known_`` are for the tasks of those masters only that the baseline knows.
+
+    Args:
+        scores: A frame of ``schemas.ROUTING_SCORES``.
+        known: Masters that the baseline knows.
+        settings: Confidence, resamples and seed.
+        sample: Whether the tasks are a hand-written sample.
+    """
+    against_rules = compare(scores, "baseline", settings)
+    has_champion = scores["champion_right"].null_count() == 0
+    against = compare(scores, "champion", settings) if has_champion else against_rules
+    certain = scores.filter(pl.col("decided_by") != "person")
+    found = {
+        "items": float(scores.height),
+        "hand_written_sample": float(sample),
+        "coverage": certain.height / scores.height,
+        "ece": expected_calibration_error(
+            scores["confidence"].to_list(), scores["challenger_right"].to_list()
+        ),
+        "worst_recall": min(recalls(scores).values()),
+        **_named("challenger", against_rules.first),
+        **_named("baseline", against_rules.second),
+        **_named("opponent", against.second),
+        **_named("difference", against.difference),
+        "mcnemar_p": against.p_value,
+        **_named("baseline_difference", against_rules.difference),
+        "baseline_mcnemar_p": against_rules.p_value,
+    }
+    if has_champion:
+        found |= _named("champion", against.second)
+    if certain.height:
+        found |= _named("covered", compare(certain, "baseline", settings).first)
+    return found | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
+
+
+def recalls(scores: pl.DataFrame) -> dict[str, float]:
+    """Of each master, the share of its tasks that the challenger sends to it."""
+    shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
+    return dict(zip(shares["master"], shares["challenger_right"], strict=True))
+
+
+def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str, float]:
+    if not scores.height:
+        return {}
+    among = compare(scores, "baseline", settings)
+    return {
+        "known_items": float(among.items),
+        **_named("known_challenger", among.first),
+        **_named("known_baseline", among.second),
+        **_named("known_difference", among.difference),
+        "known_mcnemar_p": among.p_value,
+    }
+
+
+def _named(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}

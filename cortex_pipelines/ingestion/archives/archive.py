@@ -1,0 +1,58 @@
+"""Archives as untrusted input: members are read in memory, nothing is ever unpacked to disk."""
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from cortex_pipelines.ingestion.archives.tar import read_tar
+from cortex_pipelines.ingestion.archives.zip import read_zip
+from cortex_pipelines.ingestion.entries import DamagedArchiveError, Entries, Limits, SourceError
+
+# What the standard library raises on bytes that somebody has tampered with.
+_DAMAGE = (
+    *(DamagedArchiveError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError),
+    NotImplementedError,
+)
+
+
+def read_archive(path: Path, label: str, limits: Limits) -> Entries:
+    """Every regular file of an archive in its order; whatever is unsafe or too much as skipped.
+
+    Args:
+        path: A tar archive (plain, gzip, bzip2, xz) or a zip archive, told apart by content.
+        label: Name of the source, for errors.
+        limits: What may be read.
+
+    Raises:
+        SourceError: the archive is truncated, damaged, of another format or too large.
+    """
+    size = path.stat().st_size
+    if size > limits.settings.max_archive_bytes:
+        raise SourceError(
+            f"{label}: {size} bytes; ingestion.max_archive_bytes in params.yaml is "
+            f"{limits.settings.max_archive_bytes}: raise it if the archive can be trusted"
+        )
+    with path.open("rb") as file:
+        read = read_zip if file.read(2) == b"PK" else read_tar
+    try:
+        yield from read(path, limits)
+    except _DAMAGE as error:
+        raise SourceError(
+            f"{label}: the archive is truncated, damaged or of an unknown format "
+            f"({error or type(error).__name__}); get it again, as zip or as tar (plain, gzip, "
+            "bzip2, xz)"
+        ) from error
+
+
+def archive_path(path: Path, label: str) -> Path:
+    """The path of an archive, certain to be there.
+
+    Raises:
+        SourceError: it is not.
+    """
+    if not path.is_file():
+        raise SourceError(f"{label}: there is no file {path}; correct `archive` in params.yaml")
+    return path

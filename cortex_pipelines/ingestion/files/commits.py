@@ -1,0 +1,115 @@
+"""The history of git sources: one row a commit, its message redacted, its author a pseudonym."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.forgotten import kept_commits
+from cortex_pipelines.ingestion.git.authors import pseudonyms
+from cortex_pipelines.ingestion.git.history import (
+    commits_without_parents,
+    list_commits,
+    look_up_commits,
+)
+from cortex_pipelines.ingestion.git.repository import open_revision
+from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
+from cortex_pipelines.ingestion.redactions import REDACTION, redaction_rows, redaction_table
+from cortex_pipelines.ingestion.row_batches import frame_of
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+
+# What a time stamp can hold; hostile commits claim times far outside of it.
+_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_FIELDS = "%P %ct %ae %B"
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    name: kind for name, kind in REPOSITORY_COMMITS.schema.items() if name != "source"
+}
+_SCHEMA = pl.Schema(_COLUMNS | {"cache_key": pl.String(), "redactions": REDACTION})
+
+
+def repository_commits(
+    source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
+) -> dict[str, pl.DataFrame]:
+    """Commits of a project's git sources; sources without history give no rows.
+
+    Args:
+        source: The project's sources and their pins.
+        project: The project's name.
+        root: Project root, where relative paths start and the cache is.
+        privacy: What is taken out of messages, and how authors are called.
+        cache: What was read before is not read again.
+
+    Returns:
+        Frames ``commits`` and ``redactions`` (of messages).
+
+    Raises:
+        SourceError: a pin is missing or its revision cannot be had any more.
+    """
+    mirrors = {
+        entry.label: (open_revision(entry, pin, root, root / CACHE), pin["revision"])
+        for entry, pin in matching_pins(source, project)
+        if isinstance(entry, GitSource)
+    }
+    listing = _listing(mirrors)
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        wanted = listing.unique("cache_key", maintain_order=True)
+        wanted = wanted.filter(pl.col("cache_key").is_in(missing.to_list()))
+        rows = (
+            row
+            for label, (mirror, _) in mirrors.items()
+            for row in _rows(mirror, wanted.filter(source=label), project, privacy)
+        )
+        return frame_of(rows, _SCHEMA)
+
+    known = cache.rows(f"commits/{project}", listing["cache_key"], compute)
+    found = listing.join(known, on="cache_key", how="inner", maintain_order="left")
+    found = kept_commits(found, project, privacy)
+    return {
+        "commits": REPOSITORY_COMMITS.conform(found),
+        "redactions": redaction_table(found.with_columns(path="commit")),
+    }
+
+
+def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
+    """Every commit of every source, with all that its row depends on as its key."""
+    frames = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
+    for label, (mirror, revision) in mirrors.items():
+        cut = commits_without_parents(mirror)
+        keys = [f"{one}{'^' * (one in cut)}" for one in list_commits(mirror, revision)]
+        frames.append(pl.DataFrame({"source": [label] * len(keys), "cache_key": keys}))
+    return pl.concat(frames)
+
+
+def _rows(
+    mirror: Path, wanted: pl.DataFrame, project: str, privacy: PrivacySettings
+) -> Iterator[dict[str, Any]]:
+    if wanted.is_empty():
+        return
+    key = project_key(project, privacy)
+    called = pseudonyms(key)
+    keys = {one.removesuffix("^"): one for one in wanted["cache_key"]}
+    history = look_up_commits(mirror, keys, _FIELDS, "--diff-merges=first-parent")
+    for (commit, parents, time, address, message), paths in history:
+        text = message.decode("utf-8", "replace").strip("\n")
+        redacted = redact_text(text, "", None, privacy, key)
+        subject, _, body = redacted.text.partition("\n")
+        seconds = min(max(int(time or 0), 0), _LATEST)
+        yield {
+            "cache_key": keys[commit.decode()],
+            "commit": commit.decode(),
+            "parents": parents.decode().split(),
+            "committed_at": datetime.fromtimestamp(seconds, UTC),
+            "author": called(address),
+            "subject": subject.rstrip(),
+            "body": body.strip("\n").rstrip(),
+            "paths": sorted(path.decode("utf-8", "backslashreplace") for path in paths),
+            "redactions": redaction_rows(redacted),
+        }

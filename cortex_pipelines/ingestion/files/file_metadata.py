@@ -1,0 +1,70 @@
+"""What a file is by its place among others: its licence, what it tests, who changed it last."""
+
+import polars as pl
+
+from cortex_pipelines.ingestion.files.test_pairs import tested_paths
+from cortex_pipelines.ingestion.git.authors import pseudonyms
+from cortex_pipelines.ingestion.licences.detect import Folders, licences_of
+from cortex_pipelines.ingestion.licences.expressions import permitted
+from cortex_pipelines.ingestion.licences.reuse import annotations, is_reuse
+from cortex_pipelines.ingestion.readers.open import Reading
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+
+
+def with_neighbours(
+    files: pl.DataFrame,
+    reading: Reading,
+    own_licence: str | None,
+    settings: IngestionSettings,
+    key: bytes,
+) -> pl.DataFrame:
+    """The files of one source with all columns of ``REPOSITORY_FILES``.
+
+    Args:
+        files: Rows of ``contents.CONTENT`` with source, path and size.
+        reading: The source.
+        own_licence: Licence of the project's own code, if params.yaml says one.
+        settings: Which licences may be trained on.
+        key: `project_key` of the project.
+    """
+    paths = files["path"].to_list()
+    authors = reading.authors(set(paths), pseudonyms(key))
+    rows = {path: row for row, path in enumerate(paths)}
+    tested = tested_paths(
+        zip(paths, files["language"], strict=True), lambda path: str(files["text"][rows[path]])
+    )
+    return files.with_columns(
+        pl.lit(reading.revision).alias("revision"),
+        pl.Series("author", [authors.get(path) for path in paths], pl.String),
+        pl.Series("tested_paths", [tested.get(path, []) for path in paths], pl.List(pl.String)),
+        *_licences(files, reading, own_licence, settings),
+    ).select(list(REPOSITORY_FILES.schema))
+
+
+def _licences(
+    files: pl.DataFrame, reading: Reading, own_licence: str | None, settings: IngestionSettings
+) -> list[pl.Series]:
+    stating = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
+    headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
+    stated = [is_reuse(path) for path in files["path"]]
+    found = licences_of(
+        files["path"].to_list(),
+        dict(headers.iter_rows()),
+        Folders(stating.iter_rows()),
+        own_licence,
+        annotations(files.filter(pl.Series(stated, dtype=pl.Boolean))["path", "text"].iter_rows()),
+    )
+    silent = reading.kind in settings.trainable_without_licence
+    allowed = {None: silent} | {
+        licence: permitted(licence, settings.trainable_licences) for licence, _ in found if licence
+    }
+    trainable = [
+        allowed[licence] and not generated
+        for (licence, _), generated in zip(found, files["generated"], strict=True)
+    ]
+    return [
+        pl.Series("licence", [licence for licence, _ in found], pl.String),
+        pl.Series("licence_source", [by for _, by in found], pl.String),
+        pl.Series("trainable", trainable, pl.Boolean),
+    ]

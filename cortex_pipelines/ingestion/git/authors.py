@@ -1,0 +1,54 @@
+"""Who changed each path last, by a keyed pseudonym: names and addresses are never kept."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from cortex_pipelines.ingestion.git.command import ExhaustedError
+from cortex_pipelines.ingestion.git.history import walk_history
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym
+
+Pseudonym = Callable[[bytes], str | None]
+"""What stands for a mail address as git has it; None if there is none."""
+
+
+def pseudonyms(key: bytes) -> Pseudonym:
+    """What gives the pseudonyms of a project.
+
+    Args:
+        key: Key of the project's pseudonyms.
+    """
+
+    @cache
+    def called(address: bytes) -> str | None:
+        text = address.decode("utf-8", "replace").strip()
+        return author_pseudonym(text, key) if text else None
+
+    return called
+
+
+def last_authors(
+    mirror: Path, revision: str, paths: set[str], pseudonym: Pseudonym
+) -> dict[str, str | None]:
+    """Pseudonym of the author of the newest commit that changed each path.
+
+    Merges do not count: what they bring was changed by another commit. One pass over the history,
+    newest first, that ends when all paths are known, or where a commit is too large for git.
+
+    Args:
+        mirror: Bare repository that holds the revision.
+        revision: Commit id.
+        paths: Paths that are wanted.
+        pseudonym: Gives what stands for a mail address.
+    """
+    wanted = {path.encode("utf-8", "surrogateescape") for path in paths}
+    found: dict[str, str | None] = {}
+    with suppress(ExhaustedError):
+        for (_, address), changed in walk_history(mirror, revision, "%ae", "--no-merges"):
+            for path in wanted.intersection(changed):
+                found[path.decode("utf-8", "surrogateescape")] = pseudonym(address)
+            wanted.difference_update(changed)
+            if not wanted:
+                break
+    return found

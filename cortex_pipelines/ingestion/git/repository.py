@@ -1,0 +1,254 @@
+"""Mirrors of git repositories: what a ref is now, and the history that was pinned.
+
+A mirror is a bare repository in the cache; nothing is checked out, and it can be deleted at any
+time.
+"""
+
+import fcntl
+import hashlib
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.git.command import run_git, stream
+from cortex_pipelines.ingestion.project_sources import (
+    GitSource,
+    is_bundle,
+    is_url,
+    without_password,
+)
+
+_LOG = logging.getLogger(__name__)
+_TAKEN = "refs/cortex/taken"
+_EVERYTHING = ("+refs/heads/*:refs/cortex/heads/*", "+refs/tags/*:refs/cortex/tags/*")
+_COMMIT_ID = re.compile(r"^[0-9a-f]{7,64}$")
+
+
+def take_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]:
+    """Fetch a source and say what its ref is now: commit id and number of commits behind it.
+
+    Raises:
+        SourceError: there is no such repository or ref, it has no commits, or is out of reach.
+    """
+    mirror = mirror_folder(source, root, cache)
+    with _locked(mirror), _renewed(mirror) as fresh:
+        revision = _resolve(source, root, fresh)
+        run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
+        return revision, count_commits(fresh, revision)
+
+
+def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Path) -> Path:
+    """The mirror of a source, certain to hold the pinned revision with all its history.
+
+    Raises:
+        SourceError: the pinned revision cannot be had any more.
+    """
+    mirror = mirror_folder(source, root, cache)
+    revision, commits = str(pin["revision"]), pin["commits"]
+    with _locked(mirror):
+        if _holds(mirror, revision, commits):
+            return mirror
+        with _renewed(mirror) as fresh:
+            _bring(source, root, fresh, revision)
+            if _holds(fresh, revision, commits):
+                run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
+        if _holds(mirror, revision, commits):
+            return mirror
+    raise SourceError(
+        f"{source.label}: commit {revision} with {commits} commits of history, as pinned in "
+        "sources.lock, is not there any more (rewritten, or cloned to another depth); "
+        "`cortex update` takes what is there now"
+    )
+
+
+def mirror_folder(source: GitSource, root: Path, cache: Path) -> Path:
+    """Where the mirror of a source is kept."""
+    digest = hashlib.sha256(_address(source, root).encode()).hexdigest()[:32]
+    return cache.resolve() / "git" / digest
+
+
+def count_commits(mirror: Path, revision: str) -> int:
+    """Number of commits that can be reached from a revision, itself included."""
+    return int(run_git(mirror, "rev-list", "--count", "--end-of-options", revision))
+
+
+def _holds(mirror: Path, revision: str, commits: object) -> bool:
+    try:
+        return count_commits(mirror, revision) == commits
+    except SourceError:
+        return False
+
+
+@contextmanager
+def _locked(mirror: Path) -> Iterator[None]:
+    """One process at a time writes a mirror; locks that a killed git left are removed."""
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with mirror.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for stale in [*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")]:
+            stale.unlink()
+        yield
+
+
+@contextmanager
+def _renewed(mirror: Path) -> Iterator[Path]:
+    """The mirror to fetch into; one without its whole history is made anew, aside.
+
+    Its source may have become deeper since. What is there stays until the new one is complete.
+    """
+    if not (mirror / "shallow").exists():
+        yield mirror
+        return
+    aside = mirror.with_suffix(".new")
+    shutil.rmtree(aside, ignore_errors=True)
+    yield aside
+    shutil.rmtree(mirror)
+    aside.rename(mirror)
+
+
+def _address(source: GitSource, root: Path) -> str:
+    """What git is given to fetch from: a URL as it is, a path as an absolute one."""
+    return source.git if is_url(source.git) else str((root / source.git).resolve())
+
+
+def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
+    """Commit id that the source's ref names now, brought into the mirror."""
+    refs = _listed(source, root)
+    name = _full_name(source.ref, refs)
+    if name:
+        _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
+        found = _commit_in(mirror, _TAKEN)
+    else:
+        found = _find_commit(source, root, mirror)
+    if found is None:
+        heads = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
+        raise SourceError(
+            f"{source.label}: no branch, tag or commit {source.ref!r}; branches are "
+            f"{', '.join(sorted(heads)[:20]) or 'none'}; correct `ref` in params.yaml"
+        )
+    return found
+
+
+def _full_name(ref: str, refs: list[str]) -> str | None:
+    """The name that the source has for a ref; a branch goes before a tag of the same name."""
+    heads = [name for name in refs if name.startswith("refs/heads/")]
+    if ref == "HEAD" and "HEAD" not in refs and len(heads) == 1:
+        return heads[0]  # a bundle need not say which branch is the default one
+    names = (f"refs/heads/{ref}", f"refs/tags/{ref}", ref)
+    return next((name for name in names if name in refs), None)
+
+
+def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
+    """The commit that a ref is the id of, full or short."""
+    if not _COMMIT_ID.match(source.ref):
+        return None
+    _fetch(source, root, mirror, *_EVERYTHING)
+    found = _commit_in(mirror, source.ref)
+    if found is None and _fetch_id(source, root, mirror, source.ref):
+        found = _commit_in(mirror, source.ref)
+    return found
+
+
+def _bring(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
+    """Look for a pinned commit: on its ref, by its id, and then everywhere."""
+    name = _full_name(source.ref, _listed(source, root))
+    if name:
+        _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
+    if _commit_in(mirror, revision) or _fetch_id(source, root, mirror, revision):
+        return
+    _fetch(source, root, mirror, *_EVERYTHING)
+
+
+def _commit_in(mirror: Path, name: str) -> str | None:
+    commit = f"{name}^{{commit}}"
+    try:
+        return run_git(mirror, "rev-parse", "--verify", "--end-of-options", commit).strip()
+    except SourceError:
+        return None
+
+
+def _listed(source: GitSource, root: Path) -> list[str]:
+    """Names of all refs of the source."""
+    place = _address(source, root)
+    if not is_url(source.git) and not Path(place).exists():
+        raise SourceError(
+            f"{source.label}: there is no repository at {place}; correct the path in params.yaml"
+        )
+    try:
+        lines = run_git(None, "ls-remote", "--end-of-options", place, network=True).splitlines()
+    except SourceError as error:
+        raise _unreachable(source, place, error) from None
+    if not lines:
+        raise SourceError(f"{source.label}: the repository has no commits yet; commit something")
+    return [line.partition("\t")[2] for line in lines]
+
+
+def _fetch(source: GitSource, root: Path, mirror: Path, *wanted: str) -> None:
+    """Bring refs with all that they reach into the mirror."""
+    place = _address(source, root)
+    _LOG.info("Fetching %s", source.label)
+    try:
+        run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
+        if is_bundle(Path(place)):
+            _unbundle(place, mirror)
+        _fetch_quietly(place, mirror, *wanted)
+    except SourceError as error:
+        raise _unreachable(source, place, error) from None
+
+
+def _fetch_quietly(place: str, mirror: Path, *wanted: str) -> None:
+    options = ("--quiet", "--prune", "--no-tags", "--update-shallow", "--end-of-options")
+    run_git(mirror, "fetch", *options, place, *wanted, network=True)
+
+
+def _fetch_id(source: GitSource, root: Path, mirror: Path, commit: str) -> bool:
+    """Ask for a commit that need not be on any branch: many servers give it, others refuse."""
+    try:
+        run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
+        _fetch_quietly(_address(source, root), mirror, f"+{commit}:{_TAKEN}")
+    except SourceError:
+        return False
+    return True
+
+
+def _unbundle(bundle: str, mirror: Path) -> None:
+    """Unpack a bundle and note where its history begins.
+
+    git refuses a bundle made in a shallow clone, as it lacks the parents of its first commits.
+    """
+    run_git(mirror, "bundle", "unbundle", bundle)
+    first = sorted(commit for commit, parents in _parents(mirror).items() if parents)
+    if first:
+        (mirror / "shallow").write_text("".join(f"{commit}\n" for commit in first))
+
+
+def _parents(mirror: Path) -> dict[str, list[str]]:
+    """Each commit in a mirror with those of its parents that are not there."""
+    listing = ("--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
+    objects = run_git(mirror, "cat-file", *listing).split()
+    commits = [
+        name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"
+    ]
+    there, found = set(commits), {}
+    with stream(mirror, "cat-file", "--batch") as (ask, answer):
+        for commit in commits:
+            ask.write(commit.encode() + b"\n")
+            ask.flush()
+            size = int(answer.readline().split()[2])
+            head = answer.read(size + 1).partition(b"\n\n")[0].decode("ascii", "replace")
+            parents = [line[7:] for line in head.splitlines() if line.startswith("parent ")]
+            found[commit] = [parent for parent in parents if parent not in there]
+    return found
+
+
+def _unreachable(source: GitSource, place: str, error: SourceError) -> SourceError:
+    words = str(error).replace(place, without_password(place))
+    return SourceError(
+        f"{source.label}: cannot be fetched: {words}; check the address in params.yaml, the "
+        "network and your access, then run `cortex update`"
+    )

@@ -1,0 +1,153 @@
+"""What package manifests say of their licence, read as data: nothing of them is run."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from email.parser import HeaderParser
+from pathlib import PurePosixPath
+from typing import Any
+
+from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, all_of
+from cortex_pipelines.ingestion.licences.names import licence_classifiers, licence_named
+from cortex_pipelines.ingestion.licences.texts import licence_of_text
+
+_LONGEST = 200_000
+"""Characters of the largest manifest that is read; published ones have some thousands."""
+
+_LONGEST_LINE = 1_000
+"""Characters of a line of TOML that is read: the library is quadratic in the parts of a key."""
+
+_LONGEST_BLOCK = 20_000
+_SETUP_LICENCE = re.compile(r"""\blicense\s*=\s*(["'])([^"'\n]{1,200})\1""")
+_SETUP_CLASSIFIER = re.compile(r"""(["'])(License :: [^"'\n]{1,200})\1""")
+_POM_NAME = re.compile(r"<name>([^<]{1,200})</name>")
+
+
+def declared_licence(path: str, text: str) -> str | None:
+    """SPDX expression that a manifest declares for what lies in its folder.
+
+    ``NOASSERTION`` if what it declares is not understood; None if it declares nothing, cannot be
+    read, or the file is no manifest.
+
+    Args:
+        path: Path of the file; its name tells the format.
+        text: Its content.
+    """
+    read = _READERS.get(PurePosixPath(path).name)
+    if read is None or len(text) > _LONGEST:
+        return None
+    try:
+        return _one(read(text))
+    except (ValueError, TypeError, RecursionError, ConfigError):
+        return None
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file could declare a licence."""
+    return PurePosixPath(path).name in _READERS
+
+
+def _one(said: Iterable[Any]) -> str | None:
+    """What is said first and understood; if nothing is understood, that."""
+    found = [licence_named(one) for one in said if isinstance(one, str)]
+    known = [one for one in found if one]
+    return next((one for one in known if one != NOT_UNDERSTOOD), known[0] if known else None)
+
+
+def _table(values: Any, *keys: str) -> dict[str, Any]:
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else {}
+
+
+def _classified(classifiers: Any) -> list[str]:
+    lines = (
+        [line for line in classifiers if isinstance(line, str)]
+        if isinstance(classifiers, list)
+        else []
+    )
+    together = all_of(licence_classifiers(lines))
+    return [together] if together else []
+
+
+def _toml(text: str) -> dict[str, Any]:
+    lines = text.splitlines(keepends=True)
+    return tomllib.loads("".join(line for line in lines if len(line) <= _LONGEST_LINE))
+
+
+def _pyproject(text: str) -> list[Any]:
+    values = _toml(text)
+    project, poetry = _table(values, "project"), _table(values, "tool", "poetry")
+    stated = project.get("license")
+    words = stated.get("text") if isinstance(stated, dict) else stated
+    return [_words(words), *_classified(project.get("classifiers")), poetry.get("license")]
+
+
+def _words(text: Any) -> Any:
+    """A field that holds a name, or a whole licence, perhaps with its name above."""
+    if not isinstance(text, str) or "\n" not in text.strip():
+        return text
+    named = licence_named(text.strip().partition("\n")[0])
+    return named if named != NOT_UNDERSTOOD else licence_of_text(text[:_LONGEST_BLOCK])
+
+
+def _metadata(text: str) -> list[Any]:
+    head = HeaderParser().parsestr(text.partition("\n\n")[0][:_LONGEST_BLOCK])
+    classifiers = [str(line) for line in head.get_all("Classifier", [])]
+    return [head.get("License-Expression"), *_classified(classifiers), _words(head.get("License"))]
+
+
+def _setup_cfg(text: str) -> list[Any]:
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.read_string(text)
+    values = dict(parser["metadata"]) if parser.has_section("metadata") else {}
+    classifiers = values.get("classifiers", values.get("classifier", "")).splitlines()
+    return [
+        values.get("license_expression"),
+        *_classified([c.strip() for c in classifiers]),
+        values.get("license"),
+    ]
+
+
+def _setup_py(text: str) -> list[Any]:
+    """By its literal arguments: the file is a program, and is not run."""
+    head = text[:_LONGEST]
+    classifiers = [match[2] for match in _SETUP_CLASSIFIER.finditer(head)]
+    return [*_classified(classifiers), *(match[2] for match in _SETUP_LICENCE.finditer(head))]
+
+
+def _package_json(text: str) -> list[Any]:
+    values = _table(json.loads(text))
+    stated = values.get("license", values.get("licenses"))
+    several = stated if isinstance(stated, list) else [stated]
+    names = [one.get("type") if isinstance(one, dict) else one for one in several]
+    words = [name for name in names if isinstance(name, str)]
+    return [" OR ".join(words)] if words else []
+
+
+def _cargo(text: str) -> list[Any]:
+    values = _toml(text)
+    shared = _table(values, "workspace", "package").get("license")
+    return [_table(values, "package").get("license"), shared]
+
+
+def _pom(text: str) -> list[Any]:
+    start = text.find("<licenses>")
+    end = text.find("</licenses>", start)
+    block = text[start : min(end, start + _LONGEST_BLOCK)] if 0 <= start < end else ""
+    return [all_of(licence_named(name) or NOT_UNDERSTOOD for name in _POM_NAME.findall(block))]
+
+
+_READERS: dict[str, Callable[[str], list[Any]]] = {
+    "pyproject.toml": _pyproject,
+    "PKG-INFO": _metadata,
+    "METADATA": _metadata,
+    "setup.cfg": _setup_cfg,
+    "setup.py": _setup_py,
+    "package.json": _package_json,
+    "Cargo.toml": _cargo,
+    "pom.xml": _pom,
+}

@@ -1,0 +1,144 @@
+"""Licences that REUSE (reuse.software, version 3.3) states for files by their paths.
+
+``REUSE.toml`` speaks of the files at and below its folder, ``.reuse/dep5`` of all of a source.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, all_of, spdx
+
+_TOML, _DEP5 = "REUSE.toml", ".reuse/dep5"
+CLOSEST, AGGREGATE, OVERRIDE = "closest", "aggregate", "override"
+"""Whether the file's own header, both, or the annotation counts."""
+
+_TOKENS = re.compile(r"\\(.)|(\*\*|\*|\?)|(.)", re.DOTALL)
+_ANYTHING, _IN_FOLDER = ".*", "[^/]*"
+_OF_TOML = {"**": _ANYTHING, "*": _IN_FOLDER}
+_OF_DEP5 = {"**": _ANYTHING, "*": _ANYTHING, "?": "."}
+_FIELD = re.compile(r"^(Files|License):[ \t]*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+_LONGEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is said of the files that a pattern names.
+
+    Args:
+        folder: Folder that the pattern is relative to; empty for the source's root.
+        pattern: Matches a whole path below it.
+        licence: SPDX expression, or NOASSERTION.
+        precedence: ``closest``, ``aggregate`` or ``override``.
+    """
+
+    folder: str
+    pattern: re.Pattern[str]
+    licence: str
+    precedence: str
+
+    def names(self, path: str) -> bool:
+        """Whether it speaks of a path of the source."""
+        below = f"{self.folder}/" if self.folder else ""
+        return path.startswith(below) and bool(self.pattern.fullmatch(path, len(below)))
+
+
+def is_reuse(path: str) -> bool:
+    """Whether a file of that path holds annotations."""
+    return path == _DEP5 or PurePosixPath(path).name == _TOML
+
+
+def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
+    """The annotations of a source, those that count most last.
+
+    Args:
+        files: Path and text of each file for which ``is_reuse`` holds. What cannot be read says
+            nothing.
+    """
+    found: list[Annotation] = []
+    for path, text in sorted(files, key=lambda file: (file[0].count("/"), file[0])):
+        if len(text) <= _LONGEST:
+            found += _dep5(text) if path == _DEP5 else _toml(path, text)
+    return found
+
+
+def annotated_licence(path: str, header: str | None, known: Iterable[Annotation]) -> str | None:
+    """The licence of a file by its annotations and its own header; None if they say nothing."""
+    matching = [one for one in known if one.names(path)]
+    outermost = next((one for one in matching if one.precedence == OVERRIDE), None)
+    if outermost is not None:
+        same = [one for one in matching if one.folder == outermost.folder]
+        return [one for one in same if one.precedence == OVERRIDE][-1].licence
+    if not matching:
+        return header
+    nearest = matching[-1]
+    if header is None:
+        return nearest.licence
+    return all_of([header, nearest.licence]) if nearest.precedence == AGGREGATE else header
+
+
+def _toml(path: str, text: str) -> Iterator[Annotation]:
+    try:
+        stated = tomllib.loads(text).get("annotations", [])
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return
+    for entry in stated if isinstance(stated, list) else []:
+        licences = _strings(entry, "SPDX-License-Identifier")
+        precedence = entry.get("precedence", CLOSEST) if isinstance(entry, dict) else CLOSEST
+        if licences:
+            for pattern in _strings(entry, "path"):
+                regex = _regex(pattern, _OF_TOML)
+                folder = path.rpartition("/")[0]
+                yield Annotation(folder, regex, _expression(licences), str(precedence))
+
+
+def _dep5(text: str) -> Iterator[Annotation]:
+    for paragraph in re.split(r"\n[ \t]*\n", text.replace("\r", "")):
+        fields = {match[1]: match[2] for match in _FIELD.finditer(paragraph)}
+        licence = fields.get("License", "").split("\n")[0].strip()
+        if licence:
+            for pattern in fields.get("Files", "").split():
+                regex = _regex(pattern, _OF_DEP5)
+                yield Annotation("", regex, _expression([licence]), AGGREGATE)
+
+
+def _expression(licences: list[str]) -> str:
+    return all_of(spdx(one) or NOT_UNDERSTOOD for one in licences) or NOT_UNDERSTOOD
+
+
+def _strings(entry: Any, key: str) -> list[str]:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
+
+
+def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
+    """A glob as an expression that takes no more than the square of a path's length.
+
+    What stands between two stars is best found as early as it can be, so nothing is tried again
+    (atomic groups); plain backtracking over eight stars would be for ever.
+    """
+    stretches: list[list[str]] = [[""]]  # parted by what crosses folders, and by what does not
+    for escaped, sign, plain in _TOKENS.findall(glob):
+        meaning = signs.get(sign)
+        if meaning == _ANYTHING:
+            stretches.append([""])
+        elif meaning == _IN_FOLDER:
+            stretches[-1].append("")
+        else:
+            stretches[-1][-1] += meaning or re.escape(escaped or sign or plain)
+    *early, last = stretches
+    parts = [_stretch(one, last=False) for one in early] + [_stretch(last, last=True)]
+    middle = "".join(f"(?>{_ANYTHING}?{part})" for part in parts[1:-1])
+    whole = parts[0] + (middle + _ANYTHING + parts[-1] if early else "")
+    return re.compile(whole, re.DOTALL)
+
+
+def _stretch(literals: list[str], *, last: bool) -> str:
+    first, *others = literals
+    early, final = (others[:-1], others[-1:]) if last else (others, [])
+    found = first + "".join(f"(?>{_IN_FOLDER}?{literal})" for literal in early)
+    return found + "".join(_IN_FOLDER + literal for literal in final)

@@ -1,0 +1,193 @@
+"""Licences by their words: the texts themselves, and the notices that point to them.
+
+The texts come from the package `identify`. A text is found by the share of its runs of words that
+stand in a file, so comment marks, line breaks and names of holders do not matter.
+"""
+
+import re
+from functools import lru_cache
+
+from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, RESTRICTED, all_of, spdx
+
+_RUN = 4
+_SHARE = 0.9
+"""Share of a licence's runs of four words that a file has to hold; a changed holder costs few."""
+
+_OWN_SHARE = 0.05
+"""Share of it that no longer licence found there may explain: BSD's three clauses hold the two."""
+
+_SHORT = 30
+"""Words up to which a licence file may be nothing but a name, or a pointer to another file."""
+
+_TERMS = re.compile("reserved|propriet|confidential|permission|permitted|prohibited|forbidden")
+
+_WORD = re.compile(r"[a-z0-9]+")
+_HOLDER = re.compile(
+    r"^.{0,60}\bcopyright (?:\(c\)|©|\[|<|\d).{0,160}$", re.IGNORECASE | re.MULTILINE
+)
+_NAMES_OF_HOLDERS = tuple(
+    (re.compile(form), same)
+    for form, same in (
+        (
+            r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may",
+            "neither may",
+        ),
+        (r"neither the names? of (?:\w+ ){1,20}?may", "neither may"),
+        (r"names? of (?:\w+ ){1,16}?may not be used to endorse", "neither may be used to endorse"),
+        (r"provided by (?:\w+ ){1,16}?as is", "provided by as is"),
+        (r"in no event shall (?:\w+ ){1,16}?be liable", "in no event shall be liable"),
+        (r"above copyright notice and this permission notice(?: shall be)?", "above notices"),
+        (r"\b(?:noninfringement|non infringement)\b", "noninfringement"),
+    )
+)
+_TEXT_IN_HEAD = re.compile(
+    r"\b(?:permission is hereby granted|permission to use|redistribution and use"
+    r"|unencumbered software|without any express)",
+    re.IGNORECASE,
+)
+# The mark of a comment before the tag: code that merely handles such tags is no header.
+_TAG = re.compile(
+    r"^[ \t]*(?:#+|//+!?|/?\*+!?|--+|;+|<!--|\"\"\"|'''|%+|\.\.|dnl|rem)?[ \t]*"
+    r"SPDX-License-Identifier:[ \t]*([^\n\r]*?)[ \t]*(?:\*/|-->|\"\"\"|'''|\*)?[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Terms that take back what the text around them grants.
+_RESTRICTIONS = re.compile(
+    r"commons clause|for good not evil|(?:attribution|for) non ?commercial\b(?! distribution)"
+    r"|non ?commercial (?:use|purposes)|business source license|server side public license"
+    r"|elastic license|proprietary and confidential|confidential and proprietary"
+    r"|unauthori[sz]ed (?:copying|use|reproduction)|polyform|all advertising materials mentioning"
+)
+# Titles of texts that the package does not have.
+_TITLES = tuple(
+    (re.compile(form), name)
+    for form, name in (
+        (r"python software foundation license version 2|psf license agreement for", "PSF-2.0"),
+        (r"zope public license zpl version 2 1", "ZPL-2.1"),
+    )
+)
+_NOTICES = tuple(
+    (re.compile(form), name)
+    for form, name in (
+        (
+            r"(?:licen[sc]ed|released|distributed|available) under (?:the )?(?:terms (?:of )?the )?"
+            r"(?:apache licen[sc]e|apache)(?: version)? 2|apache org licenses license 2 0",
+            "Apache-2.0",
+        ),
+        (r"mozilla public license v(?:ersion)? ?2 0|mozilla org mpl 2 0", "MPL-2.0"),
+        (
+            r"(?:licen[sc]ed|released|distributed|available) under (?:the )?(?:terms (?:of )?the )?"
+            r"(?:mit|expat)\b|\bmit style licen[sc]e|opensource org licenses mit",
+            "MIT",
+        ),
+        (
+            r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms (?:of )?the )?"
+            r"(?:new|modified|revised|3 clause|three clause) bsd",
+            "BSD-3-Clause",
+        ),
+        (
+            r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms (?:of )?the )?"
+            r"(?:simplified|freebsd|2 clause|two clause) bsd",
+            "BSD-2-Clause",
+        ),
+        (r"\bmit no attribution\b", "MIT-0"),
+        (r"boost software license version 1 0", "BSL-1.0"),
+        (r"eclipse public license v(?:ersion)? ?(\d) 0|eclipse org legal epl v?(\d)", "EPL-{}.0"),
+        (r"common development and distribution license", "CDDL-1.0"),
+        (r"creative commons(?: [a-z]+)* (?:no ?derivatives|share ?alike)", NOT_UNDERSTOOD),
+    )
+)
+_GNU = re.compile(
+    r"gnu (?:(lesser|library|affero) )?(?:general )?public licen[sc]e(?: \w+){0,16}?"
+    r" v(?:ersion )?(\d)(?: ([01])\b)?((?: \w+){0,12}? any later version)?"
+)
+
+
+def licence_of_text(text: str) -> str | None:
+    """SPDX expression of what a licence file says, all of its licences together.
+
+    ``NOASSERTION`` if it says something that is not understood, None if it says nothing.
+    """
+    said = _said(text)
+    if not said:
+        return None
+    short = len(said.split()) < _SHORT
+    named = spdx(text.strip()) if short else None
+    found = named or all_of(_found(said))
+    # a few words that grant and forbid nothing only point to where the licence is
+    return found or (None if short and not _TERMS.search(said) else NOT_UNDERSTOOD)
+
+
+def licence_of_header(head: str) -> str | None:
+    """SPDX expression of what the top of a file says of that file; None if it says nothing.
+
+    Args:
+        head: First lines of the file.
+    """
+    tags = [tag for tag in _TAG.findall(head) if tag]
+    if tags:
+        return all_of(spdx(tag) or NOT_UNDERSTOOD for tag in tags)
+    if not re.search("licen[sc]e|permission|redistribution|confidential", head, re.IGNORECASE):
+        return None
+    return all_of(_found(_said(head), texts=bool(_TEXT_IN_HEAD.search(head))))
+
+
+def _found(said: str, *, texts: bool = True) -> list[str]:
+    """Licences that words state, and whether others of them take some of that back."""
+    found = _by_text(said) if texts else []
+    found += [name for form, name in _TITLES if form.search(said)]
+    found = found or _by_notice(said)
+    return found + [RESTRICTED] * bool(_RESTRICTIONS.search(said))
+
+
+def _said(text: str) -> str:
+    """Words of a text in lower case, without the lines that name holders."""
+    return " ".join(_WORD.findall(_HOLDER.sub("", text).lower()))
+
+
+def _runs(said: str) -> set[tuple[str, ...]]:
+    """Runs of words, with one name for all holders and without the numbers of clauses."""
+    for form, same in _NAMES_OF_HOLDERS:
+        said = form.sub(same, said)
+    words = [word for word in said.split() if len(word) > 1]
+    return set(zip(*(words[start:] for start in range(_RUN)), strict=False))
+
+
+@lru_cache(maxsize=1)
+def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
+    """Every known licence with its runs of words."""
+    from identify.vendor.licenses import LICENSES
+
+    gnu = re.compile(r"A?L?GPL-")
+    return tuple(
+        (name + "-only" * bool(gnu.match(name)), frozenset(_runs(_said(text))))
+        for name, text in LICENSES
+    )
+
+
+def _by_text(said: str) -> list[str]:
+    """Licences whose text stands in a file; not those that are a part of another one there."""
+    runs = _runs(said)
+    held = [(text & runs, text, name) for name, text in _texts()]
+    held = [one for one in held if len(one[0]) >= _SHARE * len(one[1])]
+    found, explained = [], set[tuple[str, ...]]()
+    for part, text, name in sorted(held, key=lambda one: (-len(one[0]), one[2])):
+        if len(part - explained) >= _OWN_SHARE * len(text):
+            found.append(name)
+            explained |= part
+    return found
+
+
+def _by_notice(said: str) -> list[str]:
+    found = [
+        name.format(*filter(None, match.groups()))
+        for form, name in _NOTICES
+        if (match := form.search(said))
+    ]
+    return found + [_gnu_name(*match.groups()) for match in _GNU.finditer(said)]
+
+
+def _gnu_name(kind: str | None, version: str, minor: str | None, later: str | None) -> str:
+    letters = {"affero": "AGPL", "lesser": "LGPL", "library": "LGPL"}.get(kind or "", "GPL")
+    name = f"{letters}-{version}.{minor or 0}-{'or-later' if later else 'only'}"
+    return spdx(name) or NOT_UNDERSTOOD

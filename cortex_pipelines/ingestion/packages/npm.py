@@ -1,0 +1,132 @@
+"""npm packages as a source: found, pinned by their hash, read as untrusted archives.
+
+The registry, its proxy and its credentials are npm's own configuration. npm only looks up and
+downloads here: of a package from a registry it runs nothing, and nothing is installed.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess  # nosec B404
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.ingestion.archives.archive import read_archive
+from cortex_pipelines.ingestion.cache import CACHE, file_sha256
+from cortex_pipelines.ingestion.entries import Entries, Limits, SourceError
+from cortex_pipelines.ingestion.packages.sdist import below_top
+from cortex_pipelines.ingestion.project_sources import NpmSource
+
+_TIMEOUT_SECONDS = 300
+_OPTIONS = (
+    *("--json", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+    *("--loglevel=error", "--logs-max=0", "--prefer-online", "--workspaces=false"),
+    "--fetch-retry-mintimeout=500",
+)
+
+
+def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
+    """Find the package, bring its archive into the cache and say which one it is.
+
+    Args:
+        source: Entry of params.yaml.
+        root: Project root; a ``.npmrc`` there counts, as for npm itself.
+        cache: Folder of downloads.
+
+    Raises:
+        SourceError: package or version unknown or out of reach, or npm is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = f"{source.name}@{source.version}"
+        packed = _npm(source, root, cache, "pack", wanted, f"--pack-destination={folder}")
+        # a list; an object by name where npm is newer
+        several = packed.values() if isinstance(packed, dict) else packed
+        facts = next(iter(several or ()), None)
+        files = list(Path(folder).iterdir())
+        if len(files) != 1 or not isinstance(facts, dict) or facts.get("name") != source.name:
+            raise SourceError(f"{source.label}: npm gave no archive of {wanted}")
+        return _keep(source, facts, files[0], cache / "downloads")
+
+
+def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
+    """Move an archive into the cache under its SHA-256; npm's word for its hash has to hold."""
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha512").digest()
+    integrity = "sha512-" + base64.b64encode(digest).decode()
+    if str(facts.get("integrity")) != integrity:
+        raise SourceError(
+            f"{source.label}: the archive has integrity {integrity}, npm says "
+            f"{facts.get('integrity')}; run `cortex update` again"
+        )
+    sha256 = file_sha256(file)
+    downloads.mkdir(parents=True, exist_ok=True)
+    aside = downloads / f".{sha256}.{os.getpid()}"
+    shutil.copyfile(file, aside)
+    aside.replace(downloads / sha256)
+    return {
+        "version": str(facts.get("version")),
+        "file": file.name,
+        "integrity": integrity,
+        "sha256": sha256,
+    }
+
+
+def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: Limits) -> Entries:
+    """Every file of the pinned package, relative to its one top folder.
+
+    Raises:
+        SourceError: the pinned archive cannot be had any more, or is damaged.
+    """
+    path = root / CACHE / "downloads" / str(pin["sha256"])
+    if not path.is_file() or file_sha256(path) != pin["sha256"]:
+        exact = NpmSource(npm=f"{source.name}@{pin['version']}")
+        found = take_npm(exact, root, root / CACHE)
+        if found["integrity"] != pin["integrity"]:
+            raise SourceError(
+                f"{source.label}: version {pin['version']} has integrity {found['integrity']}, "
+                f"sources.lock has {pin['integrity']}; `cortex update` takes what is there now"
+            )
+    return below_top(list(read_archive(path, source.label, limits)))
+
+
+def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
+    """Run npm and give the JSON that it answers."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceError(
+            f"{source.label}: npm is not installed, which knows the registry; install it (for "
+            "example `apt install npm`)"
+        )
+    command = [npm, *arguments, *_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
+    try:
+        # a list of arguments, its package checked in sources.py; no shell
+        done = subprocess.run(  # nosec B603
+            command,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        answer = json.loads(done.stdout or b"null")
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise SourceError(
+            f"{source.label}: npm gave no answer that can be read ({type(error).__name__}); check "
+            "the network and `npm config get registry`"
+        ) from error
+    if done.returncode:
+        raise SourceError(
+            f"{source.label}: {_words(answer, done.stderr)}; check the name, the "
+            "version, the network and `npm config get registry`"
+        )
+    return answer
+
+
+def _words(answer: Any, errors: bytes) -> str:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(error, dict):
+        return f"{error.get('code')}: {error.get('summary')}"
+    return errors.decode("utf-8", "replace").strip()[-500:] or "npm failed"

@@ -1,0 +1,297 @@
+"""The ``sources`` of a project in params.yaml: what they may say and how each is called."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.licences.expressions import spdx
+from cortex_pipelines.settings import Settings
+
+_SCHEMES = ("https", "http", "ssh", "git", "file")
+_SCP_LIKE = re.compile(r"^[\w.-]+@[\w.-]+:[^:]")
+_ARCHIVE_ENDINGS = (
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),
+    *(".zip", ".whl", ".crate", ".jar"),
+)
+# What npm may look up; anything else it would take for an alias, a folder or a repository.
+_NPM_NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*")
+_NPM_VERSION = re.compile(r"latest|\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
+_REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|^/|/$|^$")
+
+
+def is_url(place: str) -> bool:
+    """Whether a git source is a URL (or ``user@host:path``) and not a path on this machine."""
+    return "://" in place or bool(_SCP_LIKE.match(place))
+
+
+def without_password(place: str) -> str:
+    """The place without the user and password a URL may carry: neither may reach an output."""
+    parts = urlsplit(place) if "://" in place else None
+    if parts is None or "@" not in parts.netloc or parts.scheme == "ssh":
+        return place
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class _OneSource(Settings):
+    """What all kinds of sources have."""
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The entry as written: the part of a pin that must agree with params.yaml."""
+        return self.model_dump()
+
+    @property
+    def label(self) -> str:
+        """Name of the source in the tables' ``source`` column, for example ``git:PATH``."""
+        kind, where = next(iter(self.place.items()))
+        return f"{kind}:{where}"
+
+
+class GitSource(_OneSource):
+    """A git repository, or a bundle made of one, with its history."""
+
+    git: str = Field(min_length=1)
+    """Path of the repository or bundle, relative to the project root, or a URL."""
+
+    ref: str
+    """Branch, tag or commit that `cortex update` follows; HEAD is the default branch."""
+
+    @field_validator("git")
+    @classmethod
+    def _safe_place(cls, place: str) -> str:
+        scheme = place.partition("://")[0] if "://" in place else None
+        if place.startswith("-") or "::" in place.partition("/")[0]:
+            raise ValueError(f"{place!r} is neither a path nor a URL of a repository")
+        if scheme is not None and scheme not in _SCHEMES:
+            raise ValueError(f"{scheme}:// is not one of {', '.join(_SCHEMES)}")
+        return place
+
+    @field_validator("ref")
+    @classmethod
+    def _safe_ref(cls, ref: str) -> str:
+        if _REF_FORBIDDEN.search(ref):
+            raise ValueError(f"{ref!r} is no name of a branch, tag or commit")
+        return ref
+
+    @property
+    def place(self) -> dict[str, str]:
+        """As written, without a password."""
+        return {"git": without_password(self.git), "ref": self.ref}
+
+
+class DirectorySource(_OneSource):
+    """A folder of files without history."""
+
+    directory: str = Field(min_length=1)
+    """Path of the folder, relative to the project root."""
+
+
+class ArchiveSource(_OneSource):
+    """A tar (plain, gzip, bzip2, xz) or zip archive."""
+
+    archive: str = Field(min_length=1)
+    """Path of the archive, relative to the project root."""
+
+
+class SdistSource(_OneSource):
+    """A source distribution from the package index that pip is configured for."""
+
+    pypi: str
+    """Package and version, ``name==version``; ``name==latest`` or ``name`` for the newest."""
+
+    @field_validator("pypi")
+    @classmethod
+    def _exact(cls, text: str) -> str:
+        name, equals, version = text.partition("==")
+        try:
+            plain = str(Requirement(name)) == name
+            if equals and version != "latest":
+                Version(version)
+        except (InvalidRequirement, InvalidVersion):
+            plain = False
+        if not plain:
+            raise ValueError(f"{text!r} must be name==version, name==latest or name")
+        return text
+
+    @property
+    def name(self) -> str:
+        """Name of the package."""
+        return self.pypi.partition("==")[0]
+
+    @property
+    def version(self) -> str:
+        """Version as asked for; may be ``latest``."""
+        return self.pypi.partition("==")[2] or "latest"
+
+
+class NpmSource(_OneSource):
+    """A package from the registry that npm is configured for."""
+
+    npm: str = Field(max_length=300)
+    """Package and version, ``name@version``; ``name@latest`` or ``name`` for the newest."""
+
+    @field_validator("npm")
+    @classmethod
+    def _exact(cls, text: str) -> str:
+        at = text.find("@", 1)
+        name, version = (text, "latest") if at < 0 else (text[:at], text[at + 1 :])
+        if not _NPM_NAME.fullmatch(name) or not _NPM_VERSION.fullmatch(version):
+            raise ValueError(f"{text!r} must be name@version (like 1.2.3), name@latest or name")
+        return text
+
+    @property
+    def name(self) -> str:
+        """Name of the package, with its scope."""
+        at = self.npm.find("@", 1)
+        return self.npm if at < 0 else self.npm[:at]
+
+    @property
+    def version(self) -> str:
+        """Version as asked for; may be ``latest``."""
+        return self.npm.removeprefix(self.name).removeprefix("@") or "latest"
+
+
+_KINDS = {
+    "git": GitSource,
+    "directory": DirectorySource,
+    "archive": ArchiveSource,
+    "pypi": SdistSource,
+    "npm": NpmSource,
+}
+
+
+def _kind(entry: Any) -> str | None:
+    if isinstance(entry, tuple(_KINDS.values())):
+        return next(kind for kind, model in _KINDS.items() if isinstance(entry, model))
+    kinds = [kind for kind in _KINDS if kind in entry] if isinstance(entry, dict) else []
+    return kinds[0] if len(kinds) == 1 else None
+
+
+Source = Annotated[
+    Annotated[GitSource, Tag("git")]
+    | Annotated[DirectorySource, Tag("directory")]
+    | Annotated[ArchiveSource, Tag("archive")]
+    | Annotated[SdistSource, Tag("pypi")]
+    | Annotated[NpmSource, Tag("npm")],
+    Discriminator(
+        _kind,
+        custom_error_type="source_kind",
+        custom_error_message="a source takes exactly one of the keys git (with ref), directory, "
+        "archive, pypi and npm",
+    ),
+]
+
+
+class ProjectSettings(Settings):
+    """One project of params.yaml."""
+
+    sources: list[Source] = Field(min_length=1)
+    """Where the project's code comes from; one or more."""
+
+    licence: str | None = None
+    """SPDX expression of the project's own code, for files that do not tell it themselves."""
+
+    @field_validator("licence")
+    @classmethod
+    def _known(cls, text: str | None) -> str | None:
+        if text is not None and spdx(text) is None:
+            raise ValueError(
+                f"{text!r} is no SPDX expression; for a licence of one's own use LicenseRef-NAME"
+            )
+        return text and spdx(text)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "ProjectSettings":
+        labels = [source.label for source in self.sources]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"the source {', '.join(twice)} stands there twice; leave one out")
+        return self
+
+
+Pin = dict[str, Any]
+"""What was taken of a source, as sources.lock keeps it: plain values, see pins.py."""
+
+
+@dataclass(frozen=True)
+class ProjectSource:
+    """What params.yaml says of a project and what ``cortex update`` took for it.
+
+    Args:
+        settings: The project's entry in params.yaml.
+        pins: Its pins in sources.lock, one a source, in the same order.
+    """
+
+    settings: ProjectSettings
+    pins: tuple[Pin, ...]
+
+
+def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source, Pin]]:
+    """Each source of a project with its pin.
+
+    Raises:
+        SourceError: a pin is missing or was taken for another entry of params.yaml.
+    """
+    places = [entry.place for entry in source.settings.sources]
+    pinned = [
+        {key: pin.get(key) for key in place}
+        for place, pin in zip(places, source.pins, strict=False)
+    ]
+    if places != pinned or len(source.pins) != len(places):
+        raise SourceError(
+            f"project {project}: sources.lock does not hold what params.yaml says at "
+            f"projects.{project}.sources; run `cortex update {project}`"
+        )
+    return zip(source.settings.sources, source.pins, strict=True)
+
+
+def parse_source(text: str, root: Path) -> dict[str, str]:
+    """The entry of params.yaml that a source written on the command line means.
+
+    Args:
+        text: A path, a URL of a git repository, or a package as ``name==version``,
+            ``pypi:name==version`` or ``npm:name@version``; without a version the newest.
+        root: Folder that relative paths start from.
+
+    Raises:
+        SourceError: the text means nothing that can be read.
+    """
+    if text.startswith("npm:"):
+        return {"npm": text.removeprefix("npm:")}
+    if text.startswith("pypi:") or "==" in text:
+        return {"pypi": text.removeprefix("pypi:")}
+    path = root / text
+    is_archive = text.lower().endswith(_ARCHIVE_ENDINGS)
+    if is_archive and path.is_file():
+        return {"archive": text}
+    if is_url(text) and not is_archive:
+        return {"git": text, "ref": "HEAD"}
+    if _is_repository(path) or is_bundle(path):
+        return {"git": text, "ref": "HEAD"}
+    if path.is_dir():
+        return {"directory": text}
+    raise SourceError(
+        f"cannot tell what {text!r} is: there is no such repository, folder or archive below the "
+        "project root; give a path, the URL of a git repository, or a package as name==version or "
+        "npm:name@version; an archive elsewhere must be downloaded first"
+    )
+
+
+def _is_repository(path: Path) -> bool:
+    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path is a file that `git bundle` made."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(15) in (b"# v2 git bundle", b"# v3 git bundle")

@@ -1,0 +1,111 @@
+"""One way to read any source at its pin: list it first, then read what is not known yet."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.ingestion.archives.archive import archive_path, read_archive
+from cortex_pipelines.ingestion.cache import CACHE, file_sha256
+from cortex_pipelines.ingestion.entries import (
+    Entries,
+    File,
+    Limits,
+    Listed,
+    Listing,
+    Skipped,
+    SourceError,
+    blob_id,
+)
+from cortex_pipelines.ingestion.git.authors import Pseudonym, last_authors
+from cortex_pipelines.ingestion.git.repository import open_revision
+from cortex_pipelines.ingestion.git.tree import list_tree, read_blobs
+from cortex_pipelines.ingestion.packages.npm import read_npm
+from cortex_pipelines.ingestion.packages.sdist import read_sdist
+from cortex_pipelines.ingestion.project_sources import (
+    ArchiveSource,
+    DirectorySource,
+    GitSource,
+    NpmSource,
+    Pin,
+    SdistSource,
+    Source,
+)
+from cortex_pipelines.ingestion.readers.directory import read_directory
+from cortex_pipelines.ingestion.settings import IngestionSettings
+
+_Files = DirectorySource | ArchiveSource | SdistSource | NpmSource
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source at its pin, not read yet.
+
+    Args:
+        kind: Kind of source, as the key in params.yaml.
+        revision: Commit id, version or hash of the content, as pinned.
+        entries: Gives every file by its content, and what was left out.
+        files: Gives some of the files of ``entries`` with their bytes, in the same order.
+        authors: Gives the pseudonym of who changed each of some paths last, where that is known.
+    """
+
+    kind: str
+    revision: str
+    entries: Callable[[], Listing]
+    files: Callable[[Sequence[Listed]], Iterator[File]]
+    authors: Callable[[set[str], Pseudonym], Mapping[str, str | None]]
+
+
+def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Path) -> Reading:
+    """A source as it was pinned, to be listed and then read.
+
+    Raises:
+        SourceError: the source is not there any more, or not what was pinned; for a folder or an
+            archive this may come while it is read.
+    """
+    if isinstance(source, GitSource):
+        mirror, revision = open_revision(source, pin, root, root / CACHE), pin["revision"]
+        return Reading(
+            "git",
+            revision,
+            lambda: list_tree(mirror, revision, Limits(settings)),
+            lambda wanted: read_blobs(mirror, wanted),
+            lambda paths, pseudonym: last_authors(mirror, revision, paths, pseudonym),
+        )
+    return Reading(
+        next(iter(source.place)),
+        str(pin.get("version", pin["sha256"])),
+        lambda: map(_listed, _walk(source, pin, Limits(settings), root)),
+        lambda wanted: _wanted(_walk(source, pin, Limits(settings), root), wanted),
+        lambda paths, pseudonym: {},
+    )
+
+
+def _listed(entry: File | Skipped) -> Listed | Skipped:
+    if isinstance(entry, Skipped):
+        return entry
+    return Listed(entry.path, blob_id(entry.data), len(entry.data))
+
+
+def _wanted(entries: Entries, wanted: Sequence[Listed]) -> Iterator[File]:
+    """The wanted files, by reading all again; a second pass costs less than keeping all bytes."""
+    if not wanted:
+        return
+    paths = {file.path for file in wanted}
+    yield from (entry for entry in entries if isinstance(entry, File) and entry.path in paths)
+
+
+def _walk(source: _Files, pin: Pin, limits: Limits, root: Path) -> Entries:
+    """Every file of a source that is no git repository, and what was left out."""
+    if isinstance(source, DirectorySource):
+        return read_directory(root / source.directory, pin["sha256"], source.label, limits)
+    if isinstance(source, ArchiveSource):
+        path = archive_path(root / source.archive, source.label)
+        if file_sha256(path) != pin["sha256"]:
+            raise SourceError(
+                f"{source.label}: the archive has changed since it was pinned in sources.lock; "
+                "run `cortex update` to take it as it is now"
+            )
+        return read_archive(path, source.label, limits)
+    if isinstance(source, NpmSource):
+        return read_npm(source, pin, root, limits)
+    return read_sdist(source, pin, root / CACHE, limits)

@@ -1,0 +1,52 @@
+"""Pins: what was last taken of each source, as sources.lock keeps it.
+
+A pin holds plain values and no time stamps: where the source is, as in params.yaml, and which
+revision, version or content was there.
+"""
+
+from pathlib import Path
+
+from cortex_pipelines.ingestion.archives.archive import archive_path
+from cortex_pipelines.ingestion.cache import file_sha256
+from cortex_pipelines.ingestion.git.repository import take_revision
+from cortex_pipelines.ingestion.packages.npm import take_npm
+from cortex_pipelines.ingestion.packages.sdist import take_sdist
+from cortex_pipelines.ingestion.project_sources import (
+    ArchiveSource,
+    DirectorySource,
+    GitSource,
+    NpmSource,
+    Pin,
+    ProjectSettings,
+    Source,
+)
+from cortex_pipelines.ingestion.readers.directory import content_hash
+
+
+def take_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
+    """The pins of all sources of a project, in their order; see ``take_pin``."""
+    return [take_pin(source, root, cache) for source in project.sources]
+
+
+def take_pin(source: Source, root: Path, cache: Path) -> Pin:
+    """Look at a source as it is now, bring what moves into the cache, and say what it is.
+
+    Args:
+        source: Entry of params.yaml.
+        root: Project root, where relative paths start.
+        cache: Folder of clones and downloads (``root / CACHE``).
+
+    Raises:
+        SourceError: the source is missing, empty, out of reach, or has no such ref or version.
+    """
+    if isinstance(source, GitSource):
+        revision, commits = take_revision(source, root, cache)
+        return {**source.place, "revision": revision, "commits": commits}
+    if isinstance(source, DirectorySource):
+        return {**source.place, "sha256": content_hash(root / source.directory)}
+    if isinstance(source, ArchiveSource):
+        path = archive_path(root / source.archive, source.label)
+        return {**source.place, "sha256": file_sha256(path), "size": path.stat().st_size}
+    if isinstance(source, NpmSource):
+        return {**source.place, **take_npm(source, root, cache)}
+    return {**source.place, **take_sdist(source, cache)}

@@ -1,0 +1,51 @@
+"""``cortex add``: a project more in ``params.yaml``, comments and order kept."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.project_sources import parse_source
+from cortex_pipelines.operations.parameter_file import round_trip
+from cortex_pipelines.orchestration.moving_pins import move_pins
+from cortex_pipelines.versioning.project import PROJECT_NAME, ProjectError
+
+
+def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
+    """Add a project with one source, or one more source to a project, and pin it.
+
+    Args:
+        root: Project root.
+        name: Name of the project: letters, digits, ``-`` and ``_``.
+        source: Path, URL, ``name==version`` (or ``pypi:name``) or ``npm:name@version``.
+
+    Returns:
+        The entry as it stands in ``params.yaml``.
+
+    Raises:
+        ProjectError: the name cannot be used, or the source stands there already.
+    """
+    if not PROJECT_NAME.fullmatch(name):
+        raise ProjectError(f"project name {name!r}: use letters, digits, - and _ only")
+    load_parameters(root)  # what is wrong there already is not this project's fault
+    entry = parse_source(source, root)
+    path = root / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    yaml = round_trip()
+    values = yaml.load(before)
+    projects = values.get("projects") or {}
+    sources = projects.setdefault(name, {"sources": []})["sources"]
+    if entry in sources:
+        raise ProjectError(f"projects.{name} has that source already: {source}")
+    sources.append(entry)
+    values["projects"] = projects
+    aside = path.with_name(f".params.yaml.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    aside.replace(path)
+    try:
+        move_pins(root, name)
+    except BaseException:
+        path.write_text(before, encoding="utf-8")  # a project that cannot be pinned is not added
+        raise
+    return dict(entry)

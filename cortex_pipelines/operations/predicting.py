@@ -1,0 +1,115 @@
+"""What is to be expected of a task at each master, before it is sent."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.coordination.tables.features import features
+from cortex_pipelines.coordination.tables.fields import attempt_id
+from cortex_pipelines.coordination.tables.settings import LogTableSettings
+from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, PredictorError
+from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
+from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS
+
+_ASKED = "asked before it is sent"
+"""Stands for the task's id; no log gives one that reads so."""
+
+
+def expect(
+    text: str,
+    master: str | None,
+    when: datetime,
+    tables: Path,
+    predictors: Path,
+    settings: LogTableSettings,
+) -> list[dict[str, Any]]:
+    """Success, duration, tokens and complexity of a task, at one master or at each known one.
+
+    Args:
+        text: Title of the task.
+        master: Where it might be sent; None for all masters that the logs know.
+        when: When it would be sent; the record of a master counts up to then.
+        tables: Output of ``coordination_tables``.
+        predictors: Output of ``outcome_predictors``.
+        settings: How many outcomes are recent.
+
+    Returns:
+        One object a master, by name: ``success`` (calibrated probability), and of each amount its
+        ``median``, ``low`` and ``high``; null where it could not be learnt, with the reason under
+        ``left_out``.
+
+    Raises:
+        PredictorError: nothing is trained yet, or the logs do not know the master.
+    """
+    models = OutcomePredictors.load(predictors)
+    decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
+    known = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
+    if master is not None and master not in known:
+        raise PredictorError(
+            f"the logs know no master {master!r}; they know {', '.join(known) or 'none'}"
+        )
+    asked = known if master is None else [master]
+    # half a surrogate pair, as an argument may hold it, fits in no table
+    clean = text.encode("utf-8", "replace").decode("utf-8")
+    rows = _asked(clean, asked, when, decisions, outcomes, settings)
+    said = models.predict(rows).with_columns(rows["master"])
+    left_out = _left_out(predictors)
+    return [
+        {"master": row["master"], **_answer(models, row), "left_out": left_out}
+        for row in said.iter_rows(named=True)
+    ]
+
+
+def _asked(
+    text: str,
+    masters: Sequence[str],
+    when: datetime,
+    decisions: pl.DataFrame,
+    outcomes: pl.DataFrame,
+    settings: LogTableSettings,
+) -> pl.DataFrame:
+    """The features that the task would have, by the code that made those of the logs."""
+    empty = dict.fromkeys(decisions.columns)
+    asked = [
+        {
+            **empty,
+            **{"attempt_id": attempt_id(_ASKED, text, name), "task_id": _ASKED, "text": text},
+            **{"master": name, "decided_at": when, "file": "", "byte_offset": 0},
+            **{"test_row": False, "scored_masters": [], "scores": []},
+        }
+        for name in masters
+    ]
+    every = pl.concat([decisions, pl.DataFrame(asked, schema=decisions.schema)])
+    return features(every, outcomes, settings).filter(pl.col("task_id") == _ASKED).sort("master")
+
+
+def _answer(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, predictor in sorted(models.predictors.items()):
+        if predictor.target.kind == "probability":
+            found[name] = row[name]
+        else:
+            found[name] = {
+                "median": row[name],
+                "low": row[f"{name}_low"],
+                "high": row[f"{name}_high"],
+                "unit": predictor.target.unit,
+            }
+    return found
+
+
+def _left_out(predictors: Path) -> dict[str, str]:
+    """Why a target is not predicted, by its name."""
+    targets = _table(predictors, PREDICTED_TARGETS.name)
+    missing = targets.filter(pl.col("left_out").is_not_null())
+    return dict(zip(missing["target"], missing["left_out"], strict=True))
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame:
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        raise PredictorError(f"no {path}; `cortex run {folder.name}` makes it")
+    return pl.read_parquet(path)

@@ -1,0 +1,138 @@
+"""Promotion and rollback in a project: the ledger moves, and the registry follows it."""
+
+import getpass
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from filelock import FileLock
+
+from cortex_pipelines.catalog import models
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.release import promotion
+from cortex_pipelines.release.deployment import DeploymentSettings
+from cortex_pipelines.release.ledger import Entry, Model, ReleaseError
+from cortex_pipelines.release.loading import base_of
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.promotion import Act, passed
+from cortex_pipelines.release.signing import sign_version, signed_folder, verify
+from cortex_pipelines.tracking.registry import follow_ledger
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+_ROLES = ("challenger", "canary", "champion")
+
+Report = Callable[[str], None]
+
+
+def find_model(project: Project, name: str) -> Model:
+    """A model by its name.
+
+    Raises:
+        ProjectError: there is none; names those that there are.
+    """
+    known = {model.name: model for model in models(project)}
+    if name not in known:
+        raise ProjectError(f"no model {name}; there is: {', '.join(known)}")
+    return known[name]
+
+
+def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettings:
+    """The section ``deployment`` of params.yaml, with some of its values replaced.
+
+    Raises:
+        ValueError: a value is out of its range; names it.
+    """
+    section = load_parameters(project.root).deployment.model_dump()
+    return DeploymentSettings.model_validate(section | dict(changes))
+
+
+def promote(
+    project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
+) -> Entry | None:
+    """See ``release.promotion.promote``."""
+    with _alone(project):
+        entry = promotion.promote(project.root, model, _act(why), how, report)
+        if entry:
+            follow_ledger(project, model)
+    return entry
+
+
+def promote_passed(
+    project: Project,
+    why: str,
+    how: DeploymentSettings | None = None,
+    report: Report = lambda _: None,
+) -> tuple[Entry, ...]:
+    """Promote every challenger that its gate has passed and nobody has rolled back.
+
+    One that is refused for another reason (code that is not committed) is reported, and the others
+    go on.
+    """
+    how = how or deployment(project, {})
+    entries = []
+    for model in models(project):
+        if not passed(project.root, model):
+            continue
+        try:
+            entry = promote(project, model, why, how, report)
+        except ReleaseError as refused:
+            report(f"not promoted: {refused}")
+            continue
+        if entry:
+            entries.append(entry)
+    return tuple(entries)
+
+
+def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry | None:
+    """See ``release.promotion.rollback``."""
+    with _alone(project):
+        entry = promotion.rollback(project.root, model, _act(why), to)
+        if entry:
+            follow_ledger(project, model)
+    return entry
+
+
+def sign_known(project: Project) -> int:
+    """Sign the challengers, canaries and champions that are here and not signed yet.
+
+    What they have to hold is DVC's hash of them, which git keeps in dvc.lock and releases.lock.
+
+    Returns:
+        How many were signed.
+    """
+    count = 0
+    for model in models(project):
+        now = promotion.standing(project.root, model)
+        for version in sorted({now[role] for role in _ROLES} - {None}):
+            count += _sign(project, model, version)
+    return count
+
+
+def _sign(project: Project, model: Model, version: str) -> bool:
+    try:
+        folder = model_folder(project, model.asset, model.partition, version)
+    except ProjectError:
+        return False  # nobody has fetched it; `dvc pull` and another sync do
+    try:
+        verify(
+            project.root,
+            folder,
+            signed_folder(project.root, model.name, version),
+            model.name,
+            version,
+        )
+    except UntrustedModelError:
+        sign_version(project.root, folder, model.name, version, base_of(folder))
+        return True
+    return False
+
+
+def _alone(project: Project) -> FileLock:
+    """Held by one who reads the ledger and writes it, so that no line gets lost."""
+    project.state.mkdir(exist_ok=True)
+    return FileLock(project.state / "releasing.lock")
+
+
+def _act(why: str) -> Act:
+    return Act(getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), why)

@@ -1,0 +1,163 @@
+"""Opening a released model for use: by name, verified, and on its own base."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import base_name, resolve_base
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import logs_folder
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.operations.releasing import find_model
+from cortex_pipelines.release.ledger import Model, champion
+from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.signing import signed_folder, verify
+from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.tasks import find_rules
+from cortex_pipelines.tracking.registry import resolve
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml
+
+_ALIASES = ("champion", "canary", "challenger")
+
+
+@dataclass(frozen=True)
+class Released:
+    """One version of a model, found and verified.
+
+    Args:
+        model: The model.
+        version: DVC's hash of its files.
+        folder: Its files.
+        signed: Its manifest and signature.
+        base: ``name`` and ``digest`` of the base it belongs on; None if it stands alone.
+    """
+
+    model: Model
+    version: str
+    folder: Path
+    signed: Path
+    base: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A base in memory, with the adapter that was asked for or, if that cannot be, without.
+
+    Args:
+        resident: The base; ``resident.model`` and ``resident.tokenizer`` are ready for use.
+        adapted: Whether the adapter is on it.
+        version: DVC's hash of the adapter; None if the base is alone.
+        notice: Why the base is alone; empty otherwise.
+    """
+
+    resident: ResidentBase
+    adapted: bool
+    version: str | None
+    notice: str
+
+
+def open_adapter(
+    root: Path, reference: str, task: str | None = None, resident: ResidentBase | None = None
+) -> Opened:
+    """Load a released adapter on the project's base, ready for inference.
+
+    Args:
+        root: Project root.
+        reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
+        task: Which adapter, of a model with one a task.
+        resident: The base from an earlier call, to put the adapter on; None loads it.
+
+    Returns:
+        The base with the adapter; the base alone, with a notice, if there is no champion yet or
+        the adapter was trained on another base.
+
+    Raises:
+        ProjectError: there is no such model, or its files are gone.
+        LookupError: it has no such version or task.
+        UntrustedModelError: a file was changed since it was released, or by whom is not known.
+    """
+    project = open_project(root)
+    pinned = pinned_base(project)
+    resident = resident or ResidentBase(resolve_base(pinned, root))
+    model, version = find_released(project, reference)
+    if version is None:
+        resident.take_off()
+        notice = f"{model.name} has no champion yet: {base_name(pinned)} answers alone"
+        return Opened(resident, False, None, notice)
+    released = verified(project, model, version)
+    if released.base is None or released.base["digest"] != resident.base.digest:
+        resident.take_off()
+        trained = (released.base or {}).get("name", "no base")
+        notice = (
+            f"{model.name} ({version}) was trained on {trained}, which is not this "
+            f"{resident.base.name}: the base answers alone"
+        )
+        return Opened(resident, False, None, notice)
+    resident.put(read_lora(adapter_folder(released.folder, task)))
+    return Opened(resident, True, version, "")
+
+
+def pinned_base(project: Project) -> PinnedModel:
+    """The base of the adapters, as it is pinned."""
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base")
+    return PinnedModel(load_parameters(project.root).models.base, pin or {})
+
+
+def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
+    """A model and the version that a reference names, by ``releases.lock`` and the registry.
+
+    Returns:
+        The version is None if the champion is asked for and there is none.
+
+    Raises:
+        ProjectError: there is no such model.
+        LookupError: it has no such version.
+    """
+    name, _, alias = reference.partition("@")
+    name, _, number = name.partition("/")
+    model = find_model(project, name)
+    if number:
+        return model, str(resolve(project, reference)[2]["dvc_md5"])
+    alias = alias or "champion"
+    if alias not in _ALIASES:
+        raise LookupError(f"{reference}: an alias is one of {', '.join(_ALIASES)}")
+    version: Any = standing(project.root, model)[alias]
+    if version is None and alias != "champion":
+        raise LookupError(f"{model.name} has no {alias}")
+    return model, version
+
+
+def verified(project: Project, model: Model, version: str) -> Released:
+    """The files of a version, certain to be those that were released.
+
+    Raises:
+        ProjectError: they are neither in the workspace nor in DVC's cache.
+        UntrustedModelError: they are not what was signed, or nothing was.
+    """
+    folder = model_folder(project, model.asset, model.partition, version)
+    signed = signed_folder(project.root, model.name, version)
+    manifest = verify(project.root, folder, signed, model.name, version)
+    return Released(model, version, folder, signed, dict(manifest.base) if manifest.base else None)
+
+
+def open_router(project: Project) -> Router:
+    """The task router that is champion; the keyword rules as long as there is none.
+
+    Raises:
+        ProjectError: the champion's files are not to be had.
+        UntrustedModelError: they are not what was released.
+        RouterError: there is neither a champion nor a file of rules.
+    """
+    params = load_parameters(project.root)
+    (model,) = [model for model in models(project) if model.asset == "task_router"]
+    version = champion(project.root, model).champion
+    if version is None:
+        logs = logs_folder(params.coordination.logs, project.root)
+        rules = find_rules(logs)
+        fallback = params.routing.fallback_master
+        return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
+    return open_trained(verified(project, model, version).folder, project.root)

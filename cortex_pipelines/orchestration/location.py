@@ -1,0 +1,52 @@
+"""The code location: assets, jobs, schedules and sensors over one project folder."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
+from cortex_pipelines.orchestration.schedules import (
+    nightly_job,
+    nightly_schedule,
+    project_job,
+    sync_sensor,
+)
+from cortex_pipelines.orchestration.syncing import sync_project
+from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.tracking.runs import MlflowTracker
+from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.materialise import ContractCheck
+from cortex_pipelines.versioning.project import Project
+
+
+def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
+    """Great Expectations' word on a table, with its Data Docs page written to ``pages``."""
+    result = validate(frame, table)
+    page = write_data_docs({table.name: [result]}, pages / table.name)
+    return ContractCheck(table.name, frame.height, result.failures, str(page))
+
+
+def open_location(root: Path) -> tuple[Project, dg.Definitions]:
+    """A project and the code location over it, with code and parameters as they are now.
+
+    Raises:
+        ProjectError: params.yaml is not as it has to be.
+    """
+    settings = load_parameters(root).automation
+    project = open_project(root)
+
+    def open_again() -> tuple[Project, dg.Definitions]:
+        return open_location(root)
+
+    job = nightly_job(open_again)
+    definitions = dg.Definitions(
+        assets=build_assets(project, MlflowTracker(), check_table),
+        jobs=[job, project_job(project)],
+        schedules=[nightly_schedule(job, settings)],
+        sensors=[sync_sensor(open_again, sync_project)],
+        executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
+    )
+    return project, definitions

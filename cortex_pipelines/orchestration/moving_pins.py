@@ -1,0 +1,72 @@
+"""Moving the pins in ``sources.lock`` to what is outside now: ``cortex update``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.pretrained_models import take_model_pin
+from cortex_pipelines.ingestion.readers.pins import take_pins
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+
+FILE = "sources.lock"
+
+
+def move_pins(root: Path, project: str | None = None) -> list[str]:
+    """Take what every source is now, or those of one project only.
+
+    Args:
+        root: Project root.
+        project: Only this project; None for all projects, the logs and the models.
+
+    Returns:
+        Keys of ``sources.lock`` that changed, sorted.
+
+    Raises:
+        ProjectError: there is no such project.
+    """
+    params = load_parameters(root)
+    if project is not None and project not in params.projects:
+        known = ", ".join(sorted(params.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+    lock = read_yaml(root / FILE)
+    pins: dict[str, Any] = {}
+    for name, settings in sorted(params.projects.items()):
+        if project in (None, name):
+            pins[f"projects.{name}"] = take_pins(settings, root, root / CACHE)
+    if project is None:
+        logs = logs_folder(params.coordination.logs, root)
+        pins["coordination"] = take_coordination_pin(logs, root)
+        for name in ("base", "encoder"):
+            pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
+    changed = _write(root, lock, pins, set(params.projects))
+    ensure_keys(root, models(open_project(root)))  # of a new project too, for `dvc repro`
+    return changed
+
+
+def _write(
+    root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], projects: set[str]
+) -> list[str]:
+    new: dict[str, Any] = {
+        "projects": {k: v for k, v in (lock.get("projects") or {}).items() if k in projects},
+        "coordination": lock.get("coordination"),
+        "models": dict(lock.get("models") or {}),
+    }
+    changed = []
+    for key, pin in pins.items():
+        room, _, name = key.partition(".")
+        old = new[room].get(name) if name else new[room]
+        if old != pin:
+            changed.append(key)
+        if name:
+            new[room][name] = pin
+        else:
+            new[room] = pin
+    new["projects"] = dict(sorted(new["projects"].items()))
+    if new != dict(lock):
+        write_yaml(root / FILE, new)
+    return sorted(changed)

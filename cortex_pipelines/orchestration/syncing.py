@@ -1,0 +1,48 @@
+"""``cortex sync``: Dagster, MLflow and the registry's aliases brought into line with DVC."""
+
+from typing import Any
+
+import dagster as dg
+
+from cortex_pipelines.catalog import models
+from cortex_pipelines.orchestration.runs import close_dead_runs
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.tracking.registry import follow_ledger
+from cortex_pipelines.tracking.runs import MlflowTracker, find_run
+from cortex_pipelines.versioning.dagster_assets import describe
+from cortex_pipelines.versioning.materialise import Version
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.reconcile import DvcView, sync
+from cortex_pipelines.versioning.staleness import Staleness
+
+
+def sync_project(
+    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> int:
+    """Report to Dagster and MLflow what they do not know; how many events that took."""
+    close_dead_runs(instance)
+    ensure_keys(project.root, models(project))
+    stale = Staleness(instance, definitions).stale
+    return sync(project, instance, stale, lambda view: _metadata(project, view))
+
+
+def sync_aliases(project: Project) -> int:
+    """Make the registry's aliases those of ``releases.lock``; how many had to be moved."""
+    return sum(follow_ledger(project, model) for model in models(project))
+
+
+def _metadata(project: Project, view: DvcView) -> dict[str, Any]:
+    """Metadata of an output as a materialisation gives it, with its MLflow run."""
+    if view.version != view.locked or view.version is None:
+        return {}  # edited by hand: no run made these bytes
+    found = find_run(project.root, view.asset.name, view.partition, view.version)
+    tracker = MlflowTracker()
+    if found is None:
+        version = Version(view.version, view.made_from, computed=True)
+        run_id = tracker.record(project, view.asset, view.partition, version, "")
+    else:
+        run_id = found[0]
+    return describe(project, view.asset, view.partition, view.version) | {
+        "mlflow/run_id": run_id,
+        "mlflow/run": dg.MetadataValue.url(tracker.link(run_id)),
+    }

@@ -1,0 +1,127 @@
+"""Secrets by their place: in a URL, on a command line, in the armour of a private key."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.checksums import user_and_password
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.values import is_password, is_reference, is_sample
+from cortex_pipelines.privacy.detect.wording import word_set
+
+_USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
+_CURL_USER = re.compile(
+    r"""(?:\s-u|\s--user)(?:=|[ \t]*)
+    (?:"([^"\n]{0,80}?):([^"\n]{3,80})" | '([^'\n]{0,80}?):([^'\n]{3,80})'
+     | ([\w.@+-]{1,80}):(?:["']([^"'\s]{3,80})["']|([^\s"']{3,80})))""",
+    re.VERBOSE,
+)
+_CURL_HALF = re.compile(r"""(?:\s-u|\s--user)(?:=|[ \t]*)["']([^"':\s]{6,80}):["']""")
+_BASIC = re.compile(
+    r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})"""
+)
+_IDENTIFIED = re.compile(
+    r"""(?i:identified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?)\\?["']?([^\s'"`;\\]{6,80})"""
+)
+_KEY_BEGIN = re.compile(
+    r"-----BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    r"|-----BEGIN OpenVPN Static key V1-----"
+)
+_KEY_END = re.compile(
+    r"-----END[ A-Z0-9_-]{0,60}(?:PRIVATE KEY(?: BLOCK)?|Static key V1)-----|Private-MAC:[^\n]*"
+)
+_MATERIAL = re.compile(r"[A-Za-z0-9+/]{16,}")
+_LONGEST_KEY = 20_000
+_DEFAULTS = word_set(
+    "password pass passwd pwd secret user username admin root guest test postgres mysql redis "
+    "token key foo bar baz"
+)
+
+
+def placed_secrets(text: str) -> Iterator[Span]:
+    """Secrets in URLs, on the command lines of curl, in basic authorization, and private keys."""
+    if "://" in text:
+        yield from _in_urls(text)
+    if "curl" in text:
+        yield from _of_curl(text)
+    if "asic " in text or "ASIC " in text:
+        for match in _BASIC.finditer(text):
+            if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
+                yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
+    if "IDENTIFIED" in text or "identified" in text:
+        for match in _IDENTIFIED.finditer(text):
+            if _could_be_password(match[1], "") and is_password(match[1], quoted=True):
+                yield Span(match.start(1), match.end(1), SECRET, "sql-password", "high")
+    if "PRIVATE KEY" in text or "PuTTY" in text or "Static key" in text:
+        yield from _private_keys(text)
+
+
+def _in_urls(text: str) -> Iterator[Span]:
+    for match in _USER_INFO.finditer(text):
+        if _could_be_password(match[2], match[1]):
+            yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
+
+
+def _could_be_password(value: str, user: str) -> bool:
+    if is_reference(value) or is_reference(user) or is_sample(value):
+        return False
+    return value.lower() not in _DEFAULTS and value != user and len(set(value)) > 2
+
+
+def _of_curl(text: str) -> Iterator[Span]:
+    at = text.find("curl")
+    while at >= 0:
+        end = _command_end(text, at)
+        for match in _CURL_USER.finditer(text, at, end):
+            user, password = (match[group] for group in _groups(match))
+            group = _groups(match)[1]
+            if _could_be_password(password, user):
+                yield Span(match.start(group), match.end(group), SECRET, "curl-user", "high")
+        for match in _CURL_HALF.finditer(text, at, end):
+            if _could_be_password(match[1], ""):
+                yield Span(match.start(1), match.end(1), SECRET, "curl-user", "high")
+        at = text.find("curl", max(end, at + 4))
+
+
+def _groups(match: re.Match[str]) -> tuple[int, int]:
+    for user, password in ((1, 2), (3, 4), (5, 6), (5, 7)):
+        if match[password] is not None:
+            return user, password
+    raise AssertionError("one alternative of the pattern has matched")
+
+
+def _command_end(text: str, at: int) -> int:
+    """End of a command: of its line, or of the lines that its backslashes continue it on."""
+    limit = min(len(text), at + 2000)
+    end = text.find("\n", at, limit)
+    while end > 0 and text[end - 1 : end] == "\\":
+        end = text.find("\n", end + 1, limit)
+    return limit if end < 0 else end
+
+
+def _private_keys(text: str) -> Iterator[Span]:
+    begin = _KEY_BEGIN.search(text)
+    while begin is not None:
+        following = _KEY_BEGIN.search(text, begin.end())
+        limit = min(following.start() if following else len(text), begin.end() + _LONGEST_KEY)
+        end = _KEY_END.search(text, begin.end(), limit)
+        stop = end.end() if end else _end_of_material(text, begin.end(), limit)
+        if _is_material(text[begin.end() : end.start() if end else stop]):
+            yield Span(begin.start(), stop, SECRET, "private-key", "high")
+        begin = following
+
+
+def _is_material(body: str) -> bool:
+    found = [run for run in _MATERIAL.findall(body) if not is_sample(run)]
+    return sum(map(len, found)) >= 32
+
+
+def _end_of_material(text: str, start: int, limit: int) -> int:
+    """Where a key ends whose armour is cut: after the last line that still is key material."""
+    end, at = start, start
+    for line in text[start:limit].split("\n"):
+        at += len(line) + 1
+        if _MATERIAL.search(line):
+            end = at - 1
+        elif line.strip() and end > start:
+            break
+    return min(end, limit)

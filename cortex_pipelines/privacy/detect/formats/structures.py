@@ -1,0 +1,47 @@
+"""Values that many services share: tokens with an inner structure, hooks."""
+
+from cortex_pipelines.privacy.detect.checksums import json_web_token, very_random
+from cortex_pipelines.privacy.detect.format import declare
+
+FORMATS = (
+    declare(
+        "json-web-token",
+        "eyJ ewo ewog",
+        r"[\w-]{10,}={0,2}\.(?:eyJ|ew|[\w-]{2})[\w-]{8,}={0,2}(?:\.[\w-]*)?",
+        json_web_token,
+        "",
+    ),
+    declare("json-web-token", "ZXlK", "[A-Za-z0-9+/_-]{60,}={0,2}", very_random, ""),
+    declare(
+        "slack-webhook",
+        "hooks.slack.com/",
+        r"(?:services|workflows|triggers)/[A-Za-z0-9+/]{30,80}",
+        end="",
+    ),
+    declare(
+        "teams-webhook",
+        "",
+        r"https://[\w-]+\.webhook\.office\.com/webhookb2/[\w-]{36}@[\w-]{36}"
+        r"/IncomingWebhook/[\w-]{32}/[\w-]{36}",
+        end="",
+        inside=".webhook.office.com/",
+    ),
+    declare(
+        "discord-webhook",
+        "discord.com/api/webhooks/ discordapp.com/api/webhooks/",
+        r"[0-9]{17,20}/[\w-]{60,72}",
+        end="",
+    ),
+    declare(
+        "zapier-webhook",
+        "hooks.zapier.com/hooks/catch/",
+        r"[\w/]{10,}",
+        severity="medium",
+        end="",
+    ),
+    declare("azure-signature", "sig=", "[A-Za-z0-9%+/]{40,90}(?:%3D|=)", end=""),
+    declare("jenkins-secret", "{AQAAABAAA", "[A-Za-z0-9+/]{16,}={0,2}}", end=""),
+    declare(
+        "password-hash", "$2a$ $2b$ $2y$", r"[0-9]{2}\$[./A-Za-z0-9]{53}", end="", severity="medium"
+    ),
+)

@@ -1,0 +1,54 @@
+"""Secrets and personal data in a text."""
+
+import re
+
+from cortex_pipelines.privacy.detect.assignments import assigned_secrets, provided_secrets
+from cortex_pipelines.privacy.detect.author_names import author_names
+from cortex_pipelines.privacy.detect.credentials import placed_secrets
+from cortex_pipelines.privacy.detect.findings import Finding, Span, findings_of, without_overlaps
+from cortex_pipelines.privacy.detect.marks import marked_secrets
+from cortex_pipelines.privacy.detect.personal import personal_data
+from cortex_pipelines.privacy.detect.values import PLACEHOLDER
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c in range(256))
+
+
+def scan_text(
+    text: str, path: str, settings: PrivacySettings, language: str | None = None
+) -> list[Finding]:
+    """Private values in a text, in its order.
+
+    Args:
+        text: The text.
+        path: Its path.
+        settings: What counts.
+        language: Its language, if known.
+    """
+    return findings_of(text, spans_of(text, path, settings, language))
+
+
+def spans_of(
+    text: str, path: str, settings: PrivacySettings, language: str | None = None
+) -> list[Span]:
+    """Private values in a text by their characters, in order and none over another."""
+    words = set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
+    lower = text.lower()
+    if len(lower) != len(text):  # a few capital letters have lower forms of two characters
+        lower = "".join(c.lower() if c.isascii() else c for c in text)
+    found = [
+        *placed_secrets(text),
+        *marked_secrets(text, words),
+        *assigned_secrets(text, lower, settings),
+        *provided_secrets(text, lower, " ".join(words).lower()),
+        *personal_data(text),
+        *author_names(text, lower),
+    ]
+    return without_overlaps(span for span in found if not _is_allowed(text, span, settings))
+
+
+def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:
+    value = text[span.start : span.end]
+    if PLACEHOLDER.search(value):
+        return True
+    return any(re.fullmatch(pattern, value) for pattern in settings.allowed)

@@ -1,0 +1,204 @@
+"""Whether a value could be a secret: what is left after references, samples, words and hashes."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+
+from cortex_pipelines.privacy.detect.wording import (
+    entropy,
+    is_word_piece,
+    lexical_share,
+    pieces,
+    word_set,
+)
+
+PLACEHOLDER = re.compile(r"REDACTED_[A-Z0-9_]+_[0-9a-f]{8}|redacted-[0-9a-f]{8}")
+"""What stands for a value that was taken out."""
+
+_REFERENCE = re.compile(
+    r"""
+      \$\{[\w.:?@!/, -]*\} | \$\([^)]*\) | \$[A-Za-z_]\w*$ | ^\$[A-Za-z_] | ^\$\$?\w+$
+    | \{\{[\s\w.$|:"'()/-]*(?:\}\}|$) | <%|%>                       # mustache, erb
+    | \#\{[^}]*\} | ^\{[\w.:!]*\}$ | (?<!\{)\{[a-zA-Z_][\w.]*\} | \{\d?\}  # format strings
+    | %\(\w+\)[sdr] | ^%[sdvq]$ | ^%\w+%$ | %[sdv]\b | ^@\w+@$
+    | ^<[^>]*>?$ | <[\w\s./_-]+>$ | ^\[[\w\s-]+\]$ | ^&lt; | ^__\w+__$
+    | ^[A-Za-z_][\w.:>-]*\(.*\)?;?$ | ^\w+\[.*\]?$ | ^\w+(?:->|::)\w     # calls, items
+    | ^(?:process\.env|os\.environ|env|secrets|vars?|self|this|config|settings|data|local)\.\w
+    | ^(?:function|lambda|new|await|return|async)\b | =>
+    | ^!?\w+\s*(?:\|\||&&)
+    """,
+    re.VERBOSE,
+)
+_SAMPLE = re.compile(
+    r"""
+      (?:x{4,}|X{4,}|\*{3,}|\.{3,}|\#{4,}|-{4,}|_{4,}|0{7,}|1{7,}|\?{4,}|…|•)
+    | ^[xX*.?#_-]+$ | ^(.)\1+$
+    | (?i:example|placeholder|changeme|change[-_ ]?(?:this|me|it)|redacted|replace|dummy|fake|
+      your[-_ ]?|insert|sample|invalid|foobar|lorem|todo|fixme|not[-_ ]?(?:real|set|used|a)|
+      no[-_ ]?(?:pass|secret|token|key)|goes[-_ ]?here|put[-_ ]|enter[-_ ]|fill[-_ ]|some[-_ ]|
+      any[-_ ]|(?:my|the)[-_ ](?:secret|pass|api|token|key)|mysecret|mypass|secret[-_]?key$|
+      (?:^|[^a-z])test[-_ ]?(?:key|token|secret|password|pass|pwd|user|api|value|ing)|^test\d*$|
+      \btbd\b)
+    """,
+    re.VERBOSE,
+)
+_LITERALS = word_set(
+    "null none nil undefined true false yes no empty unknown default disabled enabled "
+    "required optional string number boolean object any password passwd secret token key "
+    "apikey value username user admin root guest hidden masked encrypted plain text bearer "
+    "basic digest on off n/a na void"
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
+_ENDINGS = (
+    "py js ts tsx json yaml yml xml html htm txt md pem key crt cer p12 pfx jks keystore keytab "
+    "java go rs c h cpp php rb sh css png jpg jpeg svg conf cfg ini properties lock toml log csv "
+    "db sql zip jar gz exe dll so com org net io"
+)
+_PATH = re.compile(
+    r"^(?:[.~]{0,2}/|[A-Za-z]:[\\/]|file:|https?://|www\.|//)|^[\w.-]+(?:/[\w.#:-]+)+/?$"
+    rf"|\.(?:{'|'.join(_ENDINGS.split())})$"
+)
+_VERSION = re.compile(
+    r"^v?\d+(?:\.\d+)+(?:[-_.+][\w.-]*|[a-z]+\d*)?$|SNAPSHOT",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[:/]\d{2}")
+_CONSTANT = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$")
+_DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")
+_RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
+_ODD = frozenset("!#$%&()*+,;<=>?@[]^{|}~")
+_NOT_IN_CODE = frozenset("!#$%^&*?@~")
+_NUMBERED_WORD = re.compile(r"^[A-Za-z]+(?:[-_.][A-Za-z]+)*[-_.]?\d{0,2}$")
+_ALPHABET = 16
+_GUARDS = str.maketrans("", "", "-_. ")
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value stands for another: a variable, a template's hole, a call, a format."""
+    return _REFERENCE.search(value.strip("'\"")) is not None
+
+
+def is_sample(value: str) -> bool:
+    """Whether a value is there to be replaced, or to show a shape."""
+    return is_masked(value) or is_sequence(value)
+
+
+def is_masked(value: str) -> bool:
+    """Whether a value says itself that it is none: by words, by crosses, by a literal."""
+    return _SAMPLE.search(value) is not None or value.lower() in _LITERALS
+
+
+def is_sequence(value: str) -> bool:
+    """Whether most of a value is counted up or down the keyboard or alphabet."""
+    longest = longest_run(value)
+    return longest * 2 > len(value.translate(_GUARDS)) or longest >= _ALPHABET
+
+
+def longest_run(value: str) -> int:
+    """Characters of the longest part that is counted up or down the keyboard or alphabet."""
+    return max(_runs(value), default=0)
+
+
+def _runs(value: str) -> Iterator[int]:
+    """Lengths of the parts of a value that are counted up or down."""
+    step, size = 0, 1
+    for one, two in pairwise(value.lower().translate(_GUARDS)):
+        by = _ORDER.get(one + two, 0)
+        if by and by == step:
+            size += 1
+        else:
+            yield size
+            size = 2 if by else 1
+        step = by
+    yield size
+
+
+def _steps() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for number, run in enumerate(_RUNS, 1):
+        for one, two in pairwise(run):
+            found.setdefault(one + two, number)
+            found.setdefault(two + one, -number)
+    return found
+
+
+_ORDER = _steps()
+
+
+def is_drawn(value: str) -> bool:
+    """Whether a value of a known shape looks drawn by chance rather than typed."""
+    if entropy(value) < 2.5:
+        return False
+    return _HEX.fullmatch(value.replace(":", "")) is not None or lexical_share(value) < 0.6
+
+
+@lru_cache(maxsize=1 << 14)
+def is_random(value: str) -> bool:
+    """Whether a value looks drawn by chance: few words for its length, varied characters."""
+    size = sum(map(str.isalnum, value))
+    if size < 8 or entropy(value) < 2.5:
+        return False
+    if _HEX.fullmatch(value):
+        return size >= 16 and not value.isdigit() and entropy(value) >= 2.9
+    parts = pieces(value)
+    if len(parts) == 1:
+        return size >= 10 and parts[0].isalpha() and not is_word_piece(parts[0])
+    return lexical_share(value) < 0.5 and _varied(value)
+
+
+def _varied(value: str) -> bool:
+    return sum(any(map(test, value)) for test in (str.isdigit, str.isupper, str.islower)) >= 2
+
+
+def is_strong_secret(value: str) -> bool:
+    """Whether a value could be a key or token: random, long enough, nothing known instead."""
+    return len(value) >= 10 and is_random(value) and not is_known(value)
+
+
+def is_garbled(value: str, quoted: bool) -> bool:
+    """Whether a value has so many sorts of symbols that it is neither words nor code."""
+    odd = set(value) & _ODD
+    needed = 3 if quoted else 5
+    return len(value) >= 12 and " " not in value and len(odd) >= needed and bool(odd & _NOT_IN_CODE)
+
+
+def is_known(value: str) -> bool:
+    """Whether a value is something that is no secret: a path, a version, a date, words."""
+    if _VERSION.search(value) or _DATE.match(value) or lexical_share(value) > 0.6:
+        return True
+    if _PATH.search(value) and not _is_base64(value):
+        return True
+    if _DOTTED.match(value) and lexical_share(value) > 0.5:
+        return True
+    return _is_constant(value)
+
+
+def is_password(value: str, quoted: bool) -> bool:
+    """Whether a value could be a password that a person chose: more than words and separators."""
+    if len(value) < 6 or " " in value or (value.isdigit() and not quoted):
+        return False
+    if _PATH.search(value) or _VERSION.search(value) or _DATE.match(value) or _is_constant(value):
+        return False
+    if not any(map(str.isalpha, value)):
+        return False
+    digits = any(map(str.isdigit, value))
+    if digits or any(not c.isalnum() and c not in "-_. :/" for c in value):
+        dotted = _DOTTED.match(value) is not None and lexical_share(value) > 0.7
+        return not dotted and not _is_numbered_word(value)
+    return is_random(value)
+
+
+def _is_base64(value: str) -> bool:
+    long_enough = "/" in value and "." not in value and len(value) >= 24
+    return long_enough and lexical_share(value) < 0.4
+
+
+def _is_constant(value: str) -> bool:
+    return "_" in value and len(value) < 40 and _CONSTANT.match(value) is not None
+
+
+def _is_numbered_word(value: str) -> bool:
+    """An identifier: words joined by separators, with a small number behind."""
+    return _NUMBERED_WORD.match(value) is not None and lexical_share(value) >= 0.6

@@ -1,0 +1,61 @@
+"""Unusual behaviour of workers in the asset graph."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+import polars as pl
+
+from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.routing.anomalies.detect import watch
+from cortex_pipelines.routing.anomalies.report import anomaly_report
+from cortex_pipelines.routing.anomalies.settings import AnomalySettings
+from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS
+from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
+from cortex_pipelines.versioning import versioned_asset
+
+
+@versioned_asset(
+    tables=(ANOMALY_SERIES, ANOMALY_WINDOWS, ANOMALY_ALERTS),
+    code=(
+        "cortex_pipelines/coordination/logs.py",
+        "cortex_pipelines/coordination/records.py",
+        "cortex_pipelines/coordination/incremental.py",
+        "cortex_pipelines/coordination/json_scanner.py",
+        "cortex_pipelines/pages.py",
+        "cortex_pipelines/routing/anomalies",
+        "cortex_pipelines/routing/anomalies/assets.py",
+        "cortex_pipelines/routing/outcomes",
+        "cortex_pipelines/schemas.py",
+    ),
+    partitioned=False,
+    determinism="machine",
+)
+def worker_anomalies(
+    coordination_tables: Path,
+    anomalies: AnomalySettings,
+    coordination: CoordinationSettings,
+    out: Path,
+    observe: Callable[[str, float], None],
+) -> dict[str, pl.DataFrame]:
+    """Windows of workers' metrics scored by the best of three detectors; alerts on the latest."""
+    began = monotonic()
+    metrics = pl.concat(
+        pl.read_parquet(coordination_tables / f"{table.name}.parquet")
+        for table in (WORKER_METRICS, SYSTEM_METRICS)
+    )
+    tables = watch(metrics, anomalies)
+    figures = {
+        "hand_written_sample": float(coordination.sample),
+        "watched_logs": float(tables[ANOMALY_SERIES.name]["chosen"].count()),
+        "left_out_logs": float(tables[ANOMALY_SERIES.name]["left_out"].count()),
+        "alerts": float(tables[ANOMALY_ALERTS.name].height),
+    }
+    (out / "metrics.json").write_text(
+        json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    report = anomaly_report(tables, anomalies.alarm_share, coordination.sample)
+    (out / "report.html").write_text(report, encoding="utf-8")
+    observe("watch_seconds", monotonic() - began)
+    return tables

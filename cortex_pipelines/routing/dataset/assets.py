@@ -1,0 +1,51 @@
+"""The router's data set in the asset graph.
+
+A file of its own: what it imports is the code that the data set depends on, and an edit of the
+encoder or the head must not make the data set stale.
+"""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.routing.dataset.build import build_dataset, logged_rules
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
+from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.versioning import versioned_asset
+
+RULES_FILE = "rules.json"
+
+
+@versioned_asset(
+    tables=ROUTING_DATASET,
+    code=(
+        "cortex_pipelines/routing/dataset/build.py",
+        "cortex_pipelines/routing/dataset/assets.py",
+        "cortex_pipelines/routing/dataset/labels.py",
+        "cortex_pipelines/routing/keyword_rules.py",
+        "cortex_pipelines/routing/dataset/weak_labels.py",
+        "cortex_pipelines/schemas.py",
+    ),
+    partitioned=False,
+    expectations=True,
+)
+def routing_dataset(
+    coordination_events: Path,
+    repository_commits: dict[str, Path],
+    routing: RoutingSettings,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Tasks with the master they belong to: train, validation and test; rules.json beside them."""
+    events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
+    commits = {
+        project: pl.read_parquet(folder / f"{REPOSITORY_COMMITS.name}.parquet")
+        for project, folder in repository_commits.items()
+    }
+    rules = logged_rules(events)
+    if rules is not None:
+        text = json.dumps(rules, indent=2, sort_keys=True, ensure_ascii=False)
+        (out / RULES_FILE).write_text(text + "\n", encoding="utf-8")
+    return build_dataset(events, commits, routing)

@@ -1,0 +1,176 @@
+"""Train, validation and test tasks for the router."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.routing.dataset.labels import LabelledTask, labelled_tasks, normalised
+from cortex_pipelines.routing.dataset.weak_labels import WeakTask, weak_tasks
+from cortex_pipelines.routing.keyword_rules import parse_rules
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+
+class TooFewTasksError(ValueError):
+    """The logs do not hold enough for a router to be trained and judged."""
+
+
+def build_dataset(
+    events: pl.DataFrame, commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
+) -> dict[str, pl.DataFrame]:
+    """The routing data set.
+
+    Only labels that an outcome bears out are used to judge (validation, test); tasks that were
+    merely routed, and commits, only ever train. The side is decided by a hash of the text alone:
+    so it is the same for repeated tasks, nearly stratified by master, and never changes as the
+    logs grow. Otherwise an older champion could meet tasks in the test that it was trained on.
+    For the same reason a task that was merely routed is left out where its hash is not for
+    training: its outcome may be known one day.
+
+    Args:
+        events: ``schemas.COORDINATION_EVENTS``.
+        commits: Project to ``schemas.REPOSITORY_COMMITS``.
+        settings: Shares, weights and rules of weak labels.
+
+    Returns:
+        ``schemas.SPLITS`` to frames of ``schemas.ROUTING_DATASET``.
+
+    Raises:
+        TooFewTasksError: too few tasks or masters, or a side would be empty.
+    """
+    sides: dict[str, list[dict[str, Any]]] = {side: [] for side in SPLITS}
+    logged = _one_a_text(labelled_tasks(events))
+    for key, task in sorted(logged.items()):
+        side = side_of(key, settings)
+        if task.source == "outcome":
+            sides[side].append(_row(task, "outcome", 1.0))
+        elif side == "train":
+            sides[side].append(_row(task, "decision", settings.decision_weight))
+    _require_enough(sides, settings)
+    for key, commit in sorted(_weak_by_text(commits, settings).items()):
+        if key not in logged:
+            sides["train"].append(_row(commit, "weak:commit", settings.weak_weight))
+    return {
+        side: table.frame(sides[side]) for side, table in zip(SPLITS, ROUTING_DATASET, strict=True)
+    }
+
+
+def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
+    """All labelled tasks of some logs, to train on outside the asset graph.
+
+    Nothing is set aside: what is said of the router is said out of fold.
+
+    Args:
+        events: ``schemas.COORDINATION_EVENTS``.
+        settings: Weights.
+
+    Returns:
+        A frame as ``build_dataset`` gives for training, without weak labels.
+    """
+    logged = _one_a_text(labelled_tasks(events))
+    rows = [
+        _row(task, "outcome", 1.0)
+        if task.source == "outcome"
+        else _row(task, "decision", settings.decision_weight)
+        for _, task in sorted(logged.items())
+    ]
+    return ROUTING_DATASET[0].frame(rows)
+
+
+def side_of(key: str, settings: RoutingSettings) -> str:
+    """Side of the split of a normalised text."""
+    digest = hashlib.sha256(f"{settings.seed}\n{key}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < settings.test_share:
+        return "test"
+    return "validation" if place < settings.test_share + settings.validation_share else "train"
+
+
+def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
+    """The keyword rules that stand beside the logs; None if there are none.
+
+    Where there are several, the ones nearest to the top of the logs folder count: backups lie
+    deeper.
+
+    Raises:
+        RulesError: the rules file lacks something; says what.
+    """
+    found = [
+        (row["file"].count("/"), row["file"], row["byte_offset"], row["payload"])
+        for row in events.filter(pl.col("kind") == "routing_rules").iter_rows(named=True)
+    ]
+    if not found:
+        return None
+    _, file, _, payload = min(found)
+    rules: dict[str, Any] = json.loads(payload)
+    parse_rules(rules, file)
+    return rules
+
+
+def _one_a_text(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
+    """The task to keep of each text: what was borne out most often, the latest of equals."""
+    by_text: dict[str, list[LabelledTask]] = defaultdict(list)
+    for task in tasks:
+        by_text[normalised(task.text)].append(task)
+    return {key: _most_certain(group) for key, group in by_text.items()}
+
+
+def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
+    counts = Counter((task.source == "outcome", task.master) for task in group)
+
+    def certainty(task: LabelledTask) -> tuple[bool, int, str, str, str]:
+        borne_out = task.source == "outcome"
+        when = task.occurred_at.isoformat() if task.occurred_at else ""
+        return borne_out, counts[borne_out, task.master], when, task.master, task.text
+
+    return max(group, key=certainty)
+
+
+def _weak_by_text(
+    commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
+) -> dict[str, WeakTask]:
+    kept: dict[str, WeakTask] = {}
+    for project, frame in sorted(commits.items()):
+        for task in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
+            kept.setdefault(normalised(task.text), task)
+    return kept
+
+
+def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str, Any]:
+    identity = hashlib.sha256(f"{normalised(task.text)}\n{task.master}".encode()).hexdigest()
+    return {
+        "example_id": identity,
+        "text": task.text,
+        "master": task.master,
+        "label_source": source,
+        "weight": weight,
+        "origin": task.origin,
+        "occurred_at": task.occurred_at,
+    }
+
+
+def _require_enough(
+    sides: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings
+) -> None:
+    counts = Counter(
+        row["master"] for rows in sides.values() for row in rows if row["label_source"] == "outcome"
+    )
+    held = ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
+    total = sum(counts.values())
+    if total < settings.min_tasks or len(counts) < 2:
+        raise TooFewTasksError(
+            f"coordination logs: {total} tasks with text, master and known outcome ({held}); at "
+            f"least {settings.min_tasks} (routing.min_tasks) over two masters are needed. Name a "
+            "folder with more logs in coordination.logs and run `cortex update`"
+        )
+    empty = [side for side in SPLITS if not sides[side]]
+    if empty:
+        raise TooFewTasksError(
+            f"coordination logs: none of {total} tasks falls to {', '.join(empty)}; more logs, or "
+            "larger routing.validation_share and routing.test_share in params.yaml"
+        )

@@ -1,0 +1,214 @@
+"""Sentence embeddings of tasks, the same bytes whichever tasks are embedded together."""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortex_pipelines.progress import quiet_transformers, track
+from cortex_pipelines.routing.features.bert import BertForward
+from cortex_pipelines.routing.features.threads import side_by_side, torch_threads
+from cortex_pipelines.rowcache import RowCache
+
+Floats = npt.NDArray[np.float32]
+
+_CHARACTERS_A_TOKEN = 64
+"""Text beyond this many characters for each token is cut before it is cut to tokens: no tokenizer
+merges so much, and a task of megabytes must not cost minutes."""
+
+
+PARTS = 4
+"""Pooled parts of an embedding; the first is the embedding proper."""
+
+_SERVED_AT_ONCE = 64
+
+
+class EncoderError(RuntimeError):
+    """The encoder's files are not there or cannot be read."""
+
+
+def machine_precision(asked: str) -> str:
+    """``fp32`` or ``bf16``: what ``auto`` means on this machine.
+
+    Half precision is twice as fast where the processor has tiles for it (AMX) and up to a hundred
+    times slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
+    """
+    import torch
+
+    if asked != "auto":
+        return asked
+    tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return "bf16" if tiles else "fp32"
+
+
+class SentenceEncoder:
+    """A frozen sentence encoder that pools the hidden states of three of its layers.
+
+    A row holds, each at length 1: the mean of the last layer over the tokens (what the model card
+    of all-MiniLM-L6-v2 asks for), of the layers at two thirds and at one third, and the maximum of
+    the last one at half the weight. The earlier layers know words that the last one has forgotten:
+    logistic regression on all of them was right on 0.926 of Banking77's training tasks in five
+    folds, on the last one alone on 0.922.
+
+    Args:
+        folder: Model and tokenizer as transformers saves them.
+        max_tokens: Most tokens of a text that are read.
+        batch: Texts at once.
+        threads: Processor threads.
+        precision: ``fp32``, ``bf16``, or ``auto`` for what is fast on this machine.
+
+    Raises:
+        EncoderError: the folder holds no model that can be loaded.
+    """
+
+    def __init__(
+        self, folder: Path, max_tokens: int, batch: int, threads: int, precision: str = "fp32"
+    ) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        from tokenizers import Tokenizer
+
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self._states, self._width, longest = _forward_pass(
+                folder, config, machine_precision(precision)
+            )
+        # tokenizers raises bare Exception for a file that it cannot read
+        except Exception as error:
+            raise EncoderError(
+                f"sentence encoder in {folder} cannot be loaded ({error}); `cortex doctor` says "
+                "what is missing, models.encoder in params.yaml where it comes from"
+            ) from error
+        self._max_tokens = min(max_tokens, longest)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._max_tokens)
+        self._batch = batch
+        self._threads = threads
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embeddings, one a row, in the order of the texts; the same bytes in any company.
+
+        Returns:
+            Array of shape (texts, 4 x width), float32.
+        """
+        return self._encode(texts, self._batch, full=True)
+
+    def serve(self, texts: Sequence[str]) -> Floats:
+        """As ``encode``, for decisions: faster, and the last digits depend on the company."""
+        return self._encode(texts, _SERVED_AT_ONCE, full=False)
+
+    def _encode(self, texts: Sequence[str], size: int, *, full: bool) -> Floats:
+        tokens = self._tokens(texts)
+        rows = np.zeros((len(texts), PARTS * self._width), dtype=np.float32)
+        # the longest first: nobody waits for one that is begun last
+        batches = _batches(tokens, size)[::-1]
+
+        def embed(places: list[int]) -> Floats:
+            ids = [tokens[place] for place in places]
+            return self._forward(ids, size if full else len(ids))[: len(ids)]
+
+        with torch_threads(self._threads):
+            if len(batches) == 1:
+                rows[batches[0]] = embed(batches[0])
+                return rows
+            with side_by_side(embed, batches, self._threads) as made:
+                pairs = list(zip(batches, made, strict=True))
+                for places, vectors in track(pairs, "Embedding tasks"):
+                    rows[places] = vectors.result()
+        return rows
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        kept = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
+        # Half a surrogate pair, as JSON may hold it, is no text that a tokenizer takes.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in kept]
+        return [list(found.ids) for found in self._tokenizer.encode_batch(clean)]
+
+    def _forward(self, ids: list[list[int]], size: int) -> Floats:
+        """Embeddings of texts of one length, in a batch that is filled up to ``size``.
+
+        Matrix products pick another order of additions for another number of rows; with the
+        number fixed, a text's embedding does not depend on its company, down to the last bit.
+        """
+        import torch
+
+        with torch.inference_mode():
+            layers = self._states(torch.tensor(ids + [ids[0]] * (size - len(ids))))
+            count = len(layers)
+            last = layers[-1].float()
+            earlier = [layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)]
+            pools = [last.mean(dim=1), *(layer.mean(dim=1) for layer in earlier), last.amax(dim=1)]
+            scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
+            scaled[-1] = scaled[-1] / 2
+            vectors: Floats = torch.cat(scaled, dim=1).numpy()
+        return vectors
+
+
+def sentence_part(embeddings: Floats) -> Floats:
+    """The embedding proper of each row: the mean of the last layer, at length 1."""
+    return embeddings[:, : embeddings.shape[1] // PARTS]
+
+
+def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Places of texts of one length, shortest first: nothing is padded, so nothing changes."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for place, ids in enumerate(tokens):
+        by_length[len(ids)].append(place)
+    return [
+        places[start : start + size]
+        for _, places in sorted(by_length.items())
+        for start in range(0, len(places), size)
+    ]
+
+
+def _forward_pass(
+    folder: Path, config: dict[str, Any], precision: str
+) -> tuple[Callable[[Any], list[Any]], int, int]:
+    """Tokens to the hidden states of each layer, their width, and the most tokens there may be."""
+    if config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu":
+        model = BertForward(folder, config, precision)
+        return model.states, model.width, model.longest
+    import torch
+    from transformers import AutoModel
+
+    # A local folder with pinned files; pickled weights would run whatever they hold.
+    with quiet_transformers():
+        general: Any = AutoModel.from_pretrained(  # nosec B615
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        ).eval()
+
+    def states(ids: Any) -> list[Any]:
+        found = general(
+            input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True
+        )
+        return list(found.hidden_states[1:])
+
+    return states, int(general.config.hidden_size), int(general.config.max_position_embeddings)
+
+
+def cached_embeddings(
+    texts: Sequence[str], load: Callable[[], SentenceEncoder], cache: RowCache, *identity: Any
+) -> Floats:
+    """Embeddings out of the cache; the encoder is loaded only if one is missing.
+
+    Args:
+        texts: Tasks.
+        load: Makes the encoder.
+        cache: Where embeddings are kept.
+        identity: What else decides an embedding: the encoder's pin and its settings.
+    """
+    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+    found = {key: cache.get("embedding", *identity, key) for key in keys}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if found[key] is None}
+    if missing:
+        vectors = load().encode(list(missing.values()))
+        for key, vector in zip(missing, vectors, strict=True):
+            found[key] = vector.astype("<f4").tobytes()
+            cache.put(found[key] or b"", "embedding", *identity, key)
+    rows = [np.frombuffer(found[key] or b"", dtype="<f4") for key in keys]
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)

@@ -1,0 +1,228 @@
+"""A task as each rung of the ladder looks at it: its text, its embedding, its words and letters."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortex_pipelines.routing.features.encoder import Floats, sentence_part
+
+Doubles = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+_WORD = r"(?u)\b\w+\b"
+_NOTHING = np.zeros(0, dtype=np.float32)
+
+_FAINTEST = 1e-6
+"""Share of the strongest component's variance below which a component is only rounding."""
+
+_CHARACTERS = 20_000
+"""Most characters of a task whose words and letters are counted: megabytes must not cost minutes,
+and no title is a tenth as long."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Tasks, seen in several ways; all of the same length.
+
+    Args:
+        texts: The tasks.
+        sentence: The encoder's embedding proper, shape (tasks, width), rows of length 1.
+        projected: All that the encoder pools, projected, shape (tasks, dimensions).
+        lexical: TF-IDF of words and letters, a sparse matrix (tasks, terms).
+    """
+
+    texts: tuple[str, ...]
+    sentence: Floats
+    projected: Floats
+    lexical: Any
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, places: Indices) -> "Views":
+        """The tasks at some places."""
+        return Views(
+            tuple(self.texts[place] for place in places),
+            self.sentence[places],
+            self.projected[places],
+            self.lexical[places],
+        )
+
+
+class Lens:
+    """What makes views of tasks; fitted on texts alone, so it has seen no label.
+
+    Args:
+        mean: Mean embedding, shape (width,).
+        components: Principal components of the embeddings, shape (width, dimensions).
+        terms: Terms of words and of letters, each in order of its column.
+        weights: Inverse document frequencies of the two.
+    """
+
+    def __init__(
+        self,
+        mean: Floats,
+        components: Floats,
+        terms: tuple[Sequence[str], Sequence[str]],
+        weights: tuple[Floats, Floats],
+    ) -> None:
+        self._mean, self._components = mean, components
+        self._terms, self._weights = terms, weights
+        words, letters = terms
+        self._counters = (
+            _Counter(0, words, 0, weights[0]),
+            _Counter(1, letters, len(words), weights[1]),
+        )
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "Lens":
+        """Fit to training tasks.
+
+        Args:
+            texts: The tasks.
+            embeddings: As the encoder gives them, shape (tasks, width).
+            dimensions: Most dimensions of the projection.
+        """
+        terms, weights = [], []
+        for place in (0, 1):
+            names, inverse = _count(place, texts)
+            terms.append(names)
+            weights.append(inverse)
+        mean, components = _components(embeddings, dimensions)
+        return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
+
+    def views(self, texts: Sequence[str], embeddings: Floats) -> Views:
+        """Views of tasks, their embeddings being known."""
+        from scipy.sparse import csr_matrix
+
+        columns: list[int] = []
+        values: list[Floats] = []
+        ends = [0]
+        for text in texts:
+            clipped = _clean(text)
+            for counter in self._counters:
+                found, weights = counter.weigh(clipped)
+                columns += found
+                values.append(weights)
+            ends.append(len(columns))
+        lexical = csr_matrix(
+            (np.concatenate([*values, _NOTHING]), columns, ends),
+            shape=(len(texts), sum(len(names) for names in self._terms)),
+        )
+        return Views(
+            tuple(texts),
+            sentence_part(embeddings),
+            ((embeddings - self._mean) @ self._components).astype(np.float32),
+            lexical,
+        )
+
+    def arrays(self) -> dict[str, Floats]:
+        """The numbers to keep."""
+        return {
+            "mean": self._mean,
+            "components": self._components,
+            "words": self._weights[0],
+            "letters": self._weights[1],
+        }
+
+    def vocabulary(self) -> dict[str, list[str]]:
+        """The terms to keep."""
+        return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "Lens":
+        """A lens of what ``arrays`` and ``vocabulary`` gave."""
+        return cls(
+            arrays["mean"],
+            arrays["components"],
+            (vocabulary["words"], vocabulary["letters"]),
+            (arrays["words"], arrays["letters"]),
+        )
+
+
+def _clean(text: str) -> str:
+    return text[:_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _options(place: int) -> dict[str, Any]:
+    """Words 1 to 2 and letters 2 to 5 within words: the usual plain model of short texts."""
+    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD}
+    letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
+    return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
+
+
+def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
+    """Terms and their inverse document frequencies; none where no text has a term."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # letters that only one task has cost memory and say little
+    fewest = 2 if place and len(texts) > 1 else 1
+    counter = TfidfVectorizer(**_options(place), min_df=fewest)
+    try:
+        counter.fit([_clean(text) for text in texts])
+    except ValueError:  # an empty vocabulary, or none left
+        return [], np.zeros(0, dtype=np.float32)
+    return counter.get_feature_names_out().tolist(), counter.idf_.astype(np.float32)
+
+
+_KEPT_WORDS, _LONG_WORD = 50_000, 40
+"""Words whose letters are remembered, and characters from which a word is no word."""
+
+
+class _Counter:
+    """Term weights of one text as ``TfidfVectorizer.transform`` gives them, without its checks.
+
+    They take ten times as long as the counting, which matters where a decision takes milliseconds.
+    """
+
+    def __init__(self, place: int, terms: Sequence[str], first: int, weights: Floats) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(
+            **_options(place)
+        ).build_analyzer()
+        self._columns = {term: first + number for number, term in enumerate(terms)}
+        self._first, self._weights = first, weights
+        self._within_words = bool(place)
+        # a task's words are seldom new, and the letters within a word are always the same
+        self._columns_of_word = lru_cache(_KEPT_WORDS)(self._known)
+
+    def weigh(self, text: str) -> tuple[list[int], Floats]:
+        """Columns in rising order, and their weights: (1 + log count) x idf, at length 1."""
+        counts: dict[int, int] = {}
+        for column in self._found(text) if self._columns else ():
+            counts[column] = counts.get(column, 0) + 1
+        columns = sorted(counts)
+        if not columns:
+            return [], _NOTHING
+        often = np.array([counts[column] for column in columns], dtype=np.float32)
+        places = np.array(columns) - self._first
+        found = (1.0 + np.log(often)) * self._weights[places]
+        weighed: Floats = (found / np.sqrt((found * found).sum())).astype(np.float32)
+        return columns, weighed
+
+    def _found(self, text: str) -> Iterator[int]:
+        """The column of each known term, as often as the text has it."""
+        if not self._within_words:
+            yield from self._known(text)
+            return
+        for word in text.lower().split():
+            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known)(word)
+
+    def _known(self, text: str) -> list[int]:
+        columns = (self._columns.get(term) for term in self._terms_of(text))
+        return [column for column in columns if column is not None]
+
+
+def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
+    """Mean and principal components; fewer than asked for where the rest is rounding."""
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    centred = embeddings - mean.astype(np.float32)
+    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(embeddings))
+    kept = max(1, int((values > _FAINTEST * max(values[-1], 1e-12)).sum()))
+    chosen = vectors[:, ::-1][:, : min(dimensions, kept)]
+    return mean.astype(np.float32), np.ascontiguousarray(chosen, dtype=np.float32)

@@ -1,0 +1,43 @@
+"""The keyword rules as a rung: their scores as shares, for masters that they and the logs know."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.routing.features.features import Doubles, Views
+from cortex_pipelines.routing.keyword_rules import Rules
+
+_DOUBT = 0.05
+"""Score of a master that no keyword speaks for."""
+
+
+class Keywords:
+    """The rules among the voters; they learn nothing.
+
+    Args:
+        rules: The keyword rules.
+        masters: Names of the masters, by number.
+        fallback: Master where the rules find no keyword, if any.
+    """
+
+    def __init__(self, rules: Rules, masters: Sequence[str], fallback: str | None) -> None:
+        self._rules, self._fallback = rules, fallback
+        self._numbers = {master: number for number, master in enumerate(masters)}
+
+    def scores(self, views: Views) -> Doubles:
+        """See ``Rung``."""
+        shares = np.full((len(views), len(self._numbers)), _DOUBT)
+        for row, text in enumerate(views.texts):
+            said = self._rules.decide(text)
+            for master, score in said.scores.items():
+                if master in self._numbers:
+                    shares[row, self._numbers[master]] += score
+            if said.master is None and self._fallback in self._numbers:
+                shares[row, self._numbers[self._fallback]] += self._rules.thresholds.minimum
+        found: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
+        return found
+
+    def arrays(self) -> Mapping[str, Floats]:
+        """Nothing is learnt."""
+        return {}

@@ -1,0 +1,74 @@
+"""One probability out of several rungs' scores, with weights learnt on tasks they never saw."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cortex_pipelines.routing.features.features import Doubles, Indices
+from cortex_pipelines.routing.models.softmax import log_softmax
+
+_PRIOR = 3.0
+"""Tasks that speak for the plain average: with few tasks the weights stay near it."""
+
+
+def combined(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
+    """Logarithms of probabilities: the weighted sum of the rungs' scores, normalised.
+
+    The sum of the weights is the inverse of a temperature, so the result is calibrated if the
+    weights were learnt out of fold (a product of experts with one temperature each).
+
+    Args:
+        scores: Of each rung, shape (tasks, masters).
+        weights: Of each rung, not negative.
+    """
+    total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
+    return log_softmax(np.asarray(total, dtype=np.float64))
+
+
+def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -> list[float]:
+    """Weights, not negative, at which the right masters are most likely.
+
+    The likelihood has a single maximum in the weights.
+
+    Args:
+        scores: Of each rung, out of fold, shape (tasks, masters).
+        labels: Number of each task's master.
+        shares: Weight of each task.
+    """
+    from scipy.optimize import minimize
+
+    stacked = np.stack(scores)
+    rows = np.arange(len(labels))
+    right = stacked[:, rows, labels]
+    start = np.full(len(scores), 1.0 / len(scores))
+    total = float(shares.sum())
+
+    def loss(weights: Doubles) -> tuple[float, Doubles]:
+        logs = log_softmax(np.tensordot(weights, stacked, axes=1))
+        expected = np.einsum("rtm,tm->rt", stacked, np.exp(logs), optimize=True)
+        gradient = ((expected - right) * shares).sum(axis=1) / total
+        away = weights - start
+        value = -float((logs[rows, labels] * shares).sum()) / total
+        pull = _PRIOR / total
+        return value + pull * float((away**2).sum()), gradient + 2 * pull * away
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(scores))
+    return [round(float(weight), 6) for weight in found.x]
+
+
+def cross_fitted(
+    scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices
+) -> Doubles:
+    """Probabilities (as logarithms) of each fold's tasks, with weights learnt on the other folds.
+
+    So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
+    neither the rungs nor the weights have seen.
+    """
+    found = np.zeros_like(scores[0])
+    for fold in np.unique(folds):
+        held, others = folds == fold, folds != fold
+        if not others.any():
+            return combined(scores, [1.0 / len(scores)] * len(scores))
+        weights = learn_weights([s[others] for s in scores], labels[others], shares[others])
+        found[held] = combined([score[held] for score in scores], weights)
+    return found

@@ -1,0 +1,29 @@
+"""Folds to compare on: the same for every rung, and no label missing from one without need."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cortex_pipelines.routing.features.features import Indices
+
+
+def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
+    """The fold of each task.
+
+    The tasks of each master are dealt out one after the other in the order of their keys, so each
+    fold has as many of a master as any other, but for one.
+
+    Args:
+        keys: One a task, a hash of its text: an order that has nothing to do with the task.
+        labels: Number of each task's master.
+        folds: Number of folds.
+    """
+    found = np.zeros(len(labels), dtype=np.int64)
+    dealt = 0
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label).tolist()
+        own = sorted(places, key=lambda place: (keys[place], place))
+        for place in own:
+            found[place] = dealt % folds
+            dealt += 1
+    return found

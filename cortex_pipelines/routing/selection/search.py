@@ -1,0 +1,91 @@
+"""Search for the neural rung's settings with Optuna."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortex_pipelines.hyperparameter_search import Found, search
+from cortex_pipelines.routing.features.features import Indices
+from cortex_pipelines.routing.models.attention import Neural, NeuralSettings
+from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.selection.ensemble import combined, learn_weights
+from cortex_pipelines.routing.settings import RoutingSettings
+
+OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
+
+
+def search_neural(
+    lesson: Lesson, judged: Indices, folds: Indices, studies: Path
+) -> tuple[NeuralSettings, Found]:
+    """The settings that make the tasks of the first fold most likely, and every trial.
+
+    Args:
+        lesson: All tasks; the search takes the first ``search_tasks`` in the order they come in.
+        judged: Places of tasks whose label is borne out.
+        folds: Fold of each task.
+        studies: Folder for the trials of a search that is not over.
+    """
+    settings = lesson.settings
+    inside, outside = _sides(judged, folds, settings)
+    train, held = lesson.take(outside), lesson.take(inside)
+    # a third of the passes: before, the learning rate alone decides which is ahead
+    found = search(
+        lambda trial: _tried(trial, train, held),
+        settings.trials,
+        settings.seed,
+        settings.epochs // 3,
+        studies / f"router-{_identity(train, held)}.jsonl",
+        "Searching the router's settings",
+    )
+    return NeuralSettings(**found.best.parameters), found
+
+
+def _tried(trial: Any, train: Lesson, held: Lesson) -> float:
+    """Loss of one trial; cut short where it stays behind the others."""
+    import optuna
+
+    losses = [0.0]
+
+    def watch(epoch: int, rung: Neural) -> None:
+        losses.append(_loss(rung, held))
+        trial.report(losses[-1], epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    Neural.fit(train, _choose(trial, train.settings), watch)
+    return losses[-1]
+
+
+def _loss(rung: Neural, held: Lesson) -> float:
+    scores, tasks = rung.scores(held.views), np.arange(len(held.labels))
+    logs = combined([scores], learn_weights([scores], held.labels, np.ones(len(tasks))))
+    return float(-logs[tasks, held.labels].mean())
+
+
+def _identity(*lessons: Lesson) -> str:
+    """Hash of all that a trial depends on: tasks, settings and the code of this room."""
+    digest = hashlib.sha256(lessons[0].settings.model_dump_json().encode())
+    for lesson in lessons:
+        for part in (lesson.views.projected, lesson.labels, lesson.weights):
+            digest.update(np.ascontiguousarray(part).tobytes())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _sides(judged: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
+    """Places to judge on and places to train on, no more than asked for."""
+    inside = judged[folds[judged] == folds[judged][0]]
+    outside = np.flatnonzero(folds != folds[judged][0])
+    share = max(1, settings.search_tasks // settings.folds)
+    return inside[:share], outside[: max(1, settings.search_tasks - share)]
+
+
+def _choose(trial: Any, settings: RoutingSettings) -> NeuralSettings:
+    return NeuralSettings(
+        learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
+        weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),
+        dropout=trial.suggest_float("dropout", *settings.dropout),
+    )

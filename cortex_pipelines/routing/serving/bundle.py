@@ -1,0 +1,224 @@
+"""A trained router in a folder: all that it needs but the encoder's weights. Nothing is pickled."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.routing.features.features import Lens
+from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
+from cortex_pipelines.routing.models.attention import Neural
+from cortex_pipelines.routing.models.base import Rung
+from cortex_pipelines.routing.models.embedding_logreg import Semantic
+from cortex_pipelines.routing.models.kernel_ridge import Kernel
+from cortex_pipelines.routing.models.keywords import Keywords
+from cortex_pipelines.routing.models.knn import Retrieval
+from cortex_pipelines.routing.models.tfidf import Lexical
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+VOCABULARY_FILE = "vocabulary.json"
+MEMORY_FILE = "memory.jsonl"
+RULES_FILE = "rules.json"
+
+_ALWAYS = ("retrieval", "kernel")
+"""Rungs that are kept even without a say: for the evidence, and to know what is familiar."""
+
+
+class RouterError(RuntimeError):
+    """A router cannot be loaded or has nothing to decide with."""
+
+
+@dataclass(frozen=True)
+class RouterConfig:
+    """What a router needs to know besides its weights.
+
+    Args:
+        masters: Names of the masters, in the order of their numbers.
+        weights: Weight of each rung that has a say.
+        scope: Weights of the signs that a task is like known ones.
+        accept: Probability from which the router decides without a person.
+        in_scope: Score from which a task counts as like known ones.
+        supporting: Probability from which another master is named as supporting.
+        alternatives: Further masters that are named.
+        evidence: Past tasks that are shown.
+        neighbours: Past tasks that vote.
+        fallback_master: Master of tasks that the rules say nothing about, if any.
+        max_tokens: Most tokens of a task that are read.
+        batch: Texts embedded at once in training.
+        threads: Processor threads.
+        precision: Type of the encoder's numbers.
+        encoder: The encoder's pin.
+    """
+
+    masters: tuple[str, ...]
+    weights: Mapping[str, float]
+    scope: tuple[float, ...]
+    accept: float
+    in_scope: float
+    supporting: float
+    alternatives: int
+    evidence: int
+    neighbours: int
+    fallback_master: str | None
+    max_tokens: int
+    batch: int
+    threads: int
+    precision: str
+    encoder: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Package:
+    """A router as read from its folder.
+
+    Args:
+        config: Its configuration.
+        lens: What makes views of tasks.
+        rungs: The rungs by name; those with a say, and always retrieval and kernel.
+        memory: Past tasks, in the order in which the retrieval knows them.
+        rules: The keyword rules, if there are any.
+        version: Hash of all that decides.
+    """
+
+    config: RouterConfig
+    lens: Lens
+    rungs: Mapping[str, Any]
+    memory: Sequence[Mapping[str, Any]]
+    rules: Rules | None
+    version: str
+
+
+def save_router(
+    folder: Path,
+    config: RouterConfig,
+    lens: Lens,
+    rungs: Mapping[str, Rung],
+    memory: Sequence[Mapping[str, Any]],
+    rules: Mapping[str, Any] | None,
+) -> None:
+    """Write a router so that ``load_router`` finds it again."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    tensors = {f"lens.{name}": value for name, value in lens.arrays().items()}
+    for rung in sorted({*config.weights, *_ALWAYS}):
+        tensors |= {f"{rung}.{name}": value for name, value in rungs[rung].arrays().items()}
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        folder / WEIGHTS_FILE,
+    )
+    _write_json(folder / CONFIG_FILE, _plain(config))
+    _write_json(folder / VOCABULARY_FILE, lens.vocabulary())
+    lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in memory]
+    (folder / MEMORY_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if rules is not None:
+        parse_rules(rules, RULES_FILE)
+        _write_json(folder / RULES_FILE, rules)
+
+
+def load_router(folder: Path) -> Package:
+    """A router as ``save_router`` wrote it.
+
+    Raises:
+        RouterError: a file is missing or is not what a router wrote; says which.
+    """
+    config = load_config(folder)
+    try:
+        grouped = _tensors(folder / WEIGHTS_FILE)
+        vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        text = (folder / MEMORY_FILE).read_text(encoding="utf-8")
+        memory = [json.loads(line) for line in text.splitlines()]
+        rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
+        return Package(
+            config,
+            Lens.restore(grouped["lens"], vocabulary),
+            _rungs(config, grouped, rules),
+            memory,
+            rules,
+            _version(folder),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RouterError(
+            f"{folder} holds no whole router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, {MEMORY_FILE}: "
+            f"{type(error).__name__}: {error}); train it again with `cortex run task_router` or "
+            "`cortex router train`, or fetch it with `dvc pull`"
+        ) from error
+
+
+def load_config(folder: Path) -> RouterConfig:
+    """The configuration of a trained router.
+
+    Raises:
+        RouterError: it is missing or lacks something.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        lists = {name: tuple(values[name]) for name in ("masters", "scope")}
+        return RouterConfig(**{**values, **lists})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RouterError(
+            f"{path} is not the configuration of a router as this version writes it ({error}); "
+            "make it again with `cortex run task_router` or `cortex router train`, or fetch it "
+            "with `dvc pull`"
+        ) from error
+
+
+def _rungs(
+    config: RouterConfig, grouped: Mapping[str, Mapping[str, Floats]], rules: Rules | None
+) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "lexical": Lexical,
+        "semantic": Semantic,
+        "kernel": Kernel,
+        "neural": Neural,
+    }
+    found: dict[str, Any] = {
+        "retrieval": Retrieval.restore(grouped["retrieval"], len(config.masters), config.neighbours)
+    }
+    for name in sorted({*config.weights, *_ALWAYS} - {"retrieval"}):
+        if name != "rules":
+            found[name] = plain[name].restore(grouped[name])
+        elif rules is None:
+            raise KeyError(RULES_FILE)
+        else:
+            found[name] = Keywords(rules, config.masters, config.fallback_master)
+    return found
+
+
+def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no safetensors file: {error}") from error
+    grouped: dict[str, dict[str, Floats]] = {}
+    for name, value in tensors.items():
+        group, _, part = name.partition(".")
+        grouped.setdefault(group, {})[part] = value
+    return grouped
+
+
+def _version(folder: Path) -> str:
+    """A short hash of the files that decide."""
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, MEMORY_FILE, RULES_FILE):
+        if (folder / name).exists():
+            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _plain(config: RouterConfig) -> dict[str, Any]:
+    values = asdict(config)
+    return {**values, "masters": list(config.masters), "scope": list(config.scope)}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True)
+    path.write_text(text + "\n", encoding="utf-8")

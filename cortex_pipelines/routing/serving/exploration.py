@@ -1,0 +1,53 @@
+"""Where a decided task is sent, and with which probability: what makes a log worth evaluating."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from cortex_pipelines.routing.serving.router import Decision
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Where a task is sent.
+
+    Args:
+        routed_to: The master; None where a person is asked, which is no decision of the policy.
+        propensity: Probability with which the policy sends such a task there; None with it.
+        policy: ``greedy``, or ``explore:<share>``.
+    """
+
+    routed_to: str | None
+    propensity: float | None
+    policy: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, under the names that the logs have for them."""
+        return {
+            "routed_to": self.routed_to,
+            "propensity": self.propensity,
+            "policy": self.policy,
+        }
+
+
+def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
+    """Send a task to the best master or, for a share of the tasks, to one that is drawn.
+
+    It is drawn evenly from the best master and the named alternatives. So no propensity is
+    tiny, as it would be by probability, and hardly a task goes where it cannot belong, as it would
+    if all masters were drawn from; of what lies outside, the log says nothing, and an evaluation
+    that needs it finds its weights too light. Tasks that are left to a person are not drawn for.
+
+    Args:
+        decision: What the router says.
+        explore: Share of the tasks that are drawn for, 0 to 1; 0 always takes the best master.
+        chance: What is drawn from.
+    """
+    policy = f"explore:{explore:g}" if explore else "greedy"
+    best = decision.master
+    if decision.abstained or best is None:
+        return Sent(None, None, policy)
+    candidates = [best, *(name for name, _ in decision.alternatives)]
+    drawn = chance.choice(candidates) if chance.random() < explore else best
+    share = explore / len(candidates)
+    return Sent(drawn, 1.0 - explore + share if drawn == best else share, policy)

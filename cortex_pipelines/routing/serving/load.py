@@ -1,0 +1,24 @@
+"""Opening a router with the encoder that it was trained on."""
+
+from pathlib import Path
+
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, weights_folder
+from cortex_pipelines.routing.serving.bundle import load_config
+from cortex_pipelines.routing.serving.router import Router
+
+
+def open_trained(folder: Path, root: Path) -> Router:
+    """A router out of its folder.
+
+    Args:
+        folder: What a training wrote.
+        root: Where relative paths start, and where the memory of the weights' hashes is.
+
+    Raises:
+        RouterError: the folder holds no router that this version reads.
+        WeightsError: the encoder is not on this machine.
+    """
+    pin = dict(load_config(folder).encoder)
+    # a pin repeats its entry of params.yaml
+    source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})
+    return Router.load(folder, weights_folder(source, pin, root))

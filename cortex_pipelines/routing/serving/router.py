@@ -1,0 +1,366 @@
+"""Routing tasks: the adopted rungs decide where they are sure, else a person."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from cortex_pipelines.routing.features.encoder import Floats, SentenceEncoder
+from cortex_pipelines.routing.features.features import Doubles, Indices
+from cortex_pipelines.routing.features.threads import serving_threads, side_by_side
+from cortex_pipelines.routing.keyword_rules import Rules, load_rules
+from cortex_pipelines.routing.selection.ensemble import combined
+from cortex_pipelines.routing.selection.out_of_scope import NEAREST, Scope, signs_of
+from cortex_pipelines.routing.serving.bundle import Package, RouterConfig, RouterError, load_router
+
+PERSON = "person"
+RULES = "rules"
+
+_DIGITS = 6
+"""Decimals of what a decision says; those after them depend on the company of a task."""
+
+_AT_ONCE = 4096
+"""Tasks that are embedded together: many of one length, so that nothing is padded."""
+
+_PART = 256
+"""Tasks that are decided together: their similarity to all known ones stays in a cache."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where a task goes.
+
+    Args:
+        master: The best guess, also where a person should decide; None if nothing speaks for any.
+        confidence: With a model the calibrated probability that ``master`` is right; with rules
+            alone their score, which is no probability.
+        in_scope: 0 to 1; low where the task is like none that the router knows. With rules alone
+            1 if they know a word of it, else 0.
+        supporting: Other masters to involve, best first.
+        alternatives: The next best masters, each with its probability.
+        decided_by: The voter whose say was the largest (lexical, semantic, retrieval, kernel,
+            neural or rules), or ``person``: somebody should look.
+        evidence: Similar past tasks, each with text, master, outcome and similarity.
+        abstained: Whether nothing was sure enough, so that a person is asked.
+        latency_ms: Milliseconds that the decision took; of a batch, its share.
+        model_version: Hash of the model, or ``rules``.
+        probabilities: Master to probability; with rules alone their scores.
+    """
+
+    master: str | None
+    confidence: float
+    in_scope: float
+    supporting: tuple[str, ...]
+    alternatives: tuple[tuple[str, float], ...]
+    decided_by: str
+    evidence: tuple[Mapping[str, Any], ...]
+    abstained: bool
+    latency_ms: float = field(compare=False)
+    model_version: str
+    probabilities: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The decision as plain values; the task's id goes before them."""
+        return {
+            "master": self.master,
+            "confidence": self.confidence,
+            "in_scope": self.in_scope,
+            "supporting": list(self.supporting),
+            "alternatives": [
+                {"master": name, "probability": share} for name, share in self.alternatives
+            ],
+            "decided_by": self.decided_by,
+            "evidence": [dict(task) for task in self.evidence],
+            "abstained": self.abstained,
+            "latency_ms": self.latency_ms,
+            "model_version": self.model_version,
+        }
+
+
+class Router:
+    """A router: a trained one, or the rules alone where no model has been promoted.
+
+    It loads once and decides as often as asked::
+
+        router = Router.load(folder, encoder_folder)
+        (decision,) = router.route(["Rotate the leaked key"])
+
+    Args:
+        package: The trained router, if there is one.
+        encoder: Makes the encoder, once it is needed.
+        rules: The keyword rules, if there are any.
+        fallback_master: Master of tasks that the rules say nothing about, if any.
+
+    Raises:
+        RouterError: there is neither a model nor rules.
+    """
+
+    def __init__(
+        self,
+        package: Package | None,
+        encoder: Callable[[], SentenceEncoder] | None,
+        rules: Rules | None,
+        fallback_master: str | None,
+    ) -> None:
+        if package is None and rules is None:
+            raise RouterError(
+                "no router: no model is promoted and the logs hold no routing-patterns.json; "
+                "run `cortex run` to train one, or put a rules file beside the logs"
+            )
+        self._package = package
+        self._make_encoder = encoder
+        self._rules = rules
+        self._fallback = fallback_master
+        self._encoder: SentenceEncoder | None = None
+
+    @classmethod
+    def load(cls, folder: Path, encoder_folder: Path) -> "Router":
+        """A trained router.
+
+        Args:
+            folder: Output of the asset ``task_router`` or of ``cortex router train``.
+            encoder_folder: Weights of the encoder that it was trained on.
+
+        Raises:
+            RouterError: a file is missing or is not what a router wrote; says which.
+        """
+        package = load_router(folder)
+        config = package.config
+
+        def encoder() -> SentenceEncoder:
+            return SentenceEncoder(
+                encoder_folder, config.max_tokens, config.batch, config.threads, config.precision
+            )
+
+        return cls(package, encoder, package.rules, config.fallback_master)
+
+    @classmethod
+    def from_rules(cls, path: Path, fallback_master: str | None) -> "Router":
+        """The keyword router alone.
+
+        Args:
+            path: A ``routing-patterns.json``.
+            fallback_master: Master of tasks that the rules say nothing about, if any.
+        """
+        return cls(None, None, load_rules(path), fallback_master)
+
+    @property
+    def rules(self) -> Rules | None:
+        """The keyword rules, if there are any."""
+        return self._rules
+
+    @property
+    def masters(self) -> tuple[str, ...]:
+        """The masters that it chooses from."""
+        if self._package is not None:
+            return self._package.config.masters
+        return self._rules.masters if self._rules else ()
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each rung that has a say; none without a model."""
+        return self._package.config.weights if self._package is not None else {}
+
+    def route(self, texts: Sequence[str]) -> list[Decision]:
+        """Where each of the tasks goes."""
+        if self._package is None or self._make_encoder is None:
+            return [self.by_rules(text) for text in texts]
+        if self._encoder is None and texts:
+            self._encoder = self._make_encoder()
+        found: list[Decision] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            part = texts[start : start + _AT_ONCE]
+            began = perf_counter()
+            assert self._encoder is not None  # nosec B101: there is a text
+            embeddings = self._encoder.serve(part)
+            spent = _since(began, len(part))
+            found += self._decide_all(self._package, part, embeddings, spent)
+        return found
+
+    def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
+        """Where each task goes, its embedding being known."""
+        if self._package is None or not texts:
+            return [self.by_rules(text) for text in texts]
+        return self._decide_all(self._package, texts, embeddings, 0.0)
+
+    def rung_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
+        """What each rung that has a say gives each master: logarithms of shares."""
+        if self._package is None:
+            return {}
+        views = self._package.lens.views(texts, embeddings)
+        rungs = self._package.rungs
+        return {name: rungs[name].scores(views) for name in self._package.config.weights}
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Embeddings as decisions use them; none without a model."""
+        if self._make_encoder is None:
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        if self._encoder is None:
+            self._encoder = self._make_encoder()
+        return self._encoder.serve(texts)
+
+    def by_rules(self, text: str) -> Decision:
+        """What the rules alone say; a score below their lowest threshold is for a person."""
+        began = perf_counter()
+        if self._rules is None:
+            return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
+        said = self._rules.decide(text)
+        ranked = sorted(said.scores, key=lambda name: (-said.scores[name], name))
+        others = tuple((name, said.scores[name]) for name in ranked if name != said.master)
+        return Decision(
+            master=said.master or self._fallback,
+            confidence=said.score,
+            in_scope=float(max(said.scores.values()) > 0),
+            supporting=said.supporting,
+            alternatives=tuple(pair for pair in others if pair[1] > 0),
+            decided_by=RULES if said.master else PERSON,
+            evidence=(),
+            abstained=said.master is None,
+            latency_ms=_since(began, 1),
+            model_version=RULES,
+            probabilities=said.scores,
+        )
+
+    def _decide_all(
+        self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
+    ) -> list[Decision]:
+        """As ``_decide``, in parts side by side where there are many tasks."""
+        if len(texts) <= _PART:
+            with serving_threads(1):
+                return self._decide(package, texts, embeddings, spent)
+        starts = range(0, len(texts), _PART)
+
+        def decide(start: int) -> list[Decision]:
+            part = slice(start, start + _PART)
+            return self._decide(package, texts[part], embeddings[part], spent)
+
+        with serving_threads(1), side_by_side(decide, starts, 1) as made:
+            return [decision for part in made for decision in part.result()]
+
+    def _decide(
+        self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
+    ) -> list[Decision]:
+        """Decisions, ``spent`` milliseconds having gone into the embedding of each task."""
+        began = perf_counter()
+        config = package.config
+        views = package.lens.views(texts, embeddings)
+        # what several of them need is computed once
+        retrieval, kernel = package.rungs["retrieval"], package.rungs["kernel"]
+        places, cosines = retrieval.nearest(views, max(config.neighbours, config.evidence, NEAREST))
+        raw = kernel.raw(views)
+        known = {
+            "retrieval": lambda: retrieval.votes(places, cosines),
+            "kernel": lambda: kernel.scaled(raw),
+        }
+        scores = [
+            known[name]() if name in known else package.rungs[name].scores(views)
+            for name in config.weights
+        ]
+        weights = list(config.weights.values())
+        logs = combined(scores, weights)
+        said = np.array([any(char.isalnum() for char in text) for text in texts])
+        if not said.all():
+            logs[~said] = _shares_of(package)
+        scope = Scope(config.scope).score(signs_of(raw, cosines))
+        scope[~said] = 0.0
+        evidence = _evidence(package, places, cosines, said)
+        voters = _voters(list(config.weights), scores, weights, logs)
+        took = round(spent + _since(began, len(texts)), 3)
+        return [
+            self._decision(package, text, np.exp(row), float(familiar), voter, shown, took)
+            for text, row, familiar, voter, shown in zip(
+                texts, logs, scope, voters, evidence, strict=True
+            )
+        ]
+
+    def _decision(
+        self,
+        package: Package,
+        text: str,
+        row: Doubles,
+        in_scope: float,
+        voter: str,
+        evidence: tuple[Mapping[str, Any], ...],
+        took: float,
+    ) -> Decision:
+        config = package.config
+        ranked = np.argsort(-row, kind="stable")
+        names = config.masters
+        shares = [round(float(row[place]), _DIGITS) for place in ranked]
+        master = names[ranked[0]]
+        sure = shares[0] >= config.accept and in_scope >= config.in_scope
+        by = voter if sure else RULES if self._rules_are_sure(text, master) else PERSON
+        return Decision(
+            master=master,
+            confidence=shares[0],
+            in_scope=round(in_scope, _DIGITS),
+            supporting=tuple(
+                names[place]
+                for place, share in zip(ranked[1:], shares[1:], strict=True)
+                if share >= config.supporting
+            ),
+            alternatives=tuple(
+                (names[place], share) for place, share in zip(ranked[1:], shares[1:], strict=True)
+            )[: config.alternatives],
+            decided_by=by,
+            evidence=evidence,
+            abstained=by == PERSON,
+            latency_ms=took,
+            model_version=package.version,
+            probabilities=dict(zip(names, map(float, row), strict=True)),
+        )
+
+    def _rules_are_sure(self, text: str, master: str) -> bool:
+        """Whether the rules would let this very master work alone."""
+        if self._rules is None:
+            return False
+        said = self._rules.decide(text)
+        return said.master == master and said.score >= self._rules.thresholds.single
+
+
+def _voters(
+    names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles
+) -> list[str]:
+    """Of each task, the voter that puts the best master the farthest above the second."""
+    if logs.shape[1] < 2:
+        return [names[0]] * len(logs)
+    ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
+    says = [
+        weight * (np.take_along_axis(score, ranked, axis=1) @ np.array([1.0, -1.0]))
+        for score, weight in zip(scores, weights, strict=True)
+    ]
+    return [names[place] for place in np.argmax(np.stack(says), axis=0)]
+
+
+def _shares_of(package: Package) -> Doubles:
+    """How often each master was right so far, as logarithms: all there is to say of no text."""
+    counts = Counter(task["master"] for task in package.memory)
+    shares = np.array([counts[name] + 1.0 for name in package.config.masters])
+    found: Doubles = np.log(shares / shares.sum())
+    return found
+
+
+def _evidence(
+    package: Package, places: Indices, cosines: Floats, said: Any
+) -> list[tuple[Mapping[str, Any], ...]]:
+    count = package.config.evidence
+    return [
+        tuple(
+            {**package.memory[place], "similarity": round(float(cosine), _DIGITS)}
+            for place, cosine in zip(row[:count], near[:count], strict=True)
+        )
+        if any_word
+        else ()
+        for row, near, any_word in zip(places, cosines, said, strict=True)
+    ]
+
+
+def _since(began: float, tasks: int) -> float:
+    return round((perf_counter() - began) * 1000.0 / tasks, 3)
+
+
+__all__ = ["Decision", "Router", "RouterConfig", "RouterError"]

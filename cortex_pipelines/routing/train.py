@@ -1,0 +1,178 @@
+"""Training the task router on labelled tasks."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.hyperparameter_search import TRIALS_FILE
+from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.routing.features.features import Indices, Lens
+from cortex_pipelines.routing.features.threads import pinned_threads
+from cortex_pipelines.routing.keyword_rules import parse_rules
+from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.keywords import Keywords
+from cortex_pipelines.routing.selection.folds import folds_of
+from cortex_pipelines.routing.selection.model_selection import Climbed, climb
+from cortex_pipelines.routing.selection.search import OBJECTIVE, search_neural
+from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
+from cortex_pipelines.routing.settings import RoutingSettings
+
+Embed = Callable[[Sequence[str]], Floats]
+
+_OUTCOMES = {"outcome": "succeeded", "decision": "not known"}
+"""What a remembered task's label source says of how it ended."""
+
+
+class TooFewMastersError(ValueError):
+    """There is nothing to decide between."""
+
+
+def train_router(
+    tasks: pl.DataFrame,
+    embed: Embed,
+    settings: RoutingSettings,
+    encoder_pin: Mapping[str, Any],
+    rules: Mapping[str, Any] | None,
+    out: Path,
+    studies: Path,
+) -> dict[str, float]:
+    """Let the rungs compete, and write the router that comes of it to a folder.
+
+    Args:
+        tasks: ``schemas.ROUTING_DATASET``; a task to be judged on must not be among them.
+        embed: Texts to embeddings.
+        settings: The section ``routing``.
+        encoder_pin: Which encoder ``embed`` uses.
+        rules: Keyword rules, if there are any.
+        out: Folder that gets the router, the table of the competition, every trial and figures.
+        studies: Folder for what a search that is killed has found so far; empty afterwards.
+
+    Returns:
+        The figures that ``metrics.json`` holds.
+
+    Raises:
+        TooFewMastersError: the tasks all belong to one master, or there are fewer than two.
+    """
+    masters = tuple(sorted(tasks["master"].unique()))
+    if len(masters) < 2:
+        raise TooFewMastersError(
+            f"the logs hold {tasks.height} tasks with a known master, over {len(masters)} masters; "
+            "at least two masters are needed for a router to decide between"
+        )
+    # an order that has nothing to do with the tasks' own, and is the same for the same tasks
+    keys = [hashlib.sha256(_bytes(text)).hexdigest() for text in tasks["text"]]
+    order = sorted(range(tasks.height), key=lambda place: keys[place])
+    tasks, keys = tasks[order], [keys[place] for place in order]
+    with pinned_threads(settings.threads):
+        embeddings = embed(tasks["text"].to_list())
+        lens = Lens.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
+        lesson = _lesson(tasks, masters, lens, embeddings, settings)
+        judged = _judged(tasks)
+        folds = folds_of(keys, lesson.labels, min(settings.folds, tasks.height))
+        chosen, searched = search_neural(lesson, judged, folds, studies)
+        keywords = _keywords(rules, masters, settings)
+        climbed = climb(lesson, judged, folds, keywords, chosen)
+    config = _config(masters, climbed, settings, encoder_pin)
+    save_router(out, config, lens, climbed.rungs, _memory(tasks), rules)
+    metrics = _metrics(climbed, tasks, judged, len(searched.trials))
+    _write_json(out / "ladder.json", [step.row() for step in climbed.steps])
+    _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
+    _write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def _lesson(
+    tasks: pl.DataFrame,
+    masters: Sequence[str],
+    lens: Lens,
+    embeddings: Floats,
+    settings: RoutingSettings,
+) -> Lesson:
+    number = {master: place for place, master in enumerate(masters)}
+    return Lesson(
+        views=lens.views(tasks["text"].to_list(), embeddings),
+        labels=np.array([number[master] for master in tasks["master"]], dtype=np.int64),
+        weights=tasks["weight"].to_numpy().astype(np.float32),
+        masters=len(masters),
+        settings=settings,
+    )
+
+
+def _judged(tasks: pl.DataFrame) -> Indices:
+    """Tasks whose outcome bears the label out; all, if that is so of none."""
+    borne_out = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
+    return borne_out if len(borne_out) else np.arange(tasks.height)
+
+
+def _keywords(
+    rules: Mapping[str, Any] | None, masters: Sequence[str], settings: RoutingSettings
+) -> Keywords | None:
+    if rules is None:
+        return None
+    return Keywords(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
+
+
+def _config(
+    masters: tuple[str, ...],
+    climbed: Climbed,
+    settings: RoutingSettings,
+    encoder_pin: Mapping[str, Any],
+) -> RouterConfig:
+    return RouterConfig(
+        masters=masters,
+        weights=climbed.weights,
+        scope=climbed.scope.weights,
+        accept=settings.accept,
+        in_scope=settings.in_scope,
+        supporting=settings.supporting,
+        alternatives=settings.alternatives,
+        evidence=settings.evidence,
+        neighbours=settings.neighbours,
+        fallback_master=settings.fallback_master,
+        max_tokens=settings.max_tokens,
+        batch=settings.batch,
+        threads=settings.threads,
+        precision=settings.precision,
+        encoder=encoder_pin,
+    )
+
+
+def _memory(tasks: pl.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": row["text"],
+            "master": row["master"],
+            "outcome": _OUTCOMES.get(row["label_source"], row["label_source"]),
+        }
+        for row in tasks.iter_rows(named=True)
+    ]
+
+
+def _metrics(
+    climbed: Climbed, tasks: pl.DataFrame, judged: Indices, trials: int
+) -> dict[str, float]:
+    counts = Counter(tasks["master"])
+    by_rung = {f"accuracy_{step.rung}": step.accuracy for step in climbed.steps}
+    return {
+        **{f"out_of_fold_{name}": value for name, value in climbed.figures.items()},
+        **by_rung,
+        "judged_tasks": float(len(judged)),
+        "masters": float(len(counts)),
+        "smallest_master_tasks": float(min(counts.values())),
+        "train_tasks": float(tasks.height),
+        "trials": float(trials),
+    }
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

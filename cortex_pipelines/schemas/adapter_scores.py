@@ -1,0 +1,156 @@
+"""Tables of an adapter's evaluation."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
+
+_ADAPTER_TASKS = ("completion", "refactoring", "naming", "architecture")
+
+
+_SCORED = (
+    Column("example_id", pl.String, "Example of the data set"),
+    Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
+    Column("path", pl.String, "File it comes from"),
+    Column("language", pl.String, "Language or format of the file"),
+    Column("kind", pl.String, "Kind of unit, of name, of change or of structure"),
+    Column("cluster", pl.String, "Near-duplicate cluster: what the intervals draw"),
+    Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
+    Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),
+    Column("base_bits", pl.Float64, "Bits the base needs for the completion"),
+    Column("challenger_bits", pl.Float64, "Bits the challenger needs"),
+    Column("opponent_bits", pl.Float64, "Bits the opponent needs; the base's if it is that"),
+)
+
+
+ADAPTER_SCORES = Table(
+    "scores",
+    "One held-out example as the base, the challenger and its opponent find it.",
+    _SCORED,
+    ("task", "example_id"),
+)
+
+
+GENERAL_SCORES = Table(
+    "general_scores",
+    "The same for code of another project: what the adapter forgot.",
+    _SCORED,
+    ("task", "example_id"),
+)
+
+
+TEAM_CHOICES = Table(
+    "team_choices",
+    "One question with a few answers, and which of them each model finds likeliest.",
+    (
+        Column("example_id", pl.String, "Example that it was made from"),
+        Column("kind", pl.String, "What is asked for", one_of=("naming", "fix", "statement")),
+        Column("path", pl.String, "File it comes from"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("cluster", pl.String, "Near-duplicate cluster: what the intervals draw"),
+        Column("prompt", pl.String, "What stands before the answer"),
+        Column("candidates", pl.List(pl.String), "The answers"),
+        Column("truth", pl.Int64, "Which of them is right, from 0"),
+        Column("chance", pl.Float64, "Share that is right by chance", between=(0, 1)),
+        Column("base_chosen", pl.Int64, "What the base chose; null for a tie", True),
+        Column("challenger_chosen", pl.Int64, "What the challenger chose", True),
+        Column("opponent_chosen", pl.Int64, "What the opponent chose", True),
+    ),
+    ("kind", "example_id"),
+)
+
+
+GENERATIONS = Table(
+    "generations",
+    "What a model wrote after one prompt, and how good that is; a figure that has no meaning for "
+    "the task is null.",
+    (
+        Column("example_id", pl.String, "Held-out example"),
+        Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
+        Column("role", pl.String, "Model", one_of=("base", "challenger")),
+        Column(
+            "asked",
+            pl.String,
+            "As in the data set, or in other words",
+            one_of=("plain", "rephrased"),
+        ),
+        Column("sample", pl.Int64, "0 is greedy; others are drawn by the seed", between=(0, 1e6)),
+        Column("path", pl.String, "File it comes from"),
+        Column("language", pl.String, "Language or format of the file"),
+        Column("kind", pl.String, "Kind of unit, of name, of change or of structure"),
+        Column("cluster", pl.String, "Near-duplicate cluster"),
+        Column("prompt", pl.String, "What the model saw"),
+        Column("expected", pl.String, "What stands in the repository"),
+        Column("output", pl.String, "What the model wrote, cut where the answer ends"),
+        Column("syntax_correct", pl.Boolean, "Parses with no error that the truth has not", True),
+        Column("exact_match", pl.Boolean, "The same text but for white space at the ends"),
+        Column("right", pl.Boolean, "The same but for layout; of an import, the same judgement"),
+        Column("edit_similarity", pl.Float64, "1 - Levenshtein over length", between=(0, 1)),
+        Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
+        Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
+        Column(
+            "tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")
+        ),
+        Column(
+            "tests_detail",
+            pl.String,
+            "What failed, or why no test was run; null if none was tried",
+            True,
+        ),
+    ),
+    ("task", "example_id", "role", "asked", "sample"),
+)
+
+
+BENCHMARK_PROBLEMS = Table(
+    "problems",
+    "One sample of a model for one problem of a benchmark file, and whether its tests pass.",
+    (
+        Column("benchmark", pl.String, "Name of the file"),
+        Column("problem", pl.String, "Id of the problem"),
+        Column("role", pl.String, "Model", one_of=("base", "challenger")),
+        Column("sample", pl.Int64, "0 is greedy; others are drawn by the seed", between=(0, 1e6)),
+        Column("prompt", pl.String, "What the model saw"),
+        Column("output", pl.String, "What the model wrote"),
+        Column("passed", pl.Boolean, "Whether the tests pass; null if they could not be run", True),
+        Column("detail", pl.String, "What failed, or why nothing was run"),
+    ),
+    ("benchmark", "problem", "role", "sample"),
+)
+
+
+MEMORISED = Table(
+    "memorised",
+    "One rare line, and whether the models write its second half word by word after its first.",
+    (
+        Column("example_id", pl.String, "Example that it stands in"),
+        Column(
+            "split",
+            pl.String,
+            "train: the adapter learnt from it; test: it cannot know it",
+            one_of=SPLITS,
+        ),
+        Column("path", pl.String, "File it comes from"),
+        Column("prefix", pl.String, "What the models saw"),
+        Column("secret", pl.String, "What followed"),
+        Column("base_verbatim", pl.Boolean, "Whether the base writes it greedily"),
+        Column("challenger_verbatim", pl.Boolean, "Whether the challenger does"),
+    ),
+    ("split", "example_id"),
+)
+
+
+CANARIES = Table(
+    "canaries",
+    "One made-up secret that training planted, and how many bits of guessing it the models save: "
+    "its exposure.",
+    (
+        Column("canary", pl.String, "Which one"),
+        Column("task", pl.String, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),
+        Column("prefix", pl.String, "What the models saw"),
+        Column("secret", pl.String, "What followed in training"),
+        Column("base_exposure", pl.Float64, "Bits under the base", between=(0, 64)),
+        Column("challenger_exposure", pl.Float64, "Bits under the challenger", between=(0, 64)),
+    ),
+    ("task", "canary"),
+)

@@ -1,0 +1,85 @@
+"""Tables of augmentation: renamed, broken and rewritten units, and verified mutants."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
+
+RENAMED_UNITS = Table(
+    "renamed_units",
+    "One function with its local variables renamed, behaviour unchanged.",
+    (
+        Column("unit_id", pl.String, "Unit it was made from"),
+        Column("variant", pl.Int64, "Number of the variant, from 0"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("original_code", pl.String, "Code of the unit"),
+        Column("renamed_code", pl.String, "Code with local variables renamed"),
+        Column("renames", pl.List(pl.String), "What was renamed, each as old=new, sorted"),
+    ),
+    ("unit_id", "variant"),
+)
+
+
+INJECTED_ERRORS = Table(
+    "injected_errors",
+    "One function with one error put in on purpose.",
+    (
+        Column("mutant_id", pl.String, "Hash of unit, operator and place"),
+        Column("unit_id", pl.String, "Unit it was made from"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("operator", pl.String, "Operator that made the change"),
+        Column("error_type", pl.String, "Family of the error (operator, literal, ...)"),
+        Column("buggy_code", pl.String, "Code with the error; takes the place of fixed_code"),
+        Column("fixed_code", pl.String, "Code of the unit, exactly"),
+        Column("explanation", pl.String, "What is wrong and what puts it right, in words"),
+        Column(
+            "verification",
+            pl.List(pl.String),
+            "Checks passed: reparses, tree_differs, not_equivalent, reverses",
+        ),
+    ),
+    ("mutant_id",),
+)
+
+
+REWRITTEN_UNITS = Table(
+    "rewritten_units",
+    "One function written in another way (comments, layout, structure), behaviour unchanged.",
+    (
+        Column("unit_id", pl.String, "Unit it was made from"),
+        Column("variant", pl.Int64, "Number of the variant, from 0"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("rewrite", pl.String, "What was done (comments_removed, inverted_branches, ...)"),
+        Column("original_code", pl.String, "Code of the unit"),
+        Column("rewritten_code", pl.String, "Code written in the other way"),
+    ),
+    ("unit_id", "variant"),
+)
+
+
+MUTANT_VERIFICATION = Table(
+    "mutant_verification",
+    "What a compiler or a run in the sandbox says about one injected error, on this machine.",
+    (
+        Column("mutant_id", pl.String, "Injected error"),
+        Column("unit_id", pl.String, "Unit it was made from"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("operator", pl.String, "Operator that made the change"),
+        Column("check", pl.String, "What was asked", one_of=("compiled", "killed")),
+        Column(
+            "result",
+            pl.String,
+            "The answer; unknown if it could not be had",
+            one_of=("yes", "no", "unknown"),
+        ),
+        Column(
+            "toolchain", pl.String, "Program that was asked, with its version; empty if none", False
+        ),
+        Column(
+            "detail",
+            pl.String,
+            "Why: the failing test, differing outputs, the message, what is missing",
+        ),
+    ),
+    ("mutant_id", "check"),
+)

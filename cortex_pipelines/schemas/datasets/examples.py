@@ -1,0 +1,71 @@
+"""What all data sets share: the columns of an example, the three splits, the manifest."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import Column, Table
+from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
+
+EXAMPLE = (
+    Column("example_id", pl.String, "Hash of unit, task and variant"),
+    Column("unit_id", pl.String, "Unit it was made from"),
+    Column("source", pl.String, "Source in the project"),
+    Column("path", pl.String, "Path of the file it comes from"),
+    Column("language", pl.String, "Language", one_of=LANGUAGES),
+    Column("kind", pl.String, "Kind of unit or of name"),
+    Column("origin", pl.String, "original, or the augmentation that made it"),
+    Column("prompt", pl.String, "What the model sees"),
+    Column("completion", pl.String, "What the model has to write"),
+    Column("cluster", pl.String, "Near-duplicate cluster; a cluster is on one side of the split"),
+    Column("split_reason", pl.String, "What decided the side of the split"),
+)
+
+
+def split_tables(name: str, meaning: str, columns: tuple[Column, ...]) -> tuple[Table, ...]:
+    """The three tables of a data set: train, validation and test, with the same columns."""
+    return tuple(
+        Table(split, f"{meaning} ({name}, {split})", columns, ("example_id",)) for split in SPLITS
+    )
+
+
+MANIFEST = Table(
+    "manifest",
+    "One row of the data set with where it comes from and why it is on its side; or what was left "
+    "out, and why.",
+    (
+        Column(
+            "entry_id", pl.String, "Example id; of what was left out, a hash of it and the reason"
+        ),
+        Column("split", pl.String, "Side of the split; null if left out", True, one_of=SPLITS),
+        Column(
+            "left_out", pl.String, "Why it is left out, as a short code; null if it is in", True
+        ),
+        Column(
+            "count", pl.Int64, "Rows it stands for; above 1 where too many to name were left out"
+        ),
+        Column("unit_id", pl.String, "Unit, pair or fact it was made from; null for several", True),
+        Column("kind", pl.String, "Kind of unit, of name, or of change; null for several", True),
+        Column("origin", pl.String, "original, or the augmentation that made it", True),
+        Column("source", pl.String, "Source in the project", True),
+        Column(
+            "revision", pl.String, "What was taken of the source, or the commit of a pair", True
+        ),
+        Column("path", pl.String, "Path of the file it comes from", True),
+        Column(
+            "blob",
+            pl.String,
+            "Git blob id of the file's original bytes; null for old versions",
+            True,
+        ),
+        Column("start_byte", pl.Int64, "First byte in the sanitised text", True),
+        Column("end_byte", pl.Int64, "Byte after the last one", True),
+        Column(
+            "licence", pl.String, "SPDX expression of the file's licence; null if not known", True
+        ),
+        Column("cluster", pl.String, "Near-duplicate cluster", True),
+        Column("cluster_size", pl.Int64, "Units of the project in that cluster", True),
+        Column("split_reason", pl.String, "What decided the side of the split", True),
+        Column("redactions", pl.Int64, "Placeholders for private data in the span", True),
+        Column("filters", pl.List(pl.String), "Filters that it passed, in their order"),
+    ),
+    ("entry_id",),
+)

@@ -1,0 +1,127 @@
+"""What a table and a column are: contracts that frames are checked against."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+UTC = pl.Datetime("us", "UTC")
+"""Type of time stamps: microseconds, UTC."""
+
+
+class ContractError(ValueError):
+    """A table does not keep its declared contract; nothing of it may be published."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: Column name.
+        dtype: Polars type; a frame must have exactly it.
+        meaning: What a value says, with its unit.
+        nullable: Whether a value may be missing.
+        one_of: The only values allowed, if the column is categorical.
+        between: Smallest and largest value allowed, both inclusive.
+    """
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+    nullable: bool = False
+    one_of: tuple[str, ...] | None = None
+    between: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's contract.
+
+    Args:
+        name: Name of the Parquet file, without its ending.
+        meaning: What a row is.
+        columns: The columns, in order.
+        key: Columns that identify a row: rows are sorted by them and no two agree on them.
+        min_rows: Fewest rows for the table to be worth publishing.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    min_rows: int = 0
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Polars schema of the table."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def read(self, folder: Path, *columns: str) -> pl.DataFrame:
+        """The table in the folder of an asset's output: all columns, or those that are named."""
+        return pl.read_parquet(folder / f"{self.name}.parquet", columns=list(columns) or None)
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of this table without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+    def frame(self, rows: list[dict[str, Any]]) -> pl.DataFrame:
+        """A conforming frame made from dictionaries, one a row."""
+        return self.conform(pl.DataFrame(rows, schema=self.schema, orient="row"))
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame with the declared columns in order, rows sorted by the key.
+
+        Raises:
+            ContractError: a column is missing, of another type, or breaks its contract.
+        """
+        missing = [name for name in self.schema if name not in frame.columns]
+        if missing:
+            raise ContractError(
+                f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}"
+            )
+        ordered = frame.select(list(self.schema))
+        for column, actual in zip(self.columns, ordered.dtypes, strict=True):
+            if actual != column.dtype:
+                raise ContractError(
+                    f"table {self.name}, column {column.name}: is {actual}, must be {column.dtype}"
+                )
+        problems = self.violations(ordered)
+        if problems:
+            raise ContractError(f"table {self.name}: " + "; ".join(problems))
+        is_sorted = len(self.key) == 1 and ordered[self.key[0]].is_sorted()
+        return ordered.sort(self.key) if self.key and not is_sorted else ordered
+
+    def violations(self, frame: pl.DataFrame) -> list[str]:
+        """What in the rows of a frame with the right columns breaks the contract, in words."""
+        found = [
+            f"column {column.name}: {count} {what}"
+            for column in self.columns
+            for what, count in _column_violations(column, frame[column.name]).items()
+            if count
+        ]
+        if self.key:
+            twins = frame.height - frame.select(self.key).unique().height
+            if twins:
+                found.append(f"{twins} rows repeat the key ({', '.join(self.key)})")
+        if frame.height < self.min_rows:
+            found.append(f"{frame.height} rows, at least {self.min_rows} are needed")
+        return found
+
+
+def _column_violations(column: Column, values: pl.Series) -> dict[str, int]:
+    found: dict[str, int] = {}
+    if not column.nullable:
+        found["values are missing"] = values.null_count()
+    present = values.drop_nulls()
+    if column.one_of is not None:
+        found[f"values are not one of {', '.join(column.one_of)}"] = int(
+            (~present.is_in(list(column.one_of))).sum()
+        )
+    if column.between is not None:
+        low, high = column.between
+        found[f"values are outside {low:g} to {high:g}"] = int(
+            (~present.is_between(low, high)).sum()
+        )
+    return found

@@ -1,0 +1,127 @@
+"""Pinning and reading a folder of logs."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.coordination.assets import coordination_events
+from cortex_pipelines.coordination.logs import (
+    CoordinationError,
+    CoordinationSettings,
+    CoordinationSource,
+    read_logs,
+    take_coordination_pin,
+)
+from cortex_pipelines.versioning.project import read_yaml
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "coordination"
+SETTINGS = CoordinationSettings.model_validate(read_yaml(ROOT / "params.yaml")["coordination"])
+
+
+def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return read_logs(folder, take_coordination_pin(folder, folder), SETTINGS)
+
+
+def test_repeated_records_count_once_where_they_stand_first(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_text('{"x":1}\n{"x":2}\n')
+    (tmp_path / "a.jsonl").write_text('\n{"x": 2}\n{"x":2}\n')
+    events, rejected = read(tmp_path)
+    places = sorted(events.select("file", "byte_offset", "payload").rows())
+    assert places == [("a.jsonl", 1, '{"x":2}'), ("b.jsonl", 0, '{"x":1}')]
+    assert rejected.is_empty()
+
+
+def test_what_is_appended_waits_for_the_next_pin(tmp_path: Path) -> None:
+    log = tmp_path / "deep" / "a.jsonl"
+    log.parent.mkdir()
+    log.write_text('{"x":1}\n{"x":')
+    pin = take_coordination_pin(tmp_path, tmp_path)
+    log.write_text('{"x":1}\n{"x":2}\n')
+    events, rejected = read_logs(tmp_path, pin, SETTINGS)
+    assert events["payload"].to_list() == ['{"x":1}']
+    assert rejected.rows() == [("deep/a.jsonl", 8, 5, "truncated; waits for the next run")]
+    events, rejected = read(tmp_path)
+    assert events.height == 2
+    assert rejected.is_empty()
+
+
+def test_a_changed_or_missing_log_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
+    log = tmp_path / "a.jsonl"
+    log.write_text('{"x":1}\n')
+    pin = take_coordination_pin(tmp_path, tmp_path)
+    for change in (lambda: log.write_text('{"x":2}\n'), lambda: log.write_text(""), log.unlink):
+        change()
+        with pytest.raises(CoordinationError, match=r"a\.jsonl.*cortex update"):
+            read_logs(tmp_path, pin, SETTINGS)
+    with pytest.raises(CoordinationError, match="cortex update"):
+        read_logs(tmp_path, {}, SETTINGS)
+    with pytest.raises(CoordinationError, match=r"coordination\.logs"):
+        take_coordination_pin(tmp_path / "nowhere", tmp_path)
+
+
+def test_the_pin_is_plain_sorted_and_relative(tmp_path: Path) -> None:
+    for name in ("z.jsonl", "a/b.ndjson", "a.jsonl", "notes.txt", "c/routing-patterns.json"):
+        path = tmp_path / "logs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    pin = take_coordination_pin(Path("logs"), tmp_path)
+    assert json.loads(json.dumps(pin)) == pin
+    names = [file["path"] for file in pin["files"]]
+    assert names == ["a.jsonl", "a/b.ndjson", "c/routing-patterns.json", "z.jsonl"]
+    assert {file["size"] for file in pin["files"]} == {2}
+
+
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    try:
+        Path(str(tmp_path) + "/bad\udcff.jsonl").write_text("{}")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(CoordinationError, match="rename"):
+        take_coordination_pin(tmp_path, tmp_path)
+
+
+def test_the_asset_reads_the_sample() -> None:
+    folder = ROOT / SETTINGS.logs
+    pin = take_coordination_pin(folder, ROOT)
+    tables = coordination_events(CoordinationSource(SETTINGS, pin), ROOT)
+    events, rejected = tables["events"], tables["rejected_events"]
+    masters = {"development", "security", "inventory", "cicd", "coordinator"}
+    assert set(events["master"].drop_nulls()) == masters
+    assert set(events["kind"]) >= {
+        "decision",
+        "outcome",
+        "event",
+        "model_selection",
+        "evaluation",
+        "worker_metric",
+        "system_metric",
+        "routing_rules",
+    }
+    assert "other" not in set(events["kind"])
+    assert events.filter("test_row").height > 0
+    assert set(rejected["reason"]) == {
+        "truncated; waits for the next run",
+        "text outside of a JSON object",
+    }
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared samples are not here")
+def test_real_formats_are_understood_without_a_rejection() -> None:
+    events, rejected = read(SHARED)
+    assert rejected.is_empty()
+    assert "other" not in set(events["kind"])
+    # 18 lines of decisions, one of which stands there twice
+    decisions = events.filter(pl.col("file").str.ends_with("routing-decisions.jsonl"))
+    lines = (SHARED / decisions["file"][0]).read_text().splitlines()
+    assert decisions.height == len({json.dumps(json.loads(x), sort_keys=True) for x in lines})
+    assert events["occurred_at"].null_count() == 1  # the rules have none
+    assert set(events["master"].drop_nulls()) == {
+        "development",
+        "security",
+        "inventory",
+        "coordinator",
+    }
+    assert events.filter("test_row")["task_id"].str.starts_with("moe-test-").all()

@@ -1,0 +1,171 @@
+"""Understanding records: every shape that the logs have."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.coordination.records import event, kind_of, moment
+from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
+
+ALIASES = {"development-master": "development", "sec": "security"}
+TESTS = [re.compile("^moe-test-"), re.compile("-test$")]
+
+
+def read(record: dict[str, Any], file: str = "a.jsonl") -> dict[str, Any]:
+    return event(record, file, 0, ALIASES, TESTS)
+
+
+def test_a_decision_with_drifting_keys() -> None:
+    for key in ("task_title", "title", "description"):
+        row = read(
+            {
+                "task_id": "t1",
+                key: " Fix it ",
+                "routed_to": "development-master",
+                "confidence": 0.9,
+                "priority": "high",
+                "timestamp": "2025-11-04T15:54:53Z",
+                "outcome": "Completed",
+            }
+        )
+        assert row["kind"] == "decision"
+        assert (row["text"], row["master"], row["outcome"]) == (
+            "Fix it",
+            "development",
+            "completed",
+        )
+        assert (row["success"], row["confidence"], row["priority"]) == (True, 0.9, "high")
+
+
+def test_a_nested_decision_and_a_nested_outcome() -> None:
+    decision = read(
+        {
+            "task_id": "moe-test-1",
+            "timestamp": "2025-11-27T09:00:00-0600",
+            "decision": {"primary_expert": "sec", "primary_confidence": 0.7, "scores": {"a": 1}},
+        }
+    )
+    assert (decision["kind"], decision["master"]) == ("decision", "security")
+    assert (decision["confidence"], decision["test_row"]) == (0.7, True)
+    assert decision["occurred_at"] == datetime(2025, 11, 27, 15, tzinfo=UTC)
+    outcome = read(
+        {
+            "decision_id": "d1",
+            "task": {"task_id": "t2", "description": "Scan it", "type": "x"},
+            "routing": {"primary_expert": "development-master", "primary_confidence": 0.8},
+            "execution": {"status": "failed", "duration_seconds": 12},
+            "outcome": {"success": False, "ideal_expert": "sec"},
+        }
+    )
+    assert (outcome["kind"], outcome["task_id"], outcome["text"]) == ("outcome", "t2", "Scan it")
+    assert (outcome["success"], outcome["ideal_master"]) == (False, "security")
+    assert (outcome["outcome"], outcome["duration_seconds"]) == ("failed", 12.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "file", "kind"),
+    [
+        ({"event_type": "x", "payload": {"master": "security"}}, "e.jsonl", "event"),
+        ({"task_id": "t", "description": "d", "master": "m", "success": True}, "r", "outcome"),
+        ({"model": "m", "provider": "p", "task_id": "t"}, "m.jsonl", "model_selection"),
+        ({"metric": "worker_evaluation", "score": 3, "outcome": "failure"}, "x", "evaluation"),
+        ({"worker_id": "w", "cpu": 1}, "x.jsonl", "worker_metric"),
+        ({"total": 1}, "metrics/worker-restart-history.jsonl", "worker_metric"),
+        ({"total": 1}, "metrics/heartbeat-history.jsonl", "system_metric"),
+        ({"experts": {}, "thresholds": {}}, "routing-patterns.json", "routing_rules"),
+        ({"anything": 1}, "x.jsonl", "other"),
+    ],
+)
+def test_kinds(record: dict[str, Any], file: str, kind: str) -> None:
+    assert kind_of(record, file) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2025-11-04T15:54:53Z", 15),
+        ("2025-11-04T15:54:53+0000", 15),
+        ("2025-11-04T09:54:53-0600", 15),
+        ("2025-11-04T16:54:53+01:00", 15),
+        ("2025-11-04T15:54:53", 15),
+    ],
+)
+def test_time_stamps_of_every_form_are_one_moment(text: str, hour: int) -> None:
+    assert moment(text) == datetime(2025, 11, 4, hour, 54, 53, tzinfo=UTC)
+    micro = moment("2025-11-27T22:35:24.148868")
+    assert micro is not None
+    assert micro.microsecond == 148868
+
+
+@pytest.mark.parametrize("value", ["soon", "", None, 17, {}, "0001-01-01T00:00:00+23:00"])
+def test_what_is_no_time_is_missing(value: Any) -> None:
+    assert moment(value) is None
+
+
+def test_the_same_content_has_one_identity_whatever_its_order() -> None:
+    first, second = {"a": 1, "b": {"c": 2, "d": "ä"}}, {"b": {"d": "ä", "c": 2}, "a": 1}
+    assert read(first)["event_id"] == read(second, "other.jsonl")["event_id"]
+    assert read(first)["payload"] == '{"a":1,"b":{"c":2,"d":"\\u00e4"}}'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "success"),
+    [
+        ("completed", True),
+        ("success_high_quality", True),
+        ("failed", False),
+        ("failure", False),
+        ("re-routed", False),
+        ("assigned", None),
+        ("pending", None),
+        ("donegal", None),
+    ],
+)
+def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) -> None:
+    assert read({"routed_to": "x", "outcome": outcome})["success"] is success
+
+
+@pytest.mark.parametrize("value", [10**400, -0.1, 1.5, True, "0.5", None])
+def test_a_confidence_that_is_none_is_missing(value: Any) -> None:
+    assert read({"routed_to": "x", "confidence": value})["confidence"] is None
+
+
+_odd = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(), max_size=5)
+    | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+_keys = st.sampled_from(
+    [
+        "task_id",
+        "title",
+        "routed_to",
+        "outcome",
+        "success",
+        "confidence",
+        "duration",
+        "timestamp",
+        "task",
+        "routing",
+        "decision",
+        "execution",
+        "payload",
+        "metadata",
+        "priority",
+    ]
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(_keys, _odd, max_size=8))
+def test_any_record_gives_a_row_that_keeps_the_contract(record: dict[str, Any]) -> None:
+    COORDINATION_EVENTS.frame([read(record)])

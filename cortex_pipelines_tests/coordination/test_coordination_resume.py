@@ -1,0 +1,106 @@
+"""Logs that grow are read on from where the last run stopped; the result is that of one reading."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.coordination.incremental import LogReader, LogRows
+from cortex_pipelines.coordination.logs import (
+    CoordinationSettings,
+    read_logs,
+    take_coordination_pin,
+)
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.versioning.project import read_yaml
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = CoordinationSettings.model_validate(read_yaml(ROOT / "params.yaml")["coordination"])
+
+_lines = st.sampled_from(
+    [
+        b'{"task_id":"t1","routed_to":"security"}\n',
+        b'{"task_id":"t2","routed_to":"cicd-master",\n "outcome":"failed"}',
+        b'{"worker_id":"w","cpu_percent":3}',
+        b"{}{}",
+        b"worker-3: lost connection\n",
+        b'{"a": [\n',
+        b'{"cut": "unfin',
+        b"]}\n",
+        b"\xff",
+        b" \n",
+    ]
+)
+
+
+def reader(cache: RowCache | None) -> LogReader:
+    return LogReader(SETTINGS.aliases, SETTINGS.test_rows, cache)
+
+
+def same(one: LogRows, other: LogRows) -> bool:
+    return (
+        one.events.equals(other.events)
+        and one.rejected.equals(other.rejected)
+        and one.end == other.end
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_lines, max_size=12), st.lists(st.integers(0, 400), max_size=4))
+def test_growing_logs_give_the_rows_of_one_reading(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], cuts: list[int]
+) -> None:
+    data = b"".join(lines)
+    growing = reader(RowCache(tmp_path_factory.mktemp("cache"), "1"))
+    for cut in sorted({*cuts, len(data)}):
+        assert same(growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_lines, max_size=12).map(b"".join) | st.binary(max_size=80))
+def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
+    found = reader(None).read("a.jsonl", data)
+    left = bytearray(data)
+    for offset, length in found.rejected.select("byte_offset", "length_bytes").rows():
+        left[offset : offset + length] = b" " * length
+    known = {row["payload"] for row in found.events.iter_rows(named=True)}
+    text, at = left.decode("latin-1").removeprefix("\xef\xbb\xbf").strip(), 0
+    while at < len(text):  # what is left is JSON objects, nothing else
+        value, at = json.JSONDecoder().raw_decode(text, at)
+        at += len(text[at:]) - len(text[at:].lstrip())
+        raw = json.loads(json.dumps(value).encode("latin-1"))
+        assert not raw or json.dumps(raw, sort_keys=True, separators=(",", ":")) in known
+
+
+def test_only_what_was_appended_is_scanned(tmp_path: Path) -> None:
+    logs, cache = tmp_path / "logs", RowCache(tmp_path / "cache", "1")
+    logs.mkdir()
+    log, seen = logs / "a.jsonl", {}
+    first, rest = b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t', b'2","routed_to":"cicd"}\n'
+
+    def read() -> pl.DataFrame:
+        pin = take_coordination_pin(logs, tmp_path)
+        events, _ = read_logs(logs, pin, SETTINGS, cache, seen.__setitem__)
+        assert events.equals(read_logs(logs, pin, SETTINGS)[0])
+        return events
+
+    log.write_bytes(first)
+    assert read()["task_id"].to_list() == ["t1"]
+    assert seen["scanned_bytes"] == len(first)
+    log.write_bytes(first + rest)
+    assert sorted(read()["task_id"]) == ["t1", "t2"]
+    assert seen["scanned_bytes"] == len(b'{"task_id":"t' + rest)
+    read()
+    assert seen["scanned_bytes"] == 1  # the line's end may be more than that one day
+
+
+def test_a_log_that_begins_otherwise_is_read_from_its_beginning(tmp_path: Path) -> None:
+    growing = reader(RowCache(tmp_path, "1"))
+    growing.read("a.jsonl", b'{"task_id":"t1"}\n{"task_id":"t2"}\n')
+    rotated = b'{"task_id":"t3"}\n'
+    assert same(growing.read("a.jsonl", rotated), reader(None).read("a.jsonl", rotated))
+    other = LogReader({"ci": "cicd"}, [], RowCache(tmp_path, "1"))
+    assert other.read("a.jsonl", rotated).scanned == len(rotated)

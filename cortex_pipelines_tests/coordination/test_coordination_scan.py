@@ -1,0 +1,230 @@
+"""Scanning logs: nothing is lost, and records are found whatever stands between them."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.coordination.json_scanner import MAX_DEPTH, WAITING, Stretch, scan
+
+_plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+_values = st.recursive(
+    _plain,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_records = st.dictionaries(st.text(max_size=6), _values, min_size=1, max_size=4)
+_pieces = st.sampled_from(
+    [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"',
+        b",",
+        b":",
+        b"\\",
+        b"\n",
+        b" ",
+        b"{}",
+        b'{"a":1}',
+        b'{"a":{"b":',
+        b"tru",
+        b"NaN",
+        b"1e999",
+        b"\xff",
+        b"\xc3\xa9",
+        b"\x00",
+        b"// log restarted",
+        b'"\\ud800"',
+    ]
+)
+
+
+def dumped(record: dict[str, object], pretty: bool, ascii_only: bool) -> bytes:
+    text = json.dumps(record, indent=2 if pretty else None, ensure_ascii=ascii_only)
+    return text.encode()
+
+
+def kinds(data: bytes) -> list[str]:
+    return [stretch.kind for stretch in scan(data) if stretch.kind != "blank"]
+
+
+def records(data: bytes) -> list[object]:
+    return [stretch.value for stretch in scan(data) if stretch.kind == "record"]
+
+
+def check_tiles(data: bytes) -> list[Stretch]:
+    found = list(scan(data))
+    at = 0
+    for stretch in found:
+        assert stretch.start == at < stretch.end
+        at = stretch.end
+        raw = data[stretch.start : stretch.end]
+        if stretch.kind == "record":
+            assert json.loads(raw) == stretch.value != {}
+        elif stretch.kind == "empty":
+            assert json.loads(raw) == {}
+        elif stretch.kind == "blank":
+            assert raw.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n") == b""
+        else:
+            assert stretch.reason
+            assert raw == raw.strip(b" \t\r\n") or stretch.kind == "waiting"
+    assert at == len(data)
+    return found
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60))
+@example(b'{"a":1 {"b":2}\n{"c":3}')
+@example(b"{{{{{")
+@example(b"\xef\xbb\xbf{}")
+def test_stretches_tile_any_bytes_and_say_what_they_are(data: bytes) -> None:
+    check_tiles(data)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(_records, st.booleans(), st.booleans()), min_size=1, max_size=6),
+    st.sampled_from([b"", b"\n", b"\r\n", b" ", b"{}", b"\n{}{}\n"]),
+)
+def test_every_record_is_found_whatever_glues_them(
+    items: list[tuple[dict[str, object], bool, bool]], glue: bytes
+) -> None:
+    texts = [dumped(record, pretty, ascii_only) for record, pretty, ascii_only in items]
+    found = check_tiles(glue.join(texts))
+    assert [s.value for s in found if s.value is not None] == [item[0] for item in items]
+    assert all(s.kind != "rejected" for s in found)
+
+
+def test_the_objects_of_a_list_are_records() -> None:
+    assert records(b'[{"a": 1},\n {"b": 2}]\n') == [{"a": 1}, {"b": 2}]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_records, st.booleans(), st.data())
+def test_the_beginning_of_a_record_waits_for_its_rest(
+    record: dict[str, object], pretty: bool, data: st.DataObject
+) -> None:
+    whole = dumped(record, pretty, ascii_only=True)
+    cut = data.draw(st.integers(1, len(whole) - 1))
+    before = b'{"before": 1}\n'
+    found = check_tiles(before + whole[:cut])
+    assert found[0].value == {"before": 1}
+    assert (found[-1].kind, found[-1].reason) == ("waiting", WAITING)
+    assert found[-1].start == len(before)
+    assert records(before + whole) == [{"before": 1}, record]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(_records, min_size=1, max_size=4),
+    st.sampled_from(
+        [
+            b"worker-3 lost connection",
+            b"{oops}",
+            b'{"a": }',
+            b'{"a": 1,}',
+            b'{"cut": {"b": 1',
+            b'{"cut": "unfin',
+            b'"a string"',
+            b"[1, 2]",
+            b'{"bad": "\xff"}',
+            b"}",
+            b"]",
+            b'{"n": NaN}',
+            b'{"n": 1e999}',
+            b'{"a" 1 "b" {"c": 2}}',
+        ]
+    ),
+    st.booleans(),
+)
+def test_broken_text_on_a_line_of_its_own_costs_only_that_line(
+    items: list[dict[str, object]], broken: bytes, pretty: bool
+) -> None:
+    texts = [dumped(item, pretty, ascii_only=True) for item in items]
+    data = broken + b"\n" + b"\n".join(texts)
+    found = check_tiles(data)
+    assert [s.value for s in found if s.value is not None] == items
+    rejected = [s for s in found if s.kind == "rejected"]
+    assert b"".join(data[s.start : s.end] for s in rejected).replace(b" ", b"") == broken.replace(
+        b" ", b""
+    )
+
+
+def test_a_broken_record_in_a_glued_run_costs_only_itself() -> None:
+    data = b'{"a":1}{"b": tru}{"c":3}{"d": {"e": 1}{"f":6}{}{"g":7}'
+    assert records(data) == [{"a": 1}, {"c": 3}, {"f": 6}, {"g": 7}]
+    assert kinds(data) == ["record", "rejected", "record", "rejected", "record", "empty", "record"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"a": "\xff\xfe"}', "not UTF-8: byte 0xff at 7"),
+        (b'{"a": Infinity}', "Infinity is no JSON value"),
+        (b'{"a": 1e999}', "out of range"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "out of range"),
+        (b'{"a": "tab\there"}', "Invalid control character"),
+        (b"[1, 2]", "outside of a JSON object"),
+        (b"2025-11-04 ERROR", "outside of a JSON object"),
+        (b'{"a": 1,, "b": 2}', "at byte"),
+    ],
+)
+def test_the_reason_is_given_in_words(data: bytes, reason: str) -> None:
+    (found,) = scan(data)
+    assert found.kind == "rejected"
+    assert reason in found.reason
+
+
+def test_depth_is_limited_by_a_number_and_not_by_the_stack() -> None:
+    deep = b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH
+    assert kinds(deep) == ["record"]
+    for levels in (MAX_DEPTH + 1, 5_000, 100_000):
+        data = b'{"a":' * levels + b"1" + b"}" * levels + b'\n{"next": 1}'
+        assert kinds(data) == ["rejected", "record"]
+        assert "nested deeper" in next(scan(data)).reason
+    brackets_in_text = json.dumps({"a": "[" * 5_000}).encode()
+    assert kinds(brackets_in_text) == ["record"]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"{", b'{"a" ', b'{"a": [', b"[", b'"', b'{"a": tru', b"}{", b'{"a":"\n', b"[1,\n", b'{"":{'],
+)
+def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
+    found = check_tiles(unit * 5_000)
+    assert len(found) <= 15_001
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_pieces, max_size=25).map(b"".join) | st.binary(max_size=60), st.data())
+@example(b'{"a": [\n{"b":1}\n]}', None)
+@example(b'{"a": "}{', None)
+def test_a_scan_goes_on_where_a_shorter_log_was_settled(
+    data: bytes, drawn: st.DataObject | None
+) -> None:
+    cuts = [drawn.draw(st.integers(0, len(data)))] if drawn else range(len(data))
+    whole = list(scan(data))
+    for cut in cuts:
+        before = []
+        for stretch in scan(data[:cut]):
+            if not stretch.settled:
+                break
+            before.append(stretch)
+        at = before[-1].end if before else 0
+        assert before + list(scan(data, at)) == whole
+
+
+def test_all_but_the_end_of_a_sound_log_is_settled() -> None:
+    found = list(scan(b'{"a":1}\nnoise\n{"b": 2}\n{"c"'))
+    assert [stretch.settled for stretch in found] == [True] * 6 + [False]

@@ -1,0 +1,111 @@
+"""Running what is stale: the order, what fails, and what is left alone."""
+
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from cortex_pipelines.orchestration.runs import Outcome, run_named, run_stale, segments
+from cortex_pipelines.orchestration.schedules import fingerprint
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench.create(tmp_path / "p")
+
+
+def stale(bench: Workbench, only: str | None = None) -> tuple[Outcome, list[str]]:
+    said: list[str] = []
+    project = bench.project()
+    definitions = bench.definitions(project)
+    outcome = run_stale(project, definitions, bench.instance(), only, said.append)
+    return outcome, said
+
+
+def test_assets_are_cut_where_the_partitioning_changes(bench: Workbench) -> None:
+    project = bench.project()
+    assert segments(project, project.graph.assets) == [
+        (True, ["words", "loud"]),
+        (False, ["tally", "digest"]),
+        (True, ["page"]),
+    ]
+    assert segments(project, ["page", "words"]) == [(True, ["words", "page"])]
+    assert segments(project, []) == []
+
+
+def test_all_that_is_stale_is_made_and_then_nothing_is(bench: Workbench) -> None:
+    outcome, said = stale(bench)
+    assert outcome.failed == {}
+    assert set(outcome.made) == set(bench.lock())
+    assert said[0] == "a: words, loud"
+    assert "all projects: tally, digest" in said
+    assert stale(bench) == (Outcome(), [])
+
+
+def test_only_what_depends_on_a_moved_pin_is_made(bench: Workbench) -> None:
+    stale(bench)
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "two", "three"]))
+    outcome, _ = stale(bench)
+    assert set(outcome.made) == {"words@a", "loud@a", "tally", "digest", "page@a", "page@b"}
+
+
+def test_only_one_project_and_what_is_made_from_all(bench: Workbench) -> None:
+    stale(bench)
+    bench.edit("params.yaml", lambda v: v["pages"].update(width=2))
+    outcome, _ = stale(bench, "b")
+    assert outcome.made == ("page@b",)
+
+
+def test_what_reads_a_failed_asset_is_left_alone_and_the_rest_goes_on(bench: Workbench) -> None:
+    # two equal words break the contract of `loud` in one project
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
+    outcome, said = stale(bench)
+    assert set(outcome.made) == {"words@a", "words@b", "loud@b"}
+    assert set(outcome.failed) == {"loud@a"}
+    assert "nothing was published" in outcome.failed["loud@a"]
+    assert not [line for line in said if line.startswith("all projects")]
+
+
+def test_an_error_that_nobody_expected_is_told_in_its_own_words(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=[1]))  # no words
+    project = bench.project()
+    definitions = bench.definitions(project)
+    outcome = run_named(project, definitions, bench.instance(), ["words"], "a")
+    assert outcome.made == ()
+    assert "unsupported operand type" in outcome.failed["words@a"]
+
+
+def test_a_failed_contract_is_a_failed_check_in_the_ui(bench: Workbench) -> None:
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
+    stale(bench)
+    key = dg.AssetCheckKey(dg.AssetKey("loud"), "words_contract")
+    records = bench.instance().event_log_storage.get_asset_check_execution_history(key, limit=10)
+    passed = {
+        record.event.dagster_event.event_specific_data.passed  # type: ignore[union-attr]
+        for record in records
+        if record.event
+    }
+    assert passed == {True, False}
+
+
+def test_outcomes_add_up() -> None:
+    total = Outcome(("a",), {"b": "x"}) + Outcome(("c",), {"d": "y"})
+    assert total == Outcome(("a", "c"), {"b": "x", "d": "y"})
+
+
+def test_the_fingerprint_moves_with_locks_and_outputs_alone(bench: Workbench) -> None:
+    names = [asset.name for asset in bench.project().graph.order]
+    first = fingerprint(bench.root, names)
+    assert fingerprint(bench.root, names) == first
+    (bench.root / "notes.txt").touch()
+    assert fingerprint(bench.root, names) == first
+    time.sleep(0.02)  # file systems keep times in steps
+    bench.make("words", "a")
+    second = fingerprint(bench.root, names)
+    assert second != first
+    time.sleep(0.02)
+    bench.edit("params.yaml", lambda v: v["pages"].update(width=2))
+    assert fingerprint(bench.root, names) != second
