@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.adapters.build import Material, Parent, build_adapter
+from cortex_pipelines.adapters.build import Parent, TrainingInputs, build_adapter
 from cortex_pipelines.adapters.data.checks import check_training
 from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -12,20 +12,10 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.versioning import versioned_asset
-from cortex_pipelines.versioning.asset import Earlier
+from cortex_pipelines.versioning.asset import LoadVersion
 
 
 @versioned_asset(
-    code=(
-        "cortex_pipelines/adapters",
-        "cortex_pipelines/datasets/dedup/similarity_join.py",
-        "cortex_pipelines/datasets/dedup/shingles.py",
-        "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/licences/expressions.py",
-        "cortex_pipelines/ingestion/pretrained_models.py",
-        "cortex_pipelines/privacy",
-        "cortex_pipelines/hyperparameter_search.py",
-    ),
     determinism="machine",
 )
 def code_adapter(
@@ -41,7 +31,7 @@ def code_adapter(
     ingestion: IngestionSettings,
     privacy: PrivacySettings,
     project: str,
-    earlier: Earlier,
+    load_version: LoadVersion,
     out: Path,
     root: Path,
     observe: Callable[[str, float], None],
@@ -51,11 +41,11 @@ def code_adapter(
     taught = dict(zip(TASKS, folders, strict=True))
     check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)
     version = adapters.parents.get(project)
-    material = Material(
+    inputs = TrainingInputs(
         project,
         taught,
         None if general.project in (None, project) else general_code,
         base_model,
-        Parent(version, earlier("code_adapter", project, version)) if version else None,
+        Parent(version, load_version("code_adapter", project, version)) if version else None,
     )
-    build_adapter(material, adapters, out, root, observe)
+    build_adapter(inputs, adapters, out, root, observe)

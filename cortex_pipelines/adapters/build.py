@@ -38,7 +38,7 @@ class Parent:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingInputs:
     """What an adapter is made from.
 
     Args:
@@ -57,7 +57,7 @@ class Material:
 
 
 def build_adapter(
-    material: Material,
+    inputs: TrainingInputs,
     settings: AdapterSettings,
     out: Path,
     root: Path,
@@ -66,7 +66,7 @@ def build_adapter(
     """Train an adapter, or one for each task, and write it with its loss curve and metrics.
 
     Args:
-        material: What to train on.
+        inputs: What to train on.
         settings: How to train.
         out: Empty folder to write to.
         root: Project root.
@@ -80,9 +80,9 @@ def build_adapter(
         ValueError: the precision is not decided.
     """
     decided(settings)
-    base = resolve_base(material.base, root)
+    base = resolve_base(inputs.base, root)
     if not settings.per_task:
-        _build(material, base, settings, out, root, observe, "")
+        _build(inputs, base, settings, out, root, observe, "")
         return
     metrics: dict[str, Any] = {}
     whole = sum(settings.task_shares.values())
@@ -90,17 +90,17 @@ def build_adapter(
         tokens = int(settings.max_tokens * share / whole)
         alone = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
         (out / task).mkdir()
-        _build(material, base, alone, out / task, root, observe, task)
+        _build(inputs, base, alone, out / task, root, observe, task)
         found = json.loads((out / task / "metrics.json").read_text())
         metrics |= {f"{task}/{name}": value for name, value in found.items()}
         metrics["partial"] = max(metrics.get("partial", 0.0), found["partial"])
     tasks = {"tasks": sorted(settings.task_shares)}
-    write_json(out / TRAINING, _asked(material, base, settings) | tasks)
+    write_json(out / TRAINING, _asked(inputs, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
 
 
 def _build(
-    material: Material,
+    inputs: TrainingInputs,
     base: BaseModel,
     settings: AdapterSettings,
     out: Path,
@@ -109,10 +109,10 @@ def _build(
     task: str,
 ) -> None:
     tokenizer = load_tokenizer(base)
-    parent = _parent_folder(material, task)
+    parent = _parent_folder(inputs, task)
 
     def corpus_for(chosen: AdapterSettings) -> Corpus:
-        return read_corpus(material.datasets, tokenizer, chosen, material.general)
+        return read_corpus(inputs.datasets, tokenizer, chosen, inputs.general)
 
     corpus = corpus_for(settings)
 
@@ -127,37 +127,37 @@ def _build(
         chosen = search(settings, attempt, root / CACHE / "studies" / memory, out)
         taught = corpus_for(chosen)
     kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
-    events = root / ".cortex" / "tensorboard" / _label(material, task)
+    events = root / ".cortex" / "tensorboard" / _label(inputs, task)
     run = run_training(Training(base, parent, taught, chosen, out, kept, events))
-    write_json(out / TRAINING, _asked(material, base, chosen) | _record(run, chosen))
+    write_json(out / TRAINING, _asked(inputs, base, chosen) | _record(run, chosen))
     write_json(out / SEEN, seen(taught))
     write_json(out / "metrics.json", run_metrics(run, taught))
     kept.clear()
     _observe(run, observe, f"{task}/" if task else "", chosen.processes)
 
 
-def _label(material: Material, task: str) -> str:
-    return "-".join(part for part in ("code_adapter", material.name, task) if part)
+def _label(inputs: TrainingInputs, task: str) -> str:
+    return "-".join(part for part in ("code_adapter", inputs.name, task) if part)
 
 
-def _parent_folder(material: Material, task: str) -> Path | None:
-    if material.parent is None:
+def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
+    if inputs.parent is None:
         return None
-    found = adapter_for(material.parent.folder, task)
+    found = adapter_for(inputs.parent.folder, task)
     if found is None:
         raise ParentError(
-            f"the parent adapter {material.parent.version} holds one adapter a task"
+            f"the parent adapter {inputs.parent.version} holds one adapter a task"
             + (f", none for {task}" if task else "; set adapters.per_task: true")
             + "; or take its version out of adapters.parents in params.yaml"
         )
     return found
 
 
-def _asked(material: Material, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
+def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
     """What an adapter was made of and how, whatever came of it."""
     return {
         "base": {"name": base.name, "digest": base.digest},
-        "parent": material.parent.version if material.parent else None,
+        "parent": inputs.parent.version if inputs.parent else None,
         "settings": settings.model_dump(mode="json"),
     }
 

@@ -23,7 +23,7 @@ class TrainingChecks(Settings):
     """Most of a task's train examples that may be of one kind."""
 
     max_leaks: int | None = Field(ge=0)
-    """Examples of train that may have a near twin (``datasets.near_duplicate_threshold``) in
+    """Examples of train that may have a near-duplicate (``datasets.near_duplicate_threshold``) in
     validation or test, by what the data set itself compares."""
 
     max_secrets: int | None = Field(ge=0)

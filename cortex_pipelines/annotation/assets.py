@@ -8,7 +8,6 @@ import polars as pl
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.annotation.report import annotation_metrics, annotation_report
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction import assets as extraction_assets
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS, UNIT_FINDINGS
@@ -19,8 +18,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(ANNOTATED_UNITS, UNIT_FINDINGS),
-    # the hand-labelled sample is cut into units as all code is
-    code=("cortex_pipelines/annotation", *extraction_assets.code_units.code),
 )
 def annotated_units(
     code_units: Path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.augmentation.augment import OF_UNITS, augment
+from cortex_pipelines.augmentation.augment import UNIT_COLUMNS, augment
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification.build import verified
 from cortex_pipelines.rowcache import RowCache
@@ -21,33 +21,17 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(RENAMED_UNITS, REWRITTEN_UNITS, INJECTED_ERRORS),
-    code=(
-        "cortex_pipelines/augmentation",
-        "cortex_pipelines/extraction/gaps.py",
-        "cortex_pipelines/extraction/brackets.py",
-        "cortex_pipelines/extraction/grammars.py",
-        "cortex_pipelines/schemas.py",
-    ),
 )
 def augmented_units(
     annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
     """Functions renamed and rewritten with the same behaviour, and functions with one error."""
-    units = ANNOTATED_UNITS.read(annotated_units, *OF_UNITS)
+    units = ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS)
     return augment(units, augmentation, project, cache)
 
 
 @versioned_asset(
     tables=(MUTANT_VERIFICATION,),
-    code=(
-        "cortex_pipelines/augmentation",
-        "cortex_pipelines/extraction/gaps.py",
-        "cortex_pipelines/extraction/brackets.py",
-        "cortex_pipelines/extraction/grammars.py",
-        "cortex_pipelines/sandbox.py",
-        "cortex_pipelines/sandbox_stage.py",
-        "cortex_pipelines/schemas.py",
-    ),
     determinism="machine",
 )
 def mutant_verification(

@@ -12,7 +12,7 @@ from cortex_pipelines.schemas.table import Table
 _KINDS = ("function", "method")
 _KEY = "cache_key"
 _COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
-OF_UNITS = (*_COLUMNS, "has_error", "generated")
+UNIT_COLUMNS = (*_COLUMNS, "has_error", "generated")
 """Columns of ANNOTATED_UNITS that augmentations are made from."""
 
 _TABLES: dict[str, tuple[Table, Work[AugmentationSettings], str]] = {
@@ -79,7 +79,7 @@ def _table(
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
     table, make, doing = _TABLES[name]
-    chosen = augmentable(units.select(OF_UNITS), settings).select(_COLUMNS)
+    chosen = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
     keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))
 
     def compute(keys: pl.Series) -> pl.DataFrame:

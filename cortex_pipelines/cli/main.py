@@ -191,7 +191,7 @@ def add(name: str, source: str) -> None:
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
     """Move the pins in sources.lock to what is outside now, of all or of one PROJECT."""
-    from cortex_pipelines.orchestration.moving_pins import move_pins
+    from cortex_pipelines.operations.moving_pins import move_pins
 
     moved = move_pins(find_root(), project)
     _say("\n".join(f"moved: {key}" for key in moved) or "every pin is where it was")

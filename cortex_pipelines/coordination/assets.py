@@ -13,14 +13,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(COORDINATION_EVENTS, REJECTED_EVENTS),
-    code=(
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/assets.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
 )
 def coordination_events(

@@ -13,15 +13,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=COORDINATION_TABLES,
-    code=(
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/coordination/tables",
-        "cortex_pipelines/coordination/table_assets.py",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
 )
 def coordination_tables(

@@ -12,16 +12,16 @@ from cortex_pipelines.datasets.assemble.build import (
     completion_tables,
     naming_tables,
 )
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.filters.decontamination import fingerprints
 from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import Part, write_card
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
-from cortex_pipelines.datasets.tasks.refactoring import OF_ERRORS, refactoring_tables
-from cortex_pipelines.datasets.tasks.renamed_variants import OF_RENAMED
+from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
+from cortex_pipelines.datasets.tasks.renamed_variants import RENAMED_COLUMNS
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
-from cortex_pipelines.datasets.unit_splits.build import OF_FILES, OF_UNITS, split_units
+from cortex_pipelines.datasets.unit_splits.build import FILE_COLUMNS, UNIT_COLUMNS, split_units
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
@@ -36,26 +36,11 @@ from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS
 from cortex_pipelines.versioning import versioned_asset
 
 _LOG = logging.getLogger("cortex_pipelines")
-_CODE = (
-    "cortex_pipelines/datasets",
-    "cortex_pipelines/augmentation/seeding.py",
-    "cortex_pipelines/schemas.py",
-)
-_GENERAL = (
-    "cortex_pipelines/datasets/assets.py",
-    "cortex_pipelines/datasets/settings.py",
-    "cortex_pipelines/schemas.py",
-)
-_WITH_FIXES = (
-    *_CODE,
-    "cortex_pipelines/annotation",
-    "cortex_pipelines/extraction/gaps.py",
-    "cortex_pipelines/extraction/brackets.py",
-    "cortex_pipelines/extraction/grammars.py",
-)
 
 
-@versioned_asset(tables=(UNIT_SPLITS,), code=_CODE)
+@versioned_asset(
+    tables=(UNIT_SPLITS,),
+)
 def unit_splits(
     annotated_units: Path,
     repository_files: Path,
@@ -67,8 +52,8 @@ def unit_splits(
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
     found = split_units(
-        ANNOTATED_UNITS.read(annotated_units, *OF_UNITS),
-        REPOSITORY_FILES.read(repository_files, *OF_FILES),
+        ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
+        REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
         REPOSITORY_COMMITS.read(repository_commits),
         fingerprints(root, datasets),
         datasets,
@@ -78,7 +63,7 @@ def unit_splits(
     return {UNIT_SPLITS.name: found}
 
 
-@versioned_asset(tables=COMPLETION_DATASET, code=_CODE, expectations=True)
+@versioned_asset(tables=COMPLETION_DATASET, expectations=True)
 def completion_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -91,14 +76,14 @@ def completion_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Bodies, imports, declarations and gaps to write, given the code and repository around."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    renamed = RENAMED_UNITS.read(augmented_units, *OF_RENAMED)
+    renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = completion_tables(read, renamed, datasets, cache)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
     return tables
 
 
-@versioned_asset(tables=NAMING_DATASET, code=_CODE, expectations=True)
+@versioned_asset(tables=NAMING_DATASET, expectations=True)
 def naming_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -111,7 +96,7 @@ def naming_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Names of functions, classes, constants and variables to find, masked at every occurrence."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    renamed = RENAMED_UNITS.read(augmented_units, *OF_RENAMED)
+    renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(read, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
     learnt = Part("Conventions", _conventions(tables))
@@ -119,7 +104,7 @@ def naming_dataset(
     return tables
 
 
-@versioned_asset(tables=REFACTORING_DATASET, code=_WITH_FIXES, expectations=True)
+@versioned_asset(tables=REFACTORING_DATASET, expectations=True)
 def refactoring_dataset(
     annotated_units: Path,
     augmented_units: Path,
@@ -136,7 +121,7 @@ def refactoring_dataset(
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
-        INJECTED_ERRORS.read(augmented_units, *OF_ERRORS),
+        INJECTED_ERRORS.read(augmented_units, *ERROR_COLUMNS),
         cached_fixes(read.units, project, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
         REPOSITORY_FILES.read(repository_files, "source", "path", "licence", "trainable"),
@@ -149,7 +134,7 @@ def refactoring_dataset(
     return tables
 
 
-@versioned_asset(tables=ARCHITECTURE_DATASET, code=_CODE, expectations=True)
+@versioned_asset(tables=ARCHITECTURE_DATASET, expectations=True)
 def architecture_dataset(
     architecture_facts: Path,
     repository_files: Path,
@@ -170,7 +155,7 @@ def architecture_dataset(
         fingerprints(root, datasets),
         architecture_examples,
         datasets,
-        KnownTwins(cache, project, datasets),
+        IncrementalSimilarityJoin(cache, project, datasets),
     )
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)
@@ -178,7 +163,7 @@ def architecture_dataset(
     return tables
 
 
-@versioned_asset(tables=GENERAL_CODE, code=_GENERAL, partitioned=False)
+@versioned_asset(tables=GENERAL_CODE, partitioned=False)
 def general_code(
     completion_dataset: dict[str, Path], general: GeneralSettings
 ) -> dict[str, pl.DataFrame]:

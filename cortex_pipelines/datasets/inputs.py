@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.assemble.manifest import count_redactions
 from cortex_pipelines.datasets.prompts.context import RepositoryContext
 from cortex_pipelines.datasets.prompts.unit_text import file_bytes
@@ -29,7 +29,7 @@ def read_project(
     repository_files: Path,
     unit_splits: Path,
     settings: DatasetSettings,
-) -> Project:
+) -> ProjectUnits:
     """What the data sets of one project are made from.
 
     Args:
@@ -56,11 +56,11 @@ def project_of(
     redactions: pl.DataFrame,
     splits: pl.DataFrame,
     settings: DatasetSettings,
-) -> Project:
+) -> ProjectUnits:
     """The same, from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
     prepared = prepared_units(units, files, splits, texts, settings)
     counted = prepared.with_columns(count_redactions(prepared, redactions))
     known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(known, settings.context_signatures)
-    return Project(name, counted, splits, context, texts)
+    return ProjectUnits(name, counted, splits, context, texts)

@@ -9,7 +9,7 @@ from cortex_pipelines.rowcache import RowCache, row_keys
 _KEY = "cache_key"
 
 
-class KnownRows:
+class RowMemo:
     """Columns that stand beside units, and are remembered for the next run.
 
     Args:
@@ -20,11 +20,11 @@ class KnownRows:
     def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
         self._cache, self._name = cache, name
 
-    def of(self, some: str) -> "KnownRows":
+    def of(self, some: str) -> "RowMemo":
         """The same for other units, which would push out what is known of these."""
-        return KnownRows(self._cache, f"{self._name}/{some}")
+        return RowMemo(self._cache, f"{self._name}/{some}")
 
-    def beside(
+    def compute(
         self, step: str, told: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
     ) -> pl.DataFrame:
         """A row for each unit, in the order of the units.

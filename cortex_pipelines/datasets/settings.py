@@ -32,9 +32,9 @@ class DatasetSettings(Settings):
     seed: int
     """Seed of every choice; a choice is a hash of seed and content."""
     split_by: Literal["file", "folder", "repository", "time"]
-    """What stays on one side as a whole, with all near twins of it: a file, the files of a folder,
-    or a source. ``time`` is by file too, but the files that were changed last go to test, and then
-    to validation; files without history are the oldest."""
+    """What stays in one split as a whole, with all its near-duplicates: a file, the files of a
+    folder, or a source. ``time`` is by file too, but the files that were changed last go to
+    test, and then to validation; files without history are the oldest."""
     validation_share: float = Field(gt=0, lt=0.5)
     """Share of the units that go to validation, 0 to 0.5. Whole groups of files go to one side, so
     a small project only comes near it."""
@@ -52,7 +52,7 @@ class DatasetSettings(Settings):
     max_augmented_share: float = Field(ge=0, lt=1)
     """Largest share of train that may be variants with renamed variables, 0 to 1."""
     near_duplicate_threshold: float = Field(gt=0, le=1)
-    """Jaccard similarity of token shingles from which two units are near twins (bigcode: 0.7)."""
+    """Jaccard similarity of token shingles from which units are near-duplicates (bigcode: 0.7)."""
     shingle_tokens: int = Field(ge=1)
     """Tokens in a shingle (bigcode: 5)."""
     minhash_bands: int = Field(ge=1)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Forest:
+class UnionFind:
     """A partition of the numbers from 0 on that only ever grows coarser.
 
     Args:

@@ -18,27 +18,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(REFACTORING_PAIRS,),
-    code=(
-        "cortex_pipelines/extraction/gaps.py",
-        "cortex_pipelines/extraction/garbage.py",
-        "cortex_pipelines/extraction/brackets.py",
-        "cortex_pipelines/extraction/grammars.py",
-        "cortex_pipelines/extraction/outline.py",
-        "cortex_pipelines/extraction/pairs",
-        "cortex_pipelines/extraction/pairs_assets.py",
-        "cortex_pipelines/extraction/queries",
-        "cortex_pipelines/extraction/refactoring",
-        "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/entries.py",
-        "cortex_pipelines/ingestion/files/generated.py",
-        "cortex_pipelines/ingestion/git/command.py",
-        "cortex_pipelines/ingestion/git/repository.py",
-        "cortex_pipelines/ingestion/files/languages.py",
-        "cortex_pipelines/ingestion/licences/expressions.py",
-        "cortex_pipelines/ingestion/project_sources.py",
-        "cortex_pipelines/privacy",
-        "cortex_pipelines/schemas.py",
-    ),
 )
 def refactoring_pairs(
     project_source: ProjectSource,

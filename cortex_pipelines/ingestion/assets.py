@@ -56,7 +56,9 @@ _FILES = tuple(
 )
 
 
-@versioned_asset(tables=(REPOSITORY_FILES, SKIPPED_FILES, REDACTIONS), code=(*_SHARED, *_FILES))
+@versioned_asset(
+    tables=(REPOSITORY_FILES, SKIPPED_FILES, REDACTIONS),
+)
 def repository_files(
     project_source: ProjectSource,
     ingestion: IngestionSettings,
@@ -69,7 +71,9 @@ def repository_files(
     return build.repository_files(project_source, project, ingestion, privacy, root, cache)
 
 
-@versioned_asset(tables=(REPOSITORY_COMMITS, REDACTIONS), code=(*_SHARED, f"{_ROOM}commits.py"))
+@versioned_asset(
+    tables=(REPOSITORY_COMMITS, REDACTIONS),
+)
 def repository_commits(
     project_source: ProjectSource,
     privacy: PrivacySettings,

@@ -95,7 +95,7 @@ def unsafe_because(path: str) -> str | None:
 
 
 @dataclass
-class Limits:
+class SourceLimits:
     """What was taken of one source so far, and whether more may be.
 
     Once a limit of the whole source is reached ``full`` is set, and the reader stops.

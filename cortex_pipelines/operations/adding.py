@@ -6,8 +6,8 @@ from typing import Any
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
+from cortex_pipelines.operations.moving_pins import move_pins
 from cortex_pipelines.operations.parameter_file import round_trip
-from cortex_pipelines.orchestration.moving_pins import move_pins
 from cortex_pipelines.versioning.project import PROJECT_NAME, ProjectError
 
 

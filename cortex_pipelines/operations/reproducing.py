@@ -29,7 +29,7 @@ class ReproductionError(ProjectError):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VersionComparison:
     """One version, as it was registered and as it was made again.
 
     Args:
@@ -66,7 +66,7 @@ class Reproduction:
     model: str
     commit: str
     folder: Path
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[VersionComparison, ...]
 
     @property
     def same(self) -> bool:
@@ -287,7 +287,7 @@ def _require_same_code(entry: _Entry, folder: Path) -> None:
 
 def _compare(
     entry: _Entry, folder: Path, address: str, determinism: str, made: Mapping[str, Any]
-) -> Comparison:
+) -> VersionComparison:
     registered = str(entry.stages_then[address]["outs"][0]["md5"])
     found = str(made[address]["outs"][0]["md5"]) if address in made else "not made"
     name, _, partition = address.partition("@")
@@ -296,7 +296,7 @@ def _compare(
         detail = _weights_apart(entry, folder / "data" / name / partition)
     elif registered != found and name == entry.evaluation:
         detail = _figures_apart(entry, folder / "data" / name / partition, registered)
-    return Comparison(address, determinism, registered, found, detail)
+    return VersionComparison(address, determinism, registered, found, detail)
 
 
 def _weights_apart(entry: _Entry, made: Path) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from cortex_pipelines.catalog import models
+from cortex_pipelines.operations.moving_pins import move_pins
 from cortex_pipelines.operations.releasing import promote_passed
-from cortex_pipelines.orchestration.moving_pins import move_pins
 from cortex_pipelines.orchestration.runs import Outcome, run_stale
 from cortex_pipelines.release.ledger import Entry, ensure_keys
 from cortex_pipelines.versioning.project import Project

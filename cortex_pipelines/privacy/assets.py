@@ -11,7 +11,7 @@ from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES, 
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(code=("cortex_pipelines/privacy", "cortex_pipelines/schemas.py"))
+@versioned_asset()
 def compliance(
     repository_files: Path,
     repository_commits: Path,

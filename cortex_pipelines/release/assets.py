@@ -9,22 +9,8 @@ from cortex_pipelines.release.verdict import judge
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import model_name
 
-_CODE = (
-    "cortex_pipelines/release/assets.py",
-    "cortex_pipelines/release/gates.py",
-    "cortex_pipelines/release/verdict.py",
-)
-
 
 @versioned_asset(
-    code=(
-        *_CODE,
-        "cortex_pipelines/adapters",
-        "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/pretrained_models.py",
-        "cortex_pipelines/release/card.py",
-        "cortex_pipelines/schemas.py",
-    ),
     determinism="machine",
     registers="code_adapter",
 )
@@ -55,7 +41,7 @@ def code_adapter_release(
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 
 
-@versioned_asset(code=_CODE, partitioned=False, determinism="machine", registers="task_router")
+@versioned_asset(partitioned=False, determinism="machine", registers="task_router")
 def task_router_release(
     task_router: Path,
     task_router_evaluation: Path,

@@ -129,11 +129,11 @@ def _settings(training: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:
-    opponent = (comparison.get("opponent") or {}).get("version")
-    against = f"the champion `{opponent}`" if opponent else "the base alone"
-    note = (comparison.get("opponent") or {}).get("note")
+    reference = (comparison.get("reference") or {}).get("version")
+    against = f"the champion `{reference}`" if reference else "the base alone"
+    note = (comparison.get("reference") or {}).get("note")
     lines = [
-        f"On held-out code of the project; the opponent is {against}."
+        f"On held-out code of the project; the reference is {against}."
         + (f" {note}" if note else ""),
         "",
         "| figure | value | interval |",

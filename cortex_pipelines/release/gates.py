@@ -57,7 +57,7 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
 
     Args:
         metrics: Flat figures of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
-            is the challenger against its opponent; ``items`` and, where items are not independent,
+            is the challenger against its reference; ``items`` and, where items are not independent,
             ``clusters`` count the evidence; guarded figures go by their names.
         gate: What has to be shown.
 

@@ -19,7 +19,7 @@ class GateSettings(Settings):
     """The gate of one model."""
 
     figure: str = Field(min_length=1)
-    """Name in the evaluation's metrics.json of the improvement over the opponent, positive is
+    """Name in the evaluation's metrics.json of the improvement over the reference, positive is
     better; its interval goes by the same name with ``_low`` and ``_high``."""
 
     smallest_improvement: float = Field(ge=0)

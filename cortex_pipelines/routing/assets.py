@@ -28,13 +28,6 @@ __all__ = ["routing_dataset", "task_router"]
 
 
 @versioned_asset(
-    code=(
-        "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/ingestion/pretrained_models.py",
-        "cortex_pipelines/routing",
-        "cortex_pipelines/schemas.py",
-        "cortex_pipelines/hyperparameter_search.py",
-    ),
     partitioned=False,
     determinism="machine",
 )

@@ -12,13 +12,13 @@ import polars as pl
 
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Indices, Lens
+from cortex_pipelines.routing.features.features import FeatureExtractor, Indices
 from cortex_pipelines.routing.features.threads import pinned_threads
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.selection.folds import folds_of
-from cortex_pipelines.routing.selection.model_selection import Climbed, climb
+from cortex_pipelines.routing.selection.model_selection import Selection, select_model
 from cortex_pipelines.routing.selection.search import OBJECTIVE, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -71,15 +71,15 @@ def train_router(
     tasks, keys = tasks[order], [keys[place] for place in order]
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
-        lens = Lens.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
-        lesson = _lesson(tasks, masters, lens, embeddings, settings)
+        extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
+        training = _lesson(tasks, masters, extractor, embeddings, settings)
         judged = _judged(tasks)
-        folds = folds_of(keys, lesson.labels, min(settings.folds, tasks.height))
-        chosen, searched = search_neural(lesson, judged, folds, studies)
+        folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
+        chosen, searched = search_neural(training, judged, folds, studies)
         keywords = _keywords(rules, masters, settings)
-        climbed = climb(lesson, judged, folds, keywords, chosen)
+        climbed = select_model(training, judged, folds, keywords, chosen)
     config = _config(masters, climbed, settings, encoder_pin)
-    save_router(out, config, lens, climbed.rungs, _memory(tasks), rules)
+    save_router(out, config, extractor, climbed.candidates, _memory(tasks), rules)
     metrics = _metrics(climbed, tasks, judged, len(searched.trials))
     _write_json(out / "ladder.json", [step.row() for step in climbed.steps])
     _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
@@ -90,13 +90,13 @@ def train_router(
 def _lesson(
     tasks: pl.DataFrame,
     masters: Sequence[str],
-    lens: Lens,
+    extractor: FeatureExtractor,
     embeddings: Floats,
     settings: RoutingSettings,
-) -> Lesson:
+) -> TrainingData:
     number = {master: place for place, master in enumerate(masters)}
-    return Lesson(
-        views=lens.views(tasks["text"].to_list(), embeddings),
+    return TrainingData(
+        features=extractor.features(tasks["text"].to_list(), embeddings),
         labels=np.array([number[master] for master in tasks["master"]], dtype=np.int64),
         weights=tasks["weight"].to_numpy().astype(np.float32),
         masters=len(masters),
@@ -120,7 +120,7 @@ def _keywords(
 
 def _config(
     masters: tuple[str, ...],
-    climbed: Climbed,
+    climbed: Selection,
     settings: RoutingSettings,
     encoder_pin: Mapping[str, Any],
 ) -> RouterConfig:
@@ -155,10 +155,10 @@ def _memory(tasks: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    climbed: Climbed, tasks: pl.DataFrame, judged: Indices, trials: int
+    climbed: Selection, tasks: pl.DataFrame, judged: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
-    by_rung = {f"accuracy_{step.rung}": step.accuracy for step in climbed.steps}
+    by_rung = {f"accuracy_{step.candidate}": step.accuracy for step in climbed.steps}
     return {
         **{f"out_of_fold_{name}": value for name, value in climbed.figures.items()},
         **by_rung,

@@ -19,13 +19,13 @@ _SCORED = (
     Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),
     Column("base_bits", pl.Float64, "Bits the base needs for the completion"),
     Column("challenger_bits", pl.Float64, "Bits the challenger needs"),
-    Column("opponent_bits", pl.Float64, "Bits the opponent needs; the base's if it is that"),
+    Column("reference_bits", pl.Float64, "Bits the reference needs; the base's if it is that"),
 )
 
 
 ADAPTER_SCORES = Table(
     "scores",
-    "One held-out example as the base, the challenger and its opponent find it.",
+    "One held-out example as the base, the challenger and its reference find it.",
     _SCORED,
     ("task", "example_id"),
 )
@@ -39,7 +39,7 @@ GENERAL_SCORES = Table(
 )
 
 
-TEAM_CHOICES = Table(
+MULTIPLE_CHOICE = Table(
     "team_choices",
     "One question with a few answers, and which of them each model finds likeliest.",
     (
@@ -54,7 +54,7 @@ TEAM_CHOICES = Table(
         Column("chance", pl.Float64, "Share that is right by chance", between=(0, 1)),
         Column("base_chosen", pl.Int64, "What the base chose; null for a tie", True),
         Column("challenger_chosen", pl.Int64, "What the challenger chose", True),
-        Column("opponent_chosen", pl.Int64, "What the opponent chose", True),
+        Column("reference_chosen", pl.Int64, "What the reference chose", True),
     ),
     ("kind", "example_id"),
 )

@@ -11,7 +11,7 @@ PREDICTED_TARGETS = Table(
         Column("target", pl.String, "What is predicted"),
         Column("unit", pl.String, "Its unit, in words"),
         Column("by_factors", pl.Boolean, "Whether its logarithm is what is learnt and compared"),
-        Column("train_items", pl.Int64, "Earlier tasks with a known value"),
+        Column("train_items", pl.Int64, "LoadVersion tasks with a known value"),
         Column("test_items", pl.Int64, "Later tasks with a known value"),
         Column("chosen", pl.String, "Model that is used, by the folds of the earlier tasks", True),
         Column(
@@ -28,7 +28,7 @@ PREDICTIONS = Table(
     "One later task as one model expects it, and what became of it.",
     (
         Column("target", pl.String, "What is predicted"),
-        Column("rung", pl.String, "Model", one_of=("constant", "master", "linear")),
+        Column("model", pl.String, "Model", one_of=("constant", "master", "linear")),
         Column("chosen", pl.Boolean, "Whether it is the model that is used"),
         Column("attempt_id", pl.String, "Task and master, as in coordination_tables"),
         Column(
@@ -42,5 +42,5 @@ PREDICTIONS = Table(
         Column("uncalibrated", pl.Float64, "The prediction before calibration"),
         Column("loss", pl.Float64, "Squared error of a probability; else the absolute error"),
     ),
-    ("target", "rung", "attempt_id"),
+    ("target", "model", "attempt_id"),
 )

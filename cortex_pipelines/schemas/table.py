@@ -102,9 +102,9 @@ class Table:
             if count
         ]
         if self.key:
-            twins = frame.height - frame.select(self.key).unique().height
-            if twins:
-                found.append(f"{twins} rows repeat the key ({', '.join(self.key)})")
+            repeated = frame.height - frame.select(self.key).unique().height
+            if repeated:
+                found.append(f"{repeated} rows repeat the key ({', '.join(self.key)})")
         if frame.height < self.min_rows:
             found.append(f"{frame.height} rows, at least {self.min_rows} are needed")
         return found

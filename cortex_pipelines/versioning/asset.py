@@ -15,19 +15,21 @@ So the signature is the one declaration of dependencies: the Dagster graph, the 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.versioning.code import code_dependencies
 
 PROVIDED = frozenset(
-    {"project", "out", "cache", "root", "observe", "versions", "opponent", "earlier"}
+    {"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"}
 )
 """Parameters that the spine fills by itself; none of them can change an output's bytes alone."""
 
-Earlier = Callable[[str, str | None, str], Path]
-"""What ``earlier`` receives: takes an asset, a project (None if it has none) and a version that
-``params.yaml`` names, and gives the folder with the files of that version."""
+LoadVersion = Callable[[str, str | None, str], Path]
+"""What ``load_version`` receives: takes an asset, a project (None if it has none) and a version
+that ``params.yaml`` names, and gives the folder with the files of that version."""
 
 Determinism = Literal["exact", "machine"]
 
@@ -40,7 +42,8 @@ class VersionedAsset:
         name: Asset key, stage name, and folder under ``data/``.
         compute: The function from inputs to tables.
         tables: Contracts of the Parquet tables in its output.
-        code: Files and folders, relative to the project's root, that the computation runs.
+        declared_code: Files and folders that the computation runs, relative to the project's root,
+            for a function outside the package; None to derive them from its imports.
         room: Room it belongs to; the group in the UI.
         partitioned: One output a project, or one for all.
         determinism: ``exact``: same bytes everywhere; ``machine``: same bytes on one type of
@@ -54,17 +57,24 @@ class VersionedAsset:
     name: str
     compute: Callable[..., Any]
     tables: tuple[Table, ...]
-    code: tuple[str, ...]
     room: str
     partitioned: bool = True
     determinism: Determinism = "exact"
     expectations: bool = False
     champion_of: str | None = None
     registers: str | None = None
+    declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as a notebook or a test does."""
         return self.compute(*args, **kwargs)
+
+    @cached_property
+    def code(self) -> tuple[str, ...]:
+        """Files and folders, relative to the project's root, that the computation runs."""
+        if self.declared_code is not None:
+            return self.declared_code
+        return code_dependencies(self.compute)
 
     @property
     def description(self) -> str:
@@ -79,8 +89,8 @@ class VersionedAsset:
 
 def versioned_asset(
     *,
-    code: tuple[str, ...],
     tables: tuple[Table, ...] = (),
+    code: tuple[str, ...] | None = None,
     partitioned: bool = True,
     determinism: Determinism = "exact",
     expectations: bool = False,
@@ -88,6 +98,9 @@ def versioned_asset(
     registers: str | None = None,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Declare the decorated function as an asset; see the module for what parameters receive.
+
+    Its code dependencies are derived from its imports; only a function outside the package has to
+    name them in ``code``.
 
     The function returns a dictionary from table name to polars frame, one for each of ``tables``,
     and may write further files (a model, a report) to the folder in its parameter ``out``.
@@ -98,13 +111,13 @@ def versioned_asset(
             name=compute.__name__,
             compute=compute,
             tables=tables,
-            code=code,
-            room=compute.__module__.split(".")[-2] if "." in compute.__module__ else "assets",
+            room=compute.__module__.split(".")[1] if "." in compute.__module__ else "assets",
             partitioned=partitioned,
             determinism=determinism,
             expectations=expectations,
             champion_of=champion_of,
             registers=registers,
+            declared_code=code,
         )
 
     return declare

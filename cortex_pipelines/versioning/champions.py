@@ -21,7 +21,7 @@ class ChampionPin:
     champion: str | None = None
     previous: str | None = None
 
-    def opponent_of(self, challenger: str) -> str | None:
+    def reference_of(self, challenger: str) -> str | None:
         """Version to compare ``challenger`` with; None stands for the baseline.
 
         A challenger that is champion already meets the one before it, so that a gate run again
@@ -31,7 +31,7 @@ class ChampionPin:
 
 
 @dataclass(frozen=True)
-class Opponent:
+class ReferenceModel:
     """The model version that a challenger meets.
 
     Args:
@@ -43,18 +43,18 @@ class Opponent:
     folder: Path
 
 
-def find_opponent(
+def find_reference(
     project: Project, model: str, partition: str | None, challenger: str, pin: ChampionPin
-) -> Opponent | None:
-    """The opponent's files; None if the challenger meets the baseline.
+) -> ReferenceModel | None:
+    """The reference's files; None if the challenger meets the baseline.
 
     Raises:
         ProjectError: the version is in neither the workspace nor DVC's cache.
     """
-    version = pin.opponent_of(challenger)
+    version = pin.reference_of(challenger)
     if version is None:
         return None
-    return Opponent(version, model_folder(project, model, partition, version))
+    return ReferenceModel(version, model_folder(project, model, partition, version))
 
 
 def model_folder(

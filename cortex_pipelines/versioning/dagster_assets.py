@@ -152,9 +152,9 @@ def _remember(
 ) -> str:
     """Id of the run that remembers this version: the earlier one if nothing was computed."""
     if not version.computed:
-        earlier = remembered_run(context.instance, asset.name, partition, version.value)
-        if earlier:
-            return earlier
+        load_version = remembered_run(context.instance, asset.name, partition, version.value)
+        if load_version:
+            return load_version
     return tracker.record(project, asset, partition, version, context.run.run_id)
 
 

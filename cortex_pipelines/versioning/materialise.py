@@ -19,7 +19,7 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, snapshot, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.champions import find_opponent, model_folder
+from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
@@ -174,7 +174,7 @@ def arguments(
         "root": project.root,
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
-        "earlier": partial(model_folder, project, named_in="params.yaml"),
+        "load_version": partial(model_folder, project, named_in="params.yaml"),
         "cache": RowCache(
             project.state / "cache" / "rows" / asset.name, project.code_versions[asset.name]
         ),
@@ -190,7 +190,7 @@ def arguments(
     for name in graph.wiring(asset.name).sections:
         given[name] = project.section(name)
     if asset.champion_of:
-        given["opponent"] = _opponent(project, asset, partition, given)
+        given["reference"] = _reference(project, asset, partition, given)
     return {name: given[name] for name in asset.parameters}
 
 
@@ -296,10 +296,10 @@ def _end(
     return committed
 
 
-def _opponent(
+def _reference(
     project: Project, asset: VersionedAsset, partition: str | None, given: Mapping[str, Any]
 ) -> Any:
     model = str(asset.champion_of)
-    return find_opponent(
+    return find_reference(
         project, model, partition, given["versions"][model], given[f"{model}_champion"]
     )

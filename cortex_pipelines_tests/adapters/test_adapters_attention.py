@@ -13,8 +13,8 @@ from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
 from cortex_pipelines.adapters.optimised.apply import efficient
 from cortex_pipelines.adapters.optimised.packed_attention import (
     attends_apart,
-    attention_apart,
     borders,
+    per_example_attention,
 )
 from cortex_pipelines.adapters.training.loss import supervised_losses
 from cortex_pipelines_tests.adapters.test_adapters_lean_layers import adapted
@@ -49,7 +49,7 @@ def test_losses_are_those_of_the_masked_kind(model: Any, lists: list[list[int]])
     rows = pack(examples, 32)
     with torch.no_grad():
         wanted = supervised_losses(model, rows)
-        with attention_apart(model) as changed:
+        with per_example_attention(model) as changed:
             assert changed
             found = supervised_losses(model, rows)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
@@ -62,7 +62,7 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
     for apart in (False, True):
         model.zero_grad(set_to_none=True)
         if apart:
-            with attention_apart(model):
+            with per_example_attention(model):
                 supervised_losses(model, row).sum().backward()
         else:
             supervised_losses(model, row).sum().backward()
@@ -74,17 +74,17 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
 
 def test_it_is_put_back(model: Any) -> None:
     usual = model.config._attn_implementation
-    with attention_apart(model):
+    with per_example_attention(model):
         assert attends_apart(model)
     assert not attends_apart(model)
-    with pytest.raises(KeyError), attention_apart(model):
+    with pytest.raises(KeyError), per_example_attention(model):
         raise KeyError
     assert model.config._attn_implementation == usual
 
 
 def test_a_sliding_window_is_left_alone() -> None:
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
-    with attention_apart(model) as changed:
+    with per_example_attention(model) as changed:
         assert not changed
         assert not attends_apart(model)
         assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
@@ -94,7 +94,7 @@ def test_a_model_with_an_attention_of_its_own_is_left_alone(model: Any) -> None:
     class Closed(LlamaForCausalLM):
         _supports_attention_backend = False
 
-    with attention_apart(Closed(LlamaConfig(**SIZES)).eval()) as changed:
+    with per_example_attention(Closed(LlamaConfig(**SIZES)).eval()) as changed:
         assert not changed
 
 

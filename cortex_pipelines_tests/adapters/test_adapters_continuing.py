@@ -13,7 +13,7 @@ from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus
 from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import ParentError, adapter_for
-from cortex_pipelines.versioning.asset import Earlier
+from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,
     example,
@@ -40,7 +40,7 @@ def corpus_of(root: Path, datasets: Datasets, general: Path | None, **changes: A
     return read_corpus(datasets, tokenizer, settings(**changes), general)
 
 
-def versions_in(folder: Path) -> Earlier:
+def versions_in(folder: Path) -> LoadVersion:
     return lambda model, project, version: (
         folder / version if (model, project) == ("code_adapter", "mine") else folder / "nothing"
     )
@@ -49,7 +49,7 @@ def versions_in(folder: Path) -> Earlier:
 def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes: Any) -> Any:
     out.mkdir()
     given = {"parents": {"mine": "first"}, **changes}
-    train_adapter(root, datasets, out, earlier=versions_in(first.parent), **given)
+    train_adapter(root, datasets, out, load_version=versions_in(first.parent), **given)
     return json.loads((out / "training.json").read_text())
 
 
@@ -62,10 +62,10 @@ def test_a_warm_start_begins_where_its_parent_ended(
     after = load_file(tmp_path / "still" / "adapter_model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert found["parent"] == "first"
-    earlier = json.loads((first / "training.json").read_text())
-    assert earlier["parent"] is None
+    load_version = json.loads((first / "training.json").read_text())
+    assert load_version["parent"] is None
     # the first measurement stays the base's
-    assert found["validation"][0] == earlier["validation"][0]
+    assert found["validation"][0] == load_version["validation"][0]
     assert found["validation"][-1]["loss"] < found["validation"][0]["loss"]
 
 
@@ -115,7 +115,7 @@ def test_each_task_gets_an_adapter_of_its_own(
             datasets,
             tmp_path,
             parents={"mine": "tasks"},
-            earlier=versions_in(tmp_path),
+            load_version=versions_in(tmp_path),
         )
 
 

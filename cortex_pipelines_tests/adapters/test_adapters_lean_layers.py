@@ -8,7 +8,7 @@ import torch
 
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
-from cortex_pipelines.adapters.optimised.fused_lora import lean_layers
+from cortex_pipelines.adapters.optimised.fused_lora import fused_lora
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])
@@ -43,7 +43,7 @@ def test_outputs_and_gradients_are_those_of_peft(
 ) -> None:
     model = adapted(root, precision)
     wanted, gradients = step(model)
-    with lean_layers(model) as count:
+    with fused_lora(model) as count:
         assert count == 2 * 7
         logits, found = step(model)
     assert float((logits - wanted).norm() / wanted.norm()) < tolerance
@@ -57,7 +57,7 @@ def test_outputs_and_gradients_are_those_of_peft(
 def test_layers_are_put_back(root: Path) -> None:
     model = adapted(root)
     wanted, _ = step(model)
-    with pytest.raises(KeyError), lean_layers(model):
+    with pytest.raises(KeyError), fused_lora(model):
         raise KeyError
     assert not [layer for layer in model.modules() if type(layer).__name__.startswith("_Lean")]
     assert torch.equal(step(model)[0], wanted)
@@ -65,7 +65,7 @@ def test_layers_are_put_back(root: Path) -> None:
 
 def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
-    with lean_layers(with_new_adapter(base, settings(dropout=0.1))) as count:
+    with fused_lora(with_new_adapter(base, settings(dropout=0.1))) as count:
         assert count == 0
 
 
@@ -73,5 +73,5 @@ def test_without_the_adapter_the_base_answers(root: Path) -> None:
     model = adapted(root)
     with torch.no_grad(), model.disable_adapter():
         wanted = model(input_ids=IDS).logits
-    with torch.no_grad(), lean_layers(model), model.disable_adapter():
+    with torch.no_grad(), fused_lora(model), model.disable_adapter():
         assert torch.equal(model(input_ids=IDS).logits, wanted)

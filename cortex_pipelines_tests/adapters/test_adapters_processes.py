@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from cortex_pipelines.adapters.training.distributed import Group, in_processes
+from cortex_pipelines.adapters.training.distributed import ProcessGroup, in_processes
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
@@ -194,6 +194,6 @@ def test_more_processes_than_gpus_are_refused() -> None:
 
 @given(st.lists(st.integers()), st.integers(1, 6))
 def test_every_item_is_in_one_share(items: Sequence[int], size: int) -> None:
-    shares = [Group(rank, size).share(items) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).share(items) for rank in range(size)]
     assert sorted(chain.from_iterable(shares)) == sorted(items)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -17,7 +17,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     out_of_patience,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import Progress, Step, Validation
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
 Datasets = dict[str, Path]
@@ -43,7 +43,7 @@ def exploding() -> Any:
     """From the ninth step on the losses are those of a model that knows nothing any more."""
     real = loop._step
 
-    def step(*given: Any) -> Step:
+    def step(*given: Any) -> LossPoint:
         found = real(*given)
         return replace(found, loss=100.0) if found.step > 8 else found
 
@@ -110,9 +110,11 @@ def test_patience_counts_measurements_after_the_best() -> None:
 def test_a_few_bad_losses_are_no_divergence() -> None:
     chosen = settings(divergence_factor=2.0, divergence_steps=3)
     progress = Progress(validations=[Validation(0, 3.0)])
-    progress.steps = [Step(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)]
+    progress.steps = [
+        LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)
+    ]
     require_no_divergence(progress, chosen)
-    progress.steps.append(Step(6, 6.1, 7.5, 0.1, 10))
+    progress.steps.append(LossPoint(6, 6.1, 7.5, 0.1, 10))
     with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
         require_no_divergence(progress, chosen)
     require_no_divergence(progress, chosen.model_copy(update={"divergence_factor": None}))

@@ -18,7 +18,7 @@ from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
-from cortex_pipelines.versioning.asset import Earlier
+from cortex_pipelines.versioning.asset import LoadVersion
 
 SETTINGS = {
     "epochs": 1,
@@ -93,7 +93,7 @@ def train_adapter(
     *,
     base: PinnedModel | None = None,
     general: Path | None = None,
-    earlier: Earlier = lambda _model, _project, version: Path(version),
+    load_version: LoadVersion = lambda _model, _project, version: Path(version),
     observe: Callable[[str, float], None] = lambda _name, _value: None,
     **changes: Any,
 ) -> None:
@@ -109,7 +109,7 @@ def train_adapter(
         ingestion=sections.ingestion,
         privacy=sections.privacy,
         project="mine",
-        earlier=earlier,
+        load_version=load_version,
         out=out,
         root=root,
         observe=observe,

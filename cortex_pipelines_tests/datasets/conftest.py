@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.inputs import project_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_splits.build import split_units
@@ -109,7 +109,7 @@ class Made:
     """What the data sets of the small project are made from."""
 
     splits: pl.DataFrame
-    project: Project
+    project: ProjectUnits
 
 
 def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:

@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.architecture.tables import (
     architecture_tables,
     missing_kinds,
 )
-from cortex_pipelines.datasets.dedup.similarity_join import compared, leakage
+from cortex_pipelines.datasets.dedup.similarity_join import compared, near_duplicate_pairs
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -174,7 +174,7 @@ def test_nothing_has_a_near_twin_on_another_side(
 ) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         sides = [compared(made[side], COMPARED[1]) for side in (one, other)]
-        assert leakage(sides[0], sides[1], "compared", dataset_settings).is_empty()
+        assert near_duplicate_pairs(sides[0], sides[1], "compared", dataset_settings).is_empty()
 
 
 def test_a_file_is_on_the_side_of_its_units(made: Tables, files: pl.DataFrame) -> None:

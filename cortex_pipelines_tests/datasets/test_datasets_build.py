@@ -23,7 +23,7 @@ from cortex_pipelines.datasets.assets import (
     refactoring_dataset,
     unit_splits,
 )
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
@@ -169,9 +169,9 @@ def test_nothing_has_a_near_twin_on_another_side(
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
     rows = {side: tables["completion_dataset"][side] for side in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
-    twins = KnownTwins(None, "any", settings)
-    with pytest.raises(DatasetError, match="1 rows of train have a near twin"):
-        require_no_leakage(rows, "completion_dataset", (("completion",),), twins)
+    join = IncrementalSimilarityJoin(None, "any", settings)
+    with pytest.raises(DatasetError, match="1 rows of train have a near-duplicate"):
+        require_no_leakage(rows, "completion_dataset", (("completion",),), join)
 
 
 def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
@@ -250,7 +250,7 @@ def test_the_manifest_accounts_for_everything(
             assert row["redactions"] == 0
             assert row["licence"] == "MIT"
             assert row["revision"] == "one"
-            assert "near_twin" in row["filters"]
+            assert "near_duplicate_elsewhere" in row["filters"]
         reasons = set(entries["left_out"].drop_nulls())
         assert {"generated", "near_duplicate"} <= reasons
     generated = tables["completion_dataset"]["manifest"].filter(pl.col("left_out") == "generated")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.assemble.build import Project
+from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
 from cortex_pipelines.datasets.prompts.unit_text import file_bytes, folded, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -144,7 +144,7 @@ def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any
 def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
     made: Any, settings: DatasetSettings
 ) -> None:
-    project: Project = made.project
+    project: ProjectUnits = made.project
     functions = project.units.filter(pl.col("kind").is_in(["function", "method"]))
     gaps = infilling_candidates(functions, project.context, project.texts, settings)
     statements = statement_candidates(

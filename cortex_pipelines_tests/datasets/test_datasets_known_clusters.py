@@ -9,13 +9,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.dedup import incremental_minhash
-from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
 _CHAIN = [" ".join(f"name{n}" for n in range(at, at + 30)) for at in range(0, 24, 2)]
-"""Each is a near twin of the next two alone."""
+"""Each is a near-duplicate of the next two alone."""
 _APART = [" ".join(f"other{at}x{n}" for n in range(20)) for at in range(30)]
 _LAID_OUT = [_CHAIN[3].replace(" ", "  "), "", "one two"]
 _TEXTS = st.lists(st.sampled_from([*_CHAIN, *_APART, *_LAID_OUT]), max_size=40)
@@ -32,7 +32,7 @@ def test_known_clusters_are_those_of_clustering_everything(
         patch.object(incremental_minhash, "MOST_COMPARED", most_compared),
     ):
         for texts in runs:
-            known = KnownClusters(RowCache(Path(folder), "v"), "shop", settings)
+            known = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)
             assert known.firsts("code", texts) == near_duplicate_clusters(texts, settings)
 
 
@@ -42,7 +42,7 @@ def test_a_cluster_falls_apart_with_the_text_that_held_it_together(
     ends, rest = [_CHAIN[0], _CHAIN[4]], _APART
     whole = near_duplicate_clusters([*ends, _CHAIN[2], *rest], settings)
     assert whole[:3] == [0, 0, 0]
-    known = KnownClusters(RowCache(tmp_path, "v"), "shop", settings)
+    known = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
     assert known.firsts("code", [*ends, _CHAIN[2], *rest]) == whole
     assert known.firsts("code", [*ends, *rest])[:2] == [0, 1]
 
@@ -50,7 +50,7 @@ def test_a_cluster_falls_apart_with_the_text_that_held_it_together(
 def test_only_what_agrees_with_a_new_text_is_compared_again(
     settings: DatasetSettings, tmp_path: Path
 ) -> None:
-    known = KnownClusters(RowCache(tmp_path, "v"), "shop", settings)
+    known = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
     known.firsts("code", _APART)
     read: list[str] = []
     make = incremental_minhash.all_shingles

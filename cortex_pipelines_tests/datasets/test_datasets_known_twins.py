@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.dedup import incremental_join
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
-from cortex_pipelines.datasets.dedup.similarity_join import compared, leakage
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
+from cortex_pipelines.datasets.dedup.similarity_join import compared, near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -36,7 +36,7 @@ def frame(texts: list[tuple[str, str]]) -> pl.DataFrame:
 
 def everything(mine: pl.DataFrame, theirs: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     sides = (compared(one, _COLUMNS) for one in (mine, theirs))
-    return leakage(*sides, "compared", settings)
+    return near_duplicate_pairs(*sides, "compared", settings)
 
 
 @hypothesis_settings(deadline=None)
@@ -48,9 +48,9 @@ def test_known_twins_are_those_of_a_comparison_of_everything(
 ) -> None:
     with TemporaryDirectory() as folder, patch.object(incremental_join, "_MOST_NEW", most_new):
         for mine, theirs in runs:
-            twins = KnownTwins(RowCache(Path(folder), "v"), "shop", settings)
+            join = IncrementalSimilarityJoin(RowCache(Path(folder), "v"), "shop", settings)
             sides = frame(mine), frame(theirs)
-            found = twins.between(*sides, _COLUMNS, "step")
+            found = join.between(*sides, _COLUMNS, "step")
             assert found.equals(everything(*sides, settings))
 
 
@@ -63,17 +63,19 @@ def texts() -> list[tuple[str, str]]:
 def test_only_what_can_be_a_twin_of_a_new_text_is_read_again(
     texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
 ) -> None:
-    twins = KnownTwins(RowCache(tmp_path, "v"), "shop", settings)
+    join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), "shop", settings)
     mine, theirs = frame(texts[:100]), frame(texts[100:])
-    twins.between(mine, theirs, _COLUMNS, "step")
+    join.between(mine, theirs, _COLUMNS, "step")
     (path, text), *others = texts[:100]
     changed = [(path, text + " more"), *others], [*texts[100:], (path, text + " other")]
-    read = _counting(twins, *map(frame, changed))
+    read = _counting(join, *map(frame, changed))
     assert 0 < len(read) < 10
-    assert not _counting(twins, *map(frame, changed)), "nothing is new any more"
+    assert not _counting(join, *map(frame, changed)), "nothing is new any more"
 
 
-def _counting(twins: KnownTwins, mine: pl.DataFrame, theirs: pl.DataFrame) -> list[str]:
+def _counting(
+    join: IncrementalSimilarityJoin, mine: pl.DataFrame, theirs: pl.DataFrame
+) -> list[str]:
     """Texts of which shingles are made."""
     read: list[str] = []
     make = incremental_join.all_shingles
@@ -83,6 +85,6 @@ def _counting(twins: KnownTwins, mine: pl.DataFrame, theirs: pl.DataFrame) -> li
         return make(texts, size)
 
     with patch.object(incremental_join, "all_shingles", counted):
-        found = twins.between(mine, theirs, _COLUMNS, "step")
+        found = join.between(mine, theirs, _COLUMNS, "step")
     assert found.height == 1
     return read

@@ -1,4 +1,4 @@
-"""Near twins are found, and what leaks is reported: both against brute force."""
+"""Near-duplicates are found, and what leaks is reported: both against brute force."""
 
 import itertools
 import random
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.dedup.minhash import minhash, near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shingles
-from cortex_pipelines.datasets.dedup.similarity_join import leakage
+from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import Forest
+from cortex_pipelines.datasets.union_find import UnionFind
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", "return"])
 TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)
@@ -68,7 +68,7 @@ def test_clusters_are_chains_of_near_twins(settings: DatasetSettings, texts: lis
 def test_leakage_finds_exactly_the_near_twins(
     settings: DatasetSettings, train: list[str], test: list[str]
 ) -> None:
-    found = leakage(_rows("a", train), _rows("b", test), "completion", settings)
+    found = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings)
     expected = {
         (f"a{one}", f"b{other}")
         for one, left in enumerate(train)
@@ -154,7 +154,7 @@ def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 30), st.data())
 def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
-    forest, groups = Forest(size), Groups(size)
+    forest, groups = UnionFind(size), Groups(size)
     numbers = st.integers(0, size - 1)
     for one, other in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
         forest.join(one, other)
@@ -173,7 +173,7 @@ def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
 def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) -> None:
     numbers = st.integers(0, size - 1)
     pairs = data.draw(st.lists(st.tuples(numbers, numbers), max_size=40))
-    forest, groups = Forest(size), Groups(size)
+    forest, groups = UnionFind(size), Groups(size)
     forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
     for one, other in pairs:
         groups.join(one, other)

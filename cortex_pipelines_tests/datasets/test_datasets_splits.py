@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import (
     Component,
@@ -58,14 +58,18 @@ def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
 
 
 def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) -> None:
-    twin = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
-    rows = [("a1", "a.py", twin), ("b1", "b.py", twin), ("b2", "b.py", "def g():\n    x()\n")]
+    duplicate = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
+    rows = [
+        ("a1", "a.py", duplicate),
+        ("b1", "b.py", duplicate),
+        ("b2", "b.py", "def g():\n    x()\n"),
+    ]
     rows += [("b3", "b.py", "def q(one):\n    return one ** 8\n")]
     rows += [(f"c{n}", f"c{n}.py", f"def h{n}(z{n}):\n    w{n} = {n}\n") for n in range(8)]
     units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
         pl.lit("s").alias("source"), pl.lit(None, dtype=pl.String).alias("body")
     )
-    clustered = cluster_units(units, KnownClusters(None, "", settings))
+    clustered = cluster_units(units, IncrementalClustering(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
     sides = assign_sides(clustered, units["unit_id"].to_list(), settings)
     joined = sides.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
@@ -86,7 +90,7 @@ def test_bodies_alone_make_twins(settings: DatasetSettings) -> None:
             "body": [body, body, None],
         }
     )
-    assert cluster_units(units, KnownClusters(None, "", settings))["cluster"].to_list() == [
+    assert cluster_units(units, IncrementalClustering(None, "", settings))["cluster"].to_list() == [
         "a",
         "a",
         "c",

@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
-from cortex_pipelines.versioning.champions import Opponent
+from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
@@ -63,21 +63,21 @@ def test_bits_are_those_of_the_completion_by_the_textbook(
     assert (row["bytes"], row["tokens"]) == (len(item["completion"]), len(name))
 
 
-def test_the_opponent_is_the_champion_where_there_is_one(
+def test_the_reference_is_the_champion_where_there_is_one(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    champion = Opponent("version-of-weak", workshop.adapter("weak", max_tokens=600))
+    champion = ReferenceModel("version-of-weak", workshop.adapter("weak", max_tokens=600))
     scores, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
-    assert scores["opponent_bits"].to_list() != scores["base_bits"].to_list()
+    assert scores["reference_bits"].to_list() != scores["base_bits"].to_list()
     assert metrics["improvement"] != metrics["improvement_over_base"]
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert comparison["opponent"] == {"version": "version-of-weak", "note": ""}
+    assert comparison["reference"] == {"version": "version-of-weak", "note": ""}
     assert comparison["challenger"] == {"version": "version-of-trained"}
     assert "adapter version-of-weak" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_an_adapter_against_itself_improves_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    same = Opponent("same", workshop.trained)
+    same = ReferenceModel("same", workshop.trained)
     _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, same)
     assert metrics["improvement_low"] == metrics["improvement_high"] == 0
     assert metrics["improvement_over_base_low"] > 0
@@ -90,12 +90,12 @@ def test_a_champion_of_another_base_gives_way_to_the_base_and_it_is_said(
     record = json.loads((stranger / "training.json").read_text())
     record["base"] = {"name": "another-base", "digest": "0"}
     (stranger / "training.json").write_text(json.dumps(record))
-    champion = Opponent("old", stranger)
+    champion = ReferenceModel("old", stranger)
     scores, _ = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
-    assert scores["opponent_bits"].to_list() == scores["base_bits"].to_list()
+    assert scores["reference_bits"].to_list() == scores["base_bits"].to_list()
     comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert comparison["opponent"]["version"] is None
-    assert "another-base" in comparison["opponent"]["note"]
+    assert comparison["reference"]["version"] is None
+    assert "another-base" in comparison["reference"]["note"]
 
 
 def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
@@ -169,9 +169,9 @@ def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
     scores = ADAPTER_SCORES.frame(
         [
             {**row, "example_id": "a", "cluster": "1", "bytes": 90, "base_bits": 90.0}
-            | {"challenger_bits": 45.0, "opponent_bits": 90.0},
+            | {"challenger_bits": 45.0, "reference_bits": 90.0},
             {**row, "example_id": "b", "cluster": "2", "bytes": 10, "base_bits": 40.0}
-            | {"challenger_bits": 40.0, "opponent_bits": 40.0},
+            | {"challenger_bits": 40.0, "reference_bits": 40.0},
         ]
     )
     metrics = score_metrics(scores, EvaluationSettings.model_validate(SETTINGS))

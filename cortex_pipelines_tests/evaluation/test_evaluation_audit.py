@@ -16,7 +16,7 @@ from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.evaluation.audit.assets import routing_audit
 from cortex_pipelines.evaluation.audit.fairness import (
     NOT_KNOWN,
-    Group,
+    AuditGroup,
     audit_groups,
     holm,
     largest_gap,
@@ -49,7 +49,7 @@ def tasks(*groups: tuple[str, int, int, float, int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"priority": pl.String})
 
 
-def by_value(groups: list[Group]) -> dict[str, Group]:
+def by_value(groups: list[AuditGroup]) -> dict[str, AuditGroup]:
     return {g.value: g for g in groups if g.attribute == "master"}
 
 

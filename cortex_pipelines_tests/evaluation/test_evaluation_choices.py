@@ -6,7 +6,7 @@ import pytest
 
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_metrics,
@@ -114,7 +114,7 @@ def question(truth: int = 0) -> Question:
 
 
 def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Workshop) -> None:
-    models = Contestants(workshop.root, None)
+    models = ComparedModels(workshop.root, None)
     longer = Liking({"short": 1.0, "a much longer answer": 0.9})
     table = choice_table([question(1)], models, longer)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]

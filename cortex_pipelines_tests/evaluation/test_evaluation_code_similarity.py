@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.data.examples import Example
-from cortex_pipelines.evaluation.generation.stopping import Extent, cut, extent_of, is_complete
+from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, extent_of, is_complete
 from cortex_pipelines.evaluation.metrics.codebleu import (
     codebleu_without_dataflow,
     same_code,
@@ -115,14 +115,14 @@ def test_names_are_compared_by_their_words() -> None:
         ("paragraph", "a: b\nc: d\n\nmore", "a: b\nc: d"),
     ],
 )  # fmt: skip
-def test_an_answer_is_cut_where_it_ends(extent: Extent, text: str, kept: str) -> None:
+def test_an_answer_is_cut_where_it_ends(extent: StopRule, text: str, kept: str) -> None:
     assert cut(text, extent) == kept
     assert is_complete(text, extent)
     assert not is_complete(kept, extent)
 
 
-@given(st.text(alphabet="a (){}[]\n\"'=:", max_size=40), st.sampled_from(list(Extent.__args__)))  # type: ignore[attr-defined]
-def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: Extent) -> None:
+@given(st.text(alphabet="a (){}[]\n\"'=:", max_size=40), st.sampled_from(list(StopRule.__args__)))  # type: ignore[attr-defined]
+def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: StopRule) -> None:
     assert text.startswith(cut(text, extent))
 
 

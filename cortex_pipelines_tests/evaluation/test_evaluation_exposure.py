@@ -21,7 +21,7 @@ from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
 )
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.release.gates import decide
 from cortex_pipelines.rowcache import RowCache
@@ -47,7 +47,7 @@ def with_canaries(workshop: Workshop, place: Path, canaries: object) -> Path:
 
 
 def measured(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
-    table = canary_table(Contestants(adapter, None), scorer(workshop, cache), CHOSEN)
+    table = canary_table(ComparedModels(adapter, None), scorer(workshop, cache), CHOSEN)
     return exposure_metrics(table, CHOSEN)
 
 
@@ -110,9 +110,9 @@ def test_each_task_s_adapter_is_asked_for_its_own_canaries(
         (task, f"canary-{number}") for task in shares for number in range(2)
     ]
     model = scorer(workshop, tmp_path / "cache")
-    table = canary_table(Contestants(adapter, None), model, CHOSEN)
+    table = canary_table(ComparedModels(adapter, None), model, CHOSEN)
     for task in shares:
-        alone = canary_table(Contestants(adapter / task, None), model, CHOSEN)
+        alone = canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
         own = table.filter(task=task)["challenger_exposure"]
         assert own.to_list() == alone["challenger_exposure"].to_list()
     assert exposure_metrics(table, CHOSEN)["canaries"] == 4

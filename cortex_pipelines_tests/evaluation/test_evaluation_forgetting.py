@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.evaluation.adapter.measures.forgetting import general_items, passage
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.versioning.champions import Opponent
+from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, PROJECT, SETTINGS, Workshop
 
@@ -56,12 +56,12 @@ def test_items_with_a_near_twin_in_the_train_split_are_left_out_and_counted(
 ) -> None:
     own = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
     train = pl.read_parquet(own / "train.parquet")
-    twin = OTHER[1].replace("first", "second")
-    texts = [twin, *train["completion"].to_list()[1:]]
+    duplicate = OTHER[1].replace("first", "second")
+    texts = [duplicate, *train["completion"].to_list()[1:]]
     train.with_columns(completion=pl.Series(texts)).write_parquet(own / "train.parquet")
     settings = EvaluationSettings.model_validate(SETTINGS)
     found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
-    assert found.twins == 1
+    assert found.dataset_settings == 1
     texts = {one.prompt + one.completion for one in found.items}
     assert len(texts) == len(OTHER) - 1
     assert not [text for text in texts if text.endswith(OTHER[1])]
@@ -106,7 +106,7 @@ def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
 def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
     workshop: Workshop, tmp_path: Path, general: Path, project: str | None, why: str
 ) -> None:
-    champion = Opponent("version", workshop.trained)
+    champion = ReferenceModel("version", workshop.trained)
     tables, metrics = workshop.tables(
         tmp_path / "out", workshop.trained, champion, general=(general, project), items=2
     )

@@ -10,12 +10,12 @@ from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieve
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import GENERATIONS, TEAM_CHOICES
+from cortex_pipelines.schemas.adapter_scores import GENERATIONS, MULTIPLE_CHOICE
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
 
@@ -104,10 +104,10 @@ def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_p
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
     scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
-    rows = score_table(items, Contestants(parts, workshop.trained), scorer)
+    rows = score_table(items, ComparedModels(parts, workshop.trained), scorer)
     completion, naming = rows.iter_rows(named=True)
-    assert completion["challenger_bits"] == completion["opponent_bits"]
-    assert naming["challenger_bits"] == naming["base_bits"] != naming["opponent_bits"]
+    assert completion["challenger_bits"] == completion["reference_bits"]
+    assert naming["challenger_bits"] == naming["base_bits"] != naming["reference_bits"]
 
 
 def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
@@ -150,11 +150,11 @@ def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
 def test_the_quality_report_has_four_terms_and_says_what_is_missing(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    choices = TEAM_CHOICES.frame(
+    choices = MULTIPLE_CHOICE.frame(
         [
             {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
             | {"prompt": "p", "candidates": ["a", "b"], "truth": 0, "chance": 0.5}
-            | {"base_chosen": 1, "challenger_chosen": 0, "opponent_chosen": 1}
+            | {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1}
         ]
     )
     written = table(

@@ -19,7 +19,7 @@ from cortex_pipelines.evaluation.adapter.measures.humaneval import (
     problem_table,
     read_problems,
 )
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
@@ -143,7 +143,7 @@ def test_samples_are_judged_by_the_problems_test(
     found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS | {"samples": 2, "pass_k": [1, 2]})
     limits = LIMITS.model_copy(update={"test_seconds": 4.0})
-    models = Contestants(workshop.trained, None)
+    models = ComparedModels(workshop.trained, None)
     table = problem_table(found, models, Writing(*bodies), settings, limits)  # type: ignore[arg-type]
     assert table.filter(role="challenger")["passed"].to_list() == passed
     metrics = problem_metrics(table, settings)
@@ -156,7 +156,7 @@ def test_problems_without_a_sandbox_are_missing_and_not_failed(
 ) -> None:
     found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS)
-    models = Contestants(workshop.trained, None)
+    models = ComparedModels(workshop.trained, None)
     with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
         table = problem_table(found, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
     assert table["passed"].to_list() == [None, None]

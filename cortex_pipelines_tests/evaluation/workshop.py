@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
-from cortex_pipelines.versioning.champions import Opponent
+from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
 
 PARAMETERS = load_parameters(Path(__file__).parents[2])
@@ -108,7 +108,7 @@ class Workshop:
         self,
         out: Path,
         adapter: Path,
-        opponent: Opponent | None = None,
+        reference: ReferenceModel | None = None,
         datasets: dict[str, Path] | None = None,
         cache: Path | None = None,
         general: tuple[Path, str | None] | None = None,
@@ -128,7 +128,7 @@ class Workshop:
             GeneralSettings(project=general_project),
             PARAMETERS.datasets,
             PARAMETERS.augmentation,
-            opponent,
+            reference,
             lambda model, project, version: self.root / "versions" / f"{model}-{project}" / version,
             {"code_adapter": f"version-of-{adapter.name}"},
             PROJECT,
@@ -140,8 +140,8 @@ class Workshop:
         return frames, json.loads((out / "metrics.json").read_text())
 
     def evaluate(
-        self, out: Path, adapter: Path, opponent: Opponent | None = None, **given: Any
+        self, out: Path, adapter: Path, reference: ReferenceModel | None = None, **given: Any
     ) -> tuple[pl.DataFrame, dict[str, float]]:
         """The scores alone, and the flat figures."""
-        frames, metrics = self.tables(out, adapter, opponent, **given)
+        frames, metrics = self.tables(out, adapter, reference, **given)
         return frames["scores"], metrics

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.archives.archive import read_archive
-from cortex_pipelines.ingestion.entries import File, Limits, SourceError, unsafe_because
+from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_because
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 Member = tuple[str, bytes]
@@ -245,7 +245,7 @@ NAMES = st.text(st.sampled_from("ab./\\:\0\n\udcff\u202e é~C*"), min_size=1, ma
 
 
 def contents(path: Path, limits: IngestionSettings) -> list[Any]:
-    return list(read_archive(path, "archive:x", Limits(limits)))
+    return list(read_archive(path, "archive:x", SourceLimits(limits)))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

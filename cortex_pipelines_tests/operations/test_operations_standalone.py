@@ -74,7 +74,7 @@ def logs(tmp_path: Path) -> Path:
 def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Parameters) -> None:
     found = train_on_logs(logs, tmp_path / "out", params)
     assert (found.tasks, found.masters) == (24, 3)
-    assert next(step["rung"] for step in found.steps) == "lexical"  # no rules file, no such rung
+    assert next(step["model"] for step in found.steps) == "lexical"  # no rules file, no such rung
     router = open_model(tmp_path / "out")
     assert set(router.masters) == set(SAYS)
     assert router.route(["fix the bug in a"])[0].master in SAYS
@@ -99,7 +99,7 @@ def test_rules_beside_the_logs_become_a_rung(
     }
     (logs / "routing-patterns.json").write_text(json.dumps(rules))
     found = train_on_logs(logs, tmp_path / "out", params)
-    assert found.steps[0]["rung"] == "rules"
+    assert found.steps[0]["model"] == "rules"
     assert open_model(tmp_path / "out").rules is not None
 
 

@@ -56,7 +56,7 @@ def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None =
         },
         "evaluation": {
             "metrics.json": METRICS,
-            "comparison.json": {"opponent": {"version": "old.dir", "note": ""}},
+            "comparison.json": {"reference": {"version": "old.dir", "note": ""}},
         },
         "out": {"verdict.json": verdict or {"verdict": "promoted", "reason": "better"}},
     }.items():

@@ -26,7 +26,7 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
-from cortex_pipelines.versioning.champions import Opponent
+from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,9 @@ class Made:
         )
         return out
 
-    def evaluation(self, opponent: Opponent | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    def evaluation(
+        self, reference: ReferenceModel | None = None
+    ) -> tuple[pl.DataFrame, dict[str, Any]]:
         out = self.folder("evaluation")
         tables = task_router_evaluation(
             self.root / "router",
@@ -78,7 +80,7 @@ class Made:
             self.encoder,
             self.settings,
             LOGS,
-            opponent,
+            reference,
             out,
             self.root,
         )
@@ -135,7 +137,7 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
     assert len(trials["trials"]) == metrics["trials"] == path.settings.trials
     steps = json.loads((path.root / "router" / "ladder.json").read_text())
-    assert [step["rung"] for step in steps] == [
+    assert [step["model"] for step in steps] == [
         "rules",
         "lexical",
         "semantic",
@@ -166,7 +168,7 @@ def test_the_first_router_meets_the_rules(path: Made) -> None:
 
 
 def test_a_router_that_meets_itself_differs_by_nothing(path: Made) -> None:
-    scores, metrics = path.evaluation(Opponent("abc", path.root / "router"))
+    scores, metrics = path.evaluation(ReferenceModel("abc", path.root / "router"))
     assert scores["champion"].to_list() == scores["challenger"].to_list()
     assert metrics["difference"] == metrics["difference_low"] == metrics["difference_high"] == 0
 
@@ -178,7 +180,7 @@ def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
     config = json.loads((tmp_path / "old" / "config.json").read_text())
     config["encoder"]["directory"] = "gone"
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))
-    scores, metrics = path.evaluation(Opponent("abc", tmp_path / "old"))
+    scores, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
     assert scores["champion"].null_count() == scores.height
     assert "champion" not in metrics
     assert "trained on another encoder" in path.report()
@@ -187,7 +189,7 @@ def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
 def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: Made, tmp_path: Path) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     (tmp_path / "old" / "config.json").write_text('{"masters": ["a"], "temperature": 1.0}')
-    _, metrics = path.evaluation(Opponent("abc", tmp_path / "old"))
+    _, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
     assert "champion" not in metrics
     assert "cannot be read any more" in path.report()
 

@@ -86,10 +86,10 @@ def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
     )
 
 
-def test_without_a_champion_the_baseline_is_the_opponent(settings: RoutingSettings) -> None:
+def test_without_a_champion_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
     found = routing_metrics(scores(ROWS, person=20), ["a", "b"], settings, sample=True)
     assert "champion" not in found
-    assert found["opponent"] == found["baseline"]
+    assert found["reference"] == found["baseline"]
     assert found["difference_low"] == found["baseline_difference_low"] > 0
     assert (found["coverage"], found["hand_written_sample"]) == (60 / 80, 1.0)
     assert found["covered"] == 30 / 60
@@ -98,10 +98,10 @@ def test_without_a_champion_the_baseline_is_the_opponent(settings: RoutingSettin
     assert all(isinstance(value, float) for value in found.values())
 
 
-def test_the_champion_is_the_opponent_where_there_is_one(settings: RoutingSettings) -> None:
+def test_the_champion_is_the_reference_where_there_is_one(settings: RoutingSettings) -> None:
     rows = [(m, c, b, m) for m, c, b, _ in ROWS]
     found = routing_metrics(scores(rows), [], settings, sample=False)
-    assert (found["champion"], found["opponent"]) == (1.0, 1.0)
+    assert (found["champion"], found["reference"]) == (1.0, 1.0)
     assert found["difference"] == pytest.approx(-30 / 80)
     assert found["difference_high"] < 0 < found["baseline_difference_low"]
     assert "known_items" not in found
@@ -188,7 +188,7 @@ def test_risk_falls_with_coverage_where_confidence_is_worth_something() -> None:
 
 def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -> None:
     step = {
-        "rung": "semantic",
+        "model": "semantic",
         "accuracy": 0.5,
         "loss": 1.0,
         "ece": 0.1,
@@ -201,7 +201,7 @@ def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -
     }
     first = {
         **step,
-        "rung": "lexical",
+        "model": "lexical",
         "against": None,
         "p_value": None,
         "p_loss": None,

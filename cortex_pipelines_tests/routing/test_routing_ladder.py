@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.routing.features.features import Lens
+from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.attention import Neural, NeuralSettings, records
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
@@ -19,7 +19,7 @@ from cortex_pipelines.routing.selection.calibration import expected_calibration_
 from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
 from cortex_pipelines.routing.selection.folds import folds_of
 from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
-from cortex_pipelines.routing.selection.model_selection import climb, likelier
+from cortex_pipelines.routing.selection.model_selection import likelier, select_model
 from cortex_pipelines.routing.selection.out_of_scope import learn_scope, ranked_area, signs
 from cortex_pipelines.routing.settings import RoutingSettings
 
@@ -29,7 +29,7 @@ WORDS = ("alpha", "beta", "gamma", "delta")
 
 def lesson_of(
     settings: RoutingSettings, tasks: int = 80, masters: int = 4, noise: float = 0.3
-) -> Lesson:
+) -> TrainingData:
     """Tasks whose embedding and words both tell their master, up to noise."""
     random = np.random.default_rng(3)
     labels = np.arange(tasks) % masters
@@ -38,9 +38,9 @@ def lesson_of(
     parts /= np.linalg.norm(parts, axis=2, keepdims=True)
     embeddings = parts.reshape(tasks, 32).astype(np.float32)
     texts = [f"{WORDS[label]} task {number}" for number, label in enumerate(labels)]
-    lens = Lens.fit(texts, embeddings, settings.dimensions)
+    extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
     weights = np.ones(tasks, dtype=np.float32)
-    return Lesson(lens.views(texts, embeddings), labels, weights, masters, settings)
+    return TrainingData(extractor.features(texts, embeddings), labels, weights, masters, settings)
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,17 @@ def lesson_of(
         Semantic.fit,
         Retrieval.fit,
         Kernel.fit,
-        lambda lesson: Neural.fit(lesson, CHOSEN),
+        lambda training: Neural.fit(training, CHOSEN),
     ],
 )
 def test_each_rung_learns_and_repeats_itself(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
-    lesson = lesson_of(settings)
+    training = lesson_of(settings)
     train, test = np.arange(0, 80)[:60], np.arange(60, 80)
-    rung, again = fit(lesson.take(train)), fit(lesson.take(train))
-    scores = rung.scores(lesson.views.take(test))
-    assert (scores.argmax(axis=1) == lesson.labels[test]).mean() >= 0.9
+    candidate, again = fit(training.take(train)), fit(training.take(train))
+    scores = candidate.scores(training.features.take(test))
+    assert (scores.argmax(axis=1) == training.labels[test]).mean() >= 0.9
     assert np.isfinite(scores).all()
-    for name, array in rung.arrays().items():
+    for name, array in candidate.arrays().items():
         assert (array == again.arrays()[name]).all()
 
 
@@ -71,13 +71,13 @@ def test_each_rung_learns_and_repeats_itself(fit, settings: RoutingSettings) -> 
         Semantic.fit,
         Retrieval.fit,
         Kernel.fit,
-        lambda lesson: Neural.fit(lesson, CHOSEN),
+        lambda training: Neural.fit(training, CHOSEN),
     ],
 )
 def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
-    lesson = lesson_of(settings)
-    kept = np.flatnonzero(lesson.labels != 2)
-    scores = fit(lesson.take(kept)).scores(lesson.views)
+    training = lesson_of(settings)
+    kept = np.flatnonzero(training.labels != 2)
+    scores = fit(training.take(kept)).scores(training.features)
     assert scores.shape == (80, 4)
     assert np.isfinite(scores).all()
     assert not (scores.argmax(axis=1) == 2).any()
@@ -86,13 +86,13 @@ def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingS
 def test_logistic_regression_is_at_its_optimum(settings: RoutingSettings) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    lesson = lesson_of(settings, noise=1.0)
-    ours = fit_softmax(lesson.views.projected, lesson.labels, lesson.weights, 4, 1.0)
+    training = lesson_of(settings, noise=1.0)
+    ours = fit_softmax(training.features.projected, training.labels, training.weights, 4, 1.0)
     theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000)
-    theirs.fit(lesson.views.projected, lesson.labels)
-    chances = lesson.views.projected @ ours[:-1] + ours[-1]
+    theirs.fit(training.features.projected, training.labels)
+    chances = training.features.projected @ ours[:-1] + ours[-1]
     chances = np.exp(chances) / np.exp(chances).sum(axis=1, keepdims=True)
-    assert np.allclose(chances, theirs.predict_proba(lesson.views.projected), atol=2e-3)
+    assert np.allclose(chances, theirs.predict_proba(training.features.projected), atol=2e-3)
 
 
 def test_the_neighbours_are_the_nearest() -> None:
@@ -174,7 +174,7 @@ def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
 
 
 def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) -> None:
-    lesson = lesson_of(settings, noise=0.1)
+    training = lesson_of(settings, noise=0.1)
     rules = parse_rules(
         {
             "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
@@ -183,17 +183,17 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
         "x",
     )
     keywords = Keywords(rules, ["m0", "m1", "m2", "m3"], None)
-    found = climb(lesson, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
+    found = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
     # the rules are always right here, so no other can be right more often
-    assert found.steps[0].rung == "rules"
+    assert found.steps[0].candidate == "rules"
     assert found.steps[0].accuracy == 1.0
-    assert [step.rung for step in found.steps if step.adopted] == ["rules"]
+    assert [step.candidate for step in found.steps if step.adopted] == ["rules"]
     assert list(found.weights) == ["rules"]
     assert found.figures["accuracy"] == 1.0
 
 
 def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
-    lesson = lesson_of(settings, tasks=200, noise=0.25)
+    training = lesson_of(settings, tasks=200, noise=0.25)
     wrong = parse_rules(
         {
             "thresholds": {"single_expert": 0.7, "multi_expert": 0.6, "minimum_activation": 0.3},
@@ -202,8 +202,8 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
         "x",
     )
     keywords = Keywords(wrong, ["m0", "m1", "m2", "m3"], "m0")
-    found = climb(lesson, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
-    table = {step.rung: step for step in found.steps}
+    found = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
+    table = {step.candidate: step for step in found.steps}
     assert list(table)[:2] == ["rules", "lexical"]
     # always wrong, so they have no weight, and what is left is the first master for every task
     assert table["rules"].accuracy == 0.25
@@ -218,19 +218,21 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
 
 
 def test_unlike_tasks_are_less_in_scope(settings: RoutingSettings) -> None:
-    lesson = lesson_of(settings, tasks=160)
-    known = lesson.take(np.flatnonzero(lesson.labels < 3))
+    training = lesson_of(settings, tasks=160)
+    known = training.take(np.flatnonzero(training.labels < 3))
     kernel, retrieval = Kernel.fit(known), Retrieval.fit(known)
-    seen = signs(known.views, kernel, retrieval)
-    unseen = signs(lesson.views.take(np.flatnonzero(lesson.labels == 3)), kernel, retrieval)
-    scope = learn_scope(seen, Lesson(known.views, known.labels, known.weights, 3, settings))
+    seen = signs(known.features, kernel, retrieval)
+    unseen = signs(training.features.take(np.flatnonzero(training.labels == 3)), kernel, retrieval)
+    scope = learn_scope(
+        seen, TrainingData(known.features, known.labels, known.weights, 3, settings)
+    )
     assert ((scope.score(seen) >= 0) & (scope.score(seen) <= 1)).all()
     assert ranked_area(scope.score(seen).tolist(), scope.score(unseen).tolist()) > 0.9
 
 
 def test_two_masters_are_too_few_to_make_up_unknown_tasks(settings: RoutingSettings) -> None:
-    lesson = lesson_of(settings, masters=2)
-    scope = learn_scope(np.zeros((80, 4)), lesson)
+    training = lesson_of(settings, masters=2)
+    scope = learn_scope(np.zeros((80, 4)), training)
     familiar, strange = scope.score(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]))
     assert familiar > 0.9
     assert strange < 0.1
@@ -243,12 +245,16 @@ def test_ranked_area_counts_pairs() -> None:
 
 
 def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:
-    lens = Lens.fit(["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions)
-    views = lens.views(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
-    assert len(views) == 3
-    assert np.isfinite(views.projected).all()
-    restored = Lens.restore(lens.arrays(), lens.vocabulary()).views(["", "b"], np.ones((2, 8)))
-    assert restored.lexical.shape == (2, views.lexical.shape[1])
+    extractor = FeatureExtractor.fit(
+        ["", "!!!"], np.ones((2, 8), dtype=np.float32), settings.dimensions
+    )
+    features = extractor.features(["", "x" * 50_000, "\ud800"], np.ones((3, 8), dtype=np.float32))
+    assert len(features) == 3
+    assert np.isfinite(features.projected).all()
+    restored = FeatureExtractor.restore(extractor.arrays(), extractor.vocabulary()).features(
+        ["", "b"], np.ones((2, 8))
+    )
+    assert restored.lexical.shape == (2, features.lexical.shape[1])
 
 
 def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> None:
@@ -257,8 +263,10 @@ def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> No
 
     texts = ["Fix the bug, the BUG!", "scan for secrets", "fix secrets", "", "?", "Ä ß the the the"]
     others = [*texts, "unknown words entirely", "fix fix fix bug"]
-    lens = Lens.fit(texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions)
-    ours = lens.views(others, np.zeros((len(others), 4), dtype=np.float32)).lexical
+    extractor = FeatureExtractor.fit(
+        texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions
+    )
+    ours = extractor.features(others, np.zeros((len(others), 4), dtype=np.float32)).lexical
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
     theirs = hstack([one.fit(texts).transform(others) for one in (words, letters)])
@@ -280,9 +288,9 @@ def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
 
 def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -> None:
     """Few are looked up by bytes first; what they find, and in which order, is exact."""
-    lesson = lesson_of(settings, tasks=2_400, noise=0.5)
-    retrieval = Retrieval.fit(lesson)
-    some = lesson.views.take(np.arange(0, 160))
+    training = lesson_of(settings, tasks=2_400, noise=0.5)
+    retrieval = Retrieval.fit(training)
+    some = training.features.take(np.arange(0, 160))
     places, cosines = retrieval.nearest(some, 20)
     for start in range(0, 160, 4):
         part = slice(start, start + 4)

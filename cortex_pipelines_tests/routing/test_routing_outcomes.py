@@ -19,7 +19,7 @@ from cortex_pipelines.evaluation.outcomes.scores import outcome_metrics, score_p
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
-from cortex_pipelines.routing.outcomes.models import climb
+from cortex_pipelines.routing.outcomes.models import select_model
 from cortex_pipelines.routing.outcomes.predictors import (
     OutcomePredictors,
     PredictorError,
@@ -126,11 +126,13 @@ def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(
 
 def test_a_rung_is_climbed_only_for_a_gain_of_more_than_its_error() -> None:
     plain = np.array([1.0, 2.0, 3.0, 2.0])
-    assert climb([("constant", plain), ("master", plain - 0.1)]) == "master"
-    assert climb([("constant", plain), ("master", plain + 0.1)]) == "constant"
+    assert select_model([("constant", plain), ("master", plain - 0.1)]) == "master"
+    assert select_model([("constant", plain), ("master", plain + 0.1)]) == "constant"
     unsteady = plain - np.array([3.0, -2.0, 2.0, -2.0])
-    assert climb([("constant", plain), ("master", unsteady)]) == "constant"
-    assert climb([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
+    assert select_model([("constant", plain), ("master", unsteady)]) == "constant"
+    assert (
+        select_model([("constant", plain), ("m", plain + 1), ("linear", plain - 0.5)]) == "linear"
+    )
 
 
 def measured(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
@@ -162,7 +164,9 @@ def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_s
     _, tables = build_predictors(
         measured(rows, columns, duration_seconds=values), SETTINGS, columns
     )
-    scores = {s.rung: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
+    scores = {
+        s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
+    }
     assert scores["linear"].chosen
     assert scores["linear"].gain.low > 0
     for score in scores.values():
@@ -175,7 +179,9 @@ def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_s
 def test_on_real_measurements_probabilities_are_calibrated() -> None:
     rows, values, columns = real("breast_cancer")
     _, tables = build_predictors(measured(rows, columns, success=values), SETTINGS, columns)
-    scores = {s.rung: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)}
+    scores = {
+        s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
+    }
     linear = scores["linear"]
     assert linear.chosen
     assert linear.gain.low > 0.1
@@ -209,7 +215,7 @@ def test_too_few_tasks_are_said_and_not_guessed() -> None:
     left_out = dict(tables["targets"].select("target", "left_out").rows())
     assert "predictors.min_of_each" in left_out["success"]
     assert list(found.predictors) == ["tokens"]  # always the same, so foretold exactly
-    tokens = tables["predictions"].filter(pl.col("rung") == "constant")
+    tokens = tables["predictions"].filter(pl.col("model") == "constant")
     assert tokens["predicted"].to_list() == pytest.approx([5.0] * tokens.height)
 
 
@@ -230,7 +236,7 @@ def test_the_sample_gives_a_report_that_claims_nothing(made: Path, tmp_path: Pat
 
 def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, made: Path) -> None:
     rows = pl.read_parquet(made / "predictions.parquet").filter(pl.col("target") == "success")
-    linear = pl.col("rung") == "linear"
+    linear = pl.col("model") == "linear"
     worse = rows.with_columns(
         pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"),
         linear.alias("chosen"),

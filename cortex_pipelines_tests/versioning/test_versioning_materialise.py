@@ -12,11 +12,11 @@ import pytest
 
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, stages
-from cortex_pipelines.versioning.asset import Earlier, VersionedAsset, versioned_asset
+from cortex_pipelines.versioning.asset import LoadVersion, VersionedAsset, versioned_asset
 from cortex_pipelines.versioning.champions import (
     ChampionPin,
-    Opponent,
-    find_opponent,
+    ReferenceModel,
+    find_reference,
     model_folder,
     model_name,
 )
@@ -190,23 +190,23 @@ def test_a_stage_is_its_own_under_dvc_however_dvc_calls_it(
         assert not dvc_store.under_dvc("words@b")
 
 
-def test_an_opponent_is_found_in_the_workspace_or_in_the_cache(bench: Workbench) -> None:
+def test_a_reference_is_found_in_the_workspace_or_in_the_cache(bench: Workbench) -> None:
     first = bench.make("words", "a").value
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
     second = bench.make("words", "a").value
     project = bench.project()
     pin = ChampionPin(champion=first)
-    found = find_opponent(project, "words", "a", second, pin)
-    assert found == Opponent(first, bench.root / ".cortex" / "models" / first)
+    found = find_reference(project, "words", "a", second, pin)
+    assert found == ReferenceModel(first, bench.root / ".cortex" / "models" / first)
     assert content_md5(found.folder) == first
     assert model_folder(project, "words", "a", second) == bench.root / "data" / "words" / "a"
     # the champion itself, judged again, meets the one before it: here the baseline
-    assert find_opponent(project, "words", "a", first, pin) is None
+    assert find_reference(project, "words", "a", first, pin) is None
     pin = ChampionPin(champion=second, previous=first)
-    assert find_opponent(project, "words", "a", second, pin) == found
+    assert find_reference(project, "words", "a", second, pin) == found
 
 
-def test_an_opponent_whose_files_are_lost(bench: Workbench) -> None:
+def test_a_reference_whose_files_are_lost(bench: Workbench) -> None:
     version = bench.make("words", "a").value
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
     bench.make("words", "a")
@@ -232,12 +232,14 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
     bench.make("words", "a")
 
     @versioned_asset(code=("toy/page.py",))
-    def borrowed(earlier: Earlier, project: str, out: Path) -> None:
-        (out / project).write_bytes((earlier("words", "a", first) / "words.parquet").read_bytes())
+    def borrowed(load_version: LoadVersion, project: str, out: Path) -> None:
+        (out / project).write_bytes(
+            (load_version("words", "a", first) / "words.parquet").read_bytes()
+        )
 
     @versioned_asset(code=("toy/page.py",))
-    def lost(earlier: Earlier) -> None:
-        earlier("words", "b", "0" * 32 + ".dir")
+    def lost(load_version: LoadVersion) -> None:
+        load_version("words", "b", "0" * 32 + ".dir")
 
     project = Project(bench.root, Graph([borrowed, lost], [], {}))
     stages.write(project)

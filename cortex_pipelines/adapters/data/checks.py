@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, leakage
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.privacy.detect.findings import SECRET
@@ -36,7 +36,7 @@ def check_training(
     Args:
         datasets: Task to the folder of its data set; only tasks with a share are looked at.
         settings: Tasks, and the limits.
-        comparison: What counts as a near twin.
+        comparison: What counts as a near-duplicate.
         privacy: What counts as a secret.
         licences: Licences that may be trained on.
 
@@ -112,11 +112,11 @@ def _leaks(
         for columns in COMPARED.get(f"{task}_dataset", (_SEEN,)):
             mine = compared(frames[task, "train"], columns)
             others = pl.concat([compared(frames[task, split], columns) for split in _HELD_OUT])
-            leaked |= set(leakage(mine, others, "compared", comparison)["example_id"])
+            leaked |= set(near_duplicate_pairs(mine, others, "compared", comparison)["example_id"])
         if len(leaked) > limits.max_leaks:
             yield (
-                f"{len(leaked)} examples of {task}_dataset have a near twin in validation or test "
-                f"({', '.join(sorted(leaked)[:_SHOWN])}), adapters.checks.max_leaks is "
+                f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or "
+                f"test ({', '.join(sorted(leaked)[:_SHOWN])}), adapters.checks.max_leaks is "
                 f"{limits.max_leaks}: make the data set again (`cortex run {task}_dataset`); "
                 "what is held out would be known to the adapter"
             )

@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cortex_pipelines.adapters.optimised.compile import compile_blocks
-from cortex_pipelines.adapters.optimised.fused_lora import lean_layers
-from cortex_pipelines.adapters.optimised.packed_attention import attention_apart
+from cortex_pipelines.adapters.optimised.fused_lora import fused_lora
+from cortex_pipelines.adapters.optimised.packed_attention import per_example_attention
 from cortex_pipelines.adapters.settings import AdapterSettings
 
 
@@ -21,10 +21,10 @@ def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator
             into one.
     """
     with ExitStack() as stack:
-        stack.enter_context(lean_layers(model))
+        stack.enter_context(fused_lora(model))
         if settings.torch_compile:
             # with attention apart each row's borders would be compiled anew
             compile_blocks(model)
         elif separate:
-            stack.enter_context(attention_apart(model))
+            stack.enter_context(per_example_attention(model))
         yield

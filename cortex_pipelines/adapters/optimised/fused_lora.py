@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 
 
 @contextmanager
-def lean_layers(model: Any) -> Iterator[int]:
+def fused_lora(model: Any) -> Iterator[int]:
     """Compute the model's adapted layers the lean way for a while.
 
     A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is

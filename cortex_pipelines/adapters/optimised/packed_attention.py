@@ -20,7 +20,7 @@ _NOT_DONE = ("sliding_window", "softcap", "position_bias", "s_aux")
 
 
 @contextmanager
-def attention_apart(model: Any) -> Iterator[bool]:
+def per_example_attention(model: Any) -> Iterator[bool]:
     """Let examples attend to themselves alone for a while.
 
     A model whose attention is more than the plain one (a sliding window, capped or biased scores),
@@ -49,7 +49,7 @@ def attention_apart(model: Any) -> Iterator[bool]:
 
 
 def attends_apart(model: Any) -> bool:
-    """Whether ``attention_apart`` changed this model."""
+    """Whether ``per_example_attention`` changed this model."""
     return getattr(getattr(model, "config", None), "_attn_implementation", None) == _NAME
 
 

@@ -34,7 +34,7 @@ _PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """The processes that share some work, as one of them sees it.
 
     Args:
@@ -78,14 +78,17 @@ class Group:
         return float(self.sum(total))
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 Report = Callable[..., None]
 """Takes what is found on the way; may raise to stop the work."""
 
 
 def in_processes(
-    work: Callable[[G, Group, Report], T], given: G, processes: int, report: Report | None = None
+    work: Callable[[G, ProcessGroup, Report], T],
+    given: G,
+    processes: int,
+    report: Report | None = None,
 ) -> T:
     """Do some work in so many new processes; what they log is logged here.
 
@@ -177,7 +180,7 @@ def _one(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: 
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
     try:
         _join(rank, place)
-        found = work(given, Group(rank, place.size), partial(place.tell, "report"))
+        found = work(given, ProcessGroup(rank, place.size), partial(place.tell, "report"))
         if rank == 0:
             place.tell("result", found)
     except Exception as error:  # noqa: BLE001 - raised again in the process that asked

@@ -4,7 +4,7 @@ import math
 from statistics import median
 
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.history import Progress, Step
+from cortex_pipelines.adapters.training.history import LossPoint, Progress
 
 
 class TrainingDivergedError(RuntimeError):
@@ -51,7 +51,7 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
         raise TrainingDivergedError(_diverged(latest[-1], level, began, settings))
 
 
-def _diverged(last: Step, level: float, began: float, settings: AdapterSettings) -> str:
+def _diverged(last: LossPoint, level: float, began: float, settings: AdapterSettings) -> str:
     return (
         f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
         f"median of the last {settings.divergence_steps} steps, where the base began at "

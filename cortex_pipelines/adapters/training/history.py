@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class LossPoint:
     """One optimiser step: loss in nats a supervised token, norm before clipping."""
 
     step: int
@@ -34,7 +34,7 @@ class Validation:
 class Progress:
     """A run so far; all of it but ``on_measured`` is in the state that is kept."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LossPoint] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     weights: dict[str, "torch.Tensor"] = field(default_factory=dict)
     best_step: int = 0
@@ -59,7 +59,7 @@ class Run:
     weights: dict[str, "torch.Tensor"]
     best_step: int
     packed: bool
-    steps: tuple[Step, ...]
+    steps: tuple[LossPoint, ...]
     validations: tuple[Validation, ...]
     seconds: float
     partial: str | None = None

@@ -11,10 +11,10 @@ from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import put_parent, save_adapter, with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import ALONE, Group, in_processes
+from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup, in_processes
 from cortex_pipelines.adapters.training.history import Report, Run
 from cortex_pipelines.adapters.training.loop import train
-from cortex_pipelines.adapters.training.monitor import Live, limits_here, tensorboard
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor, limits_here, tensorboard
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -73,11 +73,11 @@ def decided(settings: AdapterSettings) -> Precision:
     return settings.precision
 
 
-def _trained(training: Training, group: Group, report: Report | None) -> Run:
+def _trained(training: Training, group: ProcessGroup, report: Report | None) -> Run:
     """What each process of the group does; the first one writes."""
-    settings, live = training.settings, Live()
+    settings, live = training.settings, TrainingMonitor()
     if training.events and group.is_first:
-        live = Live(limits_here(), tensorboard(training.events))
+        live = TrainingMonitor(limits_here(), tensorboard(training.events))
     with ExitStack() as stack:
         stack.callback(live.close)
         stack.enter_context(pinned_torch(settings.threads, settings.seed))

@@ -13,18 +13,18 @@ from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.batches import Batch, Plan, planned, rows_of
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import ALONE, Group
+from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
 from cortex_pipelines.adapters.training.early_stopping import (
     TrainingDivergedError,
     out_of_patience,
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import Progress, Report, Run, Step, Validation
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run, Validation
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
-from cortex_pipelines.adapters.training.monitor import Live
-from cortex_pipelines.adapters.training.state import put_back, put_weights, taken_down, trainable
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor
+from cortex_pipelines.adapters.training.state import put_weights, restore, snapshot, trainable
 from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def train(
     settings: AdapterSettings,
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
-    live: Live | None = None,
-    group: Group = ALONE,
+    live: TrainingMonitor | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Run:
     """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
 
@@ -78,7 +78,9 @@ def train(
     progress, started, partial = Progress(), time.monotonic(), None
     with efficient(model, settings, separate):
         try:
-            _run(learner, plan, validation, progress, checkpoints, report, live or Live())
+            _run(
+                learner, plan, validation, progress, checkpoints, report, live or TrainingMonitor()
+            )
         except TrainingDivergedError as error:
             if not (settings.keep_partial and progress.weights):
                 raise
@@ -106,10 +108,10 @@ class _Learner:
     optimiser: "torch.optim.Optimizer"
     scaler: "torch.amp.GradScaler"
     settings: AdapterSettings
-    group: Group
+    group: ProcessGroup
 
 
-def _learner(model: Any, settings: AdapterSettings, group: Group) -> _Learner:
+def _learner(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Learner:
     import torch
 
     optimiser = torch.optim.AdamW(
@@ -130,12 +132,12 @@ def _run(
     progress: Progress,
     checkpoints: Checkpoints | None,
     report: Report | None,
-    live: Live,
+    live: TrainingMonitor,
 ) -> None:
     model, settings, first = learner.model, learner.settings, learner.group.is_first
     kept = checkpoints.load() if checkpoints else None
     if kept:
-        put_back(model, learner.optimiser, learner.scaler, progress, kept)
+        restore(model, learner.optimiser, learner.scaler, progress, kept)
     elif validation:
         with model.disable_adapter():
             _validate(learner, validation, 0, progress)
@@ -170,10 +172,10 @@ def _run(
                 else plan.due(settings.save_strategy, number + 1)
             )
         ):
-            checkpoints.save(taken_down(model, learner.optimiser, learner.scaler, progress))
+            checkpoints.save(snapshot(model, learner.optimiser, learner.scaler, progress))
 
 
-def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> Step:
+def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> LossPoint:
     """One optimiser step over its batches.
 
     Where float16 overflows, the loss is scaled by half as much and the step computed again: none is
@@ -198,7 +200,9 @@ def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> 
         parameters["lr"] = rate
     scaler.step(optimiser)
     scaler.update()
-    return Step(number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch))
+    return LossPoint(
+        number, loss, norm, rate, sum(len(row.ids) for batch in batches for row in batch)
+    )
 
 
 def _gradients(
@@ -256,7 +260,7 @@ def _general_losses(
     return base, validation_loss(learner.model, rows, learner.group)
 
 
-def validation_loss(model: Any, rows: Sequence[PackedRow], group: Group = ALONE) -> float:
+def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = ALONE) -> float:
     """Mean loss of all targets in the rows, in nats; each process measures its share of them."""
     import torch
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.training.history import Step, Validation
+from cortex_pipelines.adapters.training.history import LossPoint, Validation
 
 _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class DivergenceLimits:
     """When a training waits for the machine; None for never.
 
     Args:
@@ -39,7 +39,7 @@ class Limits:
         return None
 
 
-def limits_here() -> Limits:
+def limits_here() -> DivergenceLimits:
     """The limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
 
     They belong to a machine and cannot change an output, so they stand in the environment and not
@@ -55,11 +55,11 @@ def limits_here() -> Limits:
             found.append(float(text) if text else None)
         except ValueError as error:
             raise ValueError(f"{name} is {text!r}; it has to be a number such as 0.9") from error
-    return Limits(*found)
+    return DivergenceLimits(*found)
 
 
 @dataclass
-class Live:
+class TrainingMonitor:
     """Speed and memory of a training, shown while it runs.
 
     Args:
@@ -68,7 +68,7 @@ class Live:
         sleep: Waits so many seconds.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: DivergenceLimits = field(default_factory=DivergenceLimits)
     writer: Any = None
     sleep: Callable[[float], None] = time.sleep
     _tokens: int = 0
@@ -76,7 +76,7 @@ class Live:
 
     def wait(self) -> None:
         """Return once the machine is within its limits."""
-        reason = self.limits.passed() if self.limits != Limits() else None
+        reason = self.limits.passed() if self.limits != DivergenceLimits() else None
         if reason is None:
             return
         _LOG.info("Training waits: %s", reason)
@@ -86,7 +86,7 @@ class Live:
         self._began += time.monotonic() - before
         _LOG.info("Training goes on")
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: LossPoint) -> None:
         """Take note of a step."""
         self._tokens += step.tokens
         self._write("train/loss", step.loss, step.step)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.adapters.training.history import Progress, Step, Validation
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def put_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
             weight.copy_(weights[name])
 
 
-def taken_down(
+def snapshot(
     model: Any,
     optimiser: "torch.optim.Optimizer",
     scaler: "torch.amp.GradScaler",
@@ -49,7 +49,7 @@ def taken_down(
     }
 
 
-def put_back(
+def restore(
     model: Any,
     optimiser: "torch.optim.Optimizer",
     scaler: "torch.amp.GradScaler",
@@ -60,7 +60,7 @@ def put_back(
     put_weights(model, kept["weights"])
     optimiser.load_state_dict(kept["optimiser"])
     scaler.load_state_dict(kept["scaler"])
-    progress.steps = [Step(**step) for step in kept["steps"]]
+    progress.steps = [LossPoint(**step) for step in kept["steps"]]
     progress.validations = [Validation(**one) for one in kept["validations"]]
     progress.weights = dict(kept["best"])
     progress.best_step = kept["best_step"]

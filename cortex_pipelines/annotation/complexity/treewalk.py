@@ -24,7 +24,7 @@ _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "gua
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FlowStep:
     """A construct's part in the figures.
 
     Args:
@@ -75,7 +75,7 @@ class Walk:
         seen: Nodes of the types that were asked for, by type.
     """
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[FlowStep] = field(default_factory=list)
     operators: list[int] = field(default_factory=list)
     operator_kinds: list[int] = field(default_factory=list)
     operands: list[int] = field(default_factory=list)
@@ -213,7 +213,7 @@ class _Walker:
         return _Entered(role, level)
 
     def _step(self, node: Node, level: int, decisions: int, reading: bool, deepens: bool) -> None:
-        step = Step(node.start_byte, node.end_byte, level, decisions, reading, deepens)
+        step = FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens)
         self._found.steps.append(step)
 
     def _construct(self, node: Node, role: str, level: int) -> _Entered:
@@ -293,7 +293,7 @@ class _Walker:
     def _call(self, node: Node, role: str, level: int) -> _Entered:
         start = self._callers.calls_itself(node)
         if start is not None:
-            self._found.steps.append(Step(start, node.end_byte, level, 0, True))
+            self._found.steps.append(FlowStep(start, node.end_byte, level, 0, True))
         return _Entered("", level)
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:

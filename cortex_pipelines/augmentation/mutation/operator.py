@@ -41,8 +41,8 @@ class Change:
 class Operator(ABC):
     """One kind of mistake.
 
-    A subclass in ``augmentation/mutation/operators/`` is found by listing that folder. The first line of its
-    docstring says what the mistake is.
+    A subclass in ``augmentation/mutation/operators/`` is found by listing that folder. The first
+    line of its docstring says what the mistake is.
     """
 
     name: ClassVar[str]

@@ -12,7 +12,7 @@ from cortex_pipelines.datasets.architecture.structures import structures
 from cortex_pipelines.datasets.architecture.violations import imports_of, judged_imports
 from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.publish.card import Part
@@ -51,7 +51,7 @@ def architecture_tables(
     benchmarks: Sequence[Fingerprints],
     examples: ArchitectureExampleSettings,
     settings: DatasetSettings,
-    twins: KnownTwins | None = None,
+    join: IncrementalSimilarityJoin | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Tables of the architecture data set; a kind, or a side, may be empty.
 
@@ -63,9 +63,9 @@ def architecture_tables(
         benchmarks: What must not be trained on.
         examples: What becomes an example.
         settings: Sizes, shares and thresholds.
-        twins: Finds near twins; may know those of texts that have not changed.
+        join: Finds near-duplicates; may know those of texts that have not changed.
     """
-    twins = twins or KnownTwins(None, NAME, settings)
+    join = join or IncrementalSimilarityJoin(None, NAME, settings)
     stated = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
     about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = imports_of(stated)
@@ -78,7 +78,7 @@ def architecture_tables(
     rows = [_candidate(row, about, sides, offsets, settings) for row in made]
     candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     counted = candidates.with_columns(count_redactions(candidates, redactions))
-    return _selected(counted, settings, twins) | {DEPENDENCY_RULES.name: _rules_table(rules)}
+    return _selected(counted, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
@@ -173,17 +173,19 @@ def _judged(
             pl.when(short).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is on the side of its first member
-            pl.when(pl.Series(elsewhere, dtype=pl.Boolean)).then(pl.lit("near_twin")),
+            pl.when(pl.Series(elsewhere, dtype=pl.Boolean)).then(
+                pl.lit("near_duplicate_elsewhere")
+            ),
         ).alias("not_made"),
     )
 
 
 def _selected(
-    candidates: pl.DataFrame, settings: DatasetSettings, twins: KnownTwins
+    candidates: pl.DataFrame, settings: DatasetSettings, join: IncrementalSimilarityJoin
 ) -> dict[str, pl.DataFrame]:
     made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(made, NAME, COMPARED, settings, twins)
-    require_no_leakage(selected.rows, NAME, COMPARED, twins)
+    selected = select_rows(made, NAME, COMPARED, settings, join)
+    require_no_leakage(selected.rows, NAME, COMPARED, join)
     gone = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
         [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],

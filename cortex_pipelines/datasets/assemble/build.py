@@ -12,11 +12,11 @@ from cortex_pipelines.datasets.assemble.selection import (
     select_rows,
     with_ids,
 )
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.prompts.context import RepositoryContext
 from cortex_pipelines.datasets.prompts.unit_text import Place
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
@@ -41,7 +41,7 @@ _NAMED = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum", "variable
 
 
 @dataclass(frozen=True)
-class Project:
+class ProjectUnits:
     """What the data sets of one project are made from.
 
     Args:
@@ -60,7 +60,7 @@ class Project:
 
 
 def completion_tables(
-    project: Project,
+    project: ProjectUnits,
     renamed: pl.DataFrame,
     settings: DatasetSettings,
     cache: RowCache | None = None,
@@ -73,7 +73,7 @@ def completion_tables(
         settings: Sizes and shares.
         cache: What is known of texts that have not changed; the tables are the same without.
     """
-    units, known = project.units, KnownRows(cache, f"{project.name}/completion_dataset")
+    units, known = project.units, RowMemo(cache, f"{project.name}/completion_dataset")
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(
         units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, known
@@ -110,7 +110,7 @@ def completion_tables(
 
 
 def naming_tables(
-    project: Project,
+    project: ProjectUnits,
     renamed: pl.DataFrame,
     settings: DatasetSettings,
     cache: RowCache | None = None,
@@ -128,7 +128,7 @@ def naming_tables(
         cache: What is known of texts that have not changed; the tables are the same without.
     """
     units = project.units.filter(pl.col("kind").is_in(_NAMED))
-    known = KnownRows(cache, f"{project.name}/naming_dataset")
+    known = RowMemo(cache, f"{project.name}/naming_dataset")
     asked = naming_candidates(units, _local_names(renamed), project.texts, settings, known)
     variants = train_variants(units, renamed)
     none = LOCAL_NAMES.to_frame()
@@ -167,7 +167,7 @@ def finished_tables(
     name: str,
     tables: tuple[Table, ...],
     candidates: pl.DataFrame,
-    project: Project,
+    project: ProjectUnits,
     kinds: Sequence[str],
     settings: DatasetSettings,
     cache: RowCache | None,
@@ -191,9 +191,9 @@ def finished_tables(
     told = pl.when(pl.col("origin") == "renamed").then(reason + "; variant of a train unit")
     rows = candidates.with_columns(told.otherwise(reason).alias("split_reason"))
     made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    twins = KnownTwins(cache, f"{project.name}/{name}", settings)
-    selected = select_rows(made, name, texts, settings, twins)
-    require_no_leakage(selected.rows, name, texts, twins)
+    join = IncrementalSimilarityJoin(cache, f"{project.name}/{name}", settings)
+    selected = select_rows(made, name, texts, settings, join)
+    require_no_leakage(selected.rows, name, texts, join)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     units = project.splits.filter(pl.col("left_out").is_not_null() & pl.col("kind").is_in(kinds))
     left_out = pl.concat(
@@ -211,7 +211,7 @@ def _side(rows: Mapping[str, pl.DataFrame], table: Table, name: str) -> pl.DataF
     if frame.is_empty() and name != "refactoring_dataset":
         raise DatasetError(
             f"{name}: no example is left for {table.name}. Every one is longer than "
-            "datasets.max_prompt_bytes or has a near twin on another side; raise the bound, or add "
-            "a source to the project in params.yaml (`cortex add NAME SOURCE`)"
+            "datasets.max_prompt_bytes or has a near-duplicate in another split; raise the limit "
+            "or add a source to the project in params.yaml (`cortex add NAME SOURCE`)"
         )
     return table.conform(frame)

@@ -17,7 +17,7 @@ ROW_FILTERS = (
     "prompt_size",
     "answer_in_prompt",
     "repeated",
-    "near_twin",
+    "near_duplicate_elsewhere",
     "sample",
 )
 """What a candidate has to pass after its unit passed ``quality.FILTERS``, in order."""

@@ -1,4 +1,4 @@
-"""Which candidates become rows of a data set: no near twins across the sides, within the bounds.
+"""Selects the rows of a data set: no near-duplicates across splits, sizes within bounds.
 
 Test is chosen first, then validation, then train; what is left out keeps the reason.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.incremental_join import KnownTwins
+from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -48,7 +48,7 @@ def select_rows(
     name: str,
     texts: Texts,
     settings: DatasetSettings,
-    twins: KnownTwins,
+    join: IncrementalSimilarityJoin,
 ) -> Selection:
     """The rows of a data set.
 
@@ -59,9 +59,9 @@ def select_rows(
         name: Name of the data set, which has bounds of its own.
         texts: What is compared across sides.
         settings: Bounds, shares and threshold.
-        twins: Finds near twins.
+        join: Finds near-duplicates.
     """
-    found = _Parts(twins)
+    found = _Parts(join)
     first = pl.col("example_id").is_first_distinct()
     found.leave(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
@@ -80,10 +80,10 @@ def select_rows(
 class _Parts:
     """A selection that is being made."""
 
-    def __init__(self, twins: KnownTwins) -> None:
+    def __init__(self, join: IncrementalSimilarityJoin) -> None:
         self.rows: dict[str, pl.DataFrame] = {}
         self.left_out: list[pl.DataFrame] = []
-        self._twins = twins
+        self._similar_pairs = join
 
     def leave(self, rows: pl.DataFrame, reason: str) -> None:
         self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
@@ -99,9 +99,9 @@ class _Parts:
         most: int | None,
         step: str,
     ) -> None:
-        """Rows to a side, but for near twins of what is held on others, within the bounds."""
-        alone = _without_twins(rows, held, texts, self._twins, step)
-        self.leave(_missing(rows, alone), "near_twin")
+        """Rows to a side, but for near-duplicates of what is held on others, within the bounds."""
+        alone = _without_near_duplicates(rows, held, texts, self._similar_pairs, step)
+        self.leave(_missing(rows, alone), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
         few = _capped_by_kind(alone, by_kind, _scale(side, settings), settings)
         few = _capped(few, most, settings)
@@ -111,9 +111,9 @@ class _Parts:
 
 
 def require_no_leakage(
-    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, twins: KnownTwins
+    rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, join: IncrementalSimilarityJoin
 ) -> None:
-    """Look for near twins across the sides of a data set that is about to be published.
+    """Look for near-duplicates across the sides of a data set that is about to be published.
 
     Apart from what the selection knows: what is remembered here was found here.
 
@@ -125,20 +125,20 @@ def require_no_leakage(
         for columns in texts:
             wanted = ("example_id", *columns)
             other = pl.concat([sides[side].select(wanted) for side in others])
-            found = twins.between(sides[one].select(wanted), other, columns, f"{one} checked")
+            found = join.between(sides[one].select(wanted), other, columns, f"{one} checked")
             if found.height:
                 raise DatasetError(
-                    f"{name}: {found.height} rows of {one} have a near twin on another side by "
-                    f"{' and '.join(columns)}, for example {found['example_id'][0]} and "
+                    f"{name}: {found.height} rows of {one} have a near-duplicate in another split "
+                    f"by {' and '.join(columns)}, for example {found['example_id'][0]} and "
                     f"{found['other_example_id'][0]}; this must not happen, please report it"
                 )
 
 
-def _without_twins(
+def _without_near_duplicates(
     rows: pl.DataFrame,
     held: Sequence[pl.DataFrame],
     texts: Texts,
-    twins: KnownTwins,
+    join: IncrementalSimilarityJoin,
     step: str,
 ) -> pl.DataFrame:
     if not held or rows.is_empty():
@@ -146,7 +146,7 @@ def _without_twins(
     for columns in texts:
         wanted = ("example_id", *columns)
         others = pl.concat([side.select(wanted) for side in held])
-        found = twins.between(rows.select(wanted), others, columns, step)
+        found = join.between(rows.select(wanted), others, columns, step)
         rows = rows.join(found, on="example_id", how="anti", maintain_order="left")
     return rows
 

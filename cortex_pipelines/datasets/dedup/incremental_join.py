@@ -1,10 +1,10 @@
-"""Near twins across splits, of which only those of texts not seen last time are looked for.
+"""Finds near-duplicates across splits among new texts only.
 
-Whether two texts are twins depends on the two alone, so what was found among known texts still
-holds. A new text is compared with those that can be its twins: in an order that is the same for
-all, the first shingles of two twins have one in common (prefix filtering, as in ``leakage``), and
-of each known text these are kept, with the order. So the result is what ``leakage`` finds, to the
-last pair.
+Whether two texts are near-duplicates depends on the two alone, so the pairs of known texts still
+hold. A new text is compared with its possible near-duplicates only: in an order of shingles that
+is the same for all, the first shingles of such texts have one in common (prefix filtering, as in
+``near_duplicate_pairs``); these are kept of each known text, with the order. The result is that of
+``near_duplicate_pairs``, to the last pair.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from cortex_pipelines.datasets.dedup.similarity_join import (
     TWINS,
     compared,
     prefix_lengths,
-    twins_among,
+    similar_pairs,
 )
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
@@ -43,8 +43,8 @@ _HIGH = np.uint64(32)
 Bools = NDArray[np.bool_]
 
 
-class KnownTwins:
-    """Looks for near twins, and remembers what it found for the next run.
+class IncrementalSimilarityJoin:
+    """Looks for near-duplicates, and remembers what it found for the next run.
 
     Args:
         cache: Where that is kept; without one everything is compared each time.
@@ -58,7 +58,7 @@ class KnownTwins:
     def between(
         self, mine: pl.DataFrame, theirs: pl.DataFrame, columns: tuple[str, ...], step: str
     ) -> pl.DataFrame:
-        """Pairs of near twins across two splits, as ``leakage`` finds them.
+        """Pairs of near-duplicates across two splits, as ``near_duplicate_pairs`` finds them.
 
         Args:
             mine: One split: ``example_id``, a hash that tells the text, and what is compared.
@@ -178,7 +178,7 @@ class _Side:
 def _pairs(
     mine: _Side, theirs: _Side, order: ShingleOrder, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """All pairs of near twins: known ones, and those in which a text is new."""
+    """All pairs of near-duplicates: known ones, and those in which a text is new."""
     parts = [mine.still_there(theirs)]
     if mine.new.any():
         sets = mine.new_sets()
@@ -187,15 +187,17 @@ def _pairs(
         else:
             others = theirs.new | theirs.like(sets, order)
             other_sets = theirs.sets_of(others)
-        parts.append(_twins(mine, mine.new, sets, theirs, others, other_sets, settings))
+        parts.append(_similar_pairs(mine, mine.new, sets, theirs, others, other_sets, settings))
     if theirs.new.any() and not mine.new.all():
         sets = theirs.new_sets()
         some = mine.like(sets, order)
-        parts.append(_twins(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings))
+        parts.append(
+            _similar_pairs(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings)
+        )
     return pl.concat(parts).sort(TWINS.names())
 
 
-def _twins(
+def _similar_pairs(
     mine: _Side,
     some: Bools,
     sets: ShingleSets,
@@ -205,7 +207,7 @@ def _twins(
     settings: DatasetSettings,
 ) -> pl.DataFrame:
     names, other_names = _chosen(mine.ids, some), _chosen(theirs.ids, others)
-    return twins_among(names, sets, other_names, other_sets, settings)
+    return similar_pairs(names, sets, other_names, other_sets, settings)
 
 
 def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:

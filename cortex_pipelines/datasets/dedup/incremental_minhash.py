@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cortex_pipelines.datasets.dedup.minhash import MOST_COMPARED, band_keys, clusters_of
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import Forest
+from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
@@ -30,7 +30,7 @@ Bands = NDArray[np.uint32]
 Labels = NDArray[np.int64]
 
 
-class KnownClusters:
+class IncrementalClustering:
     """Clusters texts, and remembers how for the next run.
 
     Args:
@@ -88,7 +88,7 @@ class KnownClusters:
         if like is None:
             return None
         places = np.flatnonzero(like)
-        forest = Forest(len(texts))
+        forest = UnionFind(len(texts))
         _join(forest, np.flatnonzero(~new), known.labels[~new])
         _join(forest, places, clusters_of(self._sets(_chosen(texts, like)), self._settings))
         return _Known(known.keys, forest.labels(), known.bands)
@@ -163,7 +163,7 @@ def _moved(keys: pl.Series, known: pl.Series) -> int:
     return len(keys) + len(known) - 2 * stayed
 
 
-def _join(forest: Forest, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
+def _join(forest: UnionFind, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
     """Put the numbers together whose labels are the same."""
     first: dict[int, int] = {}
     for place, label in zip(places.tolist(), np.asarray(labels).tolist(), strict=True):

@@ -22,7 +22,7 @@ from cortex_pipelines.datasets.dedup.shingles import (
     odd_numbers,
 )
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import Forest
+from cortex_pipelines.datasets.union_find import UnionFind
 
 _SHINGLES_AT_ONCE = 1 << 17
 # Thousands of texts of one template that are no twins would be compared each with each; the
@@ -35,7 +35,7 @@ _SETS_AT_ONCE = 1 << 13
 def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> list[int]:
     """The cluster of each text: the index of the first text in it.
 
-    Two texts are in one cluster if a chain of near twins joins them.
+    Two texts are in one cluster if a chain of near-duplicates joins them.
     """
     return clusters_of(all_shingles(texts, settings.shingle_tokens), settings)
 
@@ -48,7 +48,10 @@ def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
     labels = _joined(sets.taken(distinct), settings)
     first: dict[int, int] = {}
     place = {index: at for at, index in enumerate(distinct.tolist())}
-    return [first.setdefault(int(labels[place[twin]]), index) for index, twin in enumerate(same)]
+    return [
+        first.setdefault(int(labels[place[duplicate]]), index)
+        for index, duplicate in enumerate(same)
+    ]
 
 
 def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
@@ -124,9 +127,9 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
 
 
 def _joined(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
-    """A label for each set; sets that a chain of near twins joins have the same."""
+    """A label for each set; sets that a chain of near-duplicates joins have the same."""
     keys, sketches = band_keys(sets, settings), _sketches(sets)
-    forest = Forest(len(sets))
+    forest = UnionFind(len(sets))
     for band in range(keys.shape[1]):
         order = np.argsort(keys[:, band], kind="stable")
         ordered = keys[order, band]
@@ -145,10 +148,10 @@ def _join(
     right: NDArray[np.int64],
     sets: ShingleSets,
     sketches: NDArray[np.uint8],
-    forest: Forest,
+    forest: UnionFind,
     settings: DatasetSettings,
 ) -> None:
-    """Put near twins together; what is together already is not compared again."""
+    """Put near-duplicates together; what is together already is not compared again."""
     labels, threshold = forest.labels(), settings.near_duplicate_threshold
     apart = labels[left] != labels[right]
     left, right = left[apart], right[apart]

@@ -1,4 +1,4 @@
-"""Whether anything in one split has a near twin in another: recomputed, and exact.
+"""Whether anything in one split has a near-duplicate in another: recomputed, and exact.
 
 Independent of how the split was made: no MinHash, but a similarity join with prefix filtering
 (Bayardo et al., "Scaling up all pairs similarity search", 2007), which misses no pair.
@@ -31,10 +31,10 @@ TWINS = pl.Schema(
 _SHINGLES_AT_ONCE = 1 << 20
 
 
-def leakage(
+def near_duplicate_pairs(
     train: pl.DataFrame, other: pl.DataFrame, text: str, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Pairs of near twins across two splits; none if the split holds.
+    """Pairs of near-duplicates across two splits; none if the split holds.
 
     Args:
         train: One split.
@@ -47,12 +47,12 @@ def leakage(
     """
     mine = all_shingles(train[text].to_list(), settings.shingle_tokens)
     theirs = all_shingles(other[text].to_list(), settings.shingle_tokens)
-    return twins_among(
+    return similar_pairs(
         train["example_id"].to_list(), mine, other["example_id"].to_list(), theirs, settings
     )
 
 
-def twins_among(
+def similar_pairs(
     names: Sequence[str],
     mine: ShingleSets,
     others: Sequence[str],
@@ -136,7 +136,7 @@ def _rarest(places: NDArray[np.int64], counts: NDArray[np.int64], length: int) -
 
 
 def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    """How many shingles of a set, by any order, have one in common with those of each near twin."""
+    """How many first shingles of a set share one with each of its near-duplicates, in any order."""
     # The small margin keeps a pair whose product t n is whole but for rounding.
     shared: NDArray[np.int64] = np.ceil(threshold * sizes - 1e-9).astype(np.int64)
     return sizes - shared + 1

@@ -25,7 +25,7 @@ pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; font-size: 13px }
 """
 LIMITS = (
     "Labels, purposes and smells come from rules and are weak.",
-    "Near twins are told by tokens; code that does the same in other words is not found.",
+    "Near-duplicates are told by tokens; code that does the same in other words is not found.",
     "Errors were put in on purpose: what is learnt from them need not hold for real ones.",
     "Code of one project says little about another; a held-out project is the better judge.",
 )
@@ -128,7 +128,7 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     limits = (
         f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at "
         f"least {settings.min_alphanumeric:g} letters and digits, at most "
-        f"{settings.max_comment_share:g} of the lines comments (StarCoder); near twins from a "
+        f"{settings.max_comment_share:g} of the lines comments (StarCoder); near-duplicates from a "
         f"Jaccard similarity of {settings.near_duplicate_threshold:g} over runs of "
         f"{settings.shingle_tokens} tokens. Left out, by the first filter that was not passed:"
     )
@@ -142,7 +142,7 @@ def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
     return [
         f"By {settings.split_by} and near-duplicate cluster, decided before augmentation; seed "
         f"{settings.seed}. The sides were compared with each other again after they were made, by "
-        f"an exact join: no row has a near twin on another side. {clusters} clusters hold the rows."
+        f"an exact join: no row has a near-duplicate in another split. {clusters} clusters in all."
     ]
 
 

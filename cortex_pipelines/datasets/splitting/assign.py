@@ -1,7 +1,7 @@
 """Which side of the split a unit is on, decided once for all data sets and before augmentation.
 
-Near twins stay together, and so does a file (or folder, or source); whatever is joined by either,
-directly or through others, is one component and goes to one side as a whole.
+Near-duplicates stay together, and so does a file (or folder, or source); whatever is joined by
+either, directly or through others, is one component and goes to one side as a whole.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.prompts.unit_text import Place
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import Forest
+from cortex_pipelines.datasets.union_find import UnionFind
 
 _SIDES = 3
 Changed = Mapping[Place, datetime]
@@ -43,18 +43,18 @@ class Component:
     changed: datetime | None = None
 
 
-def cluster_units(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
+def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
     """Units with their near-duplicate ``cluster``: the smallest unit id in it.
 
-    Two units are near twins if their whole code or their bodies are: short functions that differ
-    in their signatures alone would give the same thing to complete.
+    Two units are near-duplicates if their whole code or their bodies are: short functions that
+    differ in their signatures alone would give the same thing to complete.
 
     Args:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
         known: Clusters texts.
     """
     units = units.sort("unit_id").with_row_index("at")
-    forest = Forest(units.height)
+    forest = UnionFind(units.height)
     for column in ("code", "body"):
         there = units.filter(pl.col(column).is_not_null())
         places = there["at"].to_numpy()
@@ -167,7 +167,7 @@ def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     """Name of each unit's component: the smallest unit id in it."""
     ordered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
     ordered = ordered.sort("unit_id").with_row_index("at")
-    forest = Forest(units.height)
+    forest = UnionFind(units.height)
     for together in (_place(settings), [pl.col("cluster")]):
         firsts = ordered.select(pl.col("at").first().over(together))["at"]
         forest.join_all(ordered["at"].to_numpy(), firsts.to_numpy())
@@ -187,7 +187,7 @@ def _reason(component: Component, side: str, settings: DatasetSettings) -> str:
     return (
         f"{component.files} file(s) with {component.weight} example unit(s), joined by "
         f"{'path' if settings.split_by in ('file', 'time') else settings.split_by} or "
-        f"near twins as {component.name[:12]}: {side} by {how}"
+        f"near-duplicates as {component.name[:12]}: {side} by {how}"
     )
 
 

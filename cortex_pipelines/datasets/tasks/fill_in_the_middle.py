@@ -13,7 +13,7 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
 from cortex_pipelines.datasets.prompts.unit_text import Parts, Place, folded, text_hashes
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
 from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, unit_prompt
@@ -45,7 +45,7 @@ def infilling_candidates(
     context: RepositoryContext,
     texts: dict[Place, bytes],
     settings: DatasetSettings,
-    known: KnownRows | None = None,
+    known: RowMemo | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or why they make no example.
 
@@ -57,7 +57,7 @@ def infilling_candidates(
         settings: Bounds of lengths, and the seed.
         known: What was made of units that did not change, nor what is shown to them.
     """
-    known = known or KnownRows()
+    known = known or RowMemo()
 
     def make(some: pl.DataFrame) -> pl.DataFrame:
         rows = [
@@ -68,12 +68,12 @@ def infilling_candidates(
 
     columns = [name for name in _COLUMNS if name in units.columns]
     told = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
-    return units.drop(*MADE, strict=False).hstack(known.beside("gaps", told, make))
+    return units.drop(*MADE, strict=False).hstack(known.compute("gaps", told, make))
 
 
-def _shown(units: pl.DataFrame, context: RepositoryContext, known: KnownRows) -> pl.Series:
+def _shown(units: pl.DataFrame, context: RepositoryContext, known: RowMemo) -> pl.Series:
     """What the repository tells each unit; a statement nothing."""
-    calls = known.beside("calls", units.select("unit_id", "code"), calls_of)
+    calls = known.compute("calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
     lines = [
         () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])

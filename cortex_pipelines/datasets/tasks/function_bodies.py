@@ -11,7 +11,7 @@ from cortex_pipelines.datasets.prompts.unit_text import (
     enclosing_headers,
     folded,
 )
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 
 KINDS = ("function", "method")
@@ -32,7 +32,7 @@ def bodies(units: pl.DataFrame) -> pl.Series:
 
 
 def completion_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, known: KnownRows | None = None
+    units: pl.DataFrame, settings: DatasetSettings, known: RowMemo | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
 
@@ -47,7 +47,7 @@ def completion_candidates(
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
     told = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    return units.hstack((known or KnownRows()).beside("bodies", told, make))
+    return units.hstack((known or RowMemo()).compute("bodies", told, make))
 
 
 def unit_prompt(

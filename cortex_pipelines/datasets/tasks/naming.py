@@ -20,7 +20,7 @@ from cortex_pipelines.datasets.prompts.unit_text import (
     in_word,
     text_hashes,
 )
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 
 _FUNCTIONS = ("function", "method")
@@ -107,7 +107,7 @@ def naming_candidates(
     local_names: pl.DataFrame,
     texts: Mapping[Place, bytes],
     settings: DatasetSettings,
-    known: KnownRows | None = None,
+    known: RowMemo | None = None,
 ) -> pl.DataFrame:
     """One row for each name to ask for.
 
@@ -135,7 +135,7 @@ def naming_candidates(
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    made = units.select("unit_id").hstack((known or KnownRows()).beside("names", told, make))
+    made = units.select("unit_id").hstack((known or RowMemo()).compute("names", told, make))
     return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
 
 

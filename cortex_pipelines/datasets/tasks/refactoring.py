@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix
-from cortex_pipelines.datasets.assemble.build import Project, Tables, finished_tables
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finished_tables
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -36,7 +36,7 @@ _OF_UNIT = (
     *("unit_id", "source", "path", "language", "cluster", "split", "split_reason"),
     *("revision", "blob", "licence", "start_byte", "end_byte", "cluster_size", "redactions"),
 )
-OF_ERRORS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
+ERROR_COLUMNS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
 """Columns of INJECTED_ERRORS that examples are made from."""
 
 FixesOf = Mapping[str, Sequence[SmellFix]]
@@ -227,7 +227,7 @@ def _tasks(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
 
 
 def refactoring_tables(
-    project: Project,
+    project: ProjectUnits,
     errors: pl.DataFrame,
     fixes: FixesOf,
     pairs: pl.DataFrame,

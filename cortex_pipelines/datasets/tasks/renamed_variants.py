@@ -4,7 +4,7 @@ import re
 
 import polars as pl
 
-OF_RENAMED = ("unit_id", "variant", "renamed_code", "renames")
+RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
 """Columns of RENAMED_UNITS that examples are made from."""
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")

@@ -12,7 +12,7 @@ from cortex_pipelines.datasets.prompts.unit_text import (
     in_word,
     text_hashes,
 )
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import MADE
 
@@ -24,7 +24,7 @@ def statement_candidates(
     units: pl.DataFrame,
     texts: dict[Place, bytes],
     settings: DatasetSettings,
-    known: KnownRows | None = None,
+    known: RowMemo | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
 
@@ -47,7 +47,7 @@ def statement_candidates(
 
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     told = units.select(*columns, text_hashes(units, texts))
-    return units.hstack((known or KnownRows()).beside("statements", told, make))
+    return units.hstack((known or RowMemo()).compute("statements", told, make))
 
 
 def code_before(text: bytes, start: int, room: int) -> str:

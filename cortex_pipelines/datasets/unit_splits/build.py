@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.incremental_minhash import KnownClusters
+from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints
 from cortex_pipelines.datasets.prompts.unit_text import Place, file_bytes, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -17,8 +17,8 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 
 _PROVENANCE = ("source", "path", "revision", "licence", "trainable")
-OF_FILES = (*_PROVENANCE, "text")
-OF_UNITS = (
+FILE_COLUMNS = (*_PROVENANCE, "text")
+UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "context", "code", "docstring"),
     *("start_byte", "end_byte", "body_start_byte", "has_error", "generated"),
 )
@@ -61,7 +61,7 @@ def split_units(
     good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
     made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
-    clusters = KnownClusters(cache, project, settings)
+    clusters = IncrementalClustering(cache, project, settings)
     clustered = cluster_units(made, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
     candidates = known.in_every_data_set(clustered.filter(first))
@@ -107,7 +107,7 @@ def prepared_units(
 
 
 def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.DataFrame:
-    """Units with ``left_out``: the filter that they do not pass; near twins are still to come."""
+    """Units with ``left_out``: the filter that they do not pass, near-duplicates apart."""
     placed = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))
@@ -122,7 +122,7 @@ def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.Da
     )
 
 
-def _clustered_statements(units: pl.DataFrame, known: KnownClusters) -> pl.DataFrame:
+def _clustered_statements(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
     ordered = units.sort("unit_id")
     ids = ordered["unit_id"].to_list()
     firsts = known.firsts("statements", ordered["code"].to_list())
@@ -150,8 +150,8 @@ def _table(judged: pl.DataFrame, clusters: pl.DataFrame, sides: pl.DataFrame) ->
         .join(sizes, on="cluster", how="left")
         .join(sides.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
     )
-    twin = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
-    reason = pl.when(twin).then(pl.lit("near_duplicate")).otherwise("left_out")
+    duplicate = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
+    reason = pl.when(duplicate).then(pl.lit("near_duplicate")).otherwise("left_out")
     in_use = known.with_columns(reason.alias("left_out"))
     blank = pl.lit(None, dtype=pl.String)
     return UNIT_SPLITS.conform(

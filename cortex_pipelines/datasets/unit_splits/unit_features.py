@@ -6,7 +6,7 @@ import polars as pl
 
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.filters.quality import left_out
-from cortex_pipelines.datasets.row_cache import KnownRows
+from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import KINDS, completion_candidates
 from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
@@ -39,13 +39,13 @@ class UnitFacts:
         cache: RowCache | None,
     ) -> None:
         self._settings, self._benchmarks = settings, benchmarks
-        self._known = KnownRows(cache, project)
+        self._known = RowMemo(cache, project)
 
     def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
         """Column ``left_out``: the first filter that a unit does not pass by itself, or null."""
         filters = left_out(self._settings).alias(_LEFT_OUT)
         told = units.select("unit_id", *_JUDGED)
-        return self._known.beside("quality", told, lambda some: some.select(filters))
+        return self._known.compute("quality", told, lambda some: some.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
         """Ids of the units that hold an item of a benchmark."""
@@ -82,6 +82,6 @@ class UnitFacts:
 
         told = units.select("unit_id", *columns)
         ids: list[str] = (
-            units["unit_id"].filter(self._known.beside(fact, told, make)[_HOLDS]).to_list()
+            units["unit_id"].filter(self._known.compute(fact, told, make)[_HOLDS]).to_list()
         )
         return ids

@@ -12,7 +12,12 @@ import polars as pl
 from cortex_pipelines.adapters.data.examples import task_counts
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
 from cortex_pipelines.adapters.model.lora import trained_on, write_json
-from cortex_pipelines.evaluation.adapter.inputs import AdapterVersion, Items, Material, items_of
+from cortex_pipelines.evaluation.adapter.inputs import (
+    AdapterVersion,
+    EvaluationInputs,
+    Items,
+    items_of,
+)
 from cortex_pipelines.evaluation.adapter.measures.baselines import baseline_metrics
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     of_task,
@@ -40,7 +45,7 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     memorised_metrics,
     memorised_table,
 )
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_differences,
     choice_metrics,
@@ -69,8 +74,8 @@ Observe = Callable[[str, float], None]
 
 def evaluate_adapter(
     challenger: AdapterVersion,
-    opponent: AdapterVersion | None,
-    material: Material,
+    reference: AdapterVersion | None,
+    inputs: EvaluationInputs,
     pinned: PinnedModel,
     settings: EvaluationSettings,
     out: Path,
@@ -78,15 +83,15 @@ def evaluate_adapter(
     cache: RowCache,
     observe: Observe,
 ) -> dict[str, pl.DataFrame]:
-    """Compare an adapter with its opponent and the base on the held-out items.
+    """Compare an adapter with its reference and the base on the held-out items.
 
-    Nothing but the opponent's version of the champion's pin goes into the files, so that they stay
-    the same when the challenger itself is promoted and meets the same opponent again.
+    Nothing but the reference's version of the champion's pin goes into the files, so that they stay
+    the same when the challenger itself is promoted and meets the same reference again.
 
     Args:
         challenger: The adapter in question.
-        opponent: The adapter to beat; None for the base alone.
-        material: What they are measured on.
+        reference: The adapter to beat; None for the base alone.
+        inputs: What they are measured on.
         pinned: The base.
         settings: What to measure.
         out: Folder for ``metrics.json``, ``quality.json``, ``comparison.json``, ``report.html``.
@@ -98,27 +103,27 @@ def evaluate_adapter(
         The tables by name.
     """
     begun = perf_counter()
-    met, note = _comparable(opponent, pinned)
-    contestants = Contestants(challenger.folder, met.folder if met else None)
+    met, note = _comparable(reference, pinned)
+    compared = ComparedModels(challenger.folder, met.folder if met else None)
     scorer = ItemScorer(pinned, root, settings, cache)
-    items = items_of(material, challenger.folder, settings)
-    _score_all(items, contestants, scorer)
+    items = items_of(inputs, challenger.folder, settings)
+    _score_all(items, compared, scorer)
     observe("scoring_seconds", perf_counter() - begun)
-    tables, metrics, quality = _measured(items, contestants, scorer, material, settings, root)
-    comparisons = _compared(tables["scores"], tables["team_choices"], material, settings)
+    tables, metrics, quality = _measured(items, compared, scorer, inputs, settings, root)
+    comparisons = _compared(tables["scores"], tables["team_choices"], inputs, settings)
     comparison: dict[str, Any] = {
-        "title": f"Code adapter of {material.project} on held-out code",
+        "title": f"Code adapter of {inputs.project} on held-out code",
         "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
         "challenger": {"version": challenger.version},
-        "opponent": {"version": met.version if met else None, "note": note},
+        "reference": {"version": met.version if met else None, "note": note},
         "items": task_counts(items.held_out),
         "questions_without_answers": items.unasked,
         "general": {
-            "project": material.general_project,
-            "near_twins_left_out": items.general.twins,
+            "project": inputs.general_project,
+            "near_duplicates_left_out": items.general.dataset_settings,
             "missing": items.general.missing,
         },
-        "other_adapter": material.other.version if material.other else None,
+        "other_adapter": inputs.other.version if inputs.other else None,
         "comparisons": [asdict(one) for one in comparisons],
         "settings": settings.model_dump(mode="json"),
     }
@@ -131,40 +136,38 @@ def evaluate_adapter(
     return tables
 
 
-def _score_all(items: Items, contestants: Contestants, scorer: ItemScorer) -> None:
+def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> None:
     """Score every text once, those with the same prompt one after the other; all is kept."""
     texts = [*items.held_out, *items.general.items, *(one.item for one in items.attempts)]
     texts += [answer for question in items.questions for answer in question.answers]
     texts.sort(key=lambda one: (one.task, one.prompt, one.completion))
     for role in ROLES:
-        scorer.scores(texts, contestants.folder(role))
+        scorer.scores(texts, compared.folder(role))
 
 
 def _measured(
     items: Items,
-    contestants: Contestants,
+    compared: ComparedModels,
     scorer: ItemScorer,
-    material: Material,
+    inputs: EvaluationInputs,
     settings: EvaluationSettings,
     root: Path,
 ) -> tuple[dict[str, pl.DataFrame], dict[str, float], Any]:
     """Tables, flat figures, and the quality reports."""
-    completion = material.datasets["completion"]
-    repository = Repository(
-        material.repository_files, material.code_units, completion, material.limits
-    )
-    writing = items_to_write(material.datasets, repository.runnable.values(), settings)
+    completion = inputs.datasets["completion"]
+    repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits)
+    writing = items_to_write(inputs.datasets, repository.runnable.values(), settings)
     problems = read_problems(root, settings.benchmarks)
     tables = {
-        "scores": score_table(items.held_out, contestants, scorer),
-        "general_scores": score_table(items.general.items, contestants, scorer, GENERAL_SCORES),
-        "team_choices": choice_table(items.questions, contestants, scorer),
-        "memorised": memorised_table(items.attempts, contestants, scorer),
-        "canaries": canary_table(contestants, scorer, settings),
+        "scores": score_table(items.held_out, compared, scorer),
+        "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
+        "team_choices": choice_table(items.questions, compared, scorer),
+        "memorised": memorised_table(items.attempts, compared, scorer),
+        "canaries": canary_table(compared, scorer, settings),
         "generations": generation_table(
-            writing, contestants, scorer, repository, settings, material.twins.mask
+            writing, compared, scorer, repository, settings, inputs.dataset_settings.mask
         ),
-        "problems": problem_table(problems, contestants, scorer, settings, material.limits),
+        "problems": problem_table(problems, compared, scorer, settings, inputs.limits),
     }
     quality = quality_reports(tables["generations"], tables["team_choices"], completion)
     metrics = (
@@ -177,7 +180,7 @@ def _measured(
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
         | exposure_metrics(tables["canaries"], settings)
-        | _baselines(items, tables["scores"], material, scorer, settings)
+        | _baselines(items, tables["scores"], inputs, scorer, settings)
     )
     return tables, metrics, quality
 
@@ -185,13 +188,13 @@ def _measured(
 def _baselines(
     items: Items,
     scores: pl.DataFrame,
-    material: Material,
+    inputs: EvaluationInputs,
     scorer: ItemScorer,
     settings: EvaluationSettings,
 ) -> dict[str, float]:
     found = baseline_metrics("retrieval", items.retrieved, scores, scorer, None, settings)
-    if material.other is not None:
-        folder = material.other.folder
+    if inputs.other is not None:
+        folder = inputs.other.folder
         found |= baseline_metrics("other_adapter", items.held_out, scores, scorer, folder, settings)
     return found
 
@@ -199,13 +202,13 @@ def _baselines(
 def _compared(
     scores: pl.DataFrame,
     choices: pl.DataFrame,
-    material: Material,
+    inputs: EvaluationInputs,
     settings: EvaluationSettings,
 ) -> list[Comparison]:
-    """Challenger against opponent on every task and kind of question, corrected together."""
+    """Challenger against reference on every task and kind of question, corrected together."""
     metrics: dict[str, Paired] = {
-        f"{task}_improvement": saved(of_task(scores, task), "opponent", settings)
-        for task in material.datasets
+        f"{task}_improvement": saved(of_task(scores, task), "reference", settings)
+        for task in inputs.datasets
     }
     return compare_all(
         metrics | choice_differences(choices, settings),
@@ -224,15 +227,15 @@ def _observe(begun: float, adapter: Path, observe: Observe) -> None:
 
 
 def _comparable(
-    opponent: AdapterVersion | None, pinned: PinnedModel
+    reference: AdapterVersion | None, pinned: PinnedModel
 ) -> tuple[AdapterVersion | None, str]:
-    """The opponent, unless it belongs on another base; then the base alone, and a note of it."""
-    if opponent is None:
+    """The reference, unless it belongs on another base; then the base alone, and a note of it."""
+    if reference is None:
         return None, ""
-    base = trained_on(opponent.folder)
+    base = trained_on(reference.folder)
     if base["digest"] == base_digest(pinned):
-        return opponent, ""
+        return reference, ""
     return None, (
-        f"The champion {opponent.version} was trained on another base ({base['name']}) and cannot "
+        f"The champion {reference.version} was trained on another base ({base['name']}) and cannot "
         "be put on this one."
     )

@@ -24,7 +24,7 @@ class AdapterVersion:
 
 
 @dataclass(frozen=True)
-class Material:
+class EvaluationInputs:
     """What adapters are measured on.
 
     Args:
@@ -34,7 +34,7 @@ class Material:
         general_project: Project that it is of; None for none.
         repository_files: Folder of the project's files.
         code_units: Folder of its units.
-        twins: From which similarity two texts are twins, and the mask of names.
+        dataset_settings: From which similarity two texts are twins, and the mask of names.
         limits: Of code that is run.
         other: Adapter of another project, as a baseline.
     """
@@ -45,7 +45,7 @@ class Material:
     general_project: str | None
     repository_files: Path
     code_units: Path
-    twins: DatasetSettings
+    dataset_settings: DatasetSettings
     limits: AugmentationSettings
     other: AdapterVersion | None
 
@@ -62,22 +62,22 @@ class Items:
     retrieved: list[Example]
 
 
-def items_of(material: Material, challenger: Path, settings: EvaluationSettings) -> Items:
+def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
     """All items, sampled by the seed; rare lines of what the challenger was trained on."""
-    completion = material.datasets["completion"]
-    known = held_out(material.datasets, settings)
+    completion = inputs.datasets["completion"]
+    known = held_out(inputs.datasets, settings)
     general = general_items(
-        material.general_code,
-        material.general_project,
-        material.project,
+        inputs.general_code,
+        inputs.general_project,
+        inputs.project,
         completion,
-        material.twins,
+        inputs.dataset_settings,
         settings,
     )
-    test = {task: without_gaps(folder, task, "test") for task, folder in material.datasets.items()}
+    test = {task: without_gaps(folder, task, "test") for task, folder in inputs.datasets.items()}
     asked, unasked = questions(test, settings.choices, settings.seed)
     tried = attempts(challenger, completion, settings.memorised, settings.seed)
     retrieved = []
     if settings.retrieved:
-        retrieved = with_retrieved(known, completion, settings.retrieved, material.twins)
+        retrieved = with_retrieved(known, completion, settings.retrieved, inputs.dataset_settings)
     return Items(known, general, asked, unasked, tried, retrieved)

@@ -6,7 +6,12 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
-from cortex_pipelines.evaluation.audit.fairness import ATTRIBUTES, Group, audit_groups, largest_gap
+from cortex_pipelines.evaluation.audit.fairness import (
+    ATTRIBUTES,
+    AuditGroup,
+    audit_groups,
+    largest_gap,
+)
 from cortex_pipelines.evaluation.audit.report import audit_report
 from cortex_pipelines.evaluation.audit.settings import AuditSettings
 from cortex_pipelines.evaluation.audit.tables import (
@@ -28,24 +33,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(OFF_POLICY, AUDIT_GROUPS),
-    code=(
-        "cortex_pipelines/evaluation/audit/assets.py",
-        "cortex_pipelines/evaluation/audit/report.py",
-        "cortex_pipelines/evaluation/audit/settings.py",
-        "cortex_pipelines/evaluation/audit/tables.py",
-        "cortex_pipelines/evaluation/audit/fairness.py",
-        "cortex_pipelines/evaluation/statistics/off_policy.py",
-        "cortex_pipelines/evaluation/statistics/intervals.py",
-        "cortex_pipelines/evaluation/audit/task_language.py",
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/pages.py",
-        "cortex_pipelines/routing/dataset/labels.py",
-        "cortex_pipelines/routing/outcomes",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     determinism="machine",
 )
@@ -84,7 +71,7 @@ def routing_audit(
 
 
 def _figures(
-    estimates: pl.DataFrame, groups: list[Group], min_group: int, sample: bool
+    estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool
 ) -> dict[str, float]:
     """All figures by name; what the logs do not support is missing."""
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}

@@ -14,7 +14,7 @@ NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True)
-class Group:
+class AuditGroup:
     """The held-out tasks that share a value of an attribute.
 
     Args:
@@ -44,7 +44,9 @@ class Group:
     warnings: tuple[str, ...]
 
 
-def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings) -> list[Group]:
+def audit_groups(
+    tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings
+) -> list[AuditGroup]:
     """Every group of the held-out tasks, attributes and values in order.
 
     Args:
@@ -62,12 +64,14 @@ def audit_groups(tasks: pl.DataFrame, min_items: int, settings: EvaluationSettin
     return found
 
 
-def _group(tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings) -> Group:
+def _group(
+    tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings
+) -> AuditGroup:
     own = tasks.filter(pl.col(attribute) == value)
     rest = tasks.filter(pl.col(attribute) != value)
     right, left = int(own["right"].sum()), int(own["abstained"].sum())
     gaps = own["confidence"].to_numpy() - own["right"].to_numpy().astype(float)
-    return Group(
+    return AuditGroup(
         attribute=attribute,
         value=value,
         items=own.height,
@@ -98,7 +102,7 @@ def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> 
     return float(hypergeom.cdf(successes, total, good, trials))
 
 
-def _warned(groups: Sequence[Group], min_items: int, alpha: float) -> list[Group]:
+def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
     """The groups with their warnings."""
     tested = [group for group in groups if group.items >= min_items]
     worse = holm([group.p_accuracy for group in tested], alpha)
@@ -109,7 +113,9 @@ def _warned(groups: Sequence[Group], min_items: int, alpha: float) -> list[Group
         own += ["right less often than the rest"] if falls else []
         own += ["left to a person more often than the rest"] if is_left else []
         own += ["more confident than right"] if group.overconfidence.low > 0 else []
-    return [Group(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups]
+    return [
+        AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups
+    ]
 
 
 def holm(p_values: Sequence[float | None], alpha: float) -> list[bool]:
@@ -126,7 +132,7 @@ def holm(p_values: Sequence[float | None], alpha: float) -> list[bool]:
     return rejected
 
 
-def largest_gap(groups: Sequence[Group], attribute: str, min_items: int) -> float | None:
+def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
     """Accuracy of the best group of an attribute less that of the worst; None without two."""
     known = [
         g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items

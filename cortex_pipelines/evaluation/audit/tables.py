@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from cortex_pipelines.evaluation.audit.fairness import Group
+from cortex_pipelines.evaluation.audit.fairness import AuditGroup
 from cortex_pipelines.evaluation.audit.task_language import task_language
 from cortex_pipelines.evaluation.statistics.off_policy import Estimate, Logged, Refusal
 from cortex_pipelines.routing.dataset.labels import normalised
@@ -73,7 +73,7 @@ def logged_decisions(
     return logged, [{wanted[cluster]: 1.0} for cluster in logged.clusters]
 
 
-def groups_table(groups: list[Group]) -> pl.DataFrame:
+def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
     """A frame of ``schemas.AUDIT_GROUPS``."""
     return AUDIT_GROUPS.frame(
         [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_pipelines.adapters.data.examples import Example
-from cortex_pipelines.evaluation.generation.stopping import Extent, is_complete
+from cortex_pipelines.evaluation.generation.stopping import StopRule, is_complete
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 
 
@@ -21,11 +21,11 @@ class Request:
     """
 
     item: Example
-    extent: Extent
+    extent: StopRule
     sample: int = 0
 
 
-def written_text(
+def generate(
     model: Any,
     tokenizer: Any,
     prompt: Sequence[int],
@@ -66,7 +66,7 @@ def written_text(
 class _Enough:
     """Stops generation when the answer has ended."""
 
-    def __init__(self, tokenizer: Any, prompt_tokens: int, extent: Extent) -> None:
+    def __init__(self, tokenizer: Any, prompt_tokens: int, extent: StopRule) -> None:
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
         self._extent = extent

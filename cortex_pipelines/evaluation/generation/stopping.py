@@ -4,13 +4,13 @@ from typing import Literal
 
 from cortex_pipelines.adapters.data.examples import Example
 
-Extent = Literal["line", "statement", "indented", "braced", "unit", "braced_unit", "paragraph"]
+StopRule = Literal["line", "statement", "indented", "braced", "unit", "braced_unit", "paragraph"]
 
 _OPENING, _CLOSING = "([{", ")]}"
 _QUOTES = "\"'`"
 
 
-def extent_of(item: Example) -> Extent:
+def extent_of(item: Example) -> StopRule:
     """Where the answer to an example ends, by what is asked for."""
     python = item.language == "python"
     if item.task == "naming":
@@ -24,17 +24,17 @@ def extent_of(item: Example) -> Extent:
     return "statement"
 
 
-def cut(text: str, extent: Extent) -> str:
+def cut(text: str, extent: StopRule) -> str:
     """The text up to where the answer ends; all of it where it does not."""
     return text[: _end(text, extent)].rstrip()
 
 
-def is_complete(text: str, extent: Extent) -> bool:
+def is_complete(text: str, extent: StopRule) -> bool:
     """Whether what follows cannot belong to the answer any more."""
     return _end(text, extent) < len(text)
 
 
-def _end(text: str, extent: Extent) -> int:
+def _end(text: str, extent: StopRule) -> int:
     if extent == "line":
         start = len(text) - len(text.lstrip())
         found = text.find("\n", start)

@@ -15,18 +15,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 
 @versioned_asset(
-    code=(
-        "cortex_pipelines/evaluation/outcomes/assets.py",
-        "cortex_pipelines/evaluation/outcomes/report.py",
-        "cortex_pipelines/evaluation/outcomes/scores.py",
-        "cortex_pipelines/evaluation/statistics/intervals.py",
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/pages.py",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     determinism="machine",
 )

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from cortex_pipelines.evaluation.outcomes.scores import BASELINE, RungScore
+from cortex_pipelines.evaluation.outcomes.scores import BASELINE, CandidateScore
 from cortex_pipelines.evaluation.statistics.intervals import Interval
 from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
 
@@ -16,7 +16,7 @@ _WORDS = {"constant": "the same for all", "master": "by master", "linear": "line
 
 
 def outcome_report(
-    targets: pl.DataFrame, scores: list[RungScore], coverage: float, sample: bool
+    targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool
 ) -> str:
     """The page; the same bytes for the same figures.
 
@@ -36,7 +36,7 @@ def outcome_report(
 
 
 def _target(
-    left_out: str | None, own: list[RungScore], coverage: float, *, by_factors: bool
+    left_out: str | None, own: list[CandidateScore], coverage: float, *, by_factors: bool
 ) -> list[str]:
     if left_out is not None:
         return [paragraph(f"Not predicted: {left_out}.")]
@@ -63,14 +63,14 @@ def _loss_in_words(amount: bool, by_factors: bool, coverage: float) -> str:
     return f"Loss: mean absolute error {scale}. Intervals are made to hold {coverage:.0%}."
 
 
-def _amount(score: RungScore) -> list[str]:
+def _amount(score: CandidateScore) -> list[str]:
     return [
         _span(score.coverage) if score.coverage is not None else "",
         f"{score.width:.4g}" if score.width is not None else "",
     ]
 
 
-def _probability(score: RungScore) -> list[str]:
+def _probability(score: CandidateScore) -> list[str]:
     before, after = score.calibration or (0.0, 0.0)
     return [
         f"{after:.3f} (before calibration {before:.3f})",
@@ -78,7 +78,7 @@ def _probability(score: RungScore) -> list[str]:
     ]
 
 
-def _verdict(own: list[RungScore]) -> str:
+def _verdict(own: list[CandidateScore]) -> str:
     used = next(score for score in own if score.chosen)
     if used.rung == BASELINE:
         return "Nothing earned its place over the plainest model, so that one is used."

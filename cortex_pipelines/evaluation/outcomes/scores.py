@@ -15,7 +15,7 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class RungScore:
+class CandidateScore:
     """One model of one target on the later tasks.
 
     Args:
@@ -45,15 +45,17 @@ class RungScore:
     auroc: float | None
 
 
-def score_predictions(predictions: pl.DataFrame, settings: EvaluationSettings) -> list[RungScore]:
+def score_predictions(
+    predictions: pl.DataFrame, settings: EvaluationSettings
+) -> list[CandidateScore]:
     """Every model of every target in ``schemas.PREDICTIONS``, in the order of the table."""
     return list(_scores(predictions, settings))
 
 
-def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[RungScore]:
+def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
     for (target,), own in predictions.group_by("target", maintain_order=True):
-        plain = own.filter(pl.col("rung") == BASELINE).sort("attempt_id")["loss"].to_numpy()
-        for (rung,), rows in own.group_by("rung", maintain_order=True):
+        plain = own.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
+        for (rung,), rows in own.group_by("model", maintain_order=True):
             ordered = rows.sort("attempt_id")
             gain = paired_bootstrap(
                 (plain - ordered["loss"].to_numpy()).tolist(),
@@ -67,10 +69,10 @@ def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator
 
 def _score(
     target: str, rung: str, rows: pl.DataFrame, gain: Interval, confidence: float
-) -> RungScore:
+) -> CandidateScore:
     amount = rows["low"].null_count() == 0
     held = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
-    return RungScore(
+    return CandidateScore(
         target=target,
         rung=rung,
         chosen=bool(rows["chosen"].all()),
@@ -100,7 +102,7 @@ def _auroc(rows: pl.DataFrame) -> float | None:
     return float(roc_auc_score(rows["actual"].to_numpy(), rows["predicted"].to_numpy()))
 
 
-def outcome_metrics(scores: list[RungScore], sample: bool) -> dict[str, float]:
+def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, float]:
     """The figures of the models that are used, by name; ``<target>_gain`` is over the plainest.
 
     Args:

@@ -23,27 +23,11 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
 from cortex_pipelines.versioning import versioned_asset
-from cortex_pipelines.versioning.champions import Opponent
+from cortex_pipelines.versioning.champions import ReferenceModel
 
 
 @versioned_asset(
     tables=(ROUTING_SCORES,),
-    code=(
-        "cortex_pipelines/evaluation/router/assets.py",
-        "cortex_pipelines/evaluation/router/charts.py",
-        "cortex_pipelines/evaluation/router/report.py",
-        "cortex_pipelines/evaluation/router/model_scores.py",
-        "cortex_pipelines/evaluation/router/scores.py",
-        "cortex_pipelines/evaluation/statistics/intervals.py",
-        "cortex_pipelines/ingestion/cache.py",
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/ingestion/pretrained_models.py",
-        "cortex_pipelines/routing",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     determinism="machine",
     champion_of="task_router",
@@ -54,7 +38,7 @@ def task_router_evaluation(
     sentence_encoder: PinnedModel,
     routing: RoutingSettings,
     coordination: CoordinationSettings,
-    opponent: Opponent | None,
+    reference: ReferenceModel | None,
     out: Path,
     root: Path,
 ) -> dict[str, pl.DataFrame]:
@@ -64,7 +48,7 @@ def task_router_evaluation(
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
     router = Router.load(task_router, encoder)
     baseline, known, notes = _baseline(router, routing_dataset, texts)
-    champion, remark = _champion(opponent, root, texts)
+    champion, remark = _champion(reference, root, texts)
     scores = score_tasks(test, router.route(texts), baseline, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     metrics = {
@@ -103,22 +87,22 @@ def _baseline(
 
 
 def _champion(
-    opponent: Opponent | None, root: Path, texts: Sequence[str]
+    reference: ReferenceModel | None, root: Path, texts: Sequence[str]
 ) -> tuple[list[str | None] | None, list[str]]:
     """Master by the champion for each task; None if there is none or it cannot run any more."""
-    if opponent is None:
+    if reference is None:
         return None, []
     try:
-        decisions = open_trained(opponent.folder, root).route(texts)
+        decisions = open_trained(reference.folder, root).route(texts)
     except RouterError:
         note = (
-            f"The champion {opponent.version} was written by a version of the code whose routers "
+            f"The champion {reference.version} was written by a version of the code whose routers "
             "cannot be read any more; the router is compared with the rules instead."
         )
         return None, [note]
     except (WeightsError, EncoderError) as error:
         note = (
-            f"The champion {opponent.version} was trained on another encoder, which is no longer "
+            f"The champion {reference.version} was trained on another encoder, which is no longer "
             f"here ({type(error).__name__}); the router is compared with the rules instead."
         )
         return None, [note]

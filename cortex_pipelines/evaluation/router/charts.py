@@ -27,7 +27,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
     """The competition on the training folds: each rung against the best adopted below it."""
     head = (
-        "Rung",
+        "CandidateModel",
         "Accuracy",
         "Loss",
         "ECE",
@@ -40,7 +40,7 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
     )
     rows = [
         (
-            str(step["rung"]),
+            str(step["model"]),
             f"{step['accuracy']:.4f}",
             f"{step['loss']:.4f}",
             f"{step['ece']:.4f}",

@@ -9,9 +9,9 @@ import polars as pl
 
 from cortex_pipelines.evaluation.statistics.intervals import Interval, wilson
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Lens
+from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.features.threads import pinned_threads
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
@@ -118,19 +118,19 @@ def _point(
         return None
     place = {name: number for number, name in enumerate(names)}
     texts = train["text"].to_list()
-    lens = Lens.fit(texts, known[: train.height], settings.dimensions)
-    lesson = Lesson(
-        lens.views(texts, known[: train.height]),
+    extractor = FeatureExtractor.fit(texts, known[: train.height], settings.dimensions)
+    training = TrainingData(
+        extractor.features(texts, known[: train.height]),
         np.array([place[name] for name in train["master"]], dtype=np.int64),
         train["weight"].to_numpy().astype(np.float32),
         len(names),
         settings,
     )
-    views = lens.views(test["text"].to_list(), unknown)
+    features = extractor.features(test["text"].to_list(), unknown)
     right = np.array([place.get(name, -1) for name in test["master"]])
     shares = [
         wilson(
-            int((fit(lesson).scores(views).argmax(axis=1) == right).sum()),
+            int((fit(training).scores(features).argmax(axis=1) == right).sum()),
             test.height,
             settings.confidence,
         )

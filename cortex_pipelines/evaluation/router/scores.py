@@ -18,7 +18,7 @@ from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RouterComparison:
     """Two routers on the same tasks.
 
     Args:
@@ -76,7 +76,7 @@ def score_tasks(
     return ROUTING_SCORES.frame(rows)
 
 
-def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Comparison:
+def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
     """Challenger against ``baseline`` or ``champion`` on the tasks of a scores frame.
 
     Raises:
@@ -85,7 +85,7 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Comp
     mine = scores["challenger_right"].to_numpy()
     theirs = scores[f"{other}_right"].to_numpy().astype(bool)
     differences = mine.astype(float) - theirs.astype(float)
-    return Comparison(
+    return RouterComparison(
         items=scores.height,
         first=wilson(int(mine.sum()), len(mine), settings.confidence),
         second=wilson(int(theirs.sum()), len(theirs), settings.confidence),
@@ -104,8 +104,8 @@ def routing_metrics(
 ) -> dict[str, float]:
     """All figures of an evaluation, by name.
 
-    ``challenger``, ``baseline`` and ``champion`` (if there is one) are accuracies; the opponent is
-    the champion, or else the baseline, and ``difference`` is challenger minus opponent. Names that
+    ``challenger``, ``baseline`` and ``champion`` (if there is one) are accuracies; the reference is
+    the champion, or else the baseline, and ``difference`` is challenger minus reference. Names that
     begin with ``known_`` are for the tasks of those masters only that the baseline knows.
 
     Args:
@@ -128,7 +128,7 @@ def routing_metrics(
         "worst_recall": min(recalls(scores).values()),
         **_named("challenger", against_rules.first),
         **_named("baseline", against_rules.second),
-        **_named("opponent", against.second),
+        **_named("reference", against.second),
         **_named("difference", against.difference),
         "mcnemar_p": against.p_value,
         **_named("baseline_difference", against_rules.difference),

@@ -27,7 +27,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
-OF_FILES = ("source", "path", "language", "generated", "text")
+FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 """Columns of REPOSITORY_FILES that facts are read from."""
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ _MAX_NEEDS = 1000  # each is looked for in the whole manifest
 
 
 @dataclass(frozen=True)
-class Manifest:
+class PackageManifest:
     """A package as its manifest declares it.
 
     Args:
@@ -32,7 +32,7 @@ class Manifest:
     detail: str = ""
 
 
-def manifest_facts(file: SourceFile, manifest: Manifest) -> Iterator[Fact]:
+def manifest_facts(file: SourceFile, manifest: PackageManifest) -> Iterator[Fact]:
     """The package at the manifest's folder, and each thing it needs at the line that names it."""
     yield Fact(
         manifest.line, manifest.line, "service", manifest.name, "rooted-at", file.folder,

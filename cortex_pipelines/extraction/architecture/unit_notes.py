@@ -8,7 +8,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, T
 
 _DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
 _MAX_DECLARED = 40
-OF_UNITS = (
+UNIT_COLUMNS = (
     *("path", "kind", "name", "qualified_name", "start_line", "docstring"),
     *("start_byte", "end_byte"),
 )
@@ -25,7 +25,7 @@ class UnitNotes:
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
         self._declared: dict[str, dict[str, None]] = {}
-        kept = units.select(OF_UNITS).sort(
+        kept = units.select(UNIT_COLUMNS).sort(
             "path", "start_byte", "end_byte", descending=[False, False, True]
         )
         for path, kind, name, qualified, line, about in kept.select(

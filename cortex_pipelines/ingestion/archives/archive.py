@@ -8,7 +8,12 @@ from pathlib import Path
 
 from cortex_pipelines.ingestion.archives.tar import read_tar
 from cortex_pipelines.ingestion.archives.zip import read_zip
-from cortex_pipelines.ingestion.entries import DamagedArchiveError, Entries, Limits, SourceError
+from cortex_pipelines.ingestion.entries import (
+    DamagedArchiveError,
+    Entries,
+    SourceError,
+    SourceLimits,
+)
 
 # What the standard library raises on bytes that somebody has tampered with.
 _DAMAGE = (
@@ -18,7 +23,7 @@ _DAMAGE = (
 )
 
 
-def read_archive(path: Path, label: str, limits: Limits) -> Entries:
+def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
     """Every regular file of an archive in its order; whatever is unsafe or too much as skipped.
 
     Args:

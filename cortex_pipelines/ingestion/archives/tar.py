@@ -13,8 +13,8 @@ from cortex_pipelines.ingestion.entries import (
     DamagedArchiveError,
     Entries,
     File,
-    Limits,
     Skipped,
+    SourceLimits,
     printable,
     tidy,
 )
@@ -64,7 +64,7 @@ class _Forward(io.RawIOBase):
         return self._at
 
 
-def read_tar(path: Path, limits: Limits) -> Entries:
+def read_tar(path: Path, limits: SourceLimits) -> Entries:
     """Every regular file of a tar archive in its order.
 
     Raises:
@@ -94,7 +94,9 @@ def read_tar(path: Path, limits: Limits) -> Entries:
             pass
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: Limits) -> File | Skipped:
+def _entry(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits
+) -> File | Skipped:
     name = tidy(member.name)
     if member.type in _LINKS:
         return limits.skip(name, "link", "a symbolic or hard link")
@@ -119,7 +121,7 @@ def _open(path: Path) -> io.BufferedIOBase:
     return unpack(path) if unpack else path.open("rb")
 
 
-def _unpacked_limit(path: Path, limits: Limits) -> tuple[int, tuple[str, str]]:
+def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, str]]:
     """How many bytes the archive may unpack to, and what to say if it is more."""
     ratio, most = limits.settings.max_compression_ratio, limits.settings.max_source_bytes
     by_ratio = max(HARMLESS_BYTES, ratio * path.stat().st_size)

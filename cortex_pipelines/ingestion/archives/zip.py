@@ -4,7 +4,13 @@ import stat
 import zipfile
 from pathlib import Path
 
-from cortex_pipelines.ingestion.entries import DamagedArchiveError, Entries, File, Limits, tidy
+from cortex_pipelines.ingestion.entries import (
+    DamagedArchiveError,
+    Entries,
+    File,
+    SourceLimits,
+    tidy,
+)
 
 # Below this size not even a file that packs a thousandfold can do harm.
 HARMLESS_BYTES = 100_000
@@ -12,7 +18,7 @@ _CENTRAL_ENTRY = b"PK\x01\x02"
 _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
-def read_zip(path: Path, limits: Limits) -> Entries:
+def read_zip(path: Path, limits: SourceLimits) -> Entries:
     """Every file of a zip archive in the order of its directory.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from cortex_pipelines.ingestion.entries import File, Limits, Listed, Listing, SourceError
+from cortex_pipelines.ingestion.entries import File, Listed, Listing, SourceError, SourceLimits
 from cortex_pipelines.ingestion.git.command import records, stream
 
 _FOLDER = "040000"
@@ -17,7 +17,7 @@ _NOT_FILES = {
 }
 
 
-def list_tree(mirror: Path, revision: str, limits: Limits) -> Listing:
+def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
     """Every file of a revision in the order of its paths, links and submodules as skipped.
 
     No file is read: git knows each by its content.

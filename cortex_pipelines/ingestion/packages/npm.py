@@ -16,7 +16,7 @@ from typing import Any
 
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
-from cortex_pipelines.ingestion.entries import Entries, Limits, SourceError
+from cortex_pipelines.ingestion.entries import Entries, SourceError, SourceLimits
 from cortex_pipelines.ingestion.packages.sdist import below_top
 from cortex_pipelines.ingestion.project_sources import NpmSource
 
@@ -74,7 +74,7 @@ def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path)
     }
 
 
-def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: Limits) -> Entries:
+def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceLimits) -> Entries:
     """Every file of the pinned package, relative to its one top folder.
 
     Raises:

@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import file_sha256
-from cortex_pipelines.ingestion.entries import Entries, File, Limits, Skipped, SourceError
+from cortex_pipelines.ingestion.entries import Entries, File, Skipped, SourceError, SourceLimits
 from cortex_pipelines.ingestion.packages.pypi_index import Indexes, Offer, Release, pip_options
 from cortex_pipelines.ingestion.project_sources import SdistSource
 
@@ -57,7 +57,9 @@ def _trouble(offer: Offer) -> str:
     return "; could not be asked: " + "; ".join(offer.problems) + "; check the network"
 
 
-def read_sdist(source: SdistSource, pin: dict[str, Any], cache: Path, limits: Limits) -> Entries:
+def read_sdist(
+    source: SdistSource, pin: dict[str, Any], cache: Path, limits: SourceLimits
+) -> Entries:
     """Every file of the pinned source distribution, relative to its one top folder.
 
     Raises:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cortex_pipelines.ingestion.entries import Entries, File, Limits, Skipped, SourceError
+from cortex_pipelines.ingestion.entries import Entries, File, Skipped, SourceError, SourceLimits
 
 # Kept by tools beside the sources, and changing while nobody edits anything.
 _NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
@@ -28,7 +28,7 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_directory(folder: Path, content: str, label: str, limits: Limits) -> Entries:
+def read_directory(folder: Path, content: str, label: str, limits: SourceLimits) -> Entries:
     """Every file of a folder in the order of its paths, with links and devices as skipped.
 
     Raises:
@@ -88,7 +88,7 @@ def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     return b"%d %s %s %s\n" % (len(name), name, kind, content.hexdigest().encode())
 
 
-def _entry(folder: Path, path: str, limits: Limits) -> File | Skipped:
+def _entry(folder: Path, path: str, limits: SourceLimits) -> File | Skipped:
     place = folder / path
     facts = place.lstat()
     if stat.S_ISLNK(facts.st_mode):

@@ -9,11 +9,11 @@ from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.entries import (
     Entries,
     File,
-    Limits,
     Listed,
     Listing,
     Skipped,
     SourceError,
+    SourceLimits,
     blob_id,
 )
 from cortex_pipelines.ingestion.git.authors import Pseudonym, last_authors
@@ -67,15 +67,15 @@ def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Pat
         return Reading(
             "git",
             revision,
-            lambda: list_tree(mirror, revision, Limits(settings)),
+            lambda: list_tree(mirror, revision, SourceLimits(settings)),
             lambda wanted: read_blobs(mirror, wanted),
             lambda paths, pseudonym: last_authors(mirror, revision, paths, pseudonym),
         )
     return Reading(
         next(iter(source.place)),
         str(pin.get("version", pin["sha256"])),
-        lambda: map(_listed, _walk(source, pin, Limits(settings), root)),
-        lambda wanted: _wanted(_walk(source, pin, Limits(settings), root), wanted),
+        lambda: map(_listed, _walk(source, pin, SourceLimits(settings), root)),
+        lambda wanted: _wanted(_walk(source, pin, SourceLimits(settings), root), wanted),
         lambda paths, pseudonym: {},
     )
 
@@ -94,7 +94,7 @@ def _wanted(entries: Entries, wanted: Sequence[Listed]) -> Iterator[File]:
     yield from (entry for entry in entries if isinstance(entry, File) and entry.path in paths)
 
 
-def _walk(source: _Files, pin: Pin, limits: Limits, root: Path) -> Entries:
+def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries:
     """Every file of a source that is no git repository, and what was left out."""
     if isinstance(source, DirectorySource):
         return read_directory(root / source.directory, pin["sha256"], source.label, limits)

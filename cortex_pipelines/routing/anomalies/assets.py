@@ -18,17 +18,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(ANOMALY_SERIES, ANOMALY_WINDOWS, ANOMALY_ALERTS),
-    code=(
-        "cortex_pipelines/coordination/logs.py",
-        "cortex_pipelines/coordination/records.py",
-        "cortex_pipelines/coordination/incremental.py",
-        "cortex_pipelines/coordination/json_scanner.py",
-        "cortex_pipelines/pages.py",
-        "cortex_pipelines/routing/anomalies",
-        "cortex_pipelines/routing/anomalies/assets.py",
-        "cortex_pipelines/routing/outcomes",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     determinism="machine",
 )

@@ -23,7 +23,7 @@ from cortex_pipelines.schemas.anomalies import (
 
 
 @dataclass(frozen=True)
-class Watch:
+class FittedDetectors:
     """The detectors of one log.
 
     Args:
@@ -85,7 +85,7 @@ def _watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Dat
 
 def start_watch(
     metrics: tuple[str, ...], parts: dict[str, Windows], settings: AnomalySettings
-) -> Watch:
+) -> FittedDetectors:
     """Fit the detectors to the training windows; choose one, and set its threshold, by the next.
 
     The threshold is a score that usual windows pass with at most ``settings.alarm_share``
@@ -98,7 +98,7 @@ def start_watch(
     detectors = {"mean": Together.fit(list(single.values()), held), **single}
     chosen, criterion = choose(detectors, held, settings)
     threshold = conformal_reach(detectors[chosen].score(held), 1 - settings.alarm_share)
-    return Watch(metrics, scale, detectors, chosen, criterion, threshold)
+    return FittedDetectors(metrics, scale, detectors, chosen, criterion, threshold)
 
 
 def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None:
@@ -112,7 +112,10 @@ def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None
 
 
 def _log_row(
-    log: Sequence[Series], parts: dict[str, Windows], watcher: Watch | None, reason: str | None
+    log: Sequence[Series],
+    parts: dict[str, Windows],
+    watcher: FittedDetectors | None,
+    reason: str | None,
 ) -> dict[str, Any]:
     return {
         "file": log[0].file,
@@ -130,7 +133,7 @@ def _log_row(
 
 
 def _window_rows(
-    file: str, part: str, own: Windows, watcher: Watch, scores: dict[str, np.ndarray]
+    file: str, part: str, own: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -149,7 +152,7 @@ def _window_rows(
 
 
 def _alert_rows(
-    file: str, part: str, own: Windows, watcher: Watch, scores: dict[str, np.ndarray]
+    file: str, part: str, own: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Alerts of the windows that nothing was learnt from: what trained a detector is its usual."""
     if part != "latest":

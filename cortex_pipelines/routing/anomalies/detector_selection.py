@@ -13,7 +13,7 @@ import numpy as np
 
 from cortex_pipelines.routing.anomalies.detectors import Detector
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
-from cortex_pipelines.routing.outcomes.models import climb
+from cortex_pipelines.routing.outcomes.models import select_model
 
 _ERRORS = 2.0
 """Standard errors of a gain that is taken for one. On 34 public series with labels (SKAB) choosing
@@ -72,7 +72,7 @@ def choose(
     """
     changed = disturbed(windows, settings)
     shares = {name: found_shares(one, windows, changed) for name, one in detectors.items()}
-    chosen = climb(
+    chosen = select_model(
         [(name, 1 - share) for name, share in shares.items()],
         errors=_ERRORS * sqrt(settings.window),
     )

@@ -21,14 +21,6 @@ RULES_FILE = "rules.json"
 
 @versioned_asset(
     tables=ROUTING_DATASET,
-    code=(
-        "cortex_pipelines/routing/dataset/build.py",
-        "cortex_pipelines/routing/dataset/assets.py",
-        "cortex_pipelines/routing/dataset/labels.py",
-        "cortex_pipelines/routing/keyword_rules.py",
-        "cortex_pipelines/routing/dataset/weak_labels.py",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     expectations=True,
 )

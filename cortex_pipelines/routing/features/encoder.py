@@ -141,8 +141,14 @@ class SentenceEncoder:
             layers = self._states(torch.tensor(ids + [ids[0]] * (size - len(ids))))
             count = len(layers)
             last = layers[-1].float()
-            earlier = [layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)]
-            pools = [last.mean(dim=1), *(layer.mean(dim=1) for layer in earlier), last.amax(dim=1)]
+            load_version = [
+                layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)
+            ]
+            pools = [
+                last.mean(dim=1),
+                *(layer.mean(dim=1) for layer in load_version),
+                last.amax(dim=1),
+            ]
             scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
             scaled[-1] = scaled[-1] / 2
             vectors: Floats = torch.cat(scaled, dim=1).numpy()

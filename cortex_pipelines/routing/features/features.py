@@ -25,7 +25,7 @@ and no title is a tenth as long."""
 
 
 @dataclass(frozen=True)
-class Views:
+class Features:
     """Tasks, seen in several ways; all of the same length.
 
     Args:
@@ -43,9 +43,9 @@ class Views:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, places: Indices) -> "Views":
+    def take(self, places: Indices) -> "Features":
         """The tasks at some places."""
-        return Views(
+        return Features(
             tuple(self.texts[place] for place in places),
             self.sentence[places],
             self.projected[places],
@@ -53,7 +53,7 @@ class Views:
         )
 
 
-class Lens:
+class FeatureExtractor:
     """What makes views of tasks; fitted on texts alone, so it has seen no label.
 
     Args:
@@ -79,7 +79,7 @@ class Lens:
         )
 
     @classmethod
-    def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "Lens":
+    def fit(cls, texts: Sequence[str], embeddings: Floats, dimensions: int) -> "FeatureExtractor":
         """Fit to training tasks.
 
         Args:
@@ -95,7 +95,7 @@ class Lens:
         mean, components = _components(embeddings, dimensions)
         return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
 
-    def views(self, texts: Sequence[str], embeddings: Floats) -> Views:
+    def features(self, texts: Sequence[str], embeddings: Floats) -> Features:
         """Views of tasks, their embeddings being known."""
         from scipy.sparse import csr_matrix
 
@@ -113,7 +113,7 @@ class Lens:
             (np.concatenate([*values, _NOTHING]), columns, ends),
             shape=(len(texts), sum(len(names) for names in self._terms)),
         )
-        return Views(
+        return Features(
             tuple(texts),
             sentence_part(embeddings),
             ((embeddings - self._mean) @ self._components).astype(np.float32),
@@ -134,7 +134,9 @@ class Lens:
         return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]) -> "Lens":
+    def restore(
+        cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]
+    ) -> "FeatureExtractor":
         """A lens of what ``arrays`` and ``vocabulary`` gave."""
         return cls(
             arrays["mean"],

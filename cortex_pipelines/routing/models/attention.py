@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Indices, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _BOTTLENECK = 256
@@ -56,34 +56,36 @@ class Neural:
         self._arrays = dict(arrays)
 
     @classmethod
-    def fit(cls, lesson: Lesson, chosen: NeuralSettings, watch: "Watch | None" = None) -> "Neural":
+    def fit(
+        cls, training: TrainingData, chosen: NeuralSettings, watch: "Watch | None" = None
+    ) -> "Neural":
         """Train one; same lesson, settings and seed, same weights.
 
         Args:
-            lesson: What it learns from.
+            training: What it learns from.
             chosen: What the search chose, or tries.
             watch: Gets the number of each pass, from 1, and the rung as it is then.
         """
         import torch
 
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(lesson.settings.seed)
-            return cls(_trained(lesson, chosen, watch))
+            torch.manual_seed(training.settings.seed)
+            return cls(_trained(training, chosen, watch))
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        return log_softmax(self._attention(self._embed(views)))
+    def scores(self, features: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        return log_softmax(self._attention(self._embed(features)))
 
-    def sure(self, views: Views) -> Doubles:
+    def sure(self, features: Features) -> Doubles:
         """What the confidence head says: logit that the decision is right, shape (tasks,)."""
-        arrays, tasks = self._arrays, self._embed(views)
+        arrays, tasks = self._arrays, self._embed(features)
         shares = np.exp(log_softmax(self._attention(tasks)))
         gathered = np.concatenate([tasks, shares.astype(np.float32) @ arrays["masters"]], axis=1)
         found: Doubles = (gathered @ arrays["sure"] + arrays["sure_bias"]).astype(np.float64)
         return found
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``Rung``."""
+        """See ``CandidateModel``."""
         return self._arrays
 
     @classmethod
@@ -91,10 +93,10 @@ class Neural:
         """Of what ``arrays`` gave."""
         return cls(arrays)
 
-    def _embed(self, views: Views) -> Floats:
+    def _embed(self, features: Features) -> Floats:
         arrays = self._arrays
-        hidden = np.maximum(views.projected @ arrays["inward"] + arrays["inward_bias"], 0.0)
-        mixed = views.projected + hidden @ arrays["outward"]
+        hidden = np.maximum(features.projected @ arrays["inward"] + arrays["inward_bias"], 0.0)
+        mixed = features.projected + hidden @ arrays["outward"]
         length = np.linalg.norm(mixed, axis=1, keepdims=True)
         found: Floats = mixed / np.maximum(length, 1e-6)
         return found
@@ -119,13 +121,15 @@ def records(labels: Indices, weights: Floats, masters: int) -> Floats:
 Watch = Callable[[int, Neural], None]
 
 
-def _trained(lesson: Lesson, chosen: NeuralSettings, watch: Watch | None) -> dict[str, Floats]:
+def _trained(
+    training: TrainingData, chosen: NeuralSettings, watch: Watch | None
+) -> dict[str, Floats]:
     import torch
 
-    inputs = torch.tensor(lesson.views.projected)
-    labels, weights = torch.tensor(lesson.labels), torch.tensor(lesson.weights)
-    record = torch.tensor(records(lesson.labels, lesson.weights, lesson.masters))
-    parts = _first_weights(inputs, labels, lesson.masters)
+    inputs = torch.tensor(training.features.projected)
+    labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
+    record = torch.tensor(records(training.labels, training.weights, training.masters))
+    parts = _first_weights(inputs, labels, training.masters)
     matrices = [parts[name] for name in _DECAYED]
     others = [value for name, value in parts.items() if name not in _DECAYED]
     optimiser = torch.optim.AdamW(
@@ -135,11 +139,11 @@ def _trained(lesson: Lesson, chosen: NeuralSettings, watch: Watch | None) -> dic
         ],
         lr=chosen.learning_rate,
     )
-    size = min(_MINIBATCH, len(lesson.labels))
-    total = lesson.settings.epochs * -(-len(lesson.labels) // size)
+    size = min(_MINIBATCH, len(training.labels))
+    total = training.settings.epochs * -(-len(training.labels) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
-    for epoch in range(1, lesson.settings.epochs + 1):
-        for places in torch.split(torch.randperm(len(lesson.labels)), size):
+    for epoch in range(1, training.settings.epochs + 1):
+        for places in torch.split(torch.randperm(len(training.labels)), size):
             optimiser.zero_grad()
             loss = _loss(
                 parts, inputs[places], labels[places], weights[places], record, chosen.dropout

@@ -5,32 +5,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Indices, Views
+from cortex_pipelines.routing.features.features import Doubles, Features, Indices
 from cortex_pipelines.routing.settings import RoutingSettings
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What a rung learns from.
 
     Args:
-        views: The tasks.
+        features: The tasks.
         labels: Number of each task's master.
         weights: Weight of each task, above 0.
         masters: Number of masters, also of those that no task here has.
         settings: The section ``routing``.
     """
 
-    views: Views
+    features: Features
     labels: Indices
     weights: Floats
     masters: int
     settings: RoutingSettings
 
-    def take(self, places: Indices) -> "Lesson":
+    def take(self, places: Indices) -> "TrainingData":
         """The part of it at some places."""
-        return Lesson(
-            self.views.take(places),
+        return TrainingData(
+            self.features.take(places),
             self.labels[places],
             self.weights[places],
             self.masters,
@@ -38,10 +38,10 @@ class Lesson:
         )
 
 
-class Rung(Protocol):
+class CandidateModel(Protocol):
     """A trained rung."""
 
-    def scores(self, views: Views) -> Doubles:
+    def scores(self, features: Features) -> Doubles:
         """Logarithms of shares, shape (tasks, masters); not yet calibrated."""
 
     def arrays(self) -> Mapping[str, Floats]:

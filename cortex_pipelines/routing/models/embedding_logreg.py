@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import fit_softmax, log_softmax
 
 
@@ -21,22 +21,26 @@ class Semantic:
         self._weights = weights
 
     @classmethod
-    def fit(cls, lesson: Lesson) -> "Semantic":
+    def fit(cls, training: TrainingData) -> "Semantic":
         """Train one."""
-        penalty = lesson.settings.semantic_penalty
+        penalty = training.settings.semantic_penalty
         return cls(
             fit_softmax(
-                lesson.views.projected, lesson.labels, lesson.weights, lesson.masters, penalty
+                training.features.projected,
+                training.labels,
+                training.weights,
+                training.masters,
+                penalty,
             )
         )
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        logits = views.projected @ self._weights[:-1] + self._weights[-1]
+    def scores(self, features: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        logits = features.projected @ self._weights[:-1] + self._weights[-1]
         return log_softmax(logits.astype(np.float64))
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``Rung``."""
+        """See ``CandidateModel``."""
         return {"weights": self._weights}
 
     @classmethod

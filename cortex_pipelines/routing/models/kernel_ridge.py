@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _SCALE = 10.0
@@ -35,41 +35,43 @@ class Kernel:
         self._directions, self._phases, self._weights = directions, phases, weights
 
     @classmethod
-    def fit(cls, lesson: Lesson) -> "Kernel":
+    def fit(cls, training: TrainingData) -> "Kernel":
         """Train one."""
         import torch
 
-        settings, views = lesson.settings, lesson.views
-        count = min(settings.kernel_features, _FEATURES_A_TASK * len(views))
+        settings, tasks = training.settings, training.features
+        count = min(settings.kernel_features, _FEATURES_A_TASK * len(tasks))
         generator = np.random.default_rng(settings.seed)
         width = float(np.sqrt(2.0 * settings.kernel_width))
-        directions = generator.standard_normal((views.projected.shape[1], count)) * width
+        directions = generator.standard_normal((tasks.projected.shape[1], count)) * width
         phases = generator.uniform(0.0, 2.0 * np.pi, count)
         made = cls(
             directions.astype(np.float32),
             phases.astype(np.float32),
-            np.zeros((count, lesson.masters), dtype=np.float32),
+            np.zeros((count, training.masters), dtype=np.float32),
         )
-        features = torch.tensor(made.features(views))
-        weighted = features * torch.tensor(lesson.weights)[:, None]
-        wanted = torch.nn.functional.one_hot(torch.tensor(lesson.labels), lesson.masters).float()
+        features = torch.tensor(made.features(tasks))
+        weighted = features * torch.tensor(training.weights)[:, None]
+        wanted = torch.nn.functional.one_hot(
+            torch.tensor(training.labels), training.masters
+        ).float()
         moments = features.T @ weighted + settings.kernel_ridge * torch.eye(count)
         factor = torch.linalg.cholesky(moments.double())
         solved = torch.cholesky_solve((weighted.T @ wanted).double(), factor)
         return cls(made._directions, made._phases, solved.float().numpy())
 
-    def features(self, views: Views) -> Floats:
+    def features(self, tasks: Features) -> Floats:
         """Random Fourier features, shape (tasks, features)."""
-        found: Floats = np.cos(views.projected @ self._directions + self._phases)
+        found: Floats = np.cos(tasks.projected @ self._directions + self._phases)
         return found * np.float32(np.sqrt(2.0 / len(self._phases)))
 
-    def raw(self, views: Views) -> Doubles:
+    def raw(self, tasks: Features) -> Doubles:
         """Regressed membership of each master: about 1 for the right one, about 0 for others."""
-        return (self.features(views) @ self._weights).astype(np.float64)
+        return (self.features(tasks) @ self._weights).astype(np.float64)
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        return self.scaled(self.raw(views))
+    def scores(self, tasks: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        return self.scaled(self.raw(tasks))
 
     @staticmethod
     def scaled(raw: Doubles) -> Doubles:
@@ -77,7 +79,7 @@ class Kernel:
         return log_softmax(_SCALE * raw)
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``Rung``."""
+        """See ``CandidateModel``."""
         return {
             "directions": self._directions,
             "phases": self._phases,

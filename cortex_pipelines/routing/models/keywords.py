@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Views
+from cortex_pipelines.routing.features.features import Doubles, Features
 from cortex_pipelines.routing.keyword_rules import Rules
 
 _DOUBT = 0.05
@@ -25,10 +25,10 @@ class Keywords:
         self._rules, self._fallback = rules, fallback
         self._numbers = {master: number for number, master in enumerate(masters)}
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        shares = np.full((len(views), len(self._numbers)), _DOUBT)
-        for row, text in enumerate(views.texts):
+    def scores(self, features: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        shares = np.full((len(features), len(self._numbers)), _DOUBT)
+        for row, text in enumerate(features.texts):
             said = self._rules.decide(text)
             for master, score in said.scores.items():
                 if master in self._numbers:

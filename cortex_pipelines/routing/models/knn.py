@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Indices, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.models.base import TrainingData
 
 _SHARPNESS = 20.0
 """How much faster than its cosine a neighbour's vote grows; as used for kNN on contrastive
@@ -40,23 +40,23 @@ class Retrieval:
         self._masters, self._neighbours = masters, neighbours
 
     @classmethod
-    def fit(cls, lesson: Lesson) -> "Retrieval":
+    def fit(cls, training: TrainingData) -> "Retrieval":
         """Remember the tasks."""
         return cls(
-            lesson.views.sentence,
-            lesson.labels,
-            lesson.weights,
-            lesson.masters,
-            lesson.settings.neighbours,
+            training.features.sentence,
+            training.labels,
+            training.weights,
+            training.masters,
+            training.settings.neighbours,
         )
 
-    def nearest(self, views: Views, count: int) -> tuple[Indices, Floats]:
+    def nearest(self, features: Features, count: int) -> tuple[Indices, Floats]:
         """Places and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
-        many = len(views) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
+        many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
         if many or count + _SPARE > len(self._vectors):
-            return nearest(views.sentence @ self._vectors.T, count)
-        places = self._likely(views.sentence, count + _SPARE)
-        cosines = np.matmul(self._vectors[places], views.sentence[:, :, None])[:, :, 0]
+            return nearest(features.sentence @ self._vectors.T, count)
+        places = self._likely(features.sentence, count + _SPARE)
+        cosines = np.matmul(self._vectors[places], features.sentence[:, :, None])[:, :, 0]
         order, values = nearest(cosines, count)
         return np.take_along_axis(places, order, axis=1), values
 
@@ -80,9 +80,9 @@ class Retrieval:
         scale = np.maximum(np.abs(self._vectors).max(), 1e-12)
         return torch.from_numpy(_in_bytes(self._vectors, scale)).T
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        return self.votes(*self.nearest(views, self._neighbours))
+    def scores(self, features: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        return self.votes(*self.nearest(features, self._neighbours))
 
     def votes(self, places: Indices, cosines: Floats) -> Doubles:
         """The scores that neighbours give; of those given the nearest have a vote."""
@@ -96,7 +96,7 @@ class Retrieval:
         return found
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``Rung``."""
+        """See ``CandidateModel``."""
         return {
             "vectors": self._vectors,
             "labels": self._labels.astype(np.float32),

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _STEPS = 12
@@ -30,35 +30,37 @@ class Lexical:
         self._weights, self._biases = weights, biases
 
     @classmethod
-    def fit(cls, lesson: Lesson) -> "Lexical":
+    def fit(cls, training: TrainingData) -> "Lexical":
         """Train one."""
-        terms = lesson.views.lexical.shape[1]
-        weights = np.zeros((terms, lesson.masters), dtype=np.float32)
-        biases = np.full(lesson.masters, _UNSEEN, dtype=np.float32)
-        present = np.unique(lesson.labels)
+        terms = training.features.lexical.shape[1]
+        weights = np.zeros((terms, training.masters), dtype=np.float32)
+        biases = np.full(training.masters, _UNSEEN, dtype=np.float32)
+        present = np.unique(training.labels)
         if len(present) < 2 or not terms:
             biases[present] = 0.0
             return cls(weights, biases)
-        matrix = lesson.views.lexical.astype(np.float64)
+        matrix = training.features.lexical.astype(np.float64)
         # liblinear lets other threads run; which of them is first changes nothing
-        with ThreadPoolExecutor(lesson.settings.solver_threads) as pool:
-            fitted = pool.map(lambda master: _against_the_rest(lesson, matrix, master), present)
+        with ThreadPoolExecutor(training.settings.solver_threads) as pool:
+            fitted = pool.map(lambda master: _against_the_rest(training, matrix, master), present)
             for master, (column, bias) in zip(present, fitted, strict=True):
                 weights[:, master] = column
                 biases[master] = bias
         return cls(weights, biases)
 
-    def scores(self, views: Views) -> Doubles:
-        """See ``Rung``."""
-        return log_softmax(self.logits(views))
+    def scores(self, features: Features) -> Doubles:
+        """See ``CandidateModel``."""
+        return log_softmax(self.logits(features))
 
-    def logits(self, views: Views) -> Doubles:
+    def logits(self, features: Features) -> Doubles:
         """Each master's logit against all others; low for all where nothing is familiar."""
-        found: Doubles = np.asarray(views.lexical @ self._weights, dtype=np.float64) + self._biases
+        found: Doubles = (
+            np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
+        )
         return found
 
     def arrays(self) -> Mapping[str, Floats]:
-        """See ``Rung``."""
+        """See ``CandidateModel``."""
         return {"weights": self._weights, "biases": self._biases}
 
     @classmethod
@@ -67,20 +69,20 @@ class Lexical:
         return cls(arrays["weights"], arrays["biases"])
 
 
-def _against_the_rest(lesson: Lesson, matrix: object, master: int) -> tuple[Floats, float]:
+def _against_the_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     solver = LogisticRegression(
-        C=lesson.settings.lexical_penalty,
+        C=training.settings.lexical_penalty,
         solver="liblinear",
         dual=True,
         max_iter=_STEPS,
-        random_state=lesson.settings.seed,
+        random_state=training.settings.seed,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        solver.fit(matrix, lesson.labels == master, sample_weight=lesson.weights)
+        solver.fit(matrix, training.labels == master, sample_weight=training.weights)
     return solver.coef_[0].astype(np.float32), float(solver.intercept_[0])

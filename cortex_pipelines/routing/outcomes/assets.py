@@ -16,12 +16,6 @@ from cortex_pipelines.versioning import versioned_asset
 
 @versioned_asset(
     tables=(PREDICTED_TARGETS, PREDICTIONS),
-    code=(
-        "cortex_pipelines/routing/dataset/labels.py",
-        "cortex_pipelines/routing/outcomes/assets.py",
-        "cortex_pipelines/routing/outcomes",
-        "cortex_pipelines/schemas.py",
-    ),
     partitioned=False,
     determinism="machine",
 )

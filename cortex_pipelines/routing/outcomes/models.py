@@ -93,7 +93,7 @@ def losses(kind: Kind, said: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
 
 
-def climb(found: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
+def select_model(found: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
     """The rung to use: the next is taken only if its losses are lower by more than their error.
 
     Two standard errors of the paired difference are a test at the level of 5 percent, about.

@@ -151,15 +151,15 @@ def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[st
     actual = test[target.name].to_numpy()
     wanted = scaled(actual, target)
     rows = []
-    for rung, predictor in trained.predictors.items():
+    for candidate, predictor in trained.predictors.items():
         said, low, high = predictor.predict(test)
         lost = losses(target.kind, scaled(said, target), wanted)
         before = predictor.uncalibrated(test)
         rows += [
             {
                 "target": target.name,
-                "rung": rung,
-                "chosen": rung == trained.chosen,
+                "model": candidate,
+                "chosen": candidate == trained.chosen,
                 "attempt_id": test["attempt_id"][place],
                 "cluster": test["cluster"][place],
                 "master": test["master"][place],
@@ -197,7 +197,7 @@ def _read(value: dict[str, Any]) -> Predictor:
     fitted = Fitted(model["base"], model["by_master"], read, tuple(model["weights"]))
     return Predictor(
         target=Target(**value["target"]),
-        rung=value["rung"],
+        candidate=value["model"],
         model=fitted,
         slope=value["slope"],
         shift=value["shift"],

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import Columns
-from cortex_pipelines.routing.outcomes.models import Fit, Fitted, Kind, climb, ladder, losses
+from cortex_pipelines.routing.outcomes.models import Fit, Fitted, Kind, ladder, losses, select_model
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 
@@ -45,7 +45,7 @@ class Predictor:
 
     Args:
         target: What it predicts.
-        rung: Its place in the ladder.
+        candidate: Its place in the ladder.
         model: The model.
         slope: Of a linear probability: what its log-odds are multiplied by (Platt).
         shift: What is added afterwards: to log-odds, or to an amount so that it is a median.
@@ -53,7 +53,7 @@ class Predictor:
     """
 
     target: Target
-    rung: str
+    candidate: str
     model: Fitted
     slope: float
     shift: float
@@ -77,7 +77,7 @@ class Predictor:
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         if self.target.kind == "probability":
-            return _chance(raw) if self.rung == "linear" else np.clip(raw, 0.0, 1.0)
+            return _chance(raw) if self.candidate == "linear" else np.clip(raw, 0.0, 1.0)
         return np.maximum(np.expm1(raw), 0.0) if self.target.by_factors else raw
 
 
@@ -116,18 +116,18 @@ def train(
         values = scaled(rows[target.name].to_numpy(), target)
         fold = np.array([_fold(cluster, settings) for cluster in rows["cluster"]])
         predictors, fold_losses = {}, []
-        for rung, candidates in ladder(target.kind, columns, settings).items():
+        for candidate, candidates in ladder(target.kind, columns, settings).items():
             unseen = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
-            best = int(np.argmin([_loss(target, rung, raw, values).mean() for raw in unseen]))
-            slope, shift, reach = _calibration(target, rung, unseen[best], values, settings)
+            best = int(np.argmin([_loss(target, candidate, raw, values).mean() for raw in unseen]))
+            slope, shift, reach = _calibration(target, candidate, unseen[best], values, settings)
             model = candidates[best](rows, values)
-            predictors[rung] = Predictor(target, rung, model, slope, shift, reach)
+            predictors[candidate] = Predictor(target, candidate, model, slope, shift, reach)
             calibrated = slope * unseen[best] + shift
-            fold_losses.append((rung, _loss(target, rung, calibrated, values)))
+            fold_losses.append((candidate, _loss(target, candidate, calibrated, values)))
     return Trained(
         predictors,
-        climb(fold_losses),
-        {rung: float(loss.mean()) for rung, loss in fold_losses},
+        select_model(fold_losses),
+        {candidate: float(loss.mean()) for candidate, loss in fold_losses},
     )
 
 
@@ -137,8 +137,8 @@ def scaled(values: np.ndarray, target: Target) -> np.ndarray:
     return found
 
 
-def _loss(target: Target, rung: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
-    said = _chance(raw) if target.kind == "probability" and rung == "linear" else raw
+def _loss(target: Target, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
+    said = _chance(raw) if target.kind == "probability" and candidate == "linear" else raw
     return losses(target.kind, said, values)
 
 
@@ -166,10 +166,10 @@ def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:
 
 
 def _calibration(
-    target: Target, rung: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
+    target: Target, candidate: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
 ) -> tuple[float, float, float]:
     if target.kind == "probability":
-        return (*_platt(raw, values), 0.0) if rung == "linear" else (1.0, 0.0, 0.0)
+        return (*_platt(raw, values), 0.0) if candidate == "linear" else (1.0, 0.0, 0.0)
     shift = float(np.median(values - raw))
     return 1.0, shift, conformal_reach(np.abs(values - raw - shift), settings.coverage)
 

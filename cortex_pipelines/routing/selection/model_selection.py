@@ -17,7 +17,7 @@ import numpy as np
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.models.attention import Neural, NeuralSettings
-from cortex_pipelines.routing.models.base import Lesson, Rung
+from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
@@ -38,11 +38,11 @@ AVERAGE, ENSEMBLE = "average", "ensemble"
 
 
 @dataclass(frozen=True)
-class Step:
+class SelectionStep:
     """A rung in the table of the competition; all figures are out of fold.
 
     Args:
-        rung: Its name.
+        candidate: Its name.
         accuracy: Share of tasks that it gets right.
         loss: Mean negative log-likelihood of the right masters, calibrated on the other folds.
         ece: Expected calibration error, calibrated on the other folds.
@@ -54,7 +54,7 @@ class Step:
         adopted: Whether it takes the other's place.
     """
 
-    rung: str
+    candidate: str
     accuracy: float
     loss: float
     ece: float
@@ -71,49 +71,49 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Climbed:
+class Selection:
     """What came of the competition.
 
     Args:
-        rungs: The rungs, trained on all tasks.
+        candidates: The rungs, trained on all tasks.
         weights: Weight of each rung in the decision; a rung that has no say is absent.
         scope: What tells known from unknown tasks.
         steps: The table.
         figures: Figures of the adopted decision, out of fold.
     """
 
-    rungs: Mapping[str, Rung]
+    candidates: Mapping[str, CandidateModel]
     weights: Mapping[str, float]
     scope: Scope
-    steps: tuple[Step, ...]
+    steps: tuple[SelectionStep, ...]
     figures: Mapping[str, float]
 
 
-def climb(
-    lesson: Lesson,
+def select_model(
+    training: TrainingData,
     judged: Indices,
     folds: Indices,
     rules: Keywords | None,
     chosen: NeuralSettings,
-) -> Climbed:
+) -> Selection:
     """Run the competition.
 
     Args:
-        lesson: All tasks.
+        training: All tasks.
         judged: Places of the tasks that count in the comparison: those whose label is borne out.
         folds: Fold of each task.
         rules: The keyword rules, if there are any.
         chosen: Settings of the neural rung.
     """
     fits = _fits(chosen)
-    whole, held, known, sure = _all_scores(lesson, folds, fits)
+    whole, held, known, sure = _all_scores(training, folds, fits)
     if rules is not None:
         whole = {"rules": rules, **whole}
-        held = {"rules": rules.scores(lesson.views), **held}
+        held = {"rules": rules.scores(training.features), **held}
     order = [name for name in ORDER if name in whole]
     table = {name: held[name][judged] for name in order}
-    labels, shares = lesson.labels[judged], np.ones(len(judged))
-    steps, top, logs = _steps(table, labels, shares, folds[judged], lesson.settings.adopt_p)
+    labels, shares = training.labels[judged], np.ones(len(judged))
+    steps, top, logs = _steps(table, labels, shares, folds[judged], training.settings.adopt_p)
     voters = order if top == ENSEMBLE else [top]
     weights = dict(
         zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True)
@@ -125,10 +125,10 @@ def climb(
     if right.any() and not right.all():
         figures["doubt_auroc"] = ranked_area(*_parted(logs.max(axis=1), right))
         figures["confidence_head_auroc"] = ranked_area(*_parted(sure[judged], right))
-    return Climbed(
+    return Selection(
         whole,
         {name: weight for name, weight in weights.items() if weight > 0},
-        learn_scope(known, lesson),
+        learn_scope(known, training),
         steps,
         figures,
     )
@@ -138,21 +138,21 @@ def _parted(values: Doubles, right: Indices) -> tuple[Any, Any]:
     return values[right], values[~right]
 
 
-def _fits(chosen: NeuralSettings) -> dict[str, Callable[[Lesson], Any]]:
+def _fits(chosen: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
     return {
         "lexical": Lexical.fit,
         "semantic": Semantic.fit,
         "retrieval": Retrieval.fit,
         "kernel": Kernel.fit,
-        "neural": lambda lesson: Neural.fit(lesson, chosen),
+        "neural": lambda training: Neural.fit(training, chosen),
     }
 
 
 def _all_scores(
-    lesson: Lesson, folds: Indices, fits: Mapping[str, Callable[[Lesson], Any]]
+    training: TrainingData, folds: Indices, fits: Mapping[str, Callable[[TrainingData], Any]]
 ) -> tuple[dict[str, Any], dict[str, Doubles], Doubles, Doubles]:
     """Rungs trained on all tasks; scores out of fold; signs and the confidence head's, too."""
-    shape = (len(lesson.labels), lesson.masters)
+    shape = (len(training.labels), training.masters)
     held = {name: np.zeros(shape) for name in fits}
     known, sure = np.zeros((shape[0], 4)), np.zeros(shape[0])
     # on two cores: these two take about as long as all others together
@@ -160,30 +160,32 @@ def _all_scores(
     main_fits = {name: fit for name, fit in fits.items() if name not in _ASIDE}
     with ThreadPoolExecutor(1) as aside:
         parts = [np.flatnonzero(folds != fold) for fold in np.unique(folds)]
-        beside = [aside.submit(_fitted, aside_fits, lesson.take(part)) for part in parts]
-        last = aside.submit(_fitted, aside_fits, lesson)
+        beside = [aside.submit(_fitted, aside_fits, training.take(part)) for part in parts]
+        last = aside.submit(_fitted, aside_fits, training)
         for fold, fitted in track(
             list(zip(np.unique(folds), beside, strict=True)), "Comparing routers"
         ):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, views = lesson.take(outside), lesson.views.take(inside)
+            part, features = training.take(outside), training.features.take(inside)
             trained = _fitted(main_fits, part)
-            known[inside] = signs(views, trained["kernel"], trained["retrieval"])
-            sure[inside] = trained["neural"].sure(views)
+            known[inside] = signs(features, trained["kernel"], trained["retrieval"])
+            sure[inside] = trained["neural"].sure(features)
             trained |= fitted.result()
-            for name, rung in trained.items():
-                held[name][inside] = rung.scores(views)
-        whole = _fitted(main_fits, lesson) | last.result()
+            for name, candidate in trained.items():
+                held[name][inside] = candidate.scores(features)
+        whole = _fitted(main_fits, training) | last.result()
     return whole, held, known, sure
 
 
-def _fitted(fits: Mapping[str, Callable[[Lesson], Any]], lesson: Lesson) -> dict[str, Any]:
-    return {name: fit(lesson) for name, fit in fits.items()}
+def _fitted(
+    fits: Mapping[str, Callable[[TrainingData], Any]], training: TrainingData
+) -> dict[str, Any]:
+    return {name: fit(training) for name, fit in fits.items()}
 
 
 def _steps(
     table: Mapping[str, Doubles], labels: Indices, shares: Doubles, folds: Indices, limit: float
-) -> tuple[tuple[Step, ...], str, Doubles]:
+) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
     """The table, the name at the top, and its calibrated answers out of fold."""
     candidates = {
         name: cross_fitted([scores], labels, shares, folds) for name, scores in table.items()
@@ -191,7 +193,7 @@ def _steps(
     everything = list(table.values())
     candidates[AVERAGE] = combined(everything, [1.0 / len(everything)] * len(everything))
     candidates[ENSEMBLE] = cross_fitted(everything, labels, shares, folds)
-    steps: list[Step] = []
+    steps: list[SelectionStep] = []
     top: str | None = None
     for name, logs in candidates.items():
         below = None if top is None else candidates[top]
@@ -212,17 +214,17 @@ def _step(
     limit: float,
     *,
     may: bool,
-) -> Step:
+) -> SelectionStep:
     figures = _figures(logs, labels)
     own = figures["accuracy"], figures["loss"], figures["ece"]
     if below is None:
-        return Step(name, *own, against, 0, 0, None, None, may)
+        return SelectionStep(name, *own, against, 0, 0, None, None, may)
     right, other = logs.argmax(axis=1) == labels, below.argmax(axis=1) == labels
     gained, lost = int((right & ~other).sum()), int((~right & other).sum())
     tasks = np.arange(len(labels))
     chance = mcnemar_exact(gained, lost), likelier(logs[tasks, labels], below[tasks, labels])
     better = gained > lost and min(1.0, 2 * min(chance)) <= limit
-    return Step(name, *own, against, gained, lost, *chance, may and better)
+    return SelectionStep(name, *own, against, gained, lost, *chance, may and better)
 
 
 def likelier(first: Doubles, second: Doubles) -> float:

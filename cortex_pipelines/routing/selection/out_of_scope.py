@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Indices, Views
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.knn import Retrieval
 
@@ -42,14 +42,14 @@ class Scope:
         return found
 
 
-def signs(views: Views, kernel: Kernel, retrieval: Retrieval) -> Doubles:
+def signs(features: Features, kernel: Kernel, retrieval: Retrieval) -> Doubles:
     """Signs that a task is familiar, shape (tasks, 4).
 
     The kernel's highest membership and how much it is above the second, the cosine of the nearest
     task, and the mean of the five nearest.
     """
-    _, cosines = retrieval.nearest(views, NEAREST)
-    return signs_of(kernel.raw(views), cosines)
+    _, cosines = retrieval.nearest(features, NEAREST)
+    return signs_of(kernel.raw(features), cosines)
 
 
 def signs_of(raw: Doubles, cosines: Floats) -> Doubles:
@@ -60,28 +60,28 @@ def signs_of(raw: Doubles, cosines: Floats) -> Doubles:
     return np.stack([top[:, 0], top[:, 0] - second, cosines[:, 0], cosines.mean(axis=1)], axis=1)
 
 
-def learn_scope(known: Doubles, lesson: Lesson) -> Scope:
+def learn_scope(known: Doubles, training: TrainingData) -> Scope:
     """Learn to tell known tasks from made-up unknown ones.
 
     Args:
         known: Signs of tasks, out of fold.
-        lesson: All tasks.
+        training: All tasks.
     """
-    groups = np.arange(lesson.masters) % _GROUPS
+    groups = np.arange(training.masters) % _GROUPS
     unknown = []
     for group in range(_GROUPS):
-        left_out = groups[lesson.labels] == group
-        if left_out.any() and len(np.unique(lesson.labels[~left_out])) > 1:
-            unknown.append(_as_unknown(lesson, left_out))
+        left_out = groups[training.labels] == group
+        if left_out.any() and len(np.unique(training.labels[~left_out])) > 1:
+            unknown.append(_as_unknown(training, left_out))
     if not unknown:
         return Scope((0.0, 0.0, 4 * _FAMILIAR, 0.0, -2 * _FAMILIAR))
     return Scope(_logistic(known, np.concatenate(unknown)))
 
 
-def _as_unknown(lesson: Lesson, left_out: Indices) -> Doubles:
-    kept = lesson.take(np.flatnonzero(~left_out))
-    views = lesson.views.take(np.flatnonzero(left_out))
-    return signs(views, Kernel.fit(kept), Retrieval.fit(kept))
+def _as_unknown(training: TrainingData, left_out: Indices) -> Doubles:
+    kept = training.take(np.flatnonzero(~left_out))
+    features = training.features.take(np.flatnonzero(left_out))
+    return signs(features, Kernel.fit(kept), Retrieval.fit(kept))
 
 
 def _logistic(known: Doubles, unknown: Doubles) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from cortex_pipelines.hyperparameter_search import Found, search
 from cortex_pipelines.routing.features.features import Indices
 from cortex_pipelines.routing.models.attention import Neural, NeuralSettings
-from cortex_pipelines.routing.models.base import Lesson
+from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.selection.ensemble import combined, learn_weights
 from cortex_pipelines.routing.settings import RoutingSettings
 
@@ -17,19 +17,19 @@ OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 
 
 def search_neural(
-    lesson: Lesson, judged: Indices, folds: Indices, studies: Path
+    training: TrainingData, judged: Indices, folds: Indices, studies: Path
 ) -> tuple[NeuralSettings, Found]:
     """The settings that make the tasks of the first fold most likely, and every trial.
 
     Args:
-        lesson: All tasks; the search takes the first ``search_tasks`` in the order they come in.
+        training: All tasks; the search takes the first ``search_tasks`` in the order they come in.
         judged: Places of tasks whose label is borne out.
         folds: Fold of each task.
         studies: Folder for the trials of a search that is not over.
     """
-    settings = lesson.settings
+    settings = training.settings
     inside, outside = _sides(judged, folds, settings)
-    train, held = lesson.take(outside), lesson.take(inside)
+    train, held = training.take(outside), training.take(inside)
     # a third of the passes: before, the learning rate alone decides which is ahead
     found = search(
         lambda trial: _tried(trial, train, held),
@@ -42,14 +42,14 @@ def search_neural(
     return NeuralSettings(**found.best.parameters), found
 
 
-def _tried(trial: Any, train: Lesson, held: Lesson) -> float:
+def _tried(trial: Any, train: TrainingData, held: TrainingData) -> float:
     """Loss of one trial; cut short where it stays behind the others."""
     import optuna
 
     losses = [0.0]
 
-    def watch(epoch: int, rung: Neural) -> None:
-        losses.append(_loss(rung, held))
+    def watch(epoch: int, candidate: Neural) -> None:
+        losses.append(_loss(candidate, held))
         trial.report(losses[-1], epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
@@ -58,17 +58,17 @@ def _tried(trial: Any, train: Lesson, held: Lesson) -> float:
     return losses[-1]
 
 
-def _loss(rung: Neural, held: Lesson) -> float:
-    scores, tasks = rung.scores(held.views), np.arange(len(held.labels))
+def _loss(candidate: Neural, held: TrainingData) -> float:
+    scores, tasks = candidate.scores(held.features), np.arange(len(held.labels))
     logs = combined([scores], learn_weights([scores], held.labels, np.ones(len(tasks))))
     return float(-logs[tasks, held.labels].mean())
 
 
-def _identity(*lessons: Lesson) -> str:
+def _identity(*lessons: TrainingData) -> str:
     """Hash of all that a trial depends on: tasks, settings and the code of this room."""
     digest = hashlib.sha256(lessons[0].settings.model_dump_json().encode())
-    for lesson in lessons:
-        for part in (lesson.views.projected, lesson.labels, lesson.weights):
+    for training in lessons:
+        for part in (training.features.projected, training.labels, training.weights):
             digest.update(np.ascontiguousarray(part).tobytes())
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())

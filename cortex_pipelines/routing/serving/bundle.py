@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Lens
+from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
 from cortex_pipelines.routing.models.attention import Neural
-from cortex_pipelines.routing.models.base import Rung
+from cortex_pipelines.routing.models.base import CandidateModel
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
@@ -77,16 +77,16 @@ class Package:
 
     Args:
         config: Its configuration.
-        lens: What makes views of tasks.
-        rungs: The rungs by name; those with a say, and always retrieval and kernel.
+        extractor: What makes views of tasks.
+        candidates: The rungs by name; those with a say, and always retrieval and kernel.
         memory: Past tasks, in the order in which the retrieval knows them.
         rules: The keyword rules, if there are any.
         version: Hash of all that decides.
     """
 
     config: RouterConfig
-    lens: Lens
-    rungs: Mapping[str, Any]
+    extractor: FeatureExtractor
+    candidates: Mapping[str, Any]
     memory: Sequence[Mapping[str, Any]]
     rules: Rules | None
     version: str
@@ -95,8 +95,8 @@ class Package:
 def save_router(
     folder: Path,
     config: RouterConfig,
-    lens: Lens,
-    rungs: Mapping[str, Rung],
+    extractor: FeatureExtractor,
+    candidates: Mapping[str, CandidateModel],
     memory: Sequence[Mapping[str, Any]],
     rules: Mapping[str, Any] | None,
 ) -> None:
@@ -104,15 +104,17 @@ def save_router(
     import numpy as np
     from safetensors.numpy import save_file
 
-    tensors = {f"lens.{name}": value for name, value in lens.arrays().items()}
-    for rung in sorted({*config.weights, *_ALWAYS}):
-        tensors |= {f"{rung}.{name}": value for name, value in rungs[rung].arrays().items()}
+    tensors = {f"extractor.{name}": value for name, value in extractor.arrays().items()}
+    for candidate in sorted({*config.weights, *_ALWAYS}):
+        tensors |= {
+            f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
+        }
     save_file(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
         folder / WEIGHTS_FILE,
     )
     _write_json(folder / CONFIG_FILE, _plain(config))
-    _write_json(folder / VOCABULARY_FILE, lens.vocabulary())
+    _write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
     lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in memory]
     (folder / MEMORY_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if rules is not None:
@@ -135,7 +137,7 @@ def load_router(folder: Path) -> Package:
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
         return Package(
             config,
-            Lens.restore(grouped["lens"], vocabulary),
+            FeatureExtractor.restore(grouped["extractor"], vocabulary),
             _rungs(config, grouped, rules),
             memory,
             rules,

@@ -191,9 +191,9 @@ class Router:
         """What each rung that has a say gives each master: logarithms of shares."""
         if self._package is None:
             return {}
-        views = self._package.lens.views(texts, embeddings)
-        rungs = self._package.rungs
-        return {name: rungs[name].scores(views) for name in self._package.config.weights}
+        features = self._package.extractor.features(texts, embeddings)
+        candidates = self._package.candidates
+        return {name: candidates[name].scores(features) for name in self._package.config.weights}
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Embeddings as decisions use them; none without a model."""
@@ -247,17 +247,19 @@ class Router:
         """Decisions, ``spent`` milliseconds having gone into the embedding of each task."""
         began = perf_counter()
         config = package.config
-        views = package.lens.views(texts, embeddings)
+        features = package.extractor.features(texts, embeddings)
         # what several of them need is computed once
-        retrieval, kernel = package.rungs["retrieval"], package.rungs["kernel"]
-        places, cosines = retrieval.nearest(views, max(config.neighbours, config.evidence, NEAREST))
-        raw = kernel.raw(views)
+        retrieval, kernel = package.candidates["retrieval"], package.candidates["kernel"]
+        places, cosines = retrieval.nearest(
+            features, max(config.neighbours, config.evidence, NEAREST)
+        )
+        raw = kernel.raw(features)
         known = {
             "retrieval": lambda: retrieval.votes(places, cosines),
             "kernel": lambda: kernel.scaled(raw),
         }
         scores = [
-            known[name]() if name in known else package.rungs[name].scores(views)
+            known[name]() if name in known else package.candidates[name].scores(features)
             for name in config.weights
         ]
         weights = list(config.weights.values())

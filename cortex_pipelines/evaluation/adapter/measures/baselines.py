@@ -18,7 +18,10 @@ _MOST_BYTES = 700  # of what is put before a prompt: a third of the window
 
 
 def with_retrieved(
-    items: Sequence[Example], completion_dataset: Path, count: int, twins: DatasetSettings
+    items: Sequence[Example],
+    completion_dataset: Path,
+    count: int,
+    dataset_settings: DatasetSettings,
 ) -> list[Example]:
     """The items of completion with the most similar training examples before their prompts.
 
@@ -28,12 +31,12 @@ def with_retrieved(
         items: Held-out items of all tasks.
         completion_dataset: Folder of the completion data set.
         count: Training examples for each item.
-        twins: Tokens in a shingle.
+        dataset_settings: Tokens in a shingle.
     """
     asked = [item for item in items if item.task == "completion"]
     train = read_examples(completion_dataset, "completion", "train")
-    mine = all_shingles([one.prompt for one in asked], twins.shingle_tokens)
-    theirs = all_shingles([one.prompt for one in train], twins.shingle_tokens)
+    mine = all_shingles([one.prompt for one in asked], dataset_settings.shingle_tokens)
+    theirs = all_shingles([one.prompt for one in train], dataset_settings.shingle_tokens)
     found = []
     for place, item in enumerate(asked):
         ranked = sorted(

@@ -7,7 +7,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import TASKS, Example, read_examples, sampled
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import Interval
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
@@ -26,7 +26,7 @@ def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list
 
 def score_table(
     items: Sequence[Example],
-    contestants: Contestants,
+    compared: ComparedModels,
     scorer: ItemScorer,
     table: Table = ADAPTER_SCORES,
 ) -> pl.DataFrame:
@@ -34,11 +34,11 @@ def score_table(
 
     Args:
         items: Held-out examples.
-        contestants: Models that are compared.
+        compared: Models that are compared.
         scorer: Scores them.
         table: ``ADAPTER_SCORES``, or ``GENERAL_SCORES`` for another project's items.
     """
-    scored = {role: scorer.scores(items, contestants.folder(role)) for role in ROLES}
+    scored = {role: scorer.scores(items, compared.folder(role)) for role in ROLES}
     rows = [
         {
             **{name: getattr(item, name) for name in ("example_id", "task", "path", "language")},
@@ -57,8 +57,8 @@ def score_table(
 def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Flat figures of a score table.
 
-    ``improvement`` is the opponent's bits per byte minus the challenger's, so positive is better;
-    ``improvement_over_base`` compares with the base, which is the opponent where no champion is.
+    ``improvement`` is the reference's bits per byte minus the challenger's, so positive is better;
+    ``improvement_over_base`` compares with the base, which is the reference where no champion is.
     Each comes with ``_low`` and ``_high``, and under ``completion_``, ``naming_`` … a task;
     ``<role>_bits_per_byte`` and ``<role>_perplexity`` (of a token) go with them.
     Without items there are no figures but the counts.
@@ -108,7 +108,7 @@ def _figures(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, fl
     found: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
     found |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
     found |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
-    for name, over in (("improvement", "opponent"), ("improvement_over_base", "base")):
+    for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
         interval = improvement(scores, over, settings)
         found |= {
             name: interval.estimate,

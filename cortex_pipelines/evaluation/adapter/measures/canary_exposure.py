@@ -20,7 +20,7 @@ import polars as pl
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
 from cortex_pipelines.schemas.adapter_scores import CANARIES
@@ -47,17 +47,17 @@ def planted_canaries(adapter: Path) -> list[Example]:
 
 
 def canary_table(
-    contestants: Contestants, scorer: ItemScorer, settings: EvaluationSettings
+    compared: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings
 ) -> pl.DataFrame:
     """Each canary's exposure under base and challenger, as ``CANARIES``; empty if none was planted.
 
     Raises:
         CanaryError: the record of the training lists them in another form.
     """
-    planted = planted_canaries(contestants.challenger)
+    planted = planted_canaries(compared.challenger)
     texts = [text for one in planted for text in _with_alternatives(one, settings)]
     size = settings.alternatives + 1
-    scores = {role: scorer.scores(texts, contestants.folder(role)) for role in _ROLES}
+    scores = {role: scorer.scores(texts, compared.folder(role)) for role in _ROLES}
     rows = [
         {
             "canary": one.example_id,

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example, sampled, without_gaps
-from cortex_pipelines.datasets.dedup.similarity_join import leakage
+from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
@@ -26,12 +26,12 @@ class GeneralItems:
 
     Args:
         items: The items; none if nothing can be measured.
-        twins: Items left out because the project's train split has a near twin of them.
+        dataset_settings: Number of items left out as near-duplicates of the train split.
         missing: Why there are none; empty if there are.
     """
 
     items: tuple[Example, ...]
-    twins: int
+    dataset_settings: int
     missing: str
 
 
@@ -40,7 +40,7 @@ def general_items(
     general_project: str | None,
     project: str,
     completion_dataset: Path,
-    twins: DatasetSettings,
+    dataset_settings: DatasetSettings,
     settings: EvaluationSettings,
 ) -> GeneralItems:
     """The items, without such that leak.
@@ -50,7 +50,7 @@ def general_items(
         general_project: Which project that is; None for none.
         project: Project of the adapter.
         completion_dataset: Folder of its completion data set.
-        twins: From which similarity two texts are twins.
+        dataset_settings: From which similarity two texts are twins.
         settings: How many items.
     """
     if general_project is None:
@@ -59,7 +59,9 @@ def general_items(
         return GeneralItems((), 0, f"{project} is itself the project that stands for all code")
     train = pl.read_parquet(completion_dataset / "train.parquet", columns=["example_id", _COMPARED])
     test = pl.read_parquet(general_code / "test.parquet", columns=["example_id", _COMPARED])
-    leaking = set(leakage(train, test, _COMPARED, twins)["other_example_id"])
+    leaking = set(
+        near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"]
+    )
     known = without_gaps(general_code, "completion", "test")
     clean = [one for one in known if one.example_id not in leaking]
     items = [

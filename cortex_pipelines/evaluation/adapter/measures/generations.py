@@ -8,7 +8,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import TASKS, Example, sampled, shuffled, without_gaps
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.generation.stopping import extent_of
 from cortex_pipelines.evaluation.generation.test_runner import Repository, RunnableItem
@@ -52,7 +52,7 @@ def items_to_write(
 
 def generation_table(
     items: Sequence[Example],
-    contestants: Contestants,
+    compared: ComparedModels,
     scorer: ItemScorer,
     repository: Repository,
     settings: EvaluationSettings,
@@ -62,7 +62,7 @@ def generation_table(
 
     Args:
         items: What is asked.
-        contestants: Models that are compared.
+        compared: Models that are compared.
         scorer: Writes.
         repository: Runs the tests of those items that have any.
         settings: Number of samples.
@@ -79,7 +79,7 @@ def generation_table(
     rows = []
     for role in WRITERS:
         requests = [Request(item, extent_of(item), sample) for item, _, sample in asked]
-        outputs = scorer.outputs(requests, contestants.folder(role))
+        outputs = scorer.outputs(requests, compared.folder(role))
         for (item, how, sample), output in zip(asked, outputs, strict=True):
             rows.append(_row(item, role, how, sample, output, mask))
     _add_tests(rows, repository)

@@ -16,7 +16,7 @@ from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
@@ -52,7 +52,7 @@ def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
 
 def problem_table(
     problems: Sequence[Problem],
-    contestants: Contestants,
+    compared: ComparedModels,
     scorer: ItemScorer,
     settings: EvaluationSettings,
     limits: AugmentationSettings,
@@ -66,7 +66,7 @@ def problem_table(
     requests = [Request(_example(one), "indented", sample) for one, sample in asked]
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
-        outputs = scorer.outputs(requests, contestants.folder(role)) if asked else []
+        outputs = scorer.outputs(requests, compared.folder(role)) if asked else []
         for (problem, sample), output in zip(asked, outputs, strict=True):
             result, detail = (None, why) if why else _run(problem, output, limits)
             rows.append(

@@ -29,7 +29,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
-from cortex_pipelines.evaluation.generation.sampling import Request, written_text
+from cortex_pipelines.evaluation.generation.sampling import Request, generate
 from cortex_pipelines.evaluation.generation.stopping import cut
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -212,7 +212,7 @@ class ItemScorer:
         text = ""
         for example in self._tokenised(replace(request.item, completion=_SOMETHING)):
             prompt = example.ids[: example.prompt_tokens]
-            text = written_text(model, self._tokenizer, prompt, request, self._settings)
+            text = generate(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}
 
     def _tokenised(self, item: Example) -> Iterator[TokenisedExample]:

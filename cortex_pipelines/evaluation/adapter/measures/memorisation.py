@@ -19,7 +19,7 @@ import polars as pl
 from cortex_pipelines.adapters.data.examples import Example, without_gaps
 from cortex_pipelines.adapters.model.lora import SEEN, adapter_for
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import wilson
 from cortex_pipelines.schemas.adapter_scores import MEMORISED
@@ -66,11 +66,11 @@ def _seen(adapter: Path) -> set[str]:
 
 
 def memorised_table(
-    tried: Sequence[Attempt], contestants: Contestants, scorer: ItemScorer
+    tried: Sequence[Attempt], compared: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
     """Whether each line was extracted, as ``MEMORISED``."""
     items = [one.item for one in tried]
-    scores = {role: scorer.scores(items, contestants.folder(role)) for role in _ROLES}
+    scores = {role: scorer.scores(items, compared.folder(role)) for role in _ROLES}
     rows = [
         {
             "example_id": one.item.example_id,

@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-ROLES = ("base", "challenger", "opponent")
+ROLES = ("base", "challenger", "reference")
 
 
 @dataclass(frozen=True)
-class Contestants:
+class ComparedModels:
     """Folders of the adapters that are compared.
 
     Args:
         challenger: The adapter in question.
-        opponent: The adapter to beat; None if that is the base alone.
+        reference: The adapter to beat; None if that is the base alone.
     """
 
     challenger: Path
-    opponent: Path | None
+    reference: Path | None
 
     def folder(self, role: str) -> Path | None:
         """Folder of a role's adapter; None for the base alone."""
-        return {"base": None, "challenger": self.challenger, "opponent": self.opponent}[role]
+        return {"base": None, "challenger": self.challenger, "reference": self.reference}[role]

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES, Contestants
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap, wilson
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
-from cortex_pipelines.schemas.adapter_scores import TEAM_CHOICES
+from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 
 
 def choice_table(
-    asked: Sequence[Question], contestants: Contestants, scorer: ItemScorer
+    asked: Sequence[Question], compared: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
-    """What each model chose, as ``TEAM_CHOICES``."""
+    """What each model chose, as ``MULTIPLE_CHOICE``."""
     chosen = {
-        role: [_chosen(scorer.scores(one.answers, contestants.folder(role))) for one in asked]
+        role: [_chosen(scorer.scores(one.answers, compared.folder(role))) for one in asked]
         for role in ROLES
     }
     rows = [
@@ -35,11 +35,11 @@ def choice_table(
         }
         for place, one in enumerate(asked)
     ]
-    return TEAM_CHOICES.conform(TEAM_CHOICES.frame(rows))
+    return MULTIPLE_CHOICE.conform(MULTIPLE_CHOICE.frame(rows))
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Shares of right answers with Wilson's interval, and challenger minus opponent.
+    """Shares of right answers with Wilson's interval, and challenger minus reference.
 
     Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
     ``<role>_accuracy`` and ``difference``, each of the last two with ``_low`` and ``_high``.
@@ -57,7 +57,7 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
-    """Challenger's minus opponent's right answers, 1, 0 or -1 a question, by kind."""
+    """Challenger's minus reference's right answers, 1, 0 or -1 a question, by kind."""
     parts = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         name: Paired(_difference(part), part["cluster"].to_list(), None, settings.smallest_accuracy)
@@ -89,7 +89,7 @@ def _right(part: pl.DataFrame, role: str) -> pl.Series:
 
 
 def _difference(part: pl.DataFrame) -> list[float]:
-    return [float(one) for one in _right(part, "challenger") - _right(part, "opponent")]
+    return [float(one) for one in _right(part, "challenger") - _right(part, "reference")]
 
 
 def _chosen(scores: Sequence[ItemScore]) -> int | None:

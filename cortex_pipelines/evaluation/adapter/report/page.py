@@ -63,12 +63,12 @@ def render_report(found: Findings) -> str:
 
 
 def _compared(comparison: Mapping[str, Any]) -> str:
-    opponent = comparison["opponent"]
-    words = f"adapter {opponent['version']}" if opponent["version"] else "the base alone"
-    note = f" {opponent['note']}" if opponent["note"] else ""
+    reference = comparison["reference"]
+    words = f"adapter {reference['version']}" if reference["version"] else "the base alone"
+    note = f" {reference['note']}" if reference["note"] else ""
     return (
         f"Challenger: adapter {comparison['challenger']['version']} on base "
-        f"{comparison['base']['name']}. Opponent: {words}.{note} Intervals are at "
+        f"{comparison['base']['name']}. Reference: {words}.{note} Intervals are at "
         f"{comparison['settings']['confidence']:.0%} confidence: of differences by a paired "
         "bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The default "
         "base is an instruct model that was quantised to 4 bits and unpacked; as far as is known "
@@ -152,7 +152,7 @@ def _likelihood(metrics: Mapping[str, float]) -> list[str]:
         pages.heading("Held-out code by likelihood"),
         pages.paragraph(
             "Bits per byte of the true completion, less is better; perplexity is of a token. An "
-            "improvement is the opponent's (or the base's) bits minus the challenger's."
+            "improvement is the reference's (or the base's) bits minus the challenger's."
         ),
         pages.table([*head, "improvement", "over base"], rows),
     ]

@@ -72,7 +72,7 @@ def quality_reports(
 
     Args:
         generations: Table ``GENERATIONS``.
-        choices: Table ``TEAM_CHOICES``.
+        choices: Table ``MULTIPLE_CHOICE``.
         completion_dataset: Where the team's style is learnt from.
     """
     team = learnt_style(

@@ -22,7 +22,7 @@ class Findings:
         metrics: Flat figures.
         quality: The quality reports.
         comparison: What was compared with what.
-        comparisons: Challenger against opponent, metric by metric.
+        comparisons: Challenger against reference, metric by metric.
         items: The examples that were scored, for their text.
     """
 
@@ -55,7 +55,7 @@ def choices_part(found: Findings) -> list[str]:
             "highest log-likelihood a byte counts, a tie is wrong. "
             f"{unasked} left out for want of others to ask about beside them."
         ),
-        pages.table(["question", "items", "chance", *ROLES, "difference to opponent"], rows),
+        pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
     ]
 
 
@@ -86,7 +86,7 @@ def comparisons_part(found: Findings) -> list[str]:
     head = ["metric", "difference", "p", "p (Holm)", "verdict", "smallest worth shipping"]
     head += ["clusters", "needed to see it", "seen with these"]
     return [
-        pages.heading("Challenger against opponent, corrected for several metrics"),
+        pages.heading("Challenger against reference, corrected for several metrics"),
         pages.paragraph(
             "p by flipping the signs of clusters, then Holm's correction over all rows. Needed: "
             "clusters that show the smallest difference worth shipping in 8 of 10 experiments, by "
@@ -109,8 +109,8 @@ def forgetting_part(found: Findings) -> list[str]:
         title,
         pages.paragraph(
             f"Relative rise of perplexity on held-out code of {general['project']} over the base: "
-            f"{rise}; under 2 % is aimed at. {general['near_twins_left_out']} items were left out "
-            "because the train split has a near twin of them."
+            f"{rise}; under 2 % is aimed at. {general['near_duplicates_left_out']} items were left "
+            "out because the train split has a near-duplicate of them."
         ),
         pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [[*row]]),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cortex_pipelines.extraction.architecture.facts import Fact, detail
-from cortex_pipelines.extraction.architecture.manifest import Manifest, manifest_facts
+from cortex_pipelines.extraction.architecture.manifest import PackageManifest, manifest_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
 
@@ -34,7 +34,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     paths += [str(t.get("path") or "") for t in targets or () if isinstance(t, dict)]
     yield from manifest_facts(
         file,
-        Manifest(
+        PackageManifest(
             name, "cargo", file.line_with(r"^\s*name\s*="), about if isinstance(about, str) else "",
             tuple(needs), detail(roots=[path for path in paths if path]),
         ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cortex_pipelines.extraction.architecture.facts import CONFIG, Fact, detail
-from cortex_pipelines.extraction.architecture.manifest import Manifest, manifest_facts
+from cortex_pipelines.extraction.architecture.manifest import PackageManifest, manifest_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
 _CONFIG = re.compile(r"^[tj]sconfig(\.[\w.-]+)?\.json$")
@@ -38,7 +38,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     if named:
         yield from manifest_facts(
             file,
-            Manifest(
+            PackageManifest(
                 named, "npm", line, about, tuple(needs),
                 detail(entry=entry, imports=_strings(data.get("imports"))),
             ),

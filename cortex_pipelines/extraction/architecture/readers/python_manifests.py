@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from posixpath import basename
 
 from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.manifest import Manifest, manifest_facts
+from cortex_pipelines.extraction.architecture.manifest import PackageManifest, manifest_facts
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import (
     first_line,
@@ -47,7 +47,7 @@ def _requirements(file: SourceFile) -> Iterator[Fact]:
             yield Fact(number, number, "service-dependency", "", "depends-on", match[1], "pip")
 
 
-def _pyproject(file: SourceFile) -> Manifest | None:
+def _pyproject(file: SourceFile) -> PackageManifest | None:
     try:
         data = tomllib.loads(file.text)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -63,10 +63,10 @@ def _pyproject(file: SourceFile) -> Manifest | None:
         return None
     about = project.get("description") or poetry.get("description")
     line = file.line_with(r"^\s*name\s*=")
-    return Manifest(name, "pyproject", line, str(about or ""), tuple(map(_bare, needs)))
+    return PackageManifest(name, "pyproject", line, str(about or ""), tuple(map(_bare, needs)))
 
 
-def _setup_cfg(file: SourceFile) -> Manifest | None:
+def _setup_cfg(file: SourceFile) -> PackageManifest | None:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(file.text)
@@ -78,7 +78,7 @@ def _setup_cfg(file: SourceFile) -> Manifest | None:
     line = file.line_with(r"^\s*name\s*[=:]")
     about = parser.get("metadata", "description", fallback="")
     names = tuple(_bare(need) for need in needs if need.strip())
-    return Manifest(parser.get("metadata", "name"), "setuptools", line, about, names)
+    return PackageManifest(parser.get("metadata", "name"), "setuptools", line, about, names)
 
 
 def _setup_calls(file: SourceFile) -> Iterator[Fact]:

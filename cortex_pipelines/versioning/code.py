@@ -1,0 +1,184 @@
+"""Files that an asset's computation runs, derived from imports: its code dependencies.
+
+The asset's own function decides where to begin: the modules that its signature, its decorator and
+its body name (and what they name in the same file). From there on whole modules count, with all
+that they import, imports inside functions included. Two things no import shows are found as well:
+
+* modules loaded by listing a folder (operators, detectors, readers): a module that imports such a
+  package depends on everything in it;
+* data files: wherever a module says ``Path(__file__).parent / "queries"``, it reads them.
+
+What cannot change an output is left out: the spine, MLflow's bookkeeping, progress bars, and the
+row cache, which returns what was computed before.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grimp
+
+PACKAGE = "cortex_pipelines"
+FOLDER = Path(__file__).parents[1]
+EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings"})
+"""Modules and rooms that cannot change an output. ``settings`` is the base class alone; the
+sections of ``params.yaml`` count as code where an asset reads them, and their values always."""
+
+
+def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
+    """Files and folders that a function of this package runs, relative to the package's parent.
+
+    A folder stands for all its files where all of them count. Sorted.
+
+    Raises:
+        ValueError: the function is not a part of this package.
+    """
+    if not compute.__module__.startswith(f"{PACKAGE}."):
+        raise ValueError(f"{compute.__module__}: only code of {PACKAGE} can be looked up")
+    return _collapsed(modules_of(compute.__module__, compute.__qualname__))
+
+
+@cache
+def modules_of(module: str, function: str) -> frozenset[str]:
+    """Names of all modules that a function runs, its own included."""
+    reached = {module}
+    waiting = [name for name in _named_by(module, function) if name not in reached]
+    graph = _imports()
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name == PACKAGE or name not in graph.modules:
+            continue
+        reached.add(name)
+        waiting += graph.find_modules_directly_imported_by(name)
+        if graph.find_children(name):  # a package that is imported itself is a plug-in folder
+            waiting += graph.find_descendants(name)
+    return frozenset(reached)
+
+
+@cache
+def _imports() -> grimp.ImportGraph:
+    graph = grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
+    for name in EXEMPT:
+        graph.remove_module(f"{PACKAGE}.{name}")  # with all that is in it
+    return graph
+
+
+@cache
+def _syntax(module: str) -> ast.Module:
+    return ast.parse(source_file(module).read_text(encoding="utf-8"))
+
+
+def source_file(module: str) -> Path:
+    """File of a module of this package; of a package its ``__init__.py``."""
+    path = FOLDER.joinpath(*module.split(".")[1:])
+    module_file = path.with_suffix(".py")  # a folder of the same name may hold its data
+    return module_file if module_file.exists() else path / "__init__.py"
+
+
+def _named_by(module: str, function: str) -> Iterator[str]:
+    """Modules that a function names, directly or through definitions in its own file."""
+    imported: dict[str, str] = {}
+    defined: dict[str, ast.AST] = {}
+    for statement in _syntax(module).body:
+        imported |= dict(_import_names(statement))
+        defined |= dict.fromkeys(_definition_names(statement), statement)
+    waiting, seen = [function], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in imported:
+            yield imported[name]
+        elif name in defined and name not in seen:
+            seen.add(name)
+            nodes = list(ast.walk(defined[name]))
+            # a parameter is often called like the asset that it receives
+            parameters = {node.arg for node in nodes if isinstance(node, ast.arg)}
+            waiting += {node.id for node in nodes if isinstance(node, ast.Name)} - parameters
+            for node in nodes:
+                yield from dict(_import_names(node)).values()
+
+
+def _import_names(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Local name and module of whatever an import statement brings in from this package."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+        for alias in node.names:
+            submodule = f"{node.module}.{alias.name}"
+            target = submodule if submodule in _imports().modules else str(node.module)
+            yield alias.asname or alias.name, target
+    elif isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.startswith(f"{PACKAGE}."):
+                yield alias.asname or alias.name.split(".")[0], alias.name
+
+
+def _definition_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    return []
+
+
+@cache
+def data_files(module: str) -> tuple[Path, ...]:
+    """Files and folders of the package that a module names beside itself, sorted."""
+    source = source_file(module)
+    if "__file__" not in source.read_text(encoding="utf-8"):
+        return ()  # parsing every module would take seconds
+    divisions = (node for node in ast.walk(_syntax(module)) if isinstance(node, ast.BinOp))
+    named = {_beside(node, source) for node in divisions}
+    return tuple(sorted(path for path in named if path is not None and path.exists()))
+
+
+def _beside(node: ast.AST, source: Path) -> Path | None:
+    """The path that ``Path(__file__).parent / "name"`` stands for; None for anything else."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=str(name))):
+            parent = _beside(left, source)
+            return parent / name if parent else None
+        case ast.Attribute(value=value, attr="parent"):
+            child = _beside(value, source)
+            return child.parent if child else None
+        case ast.Call(func=ast.Name(id="Path"), args=[ast.Name(id="__file__")]):
+            return source
+    return None
+
+
+def _collapsed(modules: Iterable[str]) -> tuple[str, ...]:
+    """Paths of modules and their data, with a folder in place of all its files."""
+    files: set[Path] = set()
+    for module in modules:
+        source = source_file(module)
+        if source.stat().st_size:  # an empty __init__.py says nothing
+            files.add(source)
+        for path in data_files(module):
+            files |= set(_files(path)) if path.is_dir() else {path}
+    return tuple(sorted(_paths(FOLDER, frozenset(files))))
+
+
+def _paths(folder: Path, wanted: frozenset[Path]) -> Iterator[str]:
+    parent = FOLDER.parent
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir():
+            if entry in wanted:
+                yield entry.relative_to(parent).as_posix()
+        elif there := _files(entry):
+            if wanted.issuperset(there):
+                yield entry.relative_to(parent).as_posix()
+            elif not wanted.isdisjoint(there):
+                yield from _paths(entry, wanted)
+
+
+@cache
+def _files(folder: Path) -> frozenset[Path]:
+    """Files below a folder that say something: no bytecode, no empty ``__init__.py``."""
+    return frozenset(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and (path.name != "__init__.py" or path.stat().st_size)
+    )

@@ -1,0 +1,106 @@
+"""What an asset's code is: everything that its function runs, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.catalog import ASSETS
+from cortex_pipelines.versioning.code import FOLDER, code_dependencies, data_files, modules_of
+from cortex_pipelines.versioning.content import content_md5
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package's files, to edit."""
+    root = tmp_path_factory.mktemp("root")
+    shutil.copytree(
+        FOLDER, root / FOLDER.name, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True
+    )
+    return root
+
+
+def stale_after_edit(root: Path, file: str) -> set[str]:
+    """Assets whose code version changes when a line is added to one file."""
+    path = root / "cortex_pipelines" / file
+    versions = {asset.name: [content_md5(root / part) for part in asset.code] for asset in ASSETS}
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n# edited\n")
+    try:
+        return {
+            asset.name
+            for asset in ASSETS
+            if [content_md5(root / part) for part in asset.code] != versions[asset.name]
+        }
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("extraction/architecture/readers/rust_routes.py", {"architecture_facts"}),
+        ("extraction/queries/go.scm", {"code_units", "annotated_units", "refactoring_pairs"}),
+        ("annotation/queries/go.scm", {"annotated_units", "refactoring_dataset"}),
+        ("annotation/detectors/loops.py", {"annotated_units", "refactoring_dataset"}),
+        ("augmentation/mutation/operators/loops.py", {"augmented_units"}),
+        ("augmentation/verification/compiling.py", {"mutant_verification"}),
+        ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
+        ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
+        ("privacy/compliance.py", {"compliance"}),
+        ("routing/anomalies/windows.py", {"worker_anomalies"}),
+        ("coordination/tables/metrics.py", {"coordination_tables"}),
+        ("release/gates.py", {"code_adapter_release", "task_router_release"}),
+        ("cli/main.py", set()),
+        ("orchestration/schedules.py", set()),
+        ("tracking/runs.py", set()),
+        ("versioning/materialise.py", set()),
+    ],
+)
+def test_an_edit_makes_stale_exactly_what_runs_the_file(
+    package: Path, file: str, stale: set[str]
+) -> None:
+    assert stale_after_edit(package, file) == stale
+
+
+def test_a_column_makes_stale_only_what_reads_or_writes_that_table(package: Path) -> None:
+    assert stale_after_edit(package, "schemas/anomalies.py") == {"worker_anomalies"}
+    assert stale_after_edit(package, "schemas/refactoring.py") == {
+        "refactoring_pairs",
+        "refactoring_dataset",
+    }
+
+
+def test_all_modules_that_a_listed_folder_holds_count() -> None:
+    readers = {p.stem for p in (FOLDER / "extraction/architecture/readers").glob("[!_]*.py")}
+    runs = modules_of("cortex_pipelines.extraction.assets", "architecture_facts")
+    folder = "cortex_pipelines.extraction.architecture.readers."
+    assert {name.removeprefix(folder) for name in runs if name.startswith(folder)} == readers
+
+
+def test_every_data_file_of_the_package_is_read_by_a_module() -> None:
+    named = {path for file in FOLDER.rglob("*.py") for path in data_files(_module(file))}
+    idle = {
+        path.relative_to(FOLDER).as_posix()
+        for path in FOLDER.rglob("*")
+        if path.is_file()
+        and path.suffix not in {".py", ".pyc"}
+        and not any(path == other or other in path.parents for other in named)
+    }
+    assert idle == set()
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to(FOLDER.parent).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.name)
+def test_what_an_asset_runs_is_there(asset: object) -> None:
+    assert asset.code, "an asset runs at least its own file"  # type: ignore[attr-defined]
+    missing = [path for path in asset.code if not (FOLDER.parent / path).exists()]  # type: ignore[attr-defined]
+    assert missing == []
+
+
+def test_code_outside_the_package_has_to_be_named() -> None:
+    with pytest.raises(ValueError, match="only code of cortex_pipelines"):
+        code_dependencies(stale_after_edit)
