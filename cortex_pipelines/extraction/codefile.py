@@ -2,8 +2,8 @@
 
 from hashlib import blake2b
 
-from cortex_pipelines.extraction.garbage import Unparsed, why_unparsed
-from cortex_pipelines.extraction.grammars import grammar_for, parse
+from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
+from cortex_pipelines.extraction.grammars import grammar_for
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -19,10 +19,10 @@ def read_code(
     """
     data = text.encode(errors="replace") if isinstance(text, str) else text
     grammar = grammar_for(language, path)
-    why = why_unparsed(data, grammar, settings)
-    if why:
-        return [], why
-    found = outline(parse(data, grammar).root_node, grammar, data)
+    tree = syntax_tree(data, grammar, settings)
+    if isinstance(tree, Unparsed):
+        return [], tree
+    found = outline(tree.root_node, grammar, data)
     return nested_units(data, found, settings), None
 
 

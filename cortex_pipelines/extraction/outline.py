@@ -16,7 +16,12 @@ The captures of ``queries/<language>.scm``:
   ``#set! doc``; ``@attribute``: a decorator, annotation or attribute; ``@trailing``: what may end
   a node and not its last statement;
 * ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``;
-* ``@call``: the simple name of what is called.
+* ``@call``: the simple name of what is called; ``@member``: what is called where the pattern's
+  ``#set! field`` names the field with the simple name. A pattern for the name itself would wait for
+  it through all that stands before, and in ``x.a().b().c()`` every link of the chain would.
+
+``#set! body`` names the field of a definition with its body, for the same reason: of ``var a, b, c``
+each name would wait for the value.
 """
 
 from collections import Counter
@@ -106,6 +111,11 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
             node = captures["call"][0]
             start = node.start_byte
             calls.append((start, data[start : node.end_byte]))
+        elif "member" in captures:
+            member = captures["member"][0].child_by_field_name(settings[pattern]["field"])
+            if member is not None:
+                start = member.start_byte
+                calls.append((start, data[start : member.end_byte]))
         elif "comment" in captures:
             _add_comment(found, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
@@ -179,6 +189,9 @@ def _add_definition(
     known = found.definitions.get(node.id)
     if known is None or pattern < known.pattern:
         role, kind = _DEFINING[capture]
+        body = node.child_by_field_name(settings["body"]) if "body" in settings else None
+        if body is not None:
+            captures["body"] = [body]
         found.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
     elif known.pattern == pattern:
         for name, nodes in captures.items():

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
+# File systems take names of 255 bytes and paths of 4,096. Where a file is written to be compiled or
+# tested it stands below another folder, and may be given another ending.
+_LONGEST_NAME, _LONGEST_PATH = 240, 2_048
 
 
 class SourceError(ValueError):
@@ -88,10 +91,20 @@ def unsafe_because(path: str) -> str | None:
     if "\0" in path:
         return "the path holds a NUL character"
     try:
-        path.encode("utf-8")
+        sizes = [len(part.encode("utf-8")) for part in parts]
     except UnicodeEncodeError:
         return "the path is not UTF-8"
+    if max(sizes) > _LONGEST_NAME:
+        return f"a name of {max(sizes)} bytes; at most {_LONGEST_NAME} can be written anywhere"
+    if sum(sizes) + len(sizes) > _LONGEST_PATH:
+        return f"a path of more than {_LONGEST_PATH} bytes"
     return None
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    """The folders that a path lies in, innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 @dataclass
@@ -104,6 +117,7 @@ class SourceLimits:
     settings: IngestionSettings
     full: bool = False
     _seen: set[str] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=set)
     _entries: int = 0
     _bytes: int = 0
 
@@ -120,6 +134,7 @@ class SourceLimits:
         if self._entries < self.settings.max_files:
             self._entries += 1
             self._seen.add(path)
+            self._folders.update(_folders_of(path))
             self._bytes += size
             return None
         return self.skip(path, "", "", size)
@@ -143,6 +158,11 @@ class SourceLimits:
             return "unsafe_path", unsafe
         if path in self._seen:
             return "duplicate", "the source has this path more than once; the first one is kept"
+        if path in self._folders:
+            return "unsafe_path", "an earlier entry lies below this path, so it is a folder"
+        file = next((folder for folder in _folders_of(path) if folder in self._seen), None)
+        if file is not None:
+            return "unsafe_path", f"it lies below {printable(file)}, which is a file"
         return None
 
     def _size_problem(self, path: str, size: int) -> tuple[str, str] | None:

@@ -76,7 +76,7 @@ def distances_by_feature(one: Style, team: Style) -> dict[str, float]:
 def _variation(one: Counter[str], other: Counter[str]) -> float:
     """Total variation distance of two distributions."""
     mine, theirs = sum(one.values()), sum(other.values())
-    values = set(one) | set(other)
+    values = sorted(one.keys() | other.keys())  # a sum of floats depends on their order
     return sum(abs(one[value] / mine - other[value] / theirs) for value in values) / 2
 
 

@@ -12,8 +12,8 @@ from tree_sitter import Node
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
-from cortex_pipelines.extraction.garbage import why_unparsed
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches, parse
+from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
 _QUERIES = Path(__file__).parent / "queries"
@@ -69,11 +69,10 @@ class SourceFile:
         found: dict[str, list[Captures]] = {}
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
-            data = self.text.encode()
-            if why_unparsed(data, grammar, self.parsing):
+            tree = syntax_tree(self.text.encode(), grammar, self.parsing)
+            if isinstance(tree, Unparsed):
                 return found
-            root = parse(data, grammar).root_node
-            for _, captures in matches(grammar, root, _QUERIES):
+            for _, captures in matches(grammar, tree.root_node, _QUERIES):
                 for kind in [name for name in captures if not name.startswith("_")][:1]:
                     found.setdefault(kind, []).append(captures)
         return found

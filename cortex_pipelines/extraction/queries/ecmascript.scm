@@ -5,9 +5,8 @@
 (decorator) @attribute
 (export_statement declaration: (_) @wrapped) @wrapper
 
-(call_expression function: [
-  (identifier) @call
-  (member_expression property: [(property_identifier) (private_property_identifier)] @call)])
+(call_expression function: (identifier) @call)
+((call_expression function: (member_expression) @member) (#set! field property))
 (new_expression constructor: [
   (identifier) @call (member_expression property: (property_identifier) @call)])
 

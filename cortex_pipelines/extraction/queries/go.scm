@@ -3,8 +3,9 @@
 
 ((comment) @comment (#set! doc ""))
 (call_expression function: [
-  (identifier) @call (selector_expression field: (field_identifier) @call)
+  (identifier) @call
   (type_instantiation_expression type: (type_identifier) @call)])
+((call_expression function: (selector_expression) @member) (#set! field field))
 (type_declaration "type" . [(type_spec) (type_alias)] @wrapped .) @wrapper
 (const_declaration "const" . (const_spec) @wrapped .) @wrapper
 (var_declaration "var" . (var_spec) @wrapped .) @wrapper
@@ -39,5 +40,5 @@
 (import_spec path: (_) @name) @definition.import
 
 ; only the first of several names has the field `name`
-(const_spec (identifier) @name value: (_)? @body) @definition.constant
-(var_spec name: (identifier) @name value: (_)? @body) @definition.variable
+((const_spec (identifier) @name) @definition.constant (#set! body value))
+((var_spec name: (identifier) @name) @definition.variable (#set! body value))

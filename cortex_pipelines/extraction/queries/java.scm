@@ -8,7 +8,7 @@
 (field_declaration type: (_) . declarator: (variable_declarator) @wrapped .) @wrapper
 (constant_declaration type: (_) . declarator: (variable_declarator) @wrapped .) @wrapper
 
-(method_invocation name: (identifier) @call)
+((method_invocation) @member (#set! field name))
 (object_creation_expression type: [
   (type_identifier) @call
   (generic_type (type_identifier) @call)

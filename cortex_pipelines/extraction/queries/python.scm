@@ -6,7 +6,8 @@
 (block ";" @trailing .)
 (decorated_definition definition: (_) @wrapped) @wrapper
 
-(call function: [(identifier) @call (attribute attribute: (identifier) @call)])
+(call function: (identifier) @call)
+((call function: (attribute) @member) (#set! field attribute))
 
 (function_definition
   "def" @keyword name: (identifier) @name body: (block) @body) @definition.function

@@ -6,15 +6,15 @@
 (attribute_item) @attribute
 
 (call_expression function: [
-  (identifier) @call
-  (scoped_identifier name: (identifier) @call)
-  (field_expression field: (field_identifier) @call)
-  (generic_function function: [
-    (identifier) @call
-    (scoped_identifier name: (identifier) @call)
-    (field_expression field: (field_identifier) @call)])])
-(macro_invocation macro: [
-  (identifier) @call (scoped_identifier name: (identifier) @call)])
+  (identifier) @call (generic_function function: (identifier) @call)])
+((call_expression function: [
+  (scoped_identifier) @member (generic_function function: (scoped_identifier) @member)])
+  (#set! field name))
+((call_expression function: [
+  (field_expression) @member (generic_function function: (field_expression) @member)])
+  (#set! field field))
+(macro_invocation macro: (identifier) @call)
+((macro_invocation macro: (scoped_identifier) @member) (#set! field name))
 
 (closure_expression) @scope.function
 (mod_item name: (identifier) @name body: (_) @body) @scope.module

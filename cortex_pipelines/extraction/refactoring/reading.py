@@ -6,8 +6,13 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.garbage import is_unreadable
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
+from cortex_pipelines.extraction.garbage import is_ambiguous, is_unreadable
+from cortex_pipelines.extraction.grammars import (
+    PARSED,
+    TooManyStepsError,
+    grammar_for,
+    parse_counted,
+)
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
@@ -50,9 +55,12 @@ def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
     if language not in PARSED or len(data) > max_bytes:
         return None
     grammar = grammar_for(language, path)
-    if is_unreadable(data, grammar):
+    if is_ambiguous(data, grammar) or is_unreadable(data, grammar):
         return None
-    root = parse(data, grammar).root_node
+    try:
+        root = parse_counted(data, grammar).tree.root_node
+    except TooManyStepsError:
+        return None
     return _Reader(path, language, data, outline(root, grammar, data)).file(root)
 
 
