@@ -156,14 +156,14 @@ SECTIONS: dict[str, type[Settings]] = {
 """The sections that an asset can ask for by a parameter of that name."""
 
 
-def load_parameters(root: Path) -> Parameters:
-    """The validated ``params.yaml`` of a project.
+def load_parameters(root: Path, file: Path | None = None) -> Parameters:
+    """The validated ``params.yaml`` of a project, or what is about to take its place.
 
     Raises:
         ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
             takes.
     """
-    values = read_yaml(root / "params.yaml")
+    values = read_yaml(file or root / "params.yaml")
     try:
         return Parameters.model_validate(values)
     except ValidationError as error:

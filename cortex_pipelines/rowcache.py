@@ -6,20 +6,20 @@ from nothing would give, and the cache may be deleted at any time.
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from cortex_pipelines.atomic import aside, sweep
 
 _KEY = "cache_key"
 _SEED = 20
 # What few new keys give is kept beside the rest, which need not be written again.
 _MORE, _MOST_MORE = "+", 0.1
 _PRESENT = "cache_present"
+_SEAL = 8  # bytes of a hash after each value, to tell one that was cut off
 
 
 class RowCache:
@@ -32,19 +32,22 @@ class RowCache:
 
     def __init__(self, folder: Path, version: str) -> None:
         self._folder = folder
+        sweep(folder)
         self._version = version
 
     def get(self, *parts: Any) -> bytes | None:
         """The value made from ``parts`` (anything JSON can hold), or None."""
         try:
-            return self._path(parts).read_bytes()
+            data = self._path(parts).read_bytes()
         except FileNotFoundError:
             return None
+        value, seal = data[:-_SEAL], data[-_SEAL:]
+        return value if _seal(value) == seal else None
 
     def put(self, value: bytes, *parts: Any) -> None:
         """Keep ``value`` as made from ``parts``."""
-        with _aside(self._path(parts)) as scratch:
-            scratch.write_bytes(value)
+        with aside(self._path(parts), durable=False, place=self._folder) as scratch:
+            scratch.write_bytes(value + _seal(value))
 
     def rows(
         self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]
@@ -85,13 +88,17 @@ class RowCache:
         return found.filter(pl.col(_PRESENT)).drop(_PRESENT)
 
     def recall(self, name: str) -> pl.DataFrame | None:
-        """The table that was kept last under a name, or None."""
+        """The table that was kept last under a name, or None; one that was cut off is no table."""
         path = self._table(name)
-        return pl.read_ipc(path) if path.exists() else None
+        try:
+            return pl.read_ipc(path) if path.exists() else None
+        except (pl.exceptions.PolarsError, OSError):
+            path.unlink(missing_ok=True)
+            return None
 
     def keep(self, name: str, table: pl.DataFrame) -> None:
         """Keep a table under a name, in place of the last one."""
-        with _aside(self._table(name)) as scratch:
+        with aside(self._table(name), durable=False, place=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4")
 
     def _table(self, name: str) -> Path:
@@ -116,11 +123,5 @@ def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
     )[:, 0]
 
 
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A scratch file that takes the place of ``path`` in the end, so never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    os.close(handle)
-    yield Path(name)
-    Path(name).replace(path)
+def _seal(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=_SEAL).digest()

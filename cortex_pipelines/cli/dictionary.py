@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.project import Project, ProjectError, find_root
@@ -28,7 +29,7 @@ def dictionary(check: bool) -> None:
     project = open_project(find_root())
     path, text = project.root / FILE, render(project)
     if not check:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     elif not path.exists() or path.read_text(encoding="utf-8") != text:
         raise ProjectError(f"{FILE} is out of date; run `cortex dictionary`")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from cortex_pipelines.versioning.project import Project
 
 
+_STORES = {"dvc", "dvc_data", "dvc_objects", "mlflow", "dagster", "sqlalchemy", "sqlite3"}
+
+
 class _Cortex(click.Group):
     """Shows errors as one line that says what to do; CORTEX_DEBUG=1 shows where they come from."""
 
@@ -44,6 +48,18 @@ class _Cortex(click.Group):
             if os.environ.get("CORTEX_DEBUG"):
                 raise
             raise click.ClickException(_words(error)) from error
+        except Exception as error:
+            if os.environ.get("CORTEX_DEBUG") or not _of_a_store(error):
+                raise
+            words = " ".join(_words(error).split())
+            way = "`cortex doctor` says whether a file is damaged; CORTEX_DEBUG=1 shows where"
+            raise click.ClickException(f"{words} ({way})") from error
+
+
+def _of_a_store(error: Exception) -> bool:
+    """Whether DVC, MLflow, Dagster or a database of theirs says so, none of which is loaded yet."""
+    rooms = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(rooms & _STORES)
 
 
 def _words(error: Exception) -> str:
@@ -58,10 +74,25 @@ def _example(text: str) -> str:
 
 
 @click.group(cls=_Cortex, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Models trained on a team's own code and its agents' logs, with data anyone can reproduce."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
+    ctx.with_resource(temporary_files())
+    if ctx.invoked_subcommand != "doctor":  # that one only looks
+        _recover()
+
+
+def _recover() -> None:
+    from cortex_pipelines.operations.recovery import recover
+
+    try:
+        root = find_root()
+    except ProjectError:
+        return  # not every command needs a project
+    for sentence in recover(root):
+        _say(sentence)
 
 
 _COMMANDS = (

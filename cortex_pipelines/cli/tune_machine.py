@@ -1,6 +1,5 @@
 """``cortex tune-machine``."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,16 +43,15 @@ def tune_machine(dry_run: bool) -> None:
 
 def _write(path: Path, chosen: "Speed") -> None:
     """The two values in place of what was there, and every comment as it was."""
+    from cortex_pipelines.atomic import aside
     from cortex_pipelines.operations.parameter_file import round_trip
 
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
     values["adapters"]["precision"] = chosen.precision
     values["adapters"]["max_length"] = chosen.max_length
-    aside = path.with_name(f".params.yaml.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
+    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
-    aside.replace(path)
 
 
 def _show(speeds: "list[Speed]", chosen: "Speed") -> None:

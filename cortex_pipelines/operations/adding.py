@@ -1,13 +1,15 @@
 """``cortex add``: a project more in ``params.yaml``, comments and order kept."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import aside
+from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
-from cortex_pipelines.operations.moving_pins import move_pins
+from cortex_pipelines.operations.moving_pins import take_pins_of
 from cortex_pipelines.operations.parameter_file import round_trip
+from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.project import PROJECT_NAME, ProjectError
 
 
@@ -30,22 +32,18 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
     load_parameters(root)  # what is wrong there already is not this project's fault
     entry = parse_source(source, root)
     path = root / "params.yaml"
-    before = path.read_text(encoding="utf-8")
     yaml = round_trip()
-    values = yaml.load(before)
+    values = yaml.load(path.read_text(encoding="utf-8"))
     projects = values.get("projects") or {}
     sources = projects.setdefault(name, {"sources": []})["sources"]
     if entry in sources:
         raise ProjectError(f"projects.{name} has that source already: {source}")
     sources.append(entry)
     values["projects"] = projects
-    aside = path.with_name(f".params.yaml.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
-    aside.replace(path)
-    try:
-        move_pins(root, name)
-    except BaseException:
-        path.write_text(before, encoding="utf-8")  # a project that cannot be pinned is not added
-        raise
+    with aside(path) as scratch:
+        with scratch.open("w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+        # a project that cannot be pinned is not added; a pin without a project does no harm
+        take_pins_of(root, name, load_parameters(root, scratch))
+    ensure_keys(root, models(open_project(root)))
     return dict(entry)

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortex_pipelines.tracking.store import database
+from cortex_pipelines.versioning import databases, dvc_store, kept
+from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
+
+_CONFLICT = "holds a merge conflict"
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Finding:
 def examine(root: Path) -> Iterator[Finding]:
     """Look at everything the platform needs on this machine."""
     yield from _programs()
+    yield from stores(root)
     yield from _packages(root)
     yield from _parameters(root)
     yield from _weights(root)
@@ -41,6 +47,38 @@ def _programs() -> Iterator[Finding]:
         found = shutil.which(name)
         remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
         yield Finding(name, found is not None, found or "not on the PATH", remedy)
+
+
+def stores(root: Path) -> Iterator[Finding]:
+    """What a kill or a full disk could have cut off; every other command mends it by itself."""
+    again = "any other command, such as `cortex sync`, brings the last good one back"
+    for name in kept.FILES:
+        if (root / name).is_file():
+            why = kept.damage(root, name)
+            if why is None and name != "params.yaml":
+                why = _unreadable(root / name)
+            remedy = again if why != _CONFLICT else f"resolve the conflict, then `git add {name}`"
+            yield Finding(f"whole: {name}", why is None, why or "not cut off", remedy)
+    rwlock = root / ".dvc" / "tmp" / "rwlock"
+    if rwlock.is_file():
+        why = dvc_store.rwlock_damage(rwlock)
+        yield Finding("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
+    home = root / ".dagster"
+    paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
+    for path in dict.fromkeys(paths):
+        why = databases.damage(path, thorough=True)
+        if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
+            place = path.relative_to(root)
+            begun = "any other command sets it aside; then `cortex sync` enters what there is"
+            yield Finding(f"whole: {place}", why is None, why or "every page can be read", begun)
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        read_yaml(path)
+    except ProjectError:
+        return _CONFLICT
+    return None
 
 
 def _packages(root: Path) -> Iterator[Finding]:

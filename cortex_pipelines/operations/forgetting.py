@@ -4,13 +4,13 @@ Two steps, with `cortex run` between them: the tombstones make ingestion leave t
 that the data sets are made again without it; then former versions are purged where they are kept.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
@@ -110,10 +110,8 @@ def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     new = [stone for stone in stones if stone.model_dump() not in present]
     if new:
         values["privacy"]["forgotten"] = [*present, *(stone.model_dump() for stone in new)]
-        aside = path.with_name(f".params.yaml.{os.getpid()}")
-        with aside.open("w", encoding="utf-8") as file:
+        with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
-        aside.replace(path)
     return new
 
 

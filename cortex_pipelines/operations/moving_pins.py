@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.catalog import models, open_project
-from cortex_pipelines.config import load_parameters
+from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import take_model_pin
@@ -33,6 +33,13 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
     if project is not None and project not in params.projects:
         known = ", ".join(sorted(params.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+    changed = take_pins_of(root, project, params)
+    ensure_keys(root, models(open_project(root)))  # of a new project too, for `dvc repro`
+    return changed
+
+
+def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[str]:
+    """See ``move_pins``, for these parameters; ``releases.lock`` stays as it is."""
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
@@ -43,9 +50,7 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
         pins["coordination"] = take_coordination_pin(logs, root)
         for name in ("base", "encoder"):
             pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
-    changed = _write(root, lock, pins, set(params.projects))
-    ensure_keys(root, models(open_project(root)))  # of a new project too, for `dvc repro`
-    return changed
+    return _write(root, lock, pins, set(params.projects))
 
 
 def _write(

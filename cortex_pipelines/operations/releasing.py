@@ -1,14 +1,16 @@
 """Promotion and rollback in a project: the ledger moves, and the registry follows it."""
 
 import getpass
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cortex_pipelines.catalog import models
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.recovery import RELEASING
 from cortex_pipelines.release import promotion
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.ledger import Entry, Model, ReleaseError
@@ -51,7 +53,7 @@ def promote(
     project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
 ) -> Entry | None:
     """See ``release.promotion.promote``."""
-    with _alone(project):
+    with _alone(project), _followed(project):
         entry = promotion.promote(project.root, model, _act(why), how, report)
         if entry:
             follow_ledger(project, model)
@@ -86,7 +88,7 @@ def promote_passed(
 
 def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry | None:
     """See ``release.promotion.rollback``."""
-    with _alone(project):
+    with _alone(project), _followed(project):
         entry = promotion.rollback(project.root, model, _act(why), to)
         if entry:
             follow_ledger(project, model)
@@ -126,6 +128,36 @@ def _sign(project: Project, model: Model, version: str) -> bool:
         sign_version(project.root, folder, model.name, version, base_of(folder))
         return True
     return False
+
+
+def finish_release(project: Project) -> str | None:
+    """Let the registry follow the ledger where a promotion or rollback was killed in between.
+
+    Returns:
+        What was done, in a sentence; None if it is going on, or nothing was left to do.
+    """
+    try:
+        with _alone(project).acquire(timeout=0):
+            if not (project.root / RELEASING).exists():
+                return None
+            moved = sum(follow_ledger(project, model) for model in models(project))
+            (project.root / RELEASING).unlink()
+    except Timeout:
+        return None
+    return f"a promotion or rollback was killed: releases.lock holds, {moved} aliases followed it"
+
+
+@contextmanager
+def _followed(project: Project) -> Iterator[None]:
+    """Leaves a mark if the process is killed before the registry has followed the ledger."""
+    mark = project.root / RELEASING
+    mark.touch()
+    try:
+        yield
+    except (ReleaseError, LookupError):  # refused: nothing has moved
+        mark.unlink()
+        raise
+    mark.unlink()
 
 
 def _alone(project: Project) -> FileLock:

@@ -1,5 +1,6 @@
 """The code location: assets, jobs, schedules and sensors over one project folder."""
 
+import logging
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +9,7 @@ import polars as pl
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
+from cortex_pipelines.operations.recovery import recover
 from cortex_pipelines.orchestration.schedules import (
     nightly_job,
     nightly_schedule,
@@ -20,6 +22,8 @@ from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.versioning.dagster_assets import build_assets
 from cortex_pipelines.versioning.materialise import ContractCheck
 from cortex_pipelines.versioning.project import Project
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
@@ -35,6 +39,8 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     Raises:
         ProjectError: params.yaml is not as it has to be.
     """
+    for sentence in recover(root):  # Dagster loads this, too, after what it ran was killed
+        _LOG.warning(sentence)
     settings = load_parameters(root).automation
     project = open_project(root)
 

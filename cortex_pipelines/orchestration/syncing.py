@@ -9,6 +9,7 @@ from cortex_pipelines.orchestration.runs import close_dead_runs
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker, find_run
+from cortex_pipelines.tracking.store import entered_again, lost
 from cortex_pipelines.versioning.dagster_assets import describe
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
@@ -23,7 +24,22 @@ def sync_project(
     close_dead_runs(instance)
     ensure_keys(project.root, models(project))
     stale = Staleness(instance, definitions).stale
-    return sync(project, instance, stale, lambda view: _metadata(project, view))
+
+    def unknown(view: DvcView) -> bool:
+        if not view.version or view.version != view.locked:
+            return False
+        known = find_run(project.root, view.asset.name, view.partition, view.version)
+        return known is None
+
+    def describe_again(view: DvcView) -> dict[str, Any]:
+        return _metadata(project, view)
+
+    if not lost(project.root):
+        return sync(project, instance, stale, describe_again)
+    events = sync(project, instance, stale, describe_again, unknown=unknown)
+    sync_aliases(project)
+    entered_again(project.root)
+    return events
 
 
 def sync_aliases(project: Project) -> int:

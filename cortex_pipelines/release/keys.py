@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.release.manifest import UntrustedModelError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
         raise UntrustedModelError(f"the signing key {path} is no Ed25519 key")
     own, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
     if not own.exists() or own.read_bytes() != pem:
-        own.write_bytes(pem)
+        write_whole(own, pem)
     return key
 
 
@@ -67,7 +68,7 @@ def trust(root: Path, public_key: Path) -> str:
     mark = fingerprint(_read_public(data, public_key))
     folder = _keys(root) / "trusted"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{mark}.pub").write_bytes(data)
+    write_whole(folder / f"{mark}.pub", data)
     return mark
 
 

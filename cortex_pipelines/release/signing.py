@@ -6,9 +6,9 @@ output, and is kept beside the caches; the registry and every export get a copy.
 
 import base64
 import json
-import os
 from pathlib import Path
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.release.keys import fingerprint, known_keys, private_key
 from cortex_pipelines.release.manifest import (
     MANIFEST,
@@ -70,9 +70,7 @@ def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
     }
     text = json.dumps(signature, indent=1, sort_keys=True) + "\n"
     for name, content in ((MANIFEST, data), (SIGNATURE, text.encode())):
-        aside = out / f".{name}.{os.getpid()}"
-        aside.write_bytes(content)
-        aside.replace(out / name)
+        write_whole(out / name, content)
 
 
 def verify(

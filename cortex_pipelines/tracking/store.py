@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from cortex_pipelines.versioning import databases
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -14,9 +16,41 @@ UI = "http://127.0.0.1:5000"
 """Where ``make ui`` serves MLflow."""
 
 
+_READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
+
+
+def database(root: Path) -> Path:
+    """The file with MLflow's runs and registry."""
+    return root / ".mlflow" / "mlflow.db"
+
+
+def renew_database(root: Path) -> list[str]:
+    """Set MLflow's database aside if it was cut off; what was done, in sentences."""
+    home = root / ".mlflow"
+    if not (home / _READY).exists():
+        return []
+    with FileLock(home / _LOCK):
+        if databases.damage(database(root)) is None:
+            return []
+        (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
+        done = databases.renew(root, database(root), home / _READY)
+    words = "MLflow begins a new one, and `cortex sync` enters what there is"
+    return [f"{done}: {words}"] if done else []
+
+
+def lost(root: Path) -> bool:
+    """Whether MLflow's records were lost and those of what is here are to be entered again."""
+    return (root / ".mlflow" / _LOST).exists()
+
+
+def entered_again(root: Path) -> None:
+    """All that is here has a run again."""
+    (root / ".mlflow" / _LOST).unlink(missing_ok=True)
+
+
 def database_uri(root: Path) -> str:
     """Tracking and registry URI; absolute, since MLflow's default depends on where one stands."""
-    return f"sqlite:///{(root / '.mlflow' / 'mlflow.db').resolve()}"
+    return f"sqlite:///{database(root).resolve()}"
 
 
 @lru_cache(maxsize=8)
@@ -33,10 +67,13 @@ def open_client(root: Path) -> "MlflowClient":
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
     uri = database_uri(root)
-    ready = home / ".initialised"
+    ready = home / _READY
     if ready.exists():
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    with FileLock(home / ".initialise.lock"):
+    with FileLock(home / _LOCK):
+        if not ready.exists() and database(root).exists():
+            # a process was killed while it made the database, and MLflow cannot go on with that
+            databases.set_aside_all(root, database(root))
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)  # creates the database already
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)

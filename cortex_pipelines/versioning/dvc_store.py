@@ -6,15 +6,21 @@ output would make ``dvc status`` fail as busy for as long as a training takes.)
 """
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
+from cortex_pipelines.atomic import aside, write_whole
+from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -41,15 +47,136 @@ def locked_repo(root: Path) -> Iterator[Any]:
     from dvc.repo import Repo, lock_repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
-    with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+    whole = _whole_files()
+    with Repo(str(root), fs=whole, _wait_for_lock=True) as repo, lock_repo(repo):
+        mend_lockfile(root, _LOG.warning)
         yield repo
 
 
-def patiently(act: Callable[[], T]) -> T:
+@lru_cache(maxsize=1)
+def _whole_files() -> Any:
+    """DVC's local file system, but what it writes (dvc.lock, its rwlock) is never half there."""
+    from dvc.fs import LocalFileSystem
+
+    class WholeFiles(LocalFileSystem):  # type: ignore[misc]
+        def open(self, path: Any, mode: str = "r", **kwargs: Any) -> Any:
+            if mode in ("w", "w+"):
+                return _written_aside(Path(path))
+            return super().open(path, mode=mode, **kwargs)
+
+    return WholeFiles()
+
+
+@contextmanager
+def _written_aside(path: Path) -> Iterator[Any]:
+    with aside(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
+        yield file
+
+
+def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
+    """See ``kept.mend``; DVC's lock is held."""
+    if sentence := kept.mend(root, kept.DVC_LOCK):
+        report(sentence)
+
+
+def mend_unless_busy(root: Path) -> list[str]:
+    """Mend ``dvc.lock`` and DVC's file of read and write locks; what was done, in sentences.
+
+    Nothing is looked at while another process holds the lock that it writes them under.
+    """
+    done: list[str] = []
+    if not (root / ".dvc").is_dir():
+        return done
+    temporary = root / ".dvc" / "tmp"
+    temporary.mkdir(exist_ok=True)
+    with _unless_busy(temporary / "lock") as free:
+        if free:
+            mend_lockfile(root, done.append)
+    with _unless_busy(temporary / "rwlock.lock") as free:
+        if free:
+            done += _mend_rwlock(root, temporary / "rwlock")
+    return done
+
+
+@contextmanager
+def _unless_busy(path: Path) -> Iterator[bool]:
+    """One of DVC's locks, if nobody has it."""
+    import zc.lockfile
+
+    try:
+        lock = zc.lockfile.LockFile(str(path))
+    except zc.lockfile.LockError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.close()
+
+
+def _mend_rwlock(root: Path, path: Path) -> list[str]:
+    """Set a file of locks aside that a killed dvc left half written; drop those of the dead.
+
+    DVC drops a lock itself if no process has its owner's number, not if another has it by now.
+    """
+    if not path.exists():
+        return []
+    if why := rwlock_damage(path):
+        gone = kept.set_aside(root, path)
+        return [f".dvc/tmp/rwlock {why}: DVC begins a new one; what was left of it is {gone}"]
+    held = _held_locks(path)
+    living = [lock for lock in held if _may_live(lock[2], path)]
+    if living != held:
+        write_whole(path, _as_rwlock(living))
+    return []
+
+
+def rwlock_damage(path: Path) -> str | None:
+    """How DVC's file of locks was cut off, in words that follow its name; None if it was not."""
+    try:
+        _held_locks(path)
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return "is cut off" if path.stat().st_size else "is empty"
+    return None
+
+
+_Held = tuple[str, str, dict[str, Any]]
+"""``write`` or ``read``, a path, and the process that holds it: ``pid`` and ``cmd``."""
+
+
+def _held_locks(path: Path) -> list[_Held]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    held = [("write", place, who) for place, who in values.get("write", {}).items()]
+    held += [("read", place, who) for place, all_ in values.get("read", {}).items() for who in all_]
+    for _, _, who in held:
+        int(who["pid"])
+    return held
+
+
+def _as_rwlock(held: list[_Held]) -> str:
+    values: dict[str, Any] = {"write": {}, "read": {}}
+    for mode, place, who in held:
+        if mode == "write":
+            values[mode][place] = who
+        else:
+            values[mode].setdefault(place, []).append(who)
+    return json.dumps(values)
+
+
+def _may_live(who: dict[str, Any], path: Path) -> bool:
+    """Whether the process with the number of a lock's owner can be its owner."""
+    try:
+        return bool(psutil.Process(int(who["pid"])).create_time() <= path.stat().st_mtime + 1)
+    except psutil.Error:
+        return True
+
+
+def patiently(root: Path, act: Callable[[], T]) -> T:
     """Call until DVC's locks are free; another process may hold an input for a while.
 
     Raises:
-        ProjectError: they were not free for half an hour, or DVC's lock file is damaged.
+        ProjectError: they were not free for half an hour, or DVC's lock file is damaged and cannot
+            be mended.
     """
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
@@ -63,9 +190,15 @@ def patiently(act: Callable[[], T]) -> T:
                 raise ProjectError(f"DVC's lock was never free: {error}") from error
             time.sleep(_LOCK_POLL_SECONDS)
         except (RWLockFileCorruptedError, RWLockFileFormatError) as error:
-            raise ProjectError(
-                f"{error}; if no dvc or cortex process is running, delete .dvc/tmp/rwlock"
-            ) from error
+            # a dvc that ran beside this process was killed
+            mended = mend_unless_busy(root)
+            if not mended and time.monotonic() > deadline:
+                raise ProjectError(
+                    f"{error}; if no dvc or cortex process is running, delete .dvc/tmp/rwlock"
+                ) from error
+            for sentence in mended:
+                _LOG.warning(sentence)
+            time.sleep(_LOCK_POLL_SECONDS)
 
 
 def stages_by_address(repo: Any) -> dict[str, Any]:
@@ -115,27 +248,26 @@ def unchanged_version(root: Path, address: str) -> str | None:
             stage = find_stage(repo, address)
             return None if stage.changed() else locked_version(stage)
 
-    return patiently(ask)
+    return patiently(root, ask)
 
 
 @contextmanager
 def reading(root: Path, paths: list[str]) -> Iterator[None]:
     """Hold DVC's read lock on paths, relative to the root, without holding the repository."""
     with ExitStack() as stack:
-        patiently(lambda: stack.enter_context(_rwlock(root, read=paths, write=[])))
+        patiently(root, lambda: stack.enter_context(_rwlock(root, read=paths, write=[])))
         yield
 
 
 @contextmanager
 def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
-    from dvc.fs import localfs
     from dvc.rwlock import rwlock
 
     temporary = root / ".dvc" / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     with rwlock(
         str(temporary),
-        localfs,
+        _whole_files(),
         # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
         " ".join(sys.argv),
         [str(root / path) for path in read],
@@ -171,9 +303,10 @@ def commit(
             check()
             publish()
             (stage,) = repo.commit(address, force=True)
+            kept.keep(root, kept.DVC_LOCK)
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
-    return patiently(act)
+    return patiently(root, act)
 
 
 def restore(root: Path, version: str, target: Path) -> bool:

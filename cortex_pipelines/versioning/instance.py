@@ -6,10 +6,27 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.versioning import databases
+
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _SETTINGS = "telemetry:\n  enabled: false\n"
+_READY, _LOCK = ".initialised", ".initialise.lock"
+DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+"""Dagster's databases, below its home; what one run wrote is in a file of its own."""
+
+
+def renew_databases(root: Path) -> list[str]:
+    """Set Dagster's databases aside that were cut off; what was done, in sentences."""
+    home = root / ".dagster"
+    if not (home / _READY).exists():
+        return []
+    with FileLock(home / _LOCK):
+        found = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
+    words = "Dagster begins a new one, and `cortex sync` tells it of all there is"
+    return [f"{sentence}: {words}" for sentence in found if sentence]
 
 
 def open_instance(root: Path) -> "DagsterInstance":
@@ -24,13 +41,13 @@ def open_instance(root: Path) -> "DagsterInstance":
     home.mkdir(exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(_SETTINGS, encoding="utf-8")
+        write_whole(settings, _SETTINGS)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    ready = home / ".initialised"
+    ready = home / _READY
     if ready.exists():
         return dg.DagsterInstance.get()
-    with FileLock(home / ".initialise.lock"):
+    with FileLock(home / _LOCK):
         instance = dg.DagsterInstance.get()
         # Asking each store once creates its database and brings its schema up to date.
         instance.get_runs_count()

@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.atomic import scratch_folder, temporary_files
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, snapshot, stages
@@ -22,7 +23,7 @@ from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.versioning.publish import replace_folder, scratch_folder
+from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -112,7 +113,7 @@ def materialise(
             return Version(known, begin, computed=False)
     _require_inputs(begin)
     observations: dict[str, float] = {}
-    with scratch_folder(project.state / "tmp") as scratch:
+    with temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"
         out.mkdir()
         tables = _compute(project, asset, partition, begin, out, observations, hold=not by_dvc)

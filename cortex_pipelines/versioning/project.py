@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
@@ -48,7 +49,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path.name} cannot be read: {error}") from error
+        raise ProjectError(
+            f"{path.name} cannot be read: {error}; correct it, or `git checkout -- {path.name}` "
+            "brings the committed one back"
+        ) from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -67,10 +71,8 @@ def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
+    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         yaml.dump(dict(value), file)
-    aside.replace(path)
 
 
 def look_up(values: Mapping[str, Any], dotted: str) -> Any:

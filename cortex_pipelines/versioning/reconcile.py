@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning import dvc_store, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
@@ -32,7 +33,6 @@ from cortex_pipelines.versioning.provenance import (
     observe_pins,
     recorded_version,
 )
-from cortex_pipelines.versioning.publish import remove_folder
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def dvc_views(project: Project) -> list[DvcView]:
                 for partition in project.partitions_of(asset)
             ]
 
-    return dvc_store.patiently(ask)
+    return dvc_store.patiently(project.root, ask)
 
 
 def _view(
@@ -121,6 +121,7 @@ def sync(
     stale: Callable[[str, str | None], bool],
     describe: Describe | None = None,
     emit_inputs: bool = True,
+    unknown: Callable[[DvcView], bool] = lambda _: False,
 ) -> int:
     """Bring Dagster's view into line with DVC's; how many events that took.
 
@@ -131,6 +132,7 @@ def sync(
         describe: Gives further metadata of an output that is about to be reported.
         emit_inputs: False leaves the tags about code and inputs out; only to show in a test that
             they matter.
+        unknown: Asks whether nothing remembers a version any more, so that it is told again.
     """
     remove_stray_partitions(project)
     events = sum(
@@ -139,7 +141,7 @@ def sync(
         for partition in project.partitions_of(pin)
     )
     for view in dvc_views(project):
-        events += _sync_one(project, instance, view, stale, describe, emit_inputs)
+        events += _sync_one(project, instance, view, stale, describe, emit_inputs, unknown(view))
     return events
 
 
@@ -154,7 +156,7 @@ def remove_stray_partitions(project: Project) -> None:
         if asset.partitioned and folder.is_dir():
             for entry in folder.iterdir():
                 if entry.is_dir() and entry.name not in project.partitions:
-                    remove_folder(entry)
+                    discard(entry)
 
 
 def _sync_one(
@@ -164,13 +166,14 @@ def _sync_one(
     stale: Callable[[str, str | None], bool],
     describe: Describe | None,
     emit_inputs: bool,
+    unknown: bool,
 ) -> int:
     name, partition = view.asset.name, view.partition
     known = recorded_version(latest_record(instance, name, partition))
     if known is None and view.version is None:
         return 0
     version = view.version or NOTHING
-    if known == version and stale(name, partition) == view.changed:
+    if known == version and stale(name, partition) == view.changed and not unknown:
         return 0
     tags = event_tags(instance, project, view.asset, partition, view.made_from, version)
     if not emit_inputs:

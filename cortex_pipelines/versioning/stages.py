@@ -5,6 +5,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
@@ -56,7 +57,7 @@ def write(project: Project) -> Path:
     path = project.root / "dvc.yaml"
     text = render(project)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     return path
 
 

@@ -156,13 +156,13 @@ def test_a_lock_that_is_never_free_and_one_that_is_damaged(
     monkeypatch.setattr(dvc_store, "_LOCK_PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(dvc_store, "_LOCK_POLL_SECONDS", 0.01)
     with pytest.raises(ProjectError, match="DVC's lock was never free: held by pid 1"):
-        dvc_store.patiently(held)
+        dvc_store.patiently(bench.root, held)
 
     def damaged() -> None:
         raise RWLockFileCorruptedError(".dvc/tmp/rwlock")
 
     with pytest.raises(ProjectError, match=r"delete .dvc/tmp/rwlock"):
-        dvc_store.patiently(damaged)
+        dvc_store.patiently(bench.root, damaged)
 
 
 def test_a_lock_is_waited_for(bench: Workbench) -> None:
@@ -176,7 +176,7 @@ def test_a_lock_is_waited_for(bench: Workbench) -> None:
             raise LockError("held")
         return "done"
 
-    assert dvc_store.patiently(soon) == "done"
+    assert dvc_store.patiently(bench.root, soon) == "done"
     assert len(tries) == 3
 
 

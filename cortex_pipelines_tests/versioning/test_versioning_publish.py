@@ -2,14 +2,13 @@
 
 import ctypes
 import errno
-import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from cortex_pipelines.versioning.publish import remove_folder, replace_folder, scratch_folder
+from cortex_pipelines.versioning.publish import replace_folder
 
 
 def folder(path: Path, text: str) -> Path:
@@ -58,23 +57,3 @@ def test_a_failing_exchange_changes_nothing(tmp_path: Path) -> None:
         replace_folder(new, place)
     assert names(place) == ["a.txt"]
     assert names(new) == ["b.txt"]
-
-
-def test_scratch_is_gone_after_an_error_and_that_of_the_dead_is_swept(tmp_path: Path) -> None:
-    folder(tmp_path / "999999999-dead", "x")
-    folder(tmp_path / f"{os.getpid()}-alive", "x")
-    folder(tmp_path / "notes", "x")
-
-    def fail() -> None:
-        with scratch_folder(tmp_path) as scratch:
-            (scratch / "half").touch()
-            raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        fail()
-    assert names(tmp_path) == [f"{os.getpid()}-alive", "notes"]
-
-
-def test_a_folder_is_removed_whole(tmp_path: Path) -> None:
-    remove_folder(folder(tmp_path / "words", "a"))
-    assert names(tmp_path) == []

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.atomic import scratch_folder
 
 CARD = "README.md"
 """The model card's name in an export, under which model hubs and editors show it."""
@@ -63,8 +63,8 @@ def put_aside(out: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} is not empty; name another folder by --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        aside = Path(scratch) / "export"
+    with scratch_folder(out.parent, f".{out.name}.") as scratch:
+        aside = scratch / "export"
         aside.mkdir()
         yield aside
         if out.exists():

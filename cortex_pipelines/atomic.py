@@ -1,0 +1,166 @@
+"""Files that are whole or not there, and scratch that goes away, whenever a process is killed.
+
+Whatever is not finished yet has a name that ends in ``.aside`` and is held by its owner with a
+lock that the kernel drops when the owner dies, however it dies. So what a killed process left can
+be told from what a living one needs, also where process ids are used again or are those of another
+container.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MARK = ".aside"
+_TEMPORARY = "cortex-"
+_BASE = "CORTEX_TEMPORARY_BASE"
+_OWNER = "CORTEX_TEMPORARY_OWNER"
+
+
+@contextmanager
+def aside(path: Path, durable: bool = True, place: Path | None = None) -> Iterator[Path]:
+    """An empty file beside ``path``, which takes the place of ``path`` in the end.
+
+    After an error, or a kill, ``path`` is what it was.
+
+    Args:
+        path: The file to write; its folder is made if it is not there.
+        durable: Whether it has to survive a power failure too; a cache need not.
+        place: Where it is until then, on the same file system; None for beside ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch, handle = _held(place or path.parent, f".{path.name}.", folder=False)
+    try:
+        if path.exists():
+            shutil.copymode(path, scratch)
+        yield scratch
+        if durable:
+            os.fsync(handle)
+        scratch.replace(path)
+        if durable:
+            _sync(path.parent)
+    finally:
+        os.close(handle)
+        scratch.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Put a text (in UTF-8) or bytes in the place of a file, all of it or nothing."""
+    with aside(path) as scratch:
+        scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
+    """An empty folder in ``parent``, gone afterwards; sweeps those of killed processes first."""
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent, prefix)
+    folder, handle = _held(parent, prefix, folder=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep(folder: Path, prefix: str = "") -> int:
+    """Remove what processes that are no more left unfinished in a folder; how much that was.
+
+    Args:
+        folder: Looked at itself, not below; may be absent.
+        prefix: Only names that begin so.
+    """
+    count = 0
+    for entry in folder.glob(f"{prefix}*{_MARK}"):
+        handle = _take(entry)
+        if handle is None:
+            continue
+        try:
+            _remove(entry)
+            count += 1
+        finally:
+            os.close(handle)
+    return count
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, moving it aside first so that nobody sees half of it."""
+    gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{_MARK}")
+    folder.rename(gone)
+    _remove(gone)
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Let all temporary files of this process, and of what it starts, lie in one folder of its own.
+
+    That is gone afterwards; what a killed process left is swept by the next. It holds for whatever
+    asks ``tempfile`` or ``TMPDIR``: packages and programs that clean up behind themselves cannot
+    do so when they are killed. Within itself it does nothing.
+    """
+    if os.environ.get(_OWNER) == str(os.getpid()):
+        yield
+        return
+    # beside the folder of a process that started this one, not in it: that one may end first
+    base = os.environ.get(_BASE) or tempfile.gettempdir()
+    known, kept = tempfile.tempdir, {k: os.environ.get(k) for k in ("TMPDIR", _BASE, _OWNER)}
+    with scratch_folder(Path(base), _TEMPORARY) as folder:
+        os.environ |= {"TMPDIR": str(folder), _BASE: base, _OWNER: str(os.getpid())}
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = known
+            for name, value in kept.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _held(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
+    """A new file or folder and the handle that holds it."""
+    while True:
+        path = parent / f"{prefix}{uuid.uuid4().hex[:12]}{_MARK}"
+        if folder:
+            path.mkdir(mode=0o700)
+        else:
+            path.touch(exist_ok=False)
+        handle = _take(path)
+        if handle is not None:  # else somebody's sweep came in between
+            return path, handle
+
+
+def _take(path: Path) -> int | None:
+    """A handle that holds a file or folder; None if another holds it, or it is not ours."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.fstat(handle)
+        if mine.st_uid == os.getuid() and os.path.samestat(mine, path.lstat()):
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

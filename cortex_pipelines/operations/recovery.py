@@ -1,0 +1,63 @@
+"""What a killed process left is put in order when the next one starts.
+
+Nothing here needs a person: what was cut off is set aside and begun anew or brought back, scratch
+of the dead is removed, and a release that was cut short is ended. Each is said in a sentence.
+"""
+
+from pathlib import Path
+
+from cortex_pipelines.atomic import sweep
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.tracking.store import renew_database
+from cortex_pipelines.versioning import dvc_store, kept
+from cortex_pipelines.versioning.instance import renew_databases
+
+RELEASING = Path(".cortex", "releasing")
+"""Is there from before the ledger moves until the registry has followed it."""
+
+_SCRATCH = (
+    ".",
+    "data",
+    "data/*",
+    ".cortex/tmp",
+    ".cortex/kept",
+    ".cortex/keys",
+    ".cortex/keys/trusted",
+    ".cortex/signed/*/*",
+    ".cortex/cache/rows/*",
+    f"{CACHE.as_posix()}/downloads",
+    ".dagster",
+    ".dvc/tmp",
+)
+"""Where unfinished files and folders lie, from the project's root."""
+
+
+def recover(root: Path) -> list[str]:
+    """Put in order what killed processes left in a project; what was done, in sentences.
+
+    What a living process works on is not touched.
+
+    Raises:
+        ProjectError: a file is cut off and there is no good copy of it; says what to type.
+    """
+    for pattern in _SCRATCH:
+        for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
+            sweep(folder)
+    done = dvc_store.mend_unless_busy(root)
+    for name in kept.FILES:
+        if name != kept.DVC_LOCK and (sentence := kept.mend(root, name)):
+            done.append(sentence)
+    done += renew_databases(root)
+    done += renew_database(root)
+    return [*done, *_finish_release(root)]
+
+
+def _finish_release(root: Path) -> list[str]:
+    if not (root / RELEASING).exists():
+        return []
+    # only now: the catalogue and MLflow take seconds to load
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.releasing import finish_release
+
+    sentence = finish_release(open_project(root))
+    return [sentence] if sentence else []

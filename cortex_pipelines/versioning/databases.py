@@ -1,0 +1,62 @@
+"""SQLite databases that were cut off or emptied: noticed, set aside, begun anew."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from cortex_pipelines.versioning.kept import set_aside
+
+_BESIDE = ("-wal", "-shm", "-journal")
+
+
+def damage(path: Path, thorough: bool = False) -> str | None:
+    """What is wrong with a database, in words; None if nothing is, or it is not there.
+
+    Args:
+        path: The file of the database.
+        thorough: Look at every page; otherwise at its size, its first page and its schema.
+    """
+    if not path.is_file():
+        return None
+    if not path.stat().st_size:
+        return "is empty"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as database:
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            words = database.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
+    except sqlite3.OperationalError:
+        return None  # busy, or not to be opened by us: no sign of damage
+    except sqlite3.DatabaseError as error:
+        return f"is damaged ({error})"
+    if words != "ok":
+        return f"is damaged ({' '.join(str(words).split())})"
+    return None if tables else "has no tables"
+
+
+def renew(root: Path, path: Path, ready: Path) -> str | None:
+    """Set a damaged database aside, so that its owner makes an empty one.
+
+    Args:
+        root: Project root.
+        path: The database.
+        ready: Mark that it was made once; without it there is nothing to lose yet.
+
+    Returns:
+        What was wrong and where it is now; None if nothing was.
+    """
+    if not ready.exists():
+        return None
+    why = damage(path)
+    if why is None:
+        return None
+    ready.unlink(missing_ok=True)
+    return f"{path.relative_to(root)} {why}; it is now {set_aside_all(root, path)}"
+
+
+def set_aside_all(root: Path, path: Path) -> Path:
+    """Set a database and its journals aside; where it is then."""
+    for end in _BESIDE:  # first: what is left of a journal must not meet a new database
+        journal = path.with_name(path.name + end)
+        if journal.exists():
+            set_aside(root, journal)
+    return set_aside(root, path)

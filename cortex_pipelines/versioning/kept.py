@@ -1,0 +1,149 @@
+"""The last good copy of the files that say what was made, and the way back to it.
+
+DVC writes ``dvc.lock`` in place, so a kill (of ``dvc repro`` itself, too) or a full disk can leave
+half of it. The project's own writers cannot do that, but a disk or a hand can. What is cut off is
+set aside, never deleted, and the last good copy takes its place; a stage whose entry is newer than
+that is made again, out of DVC's run cache if DVC ran it, and has the same bytes.
+"""
+
+import subprocess  # nosec B404
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.versioning.project import ProjectError
+
+DVC_LOCK = "dvc.lock"
+BY_MACHINE = (DVC_LOCK, "sources.lock", "releases.lock")
+BY_HAND = ("params.yaml",)
+FILES = BY_MACHINE + BY_HAND
+_CONFLICT = (b"<<<<<<< ", b"\n<<<<<<< ")
+
+
+def keep(root: Path, name: str) -> None:
+    """Take a file, known to be good, as the copy to go back to."""
+    text, copy = (root / name).read_bytes(), _copy(root, name)
+    if not copy.exists() or copy.read_bytes() != text:
+        write_whole(copy, text)
+
+
+def mend(root: Path, name: str) -> str | None:
+    """Keep a file if it is good, and put back the last good one if it was cut off.
+
+    For ``dvc.lock`` DVC's own lock has to be held: DVC could be writing it.
+
+    Returns:
+        What was done, in a sentence; None if the file was good.
+
+    Raises:
+        ProjectError: it was cut off, and there is no good copy; says what to type.
+    """
+    why = damage(root, name)
+    if why is None:
+        if (root / name).is_file() and not _in_conflict(root / name):
+            keep(root, name)
+        return None
+    path, good = root / name, _last_good(root, name)
+    if good is None and name != DVC_LOCK:
+        raise ProjectError(
+            f"{path} {why}, and there is no good copy of it, neither in .cortex/kept nor in git's "
+            f"last commit: `git log -- {name}` finds an older one, `git checkout COMMIT -- {name}` "
+            "brings it back"
+        )
+    gone = set_aside(root, path, moved=good is None)
+    if good is None:
+        return (
+            f"{name} {why} and there was none before it: what was made is made again; what was "
+            f"left of it is {gone}"
+        )
+    write_whole(path, good)
+    return f"{name} {why}: the last good one is back; what was left of it is {gone}"
+
+
+def damage(root: Path, name: str) -> str | None:
+    """How a file was cut off, in words that follow its name; None if it is good or not there.
+
+    A merge conflict is none, nor is what somebody wrote by hand into ``params.yaml``.
+    """
+    path, copy = root / name, _copy(root, name)
+    if not path.is_file():
+        return None
+    text, good = path.read_bytes(), copy.read_bytes() if copy.exists() else b""
+    if text == good or _in_conflict(path):
+        return None
+    if not text.strip():
+        return "is empty"
+    shorter = good.startswith(text)
+    if name in BY_HAND:
+        return "is cut off" if shorter and not text.endswith(b"\n") else None
+    values = _parsed(text)
+    if values is None or not text.endswith(b"\n"):
+        return "is cut off"
+    if name == DVC_LOCK:
+        shorter = _ends_early(values, _parsed(good) or {})
+    # git may have brought an older one; nobody else makes it shorter
+    return "is cut off" if shorter and text != _of_git(root, f":./{name}") else None
+
+
+def set_aside(root: Path, path: Path, moved: bool = True) -> Path:
+    """Move or copy what is damaged to ``.cortex/damaged``; where it is then, for a message."""
+    place = Path(".cortex") / "damaged" / f"{path.name}.{uuid.uuid4().hex[:8]}"
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    if moved:
+        path.rename(root / place)
+    else:
+        (root / place).write_bytes(path.read_bytes())
+    return place
+
+
+def _copy(root: Path, name: str) -> Path:
+    return root / ".cortex" / "kept" / name
+
+
+def _in_conflict(path: Path) -> bool:
+    text = path.read_bytes()
+    return text.startswith(_CONFLICT[0]) or _CONFLICT[1] in text
+
+
+def _ends_early(values: dict[str, Any], good: dict[str, Any]) -> bool:
+    """Whether a ``dvc.lock`` was cut between two lines: its last stage, or those after it."""
+    stages, known = values.get("stages") or {}, good.get("stages") or {}
+    names, before = list(stages), list(known)
+    if not names:
+        return bool(before) or "stages" not in values
+    last = stages[names[-1]] or {}
+    outs = last.get("outs")
+    if not outs or not {"path", "md5"} <= set(outs[-1]):
+        return "outs" in (known.get(names[-1]) or {"outs": None})
+    if names[-1] in known and len(outs[-1]) < len(known[names[-1]]["outs"][-1]):
+        return True
+    return len(names) < len(before) and names == before[: len(names)]
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        values = YAML(typ="safe").load(text.decode("utf-8"))
+    except (YAMLError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _last_good(root: Path, name: str) -> bytes | None:
+    copy = _copy(root, name)
+    good = copy.read_bytes() if copy.exists() else _of_git(root, f"HEAD:./{name}")
+    return good if good and _parsed(good) is not None else None
+
+
+def _of_git(root: Path, what: str) -> bytes | None:
+    """A file as git's index (``:``) or last commit (``HEAD:``) has it; None if it has none."""
+    try:
+        done = subprocess.run(  # nosec B603 B607
+            ["git", "-C", str(root), "show", what], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None

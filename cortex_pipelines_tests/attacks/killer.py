@@ -1,0 +1,210 @@
+"""Runs cli that are killed, with their whole process group, at a chosen moment.
+
+One process loads what the cli need; each command is a fork of it, so that a kill costs a
+second and not ten. A moment is the n-th time that the command opens a file to write, renames,
+removes or makes one below its project, and some time after that.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from unittest import mock
+
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}
+_LOADED = (
+    "cortex_pipelines.orchestration.location",
+    "cortex_pipelines.operations.releasing",
+    "cortex_pipelines.operations.adding",
+    "cortex_pipelines.orchestration.runs",
+    "cortex_pipelines.cli.main",
+    "dvc.cli",
+    "dvc.commands.repro",
+    "dvc.repo",
+    "mlflow.tracking.client",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Args:
+        status: Exit status; negative: the signal that ended it.
+        output: What it wrote to stdout and stderr.
+        events: Writes, renames and the like that it came to; 0 if it was killed.
+    """
+
+    status: int
+    output: str
+    events: int
+
+
+class Killer:
+    """The process that the cli are forks of.
+
+    Args:
+        temporary: Folder for the cli' temporary files.
+    """
+
+    def __init__(self, temporary: Path) -> None:
+        temporary.mkdir(parents=True, exist_ok=True)
+        self._report = temporary.parent / "killer.json"
+        alone = ("DVC_", "CORTEX_", "COV_", "DAGSTER_", "PYTEST_")
+        known = {k: v for k, v in os.environ.items() if not k.startswith(alone)}
+        bin_folder = f"{Path(sys.executable).parent}{os.pathsep}{known['PATH']}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cortex_pipelines_tests.attacks.killer", str(self._report)],
+            cwd=Path(__file__).parents[2],
+            env={
+                **known,
+                "PATH": bin_folder,
+                "TMPDIR": str(temporary),
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "DVC_NO_ANALYTICS": "1",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, root: Path, *words: str, at: int = 0, delay: float = 0.0) -> Ended:
+        """Run a command in a project.
+
+        Args:
+            root: The project.
+            words: ``cortex …`` or ``dvc …``.
+            at: Which event to kill it at; 0 for never.
+            delay: Seconds between that event and the kill.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        asked = {"root": str(root), "words": words, "at": at, "delay": delay}
+        print(json.dumps(asked), file=stdin, flush=True)
+        return Ended(**json.loads(stdout.readline()))
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+class _Fuse:
+    """An audit hook that counts and kills."""
+
+    def __init__(self, root: str, at: int, delay: float) -> None:
+        self.count = 0
+        self._root, self._at, self._delay = root, at, delay
+
+    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+        if event == "open":
+            if not isinstance(given[2], int) or not given[2] & _WRITES:
+                return
+        elif event not in _EVENTS:
+            return
+        place = os.fspath(given[0]) if isinstance(given[0], str | bytes | Path) else ""
+        if isinstance(place, bytes):
+            place = place.decode(errors="replace")
+        if self._root not in os.path.abspath(place):  # noqa: PTH100 - no work within a hook
+            return
+        self.count += 1
+        if self.count == self._at:
+            if self._delay:
+                threading.Timer(self._delay, os.killpg, (os.getpgrp(), signal.SIGKILL)).start()
+            else:
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _serve(report: Path, answers: IO[str]) -> None:
+    for name in _LOADED:
+        __import__(name)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        report.unlink(missing_ok=True)
+        output = report.with_suffix(".txt")
+        child = os.fork()
+        if child == 0:
+            _command(asked, report, output)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        events = json.loads(report.read_text()) if report.exists() else 0
+        text = output.read_text(errors="replace") if output.exists() else ""
+        ended = {"status": status, "output": text, "events": events}
+        print(json.dumps(ended), file=answers, flush=True)
+
+
+def _command(asked: dict[str, Any], report: Path, output: Path) -> None:
+    os.setsid()
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the inherited one is at its end
+    os.chdir(asked["root"])
+    fuse = _Fuse(asked["root"], asked["at"], asked["delay"])
+    sys.addaudithook(fuse)
+    status: Any = 1
+    try:
+        program, *words = asked["words"]
+        sys.argv = [program, *words]
+        if program == "dvc":
+            from dvc.cli import main as dvc
+
+            with mock.patch("dvc.stage.run._run", _stage):
+                status = dvc(words)
+        else:
+            from cortex_pipelines.cli.main import main as cortex
+
+            cortex(words)
+    except SystemExit as end:
+        status = end.code
+    except BaseException:  # noqa: BLE001 - as the interpreter would say it
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    report.write_text(json.dumps(fuse.count))
+    os._exit(int(status or 0))
+
+
+def _stage(executable: Any, command: str, **given: Any) -> None:
+    """A stage's command of ``dvc repro`` as a fork of the process that DVC runs in."""
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        from cortex_pipelines.cli.main import main as cortex
+
+        status: Any = 1
+        try:
+            os.environ.update(given["env"])
+            os.chdir(given["cwd"])
+            sys.argv = command.split()
+            cortex(sys.argv[1:])
+        except SystemExit as end:
+            status = end.code
+        except BaseException:  # noqa: BLE001 - as the interpreter would say it
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(status or 0))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        raise StageCmdFailedError(command, status)
+
+
+if __name__ == "__main__":
+    with os.fdopen(os.dup(1), "w") as replies:
+        os.dup2(2, 1)
+        _serve(Path(sys.argv[1]), replies)

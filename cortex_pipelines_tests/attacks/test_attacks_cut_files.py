@@ -1,0 +1,265 @@
+"""Files that were cut off or emptied: the next command mends them, and says so in a sentence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.operations import doctor
+from cortex_pipelines.operations.recovery import recover
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.tracking import store
+from cortex_pipelines.versioning import dvc_store, kept
+from cortex_pipelines.versioning.databases import damage
+from cortex_pipelines.versioning.instance import DATABASES, open_instance
+from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+LOCK = """champions:
+  task_router:
+    champion: {}
+    previous: null
+ledger:
+- at: '2026-01-01T00:00:00+00:00'
+  why: first
+- at: '2026-01-02T00:00:00+00:00'
+  why: second
+""".format("1" * 32)
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    bench = Workbench.create(tmp_path_factory.mktemp("cut") / "p")
+    (bench.root / "releases.lock").write_text(LOCK)
+    for name, partition in bench.all_stages():
+        bench.make(name, partition)
+    assert recover(bench.root) == []
+    return bench
+
+
+@pytest.fixture
+def bench(_made: Workbench, tmp_path: Path) -> Iterator[Workbench]:
+    shutil.copytree(_made.root, tmp_path / "p", symlinks=True)
+    yield Workbench(tmp_path / "p")
+    store.open_client.cache_clear()
+
+
+def looked_at(root: Path) -> dict[str, doctor.Finding]:
+    return {one.what: one for one in doctor.stores(root)}
+
+
+def made_elsewhere(root: Path) -> None:
+    """MLflow's database, made by another process: MLflow keeps open what it opened once."""
+    words = "from cortex_pipelines.tracking.store import *; "
+    words += f"experiment_id(Path({str(root)!r}), 'w')"
+    subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
+
+
+def lengths(text: bytes) -> list[int]:
+    """Nothing, one byte, in the middle of a line, at the ends of lines, all but one byte."""
+    ends = [place + 1 for place, byte in enumerate(text) if byte == ord("\n")]
+    some = {0, 1, len(text) // 3, len(text) // 2, ends[0], ends[len(ends) // 2], ends[-2]}
+    return sorted({*some, ends[-4], ends[-5], len(text) - 1})
+
+
+@pytest.mark.parametrize("name", kept.BY_MACHINE)
+def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
+    path = bench.root / name
+    whole = path.read_bytes()
+    for length in lengths(whole):
+        path.write_bytes(whole[:length])
+        finding = looked_at(bench.root)[f"whole: {name}"]
+        assert not finding.good, length
+        assert "brings the last good one back" in finding.remedy
+        (sentence,) = recover(bench.root)
+        assert sentence.startswith(f"{name} is {'cut off' if length else 'empty'}: the last good")
+        assert path.read_bytes() == whole
+        kept_there = bench.root / sentence.rpartition(" ")[2]
+        assert kept_there.read_bytes() == whole[:length]
+        assert recover(bench.root) == []
+        assert looked_at(bench.root)[f"whole: {name}"].good
+
+
+def test_a_dvc_lock_cut_while_a_command_runs_is_mended_under_its_lock(bench: Workbench) -> None:
+    path = bench.root / "dvc.lock"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert not bench.make("words", "a").computed
+    assert path.read_bytes() == whole
+
+
+def test_a_first_dvc_lock_that_was_cut_is_begun_anew_with_the_same_bytes(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.make("words", "a")
+    whole = (bench.root / "dvc.lock").read_bytes()
+    (bench.root / ".cortex" / "kept" / "dvc.lock").unlink()
+    (bench.root / "dvc.lock").write_bytes(whole[:40])
+    (sentence,) = recover(bench.root)
+    assert sentence.startswith("dvc.lock is cut off and there was none before it")
+    bench.make("words", "a")
+    assert (bench.root / "dvc.lock").read_bytes() == whole
+
+
+def test_without_a_copy_the_committed_one_comes_back_or_it_is_said_what_to_type(
+    bench: Workbench,
+) -> None:
+    path = bench.root / "releases.lock"
+    bench.commit()
+    (bench.root / ".cortex" / "kept" / "releases.lock").unlink()
+    path.write_text("champions:\n  task")
+    assert len(recover(bench.root)) == 1
+    assert path.read_text() == LOCK
+    bench.git("rm", "-q", "--cached", "releases.lock")
+    bench.git("commit", "-q", "-m", "without")
+    (bench.root / ".cortex" / "kept" / "releases.lock").unlink(missing_ok=True)
+    path.write_text("champions:\n  task")
+    with pytest.raises(ProjectError, match=r"`git checkout COMMIT -- releases\.lock`"):
+        recover(bench.root)
+    assert path.read_text() == "champions:\n  task"
+
+
+def test_what_git_or_a_hand_has_done_is_left_alone(bench: Workbench) -> None:
+    lock, params = bench.root / "releases.lock", bench.root / "params.yaml"
+    shorter = LOCK[: LOCK.rindex("- at")]
+    lock.write_text(shorter)
+    bench.commit()
+    assert recover(bench.root) == [], "the index says so too"
+    conflict = f"<<<<<<< ours\n{LOCK}=======\n{shorter}>>>>>>> theirs\n"
+    lock.write_text(conflict)
+    assert recover(bench.root) == []
+    assert lock.read_text() == conflict
+    assert "merge conflict" in looked_at(bench.root)["whole: releases.lock"].detail
+    lines = params.read_text().splitlines(keepends=True)
+    params.write_text("".join(lines[:-1]))
+    assert recover(bench.root) == []
+    params.write_text("".join(lines))
+    recover(bench.root)
+    params.write_text("".join(lines)[:-3])
+    (sentence,) = recover(bench.root)
+    assert sentence.startswith("params.yaml is cut off: the last good one is back")
+    assert params.read_text() == "".join(lines)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"write": {"/p', '{"write": {"/p": 7}}', "[]"])
+def test_a_cut_rwlock_is_begun_anew(bench: Workbench, text: str) -> None:
+    path = bench.root / ".dvc" / "tmp" / "rwlock"
+    path.write_text(text)
+    assert not looked_at(bench.root)["whole: .dvc/tmp/rwlock"].good
+    (sentence,) = recover(bench.root)
+    assert sentence.startswith(".dvc/tmp/rwlock is ")
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    path.write_text(text)  # and while a command runs
+    assert bench.make("words", "a").computed
+
+
+def test_a_lock_whose_owners_number_another_process_has_is_dropped(bench: Workbench) -> None:
+    path = bench.root / ".dvc" / "tmp" / "rwlock"
+    place = str(bench.root / "data" / "words" / "a")
+    path.write_text(json.dumps({"write": {place: {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    os.utime(path, (1, 1))  # written before this process began
+    assert recover(bench.root) == []
+    assert json.loads(path.read_text()) == {"write": {}, "read": {}}
+    own = {"write": {place: {"pid": os.getpid(), "cmd": "dvc repro"}}}
+    path.write_text(json.dumps(own))
+    recover(bench.root)
+    assert json.loads(path.read_text()) == own
+
+
+def test_what_dvc_writes_within_this_process_is_whole(bench: Workbench) -> None:
+    before = {name: (bench.root / name).stat().st_ino for name in ("dvc.lock", ".dvc/tmp/rwlock")}
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    bench.make("words", "a")
+    after = {name: (bench.root / name).stat().st_ino for name in before}
+    assert not set(before.items()) & set(after.items()), "renamed, not written in place"
+
+
+@pytest.mark.parametrize("name", DATABASES)
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
+    bench: Workbench, name: str, part: float
+) -> None:
+    bench.sync()
+    open_instance(bench.root).dispose()
+    path = bench.root / ".dagster" / name
+    size = int(path.stat().st_size * part)
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    with path.open("r+b") as file:
+        file.truncate(size)
+    assert not looked_at(bench.root)[f"whole: .dagster/{name}"].good
+    (sentence,) = recover(bench.root)
+    assert sentence.startswith(f".dagster/{name} is ")
+    assert "`cortex sync` tells it of all there is" in sentence
+    moved = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
+    assert moved.stat().st_size == size
+    bench.sync()
+    staleness = bench.staleness()
+    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
+    assert recover(bench.root) == []
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_a_cut_database_of_mlflow_is_set_aside(bench: Workbench, part: float) -> None:
+    made_elsewhere(bench.root)
+    path = store.database(bench.root)
+    with path.open("r+b") as file:
+        file.truncate(int(path.stat().st_size * part))
+    assert not looked_at(bench.root)["whole: .mlflow/mlflow.db"].good
+    (sentence,) = recover(bench.root)
+    assert "`cortex sync` enters what there is" in sentence
+    assert store.lost(bench.root)
+    assert store.open_client(bench.root).get_experiment_by_name("w") is None
+    assert damage(path, thorough=True) is None
+    assert recover(bench.root) == []
+
+
+def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: Path) -> None:
+    store.database(tmp_path).parent.mkdir()
+    store.database(tmp_path).write_bytes(b"")
+    assert store.experiment_id(tmp_path, "words")
+    store.open_client.cache_clear()
+    (moved,) = (tmp_path / ".cortex" / "damaged").iterdir()
+    assert moved.name.startswith("mlflow.db.")
+
+
+def test_a_page_that_was_overwritten_is_found_by_the_doctor(bench: Workbench) -> None:
+    made_elsewhere(bench.root)
+    path = store.database(bench.root)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 20000)
+    assert "is damaged" in looked_at(bench.root)["whole: .mlflow/mlflow.db"].detail
+
+
+def test_a_cut_row_cache_is_computed_again(tmp_path: Path) -> None:
+    keys = pl.Series(["a", "b"])
+
+    def compute(wanted: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame({"cache_key": wanted, "size": wanted.str.len_bytes()})
+
+    cache = RowCache(tmp_path, "1")
+    first = cache.rows("t", keys, compute)
+    cache.put(b"value", "key")
+    for part in (0, 0.1, 0.5, 0.99):
+        for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
+            with path.open("r+b") as file:
+                file.truncate(int(path.stat().st_size * part))
+        assert cache.get("key") is None
+        assert cache.rows("t", keys, compute).equals(first)
+        cache.put(b"value", "key")
+        assert cache.get("key") == b"value"
+
+
+def test_dvcs_own_lock_is_waited_for_only_by_what_needs_it(bench: Workbench) -> None:
+    path = bench.root / "dvc.lock"
+    path.write_bytes(b"")
+    with dvc_store._unless_busy(bench.root / ".dvc" / "tmp" / "lock") as free:
+        assert free
+        assert recover(bench.root) == [], "DVC could be writing it"
+    assert len(recover(bench.root)) == 1

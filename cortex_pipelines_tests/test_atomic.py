@@ -1,0 +1,118 @@
+"""Files that are whole or not there, and scratch that is swept when its owner is dead."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.atomic import (
+    aside,
+    discard,
+    scratch_folder,
+    sweep,
+    temporary_files,
+    write_whole,
+)
+
+LIVING = """
+import sys, time
+from pathlib import Path
+from cortex_pipelines.atomic import aside, scratch_folder, temporary_files
+folder = Path(sys.argv[1])
+with scratch_folder(folder), aside(folder / "lock") as half, temporary_files():
+    half.write_text("ha")
+    import tempfile
+    Path(tempfile.mkdtemp(), "left").write_text("x")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def living(folder: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIVING, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "CORTEX_TEMPORARY_BASE": str(folder)},
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_what_the_living_hold_stays_and_what_the_dead_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("whole")
+    (tmp_path / "notes").write_text("not ours to sweep")
+    process = living(tmp_path)
+    held = sorted(tmp_path.glob("*.aside"))
+    assert len(held) == 3
+    assert sweep(tmp_path) == 0
+    assert sorted(tmp_path.glob("*.aside")) == held
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert sweep(tmp_path) == 3
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lock", "notes"]
+    assert (tmp_path / "lock").read_text() == "whole"
+
+
+def test_one_that_ends_by_itself_leaves_nothing(tmp_path: Path) -> None:
+    process = living(tmp_path)
+    process.communicate()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]
+    assert (tmp_path / "lock").read_text() == "ha"
+
+
+def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    write_whole(path, "whole")
+
+    def fail() -> None:
+        with aside(path) as scratch:
+            scratch.write_text("ha")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert path.read_text() == "whole"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_file_keeps_who_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    write_whole(path, b"secret")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_is_removed_whole_and_scratch_goes_after_an_error(tmp_path: Path) -> None:
+    (tmp_path / "words" / "deep").mkdir(parents=True)
+    discard(tmp_path / "words")
+
+    def fail() -> None:
+        with scratch_folder(tmp_path) as scratch:
+            (scratch / "half").touch()
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_of_packages_and_programs_lie_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_TEMPORARY_BASE", str(tmp_path))
+    before = tempfile.gettempdir()
+    with temporary_files(), temporary_files():
+        (own,) = tmp_path.iterdir()
+        assert Path(tempfile.mkdtemp()).parent == own
+        assert os.environ["TMPDIR"] == str(own)
+    assert tempfile.gettempdir() == before
+    assert os.environ["CORTEX_TEMPORARY_BASE"] == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
