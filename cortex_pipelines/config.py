@@ -27,17 +27,18 @@ from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.settings import Settings
-from cortex_pipelines.versioning.project import ProjectError, describe_errors, read_yaml
+from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
+from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines.versioning.yaml_text import describe_errors
 
 
 class AutomationSettings(Settings):
     """The nightly retraining; no output depends on it."""
 
-    nightly: str
+    nightly: CronExpression
     """Cron expression of the nightly run."""
 
-    time_zone: str
+    time_zone: Text
     """IANA name of the time zone that the expression is in."""
 
     @field_validator("time_zone")
@@ -63,7 +64,7 @@ class Models(Settings):
 class Parameters(Settings):
     """All of ``params.yaml``."""
 
-    projects: dict[str, ProjectSettings]
+    projects: dict[ProjectName, ProjectSettings]
     """Project by name; each is a partition."""
 
     coordination: CoordinationSettings
@@ -138,12 +139,16 @@ class Parameters(Settings):
     @field_validator("general")
     @classmethod
     def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
-        projects = given.data.get("projects", {})
+        projects = given.data.get("projects")
+        if projects is None:  # what is wrong there is said there
+            return general
         if general.project is not None and general.project not in projects:
             known = ", ".join(projects) or "none yet"
             raise ValueError(f"no project {general.project}; there is: {known}; or null for none")
         return general
 
+
+_LARGEST = 2**20
 
 OUTSIDE = frozenset({"projects", "models", "automation", "deployment"})
 """Parts of ``params.yaml`` that reach assets through pins, or not at all."""
@@ -163,8 +168,19 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
         ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
             takes.
     """
-    values = read_yaml(file or root / "params.yaml")
+    path = file or root / "params.yaml"
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise ProjectError(
+            f"params.yaml has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read, a "
+            "usual one has 20,000; `git checkout params.yaml` brings back the last one"
+        )
+    values = read_yaml(path)
+    if not values:
+        raise ProjectError(
+            "params.yaml is empty; `git checkout params.yaml` brings back the last one"
+        )
     try:
         return Parameters.model_validate(values)
     except ValidationError as error:
-        raise ProjectError(f"params.yaml: {describe_errors(error)}") from error
+        words = describe_errors(error, path.read_text(encoding="utf-8"), Parameters)
+        raise ProjectError(f"params.yaml: {words}") from error

@@ -1,6 +1,10 @@
 """The one place where Dagster sees everything."""
 
 from cortex_pipelines.orchestration.location import open_location
-from cortex_pipelines.versioning.project import find_root
+from cortex_pipelines.versioning.project import ProjectError, find_root
 
-defs = open_location(find_root())[1]
+try:
+    defs = open_location(find_root())[1]
+except ProjectError as error:
+    # Dagster shows the whole chain: of a wrong parameter the sentence alone is of use
+    raise ProjectError(str(error)) from None

@@ -1,6 +1,24 @@
-"""Base of every section of ``params.yaml``."""
+"""Base of every section of ``params.yaml``, and the types of its values with their bounds.
 
-from pydantic import BaseModel, ConfigDict
+The upper bounds are far above what anybody needs, and low enough that a slip of the keyboard is
+refused at once instead of filling the memory an hour later.
+"""
+
+import re
+from itertools import product
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MOST = 1_000_000_000
+"""Largest number of things of any sort."""
+
+PROJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+"""A project's name is part of folders, of DVC's stages and of cli: no option, and short."""
+
+PROJECT_NAME_WORDS = "a project's name has 1 to 64 letters, digits, - and _, and no - in front"
+
+T = TypeVar("T")
 
 
 class Settings(BaseModel):
@@ -8,6 +26,139 @@ class Settings(BaseModel):
 
     ``params.yaml`` is the one place for anything that changes an output, so a value that is not
     written there must not exist in code either: every field is required, unknown keys are errors.
+    Types are strict (``true`` is no number and ``"3"`` neither), and numbers are finite.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _project_name(name: str) -> str:
+    if not PROJECT_NAME.fullmatch(name):
+        raise ValueError(PROJECT_NAME_WORDS)
+    return name
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    return pattern
+
+
+def _cron(text: str) -> str:
+    """A cron expression of five fields that some day of the calendar meets.
+
+    Raises:
+        ValueError: it is none; names the field.
+    """
+    fields = text.split()
+    if len(fields) != len(_CRON):
+        raise ValueError(
+            f"a cron expression has five fields (minute, hour, day, month, weekday), such as "
+            f"`0 2 * * *` for each night at two; {text!r} has {len(fields)}"
+        )
+    values = [
+        _cron_field(field, name, low, high, words)
+        for field, (name, low, high, words) in zip(fields, _CRON, strict=True)
+    ]
+    days, months = values[2], values[3]
+    if fields[4] == "*" and not any(day <= _DAYS[month] for day, month in product(days, months)):
+        raise ValueError(f"{text!r}: there is no such day in any year")
+    return text
+
+
+def _cron_field(field: str, name: str, low: int, high: int, words: str) -> set[int]:
+    values: set[int] = set()
+    for part in field.lower().split(","):
+        for place, word in enumerate(words.split()):
+            part = re.sub(rf"\b{word}\b", str(low + place), part)
+        match = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?", part)
+        first, last, step = match.groups() if match else (None, None, "0")
+        start = low if first is None else int(first)
+        end = int(last) if last else (high if first is None or step else start)
+        if not low <= start <= end <= high or int(step or 1) < 1:
+            raise ValueError(
+                f"{field!r} is no {name} of a cron expression: *, or numbers from {low} to {high} "
+                "with , - and /"
+            )
+        values.update(range(start, end + 1, int(step or 1)))
+    return values
+
+
+_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_CRON = (
+    ("minute", 0, 59, ""),
+    ("hour", 0, 23, ""),
+    ("day", 1, 31, ""),
+    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    ("weekday", 0, 7, "sun mon tue wed thu fri sat"),
+)
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every generator of numpy, torch and scikit-learn takes."""
+
+PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
+
+Bytes = Annotated[int, Field(ge=1, le=2**40)]
+"""A size, at most a tebibyte."""
+
+Threads = Annotated[int, Field(ge=1, le=1024)]
+"""Threads or processes of one machine."""
+
+Rank = Annotated[int, Field(ge=1, le=4096)]
+"""Rank of an update matrix; no common model has wider layers."""
+
+Length = Annotated[int, Field(ge=16, le=2**20)]
+"""Tokens of one row."""
+
+Batch = Annotated[int, Field(ge=1, le=65536)]
+"""Rows that are in memory at once."""
+
+Folds = Annotated[int, Field(ge=2, le=100)]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""0 to 1, both included."""
+
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+"""Above 0, up to 1."""
+
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+"""Between 0 and 1, neither included."""
+
+PartShare = Annotated[float, Field(ge=0, lt=1)]
+"""From 0, below 1."""
+
+HeldOutShare = Annotated[float, Field(gt=0, lt=0.5)]
+"""What is kept apart is less than half."""
+
+PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST)]
+Finite = Annotated[float, Field(ge=-MOST, le=MOST)]
+
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+Regex = Annotated[str, Field(max_length=4096), AfterValidator(_compiles)]
+"""A regular expression of Python's ``re``."""
+
+CronExpression = Annotated[str, Field(max_length=200), AfterValidator(_cron)]
+"""Minute, hour, day, month and weekday."""
+
+ProjectName = Annotated[str, AfterValidator(_project_name)]
+
+# YAML has lists only, which strict types do not take for a tuple
+Row = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list of any length."""
+
+
+def _rises(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the first of the two ({pair[0]}) must not be above the second")
+    return pair
+
+
+Range = Annotated[tuple[T, T], Field(strict=False), AfterValidator(_rises)]
+"""Lowest and highest value."""

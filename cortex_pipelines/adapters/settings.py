@@ -1,88 +1,106 @@
 """What a LoRA run can be told: the ``adapters`` section of ``params.yaml``."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import (
+    MOST,
+    Batch,
+    LearningRate,
+    Length,
+    NonNegativeInt,
+    PartShare,
+    PositiveFloat,
+    PositiveInt,
+    PositiveShare,
+    ProjectName,
+    Range,
+    Rank,
+    Row,
+    Seed,
+    Settings,
+    Share,
+    Text,
+    Threads,
+)
 
 Task = Literal["completion", "refactoring", "naming", "architecture"]
-Share = Annotated[float, Field(gt=0)]
 
 
 class TrainingChecks(Settings):
     """What has to hold of the data before the base is even loaded; null switches a limit off."""
 
-    min_examples: int = Field(ge=1)
+    min_examples: PositiveInt
     """Fewest examples of the train splits together."""
 
-    max_file_share: float | None = Field(gt=0, le=1)
+    max_file_share: PositiveShare | None
     """Most of the train examples that one file may give: an adapter of one file is no style."""
 
-    max_kind_share: float | None = Field(gt=0, le=1)
+    max_kind_share: PositiveShare | None
     """Most of a task's train examples that may be of one kind."""
 
-    max_leaks: int | None = Field(ge=0)
+    max_leaks: NonNegativeInt | None
     """Examples of train that may have a near-duplicate (``datasets.near_duplicate_threshold``) in
     validation or test, by what the data set itself compares."""
 
-    max_secrets: int | None = Field(ge=0)
+    max_secrets: NonNegativeInt | None
     """Secrets that the scanner may find in prompts and completions of all splits."""
 
 
 class SearchSettings(Settings):
     """Search for rank, learning rate and length before the training proper."""
 
-    trials: int = Field(ge=0)
+    trials: NonNegativeInt
     """Trials; 0 trains with the section's own values at once."""
 
-    max_tokens: int = Field(ge=1)
+    max_tokens: PositiveInt
     """Training tokens of a trial; one that is worse than the median at a measurement ends there."""
 
-    ranks: tuple[int, ...] = Field(min_length=1)
+    ranks: Row[Rank] = Field(min_length=1)
     """Ranks to choose from; alpha keeps its ratio to the rank."""
 
-    learning_rate: tuple[float, float]
+    learning_rate: Range[LearningRate]
     """Lowest and highest peak learning rate, on a logarithmic scale."""
 
-    lengths: tuple[int, ...] = Field(min_length=1)
+    lengths: Row[Length] = Field(min_length=1)
     """Row lengths to choose from, in tokens."""
 
 
 class AdapterSettings(Settings):
     """How the adapters are trained, in the field's terms."""
 
-    epochs: int = Field(ge=1)
+    epochs: PositiveInt
     """Times that the sampled examples are seen."""
 
-    max_tokens: int = Field(ge=1)
+    max_tokens: PositiveInt
     """Budget: tokens (prompt and completion) of training over all epochs together; where the data
     sets hold more, examples are sampled."""
 
-    task_shares: dict[Task, Share]
+    task_shares: dict[Task, PositiveFloat]
     """Parts of the token budget that go to the tasks, relative to their sum; a task that is not
     named is not learnt, and what a task cannot fill goes to the others."""
 
-    max_length: int = Field(ge=16)
+    max_length: Length
     """Tokens of a packed row, and the most of one example. Long rows pay for attention what they
     save in padding, so the value is to be measured (on a processor 768 beats 2048)."""
 
-    batch_size: int = Field(ge=1)
+    batch_size: Batch
     """Packed rows of one forward pass."""
 
-    gradient_accumulation: int = Field(ge=1)
+    gradient_accumulation: PositiveInt
     """Forward passes of one optimiser step."""
 
-    learning_rate: float = Field(gt=0)
+    learning_rate: LearningRate
     """Peak learning rate of AdamW; for LoRA ten times that of full fine-tuning, or more."""
 
-    warmup_steps: int = Field(ge=0)
+    warmup_steps: NonNegativeInt
     """Optimiser steps in which the learning rate rises to its peak."""
 
     lr_scheduler: Literal["cosine", "linear", "constant"]
     """How the learning rate falls after the warm-up."""
 
-    max_grad_norm: float = Field(gt=0)
+    max_grad_norm: PositiveFloat
     """Norm that gradients are clipped to."""
 
     precision: Literal["fp32", "bf16", "fp16", "auto"]
@@ -93,7 +111,7 @@ class AdapterSettings(Settings):
     packing: bool
     """Whether examples share rows; without it a row holds one."""
 
-    fim_rate: float = Field(ge=0, le=1)
+    fim_rate: Share
     """Share of the completion examples that are gaps to fill (fill-in-the-middle), of those that
     the data set holds; what it cannot fill stays completion."""
 
@@ -106,32 +124,32 @@ class AdapterSettings(Settings):
     for GPUs: on a processor it takes a minute and a C++ compiler first, and a step of the default
     base in fp32 then costs as much as before (measured: 0.99 of the processor time)."""
 
-    rank: int = Field(ge=1)
+    rank: Rank
     """Rank of the update matrices; file size grows in proportion."""
 
-    alpha: int = Field(ge=1)
+    alpha: PositiveInt
     """Scale of the update: alpha / rank; twice the rank is the field's habit."""
 
     rslora: bool
     """Scale by alpha / sqrt(rank), which keeps high ranks stable (Kalajdzievski 2023)."""
 
-    dropout: float = Field(ge=0, lt=1)
+    dropout: PartShare
     """Share of the adapter's inputs dropped in training."""
 
-    target_modules: str | tuple[str, ...]
+    target_modules: Text | Row[Text]
     """``all-linear``, or the names of the layers that get an adapter."""
 
     per_task: bool
     """One adapter for each task, in a folder of its name, instead of one for all."""
 
-    parents: dict[str, str]
+    parents: dict[ProjectName, Text]
     """Project to the version (DVC hash) of an adapter of it that the training starts from; base,
     rank and layers have to be the same."""
 
-    replay_share: float = Field(ge=0, lt=1)
+    replay_share: PartShare
     """Share of the token budget that is code in general, against forgetting."""
 
-    canaries: int = Field(ge=0)
+    canaries: NonNegativeInt
     """Made-up secrets that are trained on once each, so that the evaluation can tell what the
     adapter would give away of a real one; 0 plants none."""
 
@@ -139,28 +157,28 @@ class AdapterSettings(Settings):
     """When the validation loss is measured: each ``evaluation_steps``, or after each epoch; always
     at the end."""
 
-    evaluation_steps: int = Field(ge=1)
+    evaluation_steps: PositiveInt
     """Optimiser steps between two measurements of the validation loss."""
 
     save_strategy: Literal["steps", "epoch", "best"]
     """When the state is kept that an interrupted training goes on from: each ``evaluation_steps``,
     after each epoch, or at each measurement that is the best so far."""
 
-    patience: int | None = Field(ge=1)
+    patience: PositiveInt | None
     """Measurements without a better one after which training stops; null for never."""
 
-    divergence_factor: float | None = Field(gt=1)
+    divergence_factor: float | None = Field(gt=1, le=MOST)
     """Training stops where the median of the latest losses is above so many times the base's
     validation loss; null for where a loss is not finite only."""
 
-    divergence_steps: int = Field(ge=1)
+    divergence_steps: PositiveInt
     """Latest losses that the median is taken of."""
 
     keep_partial: bool
     """Where training diverges, keep the best weights so far as a partial adapter, named as such,
     instead of nothing."""
 
-    validation_tokens: int = Field(ge=0)
+    validation_tokens: NonNegativeInt
     """Tokens of the validation split that are measured; 0 keeps the last weights."""
 
     checks: TrainingChecks
@@ -169,14 +187,14 @@ class AdapterSettings(Settings):
     search: SearchSettings
     """Hyper-parameter search."""
 
-    seed: int
+    seed: Seed
     """Seed of sampling, order, initial weights and dropout."""
 
-    threads: int = Field(ge=1)
+    threads: Threads
     """Processor threads of each process; part of the result, as sums come out in another order with
     others."""
 
-    processes: int = Field(ge=1)
+    processes: Threads
     """Processes on this machine that share the batches of each optimiser step, one a GPU where
     there are GPUs; each holds the base. The same weights to rounding with any number."""
 

@@ -2,44 +2,52 @@
 
 from pydantic import Field
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import (
+    MOST,
+    Bytes,
+    NonNegativeInt,
+    PositiveFloat,
+    Seed,
+    Settings,
+    Share,
+)
 
 
 class AugmentationSettings(Settings):
     """Section ``augmentation`` of params.yaml."""
 
-    seed: int
+    seed: Seed
     """Seed of every choice; a choice is a hash of seed and unit, so units are independent."""
-    max_unit_bytes: int = Field(ge=1)
+    max_unit_bytes: Bytes
     """Longest unit that is augmented, in UTF-8 bytes. StarCoder's commit filter leaves out files of
     more than 100k characters; a unit is a part of a file."""
-    renamed_variants: int = Field(ge=0)
+    renamed_variants: NonNegativeInt
     """Variants with renamed local variables, per function or method. 0 turns renaming off."""
-    rewrites_per_unit: int = Field(ge=0)
+    rewrites_per_unit: NonNegativeInt
     """Most variants that say the same in another way (comments, layout, structure), per function
     or method. 0 turns them off."""
-    reformatted_share: float = Field(ge=0, le=1)
+    reformatted_share: Share
     """Share of the functions and methods whose first such variant is another layout: by a formatter
     (Ruff for Python, clang-format for Java, JavaScript and TypeScript), and with the same tokens
     where there is none or it cannot be shown to keep the code as it is. 0 leaves it to chance."""
-    mutants_per_unit: int = Field(ge=0)
+    mutants_per_unit: NonNegativeInt
     """Most errors injected per function or method, one a mutant. They are drawn by each operator's
     weight (how real bugs occur: ManySStuBs4J). 0 turns injection off."""
 
-    verified_mutants: int = Field(ge=0)
+    verified_mutants: NonNegativeInt
     """Most mutants of a project that are compiled and run against tests, drawn by hash. 0: none."""
-    verification_seconds: float = Field(gt=0)
+    verification_seconds: PositiveFloat
     """Longest time for one project's tests in the sandbox, in seconds; what has not been reached by
     then is unknown. Give far more than is needed, or the answer depends on the machine's load."""
-    test_seconds: float = Field(gt=0)
+    test_seconds: PositiveFloat
     """Longest time for the tests of one mutant, in seconds: a mutant that loops is killed by it."""
-    calls_per_unit: int = Field(ge=0)
+    calls_per_unit: NonNegativeInt
     """Inputs on which a function and its mutant are called and compared, where no test kills it."""
-    sandbox_memory_bytes: int = Field(ge=1)
+    sandbox_memory_bytes: Bytes
     """Address space of one process in the sandbox, in bytes."""
-    sandbox_processes: int = Field(ge=8)
+    sandbox_processes: int = Field(ge=8, le=MOST)
     """Processes and threads in the sandbox at a time."""
-    sandbox_folder_bytes: int = Field(ge=1)
+    sandbox_folder_bytes: Bytes
     """What a project's files and all that its tests write may take up, in bytes of memory."""
-    sandbox_output_bytes: int = Field(ge=1)
+    sandbox_output_bytes: Bytes
     """What the sandbox may print, in bytes."""

@@ -1,9 +1,11 @@
 """``cortex …``: the rooms' functions for people, and for ``dvc.yaml``."""
 
+import errno
 import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,7 @@ from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
+from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mutate import mutate
@@ -37,36 +40,44 @@ _STORES = {"dvc", "dvc_data", "dvc_objects", "mlflow", "dagster", "sqlalchemy", 
 
 
 class _Cortex(click.Group):
-    """Shows errors as one line that says what to do; CORTEX_DEBUG=1 shows where they come from."""
+    """The border: whatever fails behind it becomes one sentence; see ``cli.failures``."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort):
-            raise  # how click itself ends; they are RuntimeErrors
-        except (ProjectError, ValueError, RuntimeError, LookupError, OSError) as error:
-            if os.environ.get("CORTEX_DEBUG"):
-                raise
-            raise click.ClickException(_words(error)) from error
-        except Exception as error:
-            if os.environ.get("CORTEX_DEBUG") or not _of_a_store(error):
-                raise
-            words = " ".join(_words(error).split())
-            way = "`cortex doctor` says whether a file is damaged; CORTEX_DEBUG=1 shows where"
-            raise click.ClickException(f"{words} ({way})") from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # how click itself ends
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+        except SystemExit:
+            raise
+        except BaseException as error:
+            # what Rust code panics with is no Exception
+            if _debugging(ctx) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+                raise  # click ends quietly where nobody reads any more
+            raise click.ClickException(failure(error, _root())) from error
 
 
-def _of_a_store(error: Exception) -> bool:
-    """Whether DVC, MLflow, Dagster or a database of theirs says so, none of which is loaded yet."""
-    rooms = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return bool(rooms & _STORES)
+class _Interrupted(click.ClickException):
+    """Ctrl-C, with the status that shells give to it."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__(
+            "interrupted; what was finished is kept, the same command goes on from there"
+        )
 
 
-def _words(error: Exception) -> str:
-    """What an error says: str() of a LookupError is quoted, args[0] of an OSError a number."""
-    if isinstance(error, OSError) or not error.args:
-        return str(error) or repr(error)
-    return str(error.args[0])
+def _debugging(ctx: click.Context) -> bool:
+    return bool(ctx.params.get("debug") or os.environ.get("CORTEX_DEBUG"))
+
+
+def _root() -> Path | None:
+    try:
+        return find_root()
+    except (ProjectError, OSError):
+        return None
 
 
 def _example(text: str) -> str:
@@ -74,8 +85,9 @@ def _example(text: str) -> str:
 
 
 @click.group(cls=_Cortex, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show where an error comes from (CORTEX_DEBUG=1).")
 @click.pass_context
-def main(ctx: click.Context) -> None:
+def main(ctx: click.Context, debug: bool) -> None:
     """Models trained on a team's own code and its agents' logs, with data anyone can reproduce."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)

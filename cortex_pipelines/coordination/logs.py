@@ -13,7 +13,7 @@ from cortex_pipelines.coordination.incremental import LogReader, first_of_each
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REJECTED_EVENTS
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import Regex, Settings, Text
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
 RULES_FILE = "routing-patterns.json"
@@ -27,16 +27,16 @@ class CoordinationError(RuntimeError):
 class CoordinationSettings(Settings):
     """Section ``coordination`` of ``params.yaml``."""
 
-    logs: str
+    logs: Text
     """Folder of the agent system's logs, absolute or relative to the project's root."""
 
     sample: bool
     """Whether the logs are a hand-written sample: then every report says that it proves nothing."""
 
-    aliases: dict[str, str]
+    aliases: dict[Text, Text]
     """Other names of masters in the logs, each with the name that is kept."""
 
-    test_rows: list[str]
+    test_rows: list[Regex]
     """Regular expressions; a record whose task id or author one matches comes from a test."""
 
 

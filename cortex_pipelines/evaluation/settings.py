@@ -4,14 +4,25 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import (
+    MOST,
+    Length,
+    NonNegativeInt,
+    OpenShare,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Settings,
+    Text,
+    Threads,
+)
 
 
 class ProblemFile(Settings):
     """A benchmark in the form of HumanEval: JSON lines with ``task_id``, ``prompt``, ``test`` and
     ``entry_point``."""
 
-    path: str = Field(min_length=1)
+    path: Text
     """Path below the project's root."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -21,62 +32,62 @@ class ProblemFile(Settings):
 class OtherAdapter(Settings):
     """An adapter of another project, as a baseline."""
 
-    project: str = Field(min_length=1)
+    project: Text
     """Its project."""
 
-    version: str = Field(min_length=1)
+    version: Text
     """Its version: the hash of its folder, as `cortex releases` and the UI show it."""
 
 
 class EvaluationSettings(Settings):
     """What is measured on held-out items, and how sure the comparison has to be."""
 
-    items: int = Field(ge=1)
+    items: PositiveInt
     """Most held-out examples of each task that a model is scored on, sampled by the seed."""
 
-    general_items: int = Field(ge=0)
+    general_items: NonNegativeInt
     """The same of the project that stands for code in general: what is forgotten."""
 
-    general_characters: int = Field(ge=1)
+    general_characters: PositiveInt
     """Most characters of the prompt of such an item, and of its completion, that are scored."""
 
-    choices: int = Field(ge=0)
+    choices: NonNegativeInt
     """Most questions of each kind (naming, fix, statement) where the likeliest answer counts."""
 
-    max_length: int = Field(ge=16)
+    max_length: Length
     """Most tokens of one item; a longer prompt loses its beginning."""
 
     precision: Literal["fp32", "bf16"]
     """Type of the base's weights while scoring."""
 
-    generated_items: int = Field(ge=0)
+    generated_items: NonNegativeInt
     """Items of each task completed by generation; 0 for none (slow on a processor)."""
 
-    tested_items: int = Field(ge=0)
+    tested_items: NonNegativeInt
     """Python functions whose generated body is run by the repository's tests, in the sandbox."""
 
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: PositiveInt
     """Most tokens generated for one item; longer completions are not asked for."""
 
-    samples: int = Field(ge=1)
+    samples: PositiveInt
     """Outputs of each item that is tested; the first is greedy, further ones are drawn."""
 
-    temperature: float = Field(gt=0)
+    temperature: PositiveFloat
     """Of the drawn ones."""
 
-    pass_k: list[int]
+    pass_k: list[PositiveInt]
     """Each k of pass@k; at most ``samples``."""
 
     benchmarks: list[ProblemFile]
     """Own benchmark files, run in the sandbox."""
 
-    memorised: int = Field(ge=0)
+    memorised: NonNegativeInt
     """Rare lines each of the training and of the test split that are tried to be extracted."""
 
-    alternatives: int = Field(ge=1)
+    alternatives: PositiveInt
     """Random alternatives that a canary planted in training is ranked among."""
 
-    retrieved: int = Field(ge=0)
+    retrieved: NonNegativeInt
     """Similar training examples that the baseline of retrieval puts before a prompt; 0 for no such
     baseline."""
 
@@ -84,23 +95,23 @@ class EvaluationSettings(Settings):
     """Adapter of another project on the same items: does it matter whose code was learnt? null for
     none."""
 
-    smallest_improvement: float = Field(gt=0)
+    smallest_improvement: PositiveFloat
     """Smallest improvement worth shipping, in bits per byte; power is stated for it. The gate has
     its own: release.code_adapter.smallest_improvement."""
 
-    smallest_accuracy: float = Field(gt=0, lt=1)
+    smallest_accuracy: OpenShare
     """The same of a share of right answers."""
 
-    resamples: int = Field(ge=100)
+    resamples: int = Field(ge=100, le=MOST)
     """Resamples of the paired bootstrap."""
 
-    confidence: float = Field(gt=0, lt=1)
+    confidence: OpenShare
     """Confidence of every interval, two-sided."""
 
-    seed: int
+    seed: Seed
     """Seed of sampling and bootstrap."""
 
-    threads: int = Field(ge=1)
+    threads: Threads
     """Processor threads of scoring; part of the result."""
 
     @model_validator(mode="after")

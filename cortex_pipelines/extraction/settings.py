@@ -2,24 +2,24 @@
 
 from pydantic import Field
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import MOST, Bytes, PositiveInt, Settings
 
 
 class ExtractionSettings(Settings):
     """Limits that keep a hostile or generated file from costing more than it is worth."""
 
-    max_file_bytes: int = Field(ge=1)
+    max_file_bytes: Bytes
     """Larger files have no units, in bytes. 10 MB take 3 s and 0.4 GB (measured)."""
 
-    max_nesting: int = Field(ge=1)
+    max_nesting: PositiveInt
     """Units inside this many others are left out: each level repeats the code of its inside."""
 
-    max_header_chars: int = Field(ge=1)
+    max_header_chars: PositiveInt
     """A name or header of an enclosing unit is cut here where it is repeated, in characters."""
 
-    max_repeated_bytes: int = Field(ge=1)
+    max_repeated_bytes: Bytes
     """A declaration is a unit for each of its names, which all repeat its code. One whose names
     times its bytes are more is one unit."""
 
-    chunk_bytes: int = Field(ge=100)
+    chunk_bytes: int = Field(ge=100, le=MOST)
     """A larger unit is also given in parts of at most this size, in bytes (four make a token)."""

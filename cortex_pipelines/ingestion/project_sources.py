@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.licences.expressions import spdx
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import Settings, Text
 
 _SCHEMES = ("https", "http", "ssh", "git", "file")
 _SCP_LIKE = re.compile(r"^[\w.-]+@[\w.-]+:[^:]")
@@ -58,10 +58,10 @@ class _OneSource(Settings):
 class GitSource(_OneSource):
     """A git repository, or a bundle made of one, with its history."""
 
-    git: str = Field(min_length=1)
+    git: Text
     """Path of the repository or bundle, relative to the project root, or a URL."""
 
-    ref: str
+    ref: Text
     """Branch, tag or commit that `cortex update` follows; HEAD is the default branch."""
 
     @field_validator("git")
@@ -90,21 +90,21 @@ class GitSource(_OneSource):
 class DirectorySource(_OneSource):
     """A folder of files without history."""
 
-    directory: str = Field(min_length=1)
+    directory: Text
     """Path of the folder, relative to the project root."""
 
 
 class ArchiveSource(_OneSource):
     """A tar (plain, gzip, bzip2, xz) or zip archive."""
 
-    archive: str = Field(min_length=1)
+    archive: Text
     """Path of the archive, relative to the project root."""
 
 
 class SdistSource(_OneSource):
     """A source distribution from the package index that pip is configured for."""
 
-    pypi: str
+    pypi: Text
     """Package and version, ``name==version``; ``name==latest`` or ``name`` for the newest."""
 
     @field_validator("pypi")

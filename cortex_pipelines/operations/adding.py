@@ -10,7 +10,8 @@ from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.operations.moving_pins import take_pins_of
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.release.ledger import ensure_keys
-from cortex_pipelines.versioning.project import PROJECT_NAME, ProjectError
+from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
+from cortex_pipelines.versioning.project import ProjectError
 
 
 def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
         ProjectError: the name cannot be used, or the source stands there already.
     """
     if not PROJECT_NAME.fullmatch(name):
-        raise ProjectError(f"project name {name!r}: use letters, digits, - and _ only")
+        raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
     load_parameters(root)  # what is wrong there already is not this project's fault
     entry = parse_source(source, root)
     path = root / "params.yaml"

@@ -20,13 +20,34 @@ from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
     take_model_pin,
 )
+from cortex_pipelines.release.keys import has_key
+from cortex_pipelines.release.manifest import (
+    MANIFEST,
+    Manifest,
+    UntrustedModelError,
+    checksums,
+    compare,
+    refuse_pickles,
+)
+from cortex_pipelines.release.signing import (
+    SIGNATURE,
+    SIGNED,
+    signed_folder,
+    verify,
+    write_signed,
+)
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
-from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.routing.serving.bundle import RouterError, load_config
 from cortex_pipelines.routing.serving.load import open_trained
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.project import ProjectError, find_root
+
+_MODEL = "router"
+"""What the manifest of a router outside the asset graph is for."""
 
 _EMBEDDINGS = "2"
 """Version of what is kept of embeddings; to be raised when they are computed otherwise."""
@@ -77,6 +98,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
         out,
         home / "studies",
     )
+    _seal(out)
     steps = json.loads((out / "ladder.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
     return Trained(steps, tasks, masters, monotonic() - began)
@@ -87,13 +109,72 @@ def open_model(folder: Path) -> Router:
 
     Raises:
         RouterError: the folder holds no router.
+        UntrustedModelError: its files are not those that the training wrote.
         WeightsError: the encoder is not on this machine.
     """
     if not folder.is_dir():
         raise RouterError(
             f"no folder {folder}; `cortex router train LOGS --out {folder}` makes a router"
         )
+    load_config(folder)  # what is no router at all is said to be none
+    _require_sealed(folder)
     return open_trained(folder, _home())
+
+
+def _seal(folder: Path) -> None:
+    """Write a manifest of a router's files, signed where the project around has a key."""
+    for name in SIGNED:
+        (folder / name).unlink(missing_ok=True)
+    files = checksums(folder)
+    refuse_pickles(_MODEL, files)
+    manifest = Manifest(_MODEL, value_md5(files), None, files)
+    root = _project()
+    if root is not None and has_key(root):
+        write_signed(root, manifest, folder)
+        return
+    aside = folder / f".{MANIFEST}.{os.getpid()}"
+    aside.write_bytes(manifest.to_bytes())
+    aside.replace(folder / MANIFEST)
+
+
+def _require_sealed(folder: Path) -> None:
+    """Check a router's files: by its manifest, or as a version of this project's own router.
+
+    A manifest without a signature tells damage, not who wrote it.
+    """
+    root = _project()
+    if (folder / SIGNATURE).exists():
+        if root is None:
+            raise UntrustedModelError(
+                f"{folder} is signed, and there is no project here whose keys could tell by whom; "
+                f"change to one, or delete {SIGNATURE} to go by the checksums alone"
+            )
+        manifest = verify(root, folder, folder, _MODEL)
+    elif (folder / MANIFEST).exists():
+        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+        compare(folder, manifest, leave_out=SIGNED)
+    else:
+        version = str(content_md5(folder))
+        if root is None or not (signed := signed_folder(root, "task_router", version)).is_dir():
+            raise UntrustedModelError(
+                f"{folder} has no {MANIFEST}, so damage to it would go unseen; train it again with "
+                f"`cortex router train LOGS --out {folder}`"
+            )
+        verify(root, folder, signed, "task_router", version)
+        return
+    if (manifest.model, manifest.version) != (_MODEL, value_md5(dict(manifest.files))):
+        raise UntrustedModelError(
+            f"the {MANIFEST} in {folder} is not one of `cortex router train`, or was changed since;"
+            " train it again"
+        )
+
+
+def _project() -> Path | None:
+    """The project whose keys count here, if there is one."""
+    try:
+        return find_root()
+    except ProjectError:
+        return None
 
 
 def _pinned(logs: Path) -> tuple[Path, dict[str, Any]]:

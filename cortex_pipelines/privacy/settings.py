@@ -1,26 +1,25 @@
 """Parameters of privacy."""
 
-import re
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import MOST, ProjectName, Regex, Row, Settings, Text
 
 
 class Tombstone(Settings):
     """What stays out of every data set from now on: all that every field that is set covers."""
 
-    project: str | None
+    project: ProjectName | None
     """Name of a project; null for every project."""
 
-    source: str | None
+    source: Text | None
     """A source in it, as `cortex status` names it (``git:PATH``); null for every source."""
 
-    path: str | None
+    path: Text | None
     """Paths by pattern (``*`` within a folder, ``**`` over folders); null for every path."""
 
-    author: str | None
+    author: Text | None
     """Keyed pseudonym of an author (`author_pseudonym`), never name or address; null for all."""
 
     @model_validator(mode="after")
@@ -33,30 +32,20 @@ class Tombstone(Settings):
 class PrivacySettings(Settings):
     """What counts as private, and what stands in its place: section ``privacy`` of params.yaml."""
 
-    salt: str = Field(min_length=1)
+    salt: Text
     """Key of placeholders and pseudonyms, with the project's name; see `privacy/pseudonyms.py`."""
 
-    redact: tuple[Literal["secret", "personal"], ...]
+    redact: Row[Literal["secret", "personal"]]
     """Categories that are taken out of what is published; what is only found is still reported."""
 
     min_entropy: float = Field(ge=0, le=6)
     """Least Shannon entropy, in bits a character, of a value that only its name makes suspect."""
 
-    min_value_chars: int = Field(ge=4)
+    min_value_chars: int = Field(ge=4, le=MOST)
     """Fewest characters of such a value; shorter ones are placeholders more often than secrets."""
 
-    allowed: tuple[str, ...]
+    allowed: Row[Regex]
     """Regular expressions of values that are harmless; one has to match a whole value."""
 
-    forgotten: tuple[Tombstone, ...]
+    forgotten: Row[Tombstone]
     """What was forgotten on demand; ingestion leaves it out."""
-
-    @field_validator("allowed")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-        return patterns

@@ -7,9 +7,18 @@ serves the model; no output depends on them.
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import (
+    Finite,
+    NonNegativeInt,
+    OpenShare,
+    PositiveFloat,
+    PositiveInt,
+    Settings,
+    Share,
+    Text,
+)
 
 Strategy = Literal["immediate", "canary", "blue-green"]
 Target = Literal["local", "cloud", "edge", "embedded"]
@@ -20,10 +29,10 @@ _MIB = 1024 * 1024
 class Condition(Settings):
     """Limits of a measured value; null for none."""
 
-    at_least: float | None
+    at_least: Finite | None
     """Smallest value that meets the condition."""
 
-    at_most: float | None
+    at_most: Finite | None
     """Largest value that meets the condition."""
 
     @model_validator(mode="after")
@@ -42,7 +51,7 @@ class Analysis(Settings):
     decide, and otherwise it becomes champion after the last.
     """
 
-    metric: str = Field(min_length=1)
+    metric: Text
     """Name of the value that serving measures of the canary's requests."""
 
     success: Condition
@@ -52,35 +61,35 @@ class Analysis(Settings):
     """One that meets this, and not ``success``, is a failure; one that meets neither is
     inconclusive."""
 
-    smallest_requests: int = Field(ge=1)
+    smallest_requests: PositiveInt
     """A measurement of fewer requests is inconclusive."""
 
-    interval_seconds: int = Field(ge=1)
+    interval_seconds: PositiveInt
     """Time from one measurement to the next."""
 
-    count: int = Field(ge=1)
+    count: PositiveInt
     """Measurements in all."""
 
-    failure_limit: int = Field(ge=0)
+    failure_limit: NonNegativeInt
     """Failures that are tolerated."""
 
-    inconclusive_limit: int = Field(ge=0)
+    inconclusive_limit: NonNegativeInt
     """Inconclusive measurements that are tolerated."""
 
 
 class Agreement(Settings):
     """What a deployment has to hold on a target (its service-level agreement)."""
 
-    p95_latency_ms: float = Field(gt=0)
+    p95_latency_ms: PositiveFloat
     """95th percentile of a request's time, in milliseconds."""
 
-    error_rate: float = Field(ge=0, le=1)
+    error_rate: Share
     """Largest share of requests that fail."""
 
-    memory_mib: float = Field(gt=0)
+    memory_mib: PositiveFloat
     """Largest resident memory with the base loaded, in MiB."""
 
-    model_mib: float = Field(gt=0)
+    model_mib: PositiveFloat
     """Largest size of the model's files without its base, in MiB; checked when it is promoted."""
 
 
@@ -110,13 +119,13 @@ class DeploymentSettings(Settings):
     target: Target
     """Where the model is to run: ``local``, ``cloud``, ``edge`` or ``embedded``."""
 
-    share: float = Field(gt=0, lt=1)
+    share: OpenShare
     """Share of the requests that a canary gets."""
 
     analysis: Analysis
     """The rule by which a canary goes on or back."""
 
-    keep_minutes: int = Field(ge=1)
+    keep_minutes: PositiveInt
     """How long the champion before stays loaded with ``blue-green``."""
 
     agreements: Agreements

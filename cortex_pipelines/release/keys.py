@@ -26,7 +26,8 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     """This project's key; the first process to need it makes it.
 
     Raises:
-        UntrustedModelError: others can read the key, or it cannot be read.
+        UntrustedModelError: others can read the key, it cannot be read, or ``signing.pub`` beside
+            it belongs to another one.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -46,8 +47,14 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     if not isinstance(key, Ed25519PrivateKey):
         raise UntrustedModelError(f"the signing key {path} is no Ed25519 key")
     own, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
-    if not own.exists() or own.read_bytes() != pem:
+    if not own.exists():
         write_whole(own, pem)
+    elif own.read_bytes() != pem:
+        raise UntrustedModelError(
+            f"{own} is not the public half of {_PRIVATE_KEY} beside it: somebody replaced one of "
+            f"the two. If {_PRIVATE_KEY} is yours, delete {PUBLIC_KEY} and it is written anew; "
+            "another project's key is taken by `cortex verify ... --trust FILE`"
+        )
     return key
 
 
@@ -83,12 +90,41 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
+def has_key(root: Path) -> bool:
+    """Whether a project has a key of its own already."""
+    return (_keys(root) / _PRIVATE_KEY).exists()
+
+
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
-    """The keys that a project trusts, its own among them, by fingerprint."""
+    """The keys that a project trusts, its own among them, by fingerprint.
+
+    Its own is the one that its private key has, whatever ``signing.pub`` says: anybody can write a
+    public key.
+
+    Raises:
+        UntrustedModelError: a key cannot be read, ``signing.pub`` belongs to no private key here,
+            or a trusted key is not the one that its file is called by.
+    """
     folder = _keys(root)
-    paths = [folder / PUBLIC_KEY, *sorted((folder / "trusted").glob("*.pub"))]
-    keys = [_read_public(path.read_bytes(), path) for path in paths if path.is_file()]
-    return {fingerprint(key): key for key in keys}
+    own = folder / PUBLIC_KEY
+    keys = {}
+    if has_key(root):
+        key = private_key(root).public_key()
+        keys[fingerprint(key)] = key
+    elif own.exists():
+        raise UntrustedModelError(
+            f"{own} is there without its {_PRIVATE_KEY}, so it cannot be told whose it is; put the "
+            f"private key back, or delete {PUBLIC_KEY} and trust it by `cortex verify ... --trust`"
+        )
+    for path in sorted((folder / "trusted").glob("*.pub")):
+        key = _read_public(path.read_bytes(), path)
+        if fingerprint(key) != path.stem:
+            raise UntrustedModelError(
+                f"{path} holds the key {fingerprint(key)}, not the one it is called by; delete it "
+                "and trust the key again by `cortex verify ... --trust FILE`"
+            )
+        keys[path.stem] = key
+    return keys
 
 
 def _keys(root: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,13 @@ from cortex_pipelines.adapters.model.base_model import (
     load_causal_model,
     load_tokenizer,
 )
-from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS
+from cortex_pipelines.adapters.model.lora import (
+    CONFIGURATION,
+    TRAINING,
+    WEIGHTS,
+    ConfigurationError,
+    read_configuration,
+)
 from cortex_pipelines.release.manifest import UntrustedModelError
 
 A, B = ".lora_A.weight", ".lora_B.weight"
@@ -48,6 +55,10 @@ class Lora:
         from peft import LoraConfig
 
         return LoraConfig.from_peft_type(**dict(self.configuration))
+
+    def require_known(self) -> None:
+        """Make the configuration of peft, which raises TypeError or ValueError where it cannot."""
+        _ = self._config
 
     def scale(self, layer: str) -> float:
         """What the product of a layer's two matrices counts."""
@@ -137,7 +148,10 @@ def read_lora(folder: Path) -> Lora:
     missing = [name for name in (CONFIGURATION, WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise UntrustedModelError(f"{folder} holds no adapter: no {' and no '.join(missing)}")
-    configuration = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    try:
+        configuration = read_configuration(folder)
+    except ConfigurationError as error:
+        raise UntrustedModelError(str(error)) from error
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
     except SafetensorError as error:
@@ -149,7 +163,20 @@ def read_lora(folder: Path) -> Lora:
             f"{folder} holds more than plain LoRA matrices ({', '.join([*asked, *other[:3]])}); "
             "train without that"
         )
-    return Lora(configuration, tensors)
+    for name in sorted(tensors):
+        a, b = (tensors.get(re.sub(r"\.lora_[AB]\.weight$", end, name)) for end in (A, B))
+        if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} has no other matrix to go with")
+        if not bool(tensors[name].isfinite().all()):
+            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} holds NaN or infinity")
+    lora = Lora(configuration, tensors)
+    try:
+        lora.require_known()
+    except (TypeError, ValueError) as error:
+        raise UntrustedModelError(
+            f"{folder / CONFIGURATION} is none that peft takes: {error}"
+        ) from error
+    return lora
 
 
 def adapter_folder(folder: Path, task: str | None) -> Path:
@@ -182,5 +209,10 @@ def parent_of(folder: Path) -> str | None:
 
 def _record(folder: Path) -> dict[str, Any]:
     path = folder / TRAINING
-    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    try:
+        found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise UntrustedModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise UntrustedModelError(f"{path} holds no record of a training")
     return found

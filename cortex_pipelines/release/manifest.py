@@ -46,9 +46,18 @@ class Manifest:
         """
         try:
             found = json.loads(data)
-            return cls(found["model"], found["version"], found["base"], dict(found["files"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UntrustedModelError(f"{MANIFEST} cannot be read: {error!r}") from error
+            manifest = cls(found["model"], found["version"], found["base"], dict(found["files"]))
+            same = manifest.to_bytes() == data
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UntrustedModelError(
+                f"{MANIFEST} cannot be read ({type(error).__name__})"
+            ) from error
+        if not same:
+            raise UntrustedModelError(
+                f"{MANIFEST} is not in the form in which manifests are written: it was changed "
+                "since; take the model again from DVC or from whoever exported it"
+            )
+        return manifest
 
 
 def make_manifest(

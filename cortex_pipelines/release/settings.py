@@ -2,35 +2,35 @@
 
 from pydantic import Field
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import MOST, Finite, NonNegativeFloat, Settings, Text
 
 
 class GuardSettings(Settings):
     """Limits of one figure; a figure outside them refuses the model however good the rest is."""
 
-    at_least: float | None
+    at_least: Finite | None
     """Smallest value allowed; null for none."""
 
-    at_most: float | None
+    at_most: Finite | None
     """Largest value allowed; null for none."""
 
 
 class GateSettings(Settings):
     """The gate of one model."""
 
-    figure: str = Field(min_length=1)
+    figure: Text
     """Name in the evaluation's metrics.json of the improvement over the reference, positive is
     better; its interval goes by the same name with ``_low`` and ``_high``."""
 
-    smallest_improvement: float = Field(ge=0)
+    smallest_improvement: NonNegativeFloat
     """Smallest improvement worth shipping, in the unit of the figure: the whole interval has to
     lie above it."""
 
-    smallest_items: int = Field(ge=2)
+    smallest_items: int = Field(ge=2, le=MOST)
     """Fewest independent held-out items (clusters, where items come in such) for the interval to
     be believed."""
 
-    guards: dict[str, GuardSettings]
+    guards: dict[Text, GuardSettings]
     """Figure of the evaluation's metrics.json to its limits."""
 
 

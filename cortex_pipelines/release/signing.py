@@ -63,13 +63,8 @@ def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
     """Write a manifest and its signature by this project's key, which is made on first use."""
     key = private_key(root)
     data = manifest.to_bytes()
-    signature = {
-        "algorithm": "ed25519",
-        "key": fingerprint(key.public_key()),
-        "signature": base64.b64encode(key.sign(data)).decode(),
-    }
-    text = json.dumps(signature, indent=1, sort_keys=True) + "\n"
-    for name, content in ((MANIFEST, data), (SIGNATURE, text.encode())):
+    signature = _signature_bytes(fingerprint(key.public_key()), key.sign(data))
+    for name, content in ((MANIFEST, data), (SIGNATURE, signature)):
         write_whole(out / name, content)
 
 
@@ -115,19 +110,34 @@ def signed_folder(root: Path, model: str, version: str) -> Path:
     return root / ".cortex" / "signed" / model / version
 
 
+def _signature_bytes(mark: str, signature: bytes) -> bytes:
+    """The one form in which a signature is written."""
+    value = {
+        "algorithm": "ed25519",
+        "key": mark,
+        "signature": base64.b64encode(signature).decode(),
+    }
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
 def _check_signature(root: Path, data: bytes, path: Path) -> None:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+        found = json.loads(text)
         mark, signature = str(found["key"]), base64.b64decode(found["signature"], validate=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UntrustedModelError(f"{path} is no signature: {error!r}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UntrustedModelError(f"{path} is no signature ({type(error).__name__})") from error
     known = known_keys(root)
     if mark not in known:
         raise UntrustedModelError(
             f"{path} is by the unknown key {mark}; if that is the fingerprint its owner tells you, "
             "`cortex verify … --trust FILE` takes their public key"
+        )
+    if text != _signature_bytes(mark, signature):
+        raise UntrustedModelError(
+            f"{path} is not in the form in which signatures are written: it was changed since"
         )
     try:
         known[mark].verify(signature, data)

@@ -4,133 +4,153 @@ from typing import Literal
 
 from pydantic import Field
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import (
+    MOST,
+    Batch,
+    Folds,
+    HeldOutShare,
+    LearningRate,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OpenShare,
+    PartShare,
+    PositiveFloat,
+    PositiveInt,
+    PositiveShare,
+    Range,
+    Regex,
+    Seed,
+    Settings,
+    Share,
+    Text,
+    Threads,
+)
 
 
 class WeakRule(Settings):
     """Which commits stand for tasks of a master, where the logs are few."""
 
-    master: str
+    master: Text
     """Master that such a commit would have gone to."""
 
-    paths: list[str]
+    paths: list[Regex]
     """Regular expressions; a changed path that one matches votes for the master. The first rule
     that matches a path has its vote."""
 
-    subjects: list[str]
+    subjects: list[Regex]
     """Regular expressions; a subject line that one matches decides, whatever the paths say."""
 
 
 class RoutingSettings(Settings):
     """The task router: labels, split, encoder, head, decisions and their evaluation."""
 
-    seed: int
+    seed: Seed
     """Seed of the split, the search, the head's first weights and the bootstrap."""
 
-    min_tasks: int = Field(ge=3)
+    min_tasks: int = Field(ge=3, le=MOST)
     """Fewest tasks with a known outcome for a router to be trained."""
 
-    validation_share: float = Field(gt=0, lt=0.5)
+    validation_share: HeldOutShare
     """Share of the tasks, by hash of their text, that stands beside the training tasks; a router
     that is compared and calibrated out of fold trains on both."""
 
-    test_share: float = Field(gt=0, lt=0.5)
+    test_share: HeldOutShare
     """Share of the tasks, by hash of their text, that are only ever used for the evaluation."""
 
-    decision_weight: float = Field(gt=0, le=1)
+    decision_weight: PositiveShare
     """Weight of a task that was routed but whose outcome is not known; 1 is a known outcome."""
 
-    weak_weight: float = Field(gt=0, le=1)
+    weak_weight: PositiveShare
     """Weight of a commit that stands for a task."""
 
-    weak_per_master: int = Field(ge=0)
+    weak_per_master: NonNegativeInt
     """Most commits that stand for tasks of one master; 0 leaves commits out."""
 
     weak_rules: list[WeakRule]
     """Which commits stand for tasks of which master."""
 
-    max_tokens: int = Field(ge=8)
+    max_tokens: int = Field(ge=8, le=MOST)
     """Most tokens of a task that the encoder reads; the model card of all-MiniLM-L6-v2 says 256."""
 
-    batch: int = Field(ge=1)
+    batch: Batch
     """Texts that are encoded at once; part of the result, in its last digits."""
 
-    threads: int = Field(ge=1)
+    threads: Threads
     """Processor threads of encoder and training; part of the result, in its last digits."""
 
     precision: Literal["auto", "fp32", "bf16"]
     """Type of the encoder's numbers; auto takes bf16 where the processor has tiles for it, which
     halves the time of a decision and leaves embeddings at a cosine of 0.9999."""
 
-    dimensions: int = Field(ge=1)
+    dimensions: PositiveInt
     """Most dimensions of the projected embedding that rungs work on."""
 
-    folds: int = Field(ge=2)
+    folds: Folds
     """Folds on which the rungs of the ladder are compared, weighted and calibrated."""
 
-    adopt_p: float = Field(gt=0, le=1)
+    adopt_p: PositiveShare
     """Largest p-value of the two paired tests (each at half of it) at which a rung takes the place
     of the one below."""
 
-    solver_threads: int = Field(ge=1)
+    solver_threads: Threads
     """Threads of the solver for words and letters; no part of the result."""
 
-    lexical_penalty: float = Field(gt=0)
+    lexical_penalty: PositiveFloat
     """Inverse regularisation (C) of logistic regression on TF-IDF."""
 
-    semantic_penalty: float = Field(gt=0)
+    semantic_penalty: PositiveFloat
     """Inverse regularisation (C) of logistic regression on the embedding."""
 
-    neighbours: int = Field(ge=1)
+    neighbours: PositiveInt
     """Past tasks that vote."""
 
-    evidence: int = Field(ge=0)
+    evidence: NonNegativeInt
     """Past tasks that a decision shows."""
 
-    kernel_features: int = Field(ge=1)
+    kernel_features: PositiveInt
     """Random Fourier features of the kernel regression, at most."""
 
-    kernel_width: float = Field(gt=0)
+    kernel_width: PositiveFloat
     """Gamma of its Gaussian kernel, exp(-gamma d^2)."""
 
-    kernel_ridge: float = Field(gt=0)
+    kernel_ridge: PositiveFloat
     """Ridge of its regression."""
 
-    trials: int = Field(ge=1)
+    trials: PositiveInt
     """Trials of the search for the neural rung's settings."""
 
-    search_tasks: int = Field(ge=2)
+    search_tasks: int = Field(ge=2, le=MOST)
     """Most tasks that a trial of the search trains and judges on, together."""
 
-    epochs: int = Field(ge=1)
+    epochs: PositiveInt
     """Passes of the neural rung over the training tasks."""
 
-    learning_rate: tuple[float, float]
+    learning_rate: Range[LearningRate]
     """Smallest and largest learning rate that the search tries."""
 
-    weight_decay: tuple[float, float]
+    weight_decay: Range[NonNegativeFloat]
     """Smallest and largest weight decay that the search tries."""
 
-    dropout: tuple[float, float]
+    dropout: Range[PartShare]
     """Smallest and largest share of inputs left out in training that the search tries."""
 
-    accept: float = Field(ge=0, le=1)
+    accept: Share
     """Probability from which the model decides; below it the rules do, and then a person."""
 
-    supporting: float = Field(ge=0, le=1)
+    supporting: Share
     """Probability from which another master is named as supporting; 0.3 in the rules file."""
 
-    in_scope: float = Field(ge=0, le=1)
+    in_scope: Share
     """Score from which a task counts as like those seen; below it a person is asked."""
 
-    alternatives: int = Field(ge=0)
+    alternatives: NonNegativeInt
     """Further masters that a decision names with their probability."""
 
-    fallback_master: str | None
+    fallback_master: Text | None
     """Master that the rules leave a task to when no keyword is found; none: a person's task."""
 
-    resamples: int = Field(ge=100)
+    resamples: int = Field(ge=100, le=MOST)
     """Resamples of the paired bootstrap in the evaluation."""
 
-    confidence: float = Field(gt=0, lt=1)
+    confidence: OpenShare
     """Confidence of every interval, two-sided."""

@@ -22,7 +22,7 @@ import grimp
 
 PACKAGE = "cortex_pipelines"
 FOLDER = Path(__file__).parents[1]
-EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings"})
+EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings", "atomic"})
 """Modules and rooms that cannot change an output. ``settings`` is the base class alone; the
 sections of ``params.yaml`` count as code where an asset reads them, and their values always."""
 

@@ -2,23 +2,20 @@
 
 import copy
 import os
-import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from cortex_pipelines.atomic import aside
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS, Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.graph import Graph, Pin
-
-PROJECT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+from cortex_pipelines.versioning.yaml_text import YamlTextError, describe_errors, parse_yaml
 
 
 class ProjectError(RuntimeError):
@@ -47,23 +44,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        loaded = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(
-            f"{path.name} cannot be read: {error}; correct it, or `git checkout -- {path.name}` "
-            "brings the committed one back"
-        ) from error
+        loaded = copy.deepcopy(parse_yaml(path.read_bytes(), path.name))
+    except YamlTextError as error:
+        raise ProjectError(str(error)) from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ProjectError(f"{path.name}: expected keys and values, found {type(loaded).__name__}")
+        raise ProjectError(
+            f"{path.name}: expected keys and values at the top, found {type(loaded).__name__}; "
+            "write `key: value` lines"
+        )
     return loaded
-
-
-@lru_cache(maxsize=8)
-def _parsed(text: str) -> Any:
-    """A YAML text as plain values; a copy costs far less than parsing in pure Python."""
-    return YAML(typ="safe").load(text)
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
@@ -118,9 +109,7 @@ class Project:
         names = look_up(self.params, "projects") or {}
         for name in names:
             if not PROJECT_NAME.fullmatch(str(name)):
-                raise ProjectError(
-                    f"params.yaml, projects.{name}: a project's name has letters, digits, - and _"
-                )
+                raise ProjectError(f"params.yaml, projects.{name}: {PROJECT_NAME_WORDS}")
         return tuple(sorted(str(name) for name in names))
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
@@ -133,10 +122,14 @@ class Project:
         Raises:
             ProjectError: a key is missing, unknown or of the wrong type; names the key.
         """
+        model = self.graph.sections[name]
         try:
-            return self.graph.sections[name].model_validate(self.params.get(name) or {})
+            return model.model_validate(self.params.get(name) or {})
         except ValidationError as error:
-            raise ProjectError(f"params.yaml: {describe_errors(error, name)}") from error
+            text = (self.root / "params.yaml").read_text(encoding="utf-8")
+            raise ProjectError(
+                f"params.yaml: {describe_errors(error, text, model, name)}"
+            ) from error
 
     def output(self, name: str, partition: str | None) -> Path:
         """Folder of an asset's output."""
@@ -183,13 +176,3 @@ def code_version_of(code: Mapping[str, str | None], params: Mapping[str, Any]) -
     Both are in ``dvc.lock`` too, so the version of what made an output can be worked out from it.
     """
     return value_md5({"code": dict(code), "params": dict(params)})
-
-
-def describe_errors(error: ValidationError, *prefix: str) -> str:
-    """What is wrong below the keys ``prefix``, a phrase for each key."""
-    return "; ".join(
-        ".".join([*prefix, *(str(part) for part in item["loc"])])
-        + f": {item['msg']}"
-        + ("" if item["type"] == "missing" else f" (found {item['input']!r})")
-        for item in error.errors()
-    )

@@ -79,7 +79,11 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     ("name", "source", "words"),
     [
         ("no", "sources/nothing", "cannot tell what 'sources/nothing' is"),
-        ("two words", "sources/beta", "project name 'two words': use letters, digits, - and _"),
+        (
+            "two words",
+            "sources/beta",
+            "project name 'two words': a project's name has",
+        ),
         ("old", "pypi:name=1", "must be name==version"),
     ],
 )

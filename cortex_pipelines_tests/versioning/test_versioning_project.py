@@ -44,10 +44,10 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"a: [1", "x.yaml cannot be read: while parsing"),
+        (b"a: [1", "x.yaml cannot be read: line 1: while parsing"),
         (b"a: 1\na: 2", "duplicate key"),
         (b"a: \xff", "x.yaml cannot be read: "),
-        (b"- a", "x.yaml: expected keys and values, found list"),
+        (b"- a", "x.yaml: expected keys and values at the top, found list"),
     ],
 )
 def test_a_file_that_is_no_mapping(tmp_path: Path, data: bytes, words: str) -> None:
@@ -69,14 +69,16 @@ def test_a_section_with_wrong_keys_names_them(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"loudness\.prefix: Extra inputs .* \(found 'x'\)"):
         bench.project().section("loudness")
     bench.edit("params.yaml", lambda v: v.pop("loudness"))
-    with pytest.raises(ProjectError, match=r"params.yaml: loudness\.suffix: Field required$"):
+    with pytest.raises(
+        ProjectError, match=r"params.yaml: loudness\.suffix: Field required; add it"
+    ):
         bench.project().section("loudness")
 
 
 def test_a_project_name_that_no_stage_can_have(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.edit("params.yaml", lambda v: v["projects"].update({"a@b": {}}))
-    with pytest.raises(ProjectError, match=r"projects\.a@b: a project's name has letters"):
+    with pytest.raises(ProjectError, match=r"projects\.a@b: a project's name has 1 to 64"):
         assert bench.project().partitions
 
 

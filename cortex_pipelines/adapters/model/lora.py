@@ -1,20 +1,48 @@
 """The adapter itself: put on a base, written to a folder, loaded from one."""
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel as PydanticModel
+from pydantic import ConfigDict, ValidationError
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.settings import PartShare, PositiveFloat, Rank, Regex
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
 TRAINING = "training.json"
 SEEN = "examples.json"
 """Task to the identities of the examples that an adapter was trained on."""
+
+_LARGEST_CONFIGURATION = 2**20
+_AGAIN = "take the adapter again from DVC or from whoever exported it"
+
+
+class ConfigurationError(ValueError):
+    """An ``adapter_config.json`` is not one of plain LoRA; the message says why."""
+
+
+class AdapterConfiguration(PydanticModel):
+    """What counts of an ``adapter_config.json``; the rest is peft's, and is kept as it stands."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+    peft_type: Literal["LORA"]
+    r: Rank
+    lora_alpha: PositiveFloat
+    lora_dropout: PartShare
+    target_modules: str | list[str]
+    use_rslora: bool
+    alpha_pattern: dict[Regex, PositiveFloat]
+    rank_pattern: dict[Regex, Rank]
+    bias: Literal["none"]
 
 
 class ParentError(ValueError):
@@ -73,6 +101,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """The model with the adapter in ``folder``, for inference."""
     from peft import PeftModel
 
+    read_configuration(folder)  # peft takes NaN, and keys twice
     with _no_rename_warning():
         return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
 
@@ -113,7 +142,7 @@ def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in fresh.items()}:
-        had = json.loads((parent / CONFIGURATION).read_text())
+        had = read_configuration(parent)
         raise ParentError(
             f"the parent adapter has rank {had['r']} on {', '.join(had['target_modules'])}; set "
             "adapters.rank and target_modules in params.yaml to the same, or take its version out "
@@ -126,6 +155,50 @@ def trained_on(adapter: Path) -> dict[str, str]:
     """``name`` and ``digest`` of the base that the adapter in a folder was trained on."""
     recorded: dict[str, str] = json.loads((adapter / TRAINING).read_text())["base"]
     return recorded
+
+
+def read_configuration(adapter: Path) -> dict[str, Any]:
+    """The ``adapter_config.json`` in a folder, as written.
+
+    Raises:
+        ConfigurationError: it is missing or no JSON, has a key twice, a number that is not finite,
+            or values that no LoRA adapter has.
+    """
+    path = adapter / CONFIGURATION
+    try:
+        data = path.read_bytes()
+        if len(data) > _LARGEST_CONFIGURATION:
+            raise ValueError(f"it has {len(data):,} bytes")
+        value: dict[str, Any] = json.loads(
+            data.decode(),
+            object_pairs_hook=_once_each,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+        AdapterConfiguration.model_validate(value)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False)[:5]
+        )
+        raise ConfigurationError(f"{path} is none of LoRA: {wrong}; {_AGAIN}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}; {_AGAIN}") from error
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,17 +2,17 @@
 
 from pydantic import Field
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import PositiveInt, Regex, Settings
 
 
 class LogTableSettings(Settings):
     """Decisions, outcomes, features and metrics."""
 
-    recent: int = Field(ge=1)
+    recent: PositiveInt
     """Outcomes of a master, the latest known before a decision, that its recent record is made
     of."""
 
-    gauges: list[str]
+    gauges: list[Regex]
     """Regular expressions; a metric whose name one matches is never read as a counter."""
 
     counter_drops: float = Field(ge=0, lt=0.5)

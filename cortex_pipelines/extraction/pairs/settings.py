@@ -1,38 +1,38 @@
 """What may be set for refactoring pairs from history."""
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import NonNegativeInt, PositiveInt, Seed, Settings, Share
 
 
 class PairSettings(Settings):
     """Section ``pairs`` of params.yaml: which commits are looked at, and what is kept of them."""
 
-    seed: int
+    seed: Seed
     """Seed of every choice; a choice is a hash of seed and content."""
-    max_commits: int | None = Field(ge=0)
+    max_commits: NonNegativeInt | None
     """Most commits of a project that are looked at, the newest first; null for all."""
-    max_files: int = Field(ge=1)
+    max_files: PositiveInt
     """Most changed files in languages that are parsed; a commit with more is bulk work."""
-    max_file_chars: int = Field(ge=1)
+    max_file_chars: PositiveInt
     """Larger files are left out, in characters (StarCoder: 100,000)."""
-    min_subject_words: int = Field(ge=0)
+    min_subject_words: NonNegativeInt
     """Fewest words of a commit's subject (CommitPackFT: 4)."""
-    max_pairs: int = Field(ge=1)
+    max_pairs: PositiveInt
     """Most refactorings of one commit; more are a bulk rename or a reformatting."""
-    max_commits_per_path: int | None = Field(ge=1)
+    max_commits_per_path: PositiveInt | None
     """Most commits of one file that give pairs, the newest first (StarCoder: 1); null for all."""
-    small_lines: int = Field(ge=0)
+    small_lines: NonNegativeInt
     """Units of so many lines or fewer are kept at ``extreme_share`` (StarCoder: 2)."""
-    large_lines: int = Field(ge=1)
+    large_lines: PositiveInt
     """Units of so many lines or more are kept at ``extreme_share`` (StarCoder: 200)."""
-    extreme_share: float = Field(ge=0, le=1)
+    extreme_share: Share
     """Share of very small and very large units that is kept (StarCoder: 0.1)."""
-    long_lines: int = Field(ge=1)
+    long_lines: PositiveInt
     """Lines above which a unit is a long method, a smell (pylint: 50)."""
-    many_parameters: int = Field(ge=1)
+    many_parameters: PositiveInt
     """Parameters above which a list is long (pylint: 5)."""
-    deep_levels: int = Field(ge=1)
+    deep_levels: PositiveInt
     """Levels of indentation inside a unit above which it is nested deeply."""
 
     @model_validator(mode="after")

@@ -143,7 +143,7 @@ def load_router(folder: Path) -> Package:
             rules,
             _version(folder),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
             f"{folder} holds no whole router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, {MEMORY_FILE}: "
             f"{type(error).__name__}: {error}); train it again with `cortex run task_router` or "
@@ -162,7 +162,7 @@ def load_config(folder: Path) -> RouterConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
         lists = {name: tuple(values[name]) for name in ("masters", "scope")}
         return RouterConfig(**{**values, **lists})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RouterError(
             f"{path} is not the configuration of a router as this version writes it ({error}); "
             "make it again with `cortex run task_router` or `cortex router train`, or fetch it "

@@ -1,0 +1,143 @@
+"""What a command says when it fails: one sentence, what to do next, and where the details are.
+
+Errors of this package are written for the person who reads them. Those of libraries are not: they
+are shown with what to try, and their traceback is kept in a file. With ``--debug`` or the variable
+CORTEX_DEBUG nothing is caught.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+_PACKAGE = "cortex_pipelines"
+_KEPT = 50
+_MOST = 600
+_PLAIN = (ValueError, RuntimeError, LookupError)
+"""What this package raises itself, with a message, where no class of its own is needed."""
+
+_AGAIN = "correct that and run the same command again; what was finished is kept"
+
+_KINDS = (
+    (
+        "dvc.exceptions.DvcException",
+        "DVC",
+        "see `dvc status`; if another dvc or cortex command is at work here, wait until it is done",
+    ),
+    (
+        "sqlalchemy.exc.SQLAlchemyError",
+        "the database of Dagster or MLflow",
+        "if another command is at work here, wait until it is done; what a damaged database held "
+        "is made again by `cortex sync` once it is moved away",
+    ),
+    (
+        "polars.exceptions.PolarsError",
+        "a table",
+        "if a file in data/ is named or was edited, `dvc checkout` brings it back",
+    ),
+    (
+        "dagster_shared.error.DagsterError",
+        "Dagster",
+        "`cortex doctor` shows what is missing here",
+    ),
+    (
+        "mlflow.exceptions.MlflowException",
+        "MLflow",
+        "`cortex sync` brings its records into line with DVC",
+    ),
+    ("git.exc.GitError", "git", "`git status` shows the state of this repository"),
+    ("scmrepo.exceptions.SCMError", "git", "`git status` shows the state of this repository"),
+    ("subprocess.SubprocessError", "a program", "run `cortex doctor` to see if it is installed"),
+    ("pydantic_core._pydantic_core.ValidationError", "a wrong value", _AGAIN),
+    ("builtins.UnicodeError", "text that is not UTF-8", "save the file as UTF-8"),
+    ("safetensors._safetensors_rust.SafetensorError", "weights", "take the file again from DVC"),
+    (
+        "builtins.RecursionError",
+        "input that is nested too deeply",
+        "take the file out that was read last",
+    ),
+    ("builtins.MemoryError", "not enough memory", "lower the limits in params.yaml"),
+    (
+        "builtins.OSError",
+        "",
+        "free some space or correct the permissions, and run the same command again",
+    ),
+)
+
+
+def is_for_people(error: BaseException) -> bool:
+    """Whether this package wrote the message, so that it says by itself what to do."""
+    if type(error).__module__.partition(".")[0] == _PACKAGE:
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
+    # an error of the system has a number, one that was written here has words alone
+    written = type(error) in _PLAIN or (isinstance(error, OSError) and error.errno is None)
+    return ours and written and bool(error.args)
+
+
+def sentence(error: BaseException) -> str:
+    """What is shown of an error, on one line."""
+    words = _words(error)
+    if is_for_people(error):
+        return words
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+    for name, label, remedy in _KINDS:
+        if name in names:
+            where = f"{label}: " if label else ""
+            return f"{where}{words}; {remedy}"
+    return (
+        f"unexpected {type(error).__name__}: {words}; this is a fault of cortex-pipelines and not "
+        "of yours: please report it with the file named here"
+    )
+
+
+def failure(error: BaseException, root: Path | None) -> str:
+    """The sentence for an error, its traceback written to a file where the sentence needs it.
+
+    Args:
+        error: What was raised.
+        root: The project's root; None outside of one.
+    """
+    words = sentence(error)
+    if is_for_people(error):
+        return words
+    try:
+        place = f"traceback in {_write_log(error, root)}"
+    except OSError as full:
+        place = f"its traceback could not be written ({full.strerror}), --debug shows it"
+    return f"{words} ({place})"
+
+
+def _words(error: BaseException) -> str:
+    """What an error says: str() of a LookupError is quoted, args[0] of an OSError a number."""
+    if isinstance(error, subprocess.CalledProcessError) and error.stderr:
+        said = error.stderr
+        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        text = f"{error} {said}"
+    elif isinstance(error, LookupError) and error.args:
+        text = str(error.args[0])
+    else:
+        text = str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text if is_for_people(error) or len(text) <= _MOST else f"{text[:_MOST]}..."
+
+
+def _write_log(error: BaseException, root: Path | None) -> Path:
+    folder = (
+        root / ".cortex" / "logs"
+        if root is not None
+        else Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}" / "logs"
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in sorted(folder.glob("error-*.log"))[: -_KEPT + 1]:
+        old.unlink(missing_ok=True)
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    path = folder / f"error-{at}-{os.getpid()}.log"
+    lines = [f"{' '.join(sys.argv)}\n", *traceback.format_exception(error)]
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w", errors="replace") as file:
+        file.writelines(lines)
+    return path

@@ -1,0 +1,199 @@
+"""YAML that people write: read strictly, and what is wrong with it said by line, key and value."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+LARGEST = 64 * 2**20
+"""Bytes of a YAML file; a lock file of ten thousand stages has a tenth of that."""
+
+_DEEPEST = 60
+_SHOWN = 80
+_NAMED = 5
+
+_ALIASES = "write the values out instead of repeating them by aliases (&name, *name)"
+_NESTING = f"nested deeper than {_DEEPEST} levels; no file of a project needs more than ten"
+
+_TAKES = {
+    "missing": "add it, with a value",
+    "extra_forbidden": "take it out, or correct its name",
+    "int_type": "give a whole number, without quotes",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number, without quotes",
+    "string_type": "give a text, in quotes where it looks like a number or a date",
+    "bool_type": "give true or false, without quotes",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give {ge} or more",
+    "less_than": "give less than {lt}",
+    "less_than_equal": "give {le} or less",
+    "string_too_short": "give at least {min_length} characters",
+    "string_too_long": "give at most {max_length} characters",
+    "literal_error": "give {expected}",
+    "finite_number": "give a number that is not .inf and not .nan",
+    "tuple_type": "give a list: [a, b]",
+    "list_type": "give a list: [a, b]",
+    "dict_type": "give keys and values",
+    "model_type": "give keys and values",
+}
+
+
+class YamlTextError(ValueError):
+    """A text is no YAML that is taken; the message gives file, line, what is wrong, and what to do.
+
+    Args:
+        name: Name of the file.
+        words: What is wrong, and what to do.
+        line: Where, counted from 1; None if that cannot be told.
+    """
+
+    def __init__(self, name: str, words: str, line: int | None = None) -> None:
+        where = f" line {line}:" if line is not None else ""
+        super().__init__(f"{name} cannot be read:{where} {words}")
+
+
+def parse_yaml(data: bytes, name: str) -> Any:
+    """The plain values of a YAML 1.2 text; do not change them, they are kept for the next call.
+
+    Args:
+        data: Content of the file.
+        name: Its name, for messages.
+
+    Raises:
+        YamlTextError: it is too large, not UTF-8 or no YAML, has a key twice, or multiplies itself
+            by aliases.
+    """
+    if len(data) > LARGEST:
+        raise YamlTextError(name, f"it has {len(data):,} bytes; at most {LARGEST:,} are read")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise YamlTextError(name, "it is not UTF-8; save it as UTF-8", line) from error
+    return _parsed(text, name)
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, name: str) -> Any:
+    """A YAML text as plain values; a copy costs far less than parsing in pure Python."""
+    try:
+        loaded = YAML(typ="safe").load(text)
+    except DuplicateKeyError as error:
+        words = f"{_sentence(error.problem)}; leave one of the two out"
+        raise YamlTextError(name, words, _line(error)) from error
+    except MarkedYAMLError as error:
+        words = _sentence(" ".join(filter(None, (error.context, error.problem))))
+        hint = "; indent with spaces" if "\\t" in words or "tab" in words else ""
+        raise YamlTextError(name, f"{words}{hint}; correct that line", _line(error)) from error
+    except RecursionError as error:
+        raise YamlTextError(name, f"it is {_NESTING}") from error
+    except (YAMLError, ValueError, TypeError, OverflowError) as error:
+        raise YamlTextError(name, f"{_sentence(error)}; correct that value") from error
+    _require_small(loaded, len(text), name)
+    return loaded
+
+
+def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *prefix: str) -> str:
+    """What is wrong below the keys ``prefix``: for each key its line, its value and what it takes.
+
+    Args:
+        error: What the model said.
+        text: The YAML text that was validated.
+        model: The model.
+        prefix: Keys above what was validated.
+    """
+    tree = _composed(text)
+    phrases = []
+    for item in error.errors(include_url=False)[:_NAMED]:
+        loc = [part for part in item["loc"] if part != "[key]"]
+        key = ".".join([*prefix, *(_short(part, as_text=str) for part in loc)])
+        line = _line_of(tree, [*prefix, *loc])
+        where = f"line {line}: " if line is not None else ""
+        words = item["msg"].removeprefix("Value error, ")
+        # of a key that is missing, what is found is all that stands around it
+        told = item["type"] != "missing" or isinstance(loc[-1], int)
+        value = f" (found {_short(item['input'])})" if told else ""
+        phrases.append(f"{where}{key}: {words}{value}; {_remedy(item, loc, model)}")
+    more = error.error_count() - len(phrases)
+    return "; ".join(phrases) + (f"; and {more} more" if more > 0 else "")
+
+
+def _remedy(item: ErrorDetails, loc: Sequence[int | str], model: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(loc[-1]), _siblings(model, loc), 1)
+        if near:
+            return f"did you mean {near[0]}?"
+    return _TAKES.get(item["type"], "correct that value").format(**item.get("ctx", {}))
+
+
+def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Keys that stand beside the last one, as far as the models tell."""
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _require_small(value: Any, chars: int, name: str) -> None:
+    """Refuse what is larger than its text, or endless: aliases can make either."""
+    left = 4 * chars + 1000
+    waiting = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        inside: Sequence[Any] = ()
+        if isinstance(one, Mapping):
+            inside = [*one.keys(), *one.values()]
+        elif isinstance(one, (list, set, tuple)):
+            inside = list(one)
+        left -= 1 + len(inside)
+        if left < 0:
+            raise YamlTextError(name, f"it grows far beyond its own size; {_ALIASES}")
+        if depth > _DEEPEST:
+            raise YamlTextError(name, f"it is {_NESTING}")
+        waiting.extend((part, depth + 1) for part in inside)
+
+
+def _composed(text: str) -> Node | None:
+    try:
+        tree: Node | None = YAML().compose(text)
+    except (YAMLError, RecursionError):
+        return None  # lines are a help, no more
+    return tree
+
+
+def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
+    """Line of the innermost of the keys that stands in the text."""
+    line = None
+    for key in keys:
+        if isinstance(tree, MappingNode):
+            pair = next((p for p in tree.value if p[0].value == str(key)), None)
+            if pair is not None:
+                line, tree = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(tree, SequenceNode) and isinstance(key, int) and key < len(tree.value):
+            tree = tree.value[key]
+            line = tree.start_mark.line + 1
+    return line
+
+
+def _line(error: MarkedYAMLError) -> int | None:
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark is not None else None
+
+
+def _sentence(words: Any) -> str:
+    return _short(" ".join(str(words).split()), 3 * _SHOWN, str)
+
+
+def _short(value: Any, most: int = _SHOWN, as_text: Any = repr) -> str:
+    text = str(as_text(value))
+    return text if len(text) <= most else f"{text[: most - 3]}..."

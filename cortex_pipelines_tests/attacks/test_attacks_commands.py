@@ -1,0 +1,392 @@
+"""Random arguments and damaged files for every command: a sentence or an answer, nothing lost."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import random
+import shutil
+import subprocess
+import tarfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines_tests.integration.miniproject import git, run_in
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = Path("data") / "samples" / "coordination"
+WORDS = (
+    *(
+        "",
+        " ",
+        "-",
+        "--",
+        "-rf",
+        "--help",
+        "-h",
+        "in/..",
+        "/nowhere",
+        "/dev/null",
+        "~",
+        "*",
+        "\n",
+        "ü",
+        "💥",
+    ),
+    *("a" * 5000, "task_router", "task_router@champion", "task_router/1.0.0"),
+    *("code_adapter-demo@challenger", "demo", "cortex", "@", "./", "x@y@z", "a/b/c", "0", "-1"),
+    *("nan", "1e999", "99999999999999999999", "null", "\x7f", "\udc80", "$(id)", "%s", "{}", "'"),
+)
+TASKS = (
+    b'{"task_id": 1, "title": "scan the repository for secrets"}\n'
+    b'{"task_id": "a", "description": "fix the login"}\n'
+    b'{"task_id": null, "text": "list all repositories"}\n'
+    b'{"task_id": 2.0, "task_title": "deploy"}\n'
+)
+CODE = b"""# A module.
+
+
+def total(values: list[int]) -> int:
+    found = 0
+    for value in values:
+        if value > 0:
+            found += value
+    return found
+"""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A small project, and what damages its files."""
+
+    root: Path
+    chance: random.Random
+
+    def word(self) -> str:
+        return self.chance.choice(WORDS)
+
+    def words(self, most: int) -> list[str]:
+        return [self.word() for _ in range(self.chance.randrange(most + 1))]
+
+    def damage(self, data: bytes) -> bytes:
+        """Some bytes changed, cut, repeated, moved, or nothing at all of what there was."""
+        found = bytearray(data)
+        for _ in range(self.chance.randrange(1, 5)):
+            place = self.chance.randrange(len(found) + 1)
+            match self.chance.randrange(7):
+                case 0:
+                    found[place : place + 1] = self.chance.randbytes(1)
+                case 1:
+                    del found[place:]
+                case 2:
+                    found[place:place] = self.chance.choice(SNIPPETS)
+                case 3:
+                    end = self.chance.randrange(place, len(found) + 1)
+                    found[place:place] = found[place:end]
+                case 4:
+                    del found[place : place + self.chance.randrange(1, 40)]
+                case 5:
+                    found = bytearray(self.chance.randbytes(self.chance.randrange(60)))
+                case _:
+                    found[place:place] = b"[" * self.chance.choice((3, 5000))
+        return bytes(found)
+
+    def file(self, name: str, data: bytes) -> str:
+        path = self.root / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.damage(data))
+        return str(path.relative_to(self.root))
+
+
+SNIPPETS = (
+    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b"\r\n", b"{}", b"null", b"NaN", b"1e999"),
+    *(b'"', b"'", b"\\", b"\\ud800", b"\t", b": ", b"&a [*a]", b"<<: *a", b"!!binary x", b"---\n"),
+    *(b"9" * 5000, b'{"a":' * 200, b"\xe2\x80\xa8", b'{"task_id": [1]}\n', b'{"title": 3}\n'),
+)
+
+
+def route_file(place: Workplace) -> list[str]:
+    return ["route", "--file", place.file("tasks.jsonl", TASKS), "--out", "decisions.jsonl"]
+
+
+def logs(place: Workplace) -> list[str]:
+    source = place.chance.choice(sorted((place.root / SAMPLES).rglob("*.jsonl")))
+    return ["logs", place.file("logs.jsonl", source.read_bytes()[:4000]), "--json"]
+
+
+def code(place: Workplace) -> list[str]:
+    """Code in any language, notebooks and files that only look like it."""
+    ending = place.chance.choice(("py", "go", "java", "js", "ts", "rs", "ipynb", "xyz", "json"))
+    notebook = json.dumps({"cells": [{"cell_type": "code", "source": ["x = 1\n"]}]}).encode()
+    name = place.file(f"code.{ending}", notebook if ending == "ipynb" else CODE)
+    return place.chance.choice(
+        (
+            ["mutate", name, "--json", "--limit", "3"],
+            ["extract", name, "--out", "units.parquet"],
+            ["scan", name, "--json"],
+            ["refactorings", "in", "in", "--json"],
+            ["refactorings", ".", "--commit", place.word()],
+        )
+    )
+
+
+def bundle(place: Workplace) -> list[str]:
+    """A folder that looks like an export, an adapter, GGUF, or a router."""
+    for name, data in (
+        ("manifest.json", b'{"base": null, "files": {}, "model": "m", "version": "v"}\n'),
+        ("manifest.sig", b'{"algorithm": "ed25519", "key": "00", "signature": "AAAA"}\n'),
+        ("adapter_config.json", b'{"peft_type": "LORA", "r": 4, "lora_alpha": 8}'),
+        ("adapter_model.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
+        ("model.gguf", b"GGUF\x03\0\0\0" + b"\0" * 16),
+        ("config.json", b'{"masters": ["a", "b"], "scope": [1.0], "encoder": {}}'),
+        ("weights.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
+        ("vocabulary.json", b"{}"),
+    ):
+        place.file(f"bundle/{name}", data)
+    return place.chance.choice(
+        (
+            ["verify", "in/bundle"],
+            ["verify", "in/bundle", "--trust", "in/bundle/manifest.json"],
+            ["route", "--model", "in/bundle", "scan"],
+            ["export", "task_router", "--out", "in/bundle"],
+            ["export", place.word(), "--format", "ollama", "--out", "o", "--base", "params.yaml"],
+        )
+    )
+
+
+def project_file(place: Workplace) -> list[str]:
+    """What a command says of a project one of whose files is damaged; it is put back afterwards."""
+    name = place.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
+    path = place.root / name
+    path.write_bytes(place.damage(path.read_bytes() if path.exists() else b"a: {b: c}\n"))
+    return place.chance.choice(
+        (
+            ["route", "scan the repository"],
+            ["dictionary", "--check"],
+            ["dvc-yaml", "--check"],
+            ["scan", name],
+            ["lineage", "task_router@champion"],
+            ["rollback", "task_router"],
+            ["forget", "--path", "src/**"],
+            ["tune-machine"],
+        )
+    )
+
+
+def tables(place: Workplace) -> list[str]:
+    """Parquet tables and predictors that are not what they were."""
+    out = io.BytesIO()
+    pl.DataFrame({"task_id": ["a", "b"], "value": [1, 2]}).write_parquet(out)
+    folder = place.root / "data"
+    for asset in ("coordination_tables", "outcome_predictors"):
+        (folder / asset).mkdir(exist_ok=True)
+        for name in ("decisions", "outcomes", "features", "metrics"):
+            (folder / asset / f"{name}.parquet").write_bytes(place.damage(out.getvalue()))
+        (folder / asset / "predictors.json").write_bytes(place.damage(b'{"success": {}}'))
+    return [
+        "predict",
+        place.word(),
+        *(["--master", place.word()] if place.chance.random() < 0.5 else []),
+    ]
+
+
+def archive(place: Workplace) -> list[str]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as file:
+        member = tarfile.TarInfo("a.py")
+        member.size = len(CODE)
+        file.addfile(member, io.BytesIO(CODE))
+    name = place.file("a.tar.gz", out.getvalue())
+    return ["add", place.word(), place.chance.choice((name, "in", "pypi:=", "npm:@", place.word()))]
+
+
+def arguments(place: Workplace) -> list[str]:
+    """Any command with any words; nothing that trains or asks the network."""
+    names = sorted(set(main.commands) - {"run", "sync", "status", "reproduce", "doctor", "update"})
+    command = place.chance.choice(names)
+    options = [
+        word
+        for param in main.commands[command].params
+        for word in (param.opts[0], place.word())
+        if param.param_type_name == "option" and place.chance.random() < 0.3
+    ]
+    return [command, *place.words(3), *options]
+
+
+KINDS: tuple[Callable[[Workplace], list[str]], ...] = (
+    *(route_file, logs, code, bundle, project_file, tables, archive, arguments, arguments),
+)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("attacked")
+    shutil.copytree(ROOT / "data" / "samples", root / "data" / "samples")
+    text = (ROOT / "params.yaml").read_text()
+    head, _, tail = text.partition("\ningestion: ")
+    projects = "projects:\n  demo:\n    sources:\n      - directory: data\n"
+    text = f"{projects}\ningestion: {tail}".replace("project: polyglot", "project: null")
+    assert head
+    (root / "params.yaml").write_text(text)
+    git(root, "init", "-q")
+    run_in(root, "dvc", "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "begin")
+    return root
+
+
+def run(root: Path, words: list[str]) -> Result:
+    with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CORTEX_ROOT", raising=False)
+        patch.delenv("CORTEX_DEBUG", raising=False)
+        return CliRunner().invoke(main, words)
+
+
+def check(root: Path, words: list[str], result: Result) -> None:
+    shown = f"{[word[:60] for word in words]}: {result.output[-600:]}"
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        problem = "".join(traceback.format_exception(result.exception))
+        raise AssertionError(f"{shown}\n{problem}")
+    assert result.exit_code in (0, 1, 2), shown
+    assert "Traceback" not in result.output, shown
+    if result.exit_code:
+        assert result.stderr.strip() or "Usage:" in result.output, f"failed silently: {shown}"
+    if "this is a fault of" in result.stderr:
+        (log, *_) = sorted((root / ".cortex" / "logs").glob("error-*.log"))[::-1]
+        raise AssertionError(f"{shown}\n{log.read_text()}")
+
+
+def nothing_lost(root: Path, words: list[str], result: Result) -> None:
+    """Each line that came in went out, as an answer or as an error."""
+    if result.exit_code:
+        return
+    if words[0] == "route" and "decisions.jsonl" in words:
+        data = (root / words[2]).read_bytes().rstrip()
+        lines = (root / "decisions.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len([line for line in lines if line]) == (len(data.split(b"\n")) if data else 0)
+        assert all("master" in json.loads(line) or "error" in json.loads(line) for line in lines)
+    if words[0] == "logs" and words[1].endswith("logs.jsonl"):
+        (summary,) = json.loads(result.stdout)
+        read = summary["records"] + summary["empty_objects"] + len(summary["rejected"])
+        assert bool((root / words[1]).read_bytes().strip()) <= bool(read), summary
+
+
+def attack(begun: Path, tmp_path: Path, first: int, count: int) -> None:
+    root = tmp_path / "attacked"
+    shutil.copytree(begun, root)
+    params = (root / "params.yaml").read_bytes()
+    for number in range(first, first + count):
+        place = Workplace(root, random.Random(number))
+        words = KINDS[number % len(KINDS)](place)
+        result = run(root, words)
+        check(root, words, result)
+        nothing_lost(root, words, result)
+        (root / "params.yaml").write_bytes(params)
+        for name in ("sources.lock", "releases.lock", "dvc.lock"):
+            (root / name).unlink(missing_ok=True)
+        for path in (root / "in", root / "o"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def raised(error: BaseException) -> Callable[..., None]:
+    def act(*_: object, **__: object) -> None:
+        raise error
+
+    return act
+
+
+def library_errors() -> list[tuple[BaseException, str]]:
+    import dagster as dg
+    import dvc.exceptions
+    import mlflow.exceptions
+    import sqlalchemy.exc
+    from pydantic import TypeAdapter, ValidationError
+
+    found: list[tuple[BaseException, str]] = [
+        (dvc.exceptions.DvcException("busy"), "DVC: busy; see `dvc status`"),
+        (sqlalchemy.exc.SQLAlchemyError("locked\nby 7"), "Dagster or MLflow: locked by 7; if"),
+        (pl.exceptions.ComputeError("torn"), "a table: torn; if a file"),
+        (dg.DagsterInvariantViolationError("no job"), "Dagster: no job; `cortex doctor`"),
+        (mlflow.exceptions.MlflowException("no run"), "MLflow: no run; `cortex sync`"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "correct the permissions"),
+        (subprocess.CalledProcessError(1, ["git", "x"], stderr="fatal: no"), "fatal: no; run"),
+        (subprocess.TimeoutExpired(["git"], 5), "a program: Command '['git']' timed out"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), "save the file as UTF-8"),
+        (RecursionError("maximum depth"), "nested too deeply"),
+        (MemoryError(), "not enough memory"),
+        (KeyError("rank"), "unexpected KeyError: rank; this is a fault of cortex-pipelines"),
+        (AttributeError("no x"), "unexpected AttributeError: no x"),
+        (AssertionError(), "unexpected AssertionError"),
+    ]
+    try:
+        TypeAdapter(int).validate_python("x")
+    except ValidationError as error:
+        found.append((error, "a wrong value: 1 validation error for int Input should be"))
+    return found
+
+
+@pytest.mark.parametrize(("error", "words"), library_errors(), ids=lambda part: type(part).__name__)
+def test_an_error_of_a_library_becomes_a_sentence(
+    begun: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    words: str,
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(begun, root)
+    monkeypatch.setattr("cortex_pipelines.cli.parameters.load_parameters", raised(error))
+    result = run(root, ["scan", "params.yaml"])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert words in line
+    (log,) = (root / ".cortex" / "logs").iterdir()
+    assert line.endswith(f"(traceback in {log})")
+    assert type(error).__name__ in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+    with pytest.raises(type(error)):
+        CliRunner().invoke(main, ["--debug", "scan", str(root)], catch_exceptions=False)
+
+
+def test_what_cannot_be_logged_is_said_all_the_same(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(begun, root)
+    (root / ".cortex").mkdir(exist_ok=True)
+    (root / ".cortex" / "logs").write_text("in the way")
+    monkeypatch.setattr("cortex_pipelines.cli.parameters.load_parameters", raised(KeyError("rank")))
+    result = run(root, ["scan", "params.yaml"])
+    assert result.exit_code == 1
+    assert "rank" in result.stderr
+    assert "could not be written" in result.stderr
+
+
+def test_control_c_is_no_error(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "cortex_pipelines.cli.parameters.load_parameters", raised(KeyboardInterrupt())
+    )
+    result = run(begun, ["scan", "params.yaml"])
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Error: interrupted; what was finished is kept")
+
+
+@pytest.mark.timeout(300)
+def test_no_command_falls_over(begun: Path, tmp_path: Path) -> None:
+    attack(begun, tmp_path, 0, 200)
+
+
+@pytest.mark.attack
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(20))
+def test_no_command_falls_over_in_ten_thousand(begun: Path, tmp_path: Path, part: int) -> None:
+    attack(begun, tmp_path, 1000 + 500 * part, 500)

@@ -1,0 +1,204 @@
+"""A wrong parameter file gives one sentence: file, line, key, value, and what to do."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.settings import PROJECT_NAME_WORDS
+from cortex_pipelines.versioning.project import ProjectError
+
+REAL = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+
+NUMBERS = ("true", "'3'", ".inf", ".nan", "-7", "99999999999999", "[1]", "{a: 1}", "2026-01-01")
+WHOLE = (*NUMBERS, "1.5")
+TEXTS = ("5", "true", "[a]", "''")
+FLAGS = ("1", "'yes'", "[true]")
+CHOICES = ("none_such", "1", "null")
+PATTERNS = ("['(']", "['a{2,1}']", "[3]", "'.*'")
+CRONS = ("never", "61 2 * * *", "0 2 * *", "0 0 31 2 *", "0 0 * * mon-", "'*/0 * * * *'", "5")
+
+TABLE = {
+    "adapters.rank": (*WHOLE, "1000000000", "0"),
+    "adapters.learning_rate": (*NUMBERS, "0"),
+    "adapters.dropout": (*NUMBERS, "1.0"),
+    "adapters.packing": FLAGS,
+    "adapters.precision": CHOICES,
+    "adapters.parents": ("[a]", "{../x: y}"),
+    "adapters.threads": ("0", "5000"),
+    "adapters.search.ranks": ("[]", "[true]", "[0]", "8"),
+    "adapters.search.learning_rate": ("[0.1]", "[0.2, 0.1]", "[.inf, 1]"),
+    "ingestion.max_files": (*WHOLE, "0"),
+    "ingestion.trainable_licences": ("[Nobody-1.0]", "MIT"),
+    "privacy.allowed": PATTERNS,
+    "privacy.salt": TEXTS,
+    "coordination.test_rows": PATTERNS,
+    "log_tables.gauges": PATTERNS,
+    "automation.nightly": CRONS,
+    "automation.time_zone": ("Mars/Base", "5"),
+    "routing.seed": ("-1", "1.5", "99999999999"),
+    "routing.confidence": ("0", "1", ".inf"),
+    "datasets.split_by": CHOICES,
+    "datasets.mask": TEXTS,
+    "general.project": ("nobody", "-rf", "3"),
+    "models.base.wheel": ("unversioned", "3"),
+    "release.task_router.guards": ("{ece: {at_least: .nan, at_most: null}}", "[]"),
+    "deployment.share": ("0", "1", "'a'"),
+    "predictors.complexity_words": ("{low: .inf}", "{3: 1}"),
+}
+CASES = [(key, value) for key, values in TABLE.items() for value in values]
+
+
+@cache
+def tree() -> Node:
+    found: Node = YAML().compose(REAL)
+    return found
+
+
+def pair_of(dotted: str) -> tuple[Node, Node]:
+    node, pair = tree(), None
+    for part in dotted.split("."):
+        assert isinstance(node, MappingNode)
+        pair = next(pair for pair in node.value if pair[0].value == part)
+        node = pair[1]
+    assert pair is not None
+    return pair
+
+
+def changed(dotted: str, value: str) -> str:
+    """The real file with one value in place of another; all else, also the lines, as it was."""
+    key, old = pair_of(dotted)
+    text = REAL[: key.end_mark.index] + f": {value}"
+    rest = REAL[old.end_mark.index :]
+    if isinstance(old, CollectionNode) and not old.flow_style:
+        rest = "\n" + rest
+    return text + rest
+
+
+def refusal(folder: Path, data: str | bytes) -> str:
+    path = folder / "params.yaml"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    with pytest.raises(ProjectError) as refused:
+        load_parameters(folder)
+    words = str(refused.value)
+    assert "\n" not in words
+    assert words.startswith("params.yaml")
+    return words
+
+
+def test_there_are_a_hundred_wrong_files() -> None:
+    assert len(CASES) >= 100
+
+
+@pytest.mark.parametrize(("key", "value"), CASES)
+def test_a_wrong_value_is_named_with_line_and_remedy(tmp_path: Path, key: str, value: str) -> None:
+    words = refusal(tmp_path, changed(key, value))
+    line = REAL[: pair_of(key)[0].start_mark.index].count("\n") + 1
+    # of rules over several keys, the section is what is wrong
+    section = ".".join(key.split(".")[:-1])
+    assert f"line {line}: {key}" in words or re.search(rf"line \d+: {section}: ", words), words
+    assert re.search(r"\(found .+\); \w+", words), words
+
+
+@pytest.mark.parametrize(
+    "name", ["-rf", "x" * 300, "a b", "../up", "ä", "''", "a/b", "a.b", "3", "true", "null"]
+)
+def test_a_project_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    words = refusal(tmp_path, REAL.replace("  cortex: #", f"  {name}: #"))
+    assert PROJECT_NAME_WORDS in words or "give a text" in words
+    assert re.search(r"line [45]: projects\.", words), "true is a key that stands nowhere as a text"
+
+
+def aliases() -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 12):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("- a\n- b\n", "found list"),
+        ("text", "found str"),
+        (b"a: 1\n\xff\xfe", "line 2: it is not UTF-8"),
+        (REAL.encode("utf-16"), "not UTF-8"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: found duplicate key"),
+        ("a:\n\tb: 1\n", "line 2: "),
+        ("a: [1, 2\n", "line 2: "),
+        ("a: 'x\n", "line 2: "),
+        ("a: b: c\n", "line 1: "),
+        ("a: *none\n", "undefined alias"),
+        ("a: !!python/object:os.system {}\n", "could not determine a constructor"),
+        ("a: 2026-99-99\n", "month must be in 1..12"),
+        (f"a: {'9' * 6000}\n", "digits"),
+        ("? {a: 1}\n: 2\n", "unhashable"),
+        ("{[a]: 1}\n", "Field required"),
+        ("a: \0\n", "unacceptable character"),
+        ("a: &a [*a, *a]\n", "nested deeper"),
+        (aliases(), "by aliases"),
+        ("[" * 5000, "nested deeper"),
+        ("a: " + "[" * 70 + "]" * 70, "nested deeper"),
+        ("# " + "x" * 2**20 + "\n" + REAL, "at most 1,048,576 are read"),
+    ],
+)
+def test_a_file_that_is_no_parameter_file(tmp_path: Path, data: str | bytes, words: str) -> None:
+    said = refusal(tmp_path, data)
+    assert words in said
+    assert ";" in said, "what to do"
+
+
+def test_a_key_that_is_misspelt_is_recognised(tmp_path: Path) -> None:
+    words = refusal(tmp_path, REAL.replace("  max_nesting: 32", "  max_nestin: 32"))
+    assert "did you mean max_nesting?" in words
+    assert "extraction.max_nesting: Field required; add it" in words
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("adapters.rank", "1000000000"),
+        ("automation.nightly", "never"),
+        ("privacy.allowed", "['(']"),
+    ],
+)
+def test_a_command_says_it_in_one_line(tmp_path: Path, key: str, value: str) -> None:
+    words = refusal(tmp_path, changed(key, value))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from cortex_pipelines.cli.main import main; main()",
+            "scan",
+            "params.yaml",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"Error: {words}"
+
+
+def test_the_code_location_shows_the_sentence_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = refusal(tmp_path, changed("adapters.rank", "1000000000"))
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    with pytest.raises(ProjectError) as refused:
+        runpy.run_module("cortex_pipelines.definitions")
+    assert str(refused.value) == words
+    assert refused.value.__suppress_context__
+    assert refused.value.__cause__ is None

@@ -1,0 +1,290 @@
+"""Whatever byte of a model is changed, it is refused: routers, adapters and exported bundles."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.adapters.model.lora import ConfigurationError, read_configuration
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.pretrained_models import ModelSource
+from cortex_pipelines.operations.standalone import open_model, train_on_logs
+from cortex_pipelines.release.keys import known_keys, private_key, public_key, trust
+from cortex_pipelines.release.loading import read_lora
+from cortex_pipelines.release.manifest import UntrustedModelError, make_manifest
+from cortex_pipelines.release.signing import SIGNED, sign_version, verify, write_signed
+from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
+from cortex_pipelines_tests.release.tinyadapter import write_adapter
+from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
+
+ROOT = Path(__file__).parents[2]
+REFUSALS = (UntrustedModelError, RouterError)
+DAMAGES = [
+    pytest.param(15, id="short"),
+    pytest.param(150, id="long", marks=pytest.mark.attack),
+]
+SAYS = {"billing": "list all repositories {}", "cards": "fix the bug in {}", "top-up": "scan {}"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with parameters and a key of its own."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "params.yaml", root)
+    private_key(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _here(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CORTEX_ROOT", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(project)
+
+
+@pytest.fixture(scope="module")
+def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
+    """What trains a router, in a project with a key or outside of one."""
+    work = tmp_path_factory.mktemp("training")
+    encoder = work / "encoder"
+    encoder.mkdir()
+    make_tiny_encoder(encoder)
+    logs = work / "logs"
+    logs.mkdir()
+    rows = [
+        {
+            "task_id": f"t-{label}-{number}",
+            "task_title": text.format("abcdefgh"[number]),
+            "routed_to": label,
+            "outcome": "completed",
+            "timestamp": "2026-01-01T00:00:00Z",
+        }
+        for label, text in SAYS.items()
+        for number in range(8)
+    ]
+    (logs / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load_parameters(ROOT)
+    quick = {"trials": 1, "epochs": 1, "max_tokens": 32, "kernel_features": 32, "folds": 2}
+    params = found.model_copy(
+        update={
+            "models": found.models.model_copy(
+                update={"encoder": ModelSource(directory=str(encoder))}
+            ),
+            "routing": found.routing.model_copy(update=quick),
+        }
+    )
+    made: dict[bool, Path] = {}
+
+    def train(signed: bool) -> Path:
+        if signed not in made:
+            out = work / f"router-{signed}"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(project if signed else work)
+                train_on_logs(logs, out, params)
+            made[signed] = out
+        return made[signed]
+
+    return train
+
+
+def damaged(folder: Path, out: Path, count: int) -> Iterator[tuple[str, Path]]:
+    """Copies of a folder with one file changed at one place, each file in turn, seeded."""
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    chance = random.Random(20)
+    for number in range(count):
+        name = files[number % len(files)]
+        copy = out / str(number)
+        shutil.copytree(folder, copy)
+        data = bytearray((copy / name).read_bytes())
+        place = chance.randrange(len(data))
+        how = chance.choice(("flip", "cut", "grow", "space"))
+        if how == "flip":
+            data[place] ^= chance.randrange(1, 256)
+        elif how == "cut":
+            del data[place:]
+        elif how == "grow":
+            data[place:place] = chance.randbytes(chance.randrange(1, 9))
+        else:
+            data += b"\n"
+        (copy / name).write_bytes(bytes(data))
+        yield f"{name}: {how} at {place}", copy
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("count", DAMAGES)
+@pytest.mark.parametrize("signed", [True, False])
+def test_no_damaged_router_answers(
+    trained: Callable[[bool], Path],
+    tmp_path: Path,
+    count: int,
+    signed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = trained(signed)
+    if not signed:
+        monkeypatch.chdir(tmp_path)
+    assert (folder / "manifest.sig").exists() == signed
+    assert set(open_model(folder).masters) == set(SAYS)
+    for what, copy in damaged(folder, tmp_path / "copies", count):
+        with pytest.raises(REFUSALS) as refused:
+            open_model(copy)
+        assert "\n" not in str(refused.value), what
+
+
+def test_a_router_without_its_manifest_is_refused(
+    trained: Callable[[bool], Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "router"
+    shutil.copytree(trained(False), copy)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(UntrustedModelError, match=r"no manifest\.json.*cortex router train"):
+        open_model(copy)
+
+
+def test_a_router_signed_elsewhere_has_to_be_trusted(
+    trained: Callable[[bool], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UntrustedModelError, match="no project here"):
+        open_model(trained(True))
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    with pytest.raises(UntrustedModelError, match="unknown key"):
+        open_model(trained(True))
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("adapter")
+    write_tiny_base(work / "base")
+    return write_adapter(BaseModel(work / "base", "directory:base", "0" * 64), work / "adapter")
+
+
+@pytest.mark.parametrize("count", DAMAGES)
+def test_no_damaged_adapter_is_verified(
+    project: Path, adapter: Path, tmp_path: Path, count: int
+) -> None:
+    version = str(content_md5(adapter))
+    kept = sign_version(project, adapter, "code_adapter-demo", version, None)
+    verify(project, adapter, kept, "code_adapter-demo", version)
+    for what, copy in damaged(adapter, tmp_path / "copies", count):
+        with pytest.raises(UntrustedModelError, match="changed") as refused:
+            verify(project, copy, kept, "code_adapter-demo", version)
+        assert copy.name in str(refused.value), what
+
+
+@pytest.mark.parametrize("count", DAMAGES)
+def test_no_damaged_bundle_is_verified(
+    project: Path, adapter: Path, tmp_path: Path, count: int
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(adapter, bundle)
+    write_signed(project, make_manifest(bundle, "code_adapter-demo", "v", None), bundle)
+    assert verify(project, bundle, bundle).version == "v"
+    assert {path.name for path in bundle.iterdir()} >= set(SIGNED)
+    for what, copy in damaged(bundle, tmp_path / "copies", count):
+        with pytest.raises(UntrustedModelError) as refused:
+            verify(project, copy, copy)
+        assert "\n" not in str(refused.value), what
+
+
+def write(value: object) -> Callable[[dict[str, object]], str]:
+    return lambda was: json.dumps(value)
+
+
+def with_(**changes: object) -> Callable[[dict[str, object]], str]:
+    return lambda was: json.dumps({**was, **changes})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda was: "", "cannot be read"),
+        (lambda was: "{", "cannot be read"),
+        (lambda was: "\0", "cannot be read"),
+        (lambda was: "[" * 100000, "cannot be read"),
+        (lambda was: " " * 2**21, "bytes"),
+        (lambda was: '{"r": 4, "r": 8}', "twice"),
+        (lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"), "no finite"),
+        (with_(lora_alpha=float("nan")), "NaN is no finite"),
+        (with_(lora_dropout=float("inf")), "Infinity is no finite"),
+        (with_(other=[float("-inf")]), "-Infinity is no finite"),
+        (write([]), "all of it"),
+        (write(None), "all of it"),
+        (write({}), "peft_type: Field required"),
+        (with_(r=True), "r: "),
+        (with_(r="4"), "r: "),
+        (with_(r=0), "r: "),
+        (with_(r=10**9), "r: "),
+        (with_(lora_alpha=0), "lora_alpha: "),
+        (with_(peft_type="IA3"), "peft_type: "),
+        (with_(target_modules={"a": 1}), "target_modules"),
+        (with_(alpha_pattern={"(": 1}), "alpha_pattern"),
+    ],
+)
+def test_an_adapters_configuration_is_read_strictly(
+    adapter: Path, tmp_path: Path, change: Callable[[dict[str, object]], str], words: str
+) -> None:
+    copy = tmp_path / "adapter"
+    shutil.copytree(adapter, copy)
+    was = read_configuration(copy)
+    (copy / "adapter_config.json").write_text(change(was))
+    with pytest.raises(ConfigurationError) as refused:
+        read_configuration(copy)
+    assert words in str(refused.value)
+    assert "take the adapter again" in str(refused.value)
+    with pytest.raises(UntrustedModelError, match=r"adapter_config\.json"):
+        read_lora(copy)
+
+
+def test_weights_that_are_not_finite_are_refused(adapter: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "adapter"
+    shutil.copytree(adapter, copy)
+    weights = load_file(copy / "adapter_model.safetensors")
+    first = min(weights)
+    weights[first][0, 0] = float("nan")
+    save_file(weights, copy / "adapter_model.safetensors")
+    with pytest.raises(UntrustedModelError, match="NaN"):
+        read_lora(copy)
+    del weights[first]
+    save_file(weights, copy / "adapter_model.safetensors")
+    with pytest.raises(UntrustedModelError, match="no other matrix"):
+        read_lora(copy)
+
+
+def foreign() -> bytes:
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_a_public_key_that_is_not_the_private_ones_is_refused(tmp_path: Path) -> None:
+    mark, pem = public_key(tmp_path)
+    own = tmp_path / ".cortex" / "keys" / "signing.pub"
+    own.write_bytes(foreign())
+    for act in (known_keys, private_key):
+        with pytest.raises(UntrustedModelError, match=r"not the public half.*delete signing\.pub"):
+            act(tmp_path)
+    own.unlink()
+    assert public_key(tmp_path) == (mark, pem), "the remedy works"
+    own.with_name("signing.key").unlink()
+    with pytest.raises(UntrustedModelError, match=r"without its signing\.key"):
+        known_keys(tmp_path)
+
+
+def test_a_trusted_key_is_the_one_that_its_file_is_called_by(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.pub"
+    theirs.write_bytes(foreign())
+    mark = trust(tmp_path, theirs)
+    assert set(known_keys(tmp_path)) == {mark}
+    (tmp_path / ".cortex" / "keys" / "trusted" / f"{mark}.pub").write_bytes(foreign())
+    with pytest.raises(UntrustedModelError, match="not the one it is called by"):
+        known_keys(tmp_path)
