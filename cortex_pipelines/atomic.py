@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 _MARK = ".aside"
@@ -65,6 +65,11 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def temporary_folder(kind: str) -> AbstractContextManager[Path]:
+    """A scratch folder among the temporary files; ``kind`` is a part of its name."""
+    return scratch_folder(Path(tempfile.gettempdir()), f"{_TEMPORARY}{kind}-")
 
 
 def sweep(folder: Path, prefix: str = "") -> int:

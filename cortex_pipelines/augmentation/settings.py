@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from cortex_pipelines.sandbox.settings import Limits
 from cortex_pipelines.settings import (
     MOST,
     Bytes,
@@ -11,6 +12,9 @@ from cortex_pipelines.settings import (
     Settings,
     Share,
 )
+
+_RESERVED_BYTES = 1 << 36  # node and java reserve address space that they never use
+_COMPILER_PROCESSES = 256
 
 
 class AugmentationSettings(Settings):
@@ -44,10 +48,28 @@ class AugmentationSettings(Settings):
     calls_per_unit: NonNegativeInt
     """Inputs on which a function and its mutant are called and compared, where no test kills it."""
     sandbox_memory_bytes: Bytes
-    """Address space of one process in the sandbox, in bytes."""
+    """Memory of all processes in the sandbox together, and address space of one, in bytes."""
     sandbox_processes: int = Field(ge=8, le=MOST)
     """Processes and threads in the sandbox at a time."""
     sandbox_folder_bytes: Bytes
     """What a project's files and all that its tests write may take up, in bytes of memory."""
     sandbox_output_bytes: Bytes
     """What the sandbox may print, in bytes."""
+
+    def sandbox_limits(self, seconds: float, compilers: bool = False) -> Limits:
+        """What a run in the sandbox may use.
+
+        Args:
+            seconds: Time until it is ended.
+            compilers: It is a compiler, with many threads and address space only reserved.
+        """
+        memory = self.sandbox_memory_bytes
+        return Limits(
+            wall_seconds=seconds,
+            cpu_seconds=int(seconds) + 1,
+            memory_bytes=memory,
+            address_bytes=max(memory, _RESERVED_BYTES) if compilers else memory,
+            processes=max(self.sandbox_processes, _COMPILER_PROCESSES if compilers else 0),
+            folder_bytes=self.sandbox_folder_bytes,
+            output_bytes=self.sandbox_output_bytes,
+        )

@@ -293,8 +293,9 @@ def doctor() -> None:
 
     missing = 0
     for finding in examine(find_root()):
-        missing += not finding.good
-        click.echo(f"{'ok     ' if finding.good else 'MISSING'} {finding.what}: {finding.detail}")
+        missing += finding.needed and not finding.good
+        mark = "ok     " if finding.good else "MISSING" if finding.needed else "WITHOUT"
+        click.echo(f"{mark} {finding.what}: {finding.detail}")
         if not finding.good:
             click.echo(f"        {finding.remedy}")
     if missing:

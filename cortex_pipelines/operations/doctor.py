@@ -24,12 +24,14 @@ class Finding:
         good: Whether it is as it has to be.
         detail: What was found.
         remedy: What to do if it is not good.
+        needed: Nothing can be made without it; otherwise some figures will be missing.
     """
 
     what: str
     good: bool
     detail: str
     remedy: str = ""
+    needed: bool = True
 
 
 def examine(root: Path) -> Iterator[Finding]:
@@ -40,6 +42,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from _parameters(root)
     yield from _weights(root)
     yield _disk(root)
+    yield _sandbox()
 
 
 def _programs() -> Iterator[Finding]:
@@ -144,3 +147,14 @@ def _disk(root: Path) -> Finding:
     return Finding(
         "free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB: caches and models take room"
     )
+
+
+def _sandbox() -> Finding:
+    from cortex_pipelines.sandbox import sandbox
+
+    why = sandbox.unavailable()
+    if why is None:
+        doors = [door for door in sandbox.DOORS if sandbox.trouble(door) is None]
+        return Finding("sandbox", True, f"works, by {' or '.join(doors)}")
+    lost = "no test and no generated code will be run here, and what they show will be missing"
+    return Finding("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)

@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines import sandbox
 from cortex_pipelines.augmentation.verification import compiling, killing
 from cortex_pipelines.augmentation.verification.build import verified
 from cortex_pipelines.augmentation.verification.compiling import (
@@ -17,6 +16,7 @@ from cortex_pipelines.augmentation.verification.compiling import (
 )
 from cortex_pipelines.augmentation.verification.killing import Answer, Subject, killed
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.sandbox import sandbox
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
 from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES

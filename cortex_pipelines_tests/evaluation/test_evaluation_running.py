@@ -9,7 +9,6 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines import sandbox
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.augmentation.verification import killing
 from cortex_pipelines.evaluation.adapter.measures import humaneval
@@ -22,6 +21,7 @@ from cortex_pipelines.evaluation.adapter.measures.humaneval import (
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
+from cortex_pipelines.sandbox import sandbox
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop

@@ -5,15 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from cortex_pipelines import sandbox
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.python_code import compiled
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification.killing import Answer, Subject
+from cortex_pipelines.sandbox import sandbox
 
 _SECONDS = 20.0
 _ERROR = re.compile(r"error\b\W*(.*)", re.IGNORECASE)
@@ -142,8 +142,8 @@ def _asked(
     """Status and words of the compiler, by mutant and, for the originals, by path."""
     files = {one.mutant_id: (one.path, one.buggy_file) for one in subjects}
     files |= {one.path: (one.path, texts[one.path]) for one in subjects}
-    with tempfile.TemporaryDirectory(prefix="cortex-compile-") as name:
-        folder, plan = Path(name), []
+    with temporary_folder("compile") as folder:
+        plan = []
         for number, (key, (path, text)) in enumerate(sorted(files.items())):
             place = folder / str(number) / _file_name(path, text, language)
             place.parent.mkdir()
@@ -154,7 +154,8 @@ def _asked(
         (folder / "driver.py").write_text(_DRIVER, encoding="utf-8")
         try:
             command = [sys.executable, "driver.py"]
-            result = sandbox.run(command, folder, _limits(settings), {}, _readable(program))
+            limits = settings.sandbox_limits(settings.verification_seconds, compilers=True)
+            result = sandbox.run(command, folder, limits, {}, _readable(program))
         except sandbox.SandboxError:
             return {}
     return dict(_lines(result.stdout))
@@ -176,17 +177,6 @@ def _lines(output: bytes) -> list[tuple[str, tuple[int | None, str]]]:
             continue  # the last line may be cut
         found.append((str(key), (status, str(words))))
     return found
-
-
-def _limits(settings: AugmentationSettings) -> sandbox.Limits:
-    return sandbox.Limits(
-        wall_seconds=settings.verification_seconds,
-        cpu_seconds=int(settings.verification_seconds) + 1,
-        memory_bytes=max(settings.sandbox_memory_bytes, 1 << 36),  # node and java only reserve it
-        processes=max(settings.sandbox_processes, 256),
-        folder_bytes=settings.sandbox_folder_bytes,
-        output_bytes=settings.sandbox_output_bytes,
-    )
 
 
 def _readable(program: str) -> list[Path]:

@@ -4,14 +4,14 @@ import ast
 import json
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cortex_pipelines import sandbox
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification import trial
+from cortex_pipelines.sandbox import sandbox
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _MOST_TESTS = 2
@@ -79,16 +79,8 @@ def _run(
     task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings
 ) -> tuple[dict[str, Answer], str]:
     """The answers that came, and why the others did not."""
-    limits = sandbox.Limits(
-        wall_seconds=settings.verification_seconds,
-        cpu_seconds=int(settings.verification_seconds) + 1,
-        memory_bytes=settings.sandbox_memory_bytes,
-        processes=settings.sandbox_processes,
-        folder_bytes=settings.sandbox_folder_bytes,
-        output_bytes=settings.sandbox_output_bytes,
-    )
-    with tempfile.TemporaryDirectory(prefix="cortex-trial-") as name:
-        folder = Path(name)
+    limits = settings.sandbox_limits(settings.verification_seconds)
+    with temporary_folder("trial") as folder:
         for path, text in texts.items():
             if ".." not in PurePosixPath(path).parts:
                 place = folder / "project" / path

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines import sandbox
 from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
@@ -20,6 +19,7 @@ from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
+from cortex_pipelines.sandbox import sandbox
 from cortex_pipelines.schemas.adapter_scores import BENCHMARK_PROBLEMS
 
 _KEYS = ("task_id", "prompt", "test", "entry_point")
@@ -149,18 +149,11 @@ def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outco
     done = hashlib.sha256(f"{problem.problem}:{problem.test}".encode()).hexdigest()
     asked = f"check({problem.entry_point})\nprint({done!r})"
     program = f"{problem.prompt}{output}\n\n{problem.test}\n\n{asked}\n"
-    limits = sandbox.Limits(
-        wall_seconds=settings.test_seconds,
-        cpu_seconds=int(settings.test_seconds) + 1,
-        memory_bytes=settings.sandbox_memory_bytes,
-        processes=settings.sandbox_processes,
-        folder_bytes=settings.sandbox_folder_bytes,
-        output_bytes=settings.sandbox_output_bytes,
-    )
-    with tempfile.TemporaryDirectory(prefix="cortex-problem-") as name:
-        (Path(name) / "program.py").write_text(program, encoding="utf-8", errors="replace")
+    limits = settings.sandbox_limits(settings.test_seconds)
+    with temporary_folder("problem") as folder:
+        (folder / "program.py").write_text(program, encoding="utf-8", errors="replace")
         try:
-            result = sandbox.run([sys.executable, "-I", "program.py"], Path(name), limits)
+            result = sandbox.run([sys.executable, "-I", "program.py"], folder, limits)
         except sandbox.SandboxError as error:
             return None, f"the sandbox failed: {error}"
     if result.stopped:

@@ -1,0 +1,164 @@
+"""Programs that try to get out of the sandbox, or to use up the machine from inside of it.
+
+The short form tries all that can share a sandbox in one run a door; with ``-m attack`` each has a
+run of its own, and what has to be ended by a limit is tried too. Attacks that any user can do are
+also run outside of the sandbox, where they succeed: so the harness can fail.
+"""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.sandbox import sandbox, seccomp
+from cortex_pipelines.sandbox.sandbox import DOORS, Door, Result
+from cortex_pipelines.sandbox.settings import Limits
+from cortex_pipelines_tests.attacks.sandbox_programs import ATTACKS, Attack, program
+
+LIMITS = Limits(
+    wall_seconds=120,
+    cpu_seconds=30,
+    memory_bytes=1 << 29,
+    address_bytes=1 << 29,
+    processes=24,
+    folder_bytes=1 << 24,
+    output_bytes=100_000,
+)
+_SHORT_OF_TIME = {"wall_seconds": 6, "cpu_seconds": 3}
+_WORD = "cortex-attack-secret"
+_TOGETHER = [one for one in ATTACKS if not one.alone]
+_ALONE = ["much in many processes", "shared memory that is kept by a page", "many files"]
+_CONTROLS = [one for one in _TOGETHER if one.control]
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> Door:
+    reason = sandbox.trouble(request.param)
+    if reason:
+        pytest.skip(f"{request.param}: {reason}")
+    return request.param
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to run in, and things outside of it that are worth having."""
+    folder, outside = tmp_path / "box", tmp_path / "outside"
+    for place in (folder, outside):
+        place.mkdir()
+    secret = outside / "secret"
+    secret.write_text(_WORD)
+    (folder / "link").symlink_to(secret)
+    monkeypatch.setenv("CORTEX_ATTACK", _WORD)
+    with ExitStack() as stack:
+        listeners = {
+            "port": stack.enter_context(socket.create_server(("127.0.0.1", 0))),
+            "abstract": stack.enter_context(socket.socket(socket.AF_UNIX)),
+            "socket": stack.enter_context(socket.socket(socket.AF_UNIX)),
+        }
+        name = f"cortex-attack-{os.getpid()}"
+        path = Path(os.path.relpath(outside / "socket"))
+        listeners["abstract"].bind(f"\0{name}")
+        listeners["socket"].bind(str(path))
+        for one in ("abstract", "socket"):
+            listeners[one].listen()
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+            )
+        )
+        descriptor = os.open(secret, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        os.set_inheritable(descriptor, True)
+        targets = {
+            "secret": str(secret),
+            "folder": str(outside),
+            "pid": process.pid,
+            "word": _WORD,
+            "port": listeners["port"].getsockname()[1],
+            "abstract": name,
+            "socket": str(path.resolve()),
+            "key": _key(),
+        }
+        (folder / "targets.json").write_text(json.dumps(targets))
+        yield folder
+        process.kill()
+
+
+def _key() -> str:
+    """A key in this session's keyring, as desktop programs and ssh keep them there."""
+    add, own_session = seccomp.numbers()["add_key"], -3
+    ctypes.CDLL(None).syscall(add, b"user", _WORD.encode(), b"value", 5, own_session)
+    return _WORD
+
+
+def inside(box: Path, door: Door, attacks: list[Attack], **changes: float) -> Result:
+    (box / "attack.py").write_text(program(attacks))
+    limits = Limits(**{**vars(LIMITS), **changes})
+    return sandbox.run([sys.executable, "attack.py"], box, limits, door=door)
+
+
+def answers(output: bytes) -> dict[str, str]:
+    return dict(json.loads(line) for line in output.splitlines() if line.startswith(b"["))
+
+
+def held(attack: Attack, result: Result) -> bool:
+    if result.stopped:
+        return result.stopped in attack.stops
+    if result.status >= 128:
+        return "killed" in attack.stops
+    return answers(result.stdout).get(attack.name) == "HELD"
+
+
+def test_the_table_is_large_and_names_differ() -> None:
+    assert len({one.name for one in ATTACKS}) == len(ATTACKS) >= 160
+    assert set(_ALONE) <= {one.name for one in ATTACKS if one.alone}
+
+
+def test_attacks_that_can_share_a_sandbox_are_held(box: Path, door: Door) -> None:
+    result = inside(box, door, _TOGETHER)
+    came = answers(result.stdout)
+    assert {name: words for name, words in came.items() if words != "HELD"} == {}
+    assert set(came) == {one.name for one in _TOGETHER}, (result.stopped, result.stderr[-500:])
+
+
+@pytest.mark.parametrize("name", _ALONE)
+def test_what_a_limit_ends(box: Path, door: Door, name: str) -> None:
+    attack = next(one for one in ATTACKS if one.name == name)
+    result = inside(box, door, [attack])
+    assert held(attack, result), (
+        result.status,
+        result.stopped,
+        result.stdout,
+        result.stderr[-500:],
+    )
+
+
+def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
+    """The control: what is called held above is not held by chance."""
+    (box / "attack.py").write_text(program(_CONTROLS))
+    done = subprocess.run(
+        [sys.executable, "attack.py"], cwd=box, capture_output=True, check=False, timeout=120
+    )
+    came = answers(done.stdout)
+    assert {one.name for one in _CONTROLS} == set(came), done.stderr
+    assert {name: words for name, words in came.items() if not words.startswith("BROKEN")} == {}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: one.name)
+def test_an_attack_in_a_sandbox_of_its_own_is_held(box: Path, door: Door, attack: Attack) -> None:
+    changes = _SHORT_OF_TIME if "time" in attack.stops else {}
+    result = inside(box, door, [attack], **changes)
+    assert held(attack, result), (
+        result.status,
+        result.stopped,
+        result.stdout,
+        result.stderr[-500:],
+    )
