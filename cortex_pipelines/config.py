@@ -1,5 +1,6 @@
 """``params.yaml`` as typed, validated objects."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,8 +20,10 @@ from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
-from cortex_pipelines.ingestion.project_sources import ProjectSettings
+from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
@@ -166,7 +169,7 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
 
     Raises:
         ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
-            takes.
+            takes. A place of a source holds what looks private.
     """
     path = file or root / "params.yaml"
     if path.is_file() and path.stat().st_size > _LARGEST:
@@ -180,7 +183,34 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
             "params.yaml is empty; `git checkout params.yaml` brings back the last one"
         )
     try:
-        return Parameters.model_validate(values)
+        found = Parameters.model_validate(values)
     except ValidationError as error:
         words = describe_errors(error, path.read_text(encoding="utf-8"), Parameters)
         raise ProjectError(f"params.yaml: {words}") from error
+    _refuse_private_places(found)
+    return found
+
+
+def _refuse_private_places(found: Parameters) -> None:
+    """Places of sources are copied as they are to locks and histories, so none may be private."""
+    shown = PathRedactor(found.privacy, logs_key(found.privacy))
+    for where, place in _places(found):
+        _, taken = shown.redact(place)
+        if taken:
+            raise ProjectError(
+                f"params.yaml: {where} holds what looks private ({taken[0].rule}) and would be "
+                "copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
+                "folder, or name a commit, another path or a symbolic link; a name that is "
+                "harmless goes into privacy.allowed"
+            )
+
+
+def _places(found: Parameters) -> Iterator[tuple[str, str]]:
+    """Names of branches, tags and folders in ``params.yaml``, each with its key."""
+    for name, project in found.projects.items():
+        for number, source in enumerate(project.sources):
+            for key, place in source.place.items():
+                # what stands before the host of a URL is the account that git logs in with
+                if key in ("ref", "directory", "archive") or (key == "git" and not is_url(place)):
+                    yield f"projects.{name}.sources.{number}.{key}", place
+    yield "coordination.logs", found.coordination.logs

@@ -1,28 +1,45 @@
 """Coordination logs in the asset graph."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSource, logs_folder, read_logs
+from cortex_pipelines.privacy.compliance import check_logs
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REJECTED_EVENTS
+from cortex_pipelines.schemas.coordination import (
+    COORDINATION_EVENTS,
+    REDACTED_EVENTS,
+    REJECTED_EVENTS,
+)
 from cortex_pipelines.versioning import versioned_asset
 
 
 @versioned_asset(
-    tables=(COORDINATION_EVENTS, REJECTED_EVENTS),
+    tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS),
     partitioned=False,
 )
 def coordination_events(
     coordination_source: CoordinationSource,
+    privacy: PrivacySettings,
+    out: Path,
     root: Path,
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Every record of the agent system's logs that was understood, and each that was not."""
+    """Every record of the agent system's logs that was understood, each that was not, and what
+    was taken out of them, with counts in compliance.json."""
     settings = coordination_source.settings
     folder = logs_folder(settings.logs, root)
-    events, rejected = read_logs(folder, coordination_source.pin, settings, cache, observe)
-    return {COORDINATION_EVENTS.name: events, REJECTED_EVENTS.name: rejected}
+    logs = read_logs(folder, coordination_source.pin, settings, privacy, cache, observe)
+    report = check_logs(logs.events, logs.redacted, privacy)
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    (out / "compliance.json").write_text(text + "\n", encoding="utf-8")
+    return {
+        COORDINATION_EVENTS.name: logs.events,
+        REJECTED_EVENTS.name: logs.rejected,
+        REDACTED_EVENTS.name: logs.redacted,
+    }

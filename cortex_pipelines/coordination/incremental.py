@@ -3,22 +3,40 @@
 What is kept of a log are the rows of its settled beginning: of that part which stays as it is
 whatever is appended. So the rows are the same as in a reading from nothing, and the file in which
 they are kept may be deleted at any time.
+
+Here, where a record becomes a row, everything private is taken out of it: neither what is kept nor
+anything made of the rows has ever held it.
 """
 
 import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.coordination.json_scanner import Stretch, scan
-from cortex_pipelines.coordination.records import event
+from cortex_pipelines.coordination.records import (
+    canonical,
+    event,
+    is_test_row,
+)
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import logs_key, record_pseudonym
+from cortex_pipelines.privacy.records import RecordRedactor
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REJECTED_EVENTS
+from cortex_pipelines.schemas.coordination import (
+    COORDINATION_EVENTS,
+    REDACTED_EVENTS,
+    REJECTED_EVENTS,
+)
+from cortex_pipelines.schemas.table import Table
 
 _LENGTH = 8
 """Bytes that hold the length of the description which precedes the kept tables."""
@@ -31,12 +49,14 @@ class LogRows:
     Args:
         events: Columns of ``schemas.COORDINATION_EVENTS``; a record that repeats is there once.
         rejected: Columns of ``schemas.REJECTED_EVENTS``.
+        redacted: Columns of ``schemas.REDACTED_EVENTS``.
         end: Byte up to which the log was read.
         scanned: How many of its bytes were read in this run, and not in one before.
     """
 
     events: pl.DataFrame
     rejected: pl.DataFrame
+    redacted: pl.DataFrame
     end: int
     scanned: int
 
@@ -48,11 +68,13 @@ class LogReader:
     Args:
         aliases: Other names of masters, to the name that is kept.
         test_rows: Regular expressions; a record whose task id or author one matches is a test's.
+        privacy: What is taken out of records and names.
         cache: Where the beginnings are kept; None reads all of each log.
     """
 
     aliases: Mapping[str, str]
     test_rows: Sequence[str]
+    privacy: PrivacySettings
     cache: RowCache | None
 
     def read(self, name: str, data: bytes) -> LogRows:
@@ -66,43 +88,75 @@ class LogReader:
         settled, rest = _divide(list(scan(data, before.end)))
         beginning = self._add(before, settled, name)
         if settled and self.cache is not None:
-            self.cache.put(_packed(beginning, data), *self._key(name))
+            self.cache.put(_packed(beginning, data), *self._place(name))
         return self._add(beginning, rest, name, scanned=len(data) - before.end)
 
     def _add(
         self, before: LogRows, stretches: Sequence[Stretch], name: str, scanned: int = 0
     ) -> LogRows:
-        rules = [re.compile(rule) for rule in self.test_rows]
-        events = [
-            event(stretch.value, name, stretch.start, self.aliases, rules)
-            for stretch in stretches
-            if stretch.value is not None
-        ]
+        shown = self._path(name)
+        events: list[dict[str, Any]] = []
+        redacted: list[dict[str, Any]] = []
+        for stretch in stretches:
+            if stretch.value is not None:
+                row, taken = self._row(stretch.value, name, stretch.start)
+                events.append(row | {"file": shown})
+                redacted += ({"file": shown, "byte_offset": stretch.start} | one for one in taken)
         rejected = [
-            _rejected(stretch, name)
+            _rejected(stretch, shown)
             for stretch in stretches
             if stretch.kind in ("rejected", "waiting")
         ]
-        more = pl.DataFrame(events, schema=COORDINATION_EVENTS.schema, orient="row")
+        more = _frame(events, COORDINATION_EVENTS)
         return LogRows(
             first_of_each(pl.concat([before.events, more])),
-            pl.concat(
-                [
-                    before.rejected,
-                    pl.DataFrame(rejected, schema=REJECTED_EVENTS.schema, orient="row"),
-                ]
-            ),
+            pl.concat([before.rejected, _frame(rejected, REJECTED_EVENTS)]),
+            pl.concat([before.redacted, _frame(redacted, REDACTED_EVENTS)]),
             stretches[-1].end if stretches else before.end,
             scanned,
         )
 
-    def _key(self, name: str) -> tuple[Any, ...]:
-        return ("log", name, dict(self.aliases), list(self.test_rows))
+    def _row(
+        self, record: dict[str, Any], name: str, start: int
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The row of a record without what is private, and what was taken out of it."""
+        clean = self._redact(record)
+        row = event(clean.value, name, start, self.aliases, self._rules)
+        if not clean.found:
+            return row, []
+        # Two records may differ in nothing but what is private, and a plain hash could be guessed.
+        row["event_id"] = record_pseudonym(canonical(record), self._key)
+        row["test_row"] = is_test_row(record, self._rules)
+        return row, [
+            asdict(one) | {"places": places} for one, places in sorted(Counter(clean.found).items())
+        ]
+
+    @cached_property
+    def _key(self) -> bytes:
+        return logs_key(self.privacy)
+
+    @cached_property
+    def _redact(self) -> RecordRedactor:
+        return RecordRedactor(self.privacy, self._key)
+
+    @cached_property
+    def _path(self) -> PathRedactor:
+        return PathRedactor(self.privacy, self._key)
+
+    @cached_property
+    def _rules(self) -> list[re.Pattern[str]]:
+        return [re.compile(rule) for rule in self.test_rows]
+
+    def _place(self, name: str) -> tuple[Any, ...]:
+        privacy = self.privacy.model_dump(mode="json")
+        return ("log", name, dict(self.aliases), list(self.test_rows), privacy)
 
     def _kept(self, name: str, data: bytes) -> LogRows:
         """The rows of the log's beginning, if it still begins as it did; else none."""
-        nothing = LogRows(COORDINATION_EVENTS.empty(), REJECTED_EVENTS.empty(), 0, 0)
-        packed = None if self.cache is None else self.cache.get(*self._key(name))
+        nothing = LogRows(
+            COORDINATION_EVENTS.empty(), REJECTED_EVENTS.empty(), REDACTED_EVENTS.empty(), 0, 0
+        )
+        packed = None if self.cache is None else self.cache.get(*self._place(name))
         return nothing if packed is None else _unpacked(packed, data) or nothing
 
 
@@ -127,7 +181,7 @@ def _rejected(stretch: Stretch, file: str) -> dict[str, Any]:
 
 def _packed(rows: LogRows, data: bytes) -> bytes:
     """The rows with a description of the bytes that they were read from."""
-    tables = [_written(frame) for frame in (rows.events, rows.rejected)]
+    tables = [_written(frame) for frame in (rows.events, rows.rejected, rows.redacted)]
     description = {
         "end": rows.end,
         "sha256": hashlib.sha256(data[: rows.end]).hexdigest(),
@@ -143,11 +197,15 @@ def _unpacked(packed: bytes, data: bytes) -> LogRows | None:
     end: int = description["end"]
     if len(data) < end or hashlib.sha256(data[:end]).hexdigest() != description["sha256"]:
         return None
-    middle = start + description["lengths"][0]
-    events, rejected = (
-        pl.read_ipc(io.BytesIO(part)) for part in (packed[start:middle], packed[middle:])
-    )
-    return LogRows(events, rejected, end, 0)
+    frames = []
+    for length in description["lengths"]:
+        frames.append(pl.read_ipc(io.BytesIO(packed[start : start + length])))
+        start += length
+    return LogRows(frames[0], frames[1], frames[2], end, 0)
+
+
+def _frame(rows: list[dict[str, Any]], table: Table) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=table.schema, orient="row")
 
 
 def _written(frame: pl.DataFrame) -> bytes:

@@ -10,9 +10,16 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.coordination.incremental import LogReader, first_of_each
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS, REJECTED_EVENTS
+from cortex_pipelines.schemas.coordination import (
+    COORDINATION_EVENTS,
+    REDACTED_EVENTS,
+    REJECTED_EVENTS,
+)
 from cortex_pipelines.settings import Regex, Settings, Text
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
@@ -67,18 +74,35 @@ def logs_folder(logs: str, root: Path) -> Path:
     return folder
 
 
-def take_coordination_pin(folder: Path, root: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Logs:
+    """What was read of the logs; nothing private is in it.
+
+    Args:
+        events: A frame of ``schemas.COORDINATION_EVENTS``: what was understood.
+        rejected: A frame of ``schemas.REJECTED_EVENTS``: what was not.
+        redacted: A frame of ``schemas.REDACTED_EVENTS``: what was taken out of records.
+    """
+
+    events: pl.DataFrame
+    rejected: pl.DataFrame
+    redacted: pl.DataFrame
+
+
+def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
     """Size and SHA-256 of every log in a folder, as ``sources.lock`` keeps them.
 
     Args:
         folder: The logs folder, absolute or relative to ``root``.
         root: The project's root.
+        privacy: What is taken out of the names of files.
 
     Raises:
         CoordinationError: the folder is missing, or a file in it has a name that is not UTF-8.
     """
     found = logs_folder(str(folder), root)
-    return {"files": [_pin_of(path, found) for path in log_files(found)]}
+    shown = PathRedactor(privacy, logs_key(privacy))
+    return {"files": [_pin_of(path, found, shown) for path in log_files(found)]}
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -93,24 +117,27 @@ def log_files(folder: Path) -> list[Path]:
     )
 
 
-def _pin_of(path: Path, folder: Path) -> dict[str, Any]:
+def _pin_of(path: Path, folder: Path, shown: PathRedactor) -> dict[str, Any]:
     name = path.relative_to(folder).as_posix()
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise CoordinationError(f"coordination logs: rename {name!r}, it is not UTF-8") from error
+        raise CoordinationError(
+            f"coordination logs: rename {shown(name)!r}, it is not UTF-8"
+        ) from error
     data = path.read_bytes()
-    return {"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"path": shown(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def read_logs(
     folder: Path,
     pin: Mapping[str, Any],
     settings: CoordinationSettings,
+    privacy: PrivacySettings,
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What was understood of the pinned logs, and what was not.
+) -> Logs:
+    """What was understood of the pinned logs, what was not, and what was taken out of it.
 
     A record that stands in the logs several times is kept where it stands first. What was appended
     after the pin was taken is not read.
@@ -119,34 +146,49 @@ def read_logs(
         folder: The logs folder.
         pin: As ``take_coordination_pin`` made it.
         settings: Aliases of masters and what marks a test row.
+        privacy: What is taken out of records, and of the names of files.
         cache: Where is kept what was read before, so that only what was appended is read; the
             result is the same without it.
         observe: Told how many bytes had to be read (``scanned_bytes``).
 
     Returns:
-        A frame of ``schemas.COORDINATION_EVENTS`` and one of ``schemas.REJECTED_EVENTS``. Each
-        byte of a pinned file belongs to a record kept (once), to one rejected, to an empty object
-        or to white space.
+        Frames of all three tables. Each byte of a pinned file belongs to a record kept (once), to
+        one rejected, to an empty object or to white space.
 
     Raises:
         CoordinationError: the logs were never pinned, or a pinned part has changed.
     """
     if not pin or "files" not in pin:
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
-    reader = LogReader(settings.aliases, settings.test_rows, cache)
+    reader = LogReader(settings.aliases, settings.test_rows, privacy, cache)
+    named = _by_shown_name(folder, privacy)
     read = [
-        reader.read(item["path"], _pinned_bytes(folder, item))
+        reader.read(*_pinned(folder, item, named))
         for item in track(list(pin["files"]), "Reading coordination logs")
     ]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
     events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
     rejected = pl.concat([REJECTED_EVENTS.empty(), *(rows.rejected for rows in read)])
-    return COORDINATION_EVENTS.conform(first_of_each(events)), REJECTED_EVENTS.conform(rejected)
+    redacted = pl.concat([REDACTED_EVENTS.empty(), *(rows.redacted for rows in read)])
+    return Logs(
+        COORDINATION_EVENTS.conform(first_of_each(events)),
+        REJECTED_EVENTS.conform(rejected),
+        REDACTED_EVENTS.conform(redacted),
+    )
 
 
-def _pinned_bytes(folder: Path, item: Mapping[str, Any]) -> bytes:
-    path = folder / str(item["path"])
+def _by_shown_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
+    """Names of the logs, by what pins and tables call them."""
+    shown = PathRedactor(privacy, logs_key(privacy))
+    names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
+    return {shown(name): name for name in names}
+
+
+def _pinned(folder: Path, item: Mapping[str, Any], named: Mapping[str, str]) -> tuple[str, bytes]:
+    """Name and pinned bytes of a log."""
+    name = named.get(item["path"], str(item["path"]))
+    path = folder / name
     try:
         with path.open("rb") as file:
             data = file.read(int(item["size"]))
@@ -160,4 +202,4 @@ def _pinned_bytes(folder: Path, item: Mapping[str, Any]) -> bytes:
             f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
             "was pinned (logs may only grow); run `cortex update` to take it as it is now"
         )
-    return data
+    return name, data

@@ -1,5 +1,6 @@
 """Refactoring pairs: apart from the units, which do not depend on how history is read."""
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -7,8 +8,11 @@ import polars as pl
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSource
+from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
@@ -33,5 +37,10 @@ def refactoring_pairs(
     """Refactorings in the history of a project: code before and after, what was done and why."""
     commits = REPOSITORY_COMMITS.read(repository_commits)
     miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
-    found = mine_history(project_source, commits, project, root, miner, pairs, cache)
+    found = without_private_errors(
+        partial(mine_history, project_source, commits, project, root, miner, pairs, cache),
+        SourceError,
+        privacy,
+        project_key(project, privacy),
+    )
     return {REFACTORING_PAIRS.name: found}

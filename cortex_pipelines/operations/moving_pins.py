@@ -1,6 +1,7 @@
 """Moving the pins in ``sources.lock`` to what is outside now: ``cortex update``."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
 from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import take_model_pin
 from cortex_pipelines.ingestion.readers.pins import take_pins
+from cortex_pipelines.ingestion.redactions import without_private_errors
+from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 
@@ -44,10 +48,13 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
         if project in (None, name):
-            pins[f"projects.{name}"] = take_pins(settings, root, root / CACHE)
+            key = project_key(name, params.privacy)
+            taken = partial(take_pins, settings, root, root / CACHE)
+            found = without_private_errors(taken, SourceError, params.privacy, key)
+            pins[f"projects.{name}"] = found
     if project is None:
         logs = logs_folder(params.coordination.logs, root)
-        pins["coordination"] = take_coordination_pin(logs, root)
+        pins["coordination"] = take_coordination_pin(logs, root, params.privacy)
         for name in ("base", "encoder"):
             pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
     return _write(root, lock, pins, set(params.projects))

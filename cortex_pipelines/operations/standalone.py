@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.coordination.logs import (
     CoordinationError,
@@ -20,6 +21,9 @@ from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
     take_model_pin,
 )
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.keys import has_key
 from cortex_pipelines.release.manifest import (
     MANIFEST,
@@ -76,15 +80,15 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
     Args:
         logs: Folder of logs, or one log.
         out: Folder that gets the router; made if it is not there.
-        params: Parameters; of them the sections coordination, models and routing count.
+        params: Parameters; of them the sections coordination, models, privacy and routing count.
 
     Raises:
         CoordinationError: there is no such folder, or no log in it.
         TooFewMastersError: the logs hold no two masters.
     """
     began = monotonic()
-    folder, pin = _pinned(logs)
-    events, _ = read_logs(folder, pin, params.coordination)
+    folder, pin = _pinned(logs, params.privacy)
+    events = read_logs(folder, pin, params.coordination, params.privacy).events
     home = _home()
     source = _absolute(params.models.encoder)
     encoder = PinnedModel(source, take_model_pin(source, home))
@@ -132,9 +136,7 @@ def _seal(folder: Path) -> None:
     if root is not None and has_key(root):
         write_signed(root, manifest, folder)
         return
-    aside = folder / f".{MANIFEST}.{os.getpid()}"
-    aside.write_bytes(manifest.to_bytes())
-    aside.replace(folder / MANIFEST)
+    write_whole(folder / MANIFEST, manifest.to_bytes())
 
 
 def _require_sealed(folder: Path) -> None:
@@ -177,14 +179,15 @@ def _project() -> Path | None:
         return None
 
 
-def _pinned(logs: Path) -> tuple[Path, dict[str, Any]]:
+def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]:
     whole = logs.resolve()
     if not whole.exists():
         raise CoordinationError(f"coordination logs: no file or folder {logs}")
     folder = whole if whole.is_dir() else whole.parent
-    pin = take_coordination_pin(folder, folder)
+    pin = take_coordination_pin(folder, folder, privacy)
     if whole.is_file():
-        pin = {"files": [file for file in pin["files"] if file["path"] == whole.name]}
+        name = PathRedactor(privacy, logs_key(privacy))(whole.name)
+        pin = {"files": [file for file in pin["files"] if file["path"] == name]}
     if not pin["files"]:
         raise CoordinationError(
             f"coordination logs: no log in {logs}; files called *.jsonl or *.ndjson are read"

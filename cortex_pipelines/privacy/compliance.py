@@ -38,14 +38,10 @@ def check_compliance(
         ``files`` (counts), ``licences`` (files and bytes by licence, and whether they may be
         trained on), ``left_out`` (files by reason), ``places`` (each placeholder, by file).
     """
-    action = {
-        category: "replaced by a keyed placeholder" if category in settings.redact else "left as is"
-        for category in ("secret", "personal")
-    }
     return {
         "project": project,
         "compliant": set(settings.redact) >= {"secret", "personal"},
-        "action": action,
+        "action": _action(settings),
         "found": _counted(redactions, ["category", "rule", "severity"], "places"),
         "files": {
             "published": files.height,
@@ -58,6 +54,33 @@ def check_compliance(
         "places": redactions.sort("source", "path", "line", "start")
         .select("source", "path", "line", "category", "rule", "placeholder")
         .to_dicts(),
+    }
+
+
+def check_logs(
+    events: pl.DataFrame, redacted: pl.DataFrame, settings: PrivacySettings
+) -> dict[str, Any]:
+    """The privacy report of the agent system's logs, which belong to no project.
+
+    Args:
+        events: Rows of ``COORDINATION_EVENTS``.
+        redacted: Rows of ``REDACTED_EVENTS``.
+        settings: What is looked for and taken out.
+
+    Returns:
+        As `check_compliance`: ``compliant``, ``found`` (places by category, rule and severity),
+        ``action``, and ``records`` (counts).
+    """
+    keys = ["category", "rule", "severity"]
+    found = redacted.group_by(keys).agg(pl.col("places").sum())
+    return {
+        "compliant": set(settings.redact) >= {"secret", "personal"},
+        "action": _action(settings),
+        "found": found.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
+        "records": {
+            "published": events.height,
+            "redacted": redacted.select("file", "byte_offset").n_unique(),
+        },
     }
 
 
@@ -80,6 +103,13 @@ def report_page(report: dict[str, Any]) -> str:
         f"<style>{_STYLE}</style><h1>Compliance of {name}</h1>"
         f"<p>{verdict}; files: {counts}; tombstones: {report['forgotten']}.</p>{tables}</html>\n"
     )
+
+
+def _action(settings: PrivacySettings) -> dict[str, str]:
+    return {
+        category: "replaced by a keyed placeholder" if category in settings.redact else "left as is"
+        for category in ("secret", "personal")
+    }
 
 
 def _licences(files: pl.DataFrame) -> list[dict[str, Any]]:

@@ -20,6 +20,11 @@ def project_key(project: str, settings: PrivacySettings) -> bytes:
     return _mac(settings.salt.encode(), "project", project)
 
 
+def logs_key(settings: PrivacySettings) -> bytes:
+    """Key of the placeholders and pseudonyms in the agent system's logs, which are no project's."""
+    return _mac(settings.salt.encode(), "logs", "")
+
+
 def pseudonym(value: str, key: bytes) -> str:
     """Eight hexadecimal digits that stand for a value."""
     return _mac(key, "value", value).hex()[:HEX_CHARS]
@@ -28,6 +33,16 @@ def pseudonym(value: str, key: bytes) -> str:
 def author_pseudonym(email: str, key: bytes) -> str:
     """What stands for an author, by mail address; case and white space around it do not count."""
     return _mac(key, "author", email.strip().casefold()).hex()[:16]
+
+
+def name_pseudonym(name: str, key: bytes) -> str:
+    """What stands for the name of a file, a folder or a branch, or for an id; 64 bits of it."""
+    return f"redacted-{_mac(key, 'name', name).hex()[:16]}"
+
+
+def record_pseudonym(record: str, key: bytes) -> str:
+    """What stands for the content of a record, as long as a SHA-256 in hexadecimal."""
+    return _mac(key, "record", record).hex()
 
 
 def _mac(key: bytes, purpose: str, value: str) -> bytes:

@@ -26,7 +26,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 Embed = Callable[[Sequence[str]], Floats]
 
 _OUTCOMES = {"outcome": "succeeded", "decision": "not known"}
-"""What a remembered task's label source says of how it ended."""
+"""What a neighbour's label source says of how it ended."""
 
 
 class TooFewMastersError(ValueError):
@@ -79,7 +79,7 @@ def train_router(
         keywords = _keywords(rules, masters, settings)
         climbed = select_model(training, judged, folds, keywords, chosen)
     config = _config(masters, climbed, settings, encoder_pin)
-    save_router(out, config, extractor, climbed.candidates, _memory(tasks), rules)
+    save_router(out, config, extractor, climbed.candidates, _neighbours(tasks), rules)
     metrics = _metrics(climbed, tasks, judged, len(searched.trials))
     _write_json(out / "ladder.json", [step.row() for step in climbed.steps])
     _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
@@ -143,7 +143,7 @@ def _config(
     )
 
 
-def _memory(tasks: pl.DataFrame) -> list[dict[str, Any]]:
+def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
     return [
         {
             "text": row["text"],

@@ -48,6 +48,28 @@ REJECTED_EVENTS = Table(
 )
 
 
+REDACTED_EVENTS = Table(
+    "redacted_events",
+    "One secret or piece of personal data that was taken out of a record of the logs.",
+    (
+        Column("file", pl.String, "Log file, relative to the logs folder"),
+        Column("byte_offset", pl.Int64, "Where the record begins in the file"),
+        Column("category", pl.String, "What sort of value it was", one_of=("secret", "personal")),
+        Column("rule", pl.String, "Rule that found it"),
+        Column(
+            "severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")
+        ),
+        Column(
+            "placeholder",
+            pl.String,
+            "What stands there now: the same for the same value in all logs",
+        ),
+        Column("places", pl.Int64, "Times that it stood in the record", between=(1, 1e9)),
+    ),
+    ("file", "byte_offset", "category", "rule", "severity", "placeholder"),
+)
+
+
 _LOGGED = (
     Column("file", pl.String, "Log file, relative to the logs folder"),
     Column("byte_offset", pl.Int64, "Where the record begins in the file"),

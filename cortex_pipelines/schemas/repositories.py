@@ -82,7 +82,7 @@ REDACTIONS = Table(
         Column(
             "path", pl.String, "Path relative to the source's root; of a message, its commit's id"
         ),
-        Column("line", pl.Int64, "Line of the placeholder, from 1", between=(1, 1e9)),
+        Column("line", pl.Int64, "Line of the placeholder, from 1; 0: in a path", between=(0, 1e9)),
         Column(
             "start", pl.Int64, "First character of the placeholder in the line", between=(0, 1e9)
         ),

@@ -14,15 +14,20 @@ from cortex_pipelines.coordination.logs import (
     read_logs,
     take_coordination_pin,
 )
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "coordination"
-SETTINGS = CoordinationSettings.model_validate(read_yaml(ROOT / "params.yaml")["coordination"])
+PARAMS = read_yaml(ROOT / "params.yaml")
+SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
+PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return read_logs(folder, take_coordination_pin(folder, folder), SETTINGS)
+    found = read_logs(folder, take_coordination_pin(folder, folder, PRIVACY), SETTINGS, PRIVACY)
+    assert found.redacted.is_empty()
+    return found.events, found.rejected
 
 
 def test_repeated_records_count_once_where_they_stand_first(tmp_path: Path) -> None:
@@ -38,11 +43,11 @@ def test_what_is_appended_waits_for_the_next_pin(tmp_path: Path) -> None:
     log = tmp_path / "deep" / "a.jsonl"
     log.parent.mkdir()
     log.write_text('{"x":1}\n{"x":')
-    pin = take_coordination_pin(tmp_path, tmp_path)
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
     log.write_text('{"x":1}\n{"x":2}\n')
-    events, rejected = read_logs(tmp_path, pin, SETTINGS)
-    assert events["payload"].to_list() == ['{"x":1}']
-    assert rejected.rows() == [("deep/a.jsonl", 8, 5, "truncated; waits for the next run")]
+    found = read_logs(tmp_path, pin, SETTINGS, PRIVACY)
+    assert found.events["payload"].to_list() == ['{"x":1}']
+    assert found.rejected.rows() == [("deep/a.jsonl", 8, 5, "truncated; waits for the next run")]
     events, rejected = read(tmp_path)
     assert events.height == 2
     assert rejected.is_empty()
@@ -51,15 +56,15 @@ def test_what_is_appended_waits_for_the_next_pin(tmp_path: Path) -> None:
 def test_a_changed_or_missing_log_is_an_error_that_names_the_remedy(tmp_path: Path) -> None:
     log = tmp_path / "a.jsonl"
     log.write_text('{"x":1}\n')
-    pin = take_coordination_pin(tmp_path, tmp_path)
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
     for change in (lambda: log.write_text('{"x":2}\n'), lambda: log.write_text(""), log.unlink):
         change()
         with pytest.raises(CoordinationError, match=r"a\.jsonl.*cortex update"):
-            read_logs(tmp_path, pin, SETTINGS)
+            read_logs(tmp_path, pin, SETTINGS, PRIVACY)
     with pytest.raises(CoordinationError, match="cortex update"):
-        read_logs(tmp_path, {}, SETTINGS)
+        read_logs(tmp_path, {}, SETTINGS, PRIVACY)
     with pytest.raises(CoordinationError, match=r"coordination\.logs"):
-        take_coordination_pin(tmp_path / "nowhere", tmp_path)
+        take_coordination_pin(tmp_path / "nowhere", tmp_path, PRIVACY)
 
 
 def test_the_pin_is_plain_sorted_and_relative(tmp_path: Path) -> None:
@@ -67,7 +72,7 @@ def test_the_pin_is_plain_sorted_and_relative(tmp_path: Path) -> None:
         path = tmp_path / "logs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    pin = take_coordination_pin(Path("logs"), tmp_path)
+    pin = take_coordination_pin(Path("logs"), tmp_path, PRIVACY)
     assert json.loads(json.dumps(pin)) == pin
     names = [file["path"] for file in pin["files"]]
     assert names == ["a.jsonl", "a/b.ndjson", "c/routing-patterns.json", "z.jsonl"]
@@ -80,13 +85,16 @@ def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(CoordinationError, match="rename"):
-        take_coordination_pin(tmp_path, tmp_path)
+        take_coordination_pin(tmp_path, tmp_path, PRIVACY)
 
 
-def test_the_asset_reads_the_sample() -> None:
+def test_the_asset_reads_the_sample(tmp_path: Path) -> None:
     folder = ROOT / SETTINGS.logs
-    pin = take_coordination_pin(folder, ROOT)
-    tables = coordination_events(CoordinationSource(SETTINGS, pin), ROOT)
+    pin = take_coordination_pin(folder, ROOT, PRIVACY)
+    tables = coordination_events(CoordinationSource(SETTINGS, pin), PRIVACY, tmp_path, ROOT)
+    assert tables["redacted_events"].is_empty()
+    report = json.loads((tmp_path / "compliance.json").read_text())
+    assert report["records"] == {"published": tables["events"].height, "redacted": 0}
     events, rejected = tables["events"], tables["rejected_events"]
     masters = {"development", "security", "inventory", "cicd", "coordinator"}
     assert set(events["master"].drop_nulls()) == masters

@@ -14,16 +14,23 @@ from cortex_pipelines.coordination.logs import (
     read_logs,
     take_coordination_pin,
 )
+from cortex_pipelines.coordination.records import canonical
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import redact_record
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = CoordinationSettings.model_validate(read_yaml(ROOT / "params.yaml")["coordination"])
+PARAMS = read_yaml(ROOT / "params.yaml")
+SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
+PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 _lines = st.sampled_from(
     [
         b'{"task_id":"t1","routed_to":"security"}\n',
         b'{"task_id":"t2","routed_to":"cicd-master",\n "outcome":"failed"}',
+        b'{"task_id":"t3","title":"ask ann.other@kestrel-systems.io"}\n',
         b'{"worker_id":"w","cpu_percent":3}',
         b"{}{}",
         b"worker-3: lost connection\n",
@@ -37,13 +44,14 @@ _lines = st.sampled_from(
 
 
 def reader(cache: RowCache | None) -> LogReader:
-    return LogReader(SETTINGS.aliases, SETTINGS.test_rows, cache)
+    return LogReader(SETTINGS.aliases, SETTINGS.test_rows, PRIVACY, cache)
 
 
 def same(one: LogRows, other: LogRows) -> bool:
     return (
         one.events.equals(other.events)
         and one.rejected.equals(other.rejected)
+        and one.redacted.equals(other.redacted)
         and one.end == other.end
     )
 
@@ -72,7 +80,7 @@ def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
         value, at = json.JSONDecoder().raw_decode(text, at)
         at += len(text[at:]) - len(text[at:].lstrip())
         raw = json.loads(json.dumps(value).encode("latin-1"))
-        assert not raw or json.dumps(raw, sort_keys=True, separators=(",", ":")) in known
+        assert not raw or canonical(redact_record(raw, PRIVACY, logs_key(PRIVACY)).value) in known
 
 
 def test_only_what_was_appended_is_scanned(tmp_path: Path) -> None:
@@ -82,9 +90,9 @@ def test_only_what_was_appended_is_scanned(tmp_path: Path) -> None:
     first, rest = b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t', b'2","routed_to":"cicd"}\n'
 
     def read() -> pl.DataFrame:
-        pin = take_coordination_pin(logs, tmp_path)
-        events, _ = read_logs(logs, pin, SETTINGS, cache, seen.__setitem__)
-        assert events.equals(read_logs(logs, pin, SETTINGS)[0])
+        pin = take_coordination_pin(logs, tmp_path, PRIVACY)
+        events = read_logs(logs, pin, SETTINGS, PRIVACY, cache, seen.__setitem__).events
+        assert events.equals(read_logs(logs, pin, SETTINGS, PRIVACY).events)
         return events
 
     log.write_bytes(first)
@@ -102,5 +110,5 @@ def test_a_log_that_begins_otherwise_is_read_from_its_beginning(tmp_path: Path) 
     growing.read("a.jsonl", b'{"task_id":"t1"}\n{"task_id":"t2"}\n')
     rotated = b'{"task_id":"t3"}\n'
     assert same(growing.read("a.jsonl", rotated), reader(None).read("a.jsonl", rotated))
-    other = LogReader({"ci": "cicd"}, [], RowCache(tmp_path, "1"))
+    other = LogReader({"ci": "cicd"}, [], PRIVACY, RowCache(tmp_path, "1"))
     assert other.read("a.jsonl", rotated).scanned == len(rotated)

@@ -120,7 +120,8 @@ class Inputs:
 
     def __init__(self, folder: Path, logs: Path) -> None:
         self.folder = folder
-        events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+        pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+        events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
         self.test = build_dataset(events, {}, PARAMETERS.routing)["test"]
         self.write("events", events)
         made = coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables)

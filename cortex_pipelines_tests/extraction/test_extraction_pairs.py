@@ -29,6 +29,8 @@ from cortex_pipelines.ingestion.project_sources import (
     ProjectSettings,
     ProjectSource,
 )
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
@@ -290,8 +292,9 @@ def test_files_that_are_no_code_of_ours_are_left_out(
         "odd\nname.py": FIRST,
     }
     commit = history.commit("Move and add some things", files)
+    shown = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
     (found,) = changed_files(
-        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion
+        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, shown
     )
     assert history.rows[-1]["commit"] == commit
     assert found.before == {"files.py": SECOND}

@@ -24,8 +24,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def read(folder: Path) -> pl.DataFrame:
-    pin = take_coordination_pin(folder, folder)
-    return read_logs(folder, pin, PARAMETERS.coordination)[0]
+    pin = take_coordination_pin(folder, folder, PARAMETERS.privacy)
+    return read_logs(folder, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
 
 
 def tables_of(folder: Path, *records: dict[str, Any], name: str = "a") -> dict[str, pl.DataFrame]:

@@ -29,7 +29,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables and predictors of the sample logs, laid out as a project's data."""
     root = tmp_path_factory.mktemp("project")
     logs = ROOT / PARAMETERS.coordination.logs
-    events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(root / "events.parquet")
     tables, out = root / "data" / "coordination_tables", root / "data" / "outcome_predictors"
     tables.mkdir(parents=True)

@@ -200,7 +200,8 @@ def test_on_real_measurements_the_sick_stand_out() -> None:
 
 def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Path) -> None:
     logs = ROOT / PARAMETERS.coordination.logs
-    events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(tmp_path / "events.parquet")
     made = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
     for name, frame in made.items():

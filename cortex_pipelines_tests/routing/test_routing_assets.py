@@ -21,6 +21,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
     take_model_pin,
 )
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -30,7 +31,9 @@ from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines.versioning.project import read_yaml
 
 ROOT = Path(__file__).parents[2]
-LOGS = CoordinationSettings.model_validate(read_yaml(ROOT / "params.yaml")["coordination"])
+PARAMS = read_yaml(ROOT / "params.yaml")
+LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
+PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 
 class Made:
@@ -51,8 +54,10 @@ class Made:
         return self.folder(name)
 
     def dataset(self) -> Path:
-        source = CoordinationSource(LOGS, take_coordination_pin(Path(LOGS.logs), ROOT))
-        events = self.write("events", coordination_events(source, ROOT))
+        source = CoordinationSource(LOGS, take_coordination_pin(Path(LOGS.logs), ROOT, PRIVACY))
+        events = self.write(
+            "events", coordination_events(source, PRIVACY, self.folder("events"), ROOT)
+        )
         commits = self.write("commits", {"commits": REPOSITORY_COMMITS.empty()})
         out = self.folder("dataset")
         return self.write("dataset", routing_dataset(events, {"demo": commits}, self.settings, out))
@@ -113,8 +118,8 @@ def test_training_repeats_byte_for_byte_from_nothing(path: Made, tmp_path: Path)
     assert names == [
         "config.json",
         "ladder.json",
-        "memory.jsonl",
         "metrics.json",
+        "neighbours.jsonl",
         "rules.json",
         "trials.json",
         "vocabulary.json",

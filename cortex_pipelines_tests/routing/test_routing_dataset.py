@@ -14,6 +14,7 @@ from cortex_pipelines.coordination.logs import (
     read_logs,
     take_coordination_pin,
 )
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.dataset.build import (
     TooFewTasksError,
     build_dataset,
@@ -31,10 +32,12 @@ ROOT = Path(__file__).parents[2]
 PARAMS = read_yaml(ROOT / "params.yaml")
 ROUTING = RoutingSettings.model_validate(PARAMS["routing"])
 LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
+PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 
 def read(folder: Path) -> pl.DataFrame:
-    return read_logs(folder, take_coordination_pin(folder, folder), LOGS)[0]
+    pin = take_coordination_pin(folder, folder, PRIVACY)
+    return read_logs(folder, pin, LOGS, PRIVACY).events
 
 
 def written(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame:

@@ -36,7 +36,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def tables_of(folder: Path, logs: Path) -> Path:
-    events, _ = read_logs(logs, take_coordination_pin(logs, logs), PARAMETERS.coordination)
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
     events.write_parquet(folder / "events.parquet")
     for name, frame in coordination_tables(
         folder, PARAMETERS.coordination, PARAMETERS.log_tables

@@ -88,10 +88,10 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
         for said in map(json.loads, lines)
     ]
     (logs / "outcomes.jsonl").write_text("\n".join(map(json.dumps, ends)))
-    pin = take_coordination_pin(logs, logs)
-    events, rejected = read_logs(logs, pin, PARAMETERS.coordination)
-    assert rejected.height == 0
-    events.write_parquet(tmp_path / "events.parquet")
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    read = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy)
+    assert read.rejected.height == 0
+    read.events.write_parquet(tmp_path / "events.parquet")
     tables = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
     known = attempts(
         tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors

@@ -267,7 +267,7 @@ def test_one_master_is_nothing_to_decide_between(settings: RoutingSettings, tmp_
         ("weights.safetensors", None),
         ("weights.safetensors", "x"),
         ("vocabulary.json", "[]"),
-        ("memory.jsonl", "{"),
+        ("neighbours.jsonl", "{"),
     ],
 )
 def test_a_damaged_router_is_a_clear_error(

@@ -14,7 +14,10 @@ from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.generated import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import stream
+from cortex_pipelines.ingestion.git.history import look_up_commits
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.detect.values import PLACEHOLDER
+from cortex_pipelines.privacy.paths import PathRedactor
 
 Pipes = tuple[IO[bytes], IO[bytes]]
 """Input and output of a running git."""
@@ -61,6 +64,7 @@ def changed_files(
     commits: list[dict[str, Any]],
     settings: PairSettings,
     ingestion: IngestionSettings,
+    shown: PathRedactor,
 ) -> Iterator[ChangedFiles]:
     """The changed code of each commit, in their order; what is generated or too large is left out.
 
@@ -69,6 +73,7 @@ def changed_files(
         commits: Rows of REPOSITORY_COMMITS with one parent each.
         settings: Largest file.
         ingestion: How generated code is told.
+        shown: What the tables call a path.
     """
     with (
         stream(mirror, "cat-file", "--batch-check") as check,
@@ -76,15 +81,29 @@ def changed_files(
     ):
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
+            names = _names_in_git(mirror, commit["commit"], paths, shown)
             before: dict[str, str] = {}
             after: dict[str, str] = {}
             for side, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
-                    blob = _blob_of(check, f"{revision}:{path}", 4 * settings.max_file_chars)
+                    blob = _blob_of(
+                        check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars
+                    )
                     text = _text(_content(read, blob), path, settings, ingestion) if blob else None
                     if text is not None:
                         side[path] = text
             yield ChangedFiles(before, after)
+
+
+def _names_in_git(
+    mirror: Path, commit: str, paths: list[str], shown: PathRedactor
+) -> dict[str, str]:
+    """Names that the tables do not have, as something in them is private."""
+    if not any(PLACEHOLDER.search(path) for path in paths):
+        return {}
+    ((_, changed),) = look_up_commits(mirror, [commit], "%P", "--diff-merges=first-parent")
+    real = (path.decode("utf-8", "surrogateescape") for path in changed)
+    return {shown(path): path for path in real}
 
 
 def _is_code(path: str) -> bool:

@@ -17,6 +17,7 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -56,7 +57,13 @@ class PairMiner:
     def mine(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         """Rows of REFACTORING_PAIRS of some commits, with their ``cache_key``."""
         wanted = commits.to_dicts()
-        found = changed_files(mirror, wanted, self._settings, self._ingestion)
+        found = changed_files(
+            mirror,
+            wanted,
+            self._settings,
+            self._ingestion,
+            PathRedactor(self._privacy, self._key),
+        )
         frames = [pl.DataFrame(schema=_ROWS)]
         for commit in track(wanted, "Looking for refactorings"):
             rows = list(self._pairs(commit, next(found)))

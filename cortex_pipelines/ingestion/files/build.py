@@ -20,14 +20,15 @@ from cortex_pipelines.ingestion.files.file_metadata import with_neighbours
 from cortex_pipelines.ingestion.forgotten import REASON, forgotten_by_author, forgotten_file
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
 from cortex_pipelines.ingestion.readers.open import Reading, open_source
-from cortex_pipelines.ingestion.redactions import redaction_table
+from cortex_pipelines.ingestion.redactions import name_rows, redaction_table, without_private_errors
 from cortex_pipelines.ingestion.row_batches import frame_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
 
 _LISTING = pl.Schema(
     {"source": pl.String, "path": pl.String, "size_bytes": pl.Int64, "cache_key": pl.String}
@@ -76,9 +77,28 @@ def repository_files(
     Raises:
         SourceError: a source cannot be read, is not what was pinned, or none has a text file.
     """
+    key = project_key(project, privacy)
+    tables = without_private_errors(
+        lambda: _read(source, project, settings, privacy, root, cache, key),
+        SourceError,
+        privacy,
+        key,
+    )
+    return _without_private_names(tables, PathRedactor(privacy, key))
+
+
+def _read(
+    source: ProjectSource,
+    project: str,
+    settings: IngestionSettings,
+    privacy: PrivacySettings,
+    root: Path,
+    cache: RowCache,
+    key: bytes,
+) -> dict[str, pl.DataFrame]:
+    """The tables with names as the sources have them: languages and licences depend on those."""
     inventory = _take_inventory(source, project, settings, privacy, root)
     listing = pl.DataFrame(list(_listing_rows(inventory)), schema=_LISTING, orient="row")
-    key = project_key(project, privacy)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         rows = _contents(inventory, set(missing), settings, privacy, key)
@@ -108,6 +128,38 @@ def repository_files(
     }
 
 
+def _without_private_names(
+    tables: dict[str, pl.DataFrame], shown: PathRedactor
+) -> dict[str, pl.DataFrame]:
+    """The tables without what is private in paths, which is entered among the redactions."""
+    files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
+    listed = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
+    named = [
+        (source, *shown.redact(path)) for source, path in listed.sort("source", "path").iter_rows()
+    ]
+    taken = [
+        {"source": source, "path": path, **row}
+        for source, path, names in dict.fromkeys(named)
+        for row in name_rows(names)
+    ]
+    if not taken:
+        return tables
+
+    def renamed(frame: pl.DataFrame) -> pl.DataFrame:
+        paths = [shown(path) for path in frame["path"]]
+        return frame.with_columns(pl.Series("path", paths, dtype=pl.String))
+
+    tested = [[shown(path) for path in paths] for paths in files["tested_paths"]]
+    files = files.with_columns(pl.Series("tested_paths", tested, dtype=pl.List(pl.String)))
+    return {
+        "files": REPOSITORY_FILES.conform(renamed(files)),
+        "skipped_files": SKIPPED_FILES.conform(renamed(skipped)),
+        "redactions": REDACTIONS.conform(
+            pl.concat([renamed(redactions), REDACTIONS.frame(taken)], how="vertical")
+        ),
+    }
+
+
 def _take_inventory(
     source: ProjectSource,
     project: str,
@@ -117,6 +169,7 @@ def _take_inventory(
 ) -> _Inventory:
     """List all sources, within the limits of each and of the project."""
     inventory, left = _Inventory(), settings.max_project_bytes
+    shown = PathRedactor(privacy, project_key(project, privacy))  # as the tables call them
     for entry, pin in matching_pins(source, project):
         reading = open_source(entry, pin, settings, root)
         inventory.readings[entry.label] = reading
@@ -124,7 +177,10 @@ def _take_inventory(
         for found in reading.entries():
             if isinstance(found, Skipped):
                 inventory.skip(entry.label, found)
-            elif is_forgotten(privacy, project, entry.label, found.path):
+            elif any(
+                is_forgotten(privacy, project, entry.label, path)
+                for path in {found.path, shown(found.path)}
+            ):
                 inventory.skip(entry.label, forgotten_file(found.path, found.size))
             elif found.size > left:
                 inventory.skip(entry.label, _too_much(found, settings))

@@ -1,6 +1,6 @@
 """The history of git sources: one row a commit, its message redacted, its author a pseudonym."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.forgotten import kept_commits
 from cortex_pipelines.ingestion.git.authors import pseudonyms
 from cortex_pipelines.ingestion.git.history import (
@@ -17,8 +18,15 @@ from cortex_pipelines.ingestion.git.history import (
 )
 from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
-from cortex_pipelines.ingestion.redactions import REDACTION, redaction_rows, redaction_table
+from cortex_pipelines.ingestion.redactions import (
+    REDACTION,
+    name_rows,
+    redaction_rows,
+    redaction_table,
+    without_private_errors,
+)
 from cortex_pipelines.ingestion.row_batches import frame_of
+from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -52,6 +60,15 @@ def repository_commits(
     Raises:
         SourceError: a pin is missing or its revision cannot be had any more.
     """
+    key = project_key(project, privacy)
+    return without_private_errors(
+        lambda: _read(source, project, root, privacy, cache), SourceError, privacy, key
+    )
+
+
+def _read(
+    source: ProjectSource, project: str, root: Path, privacy: PrivacySettings, cache: RowCache
+) -> dict[str, pl.DataFrame]:
     mirrors = {
         entry.label: (open_revision(entry, pin, root, root / CACHE), pin["revision"])
         for entry, pin in matching_pins(source, project)
@@ -94,13 +111,16 @@ def _rows(
     if wanted.is_empty():
         return
     key = project_key(project, privacy)
-    called = pseudonyms(key)
+    called, shown = pseudonyms(key), PathRedactor(privacy, key)
     keys = {one.removesuffix("^"): one for one in wanted["cache_key"]}
     history = look_up_commits(mirror, keys, _FIELDS, "--diff-merges=first-parent")
     for (commit, parents, time, address, message), paths in history:
         text = message.decode("utf-8", "replace").strip("\n")
         redacted = redact_text(text, "", None, privacy, key)
         subject, _, body = redacted.text.partition("\n")
+        names, taken = _shown_paths(
+            (path.decode("utf-8", "backslashreplace") for path in paths), shown
+        )
         seconds = min(max(int(time or 0), 0), _LATEST)
         yield {
             "cache_key": keys[commit.decode()],
@@ -110,6 +130,19 @@ def _rows(
             "author": called(address),
             "subject": subject.rstrip(),
             "body": body.strip("\n").rstrip(),
-            "paths": sorted(path.decode("utf-8", "backslashreplace") for path in paths),
-            "redactions": redaction_rows(redacted),
+            "paths": names,
+            "redactions": [*taken, *redaction_rows(redacted)],
         }
+
+
+def _shown_paths(
+    paths: Iterable[str], shown: PathRedactor
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Paths without private names, sorted, and what was taken out of them, as one text."""
+    rows: list[dict[str, Any]] = []
+    redacted = sorted(shown.redact(path) for path in paths)
+    before = 0
+    for path, taken in redacted:
+        rows += name_rows(taken, before)
+        before += len(path) + 1
+    return [path for path, _ in redacted], rows

@@ -63,6 +63,7 @@ _ESCAPED = {
     for quote in ('\\"', "\\'", "\\`", "&quot;")
 }
 _PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|contrase|senha", re.IGNORECASE)
+_PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 # Prose: "pass `padding=True`", "passes 'gelu'"; a password is given with an operator.
 _VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
 # The next argument, or the next in a list: not what the name is given.
@@ -94,6 +95,29 @@ def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterat
                 if found:
                     yield found
                     done = found.end
+
+
+def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
+    """The rule by which a value is a secret for the key that it has in an object; None if not.
+
+    Records are data: unlike in code, what a password's key is given is hardly ever a variable.
+
+    Args:
+        name: The key.
+        value: A text.
+        settings: What counts.
+    """
+    strength = names.suspicion(name)
+    operator = _OPERATOR.match('": "')
+    if not strength or operator is None or len(value) < settings.min_value_chars:
+        return None
+    if any(re.fullmatch(pattern, value) for pattern in settings.allowed):
+        return None
+    if strength == names.STRONG and _PASSWORD.search(name):
+        return None if is_reference(value) or is_masked(value) else "password"
+    if _is_secret(name, value, strength, operator, settings):
+        return "assigned-secret"
+    return None
 
 
 class _Runs:

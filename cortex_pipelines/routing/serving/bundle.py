@@ -21,7 +21,7 @@ from cortex_pipelines.routing.models.tfidf import Lexical
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
-MEMORY_FILE = "memory.jsonl"
+NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
 _ALWAYS = ("retrieval", "kernel")
@@ -79,7 +79,7 @@ class Package:
         config: Its configuration.
         extractor: What makes views of tasks.
         candidates: The rungs by name; those with a say, and always retrieval and kernel.
-        memory: Past tasks, in the order in which the retrieval knows them.
+        neighbours: Past tasks, in the order in which the retrieval knows them.
         rules: The keyword rules, if there are any.
         version: Hash of all that decides.
     """
@@ -87,7 +87,7 @@ class Package:
     config: RouterConfig
     extractor: FeatureExtractor
     candidates: Mapping[str, Any]
-    memory: Sequence[Mapping[str, Any]]
+    neighbours: Sequence[Mapping[str, Any]]
     rules: Rules | None
     version: str
 
@@ -97,7 +97,7 @@ def save_router(
     config: RouterConfig,
     extractor: FeatureExtractor,
     candidates: Mapping[str, CandidateModel],
-    memory: Sequence[Mapping[str, Any]],
+    neighbours: Sequence[Mapping[str, Any]],
     rules: Mapping[str, Any] | None,
 ) -> None:
     """Write a router so that ``load_router`` finds it again."""
@@ -115,8 +115,8 @@ def save_router(
     )
     _write_json(folder / CONFIG_FILE, _plain(config))
     _write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
-    lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in memory]
-    (folder / MEMORY_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in neighbours]
+    (folder / NEIGHBOURS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if rules is not None:
         parse_rules(rules, RULES_FILE)
         _write_json(folder / RULES_FILE, rules)
@@ -132,22 +132,22 @@ def load_router(folder: Path) -> Package:
     try:
         grouped = _tensors(folder / WEIGHTS_FILE)
         vocabulary = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
-        text = (folder / MEMORY_FILE).read_text(encoding="utf-8")
-        memory = [json.loads(line) for line in text.splitlines()]
+        text = (folder / NEIGHBOURS_FILE).read_text(encoding="utf-8")
+        neighbours = [json.loads(line) for line in text.splitlines()]
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
         return Package(
             config,
             FeatureExtractor.restore(grouped["extractor"], vocabulary),
             _rungs(config, grouped, rules),
-            memory,
+            neighbours,
             rules,
             _version(folder),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
-            f"{folder} holds no whole router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, {MEMORY_FILE}: "
-            f"{type(error).__name__}: {error}); train it again with `cortex run task_router` or "
-            "`cortex router train`, or fetch it with `dvc pull`"
+            f"{folder} holds no whole router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, "
+            f"{NEIGHBOURS_FILE}: {type(error).__name__}: {error}); train it again with "
+            "`cortex run task_router` or `cortex router train`, or fetch it with `dvc pull`"
         ) from error
 
 
@@ -210,7 +210,7 @@ def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
 def _version(folder: Path) -> str:
     """A short hash of the files that decide."""
     digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, MEMORY_FILE, RULES_FILE):
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, NEIGHBOURS_FILE, RULES_FILE):
         if (folder / name).exists():
             digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return digest.hexdigest()[:12]

@@ -340,7 +340,7 @@ def _voters(
 
 def _shares_of(package: Package) -> Doubles:
     """How often each master was right so far, as logarithms: all there is to say of no text."""
-    counts = Counter(task["master"] for task in package.memory)
+    counts = Counter(task["master"] for task in package.neighbours)
     shares = np.array([counts[name] + 1.0 for name in package.config.masters])
     found: Doubles = np.log(shares / shares.sum())
     return found
@@ -352,7 +352,7 @@ def _evidence(
     count = package.config.evidence
     return [
         tuple(
-            {**package.memory[place], "similarity": round(float(cosine), _DIGITS)}
+            {**package.neighbours[place], "similarity": round(float(cosine), _DIGITS)}
             for place, cosine in zip(row[:count], near[:count], strict=True)
         )
         if any_word

@@ -1,0 +1,161 @@
+"""Names of files, folders, branches and ids without what is private in them.
+
+A name is not prose: a key may stand between underscores, and an ending after a mail address. So a
+name is also looked at without its ending and with other separators. What is private makes the whole
+name private: it gets a placeholder of 64 bits, so that two names stay two names.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.scanning import spans_of
+from cortex_pipelines.privacy.pseudonyms import name_pseudonym
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+IN_PATH = 0
+"""Line of a redaction that stands in a path and not in a text."""
+
+_LONGEST = 500  # file systems take 255 bytes; archives may say anything
+_SEPARATORS = re.compile(r"([/\\])")
+_ENDING = re.compile(r"(?<=.)\.[A-Za-z][A-Za-z0-9]{0,11}$", re.DOTALL)
+_MATERIAL = re.compile(r"[A-Za-z0-9]{14}")
+_ADDRESS = re.compile(r"(?<!\d)(?<!\d\.)(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)")
+_ASSIGNED = frozenset({"password", "assigned-secret"})
+# Numbers of versions are small; of a thousand public addresses 23 have no number this large.
+_ADDRESS_NUMBER = 100
+_OWN = re.compile(r"redacted-[0-9a-f]{16}(?:\.\w+)?")
+# Words and numbers too short for a key, that are neither a phone's number nor an address.
+_PLAIN = re.compile(r"(?:[A-Za-z0-9]{1,11}(?:[-_]+|\.|$))*", re.ASCII)
+_NUMBERS = re.compile(r"\d{3}[-_]+\d{3}[-_]+\d{4}|\d\.\d+\.\d+\.\d", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NameRedaction:
+    """A name that was taken out of a path.
+
+    Args:
+        start: First character of its placeholder in the redacted path.
+        end: Character after the last one.
+        category: ``secret`` or ``personal``.
+        rule: Rule that found something in it.
+        severity: ``low``, ``medium`` or ``high``.
+        placeholder: What stands there.
+    """
+
+    start: int
+    end: int
+    category: str
+    rule: str
+    severity: str
+    placeholder: str
+
+
+class PathRedactor:
+    """Takes private names out of paths: the same name gives the same placeholder everywhere.
+
+    An ending stays, as it tells the language. A name without anything private stays as it is, byte
+    for byte. Meant for names as a source has them: one that looks like a placeholder is replaced
+    too, since otherwise it could be mistaken for the one of another name.
+
+    Args:
+        settings: What counts, and which categories are taken out.
+        key: `project_key` of the project.
+    """
+
+    def __init__(self, settings: PrivacySettings, key: bytes) -> None:
+        self._settings = settings
+        self._key = key
+        self._known: dict[str, tuple[str, Span | None]] = {}
+
+    def __call__(self, path: str) -> str:
+        """The path with a placeholder for each private name in it."""
+        return self.redact(path)[0]
+
+    def redact(self, path: str) -> tuple[str, tuple[NameRedaction, ...]]:
+        """The path, and what was taken out of it."""
+        parts: list[str] = []
+        taken: list[NameRedaction] = []
+        at = 0
+        for part in _SEPARATORS.split(path):
+            shown, span = self._name(part)
+            if span is not None:
+                facts = (span.category, span.rule, span.severity)
+                taken.append(NameRedaction(at, at + len(shown), *facts, shown))
+            parts.append(shown)
+            at += len(shown)
+        return "".join(parts), tuple(taken)
+
+    def _name(self, name: str) -> tuple[str, Span | None]:
+        known = self._known.get(name)
+        if known is None:
+            if _OWN.fullmatch(name):
+                ending = _ENDING.search(name)
+                shown = name_pseudonym(name, self._key) + (ending[0] if ending else "")
+                known = shown, Span(0, len(name), PERSONAL, "placeholder", "low")
+            else:
+                known = redact_name(name, self._settings, self._key)
+            self._known[name] = known
+        return known
+
+
+def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, Span | None]:
+    """One name, or what stands for it, and what was found in it.
+
+    Args:
+        name: Name of a file, a folder or a branch, or an id; without slashes.
+        settings: What counts, and which categories are taken out.
+        key: `project_key` of the project, or `logs_key`.
+    """
+    found = _private_part(name, settings)
+    if found is None:
+        return name, None
+    ending = _ENDING.search(name)
+    # an ending that belongs to what is private ("@firm.com") tells no language
+    kept = ending[0] if ending and _private_part(name[: ending.start()], settings) else ""
+    return name_pseudonym(name, key) + kept, found
+
+
+def _private_part(name: str, settings: PrivacySettings) -> Span | None:
+    """The first thing in a name that has to be taken out; None if there is none."""
+    if (_PLAIN.fullmatch(name) and not _NUMBERS.search(name)) or _OWN.fullmatch(name):
+        return None
+    for variant, assigned in _variants(name[:_LONGEST]):
+        for span in spans_of(variant, "", settings):
+            counts = assigned or span.rule not in _ASSIGNED
+            if counts and span.rule != "ipv4" and span.category in settings.redact:
+                return span
+    return _network_address(name, settings)
+
+
+def _variants(name: str) -> Iterator[tuple[str, bool]]:
+    """Ways to read a name, and whether what is given to a name in it counts."""
+    yield name, True
+    ending = _ENDING.search(name)
+    if ending:
+        yield name[: ending.start()], True
+    if "@" in name:
+        at = name.index("@")
+        for separator in re.finditer(r"[-_. ]", name[at:]):
+            yield name[: at + separator.start()], False
+    if "_" in name:
+        yield name.replace("_", " "), False
+        if _MATERIAL.search(name):
+            starts = [0, *(found.end() for found in re.finditer("_", name))][:20]
+            for start in starts:
+                rest = name[start:]
+                yield rest, False
+                for cut in [found.start() for found in re.finditer("[_.-]", rest)][-4:]:
+                    yield rest[:cut], False
+
+
+def _network_address(name: str, settings: PrivacySettings) -> Span | None:
+    """A public address; four small numbers are a version far more often."""
+    if PERSONAL not in settings.redact:
+        return None
+    for found in _ADDRESS.finditer(name):
+        if max(map(int, found[0].split("."))) >= _ADDRESS_NUMBER:
+            for span in spans_of(found[0], "", settings):
+                return span
+    return None

@@ -1,0 +1,125 @@
+"""Private values to plant, and a search for them in everything that a project keeps.
+
+The values are drawn by a generator and put together here, so that none stands in this repository.
+"""
+
+import gzip
+import io
+import json
+import random
+import sqlite3
+import string
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+_DRAW = random.Random(20)
+_LETTERS = string.ascii_letters + string.digits
+
+
+def drawn(count: int, letters: str = _LETTERS) -> str:
+    return "".join(_DRAW.choice(letters) for _ in range(count))
+
+
+class Planted:
+    """One set of private values for a place, so that a leak tells where it came from.
+
+    Args:
+        place: Where they are planted; part of names, so no two places share one.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.aws = "AKIA" + drawn(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")
+        self.github = "ghp_" + drawn(36)
+        self.password = "Tr0ub" + drawn(9) + "7q"
+        self.mail = f"{place}.{drawn(5, string.ascii_lowercase)}@kestrel-{drawn(4, 'abcd')}.io"
+        self.address = f"93.{_DRAW.randrange(100, 250)}.{_DRAW.randrange(100, 250)}.77"
+        self.phone = f"+49 151 {_DRAW.randrange(23456780, 89999999)}"
+        self.material = [drawn(64) for _ in range(3)]
+
+    @property
+    def key(self) -> str:
+        kind = "RSA PRIVATE KEY"
+        return "\n".join([f"-----BEGIN {kind}-----", *self.material, f"-----END {kind}-----"])
+
+    @property
+    def prose(self) -> str:
+        return (
+            f"rotate {self.aws} and {self.github}, then mail {self.mail} from {self.address} or "
+            f'call {self.phone}; password = "{self.password}"\n{self.key}\n'
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of files, folders and branches that hold one of the values each."""
+        return [
+            f"old_{self.aws}_copy.py",
+            f"my_{self.github}.txt",
+            f"{self.mail}.md",
+            f"host-{self.address}.log",
+            f"password={self.password}.ini",
+            f"{self.phone.replace(' ', '-')}.vcf",
+        ]
+
+    @property
+    def values(self) -> list[str]:
+        phones = [self.phone, self.phone.replace(" ", "-"), self.phone.replace(" ", "")[1:]]
+        return [
+            *(self.aws, self.github, self.password, self.mail, self.mail.partition("@")[0]),
+            *(self.address, *phones, *self.material),
+        ]
+
+
+def leaks(folder: Path, planted: list[Planted], left_out: tuple[Path, ...] = ()) -> list[str]:
+    """Where a planted value stands below a folder: in names, bytes, and what bytes unpack to."""
+    values = {v.encode(): f"{one.place}: {v}" for one in planted for v in one.values}
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if any(path.is_relative_to(other) for other in left_out):
+            continue
+        name = path.relative_to(folder).as_posix()
+        texts = [name.encode()]
+        if path.is_file():
+            texts += unpacked(path)
+        found += [
+            f"{name} holds {what}" for v, what in values.items() if any(v in text for text in texts)
+        ]
+    return found
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and what they say once they are decompressed or decoded."""
+    data = path.read_bytes()
+    yield data
+    yield from _from_json(data)
+    if data[:2] == b"\x1f\x8b":
+        yield gzip.decompress(data)
+    elif data[:1] == b"\x78":
+        with suppress(zlib.error):
+            yield zlib.decompress(data)
+    elif data[:4] == b"PAR1":
+        yield _said(pl.read_parquet(io.BytesIO(data)))
+    elif data[:16] == b"SQLite format 3\0":
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            yield "\n".join(database.iterdump()).encode("utf-8", "surrogatepass")
+    at = data.find(b"ARROW1\0\0")
+    while at >= 0:  # the row cache, also where it packs several tables into a file
+        end = data.find(b"ARROW1\0\0", at + 1)
+        yield _said(pl.read_ipc(io.BytesIO(data[at : None if end < 0 else end])))
+        at = end
+
+
+def _from_json(data: bytes) -> Iterator[bytes]:
+    """Texts in JSON without their escapes."""
+    try:
+        yield json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except ValueError:
+        return
+
+
+def _said(frame: pl.DataFrame) -> bytes:
+    return frame.write_ndjson().encode("utf-8", "surrogatepass")

@@ -1,0 +1,288 @@
+"""Secrets and personal data are planted wherever a source can hold them, and looked for after."""
+
+import io
+import json
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.ingestion.pretrained_models import ModelSource
+from cortex_pipelines.operations.standalone import open_model, train_on_logs
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines_tests.attacks.planted import Planted, leaks
+from cortex_pipelines_tests.integration import miniproject
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
+from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
+
+ROOT = Path(__file__).parents[2]
+PLANTED = {
+    place: Planted(place)
+    for place in (
+        *("title", "outcome", "taskid", "person", "payload", "logname"),
+        *("text", "filename", "folder", "branch", "tag", "message", "author", "comment"),
+        *("member", "cell", "output", "image", "directory"),
+    )
+}
+MADE = (
+    *("repository_files", "repository_commits", "compliance", "code_units", "refactoring_pairs"),
+    *("architecture_facts", "coordination_events", "coordination_tables", "routing_dataset"),
+)
+BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n"
+CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
+
+
+def ids(one: Planted) -> list[str]:
+    return [f"task-{one.mail}", f"{one.mail}-42", f"my_{one.github}", f"host-{one.address}"]
+
+
+def records() -> Iterator[dict[str, Any]]:
+    """Records of a log with private values in each of its parts."""
+    title, outcome, person, payload = (
+        PLANTED[place] for place in ("title", "outcome", "person", "payload")
+    )
+    for number, prose in enumerate(title.prose.split("; ")):
+        yield {"task_id": f"task-{number}", "title": prose, "routed_to": "security"}
+    for number, name in enumerate(title.names):
+        said = {"title": f"look at keys/{name}, please", "routed_to": "cicd"}
+        yield {"task_id": f"task-9{number}", **said, "outcome": "completed"}
+    yield {"task_id": "task-1", "routed_to": "security", "outcome": f"failed: {outcome.prose}"}
+    for name in ids(PLANTED["taskid"]):
+        yield {"task_id": name, "title": f"Scan for {name}", "routed_to": "security"}
+        yield {"task_id": name, "master": "security", "success": True}
+    yield {"worker_id": "worker-1", "created_by": person.mail, "owner": {"phone": person.phone}}
+    yield {"worker_id": "worker-2", "user": person.mail.partition("@")[0], "cpu": 3}
+    yield {"event_type": "a", "mobile": int(person.phone.replace(" ", "")), "by": [person.mail]}
+    yield {
+        "event_type": "tool.called",
+        "payload": {
+            **dict.fromkeys(payload.names, 1),
+            "password": payload.password,
+            "environment": [{"name": "DB_PASSWORD", "value": payload.password}],
+            "steps": [[{"said": payload.prose}]],
+            "url": f"postgres://joe:{payload.password}@db.kestrel.io/x",
+        },
+    }
+
+
+def write_logs(folder: Path) -> None:
+    shutil.copytree(ROOT / "data" / "samples" / "coordination", folder)
+    one = PLANTED["logname"]
+    lines = "".join(json.dumps(record) + "\n" for record in records())
+    place = folder / one.names[0] / f"{one.mail}.jsonl"
+    place.parent.mkdir()
+    place.write_text(lines)
+
+
+def write_history(folder: Path) -> None:
+    """A repository with private values in texts, names, refs, messages and authors."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "app.py").write_text(f'"""Begin.\n\n{PLANTED["text"].prose}"""\n')
+    named, kept = PLANTED["filename"].names, PLANTED["folder"].names
+    for name in named:
+        (folder / name).write_text(BEFORE + CALL)
+    for name in kept:
+        (folder / name).mkdir()
+        (folder / name / "inside.py").write_text(f"import app\nNAME = {len(name)}\n")
+    (folder / "notebook.ipynb").write_text(json.dumps(notebook()))
+    (folder / "picture.png").write_bytes(picture(PLANTED["image"].prose))
+    commit(folder, "Begin with all of it")
+    (folder / named[0]).write_text((BEFORE + CALL).replace("total", "sum_of_all"))
+    commit(folder, f"Rename the function that adds up\n\n{PLANTED['message'].prose}")
+    for number, name in enumerate(PLANTED["branch"].names[:2]):
+        git(folder, "branch", f"fix-{number}/{name}")
+    for name in PLANTED["tag"].names[:2]:
+        git(folder, "tag", "-m", PLANTED["tag"].prose, name)
+
+
+def commit(folder: Path, message: str) -> None:
+    one = PLANTED["author"]
+    git(folder, "add", "-A")
+    run_in(
+        folder,
+        *("git", "commit", "-q", "-m", message),
+        **{
+            f"GIT_{role}_{key}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in (("NAME", one.github), ("EMAIL", one.mail))
+        },
+    )
+
+
+def notebook() -> dict[str, Any]:
+    said = {"output_type": "stream", "name": "stdout", "text": [PLANTED["output"].prose]}
+    source = [f"# {line}\n" for line in PLANTED["cell"].prose.splitlines()]
+    cell = {"cell_type": "code", "metadata": {}, "source": source, "outputs": [said]}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+
+
+def picture(text: str) -> bytes:
+    """A PNG of one pixel that has a text among its metadata."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        sum_of = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + sum_of
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    note = chunk(b"tEXt", b"Comment\0" + text.encode("latin-1"))
+    return b"\x89PNG\r\n\x1a\n" + head + note + chunk(b"IDAT", zlib.compress(b"\0\0"))
+
+
+def write_archive(path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.comment = PLANTED["comment"].prose.encode()
+        for name in PLANTED["member"].names:
+            archive.writestr(f"{name}/{name}", "value = 1\n")
+        archive.writestr(f"../{PLANTED['member'].names[0]}", "value = 1\n")
+    path.write_bytes(data.getvalue())
+
+
+def write_directory(folder: Path) -> None:
+    folder.mkdir()
+    for name in PLANTED["directory"].names:
+        (folder / name).mkdir()
+        (folder / name / name).write_text("value = 1\n")
+    (folder / f"{PLANTED['directory'].mail}.rs").symlink_to("nowhere")
+
+
+def aim(values: Any) -> None:
+    miniproject_small(values)
+    values["projects"] = {
+        "alpha": {
+            "sources": [
+                {"git": "sources/alpha", "ref": "main"},
+                {"directory": "sources/folder"},
+                {"archive": "sources/packed.zip"},
+            ]
+        }
+    }
+    values["coordination"]["logs"] = "sources/logs"
+
+
+miniproject_small = miniproject.make_small
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MiniProject, str]:
+    """A project of hostile sources after its data path, and what was printed meanwhile."""
+    root = tmp_path_factory.mktemp("attacked") / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(miniproject, "write_alpha", write_history)
+        patch.setattr(miniproject, "write_beta", lambda _: write_others(root / "sources"))
+        patch.setattr(miniproject, "make_small", aim)
+        mini = MiniProject.create(root)
+        return mini, mini.cortex("run", *MADE).output
+
+
+def write_others(sources: Path) -> None:
+    write_logs(sources / "logs")
+    write_archive(sources / "packed.zip")
+    write_directory(sources / "folder")
+
+
+def test_nothing_private_is_kept_outside_of_the_sources(
+    attacked: tuple[MiniProject, str],
+) -> None:
+    mini, printed = attacked
+    clones = (mini.root / "sources", mini.root / ".cortex" / "cache" / "git")
+    assert all(leaks(clone, list(PLANTED.values())) for clone in clones)
+    assert leaks(mini.root, list(PLANTED.values()), clones) == []
+    assert not [v for one in PLANTED.values() for v in one.values if v in printed]
+
+
+def test_what_was_taken_out_is_counted(attacked: tuple[MiniProject, str]) -> None:
+    data = attacked[0].root / "data"
+    logs = json.loads((data / "coordination_events" / "compliance.json").read_text())
+    rules = {found["rule"] for found in logs["found"]}
+    assert rules >= {"aws-access-key", "github-token", "email", "phone", "password", "person"}
+    assert logs["records"]["redacted"] >= len(PLANTED["title"].names)
+    report = json.loads((data / "compliance" / "alpha" / "compliance.json").read_text())
+    in_paths = [place for place in report["places"] if place["line"] == 0]
+    assert {place["rule"] for place in in_paths} >= {"aws-access-key", "github-token", "email"}
+
+
+def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> None:
+    data = attacked[0].root / "data"
+    events = pl.read_parquet(data / "coordination_events" / "events.parquet")
+    renamed = events.filter(pl.col("task_id").str.starts_with("redacted-"))
+    counts = renamed.group_by("task_id").len()["len"]
+    assert counts.to_list() == [2] * len(ids(PLANTED["taskid"]))
+    assert "task-1000" in set(events["task_id"])  # of the sample, as it was
+    files = pl.read_parquet(data / "repository_files" / "alpha" / "files.parquet")
+    history = pl.read_parquet(data / "repository_commits" / "alpha" / "commits.parquet")
+    mine = set(files.filter(pl.col("source") == "git:sources/alpha")["path"])
+    assert mine - {"picture.png"} <= set(history["paths"].explode())
+    assert {"app.py", "notebook.ipynb"} < mine
+    python = files.filter(language="python")["path"].to_list()
+    assert sum(path.startswith("redacted-") for path in python) >= 1 + len(PLANTED["folder"].names)
+    pairs = REFACTORING_PAIRS.read(data / "refactoring_pairs" / "alpha")
+    assert pairs.height  # of the file whose name is another one in git
+
+
+@pytest.mark.parametrize("key", ["ref", "directory"])
+def test_a_private_place_is_refused_without_a_word_of_it(tmp_path: Path, key: str) -> None:
+    one = PLANTED["branch"]
+    for name in one.names:
+        place = {"git": "alpha", "ref": name} if key == "ref" else {"directory": f"code/{name}"}
+        values = read_yaml(ROOT / "params.yaml")
+        values["projects"]["alpha"] = {"sources": [place]}
+        write_yaml(tmp_path / "params.yaml", values)
+        with pytest.raises(ProjectError, match=rf"projects\.alpha\.sources\.0\.{key}") as refused:
+            load_parameters(tmp_path)
+        assert not [value for value in one.values if value in str(refused.value)]
+
+
+def test_errors_of_ingestion_name_no_private_branch(attacked: tuple[MiniProject, str]) -> None:
+    mini, _ = attacked
+    before = (mini.root / "params.yaml").read_text()
+
+    def astray(values: Any) -> None:
+        values["projects"]["alpha"]["sources"][0]["ref"] = "nowhere"
+
+    try:
+        mini.edit_params(astray)
+        output = mini.cortex("update", status=1).output
+    finally:
+        (mini.root / "params.yaml").write_text(before)
+    assert "no branch, tag or commit" in output
+    assert "redacted-" in output
+    assert not [value for value in PLANTED["branch"].values if value in output]
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    found = load_parameters(ROOT)
+    (tmp_path / "encoder").mkdir()
+    source = ModelSource(directory=str(make_tiny_encoder(tmp_path / "encoder")))
+    quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
+    return found.model_copy(
+        update={
+            "models": found.models.model_copy(update={"encoder": source}),
+            "routing": found.routing.model_copy(update=quick),
+        }
+    )
+
+
+def test_a_router_trained_outside_the_graph_has_nothing_private(
+    tmp_path: Path, params: Parameters
+) -> None:
+    write_logs(tmp_path / "logs")
+    train_on_logs(tmp_path / "logs", tmp_path / "out", params)
+    planted = list(PLANTED.values())
+    assert leaks(tmp_path, planted, (tmp_path / "logs",)) == []
+    neighbours = (tmp_path / "out" / "neighbours.jsonl").read_text()
+    assert "redacted-" in neighbours
+    (decision,) = open_model(tmp_path / "out").route([PLANTED["title"].prose])
+    answered = json.dumps(decision.as_json())
+    assert not [value for one in planted for value in one.values if value in answered]
