@@ -1,4 +1,4 @@
-# The two cli are `make test` and `make demo`; `make help` lists the rest.
+# The two commands are `make test` and `make demo`; `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import psutil
+
 _MARK = ".aside"
 _TEMPORARY = "cortex-"
 _BASE = "CORTEX_TEMPORARY_BASE"
@@ -90,6 +92,18 @@ def sweep(folder: Path, prefix: str = "") -> int:
         finally:
             os.close(handle)
     return count
+
+
+def began_before(process: int, path: Path) -> bool | None:
+    """Whether the process with a number can have written a file, by when the two began.
+
+    Returns:
+        None if no process has that number, or it may not be asked about.
+    """
+    try:
+        return bool(psutil.Process(process).create_time() <= path.stat().st_mtime + 1)
+    except (psutil.Error, OSError):
+        return None
 
 
 def discard(folder: Path) -> None:

@@ -14,7 +14,7 @@ MOST = 1_000_000_000
 """Largest number of things of any sort."""
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-"""A project's name is part of folders, of DVC's stages and of cli: no option, and short."""
+"""A project's name is part of folders, of DVC's stages and of commands: no option, and short."""
 
 PROJECT_NAME_WORDS = "a project's name has 1 to 64 letters, digits, - and _, and no - in front"
 
@@ -137,7 +137,7 @@ PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
 NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST)]
 Finite = Annotated[float, Field(ge=-MOST, le=MOST)]
 
-LearningRate = Annotated[float, Field(gt=0, le=10)]
+LearningRate = Annotated[float, Field(gt=0, le=100)]
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 

@@ -1,4 +1,4 @@
-"""What the README says of the graph, the cli and the parameters is what there is."""
+"""What the README says of the graph, the commands and the parameters is what there is."""
 
 import re
 from itertools import product

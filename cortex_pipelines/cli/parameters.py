@@ -1,4 +1,4 @@
-"""Parameters of cli that work on any file or folder, inside a project or not."""
+"""Parameters of commands that work on any file or folder, inside a project or not."""
 
 from pathlib import Path
 

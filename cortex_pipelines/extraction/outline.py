@@ -20,8 +20,8 @@ The captures of ``queries/<language>.scm``:
   ``#set! field`` names the field with the simple name. A pattern for the name itself would wait for
   it through all that stands before, and in ``x.a().b().c()`` every link of the chain would.
 
-``#set! body`` names the field of a definition with its body, for the same reason: in
-``var a, b, c`` each name would wait for the value.
+``#set! body`` names the field of a definition with its body, for the same reason: each name of
+``var a, b, c`` would wait for the value.
 """
 
 from collections import Counter

@@ -29,6 +29,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.damage import Damage, attempted
 from cortex_pipelines.extraction.codefile import read_code, unit_id
 from cortex_pipelines.extraction.garbage import Unparsed
 from cortex_pipelines.extraction.grammars import PARSED
@@ -172,7 +173,7 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     with _without_collector():
         for *of_file, text in track(list(rows), "Extracting units"):
             _, source, path, blob, language = of_file
-            units, why = read_code(text, language, path, settings)
+            units, why = _read(text, language, path, settings)
             if why:
                 unparsed.append((*of_file, *why))
             for name, value in zip((_KEY, *_MADE_FROM), of_file, strict=True):
@@ -186,6 +187,13 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
     reasons = {name: _SCHEMA[name] for name in (_KEY, *_MADE_FROM, *_WHY)}
     without = pl.DataFrame(unparsed, schema=reasons, orient="row")
     return pl.concat([made, without], how="diagonal").select(list(_SCHEMA))
+
+
+def _read(
+    text: str, language: str, path: str, settings: ExtractionSettings
+) -> tuple[list[Unit], Unparsed | None]:
+    found = attempted(lambda: read_code(text, language, path, settings))
+    return ([], Unparsed("damaged", found.words)) if isinstance(found, Damage) else found
 
 
 def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:

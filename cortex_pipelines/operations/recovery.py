@@ -4,9 +4,12 @@ Nothing here needs a person: what was cut off is set aside and begun anew or bro
 of the dead is removed, and a release that was cut short is ended. Each is said in a sentence.
 """
 
+import fcntl
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
-from cortex_pipelines.atomic import sweep
+from cortex_pipelines.atomic import began_before, sweep
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.tracking.store import renew_database
 from cortex_pipelines.versioning import dvc_store, kept
@@ -43,6 +46,7 @@ def recover(root: Path) -> list[str]:
     for pattern in _SCRATCH:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
             sweep(folder)
+    _sweep_training(root / CACHE)
     done = dvc_store.mend_unless_busy(root)
     for name in kept.FILES:
         if name != kept.DVC_LOCK and (sentence := kept.mend(root, name)):
@@ -50,6 +54,24 @@ def recover(root: Path) -> list[str]:
     done += renew_databases(root)
     done += renew_database(root)
     return [*done, *_finish_release(root)]
+
+
+def _sweep_training(cache: Path) -> None:
+    """Remove unfinished states and conversions of adapters, whose names and locks are their own."""
+    for entry in (cache / "checkpoints").glob("*"):
+        owner = entry.suffix[1:]
+        if owner.isdigit() and not began_before(int(owner), entry):
+            entry.unlink(missing_ok=True)
+    unfinished = list((cache / "models").glob("tmp*"))
+    with ExitStack() as locks:
+        for path in (cache / "models").glob("*.lock") if unfinished else ():
+            file = locks.enter_context(path.open())
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        for folder in unfinished:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _finish_release(root: Path) -> list[str]:

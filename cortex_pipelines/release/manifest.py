@@ -49,9 +49,8 @@ class Manifest:
             manifest = cls(found["model"], found["version"], found["base"], dict(found["files"]))
             same = manifest.to_bytes() == data
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UntrustedModelError(
-                f"{MANIFEST} cannot be read ({type(error).__name__})"
-            ) from error
+            kind = type(error).__name__
+            raise UntrustedModelError(f"{MANIFEST} cannot be read ({kind})") from error
         if not same:
             raise UntrustedModelError(
                 f"{MANIFEST} is not in the form in which manifests are written: it was changed "

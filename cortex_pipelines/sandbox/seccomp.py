@@ -195,7 +195,7 @@ def _load(offset: int) -> _Instruction:
 
 
 def _argument(place: int) -> _Instruction:
-    """Load the low half: the kernel looks at no more of flags and cli (little-endian)."""
+    """Load the low half: the kernel looks at no more of flags and commands (little-endian)."""
     return _load(16 + 8 * place)
 
 

@@ -139,7 +139,7 @@ def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
     stopped: list[int] = []
 
     def stop(*_: object) -> None:
-        stopped.append(1)
+        stopped.append(monitor)
         os.kill(monitor, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, stop)

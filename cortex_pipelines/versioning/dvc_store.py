@@ -17,9 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
-from cortex_pipelines.atomic import aside, write_whole
+from cortex_pipelines.atomic import aside, began_before, write_whole
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
@@ -125,7 +123,7 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
         gone = kept.set_aside(root, path)
         return [f".dvc/tmp/rwlock {why}: DVC begins a new one; what was left of it is {gone}"]
     held = _held_locks(path)
-    living = [lock for lock in held if _may_live(lock[2], path)]
+    living = [lock for lock in held if began_before(int(lock[2]["pid"]), path) is not False]
     if living != held:
         write_whole(path, _as_rwlock(living))
     return []
@@ -161,14 +159,6 @@ def _as_rwlock(held: list[_Held]) -> str:
         else:
             values[mode].setdefault(place, []).append(who)
     return json.dumps(values)
-
-
-def _may_live(who: dict[str, Any], path: Path) -> bool:
-    """Whether the process with the number of a lock's owner can be its owner."""
-    try:
-        return bool(psutil.Process(int(who["pid"])).create_time() <= path.stat().st_mtime + 1)
-    except psutil.Error:
-        return True
 
 
 def patiently(root: Path, act: Callable[[], T]) -> T:

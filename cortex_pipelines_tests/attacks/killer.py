@@ -1,6 +1,6 @@
-"""Runs cli that are killed, with their whole process group, at a chosen moment.
+"""Runs commands that are killed, with their whole process group, at a chosen moment.
 
-One process loads what the cli need; each command is a fork of it, so that a kill costs a
+One process loads what the commands need; each command is a fork of it, so that a kill costs a
 second and not ten. A moment is the n-th time that the command opens a file to write, renames,
 removes or makes one below its project, and some time after that.
 """
@@ -50,10 +50,10 @@ class Ended:
 
 
 class Killer:
-    """The process that the cli are forks of.
+    """The process that the commands are forks of.
 
     Args:
-        temporary: Folder for the cli' temporary files.
+        temporary: Folder for the commands' temporary files.
     """
 
     def __init__(self, temporary: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that were cut off or emptied: the next command mends them, and says so in a sentence."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -254,6 +255,24 @@ def test_a_cut_row_cache_is_computed_again(tmp_path: Path) -> None:
         assert cache.rows("t", keys, compute).equals(first)
         cache.put(b"value", "key")
         assert cache.get("key") == b"value"
+
+
+def test_unfinished_states_and_conversions_of_adapters_are_swept(tmp_path: Path) -> None:
+    checkpoints, models = (tmp_path / ".cortex" / "cache" / n for n in ("checkpoints", "models"))
+    checkpoints.mkdir(parents=True)
+    for name in ("key.pt", "key.999999999", f"key.{os.getpid()}"):
+        (checkpoints / name).touch()
+    (models / "tmpabc").mkdir(parents=True)
+    with (models / "key.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        recover(tmp_path)
+        assert (models / "tmpabc").exists(), "somebody converts a model"
+    recover(tmp_path)
+    assert [path.name for path in models.iterdir()] == ["key.lock"]
+    assert {path.name for path in checkpoints.iterdir()} == {"key.pt", f"key.{os.getpid()}"}
+    os.utime(checkpoints / f"key.{os.getpid()}", (1, 1))  # another process had this number
+    recover(tmp_path)
+    assert [path.name for path in checkpoints.iterdir()] == ["key.pt"]
 
 
 def test_dvcs_own_lock_is_waited_for_only_by_what_needs_it(bench: Workbench) -> None:

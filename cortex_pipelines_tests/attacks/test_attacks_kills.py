@@ -36,7 +36,7 @@ class Scene:
 
     Args:
         command: The command.
-        after: The cli that follow; each has to end well, and they end the work.
+        after: The commands that follow; each has to end well, and they end the work.
         begin: Brings the project into the state in which the command has something to do.
     """
 
@@ -129,7 +129,7 @@ class Attack:
     """Kills in one scene, each on a project of its own.
 
     Args:
-        killer: Runs the cli.
+        killer: Runs the commands.
         scene: What is killed.
         prepared: The project.
         work: Folder for the copies.

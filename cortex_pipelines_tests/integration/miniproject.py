@@ -236,7 +236,7 @@ class MiniProject:
         return list(json.loads(self.cortex("status", "--json").stdout))
 
     def repro(self, *targets: str) -> str:
-        """``dvc repro`` as a person calls it, whose cli are processes of their own."""
+        """``dvc repro`` as a person calls it, whose commands are processes of their own."""
         return run_in(self.root, "dvc", "repro", *targets)
 
     def dvc_status(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""DVC's own cli at the front door, and the sync that tells Dagster and MLflow of them."""
+"""DVC's own commands at the front door, and the sync that tells Dagster and MLflow of them."""
 
 import shutil
 

@@ -204,7 +204,7 @@ class Workbench:
         return materialise(project, project.graph.assets[name], partition)
 
     def repro(self, targets: list[str] | None = None) -> None:
-        """``dvc repro``, the stages' cli called in this process instead of a new one."""
+        """``dvc repro``, the stages' commands called in this process instead of a new one."""
         from dvc.repo import Repo
 
         def command(executable: Any, cmd: str, **kwargs: Any) -> None:

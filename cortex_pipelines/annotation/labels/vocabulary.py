@@ -125,7 +125,9 @@ LABELS: dict[str, Label] = {
     "dynamic-code": _wrong(
         "security", 0.9, "Runs text as code; whoever writes the text is in charge."
     ),
-    "shell-injection": _wrong("security", 0.85, "A shell reads the command; its parts may be cli."),
+    "shell-injection": _wrong(
+        "security", 0.85, "A shell reads the command; its parts may be commands."
+    ),
     "sql-concatenation": _wrong("security", 0.85, "A query built from pieces; use placeholders."),
     "weak-hash": _wrong("security", 0.9, "MD5 and SHA-1 can be forged."),
     "unsafe-yaml": _wrong("security", 0.95, "Loading may build any object; use safe_load."),

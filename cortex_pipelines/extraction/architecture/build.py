@@ -1,6 +1,7 @@
 """From files and units to the architecture facts of a project."""
 
 import hashlib
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.architecture.collect import collected
-from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME
+from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, UNREAD
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import Resolver
 from cortex_pipelines.extraction.architecture.resolvers.index import (
@@ -31,6 +32,7 @@ FILE_COLUMNS = ("source", "path", "language", "generated", "text")
 """Columns of REPOSITORY_FILES that facts are read from."""
 
 Row = dict[str, Any]
+_LOG = logging.getLogger(__name__)
 _TAG = re.compile(r"(?:^|\s)[@\\:](?=[a-z]+\b)")  # @param, \\brief, :param
 
 
@@ -60,6 +62,9 @@ def architecture_facts(
     by_source: dict[str, list[Row]] = defaultdict(list)
     for row in stated.iter_rows(named=True):
         by_source[row["source"]].append(row)
+        if row["fact"] == UNREAD:
+            place = f"{row['path']} of {row['source']}"
+            _LOG.warning("%s: states no facts, it was set aside: %s", place, row["object"])
     found: list[Row] = []
     for (source,), inside in files.sort("source", "path").group_by("source", maintain_order=True):
         notes = UnitNotes(units.filter(pl.col("source") == source))
@@ -98,7 +103,7 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
         ),
         *_needs(kinds["service-dependency"], index),
     ]
-    passed = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG}
+    passed = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, UNREAD}
     found += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
     for row in found:
         if row["description"] is None:

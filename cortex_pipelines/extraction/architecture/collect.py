@@ -11,8 +11,9 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.damage import Damage, attempted
 from cortex_pipelines.extraction.architecture import readers
-from cortex_pipelines.extraction.architecture.facts import STATED, row
+from cortex_pipelines.extraction.architecture.facts import STATED, UNREAD, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -80,9 +81,16 @@ def _computed(
         for key, path, language, text in track(
             files.select("cache_key", "path", "language", "text").rows(), "Reading architecture"
         )
-        for found in facts_of(SourceFile(path, language, text, settings, parsing))
+        for found in _of_file(SourceFile(path, language, text, settings, parsing))
     ]
     return pl.DataFrame(rows, schema=_KEYED, orient="row")
+
+
+def _of_file(file: SourceFile) -> list[dict[str, Any]]:
+    found = attempted(lambda: list(facts_of(file)))
+    if isinstance(found, Damage):
+        return [row(Fact(1, 1, UNREAD, file.path, "set-aside", found.words))]
+    return found
 
 
 def _key(path: str, language: str | None, text: str) -> str:

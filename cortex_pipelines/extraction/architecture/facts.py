@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.damage import encodable
+
 FACTS = (
     "module",
     "module-dependency",
@@ -18,6 +20,8 @@ FACTS = (
 )
 # Between readers and resolvers only: what is no fact by itself.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
+UNREAD = "unread"
+"""Of a file that was set aside; ``object`` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,10 @@ STATED = pl.Schema(
 
 def detail(**values: Any) -> str:
     """What a resolver needs, as canonical JSON."""
-    return json.dumps(values, sort_keys=True)
+    return encodable(json.dumps(values, sort_keys=True, ensure_ascii=False))
 
 
 def row(fact: Fact) -> dict[str, Any]:
-    """The fields of a fact by name."""
-    return {name: getattr(fact, name) for name in STATED}
+    """The fields of a fact by name, all text encodable."""
+    fields = ((name, getattr(fact, name)) for name in STATED)
+    return {name: encodable(value) if isinstance(value, str) else value for name, value in fields}

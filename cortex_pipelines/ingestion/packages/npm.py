@@ -7,13 +7,13 @@ downloads here: of a package from a registry it runs nothing, and nothing is ins
 import base64
 import hashlib
 import json
-import os
 import shutil
 import subprocess  # nosec B404
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.entries import Entries, SourceError, SourceLimits
@@ -62,10 +62,8 @@ def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path)
             f"{facts.get('integrity')}; run `cortex update` again"
         )
     sha256 = file_sha256(file)
-    downloads.mkdir(parents=True, exist_ok=True)
-    aside = downloads / f".{sha256}.{os.getpid()}"
-    shutil.copyfile(file, aside)
-    aside.replace(downloads / sha256)
+    with aside(downloads / sha256, durable=False) as scratch:
+        shutil.copyfile(file, scratch)
     return {
         "version": str(facts.get("version")),
         "file": file.name,

@@ -10,7 +10,6 @@ import os
 import ssl
 import subprocess  # nosec B404
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from cortex_pipelines.atomic import scratch_folder
 from cortex_pipelines.ingestion.entries import SourceError
 
 _TIMEOUT_SECONDS = 30.0
@@ -139,22 +139,19 @@ class Indexes:
         Raises:
             SourceError: it cannot be fetched, or is not what the index says.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
         try:
-            with os.fdopen(handle, "wb") as file:
-                hashes = self._copy(release, file)
-            self._compare(release, hashes)
-            sha256: str = hashes["sha256"].hexdigest()
-            Path(name).replace(folder / sha256)
+            with scratch_folder(folder) as scratch:
+                with (scratch / "file").open("wb") as file:
+                    hashes = self._copy(release, file)
+                self._compare(release, hashes)
+                sha256: str = hashes["sha256"].hexdigest()
+                (scratch / "file").replace(folder / sha256)
             return sha256
         except _network_errors() as error:
             raise SourceError(
                 f"{release.file} cannot be downloaded from {release.link.redacted}: {error}; check "
                 "the network, then run `cortex update` again"
             ) from error
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     def _copy(self, release: Release, file: Any) -> dict[str, Any]:
         expected = release.link.hash_option or {}

@@ -49,14 +49,7 @@ class OutcomePredictors:
         try:
             said = json.loads((folder / FILE).read_text(encoding="utf-8"))
             return cls({name: _read(value) for name, value in said.items()})
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise PredictorError(
                 f"{folder}: no outcome predictors ({error}); `cortex run outcome_predictors` "
                 "makes them"

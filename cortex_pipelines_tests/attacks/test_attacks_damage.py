@@ -1,0 +1,244 @@
+"""A file that is damaged, by accident or on purpose, costs its own rows and nobody else's."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.annotation.annotate import annotate
+from cortex_pipelines.augmentation.augment import augment
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.datasets.inputs import project_of
+from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
+from cortex_pipelines.datasets.tasks.naming import naming_candidates
+from cortex_pipelines.datasets.unit_splits.build import split_units
+from cortex_pipelines.extraction.architecture.build import architecture_facts
+from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.ingestion.entries import File, SourceLimits
+from cortex_pipelines.ingestion.files.content import content_of
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
+
+ROOT = Path(__file__).parents[2]
+SOURCE = "directory:shop"
+WHOLE = {
+    "shop/prices.py": (
+        '"""Prices."""\n\nimport json\n\n\ndef total(rows, limit=3):\n'
+        '    """The sum of some rows."""\n    amount = 0\n    for row in rows:\n'
+        "        if row.price > limit:\n            amount += row.price\n    return amount\n"
+    ),
+    "web/list.js": (
+        "import { read } from './read';\n\nexport function names(rows) {\n"
+        "  const found = [];\n  for (const row of rows) {\n    found.push(row.name);\n  }\n"
+        "  return found;\n}\n"
+    ),
+    "cmd/main.go": (
+        "package main\n\n// Sum adds.\nfunc Sum(a int, b int) int {\n\ttotal := a + b\n"
+        "\tif total > 100 {\n\t\ttotal = total - 100\n\t}\n\treturn total\n}\n"
+    ),
+    "src/lib.rs": (
+        "pub fn half(value: i64) -> i64 {\n    let part = value / 2;\n"
+        "    if part > 10 {\n        return part - 10;\n    }\n    part\n}\n"
+    ),
+    "shop/stock.py": (
+        "def missing(wanted, held):\n    lost = []\n    for name in wanted:\n"
+        "        if name not in held:\n            lost.append(name.lower())\n    return lost\n"
+    ),
+    "web/package.json": '{"name": "shop-web", "dependencies": {"left-pad": "1"}}\n',
+}
+VICTIMS = {
+    "shop/broken.py": (
+        "class Clock:\n    def wind(self, hours):\n        while hours:\n"
+        "            self.spring.turn(hours)\n            hours -= 1\n        return self.spring\n"
+    ),
+    "web/broken.ts": "export class Cart<T> { items: T[] = []; add(item: T): void { } }\n",
+    "lib/Broken.java": "class Broken { int twice(int a) { return a + a; } }\n",
+    "api/package.json": '{"name": "api", "description": "an API", "dependencies": {"a": "1"}}\n',
+    "deploy/compose.yml": "services:\n  web:\n    image: nginx\n    depends_on: [db]\n",
+}
+WEIRD = st.sampled_from(
+    [
+        b"\x00",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",  # a surrogate as bytes
+        b'"\\ud800"',
+        b'{"name": "\\ud800", "dependencies": {"\\udfff": "1"}}',
+        b"\xf0\x9f",
+        "\u202e\u2028\ufeff".encode(),
+        b"(" * 3_000,
+        b"{" * 3_000,
+        b"[" * 3_000 + b"]" * 3_000,
+        b"- " * 500,
+        b"a: &a [*a, *a]\n",
+        b"x" * 50_000,
+        b"\r",
+        b"def f(:\n" * 50,
+        b"99999999999999999999999999999999e999999",
+        b"1" * 5_000,
+        b"'''",
+        b"/*",
+        b"`${",
+    ]
+)
+DAMAGE = st.lists(
+    st.tuples(st.sampled_from(["cut", "insert", "replace"]), st.floats(0, 1), WEIRD | st.binary()),
+    min_size=1,
+    max_size=3,
+)
+Stages = dict[str, pl.DataFrame]
+NO_NAMES = pl.DataFrame(schema={"unit_id": pl.String, "local_names": pl.List(pl.String)})
+
+
+@pytest.fixture(scope="module")
+def parameters() -> Parameters:
+    return load_parameters(ROOT)
+
+
+def damaged(data: bytes, damage: list[tuple[str, float, bytes]]) -> bytes:
+    for how, share, piece in damage:
+        at = int(len(data) * share)
+        if how == "cut":
+            data = data[:at]
+        elif how == "insert":
+            data = data[:at] + piece + data[at:]
+        else:
+            data = piece
+    return data
+
+
+def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
+    """The files as ingestion lets them in."""
+    limits, rows = SourceLimits(parameters.ingestion), []
+    for path, data in files.items():
+        if limits.refuse(path, len(data)) is not None:
+            continue
+        content = content_of(File(path, data), parameters.ingestion, parameters.privacy, bytes(32))
+        if content["reason"] is None:
+            known = {name: content[name] for name in ("blob", "language", "generated", "notebook")}
+            rows.append(
+                known
+                | {"source": SOURCE, "path": path, "size_bytes": len(data), "revision": "one"}
+                | {"licence": "MIT", "licence_source": "file", "trainable": True, "author": None}
+                | {"tested_paths": [], "text": content["text"]}
+            )
+    return REPOSITORY_FILES.frame(rows)
+
+
+def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
+    """The rows of each stage that belong to files."""
+    found = extract(files, parameters.extraction)
+    facts = architecture_facts(files, found.units, parameters.architecture, parameters.extraction)
+    known = annotate(found.units, files, parameters.annotation, parameters.extraction)
+    made = augment(known.units, parameters.augmentation)
+    splits = split_units(known.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets)
+    project = project_of(
+        "shop", known.units, files, REDACTIONS.empty(), splits, parameters.datasets
+    )
+    examples = pl.concat(
+        [
+            completion_candidates(project.units, parameters.datasets).select("unit_id", "prompt"),
+            naming_candidates(project.units, NO_NAMES, project.texts, parameters.datasets).select(
+                "unit_id", "prompt"
+            ),
+        ]
+    )
+    places = known.units.select("unit_id", "path")
+    augmented = {
+        name: table.join(places, on="unit_id", how="inner", maintain_order="left")
+        for name, table in made.items()
+    }
+    return {
+        "units": found.units,
+        "chunks": found.chunks.join(places, on="unit_id"),
+        "unparsed": found.unparsed,
+        "facts": facts,
+        "annotated": known.units,
+        "findings": known.findings,
+        # which side a unit is on depends on all of them; that it is judged does not
+        "examples": examples.join(places, on="unit_id"),
+        "judged": splits.select("unit_id", "path", "kind"),
+    } | augmented
+
+
+@pytest.fixture(scope="module")
+def undamaged(parameters: Parameters) -> Stages:
+    made = stages(frame(bytes_of(WHOLE), parameters), parameters)
+    for name in ("units", "facts", "annotated", "renamed_units", "injected_errors"):
+        assert made[name].height, name
+    return made
+
+
+def bytes_of(texts: dict[str, str]) -> dict[str, bytes]:
+    return {path: text.encode() for path, text in texts.items()}
+
+
+def of_others(made: Stages) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        name: sorted(table.filter(pl.col("path").is_in(list(WHOLE))).rows(), key=repr)
+        for name, table in made.items()
+    }
+
+
+@given(victim=st.sampled_from(sorted(VICTIMS)), damage=DAMAGE)
+@example(victim="api/package.json", damage=[("replace", 0.0, b'"\\ud800"')])
+@example(victim="api/package.json", damage=[("replace", 0.0, b'{"name": "\\ud800"}')])
+@example(
+    victim="api/package.json",
+    damage=[("replace", 0.0, b'{"name": "a", "dependencies": {"\\ud800": "1"}}')],
+)
+@example(victim="deploy/compose.yml", damage=[("insert", 0.5, b'\n    labels: ["\\ud800"]\n')])
+@hypothesis_settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_file_changes_no_row_of_another(
+    victim: str, damage: list[tuple[str, float, bytes]], undamaged: Stages, parameters: Parameters
+) -> None:
+    files = bytes_of(WHOLE) | {victim: damaged(VICTIMS[victim].encode(), damage)}
+    assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
+
+
+NAMES = st.sampled_from(
+    [
+        "shop/prices.py/inside.py",
+        "shop",
+        "a" * 300 + ".py",
+        "/".join(["deep"] * 900) + "/a.py",
+        "shop/\udcff.py",
+        "shop/new\nline.py",
+        "shop/'quote\".py",
+        "../out.py",
+        "shop//twice.py",
+        "shop/\u202etxt.py",
+    ]
+)
+
+
+@given(name=NAMES)
+@hypothesis_settings(max_examples=10, deadline=None)
+def test_a_weird_name_changes_no_row_of_another(
+    name: str, undamaged: Stages, parameters: Parameters
+) -> None:
+    files = bytes_of(WHOLE) | {name: VICTIMS["shop/broken.py"].encode()}
+    assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
+
+
+@pytest.mark.parametrize(
+    ("names", "reasons"),
+    [
+        (["a.py", "a.py/b.py"], [None, "unsafe_path"]),
+        (["a.py/b.py", "a.py"], [None, "unsafe_path"]),
+        (["b/c/d.py", "b"], [None, "unsafe_path"]),
+        (["a" * 300], ["unsafe_path"]),
+        (["é" * 125], ["unsafe_path"]),
+        (["a/" * 1_500 + "b"], ["unsafe_path"]),
+        (["a" * 240, "a/b", "a/c", "ab"], [None, None, None, None]),
+    ],
+)
+def test_a_path_that_no_folder_can_hold_is_refused(
+    names: list[str], reasons: list[str | None], parameters: Parameters
+) -> None:
+    limits = SourceLimits(parameters.ingestion)
+    refused = [limits.refuse(name, 1) for name in names]
+    assert [entry and entry.reason for entry in refused] == reasons

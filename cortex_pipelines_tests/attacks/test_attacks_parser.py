@@ -1,0 +1,152 @@
+"""What a small file costs, in steps that are the same on every machine.
+
+``pytest -m attack cortex_pipelines_tests/attacks`` makes every bomb 200 KB large and reports the
+processor time of extraction and annotation.
+"""
+
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.annotation.labels.labelling import FileMaterial, label_units
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.extraction.codefile import read_code
+from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
+from cortex_pipelines.extraction.grammars import (
+    TooManyStepsError,
+    grammar_for,
+    parse_counted,
+    weighed,
+)
+from cortex_pipelines.extraction.outline import outline
+from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
+
+SMALL, LARGE = 3_000, 200_000
+GROWTH = 2.3
+"""Steps for twice the text: linear work, and what the parser does once."""
+MOST_SECONDS = 20.0
+"""Of processor; four times what the slowest took, so that only another order of growth fails."""
+
+
+@pytest.fixture(scope="module")
+def parameters() -> Parameters:
+    return load_parameters(Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_twice_the_text_takes_twice_the_steps_or_is_refused(
+    language: str, parameters: Parameters
+) -> None:
+    grammar = grammar_for(language)
+    for name, shape in of_language(language):
+        counts = []
+        for size in (SMALL, 2 * SMALL):
+            data = shape(size).encode()
+            if isinstance(syntax_tree(data, grammar, parameters.extraction), Unparsed):
+                break
+            counted = parse_counted(data, grammar)
+            counts.append((counted.operations + 1_000, counted.bytes + 4_000))
+        else:
+            (operations, read), (twice_operations, twice_read) = counts
+            assert twice_operations < GROWTH * operations, name
+            assert twice_read < GROWTH * read, name
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "reason"),
+    [
+        ("rust", 'r#"' * 20_000, "too_many_steps"),
+        ("java", "List<" * 2_000, "ambiguous"),
+        ("java", "a=>" * 2_000, "ambiguous"),
+        ("typescript", "T<T<T<x>," * 1_000, "ambiguous"),
+        ("typescript", "a<b>(c)<" * 1_000, "ambiguous"),
+    ],
+)
+def test_a_parser_that_would_take_minutes_is_not_asked(
+    language: str, text: str, reason: str, parameters: Parameters
+) -> None:
+    units, why = read_code(text, language, "", parameters.extraction)
+    assert units == []
+    assert why is not None
+    assert why.reason == reason
+    assert (units, why) == read_code(text, language, "", parameters.extraction)
+
+
+def test_steps_are_counted_the_same_each_time() -> None:
+    grammar, data = grammar_for("typescript"), b"a<b>(c)<" * 100
+    first, again = parse_counted(data, grammar), parse_counted(data, grammar)
+    assert first[1:] == again[1:]
+    assert weighed(data[:800], grammar) == weighed(data[:800], grammar) > 100
+    with pytest.raises(TooManyStepsError, match="bytes read"):
+        parse_counted(b'r#"' * 20_000, grammar_for("rust"))
+
+
+def test_nodes_of_a_counted_tree_know_their_text() -> None:
+    data = b"x = '" + b"ab" * 3_000 + b"'\ny = 1\n"
+    root = parse_counted(data, grammar_for("python")).tree.root_node
+    for _ in range(2_000):
+        assert root.children[1].text == b"y = 1"
+    assert root.text == data
+
+
+@pytest.mark.parametrize(
+    ("language", "shape", "call"),
+    [
+        ("python", repeated(".b()", "x"), "b"),
+        ("javascript", repeated(".b()", "x"), "b"),
+        ("typescript", repeated(".b()", "x"), "b"),
+        ("java", repeated(".b()", "class A { A a = x", "; }"), "b"),
+        ("go", repeated(".b()", "package a\nfunc f() { x", " }"), "b"),
+        ("rust", repeated(".b()", "fn f() { x", "; }"), "b"),
+    ],
+)
+def test_every_call_of_a_long_chain_is_seen(language: str, shape: Shape, call: str) -> None:
+    # longer than the limit of matches that wait
+    data = shape(8_000).encode()
+    grammar = grammar_for(language)
+    found = outline(parse_counted(data, grammar).tree.root_node, grammar, data)
+    assert [name for _, name in found.calls] == [call] * (data.count(b".b()"))
+
+
+def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> None:
+    names = [f"a{number}" for number in range(3_000)]
+    text = f"package a\nvar {', '.join(names)} int\n"
+    # beyond the limit of repeated bytes they are one unit
+    settings = parameters.extraction.model_copy(update={"max_repeated_bytes": 1 << 40})
+    units, why = read_code(text, "go", "a.go", settings)
+    assert why is None
+    assert [unit.name for unit in units] == names
+
+
+def of_language(language: str) -> list[tuple[str, Shape]]:
+    return [(name, shape) for one, name, shape in BOMBS if one == language]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("language", "name", "shape"), BOMBS, ids=[f"{one}-{name}" for one, name, _ in BOMBS]
+)
+def test_200_kilobytes_cost_seconds(
+    language: str,
+    name: str,
+    shape: Shape,
+    parameters: Parameters,
+) -> None:
+    text = shape(LARGE)
+    row = dict.fromkeys(REPOSITORY_FILES.schema) | {
+        "source": "directory:a", "path": "a", "blob": "b", "language": language,
+        "generated": False, "trainable": True, "notebook": False, "tested_paths": [],
+        "size_bytes": len(text), "revision": "", "text": text,
+    }  # fmt: skip
+    begun = time.process_time()
+    found = extract(pl.DataFrame([row], schema=REPOSITORY_FILES.schema), parameters.extraction)
+    if found.units.height:
+        material = {("directory:a", "a", "b"): FileMaterial(text, ())}
+        label_units(found.units, material, parameters.annotation)
+    seconds = time.process_time() - begun
+    print(f"{seconds:.2f} s of processor for {language}, {name}")
+    assert seconds < MOST_SECONDS
