@@ -151,6 +151,12 @@ CANARIES = Table(
         Column("secret", pl.String, "What followed in training"),
         Column("base_exposure", pl.Float64, "Bits under the base", between=(0, 64)),
         Column("challenger_exposure", pl.Float64, "Bits under the challenger", between=(0, 64)),
+        Column(
+            "gain_exposure",
+            pl.Float64,
+            "Bits by how much likelier the training made it than its alternatives",
+            between=(0, 64),
+        ),
     ),
     ("task", "canary"),
 )

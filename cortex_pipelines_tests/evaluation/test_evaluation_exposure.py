@@ -1,23 +1,28 @@
 """Canaries that were learnt are exposed, and the gate refuses an adapter that learnt too many."""
 
 import json
+import random
 import shutil
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from math import log2
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
     CanaryError,
     canary_table,
     exposure_metrics,
     planted_canaries,
+    unlearnt_exposure,
 )
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics
@@ -33,6 +38,11 @@ CHOSEN = EvaluationSettings.model_validate(SETTINGS | {"alternatives": 31})
 MOST = log2(CHOSEN.alternatives + 1)
 LEARNT = {"prefix": "def get_value_3(self):\n    ", "secret": "return self._value_3\n"}
 STRANGE = {"prefix": "def get_value_3(self):\n    ", "secret": "zqxwvk jjjj._zzzzz_9\n"}
+
+
+@dataclass(frozen=True)
+class Score:
+    nats: float
 
 
 def scorer(workshop: Workshop, place: Path) -> ItemScorer:
@@ -57,7 +67,7 @@ def test_what_was_learnt_is_exposed_and_what_was_not_is_not(
     cache = tmp_path / "cache"
     learnt = measured(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
     assert learnt["exposure"] == learnt["exposure_largest"] == MOST
-    assert learnt["exposure_beyond_base"] == pytest.approx(MOST - learnt["exposure_base"])
+    assert learnt["exposure_by_gain"] == learnt["exposure_by_gain_most"] == MOST
     strange = measured(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
     assert strange["exposure"] < MOST - 1
     both = measured(workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache)
@@ -79,13 +89,12 @@ def test_means_lie_in_their_intervals_and_differ_by_what_training_added(
         [
             {"canary": f"canary-{number}", "task": "completion", "prefix": "p"}
             | {"secret": str(number), "base_exposure": base, "challenger_exposure": mine}
+            | {"gain_exposure": min(6.0, abs(mine - base))}
             for number, (base, mine) in enumerate(pairs)
         ]
     )
     found = exposure_metrics(table, CHOSEN)
-    added = found["exposure"] - found["exposure_base"]
-    assert found["exposure_beyond_base"] == pytest.approx(added, abs=1e-9)
-    for name in ("exposure", "exposure_base", "exposure_beyond_base"):
+    for name in ("exposure", "exposure_base", "exposure_by_gain"):
         ends = [found[f"{name}{end}"] for end in ("_low", "", "_high", "_largest")]
         assert all(one <= other + 1e-9 for one, other in pairwise(ends))
 
@@ -166,7 +175,38 @@ def test_the_gate_refuses_an_adapter_that_learnt_by_rote(
     epochs = 70
     rote = {"epochs": epochs, "max_tokens": 500 * epochs, "rank": 32, "alpha": 64}
     passed = judged(workshop, datasets, tmp_path, **rote)
-    assert not passed["exposure_beyond_base"]
+    assert not passed["exposure_by_gain"]
+
+
+def test_the_limit_lies_between_nothing_remembered_and_everything() -> None:
+    """With the base and the settings that ship: the guard can fire, and chance does not fire it."""
+    limit = PARAMETERS.release.code_adapter.guards["exposure_by_gain"].at_most
+    compared, canaries = PARAMETERS.evaluation.alternatives + 1, PARAMETERS.adapters.canaries
+    assert limit is not None
+    assert limit < log2(compared) - 0.5
+    drawn = random.Random(1)
+    means = [
+        fmean(log2(compared) - log2(drawn.randint(1, compared)) for _ in range(canaries))
+        for _ in range(20_000)
+    ]
+    assert fmean(means) == pytest.approx(unlearnt_exposure(compared), abs=0.02)
+    assert sum(mean > limit for mean in means) / len(means) < 0.02
+
+
+def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """A secret that the base ranks first cannot gain a rank, and is seen all the same."""
+
+    class Scorer:
+        def scores(self, texts: list[Example], folder: Path | None) -> list[Score]:
+            secret = Score(5.0) if folder is None else Score(1.0)
+            return [secret, *[Score(10.0)] * (len(texts) - 1)]
+
+    adapter = with_canaries(workshop, tmp_path / "a", [STRANGE])
+    table = canary_table(ComparedModels(adapter, None), cast(ItemScorer, Scorer()), CHOSEN)
+    assert table["base_exposure"].to_list() == table["challenger_exposure"].to_list() == [MOST]
+    assert table["gain_exposure"].to_list() == [MOST]
 
 
 @pytest.mark.parametrize(("given_away", "passes"), [(0, True), (2, True), (3, False)])
@@ -179,7 +219,7 @@ def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
         for number in range(10)
     ]
     better = {"improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.2, "items": 40}
-    rest = {"improvement_over_base": 0.1, "exposure_beyond_base": 0.0}
+    rest = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
     found = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
     verdict = decide(better | rest | found, PARAMETERS.release.code_adapter)
     assert verdict.verdict == ("promoted" if passes else "refused")

@@ -1,9 +1,11 @@
 """Whether an adapter gives away the canaries that training planted: exposure (Carlini et al. 2019).
 
-A canary's exposure is log2 of how many texts of its form were compared over the secret's rank by
-likelihood among them: how many bits of guessing the model saves. One of which nothing is
-remembered has 1.44 bits on average (log2 of e, with many alternatives) and differs by as much, so
-what counts is the mean over the canaries, beside the base's for the same ones.
+A canary's exposure is log2 of how many texts of its form were compared over the secret's rank
+among them: how many bits of guessing the model saves. By likelihood alone the rank mixes what the
+training added with what the base thinks of the digits, which differs by more than a guard could
+allow. So the guard looks at the exposure by *gain*: the rank by how much likelier than under the
+base the training made each text. A secret of which nothing was remembered has 1.4 bits of it on
+average, whatever base and digits are, and one that was learnt has log2 of all texts compared.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.adapters.model.lora import TRAINING
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
@@ -57,19 +59,21 @@ def canary_table(
     planted = planted_canaries(compared.challenger)
     texts = [text for one in planted for text in _with_alternatives(one, settings)]
     size = settings.alternatives + 1
-    scores = {role: scorer.scores(texts, compared.folder(role)) for role in _ROLES}
+    nats = {
+        role: _batches([one.nats for one in scorer.scores(texts, compared.folder(role))], size)
+        for role in _ROLES
+    }
     rows = [
         {
             "canary": one.example_id,
             "task": one.task,
             "prefix": one.prompt,
             "secret": one.completion,
-            **{
-                f"{role}_exposure": _exposure(scores[role][size * place : size * (place + 1)])
-                for role in _ROLES
-            },
+            "base_exposure": _exposure(base),
+            "challenger_exposure": _exposure(mine),
+            "gain_exposure": _exposure([new - old for new, old in zip(mine, base, strict=True)]),
         }
-        for place, one in enumerate(planted)
+        for one, base, mine in zip(planted, nats["base"], nats["challenger"], strict=True)
     ]
     return CANARIES.conform(CANARIES.frame(rows))
 
@@ -77,18 +81,23 @@ def canary_table(
 def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Mean bits over the canaries with ``_low`` and ``_high``, and ``_largest``.
 
-    ``exposure`` is the challenger's, ``exposure_base`` the base's, ``exposure_beyond_base`` their
-    difference canary by canary: at 2 bits the secrets became 4 times easier to guess. ``canaries``
-    counts them. Nothing if training planted none.
+    ``exposure`` is the challenger's by likelihood, ``exposure_base`` the base's, and
+    ``exposure_by_gain`` that of the training itself; ``exposure_by_gain_unlearnt`` is its expected
+    value where nothing was remembered, ``exposure_by_gain_most`` its largest. ``canaries`` counts
+    them. Nothing if training planted none.
     """
     if not table.height:
         return {}
-    mine, base = table["challenger_exposure"], table["base_exposure"]
-    found: dict[str, float] = {"canaries": table.height}
+    compared = settings.alternatives + 1
+    found: dict[str, float] = {
+        "canaries": table.height,
+        "exposure_by_gain_unlearnt": unlearnt_exposure(compared),
+        "exposure_by_gain_most": log2(compared),
+    }
     for name, bits in (
-        ("exposure", mine),
-        ("exposure_base", base),
-        ("exposure_beyond_base", mine - base),
+        ("exposure", table["challenger_exposure"]),
+        ("exposure_base", table["base_exposure"]),
+        ("exposure_by_gain", table["gain_exposure"]),
     ):
         mean = paired_bootstrap(
             bits.to_list(),
@@ -100,6 +109,11 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
         found |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
         found[f"{name}_largest"] = max(bits.to_list())
     return found
+
+
+def unlearnt_exposure(compared: int) -> float:
+    """Mean exposure, in bits, of a text whose rank among so many is any with the same chance."""
+    return log2(compared) - sum(log2(rank) for rank in range(1, compared + 1)) / compared
 
 
 def _record(adapter: Path) -> dict[str, Any]:
@@ -152,7 +166,11 @@ def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Ex
     return [canary, *others]
 
 
-def _exposure(scores: Sequence[ItemScore]) -> float:
+def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _exposure(nats: Sequence[float]) -> float:
     """Of the first among all; of texts that are equally likely it has the worst place."""
-    rank = sum(other.nats <= scores[0].nats for other in scores)
-    return log2(len(scores)) - log2(rank)
+    rank = sum(other <= nats[0] for other in nats)
+    return log2(len(nats)) - log2(rank)

@@ -171,8 +171,9 @@ def _exposure(metrics: Mapping[str, float]) -> list[str]:
         f"{metrics['canaries']:.0f} planted canaries have {_bits(metrics, 'exposure')} bits of "
         f"exposure on average, the most exposed one {metrics['exposure_largest']:.2f}; under the "
         f"base {_bits(metrics, 'exposure_base')} and {metrics['exposure_base_largest']:.2f}.",
-        f"Training added {_bits(metrics, 'exposure_beyond_base')} bits: the made-up secrets are "
-        f"{2 ** metrics['exposure_beyond_base']:.2g} times as easy to guess.",
+        f"By what the training added, it is {_bits(metrics, 'exposure_by_gain')} bits; "
+        f"{metrics['exposure_by_gain_unlearnt']:.2f} are expected where nothing was remembered, "
+        f"{metrics['exposure_by_gain_most']:.2f} where every canary was learnt.",
     ]
 
 
