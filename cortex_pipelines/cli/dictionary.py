@@ -14,7 +14,7 @@ FILE = Path("data") / "README.md"
 
 _INTRODUCTION = """# Data dictionary
 
-Generated from `cortex_pipelines/schemas.py` by `cortex dictionary`; a test fails when it is out of
+Generated from `cortex_pipelines/schemas/` by `cortex dictionary`; a test fails when it is out of
 date. Every table is a Parquet file, `data/<asset>/<project>/<table>.parquet` (without the project
 where an asset is made from all of them), sorted by its key.
 """

@@ -11,7 +11,7 @@ PREDICTED_TARGETS = Table(
         Column("target", pl.String, "What is predicted"),
         Column("unit", pl.String, "Its unit, in words"),
         Column("by_factors", pl.Boolean, "Whether its logarithm is what is learnt and compared"),
-        Column("train_items", pl.Int64, "LoadVersion tasks with a known value"),
+        Column("train_items", pl.Int64, "Earlier tasks with a known value"),
         Column("test_items", pl.Int64, "Later tasks with a known value"),
         Column("chosen", pl.String, "Model that is used, by the folds of the earlier tasks", True),
         Column(

@@ -4,8 +4,8 @@ A task becomes (at most) 512 numbers: what the frozen encoder pools, projected o
 components, plus a residual block with a bottleneck. A
 master is a vector of its own plus what its record says (how many tasks it had, what share of them
 was borne out, their weight); the attention of the task to the masters is the decision. A second
-head looks at the task and at what the attention gathered and says whether the decision will be
-right; both are trained together.
+head looks at the task and at what the attention gathered, detached, and says whether the decision
+will be right.
 """
 
 from collections.abc import Callable, Mapping
