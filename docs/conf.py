@@ -1,0 +1,31 @@
+"""Sphinx configuration. Reference pages are generated from the code before each build."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import reference  # noqa: E402
+
+project = "cortex-pipelines"
+author = "The cortex-pipelines authors"
+copyright = author
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "cortex-pipelines"
+html_last_updated_fmt = None
+html_copy_source = False
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_numpy_docstring = False
+# exceptions of libraries, and types inside docstrings: there is no inventory of them offline
+nitpick_ignore_regex = [(r"py:.*", r"(?!cortex_pipelines\.).*")]
+
+
+def setup(app: object) -> None:
+    """Write the reference pages. Sphinx calls this first."""
+    reference.write(HERE / "reference")
