@@ -1,89 +1,139 @@
-"""What the README says of the graph, the commands and the parameters is what there is."""
+"""What README and documentation say of commands, parameters, files and the graph exists."""
 
+import ast
+import importlib
+import importlib.util
 import re
-from itertools import product
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from math import log2
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import click
 import pytest
+from pydantic import BaseModel
 
+from benchmarks.__main__ import SLOW, USUAL
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.config import Parameters
+from cortex_pipelines.config import Parameters, load_parameters
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PACKAGE = ROOT / "cortex_pipelines"
+GENERATED = ROOT / "docs" / "reference"
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *(
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "docs").rglob("*.md"))
+        if not {"_build", "reference"}.intersection(path.parts)
+    ),
+)
+CURRENT = tuple(name for name in DOCUMENTS if name != "CHANGELOG.md")
+"""The changelog names what has been, too."""
 
 
-def text(name: str = "README.md") -> str:
+def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def section(title: str) -> str:
-    return text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+@cache
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_picture_has_the_edges_of_the_graph() -> None:
-    graph = open_project(ROOT).graph
-    picture = section("What it does").split("```mermaid")[1].split("```")[0]
-    drawn = {
-        (start.strip(), end.strip())
-        for left, right in re.findall(r"^ *(.+?) --> (.+)$", picture, re.MULTILINE)
-        for start, end in product(left.split("&"), right.split("&"))
-    }
-    wirings = {name: graph.wiring(name) for name in graph.assets}
-
-    assert drawn == {
-        (node.name, name)
-        for name, wiring in wirings.items()
-        for node in (*wiring.assets, *wiring.pins)
-    }
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text(name), re.MULTILINE | re.DOTALL)
 
 
-def test_picture_puts_each_asset_into_its_room() -> None:
-    graph = open_project(ROOT).graph
-    picture = section("What it does").split("```mermaid")[1].split("```")[0]
-    rooms = {
-        name: room
-        for room, block in re.findall(r"subgraph (\w+)\n(.*?)\n    end", picture, re.DOTALL)
-        for name in re.findall(r"^ +(\w+)", block, re.MULTILINE)
-    }
-
-    expected = {name: asset.room for name, asset in graph.assets.items()}
-    assert rooms == expected | dict.fromkeys(graph.pins, "sources")
+def quoted(name: str) -> list[str]:
+    prose = re.sub(r"^```.*?^```", "", text(name), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", prose)
 
 
-def test_every_asset_is_described() -> None:
-    rows = [line for line in section("What it does").splitlines() if line.startswith("| `")]
-    named = {name for line in rows for name in re.findall(r"`(\w+)`", line.split("|")[1])}
-
-    assert named == set(open_project(ROOT).graph.assets)
-
-
-def test_every_command_is_described() -> None:
-    described = set(re.findall(r"^\| `cortex ([\w-]+)", section("The command line"), re.MULTILINE))
-
-    assert described == set(main.commands)
+def command_lines(name: str) -> list[str]:
+    """Everything in a document that calls ``cortex``, one command each."""
+    lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
+    parts = [part.strip() for line in (*lines, *quoted(name)) for part in line.split("&&")]
+    return [part for part in parts if part.startswith("cortex ")]
 
 
-def test_every_section_of_the_parameters_is_described() -> None:
-    described = re.findall(r"^\| `(\w+)` \|", section("Parameters"), re.MULTILINE)
+def problems(line: str) -> Iterator[str]:
+    """What in a command line the command group does not know."""
+    words = shlex.split(line.replace("…", "X"), comments=True)[1:]
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        if not words or words[0] not in command.commands:
+            if words and words[0] not in ("COMMAND", "X"):
+                yield f"{line}: no command {words[0]}"
+            return
+        command = command.commands[words.pop(0)]
+    options = {name: option for option in command.params for name in option.opts}
+    operands = 0
+    while words:
+        word = words.pop(0)
+        if word in ("--help", "-h"):
+            continue
+        if not word.startswith("-"):
+            operands += 1
+        elif word not in options:
+            yield f"{line}: no option {word}"
+        elif not getattr(options[word], "is_flag", False) and words:
+            words.pop(0)
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    if operands > len(arguments) and not any(argument.nargs == -1 for argument in arguments):
+        yield f"{line}: {operands} operands, takes {len(arguments)}"
 
-    assert sorted(described) == sorted(Parameters.model_fields)
+
+@pytest.mark.parametrize("name", CURRENT)
+def test_commands_and_their_options_exist(name: str) -> None:
+    assert [problem for line in command_lines(name) for problem in problems(line)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cortex bake",
+        "cortex run --fast",
+        "cortex router untrain logs",
+        "cortex update one two",
+        "cortex export shop --formats gguf",
+    ],
+)
+def test_commands_that_do_not_exist_are_noticed(line: str) -> None:
+    assert list(problems(line))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", text(name))
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", text(name))
+    pages = {GENERATED / f"{page}.md" for page in reference().PAGES}
+    targets = {link: (ROOT / name).parent.joinpath(link).resolve() for link in links}
 
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link, path in targets.items() if not path.exists() and path not in pages] == []
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", CURRENT)
 def test_paths_in_quotes_exist(name: str) -> None:
-    quoted = re.findall(r"`(\w[\w/]*\.(?:py|scm|yaml|toml|txt))`", text(name))
-    places = (ROOT, ROOT / "cortex_pipelines", *(ROOT / "cortex_pipelines").iterdir())
+    paths = [
+        path
+        for path in quoted(name)
+        if re.fullmatch(r"\w[\w/-]*(?:/|\.(?:py|scm|yaml|toml|md|ipynb|svg))", path)
+        or re.fullmatch(r"[\w-]+(?:\.lock|\.txt)", path)
+    ]
+    made = {"data/", "docs/_build"}
+    places = [ROOT, PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
 
-    assert [path for path in quoted if not any((p / path).exists() for p in places)] == []
+    missing = [path for path in paths if not any((place / path).exists() for place in places)]
+    assert [path for path in missing if path not in made] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -92,3 +142,131 @@ def test_targets_of_make_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
 
     assert named <= targets
+
+
+@pytest.mark.parametrize("name", CURRENT)
+def test_keys_of_the_parameters_exist(name: str) -> None:
+    sections = "|".join(Parameters.model_fields)
+    keys = [key for key in quoted(name) if re.fullmatch(rf"(?:{sections})(?:\.\w+)+", key)]
+    files = {path.name for path in ROOT.glob("*.*")}
+
+    assert [key for key in keys if key not in files and not has_key(Parameters, key)] == []
+
+
+def has_key(model: Any, key: str) -> bool:
+    first, _, rest = key.partition(".")
+    fields = model.model_fields if issubclass(model, BaseModel) else {}
+    if first not in fields:
+        return False
+    inner = list(reference().models_in(fields[first].annotation))
+    return not rest or any(has_key(one, rest) for one in inner)
+
+
+def test_keys_that_do_not_exist_are_noticed() -> None:
+    assert has_key(Parameters, "evaluation.alternatives")
+    assert not has_key(Parameters, "evaluation.alternative")
+
+
+@pytest.mark.parametrize("name", CURRENT)
+def test_python_examples_import_what_exists(name: str) -> None:
+    imports = [
+        node
+        for block in blocks(name, "python")
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.ImportFrom)
+    ]
+
+    for node in imports:
+        module = importlib.import_module(node.module or "")
+        assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+def test_readme_is_short() -> None:
+    assert len(text("README.md").splitlines()) <= 160
+
+
+def test_readme_links_each_page() -> None:
+    pages = {name for name in DOCUMENTS if name.startswith("docs/")} - {"docs/index.md"}
+
+    assert {page for page in pages if f"({page})" not in text("README.md")} == set()
+
+
+def test_reference_has_every_command_asset_and_section() -> None:
+    pages = {page: "\n".join(getattr(reference(), f"{page}_page")()) for page in reference().PAGES}
+    headings = {
+        page: set(re.findall(r"^## (.+)$", body, re.MULTILINE)) for page, body in pages.items()
+    }
+    graph = open_project(ROOT).graph
+    tables = {table.name for asset in graph.assets.values() for table in asset.tables}
+
+    assert headings["commands"] >= {f"cortex {name}" for name in main.commands}
+    assert headings["assets"] == {*graph.assets, "Pins"}
+    assert headings["parameters"] == set(Parameters.model_fields)
+    assert tables <= set(re.findall(r"^### (\w+)\.parquet$", pages["columns"], re.MULTILINE))
+
+
+def test_every_parameter_has_a_meaning() -> None:
+    waiting, seen, silent = [Parameters], set[type[BaseModel]](), list[str]()
+    while waiting:
+        model = waiting.pop()
+        meanings = reference().docstrings(model)
+        silent += [f"{model.__name__}.{key}" for key in set(model.model_fields) - set(meanings)]
+        for field in model.model_fields.values():
+            inner = set(reference().models_in(field.annotation)) - seen
+            seen |= inner
+            waiting += inner
+
+    assert silent == []
+
+
+def test_rooms_are_the_folders_of_the_package() -> None:
+    table = text("docs/contributing.md").split("## The rooms")[1].split("\nNext to them")[0]
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE)) >= folders - {"sandbox"}
+    assert set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE)) <= folders
+
+
+def test_import_order_is_the_one_that_is_enforced() -> None:
+    layers = text("pyproject.toml").split("layers = [")[1].split("]")[0]
+    enforced = re.findall(r"cortex_pipelines\.(\w+)", layers)
+    line = next(line for line in text("docs/contributing.md").splitlines() if " → " in line)
+    written = [name for name in re.findall(r"\w+", line) if name in enforced]
+
+    assert written == [name for name in enforced if name in written]
+    assert len(written) == len(re.findall(r"\w+", line))
+
+
+def test_number_of_stages() -> None:
+    assets = open_project(ROOT).graph.assets.values()
+    common = sum(not asset.partitioned for asset in assets)
+    each = sum(asset.partitioned for asset in assets)
+    projects = len(load_parameters(ROOT).projects)
+    said = re.search(
+        r"(\d+) stages for all projects together and (\d+) per project: (\d+) for the (\w+)",
+        text("docs/benchmarks.md"),
+    )
+
+    assert said
+    assert [int(number) for number in said.groups()[:3]] == [common, each, common + projects * each]
+    assert said[4] == {2: "two", 3: "three", 4: "four"}[projects]
+
+
+def test_benchmarks_are_the_ones_that_run() -> None:
+    usual, slow = re.findall(
+        r"(?:measurements: |adds )(.*?)(?:\.|, which)", text("docs/benchmarks.md")
+    )
+
+    assert tuple(re.findall(r"`(\w+)`", usual)) == USUAL
+    assert tuple(re.findall(r"`(\w+)`", slow)) == SLOW
+
+
+def test_limits_of_the_guard_on_exposure() -> None:
+    params = load_parameters(ROOT)
+    alternatives = params.evaluation.alternatives
+    limit = params.release.code_adapter.guards["exposure_beyond_base"].at_most
+    page = text("docs/guides/deploy.md")
+
+    assert f"{alternatives} alternatives" in page
+    assert f"log2({alternatives + 1}) = {log2(alternatives + 1):.2f} bits" in page
+    assert f"more than {limit:g} bits easier" in page
