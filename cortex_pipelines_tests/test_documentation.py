@@ -270,3 +270,22 @@ def test_limits_of_the_guard_on_exposure() -> None:
     assert f"{alternatives} alternatives" in page
     assert f"log2({alternatives + 1}) = {log2(alternatives + 1):.2f} bits" in page
     assert f"more than {limit:g} bits easier" in page
+
+
+@cache
+def literals() -> str:
+    """Every string literal of the package, adjacent ones joined as Python joins them."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return "\n".join(node.value for node in nodes if isinstance(node.value, str))
+
+
+def test_messages_are_the_ones_that_are_printed() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", text("docs/troubleshooting.md"), re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    others = {"MISSING packages as pinned", "cortex: not found", "dvc pull", "cortex status"}
+    others |= {"dvc repro", "Is your cache up to date?"}
+    parts = [part.strip() for message in messages for part in message.split("…") if part.strip()]
+
+    assert [part for part in parts if part not in others and part not in literals()] == []
+    assert len(parts) > 10
