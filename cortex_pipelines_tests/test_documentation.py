@@ -71,6 +71,9 @@ def problems(line: str) -> Iterator[str]:
     words = shlex.split(line.replace("…", "X"), comments=True)[1:]
     command: click.Command = main
     while isinstance(command, click.Group):
+        flags = {name for param in command.params for name in param.opts}
+        while words and words[0] in flags:
+            words.pop(0)
         if not words or words[0] not in command.commands:
             if words and words[0] not in ("COMMAND", "X"):
                 yield f"{line}: no command {words[0]}"
