@@ -267,12 +267,12 @@ def test_benchmarks_are_the_ones_that_run() -> None:
 def test_limits_of_the_guard_on_exposure() -> None:
     params = load_parameters(ROOT)
     alternatives = params.evaluation.alternatives
-    limit = params.release.code_adapter.guards["exposure_beyond_base"].at_most
+    limit = params.release.code_adapter.guards["exposure_by_gain"].at_most
     page = text("docs/guides/deploy.md")
 
     assert f"{alternatives} alternatives" in page
     assert f"log2({alternatives + 1}) = {log2(alternatives + 1):.2f} bits" in page
-    assert f"more than {limit:g} bits easier" in page
+    assert f"more than {limit:g} bits on average" in page
 
 
 @cache
