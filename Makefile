@@ -8,6 +8,8 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 export DVC_NO_ANALYTICS := 1
+# what `make attack` is given: names of stages, --plan, --again
+ATTACK ?=
 # how many steps the property test of the spine takes
 STEPS ?= 100
 # the project whose adapter `make demo` trains, and what it makes of all projects
@@ -16,7 +18,7 @@ DATA := repository_files repository_commits compliance code_units refactoring_pa
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
-.PHONY: help install test lint unit demo demo-full summary docs ui bench clean
+.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui bench clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +45,9 @@ unit: install ## all tests, with coverage
 	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --cov=cortex_pipelines --cov-report=term --cov-fail-under=95
 
 test: lint docs unit ## everything that has to hold before a commit
+
+attack: install ## the long attacks, stage by stage (ATTACK=--plan says how long, ATTACK=--again)
+	$(BIN)/python -m cortex_pipelines_tests.attacks $(ATTACK)
 
 demo: install ## the whole path on real code: all data sets, the router, one project's adapter
 	cortex doctor

@@ -1,0 +1,131 @@
+"""The runner of the long attacks, on small stages of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines_tests.attacks import stages
+from cortex_pipelines_tests.attacks.__main__ import main
+from cortex_pipelines_tests.attacks.stages import code_version, stages_in
+from cortex_pipelines_tests.integration.miniproject import git
+
+HELD = '''"""Doors that are tried."""
+
+from pathlib import Path
+
+import pytest
+
+MINUTES = 7
+
+
+def test_short():
+    assert False, "the short form is not run"
+
+
+@pytest.mark.attack
+def test_long(record_property):
+    with Path("{runs}").open("a") as runs:
+        runs.write("x")
+    record_property("attacks", 250)
+
+
+@pytest.mark.attack
+@pytest.mark.skip(reason="not on this machine")
+def test_elsewhere():
+    pass
+'''
+BROKEN = """def test_window():
+    pass
+
+
+def test_roof():
+    assert False, "it is open"
+"""
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    attack: long\n")
+    (folder / "test_attacks_doors.py").write_text(HELD.format(runs=tmp_path / "runs"))
+    return folder
+
+
+def attack(tests: Path, *arguments: str) -> int:
+    return main(["--tests", str(tests), "--state", str(tests.parent / "state"), *arguments])
+
+
+def runs(tests: Path) -> int:
+    path = tests.parent / "runs"
+    return len(path.read_text()) if path.exists() else 0
+
+
+def test_a_stage_is_run_once_for_one_version_of_the_code(
+    tests: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert attack(tests, "--plan") == 0
+    assert "about 7.0 minutes    Doors that are tried." in capsys.readouterr().out
+    assert runs(tests) == 0
+
+    assert attack(tests) == 0
+    assert "| doors | 250 | 250 | 0 | 1 |" in (tests.parent / "state/attack.md").read_text()
+    capsys.readouterr()
+
+    assert attack(tests) == 0
+    printed = capsys.readouterr().out
+    assert "done before" in printed
+    assert "| all | 250 | 250 | 0 | 1 |" in printed
+    assert runs(tests) == 1
+
+    assert attack(tests, "--again") == 0
+    assert runs(tests) == 2
+
+    monkeypatch.setattr("cortex_pipelines_tests.attacks.__main__.code_version", lambda _: "other")
+    assert attack(tests) == 0
+    assert runs(tests) == 3
+
+
+def test_a_broken_stage_is_reported_and_the_others_still_run(
+    tests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tests / "test_attack_building.py").write_text(BROKEN)
+    assert attack(tests) == 1
+    printed = capsys.readouterr().out
+    assert "it is open" in printed
+    assert "| building | 2 | 1 | 1 | 0 |" in printed
+    assert "| doors | 250 | 250 | 0 | 1 |" in printed
+    assert attack(tests) == 1, "what is broken stays broken until something changes"
+    assert attack(tests, "doors") == 0
+
+
+def test_a_stage_that_was_cut_short_is_run_again(tests: Path) -> None:
+    (tests / "test_attacks_doors.py").write_text("import no_such_module\n")
+    assert attack(tests) == 1
+    kept = json.loads((tests.parent / "state/doors.json").read_text())
+    assert kept["status"] == 2
+    (stage,) = stages_in(tests, tests.parent / "state")
+    assert stage.done(kept["code"]) is None
+
+
+def test_a_stage_without_a_name_is_refused(tests: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        attack(tests, "windows")
+    assert "no stage windows; there are: doors" in capsys.readouterr().err
+
+
+def test_the_version_of_the_code_is_that_of_its_bytes(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a.py").write_text("a = 1\n")
+    first = code_version(tmp_path)
+    (tmp_path / "a.py").write_text("a = 2\n")
+    assert code_version(tmp_path) != first
+    (tmp_path / "a.py").write_text("a = 1\n")
+    assert code_version(tmp_path) == first
+
+
+def test_every_file_of_attacks_is_a_stage_that_says_what_it_is() -> None:
+    here = Path(stages.__file__).parent
+    for stage in stages_in(here, here):
+        assert stage.about.endswith("."), stage.file
