@@ -1,0 +1,59 @@
+"""The repository's own check for secrets, as `make lint` runs it."""
+
+import random
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines_tests.integration.miniproject import git
+
+ROOT = Path(__file__).parents[2]
+LETTERS = string.ascii_letters + string.digits
+# drawn here: a key that stood in this file would be found in it
+KEY, OTHER = ("ghp_" + "".join(random.Random(seed).choices(LETTERS, k=36)) for seed in (1, 2))
+
+
+def leaks(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, str(ROOT / ".ci" / "leaks.py"), *arguments, str(root))
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "settings.py").write_text(f"import os\n\nTOKEN = '{KEY}'\n")
+    return tmp_path
+
+
+def test_a_planted_key_fails_the_check_and_is_not_printed(repository: Path) -> None:
+    assert leaks(repository).returncode == 0, "what git does not track is nobody's business"
+
+    git(repository, "add", ".")
+    done = leaks(repository)
+
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("settings.py:3: ")
+    assert KEY[4:] not in done.stdout
+
+
+def test_what_is_allowed_is_one_value_not_a_file(repository: Path) -> None:
+    git(repository, "add", ".")
+    assert leaks(repository, "--accept").returncode == 0
+    assert leaks(repository).returncode == 0
+
+    with (repository / "settings.py").open("a") as file:
+        file.write(f"SPARE = '{OTHER}'\n")
+    done = leaks(repository)
+
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("settings.py:4: ")
+    assert done.stdout.count("settings.py") == 1
+
+
+def test_this_repository_is_clean() -> None:
+    done = leaks(ROOT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
