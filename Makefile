@@ -46,7 +46,7 @@ install-locked: ## the same environment, each file checked against its hash
 lock: install ## the hashes anew, after pyproject.toml or constraints.txt changed
 	$(BIN)/python .ci/lock.py
 
-lint: install ## style, types, security, and the borders between rooms
+lint: install ## style, types, security, secrets, and the borders between rooms
 	ruff check .
 	ruff format --check .
 	mypy
@@ -54,6 +54,13 @@ lint: install ## style, types, security, and the borders between rooms
 	lint-imports
 	cortex dvc-yaml --check
 	cortex dictionary --check
+	python .ci/leaks.py
+	# offline: both carry what they check against
+	zizmor --offline --persona pedantic --quiet --no-progress .github
+	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	hadolint Containerfile
 
 unit: install ## all tests, with coverage
 	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --cov=cortex_pipelines --cov-report=term --cov-fail-under=95

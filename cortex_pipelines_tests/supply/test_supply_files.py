@@ -1,0 +1,53 @@
+"""`make lint` finds workflows and container clean as they are, and not when they are worse."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def passes(*command: str) -> bool:
+    done = subprocess.run([BIN / command[0], *command[1:]], capture_output=True, text=True)
+    # more than 1 is a tool's own trouble, but zizmor's 11 to 14: the worst of its findings
+    assert done.returncode in (0, 1, 11, 12, 13, 14), done.stdout + done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "worse"),
+    [
+        pytest.param(r"@[0-9a-f]{40} # v", "@v", id="an action by its tag"),
+        pytest.param(
+            r"permissions:( {}|\n  contents: read)", "permissions: write-all", id="every right"
+        ),
+        pytest.param(r"persist-credentials: false", "path: x", id="the token left on disk"),
+    ],
+)
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_pin_actions_and_have_few_rights(
+    tmp_path: Path, path: Path, pattern: str, worse: str
+) -> None:
+    zizmor = ("zizmor", "--offline", "--persona", "pedantic", "--quiet", "--no-progress")
+    changed = tmp_path / ".github" / "workflows" / path.name
+    changed.parent.mkdir(parents=True)
+    text = path.read_text(encoding="utf-8")
+    changed.write_text(text, encoding="utf-8")
+    assert passes(*zizmor, str(tmp_path))
+
+    changed.write_text(re.sub(pattern, worse, text, count=1), encoding="utf-8")
+    assert not passes(*zizmor, str(tmp_path))
+
+
+def test_container_is_as_hadolint_wants_it_and_not_root(tmp_path: Path) -> None:
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    changed = tmp_path / "Containerfile"
+    changed.write_text(text.replace("USER 10001", "USER root"), encoding="utf-8")
+
+    assert passes("hadolint", str(ROOT / "Containerfile"))
+    assert not passes("hadolint", str(changed))
