@@ -16,7 +16,7 @@ COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate", "--no-header"),
     # pip takes gql[requests] for another package than gql, which has to be pinned too
     "--no-strip-extras",
-    *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"),
+    *("--python-version", "3.11.7", "--python-platform", "x86_64-manylinux_2_28"),
     # pip-audit asks for pip, which is there before any lock is read
     *("--constraints", "constraints.txt", "--no-emit-package", "pip"),
 )
@@ -26,7 +26,7 @@ HEAD = "# Written by `make lock` from pyproject.toml and constraints.txt; do not
 def main() -> int:
     """Resolve anew and write both files into the working folder."""
     lock, weights = Path("requirements.lock"), Path("weights.lock")
-    resolved = compiled("pyproject.toml", "--extra", "dev")
+    resolved = compiled("pyproject.toml", "--extra", "dev", "--extra", "docs")
     entry = TORCH.search(resolved)
     before = TORCH.search(lock.read_text(encoding="utf-8")) if lock.exists() else None
     if entry is None:

@@ -32,11 +32,12 @@ def check_compliance(
         settings: What is looked for and taken out.
 
     Returns:
-        Plain values, in a fixed order: ``project``; ``compliant`` (everything that may be trained
-        on has a licence that allows it, and every category is taken out); ``found`` (places by
-        category and rule, with the severity), ``action`` (what was done with each category),
-        ``files`` (counts), ``licences`` (files and bytes by licence, and whether they may be
-        trained on), ``left_out`` (files by reason), ``places`` (each placeholder, by file).
+        Plain values, in a fixed order: ``project``; ``compliant`` (what was found of every category
+        is taken out); ``found`` (places by category and rule, with the severity), ``action`` (what
+        was done with each category), ``files`` (counts; ``trainable_without_licence`` rest on
+        ``ingestion.trainable_without_licence`` alone), ``licences`` (files and bytes by licence,
+        and whether they may be trained on), ``left_out`` (files by reason), ``places`` (each
+        placeholder, by file).
     """
     return {
         "project": project,
@@ -46,6 +47,9 @@ def check_compliance(
         "files": {
             "published": files.height,
             "trainable": int(files["trainable"].sum()),
+            "trainable_without_licence": files.filter(
+                pl.col("trainable") & pl.col("licence").is_null()
+            ).height,
             "redacted": redactions.select("source", "path").n_unique(),
         },
         "licences": _licences(files),
@@ -97,7 +101,9 @@ def report_page(report: dict[str, Any]) -> str:
             ("Places", "places"),
         )
     )
-    counts = ", ".join(f"{value:,} {key}" for key, value in report["files"].items())
+    counts = ", ".join(
+        f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items()
+    )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Compliance of {name}</title>"
         f"<style>{_STYLE}</style><h1>Compliance of {name}</h1>"

@@ -19,7 +19,7 @@ def files() -> pl.DataFrame:
             "path": ["a.py", "b.py", "<c>.py"],
             "licence": ["MIT", "MIT", None],
             "size_bytes": [10, 20, 5],
-            "trainable": [True, False, False],
+            "trainable": [True, False, True],
         }
     )
 
@@ -52,7 +52,12 @@ def test_the_report_says_what_where_what_was_done_and_which_licence(
         "severity": "high",
         "places": 2,
     }
-    assert report["files"] == {"published": 3, "trainable": 1, "redacted": 1}
+    assert report["files"] == {
+        "published": 3,
+        "trainable": 2,
+        "trainable_without_licence": 1,
+        "redacted": 1,
+    }
     assert report["licences"][0] == {"licence": "MIT", "files": 2, "bytes": 30, "trainable": 1}
     assert report["licences"][1]["licence"] == "none"
     assert report["left_out"] == [{"reason": "binary", "files": 2}]
