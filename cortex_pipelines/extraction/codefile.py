@@ -19,7 +19,7 @@ def read_code(
     """
     data = text.encode(errors="replace") if isinstance(text, str) else text
     grammar = grammar_for(language, path)
-    tree = syntax_tree(data, grammar, settings)
+    tree = syntax_tree(data, grammar, settings.max_file_bytes)
     if isinstance(tree, Unparsed):
         return [], tree
     found = outline(tree.root_node, grammar, data)

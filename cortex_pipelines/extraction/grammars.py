@@ -44,7 +44,8 @@ GRAMMARS = (
 )
 
 # Matches begun and not ended: code has dozens, an expression of 50,000 terms one for each, and
-# every further node is tried against all of them.
+# every further node is tried against all of them. It is the only budget of a query: its progress
+# callback crashes the interpreter (tree-sitter 0.26.1).
 _MATCH_LIMIT = 1024
 # A query looks through all later siblings of each, so an error costs the square of its tokens.
 _MAX_ERROR_TOKENS = 20_000

@@ -54,19 +54,23 @@ def tokens(length: int) -> bytes:
 
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 def test_random_tokens_are_garbage(language: str, settings) -> None:
-    why = why_unparsed(tokens(60_000), grammar_for(language), settings)
+    why = why_unparsed(tokens(60_000), grammar_for(language), settings.max_file_bytes)
     assert why is not None
     assert why.reason == "garbage"
 
 
 def test_open_type_arguments_are_too_deep(settings) -> None:
-    why = why_unparsed(b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings)
+    why = why_unparsed(
+        b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings.max_file_bytes
+    )
     assert why is not None
     assert why.reason == "too_deep"
 
 
 def test_a_limit_of_bytes(settings) -> None:
-    why = why_unparsed(b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings)
+    why = why_unparsed(
+        b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings.max_file_bytes
+    )
     assert why is not None
     assert why.reason == "too_large"
 
@@ -74,7 +78,9 @@ def test_a_limit_of_bytes(settings) -> None:
 def test_real_code_is_not(settings) -> None:
     # among them long docstrings, which a sample cuts
     for path in sorted(STDLIB.glob("[s-z]*.py")):
-        assert why_unparsed(path.read_bytes(), grammar_for("python"), settings) is None, path
+        assert (
+            why_unparsed(path.read_bytes(), grammar_for("python"), settings.max_file_bytes) is None
+        ), path
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def test_real_code_is_not(settings) -> None:
     ],
 )
 def test_data_and_prose_inside_of_code_are_not(text: bytes, settings) -> None:
-    assert why_unparsed(text, grammar_for("go"), settings) is None
+    assert why_unparsed(text, grammar_for("go"), settings.max_file_bytes) is None
 
 
 def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:

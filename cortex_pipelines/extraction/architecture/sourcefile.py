@@ -69,7 +69,7 @@ class SourceFile:
         found: dict[str, list[Captures]] = {}
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
-            tree = syntax_tree(self.text.encode(), grammar, self.parsing)
+            tree = syntax_tree(self.text.encode(), grammar, self.parsing.max_file_bytes)
             if isinstance(tree, Unparsed):
                 return found
             for _, captures in matches(grammar, tree.root_node, _QUERIES):

@@ -6,13 +6,8 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.garbage import is_ambiguous, is_unreadable
-from cortex_pipelines.extraction.grammars import (
-    PARSED,
-    TooManyStepsError,
-    grammar_for,
-    parse_counted,
-)
+from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
@@ -52,15 +47,13 @@ def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
     """The functions and types of a file; None if it is not code that is parsed, or hostile."""
     language = language_of(path, text)
     data = text.encode(errors="replace")
-    if language not in PARSED or len(data) > max_bytes:
+    if language not in PARSED:
         return None
     grammar = grammar_for(language, path)
-    if is_ambiguous(data, grammar) or is_unreadable(data, grammar):
+    tree = syntax_tree(data, grammar, max_bytes)
+    if isinstance(tree, Unparsed):
         return None
-    try:
-        root = parse_counted(data, grammar).tree.root_node
-    except TooManyStepsError:
-        return None
+    root = tree.root_node
     return _Reader(path, language, data, outline(root, grammar, data)).file(root)
 
 
