@@ -101,7 +101,7 @@ summary:
 
 ui: install ## Dagster on port 3000 and MLflow on port 5000
 	cortex sync
-	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/.mlflow/mlflow.db}" --port 5000 & \
 	trap "kill $$!" EXIT INT TERM; dagster dev --port 3000
 
 docs: install ## the documentation site, in docs/_build; a broken link fails

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from cortex_pipelines.atomic import aside
 from cortex_pipelines.config import load_parameters
@@ -17,7 +19,12 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
 from cortex_pipelines.tracking.lineage import Node, lineage
-from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.tracking.store import (
+    experiment_ids,
+    open_client,
+    tracking_uri,
+    workspace_id,
+)
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc_store import locked_repo
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -209,24 +216,45 @@ def _size(folder: Path) -> int:
 
 
 def _purge_mlflow(project: Project) -> int:
-    """Delete the runs of former versions, but for those whose files are a registered model."""
-    client = open_client(project.root)
+    """Delete this workspace's runs of former versions, but for those of registered models.
+
+    Runs that failed hold no version and go too; the trials of a search go with its run.
+    """
+    client, uri = open_client(project.root), tracking_uri(project.root)
     models = {str(version.run_id) for version in client.search_model_versions()}
-    deleted = 0
+    here = workspace_id(project.root)
+    runs = [run for one in experiment_ids(project.root) for run in _all_runs(client, one)]
+    former: set[str] = set()
     for name in made_from_sources(project):
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            continue
         asset = project.graph.assets[name]
         current = {content_md5(project.output(name, p)) for p in project.partitions_of(asset)}
-        for run in _all_runs(client, experiment.experiment_id):
-            if run.info.run_id in models or run.data.tags.get("dvc_md5") in current:
-                continue
-            folder = Path(run.info.artifact_uri.removeprefix("file://"))
-            shutil.rmtree(folder, ignore_errors=True)
+        former |= {
+            run.info.run_id
+            for run in runs
+            if run.data.tags.get("asset_key") == name
+            and run.data.tags.get("workspace", here) == here
+            and run.data.tags.get("dvc_md5") not in current
+        }
+    former -= models
+    for run in runs:
+        if run.info.run_id in former or run.data.tags.get("mlflow.parentRunId") in former:
+            for made in run.outputs.model_outputs if run.outputs else []:
+                model = client.get_logged_model(made.model_id)
+                _delete_artifacts(model.artifact_location, uri)
+                client.delete_logged_model(model.model_id)
+            _delete_artifacts(run.info.artifact_uri, uri)
             client.delete_run(run.info.run_id)
-            deleted += 1
-    return deleted
+    return len(former)
+
+
+def _delete_artifacts(place: str, uri: str) -> None:
+    if place.startswith("file://"):
+        shutil.rmtree(url2pathname(urlsplit(place).path), ignore_errors=True)
+        return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    kept: Any = get_artifact_repository(place, tracking_uri=uri)
+    kept.delete_artifacts()
 
 
 def _all_runs(client: Any, experiment: str) -> Iterator[Any]:

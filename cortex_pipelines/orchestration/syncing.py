@@ -7,6 +7,7 @@ import dagster as dg
 from cortex_pipelines.catalog import models
 from cortex_pipelines.orchestration.runs import close_dead_runs
 from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.tracking.processes import end_dead_runs
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker, find_run
 from cortex_pipelines.tracking.store import entered_again, lost
@@ -22,6 +23,7 @@ def sync_project(
 ) -> int:
     """Report to Dagster and MLflow what they do not know; how many events that took."""
     close_dead_runs(instance)
+    end_dead_runs(project.root)
     ensure_keys(project.root, models(project))
     stale = Staleness(instance, definitions).stale
 

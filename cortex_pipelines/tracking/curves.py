@@ -1,7 +1,7 @@
 """The course of a training as metrics over steps."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ TRAINING_FILE = "training.json"
 _AT_ONCE = 1000  # metrics that MLflow takes in one call
 
 
-def record_curves(client: Any, run: str, at: int, folder: Path) -> None:
+def record_curves(
+    client: Any, run: str, at: int, folder: Path, written: Collection[tuple[str, int]] = ()
+) -> None:
     """Every number that was measured step by step, as ``<list>/<name>`` of the output's run.
 
     Args:
@@ -19,6 +21,7 @@ def record_curves(client: Any, run: str, at: int, folder: Path) -> None:
         run: Id of the run.
         at: Time stamp of the measurements, in milliseconds; when each was made is not kept.
         folder: An output; of one with an adapter a task, each adapter's course has its task before.
+        written: Names and steps that the run has already, from while it went.
     """
     from mlflow.entities import Metric
 
@@ -26,6 +29,7 @@ def record_curves(client: Any, run: str, at: int, folder: Path) -> None:
         Metric(name, value, at, step)
         for file in sorted(folder.glob(f"**/{TRAINING_FILE}"))
         for name, value, step in _measured(file, file.parent.relative_to(folder).as_posix())
+        if (name, step) not in written
     ]
     for start in range(0, len(found), _AT_ONCE):
         client.log_batch(run, metrics=found[start : start + _AT_ONCE])

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 _EXAMPLE = "input_example.json"
+_LOADER = "cortex_pipelines.operations.pyfunc"
+
+FILES, SIGNATURE = "files", "signature"
+"""Folders beside ``MLmodel``: what DVC versions, and what proves that it is that."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,14 @@ class Interface:
         outputs: Type by name of each output.
         example: An input.
         loads: Command or call that opens the model, for people.
+        configuration: What a caller of MLflow can choose when it loads the model.
     """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     example: Mapping[str, Any]
     loads: str
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 INTERFACES = {
@@ -32,10 +38,11 @@ INTERFACES = {
         {"completion": "string"},
         {"prompt": "def read_lines(path):\n    "},
         "cortex_pipelines.operations.serving.open_adapter",
+        {"task": "", "max_new_tokens": 128},
     ),
     "task_router": Interface(
         {"task": "string"},
-        {"master": "string", "probability": "double"},
+        {"master": "string", "probability": "double", "abstained": "boolean"},
         {"task": "Rotate the leaked API key"},
         "cortex_pipelines.operations.serving.open_router",
     ),
@@ -43,17 +50,39 @@ INTERFACES = {
 """By the asset whose output is the model."""
 
 
-def write_model_file(asset: str, run_id: str, out: Path) -> None:
-    """Write ``MLmodel`` and an input example for a model, if it is known what it takes.
+@dataclass(frozen=True)
+class Description:
+    """What ``MLmodel`` says of a model besides its interface.
 
     Args:
         asset: The asset whose output is the model.
+        name: Its name in the registry.
+        version: DVC's hash of its files.
         run_id: Run that registers it.
+        model_id: Its id among MLflow's logged models; None if it is none.
+    """
+
+    asset: str
+    name: str
+    version: str
+    run_id: str
+    model_id: str | None = None
+
+
+def write_model_file(about: Description, out: Path) -> None:
+    """Write ``MLmodel`` and an input example for a model, if it is known what it takes.
+
+    Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes
+    nothing but what is signed.
+
+    Args:
+        about: The model.
         out: Folder to write to.
     """
-    interface = INTERFACES.get(asset)
+    interface = INTERFACES.get(about.asset)
     if interface is None:
         return
+    from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
@@ -61,14 +90,37 @@ def write_model_file(asset: str, run_id: str, out: Path) -> None:
         Schema([ColSpec(kind, name) for name, kind in columns.items()])
         for columns in (interface.inputs, interface.outputs)
     )
+    signature = ModelSignature(inputs=inputs, outputs=outputs)
+    # the loaded model checks its input itself: MLflow would refuse a list of strings, since that
+    # has no column's name
+    signature._is_signature_from_type_hint = True
     model = Model(
-        artifact_path="model",
-        run_id=run_id,
-        signature=ModelSignature(inputs=inputs, outputs=outputs),
-        # no pyfunc flavour: a base is needed beside the files, and nothing is loaded unverified
+        artifact_path=about.name,
+        run_id=about.run_id,
+        model_id=about.model_id,
+        signature=signature,
         flavors={"cortex_pipelines": {"loader": interface.loads, "weights": "safetensors"}},
         saved_input_example_info={"artifact_path": _EXAMPLE, "type": "json_object"},
+        metadata={"asset": about.asset, "model": about.name, "version": about.version},
+    )
+    pyfunc.add_to_model(
+        model, loader_module=_LOADER, data=FILES, model_config=dict(interface.configuration)
     )
     model.save(str(out / "MLmodel"))
     text = json.dumps(dict(interface.example), indent=1) + "\n"
     (out / _EXAMPLE).write_text(text, encoding="utf-8")
+
+
+def described(folder: Path) -> tuple[str, str, str]:
+    """Asset, name and version that the ``MLmodel`` in a folder names.
+
+    Raises:
+        ValueError: it names none; MLflow wrote it for a model of somebody else's.
+    """
+    from mlflow.models import Model
+
+    about = Model.load(str(folder)).metadata or {}
+    try:
+        return str(about["asset"]), str(about["model"]), str(about["version"])
+    except KeyError as error:
+        raise ValueError(f"{folder / 'MLmodel'} names no {error.args[0]} in its metadata") from None

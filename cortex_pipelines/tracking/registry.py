@@ -1,6 +1,7 @@
 """The model registry: written by releases and promotions, never read by an asset."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +10,7 @@ from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_version
-from cortex_pipelines.tracking.model_file import write_model_file
+from cortex_pipelines.tracking.model_file import FILES, SIGNATURE, Description, write_model_file
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_folder, model_name
@@ -41,19 +42,17 @@ def register(
     number = find_version(project, name, md5)
     if number is None:
         folder = model_folder(project, model, partition, md5)
-        client.log_artifacts(run_id, str(folder), "model")
-        with TemporaryDirectory() as scratch:
-            write_model_file(model, run_id, Path(scratch))
-            client.log_artifacts(run_id, scratch, "model")
         signed = sign_version(project.root, folder, name, md5, base_of(folder))
         client.log_artifacts(run_id, str(signed), "signature")
+        logged = log_model(client, Description(model, name, md5, run_id), folder, signed)
         for lock in _LOCKS:
             if (project.root / lock).exists():
                 client.log_artifact(run_id, str(project.root / lock))
         entry = client.create_model_version(
             name,
-            source=f"runs:/{run_id}/model",
+            source=f"models:/{logged}",
             run_id=run_id,
+            model_id=logged,
             tags={"dvc_md5": md5} | parent_tag(folder),
         )
         number = str(entry.version)
@@ -67,6 +66,40 @@ def register(
         client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHALLENGER, number)
     return number
+
+
+def log_model(client: Any, about: Description, folder: Path, signed: Path) -> str:
+    """Log a model as an output of its run, in a form that ``mlflow.pyfunc`` loads.
+
+    Args:
+        client: An MLflow client.
+        about: The model.
+        folder: Its files.
+        signed: Manifest and signature of them.
+
+    Returns:
+        Its id among MLflow's logged models.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    run = client.get_run(about.run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=about.name,
+        source_run_id=about.run_id,
+        tags={"dvc_md5": about.version} | parent_tag(folder),
+        params=dict(run.data.params),
+        model_type=about.asset,
+    )
+    model_id = str(logged.model_id)
+    client.log_outputs(about.run_id, [LoggedModelOutput(model_id, 0)])
+    with TemporaryDirectory() as scratch:
+        write_model_file(replace(about, model_id=model_id), Path(scratch))
+        client.log_model_artifacts(model_id, scratch)
+    client.log_model_artifacts(model_id, str(folder), FILES)
+    client.log_model_artifacts(model_id, str(signed), SIGNATURE)
+    client.finalize_logged_model(model_id, "READY")
+    return model_id
 
 
 def parent_tag(folder: Path) -> dict[str, str]:

@@ -1,22 +1,40 @@
 """One MLflow run for each materialisation."""
 
 import json
+import logging
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.tracking.curves import record_curves
+from cortex_pipelines.tracking.data_sets import INPUT, OUTPUT, data_set
+from cortex_pipelines.tracking.live import LiveMetrics, watched
+from cortex_pipelines.tracking.processes import going_on, note_process
 from cortex_pipelines.tracking.registry import parent_tag, register
-from cortex_pipelines.tracking.store import UI, experiment_id, open_client
+from cortex_pipelines.tracking.store import (
+    experiment_id,
+    experiment_ids,
+    open_client,
+    tracking_uri,
+    ui,
+    workspace_id,
+)
 from cortex_pipelines.tracking.trials import record_trials
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
 from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.snapshot import Snapshot
 
 _SHOWN = (
     "metrics.json",
@@ -31,10 +49,29 @@ _SHOWN = (
 """Small files of an output that are worth having beside the run."""
 
 _LONGEST_PARAM = 6000
+_LONGEST_TAG = 5000
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 class MlflowTracker:
-    """Remembers materialisations in the project's MLflow."""
+    """Remembers materialisations in MLflow."""
+
+    def begin(
+        self,
+        project: Project,
+        asset: VersionedAsset,
+        partition: str | None,
+        made_from: Snapshot,
+        dagster_run_id: str,
+    ) -> "OpenRun":
+        """Open the run of a materialisation that begins now, and watch the machine meanwhile.
+
+        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version``,
+        ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON, and
+        MLflow's own of git and of the source; who ran it is nowhere.
+        """
+        return _open(project, asset, partition, made_from, dagster_run_id, live=True)
 
     def record(
         self,
@@ -44,70 +81,165 @@ class MlflowTracker:
         version: Version,
         dagster_run_id: str,
     ) -> str:
-        """Write the run of one materialisation, and enter its model if it decides on one.
-
-        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, dvc_md5``,
-        ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON,
-        ``parent`` with the version that a model's training started from, if it did.
+        """Write the run of a materialisation that is over, as of one that DVC ran.
 
         Returns:
             The run's id.
         """
-        from mlflow.entities import Metric, Param, RunStatus
-
-        client = open_client(project.root)
-        run = client.create_run(
-            experiment_id(project.root, asset.name),
-            run_name=project.address(asset, partition),
-            tags=run_tags(project, asset, partition, version, dagster_run_id),
-        )
-        run_id = str(run.info.run_id)
-        folder = project.output(asset.name, partition)
-        now = run.info.start_time
-        client.log_batch(
-            run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in _metrics(folder, version)],
-            params=[Param(k, v) for k, v in _params(version)],
-        )
-        client.log_inputs(run_id, list(_datasets(project, asset, partition, version)))
-        for name in _SHOWN:
-            if (folder / name).exists():
-                client.log_artifact(run_id, str(folder / name))
-        record_curves(client, run_id, now, folder)
-        record_trials(client, str(run.info.experiment_id), run_id, folder)
-        if asset.registers:
-            register(project, asset, partition, version, run_id)
-        client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
-        _EXPERIMENT_OF[run_id] = str(run.info.experiment_id)
-        return run_id
+        opened = _open(project, asset, partition, version.made_from, dagster_run_id, live=False)
+        return opened.finish(version)
 
     def link(self, run_id: str) -> str:
         """Address of the run in MLflow's UI."""
-        return f"{UI}/#/experiments/{_EXPERIMENT_OF.get(run_id, '0')}/runs/{run_id}"
+        root, experiment = _PLACE_OF.get(run_id, (Path(), "0"))
+        return f"{ui(root)}/#/experiments/{experiment}/runs/{run_id}"
 
 
-_EXPERIMENT_OF: dict[str, str] = {}
+_PLACE_OF: dict[str, tuple[Path, str]] = {}
+
+
+@dataclass
+class OpenRun:
+    """A run that goes on.
+
+    Args:
+        project: Where.
+        asset: What is made.
+        partition: For which project.
+        run_id: The run.
+        experiment: Its experiment.
+        live: What has been written of it while it went.
+        watching: Ends the watching.
+    """
+
+    project: Project
+    asset: VersionedAsset
+    partition: str | None
+    run_id: str
+    experiment: str
+    live: LiveMetrics
+    watching: ExitStack
+
+    def finish(self, version: Version) -> str:
+        """Write what was made, and enter its model if it decides on one.
+
+        Tags are added: ``dvc_md5`` and, of a model, ``parent`` with the version that its training
+        started from, if it did.
+
+        Returns:
+            The run's id.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        self.watching.close()
+        client, run_id = self.live.client, self.run_id
+        folder = self.project.output(self.asset.name, self.partition)
+        now = int(time.time() * 1000)
+        made = {"dvc_md5": version.value, **parent_tag(folder)}
+        client.log_batch(
+            run_id,
+            metrics=[Metric(k, v, now, 0) for k, v in _metrics(folder, version)],
+            tags=[RunTag(k, v) for k, v in made.items()],
+        )
+        client.log_inputs(
+            run_id, [data_set(self.asset, self.partition, version.value, folder, OUTPUT)]
+        )
+        for name in _SHOWN:
+            if (folder / name).exists():
+                client.log_artifact(run_id, str(folder / name))
+        record_curves(client, run_id, now, folder, self.live.written)
+        record_trials(client, self.experiment, run_id, folder)
+        if self.asset.registers:
+            register(self.project, self.asset, self.partition, version, run_id)
+        self._end("FINISHED")
+        return run_id
+
+    def fail(self, error: BaseException) -> None:
+        """Write what went wrong; who stopped it by hand has killed it.
+
+        The error that is under way must not be hidden by one of MLflow's.
+        """
+        from mlflow.exceptions import MlflowException
+
+        words = f"{type(error).__name__}: {error}".replace(str(self.project.root), ".")
+        try:
+            self.watching.close()
+            for tag in ("error", "mlflow.note.content"):
+                self.live.client.set_tag(self.run_id, tag, words[:_LONGEST_TAG])
+            self._end("FAILED" if isinstance(error, Exception) else "KILLED")
+        except MlflowException as second:
+            _LOG.warning("MLflow did not take how run %s ended: %s", self.run_id, second)
+
+    def _end(self, status: str) -> None:
+        self.live.client.set_terminated(self.run_id, status)
+        going_on(self.project.root, self.run_id).unlink(missing_ok=True)
+
+
+def _open(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    made_from: Snapshot,
+    dagster_run_id: str,
+    live: bool,
+) -> OpenRun:
+    from mlflow.entities import Param
+
+    client, address = open_client(project.root), project.address(asset, partition)
+    run = client.create_run(
+        experiment_id(project.root, experiment_name(project, asset, partition)),
+        run_name=address,
+        tags=run_tags(project, asset, partition, made_from, dagster_run_id),
+    )
+    run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
+    _PLACE_OF[run_id] = (project.root, experiment)
+    note_process(project.root, run_id)
+    metrics = LiveMetrics(client, run_id, f"{asset.name}-{partition}" if partition else asset.name)
+    opened = OpenRun(project, asset, partition, run_id, experiment, metrics, ExitStack())
+    try:
+        client.log_batch(run_id, params=[Param(k, v) for k, v in _params(made_from)])
+        client.log_inputs(run_id, list(_inputs(project, asset, partition, made_from)))
+        if live:
+            opened.watching.enter_context(watched(metrics, tracking_uri(project.root)))
+    except BaseException as error:
+        opened.fail(error)
+        raise
+    return opened
+
+
+def experiment_name(project: Project, asset: VersionedAsset, partition: str | None) -> str:
+    """Experiment of an asset's runs.
+
+    A model's own runs, and those that judge and release it, are together under the model's name,
+    ``task_router`` or ``code_adapter-<project>``; all others are under ``data``, or
+    ``data-<project>``.
+    """
+    models = {other.registers for other in project.graph.order if other.registers}
+    for model in sorted(models):
+        family = set(project.graph.downstream([model]))
+        if asset.name in family and project.graph.assets[model].partitioned == asset.partitioned:
+            return model_name(model, partition)
+    return model_name("data", partition)
 
 
 def run_tags(
     project: Project,
     asset: VersionedAsset,
     partition: str | None,
-    version: Version,
+    made_from: Snapshot,
     dagster_run_id: str,
 ) -> dict[str, str]:
     """The tags from which a lineage can be walked without asking anything else."""
     wiring = project.graph.wiring(asset.name)
-    made_from = version.made_from
     tags = {
         "dagster_run_id": dagster_run_id,
         "asset_key": asset.name,
         "partition": partition or "",
         "git_commit": git_commit(project.root),
         "code_version": snapshot.code_version(asset, made_from, wiring.sections),
-        "dvc_md5": version.value,
         "determinism": asset.determinism,
-        **parent_tag(project.output(asset.name, partition)),
+        "workspace": workspace_id(project.root),
+        **source_tags(project.root, asset.name, partition),
     }
     for name, value in input_versions(project, asset, partition, made_from).items():
         tags[f"input.{name}"] = value
@@ -123,17 +255,35 @@ def run_tags(
     return tags
 
 
+def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
+    """MLflow's own tags of git and of what was run; without credentials, and without a user."""
+    command = f"cortex run {name}" + (f" --project {partition}" if partition else "")
+    tags = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": command,
+        "mlflow.source.git.commit": git_commit(root),
+        "mlflow.source.git.branch": _git(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
+        "mlflow.source.git.repoURL": _public(_git(root, "remote", "get-url", "origin")),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _public(remote: str) -> str:
+    """A remote's URL without user and password; empty for a path on this machine."""
+    if not is_url(remote) or "://" not in remote:
+        return remote.rpartition("@")[2] if is_url(remote) else ""
+    parts = urlsplit(remote)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def find_run(
     root: Path, name: str, partition: str | None, version: str
 ) -> tuple[str, dict[str, str]] | None:
     """Newest run that made this version of an asset and partition: its id and tags."""
-    client = open_client(root)
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return None
-    runs = client.search_runs(
-        [experiment.experiment_id],
-        filter_string=f"tags.dvc_md5 = '{version}' and tags.partition = '{partition or ''}'",
+    runs = open_client(root).search_runs(
+        experiment_ids(root),
+        filter_string=f"tags.dvc_md5 = '{version}' and tags.asset_key = '{name}' "
+        f"and tags.partition = '{partition or ''}' and attributes.status = 'FINISHED'",
         max_results=1,
     )
     return (str(runs[0].info.run_id), dict(runs[0].data.tags)) if runs else None
@@ -142,8 +292,13 @@ def find_run(
 @lru_cache(maxsize=8)
 def git_commit(root: Path) -> str:
     """Commit the project's checkout is at; empty outside git."""
+    return _git(root, "rev-parse", "HEAD")
+
+
+def _git(root: Path, *words: str) -> str:
+    """What git answers; empty where it has no answer."""
     found = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
     )
     return found.stdout.strip() if found.returncode == 0 else ""
 
@@ -158,8 +313,8 @@ def _metrics(folder: Path, version: Version) -> Iterator[tuple[str, float]]:
         yield f"observed/{name}", float(value)
 
 
-def _params(version: Version) -> Iterator[tuple[str, str]]:
-    for file, values in version.made_from.params.items():
+def _params(made_from: Snapshot) -> Iterator[tuple[str, str]]:
+    for file, values in made_from.params.items():
         if file == "params.yaml":
             for name, value in _flat(values):
                 yield name, str(value)[:_LONGEST_PARAM]
@@ -173,34 +328,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _datasets(
-    project: Project, asset: VersionedAsset, partition: str | None, version: Version
+def _inputs(
+    project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot
 ) -> Iterator[Any]:
-    """The output and the inputs as MLflow datasets whose digests are DVC's hashes."""
-    folders = {
-        (other.name, "input"): value
-        for other in project.graph.wiring(asset.name).assets
-        for value in [input_versions(project, asset, partition, version.made_from)[other.name]]
-    }
-    yield _dataset(asset.name, version.value, f"data/{asset.name}", "output", partition)
-    for (name, context), value in folders.items():
-        yield _dataset(name, value, f"data/{name}", context, partition)
-
-
-def _dataset(name: str, digest: str, source: str, context: str, partition: str | None) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    place = f"{source}/{partition}" if partition else source
-    return DatasetInput(
-        Dataset(name=name, digest=digest, source_type="local", source=json.dumps({"uri": place})),
-        tags=[InputTag("mlflow.data.context", context)],
-    )
+    """The inputs as MLflow data sets whose digests are DVC's hashes."""
+    versions = input_versions(project, asset, partition, made_from)
+    for other in project.graph.wiring(asset.name).assets:
+        at = partition if other.partitioned else None
+        folder = project.root / snapshot.input_path(other, asset, partition)
+        yield data_set(other, at, versions[other.name], folder, INPUT)
 
 
 def digest_of(root: Path, run_id: str) -> str | None:
     """Digest of the data set that a run made."""
     run = open_client(root).get_run(run_id)
     for entry in run.inputs.dataset_inputs if run.inputs else []:
-        if any(t.key == "mlflow.data.context" and t.value == "output" for t in entry.tags):
+        if any(t.key == "mlflow.data.context" and t.value == OUTPUT for t in entry.tags):
             return str(entry.dataset.digest)
     return None

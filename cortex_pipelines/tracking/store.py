@@ -1,12 +1,18 @@
-"""The project's MLflow database and artifacts, created once however many processes come first."""
+"""Where MLflow keeps runs, artifacts and registry: in the project, or where its variables say.
+
+``MLFLOW_TRACKING_URI`` and ``MLFLOW_REGISTRY_URI`` mean what they mean to MLflow itself. Without
+them it is a database in the project, created once however many processes come first.
+"""
 
 import os
+import uuid
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import databases
 
 if TYPE_CHECKING:
@@ -16,6 +22,7 @@ UI = "http://127.0.0.1:5000"
 """Where ``make ui`` serves MLflow."""
 
 
+_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
 
 
@@ -49,16 +56,32 @@ def entered_again(root: Path) -> None:
 
 
 def database_uri(root: Path) -> str:
-    """Tracking and registry URI; absolute, since MLflow's default depends on where one stands."""
+    """The project's own database; absolute, since MLflow's default depends on where one stands."""
     return f"sqlite:///{database(root).resolve()}"
 
 
-@lru_cache(maxsize=8)
+def tracking_uri(root: Path) -> str:
+    """Where runs are kept: ``MLFLOW_TRACKING_URI``, or else the project's own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(root)
+
+
+def registry_uri(root: Path) -> str:
+    """Where models are registered: ``MLFLOW_REGISTRY_URI``, or else beside the runs."""
+    return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri(root)
+
+
 def open_client(root: Path) -> "MlflowClient":
     """MLflow's client for the project.
 
-    First use is serialised: of three processes that create the database at once, two fail.
+    First use of the project's own database is serialised: of three processes that create it at
+    once, two fail.
     """
+    return connect(root, tracking_uri(root), registry_uri(root))
+
+
+@lru_cache(maxsize=8)
+def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
+    """See ``open_client``; kept open for each pair of addresses."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -66,15 +89,15 @@ def open_client(root: Path) -> "MlflowClient":
 
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
-    uri = database_uri(root)
     ready = home / _READY
-    if ready.exists():
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if tracking != database_uri(root) or ready.exists():
+        return MlflowClient(tracking_uri=tracking, registry_uri=registry)
     with FileLock(home / _LOCK):
         if not ready.exists() and database(root).exists():
             # a process was killed while it made the database, and MLflow cannot go on with that
             databases.set_aside_all(root, database(root))
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)  # creates the database already
+        # creates the database already
+        client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
         ready.touch()
@@ -82,7 +105,7 @@ def open_client(root: Path) -> "MlflowClient":
 
 
 def experiment_id(root: Path, name: str) -> str:
-    """Id of an asset's experiment, made if it is not there."""
+    """Id of an experiment, made if it is not there."""
     client = open_client(root)
     found = client.get_experiment_by_name(name)
     if found:
@@ -91,5 +114,42 @@ def experiment_id(root: Path, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found:
             return str(found.experiment_id)
-        artifacts = (root / ".mlflow" / "artifacts").resolve().as_uri()
-        return str(client.create_experiment(name, artifact_location=f"{artifacts}/{name}"))
+        return str(client.create_experiment(name, artifact_location=_artifacts(root, name)))
+
+
+def _artifacts(root: Path, experiment: str) -> str | None:
+    """Where an experiment's artifacts go; None leaves it to the server, which has a place.
+
+    A database has none: MLflow's default would be a folder in wherever one stands.
+    """
+    if tracking_uri(root).startswith(_DATABASES):
+        return f"{(root / '.mlflow' / 'artifacts').resolve().as_uri()}/{experiment}"
+    return None
+
+
+def ui(root: Path) -> str:
+    """Where a person looks at runs: the tracking server, or what ``make ui`` serves."""
+    uri = tracking_uri(root)
+    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else UI
+
+
+def workspace_id(root: Path) -> str:
+    """A random name of this checkout, which tells its runs from others' on one server."""
+    path = root / ".mlflow" / "workspace"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(root / ".mlflow" / ".workspace.lock"):
+            if not path.exists():
+                write_whole(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
+
+
+def experiment_ids(root: Path) -> list[str]:
+    """Ids of all experiments."""
+    client, found, token = open_client(root), [], None
+    while True:
+        page = client.search_experiments(max_results=1000, page_token=token)
+        found += [str(experiment.experiment_id) for experiment in page]
+        token = page.token
+        if not token:
+            return found

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from cortex_pipelines.versioning.materialise import (
 from cortex_pipelines.versioning.plots import curves, table_plots
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.provenance import event_tags, latest_record, observe_pins
+from cortex_pipelines.versioning.snapshot import Snapshot
 
 _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 60
@@ -29,8 +31,28 @@ _RUN_ID = "mlflow/run_id"
 _OWNER = "team:cortex"
 
 
+class OpenRun(Protocol):
+    """A run that goes on: it ends well or badly."""
+
+    def finish(self, version: Version) -> str:
+        """Remember what was made; the run's id."""
+
+    def fail(self, error: BaseException) -> None:
+        """Remember what went wrong."""
+
+
 class Tracker(Protocol):
     """Where runs are remembered; MLflow in a real project."""
+
+    def begin(
+        self,
+        project: Project,
+        asset: VersionedAsset,
+        partition: str | None,
+        made_from: Snapshot,
+        dagster_run_id: str,
+    ) -> OpenRun:
+        """Open the run of a materialisation that begins now."""
 
     def record(
         self,
@@ -40,7 +62,7 @@ class Tracker(Protocol):
         version: Version,
         dagster_run_id: str,
     ) -> str:
-        """Remember one materialisation; the run's id."""
+        """Remember one materialisation that no run was open for; the run's id."""
 
     def link(self, run_id: str) -> str:
         """Where a person can look at a run."""
@@ -103,15 +125,24 @@ def _asset(
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
         partition = context.partition_key if asset.partitioned else None
         observe_pins(context.instance, project, wiring.pins, partition)
+        opened: list[OpenRun] = []
+
+        def watch(made_from: Snapshot) -> None:
+            dagster_run = context.run.run_id
+            opened.append(tracker.begin(project, asset, partition, made_from, dagster_run))
+
         try:
-            version = materialise(project, asset, partition, validate)
+            with _failing(opened):
+                version = materialise(project, asset, partition, validate, watch)
+                run_id = opened[0].finish(version) if opened else None
         except BrokenContractError as error:
             yield from _check_results(asset, error.checks)
             raise dg.Failure(str(error), allow_retries=False) from error
         except (ContractError, ProjectError, ValueError, OSError) as error:
             # Said once in plain words; a stack trace helps only where the words do not.
             raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
-        run_id = _remember(context, project, asset, partition, version, tracker)
+        if run_id is None:
+            run_id = _remember(context, project, asset, partition, version, tracker)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(version.value),
             tags=event_tags(
@@ -124,6 +155,17 @@ def _asset(
         )
 
     return run
+
+
+@contextmanager
+def _failing(opened: list[OpenRun]) -> Iterator[None]:
+    """Whatever ends the work is remembered by the run that is open."""
+    try:
+        yield
+    except BaseException as error:
+        for run in opened:
+            run.fail(error)
+        raise
 
 
 def _kinds(asset: VersionedAsset) -> set[str]:
@@ -150,11 +192,10 @@ def _remember(
     version: Version,
     tracker: Tracker,
 ) -> str:
-    """Id of the run that remembers this version: the earlier one if nothing was computed."""
-    if not version.computed:
-        load_version = remembered_run(context.instance, asset.name, partition, version.value)
-        if load_version:
-            return load_version
+    """Id of the run that remembers a version that was there already: the earlier one, if any."""
+    earlier = remembered_run(context.instance, asset.name, partition, version.value)
+    if earlier:
+        return earlier
     return tracker.record(project, asset, partition, version, context.run.run_id)
 
 

@@ -88,6 +88,7 @@ def materialise(
     asset: VersionedAsset,
     partition: str | None,
     validate: Validate | None = None,
+    watch: Callable[[Snapshot], None] = lambda _: None,
 ) -> Version:
     """Bring one asset and partition up to date.
 
@@ -96,6 +97,7 @@ def materialise(
         asset: What.
         partition: Project it is for; None if the asset has no partitions.
         validate: Further check of a table whose asset asks for expectations.
+        watch: Told what it depends on, once it is certain that something is computed.
 
     Raises:
         InputMovedError: code, parameters or an input changed while it was computed.
@@ -112,6 +114,7 @@ def materialise(
         if known is not None:
             return Version(known, begin, computed=False)
     _require_inputs(begin)
+    watch(begin)
     observations: dict[str, float] = {}
     with temporary_files(), scratch_folder(project.state / "tmp") as scratch:
         out = scratch / "out"

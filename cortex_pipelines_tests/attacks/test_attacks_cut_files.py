@@ -48,7 +48,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 def bench(_made: Workbench, tmp_path: Path) -> Iterator[Workbench]:
     shutil.copytree(_made.root, tmp_path / "p", symlinks=True)
     yield Workbench(tmp_path / "p")
-    store.open_client.cache_clear()
+    store.connect.cache_clear()
 
 
 def looked_at(root: Path) -> dict[str, doctor.Finding]:
@@ -224,7 +224,7 @@ def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: 
     store.database(tmp_path).parent.mkdir()
     store.database(tmp_path).write_bytes(b"")
     assert store.experiment_id(tmp_path, "words")
-    store.open_client.cache_clear()
+    store.connect.cache_clear()
     (moved,) = (tmp_path / ".cortex" / "damaged").iterdir()
     assert moved.name.startswith("mlflow.db.")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.tracking.runs import find_run
-from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.tracking.store import connect, open_client
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import read_yaml
@@ -114,7 +114,7 @@ def state(mini: MiniProject) -> dict[str, object]:
     lines = read_yaml(mini.root / "releases.lock").get("ledger") or []
     ledger = [{k: v for k, v in line.items() if k != "at"} for line in lines]
     files = {k: v for k, v in mini.outputs().items() if k != "releases.lock"}
-    open_client.cache_clear()
+    connect.cache_clear()
     aliases = open_client(mini.root).get_registered_model(MODEL).aliases
     champions = read_yaml(mini.root / "releases.lock")["champions"]
     params = (mini.root / "params.yaml").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration.nightly import promote_passed
 from cortex_pipelines.release.ledger import ledger
-from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
@@ -145,12 +145,30 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     assert entry.tags["verdict"] == "promoted"
     assert entry.tags["release_md5"] == finished.version("task_router_release")
     kept = {file.path for file in client.list_artifacts(entry.run_id)}
-    assert {"params.yaml", "sources.lock", "dvc.lock", "model", "verdict.json"} <= kept
-    model = {file.path for file in client.list_artifacts(entry.run_id, "model")}
-    assert {"model/weights.safetensors", "model/config.json"} <= model
+    assert {"params.yaml", "sources.lock", "dvc.lock", "verdict.json"} <= kept
+    model = {file.path for file in client.list_logged_model_artifacts(entry.model_id, "files")}
+    assert {"files/weights.safetensors", "files/config.json"} <= model
     locked = client.download_artifacts(entry.run_id, "dvc.lock")
     with open(locked) as file:  # noqa: PTH123 - MLflow gives a string
         assert entry.tags["dvc_md5"] in file.read()
+
+
+def test_the_champion_is_loaded_through_mlflow(
+    own: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    own.cortex("promote", "task_router")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(own.root))
+    monkeypatch.chdir(own.root)
+    task = "Rotate the leaked API key"
+    model = mlflow.pyfunc.load_model("models:/task_router@champion")
+    (said,) = model.predict([task])["master"]
+    assert said == json.loads(own.cortex("route", task).stdout)["master"]
+    adapter = mlflow.pyfunc.load_model(
+        "models:/code_adapter-alpha@challenger", model_config={"max_new_tokens": 4}
+    )
+    assert len(adapter.predict(["def read_lines(path):\n    "])) == 1
 
 
 def test_sync_makes_the_aliases_say_what_releases_lock_says(own: MiniProject) -> None:

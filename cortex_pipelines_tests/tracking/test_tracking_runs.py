@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from cortex_pipelines.operations import pyfunc
 from cortex_pipelines.release.ledger import Entry, Model
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.tracking import registry
 from cortex_pipelines.tracking.lineage import Node, lineage, render
-from cortex_pipelines.tracking.model_file import INTERFACES, write_model_file
+from cortex_pipelines.tracking.model_file import (
+    INTERFACES,
+    Description,
+    described,
+    write_model_file,
+)
 from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
 from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
@@ -301,8 +307,10 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
 def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -> None:
     from mlflow.models import Model
 
-    write_model_file(asset, "1" * 32, tmp_path)
+    write_model_file(Description(asset, f"{asset}-a", "2" * 32, "1" * 32), tmp_path)
     found = Model.load(str(tmp_path))
+    assert described(tmp_path) == (asset, f"{asset}-a", "2" * 32)
+    assert found.flavors["python_function"]["loader_module"] == pyfunc.__name__
     assert found.signature is not None
     assert found.signature.inputs.input_names() == list(INTERFACES[asset].inputs)
     assert found.signature.outputs.input_names() == list(INTERFACES[asset].outputs)
@@ -312,5 +320,5 @@ def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -
 
 
 def test_a_model_that_nobody_described_has_no_model_file(tmp_path: Path) -> None:
-    write_model_file("words", "1" * 32, tmp_path)
+    write_model_file(Description("words", "words", "2" * 32, "1" * 32), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,137 @@
+"""What is seen in MLflow of a run while it goes: the machine's load, and a training's steps.
+
+A training knows nothing of MLflow: it writes its course to a TensorBoard writer. For the time of a
+run that writer is joined by one that writes to the run.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+_LOG = logging.getLogger("cortex_pipelines")
+_SECONDS_BETWEEN_WRITES = 5.0
+_SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+
+Point = tuple[str, int]
+"""A metric's name and step."""
+
+
+@dataclass
+class LiveMetrics:
+    """Metrics of a training, written to a run a few seconds after they were measured.
+
+    A server that cannot be reached must not end a training of hours: what it does not take now is
+    written when the run ends.
+
+    Args:
+        client: An MLflow client.
+        run_id: The run.
+        label: What the folder of TensorBoard's events is called; a task's name follows it.
+        written: What the run has already.
+    """
+
+    client: Any
+    run_id: str
+    label: str
+    written: set[Point] = field(default_factory=set)
+    _waiting: list[Any] = field(default_factory=list)
+    _last: float = field(default_factory=time.monotonic)
+
+    def writer(self, folder: Path, beside: Any) -> "LiveWriter":
+        """A writer for the training whose events are kept in a folder."""
+        task = folder.name.removeprefix(self.label).strip("-")
+        return LiveWriter(self, f"{task}/" if task else "", beside)
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """Take a measurement; it is written with the next ones."""
+        from mlflow.entities import Metric
+
+        self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_WRITES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        from mlflow.exceptions import MlflowException
+
+        waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
+        for start in range(0, len(waiting), 1000):  # as many as MLflow takes in one call
+            part = waiting[start : start + 1000]
+            try:
+                self.client.log_batch(self.run_id, metrics=part)
+            except MlflowException as error:
+                _LOG.warning("MLflow did not take %d metrics: %s", len(part), error)
+                continue
+            self.written |= {(metric.key, metric.step) for metric in part}
+
+
+@dataclass
+class LiveWriter:
+    """A TensorBoard writer as far as a training uses one.
+
+    Args:
+        metrics: Where the measurements go.
+        prefix: Goes before their names.
+        beside: TensorBoard's own writer, if that package is installed.
+    """
+
+    metrics: LiveMetrics
+    prefix: str
+    beside: Any
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Take a measurement; the steps' go by the name that they have in ``training.json``."""
+        known = name.replace("train/", "steps/", 1) if name.startswith("train/") else name
+        self.metrics.add(f"{self.prefix}{known}", value, step)
+        if self.beside is not None:
+            self.beside.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.metrics.flush()
+        if self.beside is not None:
+            self.beside.close()
+
+
+@contextmanager
+def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
+    """Write the machine's load and the steps of trainings to a run while it goes.
+
+    Trainings in several processes are not seen before they end.
+
+    Args:
+        metrics: Takes the steps.
+        uri: Tracking URI of the run.
+    """
+    from cortex_pipelines.adapters.training import launch
+
+    name = "tensorboard"  # what the training calls to make its writer
+    beside = getattr(launch, name)
+
+    def writer(folder: Path) -> LiveWriter:
+        return metrics.writer(folder, beside(folder))
+
+    with ExitStack() as stack:
+        stack.callback(metrics.flush)
+        stack.enter_context(mock.patch.object(launch, name, writer))
+        if os.environ.get(_SYSTEM_METRICS, "true").strip().lower() not in ("false", "0"):
+            stack.callback(_system_metrics(metrics.run_id, uri).finish)
+        yield
+
+
+def _system_metrics(run_id: str, uri: str) -> Any:
+    """MLflow's own monitor of processors, memory, disk and network, started."""
+    # it tells of its start and its end, which is no news on a terminal
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    untyped: Any = SystemMetricsMonitor
+    monitor = untyped(run_id, tracking_uri=uri)
+    monitor.start()
+    return monitor

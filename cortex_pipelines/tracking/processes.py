@@ -1,0 +1,44 @@
+"""Which process of this machine a run belongs to, so that one that was killed gets an end."""
+
+import json
+import os
+from pathlib import Path
+
+from cortex_pipelines.atomic import began_before, write_whole
+from cortex_pipelines.tracking.store import open_client, tracking_uri
+
+
+def going_on(root: Path, run_id: str) -> Path:
+    """The mark of a run that is open; the run may be on a server, the mark is here."""
+    return root / ".mlflow" / "going" / run_id
+
+
+def note_process(root: Path, run_id: str) -> None:
+    """Mark a run as one of this process."""
+    mark = going_on(root, run_id)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(mark, json.dumps({"process": os.getpid(), "uri": tracking_uri(root)}).encode())
+
+
+def end_dead_runs(root: Path) -> int:
+    """End the runs whose process was killed before it could; how many there were."""
+    from mlflow.exceptions import MlflowException
+
+    ended = 0
+    for mark in sorted((root / ".mlflow" / "going").glob("*")):
+        try:
+            noted = json.loads(mark.read_text(encoding="utf-8"))
+            process, uri = int(noted["process"]), str(noted["uri"])
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # ended meanwhile, or is being written
+        if uri != tracking_uri(root) or began_before(process, mark):
+            continue
+        try:
+            client = open_client(root)
+            client.set_tag(mark.name, "error", "the process that ran it is gone; run it again")
+            client.set_terminated(mark.name, "FAILED")
+            ended += 1
+        except MlflowException:
+            pass  # deleted since, or with a database that was lost
+        mark.unlink(missing_ok=True)
+    return ended

@@ -1,0 +1,231 @@
+"""Runs while they go: opened first, fed on the way, and ended whatever happens."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from cortex_pipelines.adapters.training import launch
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.tracking import live
+from cortex_pipelines.tracking.curves import record_curves
+from cortex_pipelines.tracking.live import LiveMetrics, watched
+from cortex_pipelines.tracking.processes import end_dead_runs, going_on, note_process
+from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name, find_run
+from cortex_pipelines.tracking.store import (
+    connect,
+    database_uri,
+    experiment_id,
+    experiment_ids,
+    open_client,
+)
+from cortex_pipelines.versioning import materialise
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_tracked(bench: Workbench, name: str, partition: str) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        build_assets(bench.project(), MlflowTracker()),
+        selection=[name],
+        partition_key=partition,
+        instance=bench.instance(),
+        raise_on_error=False,
+    )
+
+
+def all_runs(bench: Workbench) -> list[Any]:
+    return list(open_client(bench.root).search_runs(experiment_ids(bench.root)))
+
+
+def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.git("remote", "add", "origin", "https://name:secret@example.org/team/code.git")
+    seen: list[str] = []
+
+    def broken(*given: Any) -> None:
+        (run,) = all_runs(bench)
+        seen.append(run.info.status)
+        assert going_on(bench.root, run.info.run_id).exists()
+        raise ValueError(f"no such word in {bench.root}/toy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(materialise, "_write_tables", broken)
+        assert not run_tracked(bench, "words", "a").success
+    assert seen == ["RUNNING"]
+    (failed,) = all_runs(bench)
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["error"] == "ValueError: no such word in ./toy"
+    assert "dvc_md5" not in failed.data.tags
+    assert not list((bench.root / ".mlflow" / "going").iterdir())
+
+    assert run_tracked(bench, "words", "a").success
+    version = bench.lock()["words@a"]["outs"][0]["md5"]
+    found = find_run(bench.root, "words", "a", version)
+    assert found is not None
+    assert found[0] != failed.info.run_id
+    tags = found[1]
+    assert tags["mlflow.source.git.commit"] == bench.git("rev-parse", "HEAD")
+    assert tags["mlflow.source.git.branch"] == "main"
+    assert tags["mlflow.source.git.repoURL"] == "https://example.org/team/code.git"
+    assert tags["mlflow.source.name"] == "cortex run words --project a"
+    assert "mlflow.user" not in tags
+    assert run_tracked(bench, "words", "a").success
+    assert len(all_runs(bench)) == 2, "what is unchanged has no run of its own"
+
+
+@pytest.mark.parametrize(
+    ("origin", "url"),
+    [
+        ("git@example.org:team/code.git", "example.org:team/code.git"),
+        ("ssh://git:secret@example.org/code.git", "ssh://example.org/code.git"),
+        ("/home/somebody/code", None),
+    ],
+)
+def test_neither_credentials_nor_places_of_this_machine_are_told(
+    tmp_path: Path, origin: str, url: str | None
+) -> None:
+    from cortex_pipelines.tracking.runs import source_tags
+
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", origin], check=True)
+    assert source_tags(tmp_path, "words", None).get("mlflow.source.git.repoURL") == url
+
+
+def test_a_run_whose_process_was_killed_gets_an_end(tmp_path: Path) -> None:
+    client = open_client(tmp_path)
+    dead, alive = (
+        str(client.create_run(experiment_id(tmp_path, "data")).info.run_id) for _ in range(2)
+    )
+    note_process(tmp_path, alive)
+    words = "import sys; from pathlib import Path; from cortex_pipelines.tracking.processes "
+    words += f"import note_process; note_process(Path(sys.argv[1]), {dead!r})"
+    subprocess.run([sys.executable, "-c", words, str(tmp_path)], check=True, cwd=ROOT)
+    assert end_dead_runs(tmp_path) == 1
+    assert end_dead_runs(tmp_path) == 0
+    assert client.get_run(dead).info.status == "FAILED"
+    assert "is gone" in client.get_run(dead).data.tags["error"]
+    assert client.get_run(alive).info.status == "RUNNING"
+
+
+def test_steps_and_the_machine_s_load_are_there_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    monkeypatch.setattr(live, "_SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(launch, "tensorboard", lambda folder: None)
+    before = launch.tensorboard
+    client = open_client(tmp_path)
+    run = str(client.create_run(experiment_id(tmp_path, "code_adapter-a")).info.run_id)
+    metrics = LiveMetrics(client, run, "code_adapter-a")
+    with watched(metrics, database_uri(tmp_path)):
+        whole = launch.tensorboard(tmp_path / "code_adapter-a")
+        whole.add_scalar("train/loss", 2.0, 1)
+        assert client.get_run(run).data.metrics["steps/loss"] == 2.0
+        part = launch.tensorboard(tmp_path / "code_adapter-a-naming")
+        part.add_scalar("validation/loss", 3.0, 1)
+        part.close()
+        for _ in range(200):
+            if any(name.startswith("system/") for name in client.get_run(run).data.metrics):
+                break
+            live.time.sleep(0.05)
+    assert launch.tensorboard is before
+    found = client.get_run(run).data.metrics
+    assert found["naming/validation/loss"] == 3.0
+    assert "system/cpu_utilization_percentage" in found
+
+    steps = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "training.json").write_text(json.dumps({"steps": steps}))
+    record_curves(client, run, 0, tmp_path / "out", metrics.written)
+    history = client.get_metric_history(run, "steps/loss")
+    assert sorted((one.step, one.value) for one in history) == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_training_is_seen_step_by_step_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    tinymodel.write_tiny_base(tmp_path / "base")
+    datasets = tinymodel.write_datasets(tmp_path / "datasets")
+    for name in ("seen", "unseen"):
+        (tmp_path / name).mkdir()
+    tinymodel.train_adapter(tmp_path, datasets, tmp_path / "unseen", max_tokens=800)
+    client = open_client(tmp_path)
+    run = str(client.create_run(experiment_id(tmp_path, "code_adapter-mine")).info.run_id)
+    metrics = LiveMetrics(client, run, "code_adapter-mine")
+    with watched(metrics, database_uri(tmp_path)):
+        tinymodel.train_adapter(tmp_path, datasets, tmp_path / "seen", max_tokens=800)
+        shown = client.get_metric_history(run, "steps/loss")  # the run still goes on
+    assert content_md5(tmp_path / "seen") == content_md5(tmp_path / "unseen")
+    course = json.loads((tmp_path / "seen" / "training.json").read_text())
+    assert [one.step for one in shown] == [row["step"] for row in course["steps"]]
+    assert client.get_run(run).data.metrics["validation/loss"] > 0
+    assert client.get_run(run).data.metrics["speed/tokens_per_second"] > 0
+    before = len(client.get_metric_history(run, "steps/loss"))
+    record_curves(client, run, 0, tmp_path / "seen", metrics.written)
+    assert len(client.get_metric_history(run, "steps/loss")) == before
+
+
+def test_a_server_that_is_gone_does_not_end_a_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(tmp_path, database_uri(tmp_path), database_uri(tmp_path))
+    metrics = LiveMetrics(client, "0" * 32, "code_adapter-a")  # a run that is not there
+    metrics.add("steps/loss", 1.0, 1)
+    metrics.flush()
+    assert metrics.written == set()
+    assert "MLflow did not take 1 metrics" in caplog.text
+
+
+def test_data_sets_have_schema_and_profile(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    for stage in (("words", "a"), ("loud", "a")):
+        assert run_tracked(bench, *stage).success
+    version = bench.lock()["loud@a"]["outs"][0]["md5"]
+    found = find_run(bench.root, "loud", "a", version)
+    assert found is not None
+    inputs = open_client(bench.root).get_run(found[0]).inputs.dataset_inputs
+    assert {one.dataset.name for one in inputs} == {"words", "loud"}
+    for one in inputs:
+        (column,) = json.loads(one.dataset.schema)["mlflow_colspec"]
+        assert (column["name"], column["type"], column["required"]) == ("word", "string", True)
+        rows = pl.read_parquet(bench.root / "data" / one.dataset.name / "a/words.parquet").height
+        profile = json.loads(one.dataset.profile)
+        assert profile == {"num_rows": rows, "num_elements": rows, "rows/words": rows}
+
+
+def test_every_table_of_the_platform_has_a_schema_in_mlflow() -> None:
+    from mlflow.types import Schema
+
+    from cortex_pipelines.tracking.data_sets import OUTPUT, data_set
+
+    for asset in open_project(ROOT).graph.order:
+        entry = data_set(asset, None, "1" * 32, ROOT / "nowhere", OUTPUT).dataset
+        assert entry.profile is None
+        if asset.tables:
+            schema = Schema.from_json(json.dumps(json.loads(entry.schema)["mlflow_colspec"]))
+            assert len(set(schema.input_names())) == len(schema.inputs)
+        else:
+            assert entry.schema is None
+
+
+def test_experiments_go_by_model_and_project() -> None:
+    project = open_project(ROOT)
+
+    def name(asset: str, partition: str | None) -> str:
+        return experiment_name(project, project.graph.assets[asset], partition)
+
+    assert name("code_adapter", "click") == "code_adapter-click"
+    assert name("code_adapter_release", "click") == "code_adapter-click"
+    assert name("task_router_evaluation", None) == "task_router"
+    assert name("naming_dataset", "click") == "data-click"
+    assert name("coordination_events", None) == "data"

@@ -1,0 +1,51 @@
+"""Where MLflow keeps what it is given: in the project, or where its own variables say."""
+
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.tracking import store
+
+
+def test_the_variables_of_mlflow_name_another_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    root, shared = tmp_path / "p", tmp_path / "shared.db"
+    root.mkdir()
+    own = store.experiment_id(root, "task_router")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}")
+    assert store.open_client(root).get_experiment_by_name("task_router") is None
+    other = store.experiment_id(root, "task_router")
+    found = store.open_client(root).get_experiment(other)
+    assert found.artifact_location == (root / ".mlflow/artifacts/task_router").as_uri()
+    assert store.registry_uri(root) == f"sqlite:///{shared}"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path / 'models.db'}")
+    store.open_client(root).create_registered_model("task_router")
+    assert (tmp_path / "models.db").exists()
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name)
+    assert store.experiment_id(root, "task_router") == own
+    assert store.open_client(root).search_registered_models() == []
+    assert store.experiment_ids(root) == [own, "0"]
+
+
+def test_a_server_chooses_where_artifacts_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    class Server:
+        def get_experiment_by_name(self, name: str) -> None:
+            return None
+
+        def create_experiment(self, name: str, **given: object) -> str:
+            asked.append(given)
+            return "7"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
+    monkeypatch.setattr(store, "open_client", lambda root: Server())
+    (tmp_path / ".mlflow").mkdir()
+    assert store.experiment_id(tmp_path, "task_router") == "7"
+    assert asked == [{"artifact_location": None}]
