@@ -22,13 +22,13 @@ def train(logs: Path, out: Path) -> None:
 
     found = train_on_logs(logs, out, parameters_here())
     click.echo(
-        f"{'rung':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
+        f"{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  adopted"
     )
     for step in found.steps:
         chance = ["" if step[p] is None else f"{step[p]:.2g}" for p in ("p_value", "p_loss")]
         click.echo(
-            f"{step['rung']:<10} {step['accuracy']:>8.4f} {step['loss']:>7.4f} {step['ece']:>6.4f}"
+            f"{step['model']:<10} {step['accuracy']:>8.4f} {step['loss']:>7.4f} {step['ece']:>6.4f}"
             f"  {step['against'] or '':<10} {step['gained']:>6} {step['lost']:>4}   "
             f"{chance[0]:<8} {chance[1]:<8} {'yes' if step['adopted'] else 'no'}"
         )

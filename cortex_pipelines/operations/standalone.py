@@ -62,7 +62,7 @@ class Trained:
     """What came of a training.
 
     Args:
-        steps: The table of the competition, a row a rung.
+        steps: The table of the competition, a row a candidate.
         tasks: Tasks trained on.
         masters: Masters to choose from.
         seconds: How long it took.

@@ -22,7 +22,7 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
 
 _TRAINED_ON = ("train", "validation")
-"""Sides of the split; rungs are compared, weighted and calibrated on them out of fold."""
+"""Sides of the split; candidates are compared, weighted and calibrated on them out of fold."""
 
 __all__ = ["routing_dataset", "task_router"]
 
@@ -40,7 +40,7 @@ def task_router(
     cache: RowCache,
     observe: Callable[[str, float], None],
 ) -> None:
-    """The rungs that won a place on the ladder, with their weights, its table, and every trial."""
+    """The models that were adopted, with their weights, the table of all, and every trial."""
     began = monotonic()
     rules = routing_dataset / RULES_FILE
     train_router(

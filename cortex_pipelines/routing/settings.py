@@ -83,14 +83,14 @@ class RoutingSettings(Settings):
     halves the time of a decision and leaves embeddings at a cosine of 0.9999."""
 
     dimensions: PositiveInt
-    """Most dimensions of the projected embedding that rungs work on."""
+    """Most dimensions of the projected embedding that candidates work on."""
 
     folds: Folds
-    """Folds on which the rungs of the ladder are compared, weighted and calibrated."""
+    """Folds on which the candidates of the ladder are compared, weighted and calibrated."""
 
     adopt_p: PositiveShare
-    """Largest p-value of the two paired tests (each at half of it) at which a rung takes the place
-    of the one below."""
+    """Largest p-value of the two paired tests (each at half of it) at which a candidate takes the
+    place of the one below."""
 
     solver_threads: Threads
     """Threads of the solver for words and letters; no part of the result."""
@@ -117,13 +117,13 @@ class RoutingSettings(Settings):
     """Ridge of its regression."""
 
     trials: PositiveInt
-    """Trials of the search for the neural rung's settings."""
+    """Trials of the search for the neural candidate's settings."""
 
     search_tasks: int = Field(ge=2, le=MOST)
     """Most tasks that a trial of the search trains and judges on, together."""
 
     epochs: PositiveInt
-    """Passes of the neural rung over the training tasks."""
+    """Passes of the neural candidate over the training tasks."""
 
     learning_rate: Range[LearningRate]
     """Smallest and largest learning rate that the search tries."""

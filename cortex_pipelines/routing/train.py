@@ -42,7 +42,7 @@ def train_router(
     out: Path,
     studies: Path,
 ) -> dict[str, float]:
-    """Let the rungs compete, and write the router that comes of it to a folder.
+    """Let the candidates compete, and write the router that comes of it to a folder.
 
     Args:
         tasks: ``schemas.ROUTING_DATASET``; a task to be judged on must not be among them.
@@ -158,7 +158,7 @@ def _metrics(
     climbed: Selection, tasks: pl.DataFrame, judged: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
-    by_rung = {f"accuracy_{step.candidate}": step.accuracy for step in climbed.steps}
+    by_rung = {f"accuracy_{step.model}": step.accuracy for step in climbed.steps}
     return {
         **{f"out_of_fold_{name}": value for name, value in climbed.figures.items()},
         **by_rung,

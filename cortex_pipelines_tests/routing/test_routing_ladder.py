@@ -1,4 +1,4 @@
-"""The competition: same folds, weights out of fold, and a rung adopted only if it wins."""
+"""The competition: same folds, weights out of fold, and a candidate adopted only if it wins."""
 
 import numpy as np
 import pytest
@@ -185,9 +185,9 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
     keywords = Keywords(rules, ["m0", "m1", "m2", "m3"], None)
     found = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
     # the rules are always right here, so no other can be right more often
-    assert found.steps[0].candidate == "rules"
+    assert found.steps[0].model == "rules"
     assert found.steps[0].accuracy == 1.0
-    assert [step.candidate for step in found.steps if step.adopted] == ["rules"]
+    assert [step.model for step in found.steps if step.adopted] == ["rules"]
     assert list(found.weights) == ["rules"]
     assert found.figures["accuracy"] == 1.0
 
@@ -203,7 +203,7 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     )
     keywords = Keywords(wrong, ["m0", "m1", "m2", "m3"], "m0")
     found = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
-    table = {step.candidate: step for step in found.steps}
+    table = {step.model: step for step in found.steps}
     assert list(table)[:2] == ["rules", "lexical"]
     # always wrong, so they have no weight, and what is left is the first master for every task
     assert table["rules"].accuracy == 0.25

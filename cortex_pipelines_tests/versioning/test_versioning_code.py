@@ -47,7 +47,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         ("augmentation/verification/compiling.py", {"mutant_verification"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
         ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
-        ("privacy/compliance.py", {"compliance"}),
+        ("privacy/compliance.py", {"compliance", "coordination_events"}),
         ("routing/anomalies/windows.py", {"worker_anomalies"}),
         ("coordination/tables/metrics.py", {"coordination_tables"}),
         ("release/gates.py", {"code_adapter_release", "task_router_release"}),

@@ -47,7 +47,7 @@ def _target(
     head += ["held by the interval", "its median width"] if amount else ["ECE", "AUROC"]
     for score in own:
         mark = " (used)" if score.chosen else ""
-        row = [_WORDS[score.rung] + mark, f"{score.loss:.4f}", _span(score.gain)]
+        row = [_WORDS[score.candidate] + mark, f"{score.loss:.4f}", _span(score.gain)]
         rows.append([*row, *_amount(score)] if amount else [*row, *_probability(score)])
     return [
         paragraph(f"{own[0].items} later tasks. {_loss_in_words(amount, by_factors, coverage)}"),
@@ -80,13 +80,13 @@ def _probability(score: CandidateScore) -> list[str]:
 
 def _verdict(own: list[CandidateScore]) -> str:
     used = next(score for score in own if score.chosen)
-    if used.rung == BASELINE:
+    if used.candidate == BASELINE:
         return "Nothing earned its place over the plainest model, so that one is used."
     if used.gain.low > 0:
-        return f"'{used.rung}' is better than the plainest model on the later tasks."
+        return f"'{used.candidate}' is better than the plainest model on the later tasks."
     if used.gain.high < 0:
-        return f"'{used.rung}' LOSES against the plainest model on the later tasks."
-    return f"Whether '{used.rung}' is better than the plainest model cannot be told from these."
+        return f"'{used.candidate}' LOSES against the plainest model on the later tasks."
+    return f"Whether '{used.candidate}' beats the simplest model cannot be told from these."
 
 
 def _span(interval: Interval) -> str:

@@ -20,7 +20,7 @@ class CandidateScore:
 
     Args:
         target: What is predicted.
-        rung: The model.
+        candidate: The model.
         chosen: Whether it is the one that is used.
         items: Number of tasks.
         loss: Its mean loss: Brier score of a probability; else mean absolute error, of the
@@ -34,7 +34,7 @@ class CandidateScore:
     """
 
     target: str
-    rung: str
+    candidate: str
     chosen: bool
     items: int
     loss: float
@@ -55,7 +55,7 @@ def score_predictions(
 def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
     for (target,), own in predictions.group_by("target", maintain_order=True):
         plain = own.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
-        for (rung,), rows in own.group_by("model", maintain_order=True):
+        for (candidate,), rows in own.group_by("model", maintain_order=True):
             ordered = rows.sort("attempt_id")
             gain = paired_bootstrap(
                 (plain - ordered["loss"].to_numpy()).tolist(),
@@ -64,17 +64,17 @@ def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator
                 confidence=settings.confidence,
                 seed=settings.seed,
             )
-            yield _score(str(target), str(rung), ordered, gain, settings.confidence)
+            yield _score(str(target), str(candidate), ordered, gain, settings.confidence)
 
 
 def _score(
-    target: str, rung: str, rows: pl.DataFrame, gain: Interval, confidence: float
+    target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float
 ) -> CandidateScore:
     amount = rows["low"].null_count() == 0
     held = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
     return CandidateScore(
         target=target,
-        rung=rung,
+        candidate=candidate,
         chosen=bool(rows["chosen"].all()),
         items=rows.height,
         loss=float(rows["loss"].to_numpy().mean()),
@@ -110,7 +110,7 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
         sample: Whether the logs are a hand-written sample.
     """
     found = {"hand_written_sample": float(sample)}
-    plain = {score.target: score.loss for score in scores if score.rung == BASELINE}
+    plain = {score.target: score.loss for score in scores if score.candidate == BASELINE}
     for score in scores:
         if not score.chosen:
             continue

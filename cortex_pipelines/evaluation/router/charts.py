@@ -25,7 +25,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
-    """The competition on the training folds: each rung against the best adopted below it."""
+    """The competition on the training folds: each candidate against the best adopted below it."""
     head = (
         "CandidateModel",
         "Accuracy",
@@ -53,8 +53,8 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
         for step in steps
     ]
     text = (
-        "<p>Out of fold, on training tasks. A rung is adopted where it is right more often than "
-        "the best one adopted below it, and better by more than chance: by McNemar's exact test "
+        "<p>Out of fold, on training tasks. A candidate is adopted where it is right more often "
+        "than the best one adopted below it, and better by more than chance: by McNemar's exact test "
         "of who is right, or by a paired test of the loss, each at half the level. The plain "
         "average is there to be beaten.</p>"
     )

@@ -1,4 +1,4 @@
-"""The rungs of a router one by one on held-out tasks, and what more tasks would bring."""
+"""The candidates of a router one by one on held-out tasks, and what more tasks would bring."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

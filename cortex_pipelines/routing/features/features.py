@@ -1,4 +1,4 @@
-"""A task as each rung of the ladder looks at it: its text, its embedding, its words and letters."""
+"""Features of a task for every candidate model: text, embedding, words and letters."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class NeuralSettings:
 
 
 class Neural:
-    """A trained rung; its forward pass is numpy, so that a decision needs no torch graph.
+    """A trained candidate; its forward pass is numpy, so that a decision needs no torch graph.
 
     Args:
         arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions),
@@ -64,7 +64,7 @@ class Neural:
         Args:
             training: What it learns from.
             chosen: What the search chose, or tries.
-            watch: Gets the number of each pass, from 1, and the rung as it is then.
+            watch: Gets the number of each pass, from 1, and the candidate as it is then.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""What every rung of the ladder is: something that gives each master a score."""
+"""What every candidate of the ladder is: something that gives each master a score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a rung learns from.
+    """What a candidate learns from.
 
     Args:
         features: The tasks.
@@ -39,7 +39,7 @@ class TrainingData:
 
 
 class CandidateModel(Protocol):
-    """A trained rung."""
+    """A trained candidate."""
 
     def scores(self, features: Features) -> Doubles:
         """Logarithms of shares, shape (tasks, masters); not yet calibrated."""

@@ -11,7 +11,7 @@ from cortex_pipelines.routing.models.softmax import fit_softmax, log_softmax
 
 
 class Semantic:
-    """A trained rung.
+    """A trained candidate.
 
     Args:
         weights: Shape (dimensions + 1, masters), the biases last.

@@ -23,7 +23,7 @@ _FEATURES_A_TASK = 8
 
 
 class Kernel:
-    """A trained rung.
+    """A trained candidate.
 
     Args:
         directions: Random directions, shape (dimensions, features).

@@ -1,4 +1,4 @@
-"""The keyword rules as a rung: their scores as shares, for masters that they and the logs know."""
+"""The keyword rules as a candidate model: scores as shares, for masters that the logs know."""
 
 from collections.abc import Mapping, Sequence
 

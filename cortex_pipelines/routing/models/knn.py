@@ -23,7 +23,7 @@ more than wanted are then compared exactly. On Banking77 an eighth of that misse
 
 
 class Retrieval:
-    """A trained rung: the tasks themselves.
+    """A trained candidate: the tasks themselves.
 
     Args:
         vectors: Shape (tasks, width), rows of length 1.

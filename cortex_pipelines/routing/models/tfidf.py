@@ -19,7 +19,7 @@ _UNSEEN = -12.0
 
 
 class Lexical:
-    """A trained rung.
+    """A trained candidate.
 
     Args:
         weights: Shape (terms, masters).

@@ -45,7 +45,7 @@ Fit = Callable[[pl.DataFrame, np.ndarray], Fitted]
 
 
 def ladder(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[Fit]]:
-    """The models of a target by rung; a rung with several is tried with each."""
+    """The models of a target by candidate; a candidate with several is tried with each."""
     return {
         "constant": [lambda rows, values: Fitted(_middle(kind, values), {}, None, ())],
         "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
@@ -94,7 +94,7 @@ def losses(kind: Kind, said: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def select_model(found: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
-    """The rung to use: the next is taken only if its losses are lower by more than their error.
+    """The model to use: the next is taken only if its losses are lower by more than their error.
 
     Two standard errors of the paired difference are a test at the level of 5 percent, about.
 

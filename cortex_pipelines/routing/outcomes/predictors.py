@@ -197,7 +197,7 @@ def _read(value: dict[str, Any]) -> Predictor:
     fitted = Fitted(model["base"], model["by_master"], read, tuple(model["weights"]))
     return Predictor(
         target=Target(**value["target"]),
-        candidate=value["model"],
+        candidate=value["candidate"],
         model=fitted,
         slope=value["slope"],
         shift=value["shift"],

@@ -83,12 +83,12 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Trained:
-    """All rungs of a target.
+    """All candidates of a target.
 
     Args:
-        predictors: Predictor by rung, from the plainest.
-        chosen: The rung to use.
-        fold_loss: Mean loss of each rung on the folds it did not see.
+        predictors: Predictor by candidate, from the plainest.
+        chosen: The candidate to use.
+        fold_loss: Mean loss of each candidate on the folds it did not see.
     """
 
     predictors: dict[str, Predictor]

@@ -1,4 +1,4 @@
-"""One probability out of several rungs' scores, with weights learnt on tasks they never saw."""
+"""One probability from several candidates' scores, with weights learnt on unseen tasks."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ _PRIOR = 3.0
 
 
 def combined(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
-    """Logarithms of probabilities: the weighted sum of the rungs' scores, normalised.
+    """Logarithms of probabilities: the weighted sum of the candidates' scores, normalised.
 
     The sum of the weights is the inverse of a temperature, so the result is calibrated if the
     weights were learnt out of fold (a product of experts with one temperature each).
 
     Args:
-        scores: Of each rung, shape (tasks, masters).
-        weights: Of each rung, not negative.
+        scores: Of each candidate, shape (tasks, masters).
+        weights: Of each candidate, not negative.
     """
     total = sum(weight * score for weight, score in zip(weights, scores, strict=True))
     return log_softmax(np.asarray(total, dtype=np.float64))
@@ -31,7 +31,7 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
     The likelihood has a single maximum in the weights.
 
     Args:
-        scores: Of each rung, out of fold, shape (tasks, masters).
+        scores: Of each candidate, out of fold, shape (tasks, masters).
         labels: Number of each task's master.
         shares: Weight of each task.
     """
@@ -62,7 +62,7 @@ def cross_fitted(
     """Probabilities (as logarithms) of each fold's tasks, with weights learnt on the other folds.
 
     So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
-    neither the rungs nor the weights have seen.
+    neither the candidates nor the weights have seen.
     """
     found = np.zeros_like(scores[0])
     for fold in np.unique(folds):

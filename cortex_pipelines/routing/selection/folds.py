@@ -1,4 +1,4 @@
-"""Folds to compare on: the same for every rung, and no label missing from one without need."""
+"""Folds to compare on: the same for every candidate, and no label missing from one without need."""
 
 from collections.abc import Sequence
 

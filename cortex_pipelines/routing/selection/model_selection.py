@@ -1,7 +1,7 @@
-"""The competition: every rung on the same folds, each adopted only if it beats the one below.
+"""The competition: every candidate on the same folds, each adopted only if it beats the one below.
 
-Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So a rung is
-adopted where it is right more often than the best one adopted below it and a paired test says that
+Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So a candidate
+is adopted where it is right more often than the best one adopted below it and a paired test says that
 it is better by more than chance: McNemar's exact test of who is right, or, which sees smaller
 gains, the paired t-test of the likelihood that the two give to the right masters; two tests, so
 each at half the level. Otherwise the simpler one stays, and the table says so.
@@ -39,14 +39,14 @@ AVERAGE, ENSEMBLE = "average", "ensemble"
 
 @dataclass(frozen=True)
 class SelectionStep:
-    """A rung in the table of the competition; all figures are out of fold.
+    """A candidate model in the table of the competition; all figures are out of fold.
 
     Args:
-        candidate: Its name.
+        model: Its name.
         accuracy: Share of tasks that it gets right.
         loss: Mean negative log-likelihood of the right masters, calibrated on the other folds.
         ece: Expected calibration error, calibrated on the other folds.
-        against: Best rung adopted below it; None for the first.
+        against: Best candidate adopted below it; None for the first.
         gained: Tasks that only this one gets right.
         lost: Tasks that only the other gets right.
         p_value: Of McNemar's exact test of the two; None for the first.
@@ -54,7 +54,7 @@ class SelectionStep:
         adopted: Whether it takes the other's place.
     """
 
-    candidate: str
+    model: str
     accuracy: float
     loss: float
     ece: float
@@ -75,8 +75,8 @@ class Selection:
     """What came of the competition.
 
     Args:
-        candidates: The rungs, trained on all tasks.
-        weights: Weight of each rung in the decision; a rung that has no say is absent.
+        candidates: The candidates, trained on all tasks.
+        weights: Weight of each candidate in the decision; a candidate that has no say is absent.
         scope: What tells known from unknown tasks.
         steps: The table.
         figures: Figures of the adopted decision, out of fold.
@@ -103,7 +103,7 @@ def select_model(
         judged: Places of the tasks that count in the comparison: those whose label is borne out.
         folds: Fold of each task.
         rules: The keyword rules, if there are any.
-        chosen: Settings of the neural rung.
+        chosen: Settings of the neural candidate.
     """
     fits = _fits(chosen)
     whole, held, known, sure = _all_scores(training, folds, fits)

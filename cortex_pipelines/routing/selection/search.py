@@ -1,4 +1,4 @@
-"""Search for the neural rung's settings with Optuna."""
+"""Search for the neural candidate's settings with Optuna."""
 
 import hashlib
 from pathlib import Path

@@ -38,7 +38,7 @@ class RouterConfig:
 
     Args:
         masters: Names of the masters, in the order of their numbers.
-        weights: Weight of each rung that has a say.
+        weights: Weight of each candidate that has a say.
         scope: Weights of the signs that a task is like known ones.
         accept: Probability from which the router decides without a person.
         in_scope: Score from which a task counts as like known ones.
@@ -78,7 +78,7 @@ class Package:
     Args:
         config: Its configuration.
         extractor: What makes views of tasks.
-        candidates: The rungs by name; those with a say, and always retrieval and kernel.
+        candidates: The candidates by name; those with a say, and always retrieval and kernel.
         neighbours: Past tasks, in the order in which the retrieval knows them.
         rules: The keyword rules, if there are any.
         version: Hash of all that decides.

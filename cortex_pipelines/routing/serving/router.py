@@ -1,4 +1,4 @@
-"""Routing tasks: the adopted rungs decide where they are sure, else a person."""
+"""Routing tasks: the adopted candidates decide where they are sure, else a person."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -162,7 +162,7 @@ class Router:
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """Weight of each rung that has a say; none without a model."""
+        """Weight of each candidate that has a say; none without a model."""
         return self._package.config.weights if self._package is not None else {}
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
@@ -188,7 +188,7 @@ class Router:
         return self._decide_all(self._package, texts, embeddings, 0.0)
 
     def rung_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
-        """What each rung that has a say gives each master: logarithms of shares."""
+        """What each candidate that has a say gives each master: logarithms of shares."""
         if self._package is None:
             return {}
         features = self._package.extractor.features(texts, embeddings)
