@@ -33,6 +33,7 @@ from cortex_pipelines.release.ledger import Model, load_pin
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
+from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.project import Project
 
@@ -121,10 +122,37 @@ ASSETS = (
     task_router_release,
 )
 
+FIGURES = {
+    **dict.fromkeys(
+        (
+            "annotated_units",
+            "completion_dataset",
+            "refactoring_dataset",
+            "naming_dataset",
+            "architecture_dataset",
+            "code_adapter",
+            "worker_anomalies",
+            "code_adapter_evaluation",
+            "task_router_evaluation",
+            "outcome_evaluation",
+            "routing_audit",
+        ),
+        Figures(),
+    ),
+    "task_router": Figures(
+        plots=(
+            Plot("ladder.json", "accuracy", "candidate", "accuracy of rungs", "bar_horizontal"),
+            Plot("trials.json", "number", "value", "loss of trials", "scatter"),
+        )
+    ),
+}
+"""What `dvc metrics` and `dvc plots` show of an asset. A training's course is not among it: its two
+lists stand in one file, which DVC would lay on each other; MLflow and Dagster draw it."""
+
 
 def open_project(root: Path) -> Project:
     """The project in a folder, with the platform's whole graph."""
-    return Project(root, Graph(ASSETS, PINS, SECTIONS))
+    return Project(root, Graph(ASSETS, PINS, SECTIONS), FIGURES)
 
 
 def models(project: Project) -> list[Model]:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.schemas.table import Column, Table
-from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.project import Project, ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+if TYPE_CHECKING:
+    from cortex_pipelines.schemas.table import Column, Table
+    from cortex_pipelines.versioning.asset import VersionedAsset
+    from cortex_pipelines.versioning.project import Project
 
 FILE = Path("data") / "README.md"
 
@@ -34,13 +38,13 @@ def dictionary(check: bool) -> None:
         raise ProjectError(f"{FILE} is out of date; run `cortex dictionary`")
 
 
-def render(project: Project) -> str:
+def render(project: "Project") -> str:
     """The dictionary as Markdown, assets in the order of the path."""
     parts = [part for asset in project.graph.order for part in _asset(asset)]
     return "\n".join([_INTRODUCTION, *parts])
 
 
-def _asset(asset: VersionedAsset) -> Iterator[str]:
+def _asset(asset: "VersionedAsset") -> Iterator[str]:
     if not asset.tables:
         return
     yield f"## {asset.name}\n\n{asset.description.splitlines()[0]}\n"
@@ -49,7 +53,7 @@ def _asset(asset: VersionedAsset) -> Iterator[str]:
         yield from _table(table, seen.setdefault(table.columns, table.name))
 
 
-def _table(table: Table, described: str) -> Iterator[str]:
+def _table(table: "Table", described: str) -> Iterator[str]:
     yield f"### {table.name}.parquet\n\n{table.meaning} Key: {', '.join(table.key) or 'none'}.\n"
     if described != table.name:
         yield f"Columns as in {described}.parquet.\n"
@@ -61,7 +65,7 @@ def _table(table: Table, described: str) -> Iterator[str]:
     yield ""
 
 
-def _meaning(column: Column) -> str:
+def _meaning(column: "Column") -> str:
     said = column.meaning
     if column.one_of is not None:
         said += f". One of: {', '.join(column.one_of)}"

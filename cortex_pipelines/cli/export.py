@@ -34,7 +34,7 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
     from cortex_pipelines.operations.exporting import Format
     from cortex_pipelines.operations.exporting import export as write
     from cortex_pipelines.release.keys import public_key
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     if base is not None and form != "ollama":
         raise click.UsageError("--base goes with --format ollama")
@@ -58,7 +58,7 @@ def verify(folder: Path, key: Path | None) -> None:
     """Check that an exported FOLDER is what somebody trusted has exported."""
     from cortex_pipelines.release.keys import trust
     from cortex_pipelines.release.signing import verify as check
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     if key is not None:

@@ -29,7 +29,7 @@ def forget(
 
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import forgetting
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     stones = forgetting.tombstones(root, author, path, repository, partition)
@@ -55,7 +55,7 @@ def _purge() -> None:
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
     from cortex_pipelines.versioning.instance import open_instance
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     project, definitions = open_location(find_root())
     instance = open_instance(project.root)

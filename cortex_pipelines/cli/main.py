@@ -27,7 +27,7 @@ from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.tune_machine import tune_machine
-from cortex_pipelines.versioning.project import ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
     import dagster as dg

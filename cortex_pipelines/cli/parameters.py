@@ -4,7 +4,7 @@ from pathlib import Path
 
 import cortex_pipelines
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.versioning.project import ProjectError, find_root
+from cortex_pipelines.versioning.root import ProjectError, find_root
 
 
 def parameters_here() -> Parameters:

@@ -28,7 +28,7 @@ def promote(
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import releasing
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     if share is not None and strategy not in (None, "canary"):
         raise click.UsageError("--share goes with --strategy canary")
@@ -55,7 +55,7 @@ def rollback(model: str, why: str, to: str | None) -> None:
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import releasing
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
     entry = releasing.rollback(project, releasing.find_model(project, model), why, to)

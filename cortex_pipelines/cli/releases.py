@@ -15,7 +15,7 @@ def releases(as_json: bool) -> None:
     from cortex_pipelines.catalog import models, open_project
     from cortex_pipelines.release.promotion import standing
     from cortex_pipelines.tracking.registry import registered
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
     found = [

@@ -21,7 +21,7 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations.reproducing import reproduce as make_again
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     done = make_again(
         open_project(find_root()), model, into, data_only, lambda text: click.echo(text, err=True)

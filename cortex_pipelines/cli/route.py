@@ -52,6 +52,6 @@ def _router(model: Path | None) -> "Router":
         return open_model(model)
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations.serving import open_router
-    from cortex_pipelines.versioning.project import find_root
+    from cortex_pipelines.versioning.root import find_root
 
     return open_router(open_project(find_root()))

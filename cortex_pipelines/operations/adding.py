@@ -12,6 +12,7 @@ from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.versioning.stages import follow_projects
 
 
 def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
@@ -46,5 +47,7 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
             yaml.dump(values, file)
         # a project that cannot be pinned is not added; a pin without a project does no harm
         take_pins_of(root, name, load_parameters(root, scratch))
-    ensure_keys(root, models(open_project(root)))
+    project = open_project(root)
+    ensure_keys(root, models(project))
+    follow_projects(project)
     return dict(entry)

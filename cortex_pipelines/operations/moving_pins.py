@@ -16,6 +16,7 @@ from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.stages import follow_projects
 
 FILE = "sources.lock"
 
@@ -38,7 +39,9 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
         known = ", ".join(sorted(params.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
     changed = take_pins_of(root, project, params)
-    ensure_keys(root, models(open_project(root)))  # of a new project too, for `dvc repro`
+    opened = open_project(root)
+    ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`
+    follow_projects(opened)
     return changed
 
 

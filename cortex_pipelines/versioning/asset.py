@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cortex_pipelines.schemas.table import Table
-from cortex_pipelines.versioning.code import code_dependencies
+if TYPE_CHECKING:
+    from cortex_pipelines.schemas.table import Table
 
 PROVIDED = frozenset(
     {"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"}
@@ -56,7 +56,7 @@ class VersionedAsset:
 
     name: str
     compute: Callable[..., Any]
-    tables: tuple[Table, ...]
+    tables: "tuple[Table, ...]"
     room: str
     partitioned: bool = True
     determinism: Determinism = "exact"
@@ -74,6 +74,8 @@ class VersionedAsset:
         """Files and folders, relative to the project's root, that the computation runs."""
         if self.declared_code is not None:
             return self.declared_code
+        from cortex_pipelines.versioning.code import code_dependencies
+
         return code_dependencies(self.compute)
 
     @property
@@ -89,7 +91,7 @@ class VersionedAsset:
 
 def versioned_asset(
     *,
-    tables: tuple[Table, ...] = (),
+    tables: "tuple[Table, ...]" = (),
     code: tuple[str, ...] | None = None,
     partitioned: bool = True,
     determinism: Determinism = "exact",

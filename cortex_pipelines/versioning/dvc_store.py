@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import aside, began_before, write_whole
 from cortex_pipelines.versioning import kept
-from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 T = TypeVar("T")

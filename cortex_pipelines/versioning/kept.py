@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.versioning.root import ProjectError
 
 DVC_LOCK = "dvc.lock"
 BY_MACHINE = (DVC_LOCK, "sources.lock", "releases.lock")

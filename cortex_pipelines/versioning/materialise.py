@@ -104,7 +104,7 @@ def materialise(
         BrokenContractError: a table breaks its contract.
         ProjectError: an input is missing, dvc.yaml is out of date, or DVC refuses.
     """
-    stages.check(project)
+    stages.check_stages(project)
     address = project.address(asset, partition)
     by_dvc = dvc_store.under_dvc(address)
     begin = snapshot.take(project, asset, partition)

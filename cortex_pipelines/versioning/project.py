@@ -1,7 +1,6 @@
 """A project on disk bound to the asset graph: where things lie and which versions they have."""
 
 import copy
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,25 +13,13 @@ from cortex_pipelines.atomic import aside
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS, Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
+
+# one name for those who read a project, one import for those who only look for it
+from cortex_pipelines.versioning.root import ProjectError as ProjectError
+from cortex_pipelines.versioning.root import find_root as find_root
 from cortex_pipelines.versioning.yaml_text import YamlTextError, describe_errors, parse_yaml
-
-
-class ProjectError(RuntimeError):
-    """The project on disk is not as it has to be; the message says what to do."""
-
-
-def find_root(start: Path | None = None) -> Path:
-    """The nearest folder, from ``start`` (or ``CORTEX_ROOT``, or here) upwards, with params.yaml.
-
-    Raises:
-        ProjectError: there is none.
-    """
-    begin = (start or Path(os.environ.get("CORTEX_ROOT", "."))).resolve()
-    for folder in (begin, *begin.parents):
-        if (folder / "params.yaml").is_file():
-            return folder
-    raise ProjectError(f"no params.yaml in {begin} or above it; change to a project's folder first")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -80,14 +67,18 @@ class Project:
     Args:
         root: Folder with ``params.yaml``.
         graph: The asset graph.
+        figures: Asset to what DVC shows of it; an asset without any is absent.
 
     The versions of code and parameters are taken when they are first asked for and kept: they are
     those of the code that this process runs.
     """
 
-    def __init__(self, root: Path, graph: Graph) -> None:
+    def __init__(
+        self, root: Path, graph: Graph, figures: Mapping[str, Figures] | None = None
+    ) -> None:
         self.root = root
         self.graph = graph
+        self.figures = dict(figures or {})
 
     @property
     def state(self) -> Path:

@@ -73,7 +73,7 @@ def dvc_views(project: Project) -> list[DvcView]:
     Raises:
         ProjectError: dvc.yaml is out of date, so DVC speaks of another graph.
     """
-    stages.check(project)
+    stages.check_stages(project)
 
     def ask() -> list[DvcView]:
         with dvc_store.locked_repo(project.root) as repo:

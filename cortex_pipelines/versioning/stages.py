@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.figures import Figures, plot_entry
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
 
@@ -39,17 +40,45 @@ def _params(files: dict[str, list[str]]) -> list[Any]:
     return [*own, *others]
 
 
+def figures(project: Project) -> dict[str, Any]:
+    """The keys ``metrics`` and ``plots`` of ``dvc.yaml``: every file that DVC shows.
+
+    DVC has no loops there, so each project's files are listed.
+    """
+    metrics: list[str] = []
+    plots: list[dict[str, Any]] = []
+    for asset in project.graph.order:
+        shown = project.figures.get(asset.name, Figures(metrics=()))
+        for partition in project.partitions_of(asset):
+            address = project.address(asset, partition)
+            folder = f"data/{asset.name}" + (f"/{partition}" if partition else "")
+            metrics += [f"{folder}/{file}" for file in shown.metrics]
+            plots += [plot_entry(plot, address, folder) for plot in shown.plots]
+    found: dict[str, Any] = {"metrics": metrics, "plots": plots}
+    return {key: value for key, value in found.items() if value}
+
+
 def render(project: Project) -> str:
     """The text of ``dvc.yaml``."""
+    return _stages_text(project) + _text(figures(project))
+
+
+def _stages_text(project: Project) -> str:
+    return _HEADER + _text(stages(project))
+
+
+def _text(values: dict[str, Any]) -> str:
     from io import StringIO
 
+    if not values:
+        return ""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.width = 1000
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = StringIO()
-    yaml.dump(stages(project), text)
-    return _HEADER + text.getvalue()
+    yaml.dump(values, text)
+    return text.getvalue()
 
 
 def write(project: Project) -> Path:
@@ -62,11 +91,47 @@ def write(project: Project) -> Path:
 
 
 def check(project: Project) -> None:
-    """Raise if ``dvc.yaml`` is not what the asset graph gives.
+    """Raise if ``dvc.yaml`` is not what the asset graph and the list of projects give.
 
     Raises:
         ProjectError: it is out of date.
     """
+    _require(_read(project) == render(project))
+
+
+def check_stages(project: Project) -> None:
+    """Raise if the stages in ``dvc.yaml`` are not those of the asset graph.
+
+    What DVC shows may be behind: it names the projects, and no version depends on it.
+
+    Raises:
+        ProjectError: they are out of date.
+    """
+    _require(_has_stages(project))
+
+
+def follow_projects(project: Project) -> None:
+    """Write ``dvc.yaml`` if what DVC shows is behind the list of projects.
+
+    Stages that are out of date stay as they are: whoever uses them is told.
+    """
+    if _has_stages(project):
+        write(project)
+
+
+def _has_stages(project: Project) -> bool:
+    text = _stages_text(project)
+    tops = [
+        line for line in _read(project)[len(text) :].splitlines() if not line.startswith((" ", "-"))
+    ]
+    return _read(project).startswith(text) and set(tops) <= {"metrics:", "plots:"}
+
+
+def _read(project: Project) -> str:
     path = project.root / "dvc.yaml"
-    if not path.exists() or path.read_text(encoding="utf-8") != render(project):
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _require(good: bool) -> None:
+    if not good:
         raise ProjectError("dvc.yaml is out of date: run `cortex dvc-yaml` and commit the result")

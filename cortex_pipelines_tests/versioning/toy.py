@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from cortex_pipelines.versioning import VersionedAsset, stages
 from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import value_md5
 from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.instance import open_instance
 from cortex_pipelines.versioning.materialise import Version, materialise
@@ -42,6 +43,7 @@ TALLY = Table(
     (Column("project", pl.String, "Project"), Column("words", pl.Int64, "How many")),
     ("project",),
 )
+FIGURES = {"digest": Figures(("digest.json",), (Plot("course.json", "step", "total", "course"),))}
 CODE = ("words", "loud", "tally", "digest", "page")
 
 
@@ -103,6 +105,8 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
         """The sum, in a file that is no table."""
         total = pl.read_parquet(tally / "tally.parquet")["words"].sum()
         (out / "digest.json").write_text(json.dumps({"total": total, "code": code["digest"]}))
+        course = [{"step": 0, "total": 0}, {"step": 1, "total": total}]
+        (out / "course.json").write_text(json.dumps(course))
 
     @versioned_asset(code=("toy/page.py",))
     def page(words: Path, digest: Path, pages: PageSettings, project: str, out: Path) -> None:
@@ -187,7 +191,7 @@ class Workbench:
         graph = Graph(
             toy_assets(code), [note_pin()], {"loudness": LoudSettings, "pages": PageSettings}
         )
-        project = Project(self.root, graph)
+        project = Project(self.root, graph, FIGURES)
         assert project.code_versions
         return project
 
@@ -224,6 +228,16 @@ class Workbench:
 
     def repro(self, targets: list[str] | None = None) -> None:
         """``dvc repro``, the stages' commands called in this process instead of a new one."""
+        with self._dvc_here() as repo:
+            repo.reproduce(targets or None)
+
+    def experiment(self, name: str, *parameters: str) -> None:
+        """``dvc exp run -n NAME -S PARAMETER…``, its commands called in this process."""
+        with self._dvc_here() as repo:
+            repo.experiments.run(name=name, params=list(parameters))
+
+    @contextlib.contextmanager
+    def _dvc_here(self) -> Iterator[Any]:
         from dvc.repo import Repo
 
         def command(executable: Any, cmd: str, **kwargs: Any) -> None:
@@ -237,7 +251,7 @@ class Workbench:
             mock.patch("dvc.stage.run._run", command),
             Repo(str(self.root), _wait_for_lock=True) as repo,
         ):
-            repo.reproduce(targets or None)
+            yield repo
 
     def all_stages(self) -> list[tuple[str, str | None]]:
         project = self.project()

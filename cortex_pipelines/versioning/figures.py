@@ -1,0 +1,53 @@
+"""Files of an output that DVC shows: ``metrics:`` and ``plots:`` at the top of ``dvc.yaml``.
+
+They name files inside outputs and are no outputs themselves, so that no stage changes when one is
+added or taken away.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture that DVC draws of a JSON file.
+
+    Args:
+        file: File of the output. It may hold one list of objects: DVC lays several on each other.
+        x: Field of each object on the horizontal axis.
+        y: Field on the vertical axis.
+        title: What is shown.
+        template: DVC's name of the sort of picture.
+    """
+
+    file: str
+    x: str
+    y: str
+    title: str
+    template: str = "linear"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What DVC shows of one asset.
+
+    Args:
+        metrics: JSON files with numbers.
+        plots: Pictures.
+    """
+
+    metrics: tuple[str, ...] = ("metrics.json",)
+    plots: tuple[Plot, ...] = ()
+
+
+def plot_entry(plot: Plot, address: str, folder: str) -> dict[str, Any]:
+    """A plot of one output as ``dvc.yaml`` has it.
+
+    Args:
+        plot: The plot.
+        address: Name of the stage that makes the output.
+        folder: The output's folder, relative to the project's root.
+    """
+    file = f"{folder}/{plot.file}"
+    shown = {"template": plot.template, "title": f"{address}: {plot.title}"}
+    return {f"{address}/{plot.title}": {"x": plot.x, "y": {file: plot.y}} | shown}

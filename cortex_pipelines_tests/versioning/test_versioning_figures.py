@@ -1,0 +1,106 @@
+"""DVC's metrics, plots and experiments work in a project as anybody else's do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.versioning import stages
+from cortex_pipelines.versioning.figures import Figures
+from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.reconcile import dvc_views
+from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench
+
+METRICS = "data/digest/digest.json"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench.create(tmp_path / "project")
+
+
+def one_word_more(values: dict[str, Any]) -> None:
+    values["projects"]["a"].append("three")
+
+
+def with_figures(bench: Workbench, figures: dict[str, Figures]) -> Project:
+    return Project(bench.root, bench.project().graph, figures)
+
+
+def text(bench: Workbench) -> str:
+    return (bench.root / "dvc.yaml").read_text()
+
+
+def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
+    bench.repro()
+    bench.commit()
+    shown = json.loads(bench.dvc("metrics", "show", "--json"))
+    assert shown[""]["data"][METRICS]["data"] == {"total": 4, "code": ""}
+
+    bench.edit("sources.lock", one_word_more)
+    bench.repro()
+    changed = json.loads(bench.dvc("metrics", "diff", "--json"))
+    assert changed[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
+    (drawn,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
+    values = drawn["content"]["data"]["values"]
+    points = {(value["rev"], value["step"]): value["total"] for value in values}
+    assert points["HEAD", 1] == 4
+    assert points["workspace", 1] == 5
+
+
+def test_an_experiment_sets_a_parameter_and_is_listed_with_its_figures(bench: Workbench) -> None:
+    bench.repro()
+    bench.commit()
+    bench.experiment("quiet", "loudness.suffix=?", "pages.width=3")
+    assert bench.project().params["loudness"] == {"suffix": "?"}
+    assert (bench.root / "data" / "page" / "a" / "page.txt").read_text().endswith("---")
+    (base,) = [row for row in json.loads(bench.dvc("exp", "show", "--json")) if row["experiments"]]
+    (experiment,) = base["experiments"]
+    (made,) = experiment["revs"]
+    assert made["name"] == "quiet"
+    assert made["data"]["metrics"][METRICS]["data"]["total"] == 4
+    assert made["data"]["params"]["params.yaml"]["data"]["loudness"] == {"suffix": "?"}
+
+
+def test_no_stage_changes_when_other_figures_are_shown(bench: Workbench) -> None:
+    bench.repro()
+    before = bench.lock()
+    project = with_figures(bench, {})
+    stages.write(project)
+    assert "metrics:" not in text(bench)
+    assert bench.dvc("status", "--json") == "{}"
+    assert not any(view.changed for view in dvc_views(project))
+    stages.write(with_figures(bench, FIGURES | {"page": Figures(("page.txt",))}))
+    assert bench.dvc("status", "--json") == "{}"
+    bench.repro()
+    assert bench.lock() == before
+
+
+def test_what_is_shown_follows_the_projects(bench: Workbench) -> None:
+    def listed() -> list[str]:
+        return [line for line in text(bench).splitlines() if line.startswith("- data/page")]
+
+    figures = {"page": Figures(("page.json",))}
+    stages.write(with_figures(bench, figures))
+    assert listed() == ["- data/page/a/page.json", "- data/page/b/page.json"]
+    bench.edit("params.yaml", lambda values: values["projects"].update(c={"title": "c"}))
+    project = with_figures(bench, figures)
+    stages.check_stages(project)
+    with pytest.raises(ProjectError, match="run `cortex dvc-yaml`"):
+        stages.check(project)
+    stages.follow_projects(project)
+    stages.check(project)
+    assert listed()[-1] == "- data/page/c/page.json"
+
+
+@pytest.mark.parametrize("edit", ["# by hand\n", "artifacts: {}\n", "stages: {}\n"])
+def test_whatever_else_stands_in_the_file_is_an_error(bench: Workbench, edit: str) -> None:
+    path = bench.root / "dvc.yaml"
+    path.write_text(text(bench) + edit)
+    edited = text(bench)
+    for check in (stages.check, stages.check_stages):
+        with pytest.raises(ProjectError, match="run `cortex dvc-yaml`"):
+            check(bench.project())
+    stages.follow_projects(bench.project())
+    assert text(bench) == edited, "it is left for a person to look at"
