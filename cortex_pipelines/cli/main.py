@@ -26,6 +26,7 @@ from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -123,6 +124,7 @@ _COMMANDS = (
     route,
     router,
     scan,
+    status,
     tune_machine,
     verify,
 )
@@ -184,36 +186,6 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
     if partition is not None and partition not in project.partitions:
         known = ", ".join(project.partitions) or "none yet"
         raise ProjectError(f"params.yaml has no project {partition}; there is: {known}")
-
-
-@main.command(epilog=_example("cortex status --json"))
-@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-def status(as_json: bool) -> None:
-    """Every asset and project: its version in Dagster, DVC and MLflow, and what is stale."""
-    from cortex_pipelines.operations.status import count_rows
-    from cortex_pipelines.operations.status import status as rows_of
-
-    project, definitions, instance = _open()
-    found = list(rows_of(project, definitions, instance))
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    whole = [Column(name, no_wrap=True) for name in ("asset", "project", "rows", "version")]
-    table = Table(*whole, "fresh", "why not", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in found:
-        one = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
-        version = (row["dvc_md5"] or "-")[:12] + ("" if one else " (views differ)")
-        fresh = "[green]yes" if row["fresh"] else "[yellow]no"
-        rows = count_rows(project, row["asset"], row["partition"])
-        place = row["partition"] or ""
-        table.add_row(
-            row["asset"], place, f"{rows:,}" if rows else "", version, fresh, row["reason"]
-        )
-    Console().print(table)
 
 
 @main.command(epilog=_example("cortex add flask pypi:flask==3.1.3"))

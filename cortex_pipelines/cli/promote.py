@@ -1,17 +1,30 @@
 """``cortex promote`` and ``cortex rollback``."""
 
+from functools import cached_property
 from typing import get_args
 
 import click
 
-from cortex_pipelines.release.deployment import Strategy, Target
+
+class _Declared(click.Choice[str]):
+    """The values of a type in ``release.deployment``, whose module takes long to load."""
+
+    def __init__(self, name: str) -> None:
+        self.case_sensitive = True
+        self._name = name
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        from cortex_pipelines.release import deployment
+
+        return get_args(getattr(deployment, self._name))
 
 
 @click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
 @click.argument("model", required=False)
 @click.option("--why", default="by hand", help="Reason, for the ledger.")
-@click.option("--strategy", type=click.Choice(get_args(Strategy)), help="How it is put to use.")
-@click.option("--target", type=click.Choice(get_args(Target)), help="Where it is to run.")
+@click.option("--strategy", type=_Declared("Strategy"), help="How it is put to use.")
+@click.option("--target", type=_Declared("Target"), help="Where it is to run.")
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

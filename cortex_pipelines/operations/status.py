@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from cortex_pipelines.tracking.runs import digest_of, find_run
+from cortex_pipelines.tracking.known import known_versions
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.provenance import NOTHING, latest_record, recorded_version
 from cortex_pipelines.versioning.reconcile import dvc_views
@@ -23,12 +23,13 @@ def status(
         ``mlflow_digest, run_id`` (MLflow's, of that version), ``fresh`` (DVC and Dagster agree
         that nothing is to be done) and ``reason`` (why not, in words; else empty).
     """
-    staleness = Staleness(instance, definitions)
+    status_of = Staleness(instance, definitions).snapshot()
+    known = known_versions(project.root)
     for view in dvc_views(project):
         name, partition = view.asset.name, view.partition
-        word, causes = staleness.status(name, partition)
+        word, causes = status_of(name, partition)
         version = recorded_version(latest_record(instance, name, partition))
-        found = find_run(project.root, name, partition, view.locked) if view.locked else None
+        run_id, digest = known.get((name, partition or "", view.locked or ""), (None, None))
         reasons = list(view.reasons) or [cause for cause in causes if word != "FRESH"]
         if not view.changed and version != view.locked:
             reasons.append("Dagster has another version: run `cortex sync`")
@@ -37,8 +38,8 @@ def status(
             "partition": partition,
             "data_version": None if version == NOTHING else version,
             "dvc_md5": view.locked,
-            "mlflow_digest": digest_of(project.root, found[0]) if found else None,
-            "run_id": found[0] if found else None,
+            "mlflow_digest": digest,
+            "run_id": run_id,
             "fresh": not view.changed and word == "FRESH",
             "reason": "; ".join(reasons) if view.locked else "never made",
         }

@@ -191,6 +191,14 @@ def patiently(root: Path, act: Callable[[], T]) -> T:
             time.sleep(_LOCK_POLL_SECONDS)
 
 
+def cache_folder(root: Path) -> str:
+    """Folder of DVC's cache, wherever its settings put it."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return str(repo.cache.local.path)
+
+
 def stages_by_address(repo: Any) -> dict[str, Any]:
     """All stages of the project's ``dvc.yaml``, by name and partition."""
     return {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}

@@ -17,13 +17,14 @@ A sync that set the data version alone would leave Dagster saying fresh where DV
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning import dvc_store, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, read_yaml
 from cortex_pipelines.versioning.provenance import (
     CODE_VERSION,
     MADE_BY_DVC,
@@ -91,7 +92,7 @@ def _view(
     project: Project, asset: VersionedAsset, partition: str | None, known: dict[str, Any]
 ) -> DvcView:
     stage = known[project.address(asset, partition)]
-    reasons = _reasons(stage)
+    reasons = _reasons(project.root, stage)
     return DvcView(
         asset=asset,
         partition=partition,
@@ -103,16 +104,47 @@ def _view(
     )
 
 
-def _reasons(stage: Any) -> list[str]:
+def _reasons(root: Path, stage: Any) -> list[str]:
     """Why ``dvc repro`` would run a stage, in words; nothing if it would not."""
+    from dvc.dependency.param import ParamsDependency
+
     found = ["command changed"] if stage.changed_stage() else []
     for entry in [*stage.deps, *stage.outs]:
+        if isinstance(entry, ParamsDependency) and (root / entry.def_path).is_file():
+            found += _changed_parameters(root, entry)
+            continue
         for what in entry.status().values():
             if isinstance(what, dict):
                 found += [f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items())]
             else:
                 found.append(f"{entry.def_path} {what}")
     return found
+
+
+def _changed_parameters(root: Path, entry: Any) -> list[str]:
+    """What DVC says of a file of parameters, which would parse it anew for every stage."""
+    if entry.hash_info.value is None:
+        return [f"{entry.def_path} new"]
+    locked, now = entry.hash_info.value, read_yaml(root / entry.def_path)
+    found = []
+    for key in sorted(entry.params):
+        there, value = _at(now, key)
+        if not there:
+            found.append(f"{entry.def_path}:{key} deleted")
+        elif key not in locked:
+            found.append(f"{entry.def_path}:{key} new")
+        elif value != locked[key]:
+            found.append(f"{entry.def_path}:{key} modified")
+    return found
+
+
+def _at(values: Any, dotted: str) -> tuple[bool, Any]:
+    """Whether there is a value under a dotted key, and the value."""
+    for part in dotted.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False, None
+        values = values[part]
+    return True, values
 
 
 def sync(

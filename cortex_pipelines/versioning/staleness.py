@@ -1,5 +1,6 @@
 """What Dagster says is stale, asked as its UI asks."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ class Staleness:
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """FRESH, STALE or MISSING, and why, from the events there are now."""
+        return self.snapshot()(name, partition)
+
+    def snapshot(self) -> Callable[[str, str | None], tuple[str, tuple[str, ...]]]:
+        """``status``, from the events there are when it is first asked of each asset.
+
+        Events are read once and kept, so that many questions cost little more than one.
+        """
         import dagster as dg
         from dagster._core.definitions.data_version import CachingStaleStatusResolver
         from dagster._core.loader import LoadingContextForTest
@@ -27,14 +35,18 @@ class Staleness:
         resolver = CachingStaleStatusResolver(
             self._instance, self._graph, LoadingContextForTest(self._instance)
         )
-        key = dg.AssetKey(name)
-        causes = resolver.get_stale_causes(key, partition)
-        return resolver.get_status(key, partition).value, tuple(
-            f"{cause.dependency.asset_key.to_user_string()} {cause.reason}"
-            if cause.dependency
-            else cause.reason
-            for cause in causes
-        )
+
+        def status(name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
+            key = dg.AssetKey(name)
+            causes = resolver.get_stale_causes(key, partition)
+            return resolver.get_status(key, partition).value, tuple(
+                f"{cause.dependency.asset_key.to_user_string()} {cause.reason}"
+                if cause.dependency
+                else cause.reason
+                for cause in causes
+            )
+
+        return status
 
     def stale(self, name: str, partition: str | None) -> bool:
         """Whether an asset and partition is stale or missing."""

@@ -13,6 +13,7 @@ from cortex_pipelines.operations import pyfunc
 from cortex_pipelines.release.ledger import Entry, Model
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.tracking import registry
+from cortex_pipelines.tracking.known import known_versions
 from cortex_pipelines.tracking.lineage import Node, lineage, render
 from cortex_pipelines.tracking.model_file import (
     INTERFACES,
@@ -321,4 +322,23 @@ def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -
 
 def test_a_model_that_nobody_described_has_no_model_file(tmp_path: Path) -> None:
     write_model_file(Description("words", "words", "2" * 32, "1" * 32), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_reading_gives_what_the_client_gives(made: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, _ = made
+    record(bench, "page", "a")  # a second run of the same version: the newer one counts
+    known = known_versions(bench.root)
+    for name, partition in bench.all_stages():
+        address = f"{name}@{partition}" if partition else name
+        version = bench.lock()[address]["outs"][0]["md5"]
+        found = find_run(bench.root, name, partition, version)
+        assert found is not None
+        run, digest = known[name, partition or "", version]
+        assert (run, digest) == (found[0], digest_of(bench.root, found[0]))
+        assert digest == version
+
+
+def test_without_a_database_nothing_is_known_and_none_is_made(tmp_path: Path) -> None:
+    assert known_versions(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []

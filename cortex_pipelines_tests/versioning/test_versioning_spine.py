@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.observe import observe
+from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.reconcile import _reasons
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 
@@ -71,3 +75,40 @@ def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> 
         (event,) = made.asset_materializations_for_node("words")
         assert event.metadata["mlflow/run_id"].value == f"{1:032d}"
     assert tracker.runs == 1
+
+
+PARAMETER_EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "nothing": lambda values: None,
+    "a value": lambda values: values["loudness"].update(suffix="?"),
+    "a type": lambda values: values["pages"].update(width=True),
+    "a key more": lambda values: values["pages"].update(height=2),
+    "a section gone": lambda values: values.pop("pages"),
+    "null": lambda values: values.update(pages=None),
+    "a project's entry": lambda values: values["projects"].update(a=None),
+}
+
+
+def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    bench.repro(["page@a"])
+    parameters = (bench.root / "params.yaml").read_text()
+    for name, edit in PARAMETER_EDITS.items():
+        bench.edit("params.yaml", edit)
+        with Repo(str(bench.root)) as repo, repo.lock:
+            for stage in repo.index.stages:
+                reasons = _reasons(bench.root, stage)
+                assert reasons == dvc_reasons(stage), (name, stage)
+                assert bool(reasons) == stage.changed(), (name, stage)
+        (bench.root / "params.yaml").write_text(parameters)
+
+
+def dvc_reasons(stage: Any) -> list[str]:
+    """What DVC itself says of a stage, every file parsed anew."""
+    found = ["command changed"] if stage.changed_stage() else []
+    for entry in [*stage.deps, *stage.outs]:
+        for what in entry.status().values():
+            if isinstance(what, dict):
+                found += [f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items())]
+            else:
+                found.append(f"{entry.def_path} {what}")
+    return found

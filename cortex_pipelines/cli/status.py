@@ -1,0 +1,89 @@
+"""``cortex status``: what there is and what is stale, by project."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cortex_pipelines.versioning.root import find_root
+
+_COLUMNS = ("asset", "rows", "version")
+_COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
+
+
+@click.command(epilog="Example: cortex status --json")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def status(as_json: bool) -> None:
+    """Every asset by project: its version in Dagster, DVC and MLflow, and what is stale."""
+    rows = _rows(find_root())
+    if as_json:
+        shown = [{key: row[key] for key in row if key != "rows"} for row in rows]
+        click.echo(json.dumps(shown, indent=1))
+        return
+    _print(rows)
+
+
+def _rows(root: Path) -> list[dict[str, Any]]:
+    from cortex_pipelines.operations import status_memory
+
+    rows = status_memory.recall(root)
+    return _worked_out(root) if rows is None else rows
+
+
+def _worked_out(root: Path) -> list[dict[str, Any]]:
+    from cortex_pipelines.operations import status_memory
+    from cortex_pipelines.operations.status import count_rows
+    from cortex_pipelines.operations.status import status as rows_of
+    from cortex_pipelines.orchestration.location import open_location
+    from cortex_pipelines.versioning.dvc_store import cache_folder
+    from cortex_pipelines.versioning.instance import open_instance
+
+    before = status_memory.look(root, (cache_folder(root),))
+    project, definitions = open_location(root)
+    rows = [
+        row | {"rows": count_rows(project, row["asset"], row["partition"])}
+        for row in rows_of(project, definitions, open_instance(root))
+    ]
+    status_memory.remember(root, before, rows)
+    return rows
+
+
+def state(row: dict[str, Any]) -> str:
+    """A row in a word: fresh, stale, or missing if there is no output."""
+    if row["dvc_md5"] is None or row["data_version"] is None:
+        return "missing"
+    return "fresh" if row["fresh"] else "stale"
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    partitions = sorted({row["partition"] for row in rows if row["partition"]})
+    whole = [Column(name, no_wrap=True) for name in _COLUMNS]
+    table = Table(*whole, "state", "why not fresh", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for partition in (*partitions, None):
+        table.add_row(f"[bold]{partition or 'all projects'}")
+        for row in rows:
+            if row["partition"] == partition:
+                table.add_row(*_cells(row))
+        table.add_section()
+    Console().print(table)
+    click.echo(summary(rows))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    one = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
+    version = (row["dvc_md5"] or "-")[:12] + ("" if one else " (views differ)")
+    count = f"{row['rows']:,}" if row["rows"] else ""
+    word = state(row)
+    return f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}", row["reason"]
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """How many outputs are in each state, in one line."""
+    counts = Counter(state(row) for row in rows)
+    return ", ".join(f"{counts[word]} {word}" for word in _COLOURS)

@@ -1,0 +1,118 @@
+"""The last answer of ``cortex status``, for as long as nothing that it depends on was touched.
+
+Loading Dagster, DVC and the rooms takes seconds, where the answer is most often what it was. What
+it depends on are files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of
+Dagster and MLflow. A file counts as untouched if its inode, size and times of change are what they
+were, as in DVC's own memory of hashes; the time of change of the inode is among them, which no
+program sets back.
+"""
+
+import json
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.atomic import write_whole
+
+FILE = Path(".cortex", "status.json")
+
+_PACKAGE = Path(__file__).parents[1]
+_TREES = ("cortex_pipelines", "data")
+_FILES = (
+    *("params.yaml", "sources.lock", "releases.lock", "dvc.yaml", "dvc.lock", ".dvcignore"),
+    *(".dvc/config", ".dvc/config.local", ".dagster/dagster.yaml"),
+    *(".dagster/history/runs/index.db", ".dagster/history/runs/index.db-wal"),
+    *(".mlflow/mlflow.db", ".mlflow/mlflow.db-wal"),
+)
+_PASSING = frozenset({"__pycache__"})
+_SETTLED_SECONDS = 0.1
+"""A file that was touched later than this before it was looked at might be touched again within
+the same tick of the file system's clock."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an answer depends on, as it was at one moment.
+
+    Args:
+        digest: Of every file's name, inode, size and times.
+        settled: Whether no file had been touched the moment before.
+        caches: Folders of DVC's cache.
+    """
+
+    digest: str
+    settled: bool
+    caches: tuple[str, ...]
+
+
+def look(root: Path, caches: Iterable[str] = ()) -> Seen:
+    """What an answer about a project would depend on now.
+
+    Args:
+        root: Project root.
+        caches: Folders of DVC's cache.
+    """
+    caches = tuple(sorted(caches))
+    begun, newest, digest = time.time(), 0.0, sha256()
+    installed = sysconfig.get_path("purelib")
+    for words in (sys.version, str(root), os.environ.get("DVC_SITE_CACHE_DIR", "")):
+        digest.update(words.encode() + b"\0")
+    singles = [root / name for name in _FILES]
+    singles += [Path(installed), Path.home() / ".config" / "dvc" / "config"]
+    trees = [_PACKAGE, *(root / name for name in _TREES), *map(Path, caches)]
+    for path, at in _touched(singles, trees):
+        digest.update(f"{path}\0{at}\0".encode())
+        newest = max(newest, at[3] / 1e9)
+    return Seen(digest.hexdigest(), newest < begun - _SETTLED_SECONDS, caches)
+
+
+def _touched(singles: list[Path], trees: list[Path]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for path in singles:
+        if path.exists():
+            yield str(path), _stamp(path.stat())
+    for tree in trees:
+        if tree.is_dir():
+            yield from _below(str(tree))
+
+
+def _below(folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name in _PASSING:
+            continue
+        if entry.is_dir():
+            yield entry.path, (0, 0, 0, 0)
+            yield from _below(entry.path)
+        else:
+            # of a link both count; one into an emptied cache leads nowhere
+            yield entry.path, _stamp(entry.stat(follow_symlinks=False))
+            if entry.is_symlink() and Path(entry.path).exists():
+                yield entry.path, _stamp(entry.stat())
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def recall(root: Path) -> list[dict[str, Any]] | None:
+    """The last answer, if all that it depends on is as it was; else None."""
+    try:
+        kept = json.loads((root / FILE).read_text(encoding="utf-8"))
+        seen = look(root, kept["caches"])
+        return list(kept["rows"]) if kept["digest"] == seen.digest else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none was kept, or a file went while it was looked at
+
+
+def remember(root: Path, before: Seen, rows: list[dict[str, Any]]) -> None:
+    """Keep an answer that was worked out after ``before`` was looked at."""
+    if not before.settled:
+        return
+    (root / FILE).parent.mkdir(exist_ok=True)
+    kept = {"digest": before.digest, "caches": before.caches, "rows": rows}
+    write_whole(root / FILE, json.dumps(kept))

@@ -1,0 +1,47 @@
+"""All versions that MLflow knows, in one reading; loading MLflow itself takes seconds."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from cortex_pipelines.tracking.store import database
+
+Key = tuple[str, str, str]
+"""Asset, partition (empty if it has none) and version."""
+
+_RUNS = """
+SELECT experiments.name, partition.value, version.value, runs.run_uuid
+FROM runs
+JOIN experiments USING (experiment_id)
+JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key = 'partition'
+JOIN tags AS version ON version.run_uuid = runs.run_uuid AND version.key = 'dvc_md5'
+WHERE runs.lifecycle_stage = 'active'
+ORDER BY runs.start_time, runs.run_uuid DESC
+"""
+
+_DIGESTS = """
+SELECT inputs.destination_id, datasets.digest
+FROM inputs
+JOIN datasets ON datasets.dataset_uuid = inputs.source_id
+JOIN input_tags ON input_tags.input_uuid = inputs.input_uuid
+WHERE inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN'
+AND input_tags.name = 'mlflow.data.context' AND input_tags.value = 'output'
+"""
+
+
+def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
+    """Newest run of each version and the digest of what it made; see ``runs.find_run``.
+
+    The tables are those of the pinned MLflow; a test compares this with what its client says.
+    """
+    path = database(root)
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'inputs'").fetchone():
+            return {}  # a process is about to create it
+        digests = dict(connection.execute(_DIGESTS))
+        found: dict[Key, tuple[str, str | None]] = {}
+        for asset, partition, version, run in connection.execute(_RUNS):
+            found[asset, partition, version] = (run, digests.get(run))
+    return found
