@@ -54,8 +54,8 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
     ]
     text = (
         "<p>Out of fold, on training tasks. A candidate is adopted where it is right more often "
-        "than the best one adopted below it, and better by more than chance: by McNemar's exact test "
-        "of who is right, or by a paired test of the loss, each at half the level. The plain "
+        "than the best one adopted below it, and better by more than chance: by McNemar's exact "
+        "test of who is right, or by a paired test of the loss, each at half the level. The plain "
         "average is there to be beaten.</p>"
     )
     return f"<h2>The ladder</h2>{text}{html_table(head, rows)}"

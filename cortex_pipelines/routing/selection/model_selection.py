@@ -1,8 +1,8 @@
 """The competition: every candidate on the same folds, each adopted only if it beats the one below.
 
 Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So a candidate
-is adopted where it is right more often than the best one adopted below it and a paired test says that
-it is better by more than chance: McNemar's exact test of who is right, or, which sees smaller
+is adopted where it is right more often than the best one adopted below it and a paired test says
+that it is better by more than chance: McNemar's exact test of who is right, or, which sees smaller
 gains, the paired t-test of the likelihood that the two give to the right masters; two tests, so
 each at half the level. Otherwise the simpler one stays, and the table says so.
 """
