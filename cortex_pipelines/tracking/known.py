@@ -4,18 +4,18 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from cortex_pipelines.tracking.store import database
+from cortex_pipelines.tracking.store import database, database_uri, tracking_uri
 
 Key = tuple[str, str, str]
 """Asset, partition (empty if it has none) and version."""
 
 _RUNS = """
-SELECT experiments.name, partition.value, version.value, runs.run_uuid
+SELECT asset.value, partition.value, version.value, runs.run_uuid
 FROM runs
-JOIN experiments USING (experiment_id)
+JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key'
 JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key = 'partition'
 JOIN tags AS version ON version.run_uuid = runs.run_uuid AND version.key = 'dvc_md5'
-WHERE runs.lifecycle_stage = 'active'
+WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED'
 ORDER BY runs.start_time, runs.run_uuid DESC
 """
 
@@ -32,8 +32,11 @@ AND input_tags.name = 'mlflow.data.context' AND input_tags.value = 'output'
 def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     """Newest run of each version and the digest of what it made; see ``runs.find_run``.
 
-    The tables are those of the pinned MLflow; a test compares this with what its client says.
+    The tables are those of the pinned MLflow; a test compares this with what its client says. Where
+    MLflow is elsewhere, its client is asked.
     """
+    if tracking_uri(root) != database_uri(root):
+        return _asked(root)
     path = database(root)
     if not path.exists():
         return {}
@@ -44,4 +47,32 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
         found: dict[Key, tuple[str, str | None]] = {}
         for asset, partition, version, run in connection.execute(_RUNS):
             found[asset, partition, version] = (run, digests.get(run))
+    return found
+
+
+def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
+    """The same by MLflow's client, some hundred runs at a time."""
+    from cortex_pipelines.tracking.store import experiment_ids, open_client
+
+    found: dict[Key, tuple[str, str | None]] = {}
+    token: str | None = ""
+    while token is not None:
+        page = open_client(root).search_runs(
+            experiment_ids(root),
+            filter_string="attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time ASC"],
+            max_results=500,
+            page_token=token or None,
+        )
+        token = page.token or None
+        for run in page:
+            tags = run.data.tags
+            if "dvc_md5" in tags and "asset_key" in tags:
+                digests = [
+                    given.dataset.digest
+                    for given in (run.inputs.dataset_inputs if run.inputs else ())
+                    if any(tag.value == "output" for tag in given.tags)
+                ]
+                key = (tags["asset_key"], tags.get("partition", ""), tags["dvc_md5"])
+                found[key] = (str(run.info.run_id), digests[0] if digests else None)
     return found

@@ -50,7 +50,8 @@ def register(
                 client.log_artifact(run_id, str(project.root / lock))
         entry = client.create_model_version(
             name,
-            source=f"models:/{logged}",
+            # not models:/ID, which MLflow would look for at its own default address
+            source=client.get_logged_model(logged).artifact_location,
             run_id=run_id,
             model_id=logged,
             tags={"dvc_md5": md5} | parent_tag(folder),

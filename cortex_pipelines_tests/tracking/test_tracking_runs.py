@@ -339,6 +339,16 @@ def test_one_reading_gives_what_the_client_gives(made: tuple[Workbench, dict[Any
         assert digest == version
 
 
+def test_the_client_is_asked_where_runs_are_kept_elsewhere(
+    made: tuple[Workbench, dict[Any, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = made
+    here = known_versions(bench.root)
+    elsewhere = f"{database_uri(bench.root)}?timeout=30"  # the same runs by another address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    assert known_versions(bench.root) == here
+
+
 def test_without_a_database_nothing_is_known_and_none_is_made(tmp_path: Path) -> None:
     assert known_versions(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
