@@ -105,7 +105,7 @@ def test_labels_are_declared_once_with_what_a_finding_needs() -> None:
 
 
 def test_every_label_has_a_rule_and_every_rule_a_label() -> None:
-    queries = Path(sample.__file__).parent.glob("queries/*.scm")
+    queries = Path(sample.__file__).parents[1].glob("queries/*.scm")
     marked = {
         name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())
     }

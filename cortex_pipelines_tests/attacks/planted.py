@@ -108,9 +108,11 @@ def unpacked(path: Path) -> Iterator[bytes]:
             yield "\n".join(database.iterdump()).encode("utf-8", "surrogatepass")
     at = data.find(b"ARROW1\0\0")
     while at >= 0:  # the row cache, also where it packs several tables into a file
-        end = data.find(b"ARROW1\0\0", at + 1)
-        yield _said(pl.read_ipc(io.BytesIO(data[at : None if end < 0 else end])))
-        at = end
+        following = data.find(b"ARROW1\0\0", at + 1)
+        # a file ends in the same word; a hash may stand behind it
+        end = data.rfind(b"ARROW1", at, None if following < 0 else following) + len(b"ARROW1")
+        yield _said(pl.read_ipc(io.BytesIO(data[at:end])))
+        at = following
 
 
 def _from_json(data: bytes) -> Iterator[bytes]:

@@ -139,6 +139,6 @@ def test_shares_have_intervals_chance_and_a_paired_difference(
     naming = choices.filter(pl.col("kind") == "naming")
     assert metrics["choice_naming_items"] == naming.height
     assert metrics["choice_naming_difference"] == pytest.approx(
-        metrics["choice_naming_challenger_accuracy"] - metrics["choice_naming_opponent_accuracy"]
+        metrics["choice_naming_challenger_accuracy"] - metrics["choice_naming_reference_accuracy"]
     )
     assert metrics["choice_naming_difference_low"] <= metrics["choice_naming_difference_high"]

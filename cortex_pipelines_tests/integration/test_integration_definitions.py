@@ -21,6 +21,8 @@ GRAPH = {
     "ingestion": {
         "repository_files": {"project_source"},
         "repository_commits": {"project_source"},
+    },
+    "coordination": {
         "coordination_events": {"coordination_source"},
         "coordination_tables": {"coordination_events"},
     },
@@ -144,13 +146,8 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
     ("selection", "found"),
     [
         (
-            'group:"ingestion"',
-            {
-                "repository_files",
-                "repository_commits",
-                "coordination_events",
-                "coordination_tables",
-            },
+            'group:"coordination"',
+            {"coordination_events", "coordination_tables"},
         ),
         (
             'key:"task_router_evaluation"+',
