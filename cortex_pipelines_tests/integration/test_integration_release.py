@@ -108,7 +108,7 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(own: MiniProject) -> N
 
 
 def test_code_that_is_not_committed_is_not_promoted(own: MiniProject) -> None:
-    code = own.root / "cortex_pipelines" / "routing" / "search.py"
+    code = own.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     before = (own.root / "releases.lock").read_bytes()
     words = "its code is not committed: cortex_pipelines/routing/selection/search.py; commit it"
@@ -146,7 +146,12 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     assert entry.tags["release_md5"] == finished.version("task_router_release")
     kept = {file.path for file in client.list_artifacts(entry.run_id)}
     assert {"params.yaml", "sources.lock", "dvc.lock", "verdict.json"} <= kept
-    model = {file.path for file in client.list_logged_model_artifacts(entry.model_id, "files")}
+    model = {
+        file.path
+        for file in client.list_logged_model_artifacts(
+            client.get_run(entry.run_id).outputs.model_outputs[0].model_id, "files"
+        )
+    }
     assert {"files/weights.safetensors", "files/config.json"} <= model
     locked = client.download_artifacts(entry.run_id, "dvc.lock")
     with open(locked) as file:  # noqa: PTH123 - MLflow gives a string

@@ -43,7 +43,7 @@ def test_data_sets_of_an_adapter_are_made_again_without_training(own: MiniProjec
 
 
 def test_code_that_no_commit_holds_is_refused(own: MiniProject) -> None:
-    code = own.root / "cortex_pipelines" / "routing" / "search.py"
+    code = own.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
     own.edit_params(lambda values: values["routing"].update(epochs=7))
     own.cortex("run", "task_router", "task_router_evaluation", "task_router_release")

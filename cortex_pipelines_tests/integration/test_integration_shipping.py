@@ -103,7 +103,12 @@ def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     (entry,) = client.search_model_versions(f"name = '{NAME}'")
     kept = {file.path for file in client.list_artifacts(entry.run_id, "signature")}
     assert kept == {"signature/manifest.json", "signature/manifest.sig"}
-    model = {file.path for file in client.list_logged_model_artifacts(entry.model_id)}
+    model = {
+        file.path
+        for file in client.list_logged_model_artifacts(
+            client.get_run(entry.run_id).outputs.model_outputs[0].model_id
+        )
+    }
     assert model == {"MLmodel", "input_example.json", "files", "signature"}
     assert "model_card.md" in {file.path for file in client.list_artifacts(entry.run_id)}
     card = (finished.root / "data/code_adapter_release/alpha/model_card.md").read_text()
