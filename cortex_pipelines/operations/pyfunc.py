@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
+from cortex_pipelines.adapters.data.packing import start_token, token_ids
 from cortex_pipelines.adapters.model.base_model import resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.operations.serving import pinned_base
@@ -94,7 +96,9 @@ class AdapterModel:
         import torch
 
         model, tokenizer = self._resident.model, self._resident.tokenizer
-        ids = tokenizer(prompt, return_tensors="pt").input_ids.to(model.device)
+        context, space = divide(prompt)
+        (known,) = token_ids(tokenizer, [context])
+        ids = torch.tensor([known or [start_token(tokenizer)]], device=model.device)
         with torch.no_grad():
             written = model.generate(
                 input_ids=ids,
@@ -102,9 +106,12 @@ class AdapterModel:
                 max_new_tokens=most,
                 do_sample=False,
                 pad_token_id=tokenizer.eos_token_id,
+                logits_processor=[ForcedStart(tokenizer, ids.shape[1], space)],
             )
-        text: str = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-        return text
+        text: str = tokenizer.decode(
+            written[0, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.removeprefix(space)
 
 
 def texts(data: Texts, column: str) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.data.packing import (
     IGNORED,
     PackedRow,
@@ -51,12 +52,14 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(
 ) -> None:
     tokenizer = byte_tokenizer()
     (made,) = tokenised(prompt, completion)
+    context, space = divide(prompt)
+    text = space + completion if completion else ""
     targets = [token for token in made.targets() if token != IGNORED]
-    assert tokenizer.decode(targets[:-1]) == completion
+    assert tokenizer.decode(targets[:-1]) == text
     assert targets[-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(made.ids[: made.prompt_tokens]) == (prompt or "<bos>")
+    assert tokenizer.decode(made.ids[: made.prompt_tokens]) == (context or "<bos>")
     assert made.targets()[: made.prompt_tokens - 1] == [IGNORED] * (made.prompt_tokens - 1)
-    assert (made.text_tokens, made.text_bytes) == (len(targets) - 1, len(completion.encode()))
+    assert (made.text_tokens, made.text_bytes) == (len(targets) - 1, len(text.encode()))
 
 
 @given(lengths)

@@ -170,7 +170,7 @@ def example(
     return Example(
         example_id=f"{task}-{number:04d}",
         task=task,
-        path=f"module_{number % 5}.py",
+        path=f"module_{number // 2 % 5}.py",
         language="python",
         kind="function",
         prompt=prompt,

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 
+from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.evaluation.adapter.measures import likelihood
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_metrics
@@ -54,13 +55,14 @@ def test_bits_are_those_of_the_completion_by_the_textbook(
     test = pl.read_parquet(workshop.datasets["naming"] / "test.parquet")
     item = test.row(by_predicate=pl.col("example_id") == row["example_id"], named=True)
     tokenizer = tinymodel.byte_tokenizer()
-    prompt, name = (tokenizer(item[key])["input_ids"] for key in ("prompt", "completion"))
+    context, space = divide(item["prompt"])
+    prompt, name = (tokenizer(text)["input_ids"] for text in (context, space + item["completion"]))
     model = AutoModelForCausalLM.from_pretrained(workshop.root / "base", dtype=torch.float32)
     with torch.no_grad():
         chances = model(input_ids=torch.tensor([prompt + name])).logits[0].softmax(-1)
     bits = [-log2(float(chances[len(prompt) - 1 + n, token])) for n, token in enumerate(name)]
     assert row["base_bits"] == pytest.approx(sum(bits), rel=1e-4)
-    assert (row["bytes"], row["tokens"]) == (len(item["completion"]), len(name))
+    assert (row["bytes"], row["tokens"]) == (len(space + item["completion"]), len(name))
 
 
 def test_the_reference_is_the_champion_where_there_is_one(

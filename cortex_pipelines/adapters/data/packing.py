@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.data.examples import Example, prompt_text
 
 IGNORED = -100  # cross-entropy's own mark for "no target here"
@@ -25,9 +26,10 @@ class TokenisedExample:
         example_id: Identity in the data set.
         task: Task of the example.
         ids: Tokens of prompt, completion and end mark.
-        prompt_tokens: How many of them are the prompt's; at least 1.
-        text_tokens: How many are the completion's text, without the end mark.
-        text_bytes: UTF-8 bytes of the completion that these tokens stand for.
+        prompt_tokens: How many of them are the prompt's, without the white space that it ends
+            with; at least 1.
+        text_tokens: How many are that white space and the completion's text, without the end mark.
+        text_bytes: UTF-8 bytes that these tokens stand for.
     """
 
     example_id: str
@@ -63,9 +65,10 @@ def tokenise(
 ) -> Iterator[TokenisedExample]:
     """The examples as tokens, in order; one without any completion token is left out.
 
-    Prompt and completion are tokenised apart, as they are when the model is used. Where they do
-    not fit, the prompt loses its beginning; a completion that would push the prompt under a
-    quarter of the window loses its end, and with it the end mark.
+    Prompt and completion are divided before the white space between them, where the tokenizer
+    divides them in a file too. Where they do not fit, the prompt loses its beginning; a completion
+    that would push the prompt under a quarter of the window loses its end, and with it the end
+    mark.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -77,10 +80,15 @@ def tokenise(
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
-        prompts = _token_ids(tokenizer, [prompt_text(tokenizer, example) for example in chunk])
-        completions = _token_ids(tokenizer, [example.completion for example in chunk])
-        for example, prompt, completion in zip(chunk, prompts, completions, strict=True):
-            made = _fitted(tokenizer, example, prompt, completion, max_length)
+        parts = [divide(prompt_text(tokenizer, example)) for example in chunk]
+        prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
+        texts = [
+            space + example.completion if example.completion else ""
+            for example, (_, space) in zip(chunk, parts, strict=True)
+        ]
+        completions = token_ids(tokenizer, texts)
+        for example, prompt, text, ids in zip(chunk, prompts, texts, completions, strict=True):
+            made = _fitted(tokenizer, example, prompt, text, ids, max_length)
             if len(made.ids) > made.prompt_tokens:
                 yield made
 
@@ -137,20 +145,26 @@ def within_budget(
     return kept
 
 
-def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """The tokens of each text, without marks; of an empty text there are none."""
     found: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return found
 
 
 def _fitted(
-    tokenizer: Any, example: Example, prompt: list[int], completion: list[int], window: int
+    tokenizer: Any,
+    example: Example,
+    prompt: list[int],
+    completion: str,
+    ids: list[int],
+    window: int,
 ) -> TokenisedExample:
-    prompt = prompt or [_start_token(tokenizer)]
+    prompt = prompt or [start_token(tokenizer)]
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     most = window - min(len(prompt), window // _PROMPT_PART)
-    text, text_bytes = completion, len(example.completion.encode())
-    if len(completion) + len(end) > most:
-        text, end = completion[:most], []
+    text, text_bytes = ids, len(completion.encode())
+    if len(ids) + len(end) > most:
+        text, end = ids[:most], []
         text_bytes = len(tokenizer.decode(text, clean_up_tokenization_spaces=False).encode())
     prompt = prompt[-(window - len(text) - len(end)) :]
     return TokenisedExample(
@@ -163,7 +177,12 @@ def _fitted(
     )
 
 
-def _start_token(tokenizer: Any) -> int:
+def start_token(tokenizer: Any) -> int:
+    """What an empty prompt begins with.
+
+    Raises:
+        ValueError: the tokenizer has no such token.
+    """
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)

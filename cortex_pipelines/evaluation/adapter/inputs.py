@@ -1,12 +1,13 @@
 """What adapters are measured on: the inputs, and everything that is scored by likelihood."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.examples import Example, without_gaps
+from cortex_pipelines.adapters.data.examples import Example, read_examples, without_gaps
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
@@ -62,10 +63,34 @@ class Items:
     retrieved: list[Example]
 
 
+def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
+    """The examples, each with the group of files that its file belongs to as its cluster.
+
+    Files are what the split draws, so they and not their examples are independent; files that
+    share a near-duplicate are one group, called by its first file.
+
+    Args:
+        examples: What is measured.
+        among: All examples of the split, of all tasks.
+    """
+    pairs = sorted({(one.path, one.cluster) for one in among})
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
+    files, first = UnionFind(len(numbers)), dict[str, int]()
+    for path, cluster in pairs:
+        files.join(numbers[path], first.setdefault(cluster, numbers[path]))
+    first_of, paths = files.smallest(), list(numbers)
+    return [replace(one, cluster=paths[first_of[numbers[one.path]]]) for one in examples]
+
+
 def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
     """All items, sampled by the seed; rare lines of what the challenger was trained on."""
     completion = inputs.datasets["completion"]
-    known = held_out(inputs.datasets, settings)
+    everything = [
+        one
+        for task, folder in inputs.datasets.items()
+        for one in read_examples(folder, task, "test")
+    ]
+    known = grouped_by_file(held_out(inputs.datasets, settings), everything)
     general = general_items(
         inputs.general_code,
         inputs.general_project,
@@ -74,7 +99,10 @@ def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSet
         inputs.dataset_settings,
         settings,
     )
-    test = {task: without_gaps(folder, task, "test") for task, folder in inputs.datasets.items()}
+    test = {
+        task: grouped_by_file(without_gaps(folder, task, "test"), everything)
+        for task, folder in inputs.datasets.items()
+    }
     asked, unasked = questions(test, settings.choices, settings.seed)
     tried = attempts(challenger, completion, settings.memorised, settings.seed)
     retrieved = []

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
+from cortex_pipelines.adapters.data.examples import Example, prompt_text
 from cortex_pipelines.evaluation.generation.stopping import StopRule, is_complete
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 
@@ -37,52 +38,56 @@ def generate(
     Args:
         model: A causal language model.
         tokenizer: Its tokenizer.
-        prompt: Tokens of the prompt.
+        prompt: Tokens of the prompt, without the white space that it ends with.
         request: Where the answer ends, and which sample it is.
         settings: Most tokens, temperature and seed.
     """
     import torch
-    from transformers import StoppingCriteriaList
+    from transformers import LogitsProcessorList, StoppingCriteriaList
 
     ids = torch.tensor([prompt], device=model.device)
     how: dict[str, Any] = {"do_sample": False}
     if request.sample:
         torch.manual_seed(_seed_of(settings.seed, request))
         how = {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
-    enough = _Enough(tokenizer, len(prompt), request.extent)
+    _, space = divide(prompt_text(tokenizer, request.item))
+    enough = _Enough(tokenizer, len(prompt), space, request.extent)
     with torch.no_grad():
         written = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=settings.max_new_tokens,
             pad_token_id=tokenizer.eos_token_id,
+            logits_processor=LogitsProcessorList([ForcedStart(tokenizer, len(prompt), space)]),
             stopping_criteria=StoppingCriteriaList([enough]),
             **how,
         )
-    text: str = tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True)
-    return text
+    return enough.answer(written[0])
 
 
 class _Enough:
     """Stops generation when the answer has ended."""
 
-    def __init__(self, tokenizer: Any, prompt_tokens: int, extent: StopRule) -> None:
+    def __init__(self, tokenizer: Any, prompt_tokens: int, space: str, extent: StopRule) -> None:
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
+        self._space = space
         self._extent = extent
 
     def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
         """Whether each row is done, as transformers asks after each token."""
         import torch
 
-        done = [
-            is_complete(
-                self._tokenizer.decode(row[self._prompt_tokens :], skip_special_tokens=True),
-                self._extent,
-            )
-            for row in ids
-        ]
+        done = [is_complete(self.answer(row), self._extent) for row in ids]
         return torch.tensor(done, device=ids.device)
+
+    def answer(self, row: Any) -> str:
+        """What follows the prompt and the white space that it ends with."""
+        ids = row[self._prompt_tokens :]
+        text: str = self._tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.removeprefix(self._space)
 
 
 def _seed_of(seed: int, request: Request) -> int:

@@ -18,6 +18,7 @@ from math import inf, log
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.adapters.data.boundary import ends_of_name
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise
 from cortex_pipelines.adapters.model.base_model import (
@@ -51,12 +52,15 @@ class ItemScore:
         bytes: UTF-8 bytes that they stand for; 0 if nothing of the item could be scored.
         greedy: How many of the first tokens are each the likeliest one: what greedy generation
             would write verbatim.
+        end_nats: Negative log probability that a name ends with the completion, whatever comes
+            then; 0 where no name is asked for.
     """
 
     nats: float
     tokens: int
     bytes: int
     greedy: int
+    end_nats: float = 0.0
 
     @property
     def bits(self) -> float:
@@ -70,8 +74,8 @@ class ItemScore:
 
     @property
     def nats_per_byte(self) -> float:
-        """Cost a byte, so that long and short texts can be compared; infinite without bytes."""
-        return self.nats / self.bytes if self.bytes else inf
+        """Cost a byte, so that long and short answers can be compared; infinite without bytes."""
+        return (self.nats + self.end_nats) / self.bytes if self.bytes else inf
 
 
 class ItemScorer:
@@ -191,22 +195,29 @@ class ItemScorer:
 
         prompt = example.ids[: example.prompt_tokens]
         text = example.ids[example.prompt_tokens :][: example.text_tokens]
+        whole = example.task == "naming"
         with torch.no_grad():
             if self._prompt is None or self._prompt[0] != (id(model), prompt):
                 ids = torch.tensor([prompt], device=model.device)
                 told = model(input_ids=ids, use_cache=True, **_last_only(model))
                 self._prompt = (id(model), prompt), told.logits[:, -1:], told.past_key_values
             _, logits, past = self._prompt
-            if len(text) > 1:
-                ids = torch.tensor([text[:-1]], device=model.device)
+            read = text if whole else text[:-1]
+            if read:
+                ids = torch.tensor([read], device=model.device)
                 more = model(input_ids=ids, past_key_values=deepcopy(past), use_cache=True).logits
                 logits = torch.cat([logits, more], dim=1)
         chances = logits[0].to(torch.float32).log_softmax(-1)
         targets = torch.tensor(text, device=model.device)
-        nats = -chances.gather(1, targets[:, None]).double().sum()
-        right = (chances.argmax(-1) == targets).long()
+        own = chances[: len(text)]
+        nats = -own.gather(1, targets[:, None]).double().sum()
+        right = (own.argmax(-1) == targets).long()
         greedy = int(right.cumprod(0).sum())
-        return ItemScore(float(nats), len(text), example.text_bytes, greedy)
+        end = 0.0
+        if whole:
+            stops = ends_of_name(self._tokenizer, chances.shape[1])
+            end = -float(chances[-1, stops].double().logsumexp(0))
+        return ItemScore(float(nats), len(text), example.text_bytes, greedy, end)
 
     def _write(self, model: Any, request: Request) -> dict[str, Any]:
         text = ""

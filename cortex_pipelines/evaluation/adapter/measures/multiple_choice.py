@@ -4,16 +4,20 @@ A small model writes hardly anything right word by word; asked which of a few an
 likelier one it shows what it knows. Three kinds:
 
 * ``naming``: the true name among four of the same kind, from the same file where it has enough;
+  a model is asked for the whole name, so that the name has to end there too;
 * ``fix``: code as it is against the same code with an injected error, both from the place on where
   they differ, without a request: otherwise copying the code that is shown would win;
 * ``statement``: the statement that comes next among four of the same project.
 
 The answer is the one with the highest log-likelihood **a byte** (the ``acc_norm`` of the usual
 harness): by the plain sum the shortest would win. A tie counts as wrong. Wrong answers come from
-the test split as the right one does, or an adapter would know them from training.
+the test split as the right one does, or an adapter would know them from training; none stands in
+the prompt, where it could be ruled out by reading: the right one is masked there. A line that can
+only go on with another statement (``else``, ``except``, ``case``) is no statement.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -25,6 +29,7 @@ KINDS = ("naming", "fix", "statement")
 _ANSWERS = 4
 _SIMILAR = 2.0  # times as long or as short
 _SHORTEST = 10  # characters of a statement worth asking for
+_CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
 _FIX_REQUEST, _FIX_TITLE = "This code has an error.", "The code put right:"
 
 
@@ -130,7 +135,8 @@ def _top_statements(body: str) -> list[str]:
     margin = len(lines[0]) - len(lines[0].lstrip())
     found = []
     for number, line in enumerate(lines):
-        if line.strip(" \t{}();") and len(line) - len(line.lstrip()) == margin:
+        begins = len(line) - len(line.lstrip()) == margin and not _CLAUSE.match(line)
+        if begins and line.strip(" \t{}();"):
             found.append(cut("\n".join(lines[number:]), "statement"))
     return [one for one in found if len(one.strip()) >= _SHORTEST]
 
@@ -142,7 +148,11 @@ def _question(
     truth = item.completion
     chosen: list[str] = []
     for pool in (near, far):
-        others = [one for one in dict.fromkeys(pool) if one.strip() not in ("", truth.strip())]
+        others = [
+            one
+            for one in dict.fromkeys(pool)
+            if one.strip() not in ("", truth.strip()) and not _stands_in(one.strip(), item.prompt)
+        ]
         similar = [one for one in others if _similar(one, truth)]
         rest = [one for one in others if not _similar(one, truth)]
         rest.sort(key=lambda one: (abs(len(one) - len(truth)), one))
@@ -159,6 +169,11 @@ def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: i
     ordered = sorted([truth, *wrong], key=lambda one: _rank(seed, item, f"place:{one}"))
     answers = tuple(replace(item, completion=text) for text in ordered)
     return Question(kind, answers, ordered.index(truth))
+
+
+def _stands_in(answer: str, prompt: str) -> bool:
+    """Whether a text stands in another one, names as whole words."""
+    return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) is not None
 
 
 def _similar(one: str, other: str) -> bool:

@@ -1,0 +1,88 @@
+"""Divide prompt and completion where the tokenizer divides text.
+
+Tokenizers join white space with the word after it, so a prompt that ends in a newline and a body
+that begins with spaces give tokens apart that no file has. The trailing white space of a prompt
+therefore belongs to the completion: in training, in scoring, and in generation, which is held to
+begin with it (token healing).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+
+def divide(prompt: str) -> tuple[str, str]:
+    """A prompt without its trailing white space, and that white space.
+
+    Args:
+        prompt: Text of the prompt, of any length.
+    """
+    context = prompt.rstrip()
+    return context, prompt[len(context) :]
+
+
+class ForcedStart:
+    """Holds generation to a text that it has to begin with, for ``logits_processor``.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        prompt_tokens: Length of the prompt, in tokens.
+        start: What the answer has to begin with.
+    """
+
+    def __init__(self, tokenizer: Any, prompt_tokens: int, start: str) -> None:
+        self._tokenizer = tokenizer
+        self._prompt_tokens = prompt_tokens
+        self._start = start
+
+    def __call__(self, ids: Any, scores: Any) -> Any:
+        """Scores of shape (rows, vocabulary) with every token that leads away at minus infinity."""
+        import torch
+
+        for row, own in zip(ids, scores, strict=True):
+            written = self._tokenizer.decode(
+                row[self._prompt_tokens :], clean_up_tokenization_spaces=False
+            )
+            rest = self._start[len(written) :]
+            if not rest:
+                continue
+            allowed = [
+                token
+                for token, text in enumerate(_token_texts(self._tokenizer, len(own)))
+                if text and (text.startswith(rest) or rest.startswith(text))
+            ]
+            if allowed:
+                barred = torch.ones_like(own, dtype=torch.bool)
+                barred[allowed] = False
+                own[barred] = -torch.inf
+        return scores
+
+
+@lru_cache(maxsize=2)
+def ends_of_name(tokenizer: Any, size: int) -> list[int]:
+    """The tokens that cannot go on a name: all that do not begin with a letter, digit or ``_``.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        size: Number of tokens that the model gives scores for.
+    """
+    texts = _token_texts(tokenizer, size)
+    return [
+        token
+        for token, text in enumerate(texts)
+        if not (text and (text[0].isalnum() or text[0] in "_$\N{REPLACEMENT CHARACTER}"))
+    ]
+
+
+@lru_cache(maxsize=2)
+def _token_texts(tokenizer: Any, size: int) -> Sequence[str]:
+    """What each token adds to a text; empty of special tokens, and beyond the vocabulary."""
+    before = tokenizer("x", add_special_tokens=False)["input_ids"]
+    known = min(size, len(tokenizer))
+    # after another token: some tokenizers drop the space that a text begins with
+    texts = tokenizer.batch_decode(
+        [[*before, token] for token in range(known)],
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+    )
+    return [text.removeprefix("x") for text in texts] + [""] * (size - known)
