@@ -91,6 +91,9 @@ class EvaluationSettings(Settings):
     """Similar training examples that the baseline of retrieval puts before a prompt; 0 for no such
     baseline."""
 
+    retrieved_window: Length
+    """Most tokens of such a prompt with its completion: what stands before it needs room."""
+
     other_adapter: OtherAdapter | None
     """Adapter of another project on the same items: does it matter whose code was learnt? null for
     none."""

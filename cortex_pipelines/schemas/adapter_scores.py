@@ -14,7 +14,7 @@ _SCORED = (
     Column("path", pl.String, "File it comes from"),
     Column("language", pl.String, "Language or format of the file"),
     Column("kind", pl.String, "Kind of unit, of name, of change or of structure"),
-    Column("cluster", pl.String, "Near-duplicate cluster: what the intervals draw"),
+    Column("cluster", pl.String, "Files that share near-duplicates: what intervals draw"),
     Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
     Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),
     Column("base_bits", pl.Float64, "Bits the base needs for the completion"),
@@ -39,6 +39,15 @@ GENERAL_SCORES = Table(
 )
 
 
+FOREIGN_SCORES = Table(
+    "foreign_scores",
+    "Completions of another project, asked as the project's own: what is gained on any code is not "
+    "the team's.",
+    _SCORED,
+    ("task", "example_id"),
+)
+
+
 MULTIPLE_CHOICE = Table(
     "team_choices",
     "One question with a few answers, and which of them each model finds likeliest.",
@@ -47,7 +56,7 @@ MULTIPLE_CHOICE = Table(
         Column("kind", pl.String, "What is asked for", one_of=("naming", "fix", "statement")),
         Column("path", pl.String, "File it comes from"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column("cluster", pl.String, "Near-duplicate cluster: what the intervals draw"),
+        Column("cluster", pl.String, "Files that share near-duplicates: what intervals draw"),
         Column("prompt", pl.String, "What stands before the answer"),
         Column("candidates", pl.List(pl.String), "The answers"),
         Column("truth", pl.Int64, "Which of them is right, from 0"),

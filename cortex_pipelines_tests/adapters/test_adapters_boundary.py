@@ -1,9 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from cortex_pipelines.adapters.data.boundary import ForcedStart, divide, ends_of_name
+from cortex_pipelines.adapters.data.examples import grouped_by_file
 from cortex_pipelines.adapters.data.packing import tokenise
 from cortex_pipelines_tests.adapters.tinymodel import byte_tokenizer, example
 
@@ -83,3 +85,13 @@ def test_a_name_ends_with_all_that_cannot_go_on_it() -> None:
     ids = {letter: tokenizer(letter)["input_ids"][0] for letter in "a_9$ (.\n="}
     assert {letter for letter, number in ids.items() if number in ends} == set(" (.\n=")
     assert tokenizer.eos_token_id in ends
+
+
+def test_intervals_draw_files_and_files_that_share_a_near_duplicate_are_one() -> None:
+    rows = [("a.py", "1"), ("a.py", "2"), ("b.py", "2"), ("c.py", "3")]
+    items = [
+        replace(example(n, "naming", "p", "x"), path=path, cluster=cluster)
+        for n, (path, cluster) in enumerate(rows)
+    ]
+    asked = [items[3], items[2], items[0]]
+    assert [one.cluster for one in grouped_by_file(asked, items)] == ["c.py", "a.py", "a.py"]

@@ -149,8 +149,6 @@ def test_forgetting_is_measured_with_and_without_replay(
         train_adapter(root, datasets, out, general=general, replay_share=share)
         found = json.loads((out / "metrics.json").read_text())
         losses[share] = found["general_loss_after"]
-        rise = torch.tensor(found["general_loss_after"] - found["general_loss_base"]).exp() - 1
-        assert found["general_perplexity_rise"] == pytest.approx(float(rise), rel=1e-4)
     assert losses[0.4] < losses[0.0] - 1
 
 

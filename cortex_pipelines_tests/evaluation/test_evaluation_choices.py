@@ -73,6 +73,44 @@ def test_names_of_the_same_file_come_first() -> None:
             assert texts == {f"name_{n}" for n in range(4)}
 
 
+def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> None:
+    items = [replace(one, prompt="name_1 calls <NAME>(name_22)") for one in names(8)]
+    asked = only("naming", {"naming": items}, 8)
+    wrong = {
+        one.completion
+        for question in asked
+        for place, one in enumerate(question.answers)
+        if place != question.truth
+    }
+    assert "name_1" not in wrong
+    assert "name_2" in wrong, "a part of a longer name is no occurrence"
+
+
+def test_a_clause_of_a_statement_is_no_statement() -> None:
+    odd = "    try:\n        value = read_all()\n    except ValueError as error:\n        raise\n"
+    items = [
+        replace(one, completion=odd.replace("read_all", f"read_all_{number}"))
+        for number, one in enumerate(bodies(8))
+    ]
+    asked = only("statement", {"completion": [*bodies(3), *items]}, 9)
+    texts = [one.completion for question in asked for one in question.answers]
+    assert texts
+    assert not [text for text in texts if text.lstrip().startswith("except")]
+
+
+def test_a_name_that_goes_on_is_not_the_name() -> None:
+    asked = Question(
+        "naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1
+    )
+
+    class Unfinished:
+        def scores(self, items: tuple[Example, ...], _adapter: object) -> list[ItemScore]:
+            return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
+
+    table = choice_table([asked], ComparedModels(Path(), None), Unfinished())  # type: ignore[arg-type]
+    assert table["base_chosen"].to_list() == [1]
+
+
 def test_the_order_of_items_does_not_matter_and_the_truth_is_not_always_first() -> None:
     asked = only("naming", {"naming": names(20)}, 20)
     assert asked == only("naming", {"naming": names(20)[::-1]}, 20)

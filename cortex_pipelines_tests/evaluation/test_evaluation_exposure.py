@@ -166,7 +166,9 @@ def judged(
 def test_the_gate_lets_a_training_by_the_book_pass(
     workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
 ) -> None:
-    assert all(judged(workshop, datasets, tmp_path, max_tokens=6000).values())
+    passed = judged(workshop, datasets, tmp_path, max_tokens=6000)
+    del passed["own_improvement_low"]  # there is no other project's code here
+    assert all(passed.values())
 
 
 def test_the_gate_refuses_an_adapter_that_learnt_by_rote(
@@ -218,8 +220,9 @@ def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
         | {"base_verbatim": number == 9, "challenger_verbatim": number < given_away or number == 9}
         for number in range(10)
     ]
-    better = {"improvement": 0.1, "improvement_low": 0.05, "improvement_high": 0.2, "items": 40}
-    rest = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
+    figure = "completion_improvement"
+    better = {figure: 0.1, f"{figure}_low": 0.05, f"{figure}_high": 0.2, "items": 40}
+    rest = {"improvement_over_base": 0.1, "own_improvement_low": 0.1, "exposure_by_gain": 1.4}
     found = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
     verdict = decide(better | rest | found, PARAMETERS.release.code_adapter)
     assert verdict.verdict == ("promoted" if passes else "refused")

@@ -61,7 +61,7 @@ def test_items_with_a_near_twin_in_the_train_split_are_left_out_and_counted(
     train.with_columns(completion=pl.Series(texts)).write_parquet(own / "train.parquet")
     settings = EvaluationSettings.model_validate(SETTINGS)
     found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
-    assert found.dataset_settings == 1
+    assert found.near_duplicates == 1
     texts = {one.prompt + one.completion for one in found.items}
     assert len(texts) == len(OTHER) - 1
     assert not [text for text in texts if text.endswith(OTHER[1])]
@@ -113,3 +113,18 @@ def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
     assert tables["general_scores"].is_empty()
     assert "forgetting" not in metrics
     assert why in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_is_gained_on_any_code_is_not_the_projects_own(
+    workshop: Workshop, tmp_path: Path, general: Path
+) -> None:
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, general=(general, "other")
+    )
+    foreign = tables["foreign_scores"]
+    assert metrics["foreign_items"] == foreign.height > 0
+    gain = metrics["completion_improvement_over_base"] - metrics["foreign_improvement"]
+    assert metrics["own_improvement"] == pytest.approx(gain)
+    assert metrics["own_improvement_low"] <= gain <= metrics["own_improvement_high"]
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "the same adapter on another project" in report

@@ -199,12 +199,35 @@ def test_the_most_similar_training_code_stands_before_the_prompt(
     assert found.completion == item.completion
 
 
+def test_similar_is_the_code_and_not_what_it_imports(workshop: Workshop, tmp_path: Path) -> None:
+    imports = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
+    item = replace(
+        tinymodel.completion_example(1),
+        prompt=f"{imports}def load_payload(self, payload, serializer):\n",
+    )
+    folder = tmp_path / "completion"
+    shutil.copytree(workshop.datasets["completion"], folder)
+    train = pl.read_parquet(folder / "train.parquet")
+    prompts = [
+        f"{imports}def shift(up, down):\n",
+        "def load_payload(self, payload, serializer=None):\n",
+        *train["prompt"].to_list()[2:],
+    ]
+    train.with_columns(prompt=pl.Series(prompts)).write_parquet(folder / "train.parquet")
+    (found,) = with_retrieved([item], folder, 1, PARAMETERS.datasets)
+    assert found.prompt.startswith(prompts[1] + train["completion"][1])
+
+
 def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
     tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, retrieved=1)
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height
     saved = metrics["retrieval_bits_per_byte"] - metrics["completion_challenger_bits_per_byte"]
     assert metrics["retrieval_gain"] == pytest.approx(saved)
+    both = metrics["adapter_with_retrieval_bits_per_byte"]
+    assert metrics["adapter_with_retrieval_gain"] == pytest.approx(
+        both - metrics["completion_challenger_bits_per_byte"]
+    )
 
 
 def test_times_and_sizes_are_observed_and_not_written(workshop: Workshop, tmp_path: Path) -> None:

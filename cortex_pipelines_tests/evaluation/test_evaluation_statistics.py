@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.evaluation.statistics.intervals import (
     Interval,
     paired_bootstrap,
+    two_sample_bootstrap,
     wilson,
 )
 from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
@@ -117,3 +118,30 @@ def test_mcnemar_holds_at_counts_beyond_a_float() -> None:
 def test_mcnemar_refuses_negative_counts() -> None:
     with pytest.raises(ValueError, match="negative"):
         mcnemar_exact(-1, 3)
+
+
+def test_an_interval_of_few_clusters_is_as_wide_as_students() -> None:
+    """Of eight draws a plain percentile interval holds the mean in some 88 of 100 cases."""
+    random = np.random.default_rng(5)
+    held = 0
+    for _ in range(400):
+        found = bootstrap(list(random.normal(0.0, 1, 8)), confidence=0.95, resamples=4000)
+        held += found.low <= 0 <= found.high
+    assert held / 400 > 0.91
+
+
+def test_two_samples_that_are_alike_differ_by_nothing() -> None:
+    random = np.random.default_rng(5)
+    size = np.ones(40)
+    one, other = (random.normal(mean, 1, 40) for mean in (0.0, 2.0))
+
+    def difference(more: np.ndarray, less: np.ndarray) -> Interval:
+        return two_sample_bootstrap(
+            (more, size), (less, size), resamples=2000, confidence=0.95, seed=3
+        )
+
+    apart = difference(other, one)
+    assert apart.low > 1
+    assert apart.estimate == pytest.approx(other.mean() - one.mean())
+    alike = difference(one, one[::-1].copy())
+    assert alike.low < 0 < alike.high

@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "memorised": 0,
     "alternatives": 7,
     "retrieved": 0,
+    "retrieved_window": 512,
     "other_adapter": None,
     "smallest_improvement": 0.01,
     "smallest_accuracy": 0.05,

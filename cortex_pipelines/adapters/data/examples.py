@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import polars as pl
 
 from cortex_pipelines.adapters.settings import Task
+from cortex_pipelines.datasets.union_find import UnionFind
 
 TASKS: tuple[str, ...] = get_args(Task)
 """What adapters learn; a data set each, called ``<task>_dataset``."""
@@ -106,6 +107,25 @@ def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
 def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
     """At most ``count`` examples by the seed, sorted by identity."""
     return sorted(shuffled(examples, seed)[:count], key=lambda example: example.example_id)
+
+
+def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
+    """The examples, each with the group of files that its file belongs to as its cluster.
+
+    Files are what the split draws, so they and not their examples are independent; files that
+    share a near-duplicate are one group, called by its first file.
+
+    Args:
+        examples: What is measured.
+        among: All examples of the split, of all tasks.
+    """
+    pairs = sorted({(one.path, one.cluster) for one in among})
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
+    files, first = UnionFind(len(numbers)), dict[str, int]()
+    for path, cluster in pairs:
+        files.join(numbers[path], first.setdefault(cluster, numbers[path]))
+    first_of, paths = files.smallest(), list(numbers)
+    return [replace(one, cluster=paths[first_of[numbers[one.path]]]) for one in examples]
 
 
 def task_counts(examples: Sequence[Example]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from cortex_pipelines.schemas.adapter_scores import (
     ADAPTER_SCORES,
     BENCHMARK_PROBLEMS,
     CANARIES,
+    FOREIGN_SCORES,
     GENERAL_SCORES,
     GENERATIONS,
     MEMORISED,
@@ -31,6 +32,7 @@ from cortex_pipelines.versioning.champions import ReferenceModel
     tables=(
         ADAPTER_SCORES,
         GENERAL_SCORES,
+        FOREIGN_SCORES,
         MULTIPLE_CHOICE,
         GENERATIONS,
         BENCHMARK_PROBLEMS,

@@ -21,6 +21,7 @@ from cortex_pipelines.evaluation.adapter.inputs import (
 from cortex_pipelines.evaluation.adapter.measures.baselines import baseline_metrics
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     of_task,
+    own_metrics,
     saved,
     score_metrics,
     score_table,
@@ -67,7 +68,7 @@ from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
 )
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import GENERAL_SCORES
+from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
 
 Observe = Callable[[str, float], None]
 
@@ -120,7 +121,7 @@ def evaluate_adapter(
         "questions_without_answers": items.unasked,
         "general": {
             "project": inputs.general_project,
-            "near_duplicates_left_out": items.general.dataset_settings,
+            "near_duplicates_left_out": items.general.near_duplicates,
             "missing": items.general.missing,
         },
         "other_adapter": inputs.other.version if inputs.other else None,
@@ -138,7 +139,8 @@ def evaluate_adapter(
 
 def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> None:
     """Score every text once, those with the same prompt one after the other; all is kept."""
-    texts = [*items.held_out, *items.general.items, *(one.item for one in items.attempts)]
+    texts = [*items.held_out, *items.general.items, *items.general.foreign]
+    texts += [one.item for one in items.attempts]
     texts += [answer for question in items.questions for answer in question.answers]
     texts.sort(key=lambda one: (one.task, one.prompt, one.completion))
     for role in ROLES:
@@ -161,6 +163,7 @@ def _measured(
     tables = {
         "scores": score_table(items.held_out, compared, scorer),
         "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
+        "foreign_scores": score_table(items.general.foreign, compared, scorer, FOREIGN_SCORES),
         "team_choices": choice_table(items.questions, compared, scorer),
         "memorised": memorised_table(items.attempts, compared, scorer),
         "canaries": canary_table(compared, scorer, settings),
@@ -172,6 +175,7 @@ def _measured(
     quality = quality_reports(tables["generations"], tables["team_choices"], completion)
     metrics = (
         score_metrics(tables["scores"], settings)
+        | own_metrics(tables["scores"], tables["foreign_scores"], settings)
         | forgetting_metrics(tables["general_scores"], settings)
         | choice_metrics(tables["team_choices"], settings)
         | generation_metrics(tables["generations"])
@@ -180,7 +184,7 @@ def _measured(
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
         | exposure_metrics(tables["canaries"], settings)
-        | _baselines(items, tables["scores"], inputs, scorer, settings)
+        | _baselines(items, tables["scores"], inputs, scorer, compared.challenger, settings)
     )
     return tables, metrics, quality
 
@@ -190,9 +194,13 @@ def _baselines(
     scores: pl.DataFrame,
     inputs: EvaluationInputs,
     scorer: ItemScorer,
+    challenger: Path,
     settings: EvaluationSettings,
 ) -> dict[str, float]:
-    found = baseline_metrics("retrieval", items.retrieved, scores, scorer, None, settings)
+    window = settings.retrieved_window
+    found: dict[str, float] = {}
+    for name, adapter in (("retrieval", None), ("adapter_with_retrieval", challenger)):
+        found |= baseline_metrics(name, items.retrieved, scores, scorer, adapter, settings, window)
     if inputs.other is not None:
         folder = inputs.other.folder
         found |= baseline_metrics("other_adapter", items.held_out, scores, scorer, folder, settings)

@@ -1,13 +1,17 @@
 """What adapters are measured on: the inputs, and everything that is scored by likelihood."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.examples import Example, read_examples, without_gaps
+from cortex_pipelines.adapters.data.examples import (
+    Example,
+    grouped_by_file,
+    read_examples,
+    without_gaps,
+)
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
@@ -61,25 +65,6 @@ class Items:
     unasked: dict[str, int]
     attempts: list[Attempt]
     retrieved: list[Example]
-
-
-def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
-    """The examples, each with the group of files that its file belongs to as its cluster.
-
-    Files are what the split draws, so they and not their examples are independent; files that
-    share a near-duplicate are one group, called by its first file.
-
-    Args:
-        examples: What is measured.
-        among: All examples of the split, of all tasks.
-    """
-    pairs = sorted({(one.path, one.cluster) for one in among})
-    numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
-    files, first = UnionFind(len(numbers)), dict[str, int]()
-    for path, cluster in pairs:
-        files.join(numbers[path], first.setdefault(cluster, numbers[path]))
-    first_of, paths = files.smallest(), list(numbers)
-    return [replace(one, cluster=paths[first_of[numbers[one.path]]]) for one in examples]
 
 
 def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:

@@ -63,7 +63,37 @@ def paired_bootstrap(
     sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
     drawn = _resampled_ratios(sums, sizes, resamples, seed)
-    tail = _expanded_tail(confidence, len(sums))
+    return _expanded(estimate, drawn, confidence, len(sums))
+
+
+def two_sample_bootstrap(
+    one: tuple[np.ndarray, np.ndarray],
+    other: tuple[np.ndarray, np.ndarray],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Interval:
+    """Expanded percentile interval of the difference of two independent weighted means.
+
+    Args:
+        one: Sums of weighted values and of weights, a cluster; see ``cluster_sums``.
+        other: The same of the sample whose mean is taken away.
+        resamples: Number of draws.
+        confidence: Two-sided confidence, 0 to 1.
+        seed: Seed of the draws.
+    """
+    drawn = [
+        _resampled_ratios(*sample, resamples, seed + place)
+        for place, sample in enumerate((one, other))
+    ]
+    means = [float(sums.sum() / sizes.sum()) for sums, sizes in (one, other)]
+    fewest = min(len(one[0]), len(other[0]))
+    return _expanded(means[0] - means[1], drawn[0] - drawn[1], confidence, fewest)
+
+
+def _expanded(estimate: float, drawn: np.ndarray, confidence: float, clusters: int) -> Interval:
+    tail = _expanded_tail(confidence, clusters)
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
 

@@ -1,6 +1,7 @@
 """What a user could do instead of training: put similar code before the prompt, or take the
 adapter of another project."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
 
-_MOST_BYTES = 700  # of what is put before a prompt: a third of the window
+_IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
 
 
 def with_retrieved(
@@ -25,7 +26,8 @@ def with_retrieved(
 ) -> list[Example]:
     """The items of completion with the most similar training examples before their prompts.
 
-    Similar by Jaccard's index of the prompts' token shingles; ties go by identity.
+    Shown whole, as they were trained on. Similar by Jaccard's index of the token shingles of the
+    prompts without their imports, which half of a project shares; ties go by identity.
 
     Args:
         items: Held-out items of all tasks.
@@ -35,15 +37,16 @@ def with_retrieved(
     """
     asked = [item for item in items if item.task == "completion"]
     train = read_examples(completion_dataset, "completion", "train")
-    mine = all_shingles([one.prompt for one in asked], dataset_settings.shingle_tokens)
-    theirs = all_shingles([one.prompt for one in train], dataset_settings.shingle_tokens)
+    size = dataset_settings.shingle_tokens
+    mine = all_shingles([_without_imports(one.prompt) for one in asked], size)
+    theirs = all_shingles([_without_imports(one.prompt) for one in train], size)
     found = []
     for place, item in enumerate(asked):
         ranked = sorted(
             range(len(train)),
             key=lambda at: (-jaccard(mine[place], theirs[at]), train[at].example_id),
         )
-        shown = [_shown(train[at], _MOST_BYTES // count) for at in ranked[:count]]
+        shown = [train[at].prompt + train[at].completion for at in ranked[:count]]
         # the most similar one stands nearest to the prompt
         found.append(replace(item, prompt="\n\n".join([*reversed(shown), item.prompt])))
     return found
@@ -56,6 +59,7 @@ def baseline_metrics(
     scorer: ItemScorer,
     adapter: Path | None,
     settings: EvaluationSettings,
+    window: int | None = None,
 ) -> dict[str, float]:
     """What a baseline needs for the same completions, and what the challenger saves over it.
 
@@ -66,11 +70,12 @@ def baseline_metrics(
         scorer: Scores them.
         adapter: The baseline's adapter; None for the base alone.
         settings: Of the intervals.
+        window: Most tokens of an item; the settings' when absent.
     """
     keyed = {(row["task"], row["example_id"]): row for row in scores.iter_rows(named=True)}
     rows = [
         (keyed[item.task, item.example_id], score)
-        for item, score in zip(asked, scorer.scores(asked, adapter), strict=True)
+        for item, score in zip(asked, scorer.scores(asked, adapter, window), strict=True)
         if score.bytes and (item.task, item.example_id) in keyed
     ]
     if not rows:
@@ -92,12 +97,5 @@ def baseline_metrics(
     }
 
 
-def _shown(example: Example, most: int) -> str:
-    """An example as it stands in its file, without the surroundings in its prompt."""
-    header = example.prompt.rstrip("\n").rpartition("\n")[2]
-    text = (
-        f"{header}\n{example.completion}"
-        if example.prompt.endswith("\n")
-        else (header + example.completion)
-    )
-    return text.encode()[:most].decode(errors="ignore")
+def _without_imports(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if not _IMPORT.match(line))

@@ -9,7 +9,11 @@ from cortex_pipelines.adapters.data.examples import TASKS, Example, read_example
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import Interval
+from cortex_pipelines.evaluation.statistics.intervals import (
+    Interval,
+    cluster_sums,
+    two_sample_bootstrap,
+)
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
 from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
 from cortex_pipelines.schemas.table import Table
@@ -86,6 +90,37 @@ def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -
     """Bits per byte that the challenger saves over another role, with its interval."""
     paired = saved(scores, over, settings)
     return paired.interval(settings.resamples, settings.confidence, settings.seed)
+
+
+def own_metrics(
+    scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings
+) -> dict[str, float]:
+    """What is gained on completions of another project, and how much more on the project's own.
+
+    ``foreign_improvement`` is in bits per byte over the base, ``own_improvement`` what
+    ``completion_improvement_over_base`` exceeds it by, each with ``_low`` and ``_high``. An
+    adapter that learnt only how an answer begins gains the same on both. Nothing without items of
+    either.
+    """
+    own = of_task(scores, "completion")
+    if not own.height or not foreign.height:
+        return {}
+    both = [saved(one, "base", settings) for one in (own, foreign)]
+    elsewhere = both[1].interval(settings.resamples, settings.confidence, settings.seed)
+    more = two_sample_bootstrap(
+        *(cluster_sums(one.differences, one.weights, one.clusters) for one in both),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    found: dict[str, float] = {"foreign_items": foreign.height}
+    for name, interval in (("foreign_improvement", elsewhere), ("own_improvement", more)):
+        found |= {
+            name: interval.estimate,
+            f"{name}_low": interval.low,
+            f"{name}_high": interval.high,
+        }
+    return found
 
 
 def bits_per_byte(scores: pl.DataFrame, role: str) -> float:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example, sampled, without_gaps
+from cortex_pipelines.adapters.data.examples import (
+    Example,
+    grouped_by_file,
+    read_examples,
+    sampled,
+    without_gaps,
+)
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
@@ -25,13 +31,15 @@ class GeneralItems:
     """Held-out items of the project that stands for code in general.
 
     Args:
-        items: The items; none if nothing can be measured.
-        dataset_settings: Number of items left out as near-duplicates of the train split.
+        items: Passages of plain code; none if nothing can be measured.
+        foreign: Examples as they are asked of the project's own code.
+        near_duplicates: Number of items left out as near-duplicates of the train split.
         missing: Why there are none; empty if there are.
     """
 
     items: tuple[Example, ...]
-    dataset_settings: int
+    foreign: tuple[Example, ...]
+    near_duplicates: int
     missing: str
 
 
@@ -54,22 +62,26 @@ def general_items(
         settings: How many items.
     """
     if general_project is None:
-        return GeneralItems((), 0, "general.project in params.yaml names no project")
+        return GeneralItems((), (), 0, "general.project in params.yaml names no project")
     if general_project == project:
-        return GeneralItems((), 0, f"{project} is itself the project that stands for all code")
+        return GeneralItems((), (), 0, f"{project} is itself the project that stands for all code")
     train = pl.read_parquet(completion_dataset / "train.parquet", columns=["example_id", _COMPARED])
     test = pl.read_parquet(general_code / "test.parquet", columns=["example_id", _COMPARED])
     leaking = set(
         near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"]
     )
     known = without_gaps(general_code, "completion", "test")
-    clean = [one for one in known if one.example_id not in leaking]
+    clean = grouped_by_file(
+        [one for one in known if one.example_id not in leaking],
+        read_examples(general_code, "completion", "test"),
+    )
     items = [
         passage(one, settings.general_characters)
         for one in sampled(clean, settings.general_items, settings.seed)
     ]
     missing = "" if items else f"{general_project} has no held-out item that may be used"
-    return GeneralItems(tuple(items), len(leaking), missing)
+    foreign = sampled(clean, settings.items, settings.seed)
+    return GeneralItems(tuple(items), tuple(foreign), len(leaking), missing)
 
 
 def passage(example: Example, characters: int) -> Example:

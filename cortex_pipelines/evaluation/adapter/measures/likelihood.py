@@ -98,17 +98,24 @@ class ItemScorer:
         self._contents: dict[Path, str] = {}
         self._prompt: tuple[tuple[int, tuple[int, ...]], Any, Any] | None = None
 
-    def scores(self, items: Sequence[Example], adapter: Path | None) -> list[ItemScore]:
+    def scores(
+        self, items: Sequence[Example], adapter: Path | None, window: int | None = None
+    ) -> list[ItemScore]:
         """Likelihood of each item's completion.
 
         Args:
             items: Held-out examples; those with the same prompt are best given together.
             adapter: Folder of the adapter; None for the base alone.
+            window: Most tokens of an item; the settings' when absent.
         """
-        window = self._settings.max_length
+        window = window or self._settings.max_length
         keys = [["likelihood", window, self._content(adapter, one), _asked(one)] for one in items]
         rows = self._cached(
-            keys, items, adapter, lambda model, at: self._score(model, items[at]), "Scoring texts"
+            keys,
+            items,
+            adapter,
+            lambda model, at: self._score(model, items[at], window),
+            "Scoring texts",
         )
         return [ItemScore(**row) for row in rows]
 
@@ -183,8 +190,8 @@ class ItemScorer:
             self._prompt = None
             self._loaded = model.unload()
 
-    def _score(self, model: Any, item: Example) -> dict[str, Any]:
-        for example in self._tokenised(item):
+    def _score(self, model: Any, item: Example, window: int) -> dict[str, Any]:
+        for example in tokenise(self._tokenizer, [item], window):
             if example.text_bytes:
                 return asdict(self._continued(model, example))
         return asdict(ItemScore(0.0, 0, 0, 0))
@@ -221,13 +228,11 @@ class ItemScorer:
 
     def _write(self, model: Any, request: Request) -> dict[str, Any]:
         text = ""
-        for example in self._tokenised(replace(request.item, completion=_SOMETHING)):
+        asked = replace(request.item, completion=_SOMETHING)
+        for example in tokenise(self._tokenizer, [asked], self._settings.max_length):
             prompt = example.ids[: example.prompt_tokens]
             text = generate(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}
-
-    def _tokenised(self, item: Example) -> Iterator[TokenisedExample]:
-        return tokenise(self._tokenizer, [item], self._settings.max_length)
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         """Hash of the adapter's files, so that a score is found again wherever the folder is."""

@@ -19,6 +19,7 @@ from cortex_pipelines.evaluation.adapter.report.sections import (
     forgetting_part,
     interval,
     memorised_part,
+    own_part,
 )
 from cortex_pipelines.evaluation.metrics.style import FEATURES
 
@@ -46,6 +47,7 @@ def render_report(found: Findings) -> str:
             *choices_part(found),
             *comparisons_part(found),
             *forgetting_part(found),
+            *own_part(found),
             *baselines_part(found),
             *memorised_part(found),
             *outputs_part(found.tables, found.metrics),

@@ -116,10 +116,30 @@ def forgetting_part(found: Findings) -> list[str]:
     ]
 
 
+def own_part(found: Findings) -> list[str]:
+    """Whether what was gained is the project's own."""
+    metrics = found.metrics
+    title = pages.heading("Control: the same adapter on another project's code")
+    if "own_improvement" not in metrics:
+        return [title, pages.paragraph(f"Not measured: {found.comparison['general']['missing']}.")]
+    return [
+        title,
+        pages.paragraph(
+            "An adapter that learnt only how answers begin gains as much on code that it has no "
+            f"reason to know. On {metrics['foreign_items']:.0f} completions of "
+            f"{found.comparison['general']['project']} it saves "
+            f"{interval(metrics, 'foreign_improvement')} bits per byte over the base, on the "
+            f"project's own {interval(metrics, 'completion_improvement_over_base')}: "
+            f"{interval(metrics, 'own_improvement')} more."
+        ),
+    ]
+
+
 def baselines_part(found: Findings) -> list[str]:
-    """What could be done without training."""
+    """What could be done without training, or beside it."""
     named = {
-        "retrieval": "base with similar training code before the prompt (completion)",
+        "retrieval": "base with similar training examples before the prompt (completion)",
+        "adapter_with_retrieval": "the challenger with the same examples before the prompt",
         "other_adapter": f"adapter {found.comparison['other_adapter']} of another project",
     }
     rows = [
