@@ -162,16 +162,18 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(
         {"tests": "passed", "tests_detail": ""},
         {"right": False, "syntax_correct": False},
     )
-    found = quality_reports(written, choices, workshop.datasets["completion"])
+    found = quality_reports(written, choices)
     challenger = found.by_role["challenger"]
     assert challenger.syntax_correctness == 0.5
     assert challenger.semantic_accuracy == pytest.approx(2 / 3)  # one output of two, one choice
     assert challenger.test_pass_rate == 1
     assert challenger.style_consistency is not None
+    alike = quality_reports(written.with_columns(output=pl.col("expected")), choices)
+    assert alike.by_role["challenger"].style_consistency == 1, "nothing is nearer than the truth"
     assert found.by_role["base"].semantic_accuracy == 0
     assert found.missing == {}
     untested = table({"tests_detail": "no sandbox on this machine: refused"})
-    found = quality_reports(untested, choices, workshop.datasets["completion"])
+    found = quality_reports(untested, choices)
     assert found.by_role["challenger"].test_pass_rate is None
     assert found.missing["test_pass_rate"] == "no sandbox on this machine: refused"
     assert run_metrics(untested, [1]) == {}

@@ -48,8 +48,8 @@ needs_sandbox = pytest.mark.skipif(
 )
 
 
-def repository(workshop: Workshop, place: Path) -> Repository:
-    files, units = workshop.repository(FILES)
+def repository(workshop: Workshop, place: Path, texts: dict[str, str] | None = None) -> Repository:
+    files, units = workshop.repository(texts or FILES)
     known = pl.read_parquet(units / "units.parquet").filter(pl.col("kind") == "function")
     rows = []
     for number, unit in enumerate(known.iter_rows(named=True)):
@@ -89,6 +89,18 @@ def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
     results = known.run(bodies)
     assert [result for result, _ in results] == ["passed", "passed", *["failed"] * 3, None]
     assert "fails as it is" in results[-1][1]
+    assert results[3][1].startswith("does not parse")
+
+
+@needs_sandbox
+def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    files = FILES | {"tests/conftest.py": "import shop.till\n"}
+    known = repository(workshop, tmp_path / "data", files)
+    ((result, detail),) = known.run([(known.runnable["price"], "    return (")])
+    assert result == "failed"
+    assert detail.startswith("does not parse")
 
 
 def test_without_a_sandbox_nothing_is_run_and_it_is_said(

@@ -172,7 +172,7 @@ def _measured(
         ),
         "problems": problem_table(problems, compared, scorer, settings, inputs.limits),
     }
-    quality = quality_reports(tables["generations"], tables["team_choices"], completion)
+    quality = quality_reports(tables["generations"], tables["team_choices"])
     metrics = (
         score_metrics(tables["scores"], settings)
         | own_metrics(tables["scores"], tables["foreign_scores"], settings)

@@ -4,6 +4,7 @@ The way is that of the verification of injected errors: a unit's related tests a
 repository as it is first, and only where they pass, on the repository with the other body.
 """
 
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
@@ -88,7 +89,10 @@ class Repository:
             answers = killed(list(subjects.values()), self._texts[source], self._settings)
             for place, subject in subjects.items():
                 result, detail = answers[subject.mutant_id]
-                found[place] = (_RESULTS[result], detail)
+                broken = _syntax_error(*bodies[place])
+                # a call that raises tells only whether the tests can be run
+                outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
+                found[place] = (outcome, broken or detail)
         return [found[place] for place in range(len(bodies))]
 
 
@@ -173,8 +177,25 @@ def _item(
     )
 
 
+def _syntax_error(item: RunnableItem, body: str) -> str:
+    """Why the file does not parse with a body; empty if it does."""
+    try:
+        ast.parse(_changed(item, body))
+    except (SyntaxError, ValueError) as error:
+        return f"does not parse: {error}"
+    return ""
+
+
+def _changed(item: RunnableItem, body: str) -> bytes:
+    return item.before + body.encode(errors="replace") + item.after
+
+
 def _subject(place: int, item: RunnableItem, body: str) -> Subject:
-    changed = item.before + body.encode(errors="replace") + item.after
+    if _syntax_error(item, body):
+        # in a file that does not parse whatever imports it fails, also what sets the tests up
+        truth = item.item.completion
+        body = f"{truth[: len(truth) - len(truth.lstrip())]}raise SyntaxError"
+    changed = _changed(item, body)
     return Subject(
         mutant_id=str(place),
         path=item.item.path,

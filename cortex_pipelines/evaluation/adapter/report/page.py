@@ -29,7 +29,7 @@ _FORGETTING = 0.02
 _TERMS = {
     "syntax_correctness": "outputs that parse with no error that the truth has not",
     "semantic_accuracy": "right: outputs equal but for layout, or that pass tests, and choices",
-    "style_consistency": "1 minus the distance from the style of the project's train split",
+    "style_consistency": "1 minus the distance from the style of the true answers",
     "test_pass_rate": "written functions with which the repository's related tests pass",
 }
 
@@ -122,8 +122,6 @@ def _quality(quality: QualityReports) -> list[str]:
     for name, meaning in _TERMS.items():
         values = [getattr(quality.by_role[role], name) for role in ("base", "challenger")]
         rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
-    truth = quality.truth_style
-    words = "" if truth is None else f" The true answers to the same questions reach {truth:.3f}."
     features = [
         [name, *(_share(quality.features[role].get(name)) for role in ("base", "challenger")), what]
         for name, what in FEATURES.items()
@@ -131,7 +129,7 @@ def _quality(quality: QualityReports) -> list[str]:
     return [
         pages.heading("Quality of what was written"),
         pages.table(["term", "base", "challenger", "meaning, or why it is missing"], rows),
-        pages.paragraph("Distance from the team's style, feature by feature: 0 is alike." + words),
+        pages.paragraph("Distance from the true answers' style, feature by feature: 0 is alike."),
         pages.table(["feature", "base", "challenger", "what is compared"], features),
     ]
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import read_examples
 from cortex_pipelines.evaluation.generation.test_runner import pass_figures
 from cortex_pipelines.evaluation.metrics.grading import mean
 from cortex_pipelines.evaluation.metrics.style import (
@@ -31,8 +29,9 @@ class QualityReport:
             generated answers that equal the truth but for layout and comments (of an import to
             judge: the same judgement) or pass the repository's related tests, and choices where
             the true answer is the likeliest.
-        style_consistency: 1 minus the distance between the style of the written code and the
-            style learnt from the project's train split; see ``style``.
+        style_consistency: 1 minus the distance between the style of the written code and that of
+            the true answers to the same questions; see ``style``. The project's average would be
+            the wrong yardstick: the true answers themselves are not average.
         test_pass_rate: Share of the written bodies with which the repository's related tests pass,
             of those whose tests pass with the true body.
     """
@@ -49,14 +48,11 @@ class QualityReports:
 
     Args:
         by_role: Role to its report.
-        truth_style: Style consistency of the true answers to the same questions: what a perfect
-            model would reach on so few items.
-        features: Role to the distance from the team's style, feature by feature.
+        features: Role to the distance from the true answers' style, feature by feature.
         missing: Figure to why it could not be measured.
     """
 
     by_role: Mapping[str, QualityReport]
-    truth_style: float | None
     features: Mapping[str, Mapping[str, float]]
     missing: Mapping[str, str]
 
@@ -65,25 +61,18 @@ class QualityReports:
         return asdict(self)
 
 
-def quality_reports(
-    generations: pl.DataFrame, choices: pl.DataFrame, completion_dataset: Path
-) -> QualityReports:
+def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
     """The reports of all roles that wrote something.
 
     Args:
         generations: Table ``GENERATIONS``.
         choices: Table ``MULTIPLE_CHOICE``.
-        completion_dataset: Where the team's style is learnt from.
     """
-    team = learnt_style(
-        (one.language, one.completion)
-        for one in read_examples(completion_dataset, "completion", "train")
-    )
     greedy = generations.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0))
     roles = ("base", "challenger")
     written = {role: greedy.filter(pl.col("role") == role) for role in roles}
     styles = {role: learnt_style(_code(written[role], "output")) for role in roles}
-    truth = style_distance(learnt_style(_code(written["base"], "expected")), team)
+    team = learnt_style(_code(written["base"], "expected"))
     reports = {
         role: _report(
             written[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team
@@ -92,7 +81,6 @@ def quality_reports(
     }
     return QualityReports(
         reports,
-        None if truth is None else 1 - truth,
         {role: distances_by_feature(styles[role], team) for role in roles},
         _missing(reports["challenger"], greedy),
     )
