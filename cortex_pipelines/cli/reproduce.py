@@ -16,8 +16,8 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     """Make MODEL, MODEL@ALIAS or MODEL/VERSION again from nothing, and compare.
 
     Code, parameters and pins are taken by what the registry says, into a fresh folder beside this
-    project. Fails if data sets do not come out byte for byte; models may differ on another type of
-    processor, and then it is said by how much.
+    project. Fails if data sets do not come out byte for byte, or models on the type of processor
+    that they were trained on; on another one models may differ, and then it is said by how much.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations.reproducing import reproduce as make_again

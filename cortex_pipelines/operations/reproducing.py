@@ -13,7 +13,7 @@ from typing import Any
 
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.tracking.registry import locks_of, resolve
-from cortex_pipelines.tracking.runs import find_run
+from cortex_pipelines.tracking.runs import find_run, processor_type
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.committed import differing_code
@@ -60,12 +60,14 @@ class Reproduction:
         model: Its name and version number in the registry.
         commit: Commit of the code that was checked out.
         folder: Where it was made.
+        same_processor: Whether the model was trained on a processor of this machine's type.
         comparisons: Every stage from the sources to the evaluation, in order.
     """
 
     model: str
     commit: str
     folder: Path
+    same_processor: bool
     comparisons: tuple[VersionComparison, ...]
 
     @property
@@ -75,8 +77,12 @@ class Reproduction:
 
     @property
     def kept(self) -> bool:
-        """Whether all that has to be the same on any machine is."""
-        return all(one.same for one in self.comparisons if one.determinism == "exact")
+        """Whether all that has to be the same here is: on the same type of processor everything."""
+        return all(
+            one.same
+            for one in self.comparisons
+            if one.determinism == "exact" or self.same_processor
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
@@ -84,6 +90,7 @@ class Reproduction:
             "model": self.model,
             "commit": self.commit,
             "folder": str(self.folder),
+            "same_processor": self.same_processor,
             "same": self.same,
             "stages": [asdict(one) | {"same": one.same} for one in self.comparisons],
         }
@@ -132,7 +139,13 @@ def reproduce(
         _compare(entry, folder, address, determinism, made)
         for address, determinism in entry.stages(data_only)
     )
-    return Reproduction(f"{entry.name} version {entry.number}", entry.commit, folder, compared)
+    return Reproduction(
+        f"{entry.name} version {entry.number}",
+        entry.commit,
+        folder,
+        entry.processor == processor_type(),
+        compared,
+    )
 
 
 class _Entry:
@@ -148,6 +161,7 @@ class _Entry:
         self.locks = locks_of(project, self.name, self.number)
         found = find_run(project.root, self.asset, self.partition, self.version)
         self.commit = found[1].get("git_commit", "") if found else ""
+        self.processor = found[1].get("processor", "") if found else ""
         if not self.commit or "dvc.lock" not in self.locks:
             raise ReproductionError(
                 f"{self.name} version {self.number}: the registry does not say "

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -67,7 +68,7 @@ class MlflowTracker:
     ) -> "OpenRun":
         """Open the run of a materialisation that begins now, and watch the machine meanwhile.
 
-        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version``,
+        Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, processor``,
         ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON, and
         MLflow's own of git and of the source; who ran it is nowhere.
         """
@@ -238,6 +239,7 @@ def run_tags(
         "git_commit": git_commit(project.root),
         "code_version": snapshot.code_version(asset, made_from, wiring.sections),
         "determinism": asset.determinism,
+        "processor": processor_type(),
         "workspace": workspace_id(project.root),
         **source_tags(project.root, asset.name, partition),
     }
@@ -253,6 +255,16 @@ def run_tags(
         taken = snapshot.look_up_pin(pin.lock_key, pin.lock, made_from, partition)
         tags[f"pin.{pin.name}"] = json.dumps(taken, sort_keys=True)
     return tags
+
+
+def processor_type() -> str:
+    """Architecture and model of this machine's processor, such as ``x86_64 AMD EPYC 9R14``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()} {models[0] if models else platform.processor()}".strip()
 
 
 def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(own: MiniProject) ->
     said = own.cortex("reproduce", "task_router@challenger", "--json")
     done = json.loads(said.stdout)
     assert done["same"], done
+    assert done["same_processor"]
     stages = {one["stage"]: one for one in done["stages"]}
     assert {"routing_dataset", "task_router", "task_router_evaluation"} <= stages.keys()
     lock = own.lock()
