@@ -11,8 +11,12 @@ def comparison(determinism: str, *, same: bool) -> VersionComparison:
 
 @pytest.mark.parametrize(
     ("determinism", "same_processor", "kept"),
-    [("exact", True, False), ("exact", False, False), ("machine", True, False)]
-    + [("machine", False, True)],
+    [
+        ("exact", True, False),
+        ("exact", False, False),
+        ("machine", True, False),
+        ("machine", False, True),
+    ],
 )
 def test_a_model_may_differ_only_on_another_type_of_processor(
     determinism: str, same_processor: bool, kept: bool
