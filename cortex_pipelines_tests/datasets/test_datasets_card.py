@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from cortex_pipelines.datasets.assemble.build import completion_tables
 from cortex_pipelines.datasets.assemble.manifest import count_redactions
 from cortex_pipelines.datasets.publish.card import Part, sizes, write_card
-from cortex_pipelines.datasets.publish.formats import chat_view, prompt_completion_view
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions, style_of
 from cortex_pipelines.schemas.augmentation import RENAMED_UNITS
@@ -90,21 +89,6 @@ def test_shares_of_conventions_add_up(names: list[tuple[str, str]]) -> None:
     for share in found.group_by("kind").agg(pl.col("share").sum())["share"]:
         assert share == pytest.approx(1)
     assert found["names"].sum() == len({(k, n) for k, n in names if n != "ab"})
-
-
-def test_views_hold_what_trainers_take(tables: Tables) -> None:
-    frame = tables["train"]
-    pairs = prompt_completion_view(frame)
-    assert pairs.columns == ["prompt", "completion"]
-    gaps = pairs.filter(frame["task"] == "fim")["prompt"]
-    assert gaps.str.contains("<fim_suffix>", literal=True).any()
-    plain = (frame["task"] == "completion") & (frame["suffix"] == "")
-    assert pairs.filter(plain)["prompt"].equals(frame.filter(plain)["prompt"])
-    chat = chat_view(frame.with_columns(pl.lit("Because.").alias("explanation")))
-    user, assistant = chat["messages"][0]
-    assert user == {"role": "user", "content": pairs["prompt"][0]}
-    assert assistant == {"role": "assistant", "content": f"Because.\n\n{frame['completion'][0]}"}
-    assert chat_view(frame.drop("suffix"))["messages"][0][0]["content"] == frame["prompt"][0]
 
 
 def test_the_parquet_opens_with_the_library_that_trainers_use(
