@@ -63,6 +63,7 @@ def structures(
                 "explanation": "",
                 "description_source": source,
                 "target": completion,
+                "answer": completion,
             }
 
 

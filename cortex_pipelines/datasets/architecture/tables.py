@@ -1,6 +1,6 @@
 """From architecture facts to the tables of the architecture data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -9,7 +9,12 @@ import polars as pl
 from cortex_pipelines.datasets.architecture.rules import Rule, learnt_rules
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.structures import structures
-from cortex_pipelines.datasets.architecture.violations import imports_of, judged_imports
+from cortex_pipelines.datasets.architecture.violations import (
+    RuleSides,
+    imports_of,
+    judged_imports,
+    rule_sides,
+)
 from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
@@ -27,15 +32,17 @@ from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
-COMPARED = (("target",), ("prompt", "completion"))
-"""What is compared across sides: the answer (of an import to judge what is seen), and both."""
+COMPARED = (("target",), ("answer",), ("prompt", "completion"))
+"""What is compared across sides: of a structure its text; of an import to judge what is seen,
+and the rule that is the answer; and prompt and completion together."""
 
 Row = dict[str, Any]
 _S = pl.String
 _SCHEMA = pl.Schema(
     {
         **dict.fromkeys(("unit_id", "source", "path", "language", "kind", "origin"), _S),
-        **dict.fromkeys(("prompt", "completion", "target", "technology", "rule"), _S),
+        **dict.fromkeys(("prompt", "completion", "target", "answer"), _S),
+        **dict.fromkeys(("technology", "rule"), _S),
         **dict.fromkeys(("explanation", "description_source", "not_made"), _S),
         **dict.fromkeys(("split", "split_reason", "revision", "blob", "licence"), _S),
         **dict.fromkeys(("start_line", "end_line", "start_byte", "end_byte"), pl.Int64),
@@ -70,12 +77,18 @@ def architecture_tables(
     about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = imports_of(stated)
     rules = learnt_rules(imports.edges, examples)
+    files_with_units = _sides(splits)
+
+    def side_of(place: tuple[str, str]) -> str:
+        return files_with_units.get(place) or side_by_hash(":".join(place), settings)
+
+    sides = RuleSides(rule_sides(rules, settings), side_of)
     made = [
         *structures(stated, {place: row["text"] for place, row in about.items()}, examples),
-        *judged_imports(imports, rules, examples, settings.seed),
+        *judged_imports(imports, rules, sides, examples, settings.seed),
     ]
-    sides, offsets = _sides(splits), _Offsets()
-    rows = [_candidate(row, about, sides, offsets, settings) for row in made]
+    offsets = _Offsets()
+    rows = [_candidate(row, about, files_with_units, side_of, offsets) for row in made]
     candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     counted = candidates.with_columns(count_redactions(candidates, redactions))
     return _selected(counted, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
@@ -92,7 +105,8 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
         f"Kinds without an example in this project: {', '.join(none) or 'none'}. "
         f"Sides without a row: {', '.join(empty) or 'none'}.",
         f"{rules.height} dependency rules were learnt, {int(rules['against'].sum())} imports are "
-        "against one of them. Imports of origin `injected` were put in on purpose.",
+        "against one of them. Imports of origin `injected` were put in on purpose. A rule is on "
+        "one side of the split with all examples; a prompt lists which parts import which.",
         rules.sort(["edges", "rule_id"], descending=[True, False])
         .head(20)
         .select("folder", "upper", "lower", "edges", "against", "learnt"),
@@ -110,15 +124,18 @@ def _sides(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
 def _candidate(
     made: Row,
     about: Mapping[tuple[str, str], Row],
-    sides: Mapping[tuple[str, str], str],
+    files_with_units: Container[tuple[str, str]],
+    side_of: Callable[[tuple[str, str]], str],
     offsets: "_Offsets",
-    settings: DatasetSettings,
 ) -> Row:
     fact = made["fact"]
     place = fact["source"], fact["path"]
     file = about[place]
-    side = sides.get(place) or side_by_hash(":".join(place), settings)
-    how = "with the units of its file" if place in sides else "path of its file, by hash"
+    side = side_of(place)
+    known = place in files_with_units
+    how = "with the units of its file" if known else "path of its file, by hash"
+    if made["rule"] is not None:
+        how += ", where its rule is too"
     begins = offsets.of(place, file["text"])
     lines = fact["start_line"], fact["end_line"]
     start, end = begins[lines[0] - 1], max(begins[lines[1]] - 1, begins[lines[0] - 1])
