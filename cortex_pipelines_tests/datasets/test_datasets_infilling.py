@@ -18,8 +18,12 @@ from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
     infilling_candidates,
     statement_span,
 )
-from cortex_pipelines.datasets.tasks.renamed_variants import moved_offset, train_variants
 from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
+from cortex_pipelines.datasets.tasks.variants import (
+    moved_offset,
+    renamed_variants,
+    train_variants,
+)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 
@@ -303,7 +307,7 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
             "renamed_code": [code.replace("ab", "value"), "func f(value int) {}"],
         }
     )
-    found = train_variants(units, renamed)
+    found = train_variants(units, renamed_variants(renamed))
     assert found["unit_id"].to_list() == ["a"]
     body = found["code"][0].encode()[found["body_start_byte"][0] - 100 :]
     assert body.startswith(b"{\n\treturn value")

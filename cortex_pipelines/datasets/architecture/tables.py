@@ -46,6 +46,7 @@ _SCHEMA = pl.Schema(
         **dict.fromkeys(("explanation", "description_source", "not_made"), _S),
         **dict.fromkeys(("split", "split_reason", "revision", "blob", "licence"), _S),
         **dict.fromkeys(("start_line", "end_line", "start_byte", "end_byte"), pl.Int64),
+        "weight": pl.Float64,
     }
 )
 
@@ -148,6 +149,7 @@ def _candidate(
         "split": side,
         "split_reason": f"{how}: {side}",
         **{name: file[name] for name in ("revision", "blob", "licence")},
+        "weight": 1.0,
         "start_line": lines[0],
         "end_line": lines[1],
         "start_byte": start,

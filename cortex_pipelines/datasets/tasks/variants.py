@@ -1,4 +1,4 @@
-"""Variants of train units with other names for their variables."""
+"""Variants of train units: with other names for their variables, or written in another way."""
 
 import re
 
@@ -6,52 +6,83 @@ import polars as pl
 
 RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
 """Columns of RENAMED_UNITS that examples are made from."""
+REWRITTEN_COLUMNS = ("unit_id", "rewrite", "rewritten_code")
+"""Columns of REWRITTEN_UNITS that examples are made from."""
+RENAMED = "renamed"
+_REWRITTEN = "rewritten:"
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-def train_variants(originals: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
+def is_variant() -> pl.Expr:
+    """Whether a row was made of a variant, by its ``origin``."""
+    origin = pl.col("origin")
+    return (origin == RENAMED) | origin.str.starts_with(_REWRITTEN)
+
+
+def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
+    """``unit_id``, ``origin`` and ``variant_code`` of RENAMED_UNITS."""
+    return renamed.select(
+        "unit_id", pl.lit(RENAMED).alias("origin"), pl.col("renamed_code").alias("variant_code")
+    )
+
+
+def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
+    """The same of REWRITTEN_UNITS; ``origin`` names what was done: ``rewritten:reindented``."""
+    return rewritten.select(
+        "unit_id",
+        pl.concat_str(pl.lit(_REWRITTEN), "rewrite").alias("origin"),
+        pl.col("rewritten_code").alias("variant_code"),
+    )
+
+
+def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
     """Train units with the code of their variants, each with where its body begins.
+
+    A variant whose body cannot be told from its head is left out.
 
     Args:
         originals: Units with their ``split``.
-        renamed: RENAMED_UNITS of the same project.
+        variants: ``unit_id``, ``origin`` and ``variant_code``.
+
+    Returns:
+        Units with ``origin``.
     """
     train = originals.filter(pl.col("split") == "train")
-    changed = renamed.select("unit_id", "variant", "renamed_code")
-    joined = train.join(changed, on="unit_id", how="inner", maintain_order="left_right")
+    joined = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
     starts = [
         None if body is None else start + (moved_offset(code, new, body - start) or 0)
         for code, new, start, body in joined.select(
-            "code", "renamed_code", "start_byte", "body_start_byte"
+            "code", "variant_code", "start_byte", "body_start_byte"
         ).iter_rows()
     ]
     moved = joined.with_columns(
-        pl.col("renamed_code").alias("code"),
+        pl.col("variant_code").alias("code"),
         pl.Series("body_start_byte", starts, dtype=pl.Int64),
     )
     lost = pl.col("body_start_byte").is_not_null() & (
         pl.col("body_start_byte") <= pl.col("start_byte")
     )
-    return moved.filter(~lost).drop("renamed_code", "variant")
+    return moved.filter(~lost).drop("variant_code")
 
 
-def moved_offset(code: str, renamed: str, offset: int) -> int | None:
-    """Where a place of some code is after names in it were replaced by others.
+def moved_offset(code: str, changed: str, offset: int) -> int | None:
+    """Where a place of some code is after it was changed.
 
     Args:
         code: The code.
-        renamed: The same, with other names: token for token.
+        changed: The same with another body; or with other names or layout, token for token.
         offset: Byte in the code, where a token begins.
 
     Returns:
-        The byte in ``renamed``; None if the two are not the same token for token.
+        The byte in ``changed``; None if the two have neither their beginning nor all tokens in
+        common.
     """
     head = code.encode()[:offset].decode("utf-8", "replace")
-    if renamed.startswith(head):
+    if changed.startswith(head):
         return offset
     before, all_tokens = len(_TOKEN.findall(head)), len(_TOKEN.findall(code))
-    places = [match.start() for match in _TOKEN.finditer(renamed)]
+    places = [match.start() for match in _TOKEN.finditer(changed)]
     if len(places) != all_tokens or before >= len(places):
         return None
-    return len(renamed[: places[before]].encode())
+    return len(changed[: places[before]].encode())
