@@ -125,7 +125,7 @@ def check_logs(
 def report_page(report: dict[str, Any]) -> str:
     """The report as one HTML page that needs nothing else."""
     name = html.escape(str(report["project"]))
-    verdict = "; ".join(report["problems"]) or (
+    verdict = html.escape("; ".join(report["problems"])) or (
         "nothing private is left, and all that may be trained on has a licence"
     )
     tables = "".join(
@@ -144,7 +144,7 @@ def report_page(report: dict[str, Any]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Compliance of {name}</title>"
         f"<style>{_STYLE}</style><h1>Compliance of {name}</h1>"
-        f"<p>{html.escape(verdict)}; files: {counts}; tombstones: {report['forgotten']}.</p>{tables}</html>\n"
+        f"<p>{verdict}; files: {counts}; tombstones: {report['forgotten']}.</p>{tables}</html>\n"
     )
 
 
