@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from cortex_pipelines.datasets.architecture.rules import Edge, Parts, Rule, learnt_rules, parts_of
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import (
-    COMPARED,
     architecture_tables,
     missing_kinds,
 )
 from cortex_pipelines.datasets.architecture.violations import rule_sides
-from cortex_pipelines.datasets.dedup.similarity_join import compared, near_duplicate_pairs
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -174,8 +173,9 @@ def test_nothing_has_a_near_twin_on_another_side(
     made: Tables, dataset_settings: DatasetSettings
 ) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        sides = [compared(made[side], COMPARED[-1]) for side in (one, other)]
-        assert near_duplicate_pairs(sides[0], sides[1], "compared", dataset_settings).is_empty()
+        for columns in COMPARED["architecture_dataset"]:
+            sides = [compared(made[side], columns) for side in (one, other)]
+            assert near_duplicate_pairs(*sides, "compared", dataset_settings).is_empty()
 
 
 def test_a_file_is_on_the_side_of_its_units(made: Tables, files: pl.DataFrame) -> None:

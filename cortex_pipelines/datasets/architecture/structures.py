@@ -63,7 +63,6 @@ def structures(
                 "explanation": "",
                 "description_source": source,
                 "target": completion,
-                "answer": completion,
             }
 
 

@@ -19,6 +19,7 @@ from cortex_pipelines.datasets.assemble.manifest import count_redactions, manife
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.publish.card import Part
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -32,17 +33,15 @@ from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
-COMPARED = (("target",), ("answer",), ("prompt", "completion"))
-"""What is compared across sides: of a structure its text; of an import to judge what is seen,
-and the rule that is the answer; and prompt and completion together."""
+_COMPARED = (("target",), *COMPARED[NAME])
+"""What is compared across sides; of an import to judge also what is seen, but for the listing."""
 
 Row = dict[str, Any]
 _S = pl.String
 _SCHEMA = pl.Schema(
     {
         **dict.fromkeys(("unit_id", "source", "path", "language", "kind", "origin"), _S),
-        **dict.fromkeys(("prompt", "completion", "target", "answer"), _S),
-        **dict.fromkeys(("technology", "rule"), _S),
+        **dict.fromkeys(("prompt", "completion", "target", "technology", "rule"), _S),
         **dict.fromkeys(("explanation", "description_source", "not_made"), _S),
         **dict.fromkeys(("split", "split_reason", "revision", "blob", "licence"), _S),
         **dict.fromkeys(("start_line", "end_line", "start_byte", "end_byte"), pl.Int64),
@@ -203,8 +202,8 @@ def _selected(
     candidates: pl.DataFrame, settings: DatasetSettings, join: IncrementalSimilarityJoin
 ) -> dict[str, pl.DataFrame]:
     made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(made, NAME, COMPARED, settings, join)
-    require_no_leakage(selected.rows, NAME, COMPARED, join)
+    selected = select_rows(made, NAME, _COMPARED, settings, join)
+    require_no_leakage(selected.rows, NAME, _COMPARED, join)
     gone = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
         [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],

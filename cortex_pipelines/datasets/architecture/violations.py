@@ -300,7 +300,6 @@ def _example(
         "explanation": f"{because}.",
         "description_source": "weak:rule",
         "target": "\n".join([fact["path"], statement.strip(), *others]),
-        "answer": rule.text,
     }
 
 
