@@ -22,6 +22,7 @@ from cortex_pipelines.datasets.tasks.statements import code_after, code_before, 
 from cortex_pipelines.datasets.tasks.variants import (
     moved_offset,
     renamed_variants,
+    rewritten_variants,
     train_variants,
 )
 
@@ -297,7 +298,8 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
     units = pl.DataFrame(
         {
             "unit_id": ["a", "b"], "split": ["train", "train"], "code": [code, code],
-            "start_byte": [100, 100], "body_start_byte": [100 + code.index("{")] * 2,
+            "weight": [0.8, 0.8], "start_byte": [100, 100],
+            "body_start_byte": [100 + code.index("{")] * 2,
         }
     )  # fmt: skip
     renamed = pl.DataFrame(
@@ -311,3 +313,28 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
     assert found["unit_id"].to_list() == ["a"]
     body = found["code"][0].encode()[found["body_start_byte"][0] - 100 :]
     assert body.startswith(b"{\n\treturn value")
+
+
+def test_a_variant_in_another_layout_weighs_less() -> None:
+    code = "def f(ab):\n    return ab\n"
+    units = pl.DataFrame(
+        {
+            "unit_id": ["a"], "split": ["train"], "code": [code], "weight": [0.8],
+            "start_byte": [0], "body_start_byte": [code.index("return")],
+        }
+    )  # fmt: skip
+    changes = {
+        "reindented": code.replace("    ", "  "), "ruff_wide": code.rstrip(),
+        "returned_variable": "def f(ab):\n    result = ab\n    return result\n",
+    }  # fmt: skip
+    rewritten = pl.DataFrame(
+        [("a", rewrite, other) for rewrite, other in changes.items()],
+        schema=["unit_id", "rewrite", "rewritten_code"],
+        orient="row",
+    )
+    found = train_variants(units, rewritten_variants(rewritten))
+    assert dict(found.select("origin", "weight").iter_rows()) == {
+        "rewritten:reindented": 0.2,
+        "rewritten:ruff_wide": 0.2,
+        "rewritten:returned_variable": 0.8,
+    }

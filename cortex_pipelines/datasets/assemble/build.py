@@ -8,6 +8,8 @@ import polars as pl
 from cortex_pipelines.datasets.assemble.manifest import manifest
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
+    RENAMED,
+    is_variant,
     require_no_leakage,
     select_rows,
     with_ids,
@@ -34,8 +36,6 @@ from cortex_pipelines.datasets.tasks.naming import (
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.tasks.statements import statement_candidates
 from cortex_pipelines.datasets.tasks.variants import (
-    RENAMED,
-    is_variant,
     renamed_variants,
     rewritten_variants,
     train_variants,

@@ -13,13 +13,19 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
-from cortex_pipelines.datasets.tasks.variants import is_variant
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
-ORIGINAL = "original"
+ORIGINAL, RENAMED, REWRITTEN = "original", "renamed", "rewritten:"
+"""Values of ``origin``; what was done follows the last one."""
 Texts = Sequence[tuple[str, ...]]
 """What is compared across sides: columns, several of a tuple joined."""
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
+
+
+def is_variant() -> pl.Expr:
+    """Whether a row was made of a variant of a unit, by its ``origin``."""
+    origin = pl.col("origin")
+    return (origin == RENAMED) | origin.str.starts_with(REWRITTEN)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ def assign_sides(
     )
     languages = _languages(counted)
     components = [
-        Component(*row, languages.get(row[0], "")) for row in summary.sort("component").iter_rows()
+        Component(name, files, weight, newest, languages.get(name, ""))
+        for name, files, weight, newest in summary.sort("component").iter_rows()
     ]
     sides = split_components(components, settings)
     groups = Counter(c.language for c in components if c.weight)

@@ -4,35 +4,40 @@ import re
 
 import polars as pl
 
+from cortex_pipelines.augmentation.rewriting.rewrite_units import rewrites
+from cortex_pipelines.datasets.assemble.selection import RENAMED, REWRITTEN
+
 RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
 """Columns of RENAMED_UNITS that examples are made from."""
 REWRITTEN_COLUMNS = ("unit_id", "rewrite", "rewritten_code")
 """Columns of REWRITTEN_UNITS that examples are made from."""
-RENAMED = "renamed"
-_REWRITTEN = "rewritten:"
+# Another layout is not the project's: what has another structure or names goes first.
+_LAYOUT_WEIGHT = 0.25
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-def is_variant() -> pl.Expr:
-    """Whether a row was made of a variant, by its ``origin``."""
-    origin = pl.col("origin")
-    return (origin == RENAMED) | origin.str.starts_with(_REWRITTEN)
-
-
 def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
-    """``unit_id``, ``origin`` and ``variant_code`` of RENAMED_UNITS."""
+    """``unit_id``, ``origin``, ``variant_code`` and ``variant_weight`` of RENAMED_UNITS."""
     return renamed.select(
-        "unit_id", pl.lit(RENAMED).alias("origin"), pl.col("renamed_code").alias("variant_code")
+        "unit_id",
+        pl.lit(RENAMED).alias("origin"),
+        pl.col("renamed_code").alias("variant_code"),
+        pl.lit(1.0).alias("variant_weight"),
     )
 
 
 def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
     """The same of REWRITTEN_UNITS; ``origin`` names what was done: ``rewritten:reindented``."""
+    kept = [one.name for one in rewrites() if one.family != "layout"]
     return rewritten.select(
         "unit_id",
-        pl.concat_str(pl.lit(_REWRITTEN), "rewrite").alias("origin"),
+        pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
         pl.col("rewritten_code").alias("variant_code"),
+        pl.when(pl.col("rewrite").is_in(kept))
+        .then(1.0)
+        .otherwise(_LAYOUT_WEIGHT)
+        .alias("variant_weight"),
     )
 
 
@@ -42,11 +47,11 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
     A variant whose body cannot be told from its head is left out.
 
     Args:
-        originals: Units with their ``split``.
-        variants: ``unit_id``, ``origin`` and ``variant_code``.
+        originals: Units with their ``split`` and ``weight``.
+        variants: ``unit_id``, ``origin``, ``variant_code`` and ``variant_weight``.
 
     Returns:
-        Units with ``origin``.
+        Units with ``origin``; their weight is that of the unit times that of the variant.
     """
     train = originals.filter(pl.col("split") == "train")
     joined = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
@@ -58,12 +63,13 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
     ]
     moved = joined.with_columns(
         pl.col("variant_code").alias("code"),
+        (pl.col("weight") * pl.col("variant_weight")).alias("weight"),
         pl.Series("body_start_byte", starts, dtype=pl.Int64),
     )
     lost = pl.col("body_start_byte").is_not_null() & (
         pl.col("body_start_byte") <= pl.col("start_byte")
     )
-    return moved.filter(~lost).drop("variant_code")
+    return moved.filter(~lost).drop("variant_code", "variant_weight")
 
 
 def moved_offset(code: str, changed: str, offset: int) -> int | None:
