@@ -323,15 +323,13 @@ def test_a_variant_in_another_layout_weighs_less() -> None:
             "start_byte": [0], "body_start_byte": [code.index("return")],
         }
     )  # fmt: skip
-    changes = {
-        "reindented": code.replace("    ", "  "), "ruff_wide": code.rstrip(),
-        "returned_variable": "def f(ab):\n    result = ab\n    return result\n",
-    }  # fmt: skip
-    rewritten = pl.DataFrame(
-        [("a", rewrite, other) for rewrite, other in changes.items()],
-        schema=["unit_id", "rewrite", "rewritten_code"],
-        orient="row",
+    changes = (
+        ("a", "reindented", "layout", code.replace("    ", "  ")),
+        ("a", "ruff_wide", "layout", code.rstrip()),
+        ("a", "returned_variable", "structure", "def f(ab):\n    x = ab\n    return x\n"),
     )
+    schema = ["unit_id", "rewrite", "family", "rewritten_code"]
+    rewritten = pl.DataFrame(changes, schema=schema, orient="row")
     found = train_variants(units, rewritten_variants(rewritten))
     assert dict(found.select("origin", "weight").iter_rows()) == {
         "rewritten:reindented": 0.2,

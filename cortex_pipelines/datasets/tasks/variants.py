@@ -4,12 +4,11 @@ import re
 
 import polars as pl
 
-from cortex_pipelines.augmentation.rewriting.rewrite_units import rewrites
 from cortex_pipelines.datasets.assemble.selection import RENAMED, REWRITTEN
 
 RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
 """Columns of RENAMED_UNITS that examples are made from."""
-REWRITTEN_COLUMNS = ("unit_id", "rewrite", "rewritten_code")
+REWRITTEN_COLUMNS = ("unit_id", "rewrite", "family", "rewritten_code")
 """Columns of REWRITTEN_UNITS that examples are made from."""
 # Another layout is not the project's: what has another structure or names goes first.
 _LAYOUT_WEIGHT = 0.25
@@ -29,14 +28,13 @@ def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
 
 def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
     """The same of REWRITTEN_UNITS; ``origin`` names what was done: ``rewritten:reindented``."""
-    kept = [one.name for one in rewrites() if one.family != "layout"]
     return rewritten.select(
         "unit_id",
         pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
         pl.col("rewritten_code").alias("variant_code"),
-        pl.when(pl.col("rewrite").is_in(kept))
-        .then(1.0)
-        .otherwise(_LAYOUT_WEIGHT)
+        pl.when(pl.col("family") == "layout")
+        .then(_LAYOUT_WEIGHT)
+        .otherwise(1.0)
         .alias("variant_weight"),
     )
 
