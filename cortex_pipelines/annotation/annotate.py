@@ -7,8 +7,7 @@ from hashlib import blake2b
 import polars as pl
 
 from cortex_pipelines.annotation.evaluation.agreement import Agreement, cached_agreement
-from cortex_pipelines.annotation.labels.labelling import FileKey, FileMaterial, label_units
-from cortex_pipelines.annotation.labels.manifests import declared_for, technologies_by_folder
+from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -60,7 +59,7 @@ def annotate(
     project: str = "",
     cache: RowCache | None = None,
 ) -> Annotations:
-    """The units with category, intent, labels, technologies, quality and complexity.
+    """The units with category, labels, quality and complexity.
 
     Args:
         units: Rows of ``CODE_UNITS``, in any order.
@@ -73,8 +72,8 @@ def annotate(
     Raises:
         MissingFileError: the file of a unit is not there, or another version of it.
     """
-    material = _material(units, files)
-    facts = _facts(units, material, settings, project, cache)
+    texts = _texts(units, files)
+    facts = _facts(units, texts, settings, project, cache)
     agreed = cached_agreement(settings, extraction, cache)
     scores = facts["category_score"].unique().drop_nulls()
     rates = {score: agreed.category_confidence(score) for score in scores}
@@ -87,31 +86,29 @@ def annotate(
     return Annotations(ANNOTATED_UNITS.conform(joined), _findings(joined, agreed), agreed)
 
 
-def _material(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, FileMaterial]:
-    """The files that have units, each with what its manifest declares."""
-    declared = technologies_by_folder(files)
-    wanted = units.select(*_FILE, "language").unique().sort(_FILE)
+def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
+    """The texts of the files that have units."""
+    wanted = units.select(*_FILE).unique().sort(_FILE)
     found = wanted.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
-    material: dict[FileKey, FileMaterial] = {}
-    for source, path, blob, language, text in found.iter_rows():
+    texts: dict[FileKey, str] = {}
+    for source, path, blob, text in found.iter_rows():
         if text is None:
             raise MissingFileError(
                 f"{path} of {source}, version {blob}: has units but is not among the files; "
                 "run `cortex run repository_files code_units`"
             )
-        technologies = declared_for(declared, (source, path, language))
-        material[(source, path, blob)] = FileMaterial(text, tuple(technologies))
-    return material
+        texts[source, path, blob] = text
+    return texts
 
 
 def _facts(
     units: pl.DataFrame,
-    material: Mapping[FileKey, FileMaterial],
+    texts: Mapping[FileKey, str],
     settings: AnnotationSettings,
     project: str,
     cache: RowCache | None,
 ) -> pl.DataFrame:
-    keyed = _keys(units, material)
+    keyed = _keys(units, texts)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         wanted = units.join(
@@ -122,7 +119,7 @@ def _facts(
         parts = []
         for step in track(steps, "Annotating units"):
             some = pl.concat([wanted.clear(), *groups[step : step + _FILES_AT_ONCE]])
-            labelled = label_units(some, material, settings)
+            labelled = label_units(some, texts, settings)
             parts.append(labelled.join(some.select("unit_id", "cache_key"), on="unit_id"))
         return pl.concat(parts)
 
@@ -132,15 +129,15 @@ def _facts(
     return rows.drop("cache_key")
 
 
-def _keys(units: pl.DataFrame, material: Mapping[FileKey, FileMaterial]) -> pl.DataFrame:
+def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
     """Each file with the hash of all that the facts of its units depend on."""
     rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
     read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
     keys = []
     for *place, told in read.iter_rows():
         key = (place[0], place[1], place[2])
-        digest = blake2b(repr((key, told, material[key].declared)).encode(), digest_size=16)
-        digest.update(material[key].text.encode())
+        digest = blake2b(repr((key, told)).encode(), digest_size=16)
+        digest.update(texts[key].encode())
         keys.append(digest.hexdigest())
     return read.select(_FILE).with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 

@@ -28,7 +28,7 @@ def annotated_units(
     cache: RowCache,
     out: Path,
 ) -> dict[str, pl.DataFrame]:
-    """Code units with category, intent, labels and their evidence, technologies, complexity."""
+    """Code units with category, labels and their evidence, quality and complexity."""
     units = CODE_UNITS.read(code_units)
     files = REPOSITORY_FILES.read(repository_files)
     found = annotate(units, files, annotation, extraction, project, cache)

@@ -71,8 +71,6 @@ def annotation_report(found: Annotations, project: str) -> str:
         *(_bars(units, column) for column in ("language", "kind", "category")),
         "<h2>Complexity of functions and methods</h2>",
         _quantiles(units.filter(pl.col("kind").is_in(["function", "method"]))),
-        "<h2>Technologies</h2>",
-        _bars(units.select(pl.col("technologies").explode()).drop_nulls(), "technologies"),
         "<h2>Findings</h2>",
         *(_by_kind(findings, kind) for kind in ("anti-pattern", "smell", "pattern")),
         "<h2>Examples</h2>",

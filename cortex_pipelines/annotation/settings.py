@@ -55,7 +55,5 @@ class AnnotationSettings(Settings):
     few foreign data)."""
     envy_ratio: Count
     """How many times as often as its own members a method has to use another's to envy it."""
-    max_intent_chars: Count
-    """An intent is cut to this many characters, at a word."""
     quality_weights: QualityWeights
     """Weights of the quality's features."""

@@ -74,7 +74,7 @@ def _rewritten(
     found += [one for one in others if not formatted or one.code != formatted.code][:more]
     return [
         _of(unit)
-        | {"variant": number, "rewrite": one.rewrite}
+        | {"variant": number, "rewrite": one.rewrite, "family": one.family}
         | {"original_code": unit["code"], "rewritten_code": one.code}
         for number, one in enumerate(found)
     ]

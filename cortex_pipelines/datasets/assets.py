@@ -8,7 +8,6 @@ import polars as pl
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import architecture_tables, missing_kinds
 from cortex_pipelines.datasets.assemble.build import (
-    Tables,
     completion_tables,
     naming_tables,
 )
@@ -17,15 +16,16 @@ from cortex_pipelines.datasets.filters.decontamination import fingerprints
 from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import Part, write_card
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
+from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
-from cortex_pipelines.datasets.tasks.renamed_variants import RENAMED_COLUMNS
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
+from cortex_pipelines.datasets.tasks.variants import RENAMED_COLUMNS, REWRITTEN_COLUMNS
 from cortex_pipelines.datasets.unit_splits.build import FILE_COLUMNS, UNIT_COLUMNS, split_units
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET, GENERAL_CODE
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
@@ -77,7 +77,8 @@ def completion_dataset(
     """Bodies, imports, declarations and gaps to write, given the code and repository around."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
-    tables = completion_tables(read, renamed, datasets, cache)
+    rewritten = REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS)
+    tables = completion_tables(read, renamed, rewritten, datasets, cache)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
     return tables
@@ -99,7 +100,7 @@ def naming_dataset(
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(read, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
-    learnt = Part("Conventions", _conventions(tables))
+    learnt = Part("Conventions", conventions(train_names(read.units, renamed)))
     write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
     return tables
 
@@ -177,9 +178,3 @@ def general_code(
             general.project,
         )
     return {table.name: table.read(folder) if folder else table.empty() for table in GENERAL_CODE}
-
-
-def _conventions(tables: Tables) -> pl.DataFrame:
-    """How the project writes names, learnt from what may be trained on."""
-    asked = tables["train"].filter(pl.col("origin") == "original")
-    return conventions(asked.select("kind", "language", pl.col("completion").alias("name")))

@@ -18,7 +18,7 @@ from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
 _OF_UNITS = (
     *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
     *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
-    *("start_line", "end_line"),
+    *("start_line", "end_line", "category", "cyclomatic", "quality"),
 )
 _OF_FILES = ("source", "path", "text", "revision", "licence", "trainable")
 
@@ -60,7 +60,11 @@ def project_of(
     """The same, from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
     prepared = prepared_units(units, files, splits, texts, settings)
-    counted = prepared.with_columns(count_redactions(prepared, redactions))
+    counted = prepared.with_columns(
+        count_redactions(prepared, redactions), pl.col("quality").alias("weight")
+    )
     known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(known, settings.context_signatures)
-    return ProjectUnits(name, counted, splits, context, texts)
+    of_units = units.select("unit_id", "language", "category", "cyclomatic")
+    sides = splits.join(of_units, on="unit_id", how="left", maintain_order="left")
+    return ProjectUnits(name, counted, sides, context, texts)

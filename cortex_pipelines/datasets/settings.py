@@ -54,7 +54,8 @@ class DatasetSettings(Settings):
     test_share: HeldOutShare
     """Share of the units that go to test, 0 to 0.5."""
     max_train: PositiveInt | None
-    """Most examples in train, per data set; which ones, the hash decides. null for all."""
+    """Most examples in train, per data set; null for all. Each language keeps its share, and a row
+    stays the more readily the higher its ``weight``; which ones, the hash decides."""
     max_validation: PositiveInt | None
     """Most examples in validation, per data set; null for all."""
     max_test: PositiveInt | None
@@ -63,7 +64,9 @@ class DatasetSettings(Settings):
     """Most examples of a kind in train, by data set and kind (as in column ``kind``); in validation
     and test as many fewer as their share is smaller. A kind that is not named has no bound."""
     max_augmented_share: PartShare
-    """Largest share of train that may be variants with renamed variables, 0 to 1."""
+    """Largest share of train that may be variants of its units, 0 to 1: with renamed variables,
+    and, to complete, rewritten ones too. Where ``max_train`` is reached there is no room for them.
+    """
     near_duplicate_threshold: PositiveShare
     """Jaccard similarity of token shingles from which units are near-duplicates (bigcode: 0.7)."""
     shingle_tokens: PositiveInt

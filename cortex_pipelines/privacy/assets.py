@@ -7,7 +7,13 @@ import polars as pl
 
 from cortex_pipelines.privacy.compliance import check_compliance, report_page
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES, SKIPPED_FILES
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.repositories import (
+    REDACTIONS,
+    REPOSITORY_COMMITS,
+    REPOSITORY_FILES,
+    SKIPPED_FILES,
+)
 from cortex_pipelines.versioning import versioned_asset
 
 
@@ -18,15 +24,18 @@ def compliance(
     privacy: PrivacySettings,
     project: str,
     out: Path,
+    cache: RowCache,
 ) -> None:
     """What was found in a project, what was done with it, and what may be trained on."""
     redactions = [REDACTIONS.read(folder) for folder in (repository_files, repository_commits)]
     report = check_compliance(
         REPOSITORY_FILES.read(repository_files),
+        REPOSITORY_COMMITS.read(repository_commits, "subject", "body"),
         pl.concat(redactions),
         SKIPPED_FILES.read(repository_files),
         project,
         privacy,
+        cache,
     )
     text = json.dumps(report, indent=1, ensure_ascii=False)
     (out / "compliance.json").write_text(text + "\n", encoding="utf-8")

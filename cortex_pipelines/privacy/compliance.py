@@ -1,11 +1,26 @@
-"""What was found in a project, what was done with it, and what of it may be trained on."""
+"""What was found in a project, what was done with it, and what of it may be trained on.
 
+What is published is scanned once more: a report that repeats the settings would say nothing of the
+data.
+"""
+
+import hashlib
 import html
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.privacy.detect.findings import PERSONAL, SECRET
+from cortex_pipelines.privacy.detect.scanning import scan_text
+from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.rowcache import RowCache
+
+_CATEGORIES = (SECRET, PERSONAL)
+_RULE = ("category", "rule", "severity")
+_SCANNED = pl.Schema(dict.fromkeys(("cache_key", *_RULE), pl.String))
 
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem;max-width:70rem;color:#222}"
@@ -17,39 +32,54 @@ _STYLE = (
 
 def check_compliance(
     files: pl.DataFrame,
+    commits: pl.DataFrame,
     redactions: pl.DataFrame,
     skipped: pl.DataFrame,
     project: str,
     settings: PrivacySettings,
+    cache: RowCache | None = None,
 ) -> dict[str, Any]:
     """The privacy and licence report of a project.
 
     Args:
         files: Rows of ``REPOSITORY_FILES``.
+        commits: Rows of ``REPOSITORY_COMMITS``.
         redactions: Rows of ``REDACTIONS``, of files and of messages.
         skipped: Rows of ``SKIPPED_FILES``.
         project: The project's name.
         settings: What is looked for and taken out.
+        cache: What was found in texts that did not change.
 
     Returns:
-        Plain values, in a fixed order: ``project``; ``compliant`` (what was found of every category
-        is taken out); ``found`` (places by category and rule, with the severity), ``action`` (what
+        Plain values, in a fixed order: ``project``; ``compliant``: nothing private is left in what
+        is published, and each file that may be trained on has a licence; ``problems`` (in words,
+        why it is not); ``left`` (places by category, rule and severity where something is left);
+        ``found`` (what was taken out, likewise), ``action`` (what
         was done with each category), ``files`` (counts; ``trainable_without_licence`` rest on
         ``ingestion.trainable_without_licence`` alone), ``licences`` (files and bytes by licence,
         and whether they may be trained on), ``left_out`` (files by reason), ``places`` (each
         placeholder, by file).
     """
+    left = _left(files, commits, project, settings, cache)
+    without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height
+    problems = [*_left_in_words(left)]
+    if without_licence:
+        problems.append(
+            f"{without_licence} files without a licence may be trained on, by "
+            "ingestion.trainable_without_licence; name one as `licence` of their source in "
+            "params.yaml, or take its kind out of that list"
+        )
     return {
         "project": project,
-        "compliant": set(settings.redact) >= {"secret", "personal"},
+        "compliant": not problems,
+        "problems": problems,
+        "left": left,
         "action": _action(settings),
         "found": _counted(redactions, ["category", "rule", "severity"], "places"),
         "files": {
             "published": files.height,
             "trainable": int(files["trainable"].sum()),
-            "trainable_without_licence": files.filter(
-                pl.col("trainable") & pl.col("licence").is_null()
-            ).height,
+            "trainable_without_licence": without_licence,
             "redacted": redactions.select("source", "path").n_unique(),
         },
         "licences": _licences(files),
@@ -72,13 +102,17 @@ def check_logs(
         settings: What is looked for and taken out.
 
     Returns:
-        As `check_compliance`: ``compliant``, ``found`` (places by category, rule and severity),
-        ``action``, and ``records`` (counts).
+        As `check_compliance`: ``compliant``, ``problems``, ``left``, ``found`` (places by category,
+        rule and severity), ``action``, and ``records`` (counts). Records are scanned again only
+        where a category is not taken out: redaction finds nothing more in its own result.
     """
-    keys = ["category", "rule", "severity"]
+    keys = list(_RULE)
+    left = _left_in_records(events, settings)
     found = redacted.group_by(keys).agg(pl.col("places").sum())
     return {
-        "compliant": set(settings.redact) >= {"secret", "personal"},
+        "compliant": not left,
+        "problems": _left_in_words(left),
+        "left": left,
         "action": _action(settings),
         "found": found.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
         "records": {
@@ -91,10 +125,13 @@ def check_logs(
 def report_page(report: dict[str, Any]) -> str:
     """The report as one HTML page that needs nothing else."""
     name = html.escape(str(report["project"]))
-    verdict = "everything found is taken out" if report["compliant"] else "not all is taken out"
+    verdict = html.escape("; ".join(report["problems"])) or (
+        "nothing private is left, and all that may be trained on has a licence"
+    )
     tables = "".join(
         f"<h2>{title}</h2>{_table(report[key])}"
         for title, key in (
+            ("Left in what is published", "left"),
             ("Found and replaced", "found"),
             ("Licences", "licences"),
             ("Left out of ingestion", "left_out"),
@@ -111,10 +148,68 @@ def report_page(report: dict[str, Any]) -> str:
     )
 
 
+def _left(
+    files: pl.DataFrame,
+    commits: pl.DataFrame,
+    project: str,
+    settings: PrivacySettings,
+    cache: RowCache | None,
+) -> list[dict[str, Any]]:
+    """What a scan of the published texts and messages finds, counted."""
+    texts: dict[str, tuple[str, str, str | None]] = {}
+    places: list[str] = []
+    messages = commits.select("subject", "body").iter_rows()
+    for text in (
+        *files.select("text", "path", "language").iter_rows(),
+        *((f"{subject}\n\n{body}", "", None) for subject, body in messages),
+    ):
+        key = hashlib.sha256(json.dumps(text).encode()).hexdigest()
+        texts[key] = text
+        places.append(key)
+
+    def compute(keys: pl.Series) -> pl.DataFrame:
+        rows = [
+            (key, finding.category, finding.rule, finding.severity)
+            for key in keys
+            for text, path, language in [texts[key]]
+            for finding in scan_text(text, path, settings, language)
+        ]
+        return pl.DataFrame(rows, schema=_SCANNED, orient="row")
+
+    keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
+    rows = cache.rows(f"compliance/{project}", keys, compute) if cache else compute(keys)
+    all_places = pl.DataFrame({"cache_key": places}, schema={"cache_key": pl.String})
+    return _counted(all_places.join(rows, on="cache_key"), [*_RULE], "places")
+
+
+def _left_in_records(events: pl.DataFrame, settings: PrivacySettings) -> list[dict[str, Any]]:
+    if set(settings.redact) >= set(_CATEGORIES):
+        return []
+    scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")
+    rows = [
+        (one.category, one.rule, one.severity)
+        for payload in events["payload"]
+        for one in scan(json.loads(payload)).found
+    ]
+    found = pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row")
+    return _counted(found, [*_RULE], "places")
+
+
+def _left_in_words(left: Iterable[dict[str, Any]]) -> list[str]:
+    places = dict.fromkeys(_CATEGORIES, 0)
+    for row in left:
+        places[row["category"]] += row["places"]
+    return [
+        f"{category} data is left in {count} places; add {category} to privacy.redact"
+        for category, count in places.items()
+        if count
+    ]
+
+
 def _action(settings: PrivacySettings) -> dict[str, str]:
     return {
         category: "replaced by a keyed placeholder" if category in settings.redact else "left as is"
-        for category in ("secret", "personal")
+        for category in _CATEGORIES
     }
 
 

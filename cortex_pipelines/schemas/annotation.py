@@ -23,14 +23,7 @@ ANNOTATED_UNITS = Table(
             "How often such a label is right, by the hand-labelled sample",
             between=(0, 1),
         ),
-        Column(
-            "intent", pl.String, "What the unit does, in a few words, from its name and doc comment"
-        ),
         Column("patterns", pl.List(pl.String), "Labels of the findings in its span, sorted"),
-        Column(
-            "technologies", pl.List(pl.String), "What its file imports or its manifest declares"
-        ),
-        Column("imported_technologies", pl.List(pl.String), "Technologies that its file imports"),
         Column("quality", pl.Float64, "Monotone function of named features", between=(0, 1)),
         Column("cyclomatic", pl.Int64, "Cyclomatic complexity (McCabe)", between=(1, 1e9)),
         Column("cognitive", pl.Int64, "Cognitive complexity (SonarSource)", between=(0, 1e9)),

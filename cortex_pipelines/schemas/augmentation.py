@@ -50,6 +50,7 @@ REWRITTEN_UNITS = Table(
         Column("variant", pl.Int64, "Number of the variant, from 0"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("rewrite", pl.String, "What was done (comments_removed, inverted_branches, ...)"),
+        Column("family", pl.String, "What it changes", one_of=("comments", "layout", "structure")),
         Column("original_code", pl.String, "Code of the unit"),
         Column("rewritten_code", pl.String, "Code written in the other way"),
     ),

@@ -223,7 +223,10 @@ def _write(
     return folder
 
 
-def row(made: Example) -> dict[str, str]:
-    found = {name: getattr(made, name) for name in made.__dataclass_fields__ if name != "task"}
+def row(made: Example) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: getattr(made, name) for name in made.__dataclass_fields__ if name != "task"
+    }
     found |= {"unit_id": made.example_id, "source": "s", "origin": "original", "split_reason": "t"}
+    found["weight"] = 1.0
     return found | EXTRA[made.task]

@@ -31,7 +31,6 @@ def settings() -> AnnotationSettings:
         max_operators=3,
         min_envied=6,
         envy_ratio=3,
-        max_intent_chars=60,
         quality_weights={
             "documented": 0.2,
             "short": 0.15,

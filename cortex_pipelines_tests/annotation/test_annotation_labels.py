@@ -1,4 +1,4 @@
-"""Categories, intents, patterns, technologies and quality of units."""
+"""Categories, patterns and quality of units."""
 
 import polars as pl
 import pytest
@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT, RULES
 from cortex_pipelines.annotation.labels.quality import quality, quality_features
-from cortex_pipelines.annotation.labels.technologies import technologies_of
-from cortex_pipelines.annotation.labels.words import intent_of, words_of
+from cortex_pipelines.annotation.labels.words import first_sentence, words_of
 from cortex_pipelines.annotation.settings import QualityWeights
 
 PYTHON = '''\
@@ -47,11 +46,8 @@ def test_labels_of_a_small_service(annotated) -> None:
     assert login["category"] == "api-endpoint"
     assert login["category_source"] == "rule"
     assert login["category_confidence"] >= 0.95
-    assert login["intent"] == "Check the user's password"
-    assert login["technologies"] == ["flask", "sqlite"]
     assert find["category"] == "database-query"
     assert find["patterns"] == ["bare-except", "mutable-default", "swallowed-exception"]
-    assert find["intent"] == "find user"
     assert units["parse_header"]["category"] == "parsing"
     assert units["frobnicate"]["category"] == DEFAULT
     assert units["frobnicate"]["category_source"] == "default"
@@ -177,38 +173,20 @@ def test_words_of_names(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("docstring", "intent"),
+    ("docstring", "sentence"),
     [
-        (None, "load file"),
         ("Read it. Then close it.", "Read it"),
         ("Read it\n\nArgs:\n  x: y", "Read it"),
         ("Reads\nthe {@code File}.\n@param x the file", "Reads the File"),
         ("<p>Read <b>it</b></p>", "Read it"),
         ("Like :py:meth:`~a.b`, but *faster*", "Like a.b, but faster"),
-        ("word " * 40, ("word " * 12).strip()),
-        ("x" * 100, "x" * 60),
-        ("...", "load file"),
+        ("word " * 40, ("word " * 20).strip()),
+        ("x" * 200, "x" * 100),
+        ("...", ""),
     ],
 )
-def test_intent_is_the_first_sentence_or_the_name(docstring: str | None, intent: str) -> None:
-    assert intent_of("function", "loadFile", docstring, 60) == intent
-
-
-def test_technologies_match_at_borders() -> None:
-    assert technologies_of("python", ["torchvision.io", "numpyro", "os, requests"], "") == [
-        "pytorch",
-        "requests",
-    ]
-    required = "const e = require('express'); import('node:test')"
-    assert technologies_of("javascript", ["@nestjs/core"], required) == [
-        "express",
-        "nestjs",
-        "node",
-        "node-test",
-    ]
-    assert technologies_of("rust", ["tokio::sync::{mpsc}"], "") == ["tokio"]
-    assert technologies_of("java", ["org.springframework.web.bind"], "") == ["spring"]
-    assert technologies_of("go", ["net/http"], "require('express')") == ["go-http"]
+def test_of_a_documentation_the_first_sentence_counts(docstring: str, sentence: str) -> None:
+    assert first_sentence(docstring) == sentence
 
 
 def test_rules_name_categories_once_and_weigh_as_chances() -> None:

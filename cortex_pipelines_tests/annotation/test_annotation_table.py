@@ -78,17 +78,6 @@ def test_kind_purpose_and_confidence_come_with_the_label(settings, extraction, r
         assert 0 < row["confidence"] <= 1
 
 
-def test_manifests_and_imports_name_technologies(settings, extraction, read_texts) -> None:
-    units, files = read_texts(SOURCES)
-    found = annotate(units, files, settings, extraction).units
-    rows = {row["path"]: row for row in found.to_dicts()}
-    assert rows["e.js"]["technologies"] == ["express"]
-    assert rows["e.js"]["imported_technologies"] == []
-    assert rows["c.tsx"]["technologies"] == ["express", "react"]
-    assert rows["c.tsx"]["imported_technologies"] == ["react"]
-    assert rows["a.py"]["technologies"] == []
-
-
 def test_no_units_are_no_rows(settings, extraction, read_texts) -> None:
     _, files = read_texts(SOURCES)
     found = annotate(CODE_UNITS.empty(), files, settings, extraction)

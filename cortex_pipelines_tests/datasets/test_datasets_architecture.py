@@ -9,14 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.architecture.rules import Edge, Parts, learnt_rules, parts_of
+from cortex_pipelines.datasets.architecture.rules import Edge, Parts, Rule, learnt_rules, parts_of
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import (
-    COMPARED,
     architecture_tables,
     missing_kinds,
 )
-from cortex_pipelines.datasets.dedup.similarity_join import compared, near_duplicate_pairs
+from cortex_pipelines.datasets.architecture.violations import rule_sides
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -173,8 +173,9 @@ def test_nothing_has_a_near_twin_on_another_side(
     made: Tables, dataset_settings: DatasetSettings
 ) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        sides = [compared(made[side], COMPARED[1]) for side in (one, other)]
-        assert near_duplicate_pairs(sides[0], sides[1], "compared", dataset_settings).is_empty()
+        for columns in COMPARED["architecture_dataset"]:
+            sides = [compared(made[side], columns) for side in (one, other)]
+            assert near_duplicate_pairs(*sides, "compared", dataset_settings).is_empty()
 
 
 def test_a_file_is_on_the_side_of_its_units(made: Tables, files: pl.DataFrame) -> None:
@@ -240,6 +241,67 @@ def test_imports_are_judged_as_the_rules_say(rows: pl.DataFrame) -> None:
         (pl.col("origin") == "original") & pl.col("completion").str.starts_with("v")
     )
     assert set(real["path"]) <= {"shop/service/ticket.py"}
+
+
+def test_a_judgement_follows_from_the_listed_imports_and_is_not_stated(rows: pl.DataFrame) -> None:
+    judged = rows.filter(pl.col("kind") == "violation")
+    assert judged.height
+    for prompt, completion in judged.select("prompt", "completion").iter_rows():
+        listing, _, asked = prompt.partition("\nFile: ")
+        assert "times" not in prompt
+        below = {
+            line.split(" imports ")[0]: set(line.split(" imports ")[1].split(", "))
+            for line in listing.split("\n")[1:]
+        }
+        importer, imported = asked.split("\nMay ")[1].rstrip("?").split(" import ")
+        assert (imported in _reached(importer, below)) == completion.startswith("allowed: ")
+        assert (importer in _reached(imported, below)) == completion.startswith("violation: ")
+
+
+def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for part in below.get(waiting.pop(), set()) - found:
+            found.add(part)
+            waiting.append(part)
+    return found
+
+
+def test_a_rule_is_on_one_side_with_all_of_its_examples(
+    examples: ArchitectureExampleSettings, dataset_settings: DatasetSettings
+) -> None:
+    """Thirty layers, of which each imports the next: all sides get rules, and none shares one."""
+    texts = {"app/__init__.py": ""}
+    for layer in range(30):
+        for file in range(5):
+            texts[f"app/part{layer}/file{file}.py"] = (
+                f"from app.part{layer + 1}.file{file} import thing{layer}{file}\n"
+            )
+    files = _frame(texts)
+    tables = architecture_tables(
+        _facts(files), files, REDACTIONS.empty(), UNIT_SPLITS.empty(), [], examples,
+        dataset_settings,
+    )  # fmt: skip
+    rules = {split: set(tables[split]["rule"].drop_nulls()) for split in SPLITS}
+    answers = {split: set(tables[split]["completion"]) for split in SPLITS}
+    assert all(rules.values())
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert not rules[one] & rules[other]
+        assert not answers[one] & answers[other]
+    asked = "\n".join(tables["train"]["prompt"])
+    elsewhere = [rule for split in SPLITS[1:] for rule in rules[split]]
+    for rule in elsewhere:
+        lower, upper = rule.removeprefix("in app: ").split(" must not import ")
+        assert f"{upper} imports {lower}\n" not in asked
+
+
+def test_few_rules_stay_in_train(dataset_settings: DatasetSettings) -> None:
+    rules = [Rule(Parts("s", "", f"a{at}", f"b{at}"), 4, 0, "counted") for at in range(20)]
+    assert set(rule_sides(rules[:4], dataset_settings).values()) == {"train"}
+    sides = list(rule_sides(rules, dataset_settings).values())
+    assert sides.count("test") == int(20 * dataset_settings.test_share)
+    assert sides.count("validation") == int(20 * dataset_settings.validation_share)
 
 
 def test_what_is_put_in_is_not_in_the_file(rows: pl.DataFrame, files: pl.DataFrame) -> None:

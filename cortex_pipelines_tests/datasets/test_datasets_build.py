@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.fixes.build import SmellFix
-from cortex_pipelines.augmentation.augment import injected_errors, renamed_units
+from cortex_pipelines.augmentation.augment import injected_errors, renamed_units, rewritten_units
+from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import (
     completion_tables,
     naming_tables,
 )
-from cortex_pipelines.datasets.assemble.selection import require_no_leakage
+from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows
 from cortex_pipelines.datasets.assets import (
     completion_dataset,
     naming_dataset,
@@ -67,6 +69,11 @@ def renamed(units: pl.DataFrame) -> pl.DataFrame:
         if (found := RENAMED.search(unit["code"]))
     ]
     return RENAMED_UNITS.frame(rows)
+
+
+@pytest.fixture(scope="module")
+def rewritten(units: pl.DataFrame, augmentation: AugmentationSettings) -> pl.DataFrame:
+    return rewritten_units(units, augmentation)
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +133,14 @@ def tables(
     made: Any,
     files: pl.DataFrame,
     renamed: pl.DataFrame,
+    rewritten: pl.DataFrame,
     errors: pl.DataFrame,
     fixes: dict[str, list[SmellFix]],
     pairs: pl.DataFrame,
     settings: DatasetSettings,
 ) -> dict[str, Tables]:
     return {
-        "completion_dataset": completion_tables(made.project, renamed, settings),
+        "completion_dataset": completion_tables(made.project, renamed, rewritten, settings),
         "naming_dataset": naming_tables(made.project, renamed, settings),
         "refactoring_dataset": refactoring_tables(
             made.project, errors, fixes, pairs, files, (), settings
@@ -186,13 +194,78 @@ def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> N
 def test_only_train_is_augmented_and_at_most_by_its_share(
     tables: dict[str, Tables], settings: DatasetSettings
 ) -> None:
-    for name in ("completion_dataset", "naming_dataset"):
+    for name, others in (("completion_dataset", {"rewritten"}), ("naming_dataset", set())):
         train = tables[name]["train"]
-        assert set(train["origin"]) == {"original", "renamed"}
-        share = train.filter(pl.col("origin") == "renamed").height / train.height
+        origins = set(train["origin"].str.replace(":.*", ""))
+        assert origins == {"original", "renamed"} | others
+        share = train.filter(pl.col("origin") != "original").height / train.height
         assert 0 < share <= settings.max_augmented_share
         for split in ("validation", "test"):
             assert set(tables[name][split]["origin"]) == {"original"}
+
+
+def test_a_variant_is_written_for_the_body_of_its_unit(
+    tables: dict[str, Tables], rewritten: pl.DataFrame
+) -> None:
+    train = tables["completion_dataset"]["train"]
+    variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
+    codes = rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
+    joined = variants.join(codes, on=["unit_id", "origin"])
+    assert joined.height == variants.height
+    for row in joined.iter_rows(named=True):
+        assert row["rewritten_code"].rstrip().endswith(row["completion"])
+        assert not row["original_code"].rstrip().endswith(row["completion"])
+    assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
+
+
+def test_a_cap_keeps_what_has_a_higher_weight_more_often(
+    made: Any, rewritten: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    """Over some seeds: in train rows of weight 0.9 stay more often than of 0.1, in test not."""
+    heavy = pl.Series([draw("weight", one) % 2 == 0 for one in made.project.units["unit_id"]])
+    weights = pl.select(pl.when(heavy).then(0.9).otherwise(0.1).alias("weight")).to_series()
+    project = replace(made.project, units=made.project.units.with_columns(weights))
+    nothing = RENAMED_UNITS.empty(), rewritten.clear()
+
+    def shares(side: str, **update: Any) -> float:
+        kept = [
+            completion_tables(
+                project, *nothing, settings.model_copy(update=update | {"seed": seed})
+            )[side]["weight"]
+            for seed in range(8)
+        ]
+        return float((pl.concat(kept) > 0.5).mean() or 0)
+
+    capped = {"max_train": 15, "max_validation": 3, "max_test": 3, "max_by_kind": {}}
+    free = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
+    assert shares("train", **capped) > shares("train", **free) + 0.15
+    assert abs(shares("test", **capped) - shares("test", **free)) < 0.3
+
+
+@pytest.mark.parametrize("most", [3, 10, 40, 99])
+def test_a_cap_keeps_the_share_of_each_language(settings: DatasetSettings, most: int) -> None:
+    sizes = {"python": 80, "java": 15, "go": 4, "rust": 1}
+    names = [language for language, count in sizes.items() for _ in range(count)]
+    rows = pl.DataFrame(
+        {
+            "example_id": [f"e{at}" for at in range(100)], "language": names,
+            "weight": [1.0] * 100, "kind": ["function"] * 100, "origin": ["original"] * 100,
+            "split": ["train"] * 100, "text": [f"text number {at}" for at in range(100)],
+        }
+    )  # fmt: skip
+    join = IncrementalSimilarityJoin(None, "", settings)
+
+    def kept(cap: int) -> pl.DataFrame:
+        some = settings.model_copy(update={"max_train": cap, "max_by_kind": {}})
+        return select_rows(rows, "any", (("text",),), some, join).rows["train"]
+
+    chosen = kept(most)
+    assert chosen.height == most
+    counts = dict(chosen["language"].value_counts().iter_rows())
+    assert len(counts) == min(most, len(sizes))
+    for language, count in counts.items():
+        assert abs(count - most * sizes[language] / 100) <= len(sizes) - 1
+    assert set(chosen["example_id"]) <= set(kept(most + 1)["example_id"])
 
 
 def test_new_names_of_variables_are_never_answers(tables: dict[str, Tables]) -> None:
@@ -259,15 +332,20 @@ def test_the_manifest_accounts_for_everything(
 
 
 def test_left_out_rows_are_counted_where_there_are_too_many(
-    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     few = settings.model_copy(update={"max_named_left_out": 2})
     many = settings.model_copy(update={"max_named_left_out": 10**6})
-    entries = completion_tables(made.project, renamed, few)["manifest"]
-    every = completion_tables(made.project, renamed, many)["manifest"]
+    entries = completion_tables(made.project, renamed, rewritten, few)["manifest"]
+    every = completion_tables(made.project, renamed, rewritten, many)["manifest"]
     gone = pl.col("left_out").is_not_null()
     by_reason = entries.filter(gone).group_by("left_out").agg(pl.col("count").sum(), pl.len())
-    assert by_reason["len"].max() == 3
+    assert by_reason["len"].max() <= 2 + entries["language"].n_unique()
+    rest = entries.filter(pl.col("entry_id").str.starts_with("more:"))
+    assert {"go", "python"} == set(rest["language"])
+    languages = every.filter(gone).group_by("left_out", "language").agg(pl.len())
+    again = entries.filter(gone).group_by("left_out", "language").agg(pl.col("count").sum())
+    assert sorted(languages.iter_rows()) == sorted(again.iter_rows())
     counts = every.filter(gone).group_by("left_out").agg(pl.len())
     assert dict(by_reason.select("left_out", "count").iter_rows()) == dict(counts.iter_rows())
 
@@ -283,27 +361,29 @@ def test_a_copied_file_and_generated_code_are_left_out(made: Any, units: pl.Data
 
 
 def test_sizes_are_capped_and_a_smaller_set_is_part_of_a_larger(
-    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     few = settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
-    found = completion_tables(made.project, renamed, few)
+    found = completion_tables(made.project, renamed, rewritten, few)
     assert {split: found[split].height for split in SPLITS} == {
         "train": 7,
         "validation": 2,
         "test": 3,
     }
     most = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
-    everything = completion_tables(made.project, renamed, settings.model_copy(update=most))
+    everything = completion_tables(
+        made.project, renamed, rewritten, settings.model_copy(update=most)
+    )
     assert set(found["test"]["example_id"]) <= set(everything["test"]["example_id"])
     reasons = set(everything["manifest"].filter(pl.col("origin") == "original")["left_out"])
     assert "sample" not in reasons
 
 
 def test_kinds_have_bounds_of_their_own(
-    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     bounds = {"max_by_kind": {"completion_dataset": {"method": 4, "import": 0}}}
-    found = completion_tables(made.project, renamed, settings.model_copy(update=bounds))
+    found = completion_tables(made.project, renamed, rewritten, settings.model_copy(update=bounds))
     train = found["train"].filter(pl.col("origin") == "original")
     kinds = dict(train.group_by("kind").len().iter_rows())
     assert kinds["method"] == 4
@@ -315,6 +395,7 @@ def test_the_order_of_the_input_does_not_matter(
     units: pl.DataFrame,
     files: pl.DataFrame,
     renamed: pl.DataFrame,
+    rewritten: pl.DataFrame,
     settings: DatasetSettings,
     tables: dict[str, Tables],
     project_maker: Callable[..., Any],
@@ -322,7 +403,7 @@ def test_the_order_of_the_input_does_not_matter(
     shuffled = project_maker(
         units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings
     )
-    again = completion_tables(shuffled.project, renamed.reverse(), settings)
+    again = completion_tables(shuffled.project, renamed.reverse(), rewritten.reverse(), settings)
     named = naming_tables(shuffled.project, renamed.reverse(), settings)
     for split in (*SPLITS, "manifest"):
         assert again[split].equals(tables["completion_dataset"][split])
@@ -340,13 +421,12 @@ def test_a_project_too_small_says_what_to_do(
 
 
 def test_a_side_that_ends_up_empty_is_an_error(
-    made: Any, renamed: pl.DataFrame, settings: DatasetSettings
+    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
-    from dataclasses import replace
 
     units = made.project.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
-        completion_tables(replace(made.project, units=units), renamed, settings)
+        completion_tables(replace(made.project, units=units), renamed, rewritten, settings)
 
 
 def test_the_assets_read_folders_and_give_every_table(
@@ -354,6 +434,7 @@ def test_the_assets_read_folders_and_give_every_table(
     units: pl.DataFrame,
     files: pl.DataFrame,
     renamed: pl.DataFrame,
+    rewritten: pl.DataFrame,
     errors: pl.DataFrame,
     pairs: pl.DataFrame,
     settings: DatasetSettings,
@@ -367,7 +448,9 @@ def test_the_assets_read_folders_and_give_every_table(
 
     annotated = write("units", units=units)
     read = write("files", files=files, redactions=REDACTIONS.empty())
-    augmented = write("augmented", renamed_units=renamed, injected_errors=errors)
+    augmented = write(
+        "augmented", renamed_units=renamed, rewritten_units=rewritten, injected_errors=errors
+    )
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
     kept = RowCache(tmp_path / "splits of units", "1")
@@ -464,9 +547,10 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
         splits = split_units(units, changed, nothing, (), settings, "shop", cache)
         assert splits.equals(made.splits)
         renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
+        rewritten = rewritten_units(units, augmentation)
         with_cache, alone = (
             (
-                completion_tables(read, renamed, settings, kept),
+                completion_tables(read, renamed, rewritten, settings, kept),
                 naming_tables(read, renamed, settings, kept),
                 refactoring_tables(read, errors, fixes, pairs, changed, (), settings, kept),
             )

@@ -101,7 +101,10 @@ def test_an_empty_table_keeps_every_contract_but_its_size() -> None:
 
 
 def test_one_key_column_must_be_unique() -> None:
-    row = dict.fromkeys(COMPLETION_DATASET[0].schema, "python") | {"task": "completion"}
+    row = dict.fromkeys(COMPLETION_DATASET[0].schema, "python") | {
+        "task": "completion",
+        "weight": 1.0,
+    }
     twice = pl.DataFrame([row, row], schema=COMPLETION_DATASET[0].schema)
     failures = validate(twice, COMPLETION_DATASET[0]).failures
     assert [failure.split(" (")[0].split(";")[0] for failure in failures] == [

@@ -18,8 +18,13 @@ from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
     infilling_candidates,
     statement_span,
 )
-from cortex_pipelines.datasets.tasks.renamed_variants import moved_offset, train_variants
 from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
+from cortex_pipelines.datasets.tasks.variants import (
+    moved_offset,
+    renamed_variants,
+    rewritten_variants,
+    train_variants,
+)
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 
@@ -293,7 +298,8 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
     units = pl.DataFrame(
         {
             "unit_id": ["a", "b"], "split": ["train", "train"], "code": [code, code],
-            "start_byte": [100, 100], "body_start_byte": [100 + code.index("{")] * 2,
+            "weight": [0.8, 0.8], "start_byte": [100, 100],
+            "body_start_byte": [100 + code.index("{")] * 2,
         }
     )  # fmt: skip
     renamed = pl.DataFrame(
@@ -303,7 +309,30 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
             "renamed_code": [code.replace("ab", "value"), "func f(value int) {}"],
         }
     )
-    found = train_variants(units, renamed)
+    found = train_variants(units, renamed_variants(renamed))
     assert found["unit_id"].to_list() == ["a"]
     body = found["code"][0].encode()[found["body_start_byte"][0] - 100 :]
     assert body.startswith(b"{\n\treturn value")
+
+
+def test_a_variant_in_another_layout_weighs_less() -> None:
+    code = "def f(ab):\n    return ab\n"
+    units = pl.DataFrame(
+        {
+            "unit_id": ["a"], "split": ["train"], "code": [code], "weight": [0.8],
+            "start_byte": [0], "body_start_byte": [code.index("return")],
+        }
+    )  # fmt: skip
+    changes = (
+        ("a", "reindented", "layout", code.replace("    ", "  ")),
+        ("a", "ruff_wide", "layout", code.rstrip()),
+        ("a", "returned_variable", "structure", "def f(ab):\n    x = ab\n    return x\n"),
+    )
+    schema = ["unit_id", "rewrite", "family", "rewritten_code"]
+    rewritten = pl.DataFrame(changes, schema=schema, orient="row")
+    found = train_variants(units, rewritten_variants(rewritten))
+    assert dict(found.select("origin", "weight").iter_rows()) == {
+        "rewritten:reindented": 0.2,
+        "rewritten:ruff_wide": 0.2,
+        "rewritten:returned_variable": 0.8,
+    }

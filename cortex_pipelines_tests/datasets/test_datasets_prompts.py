@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.filters.quality import FILTERS, left_out, passed
+from cortex_pipelines.datasets.filters.quality import left_out
 from cortex_pipelines.datasets.prompts.unit_text import (
     Parts,
     cut_unit,
@@ -212,12 +212,6 @@ def test_quality_is_measured_as_the_field_does(
     ):
         marked = frame.with_columns(pl.lit(value).alias(flag))
         assert marked.select(left_out(settings).alias("reason"))["reason"][0] == why
-
-
-def test_what_was_passed_is_what_comes_before_the_reason() -> None:
-    assert passed("generated") == []
-    assert passed("syntax") == ["generated", "licence"]
-    assert passed(None) == list(FILTERS)
 
 
 def unit(**changes: Any) -> dict[str, Any]:

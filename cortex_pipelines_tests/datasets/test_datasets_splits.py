@@ -22,11 +22,14 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 
 @hypothesis_settings(deadline=None)
-@given(st.lists(st.integers(0, 50), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from("ab")), max_size=40))
 def test_no_side_is_empty_where_three_components_have_examples(
-    settings: DatasetSettings, weights: list[int]
+    settings: DatasetSettings, weights: list[tuple[int, str]]
 ) -> None:
-    components = [Component(f"u{n}", 1, weight) for n, weight in enumerate(weights)]
+    components = [
+        Component(f"u{n}", 1, weight, None, language)
+        for n, (weight, language) in enumerate(weights)
+    ]
     usable = {c.name: c.weight for c in components if c.weight}
     if len(usable) < 3:
         with pytest.raises(DatasetError, match="too small"):
@@ -44,6 +47,47 @@ def test_the_shares_are_kept_where_components_are_small(settings: DatasetSetting
     sides = list(split_components(components, settings).values())
     assert sides.count("test") == round(1000 * settings.test_share)
     assert sides.count("validation") == round(1000 * settings.validation_share)
+
+
+def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
+    """One language with few large components, one with many small ones, one with a single one."""
+    components = [
+        *(Component(f"python{n}", 1, 1, None, "python") for n in range(200)),
+        *(Component(f"java{n}", 1, 60, None, "java") for n in range(10)),
+        *(Component(f"go{n}", 1, 5, None, "go") for n in range(2)),
+        Component("rust", 1, 90, None, "rust"),
+    ]
+    sides = split_components(components, settings)
+
+    def count(language: str, side: str) -> int:
+        return sum(sides[c.name] == side for c in components if c.language == language)
+
+    for language, size in (("python", 200), ("java", 10)):
+        assert count(language, "test") == round(size * settings.test_share)
+        assert count(language, "validation") == round(size * settings.validation_share)
+    assert [count("go", side) for side in SPLITS] == [1, 0, 1]
+    assert [count("rust", side) for side in SPLITS] == [1, 0, 0]
+
+
+def test_languages_do_not_count_where_a_side_would_be_empty(settings: DatasetSettings) -> None:
+    components = [Component(name, 1, 9, None, name) for name in ("go", "java", "rust")]
+    assert sorted(split_components(components, settings).values()) == sorted(SPLITS)
+
+
+def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> None:
+    units = pl.concat([_lone_units([f"{n}.py" for n in range(9)]), _lone_units(["lib.rs"], "r")])
+    units = units.with_columns(
+        pl.when(pl.col("source") == "r")
+        .then(pl.lit("rust"))
+        .otherwise("language")
+        .alias("language"),
+        pl.col("unit_id") + pl.col("source"),
+        pl.col("cluster") + pl.col("source"),
+    )
+    sides = assign_sides(units, units["unit_id"].to_list(), settings)
+    (rust,) = sides.filter(pl.col("language") == "rust").iter_rows(named=True)
+    assert rust["split"] == "train"
+    assert ", of 1 such group(s) in rust: train" in rust["split_reason"]
 
 
 def test_a_component_too_large_for_a_side_goes_to_train(settings: DatasetSettings) -> None:
@@ -67,7 +111,9 @@ def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) ->
     rows += [("b3", "b.py", "def q(one):\n    return one ** 8\n")]
     rows += [(f"c{n}", f"c{n}.py", f"def h{n}(z{n}):\n    w{n} = {n}\n") for n in range(8)]
     units = pl.DataFrame(rows, schema=["unit_id", "path", "code"], orient="row").with_columns(
-        pl.lit("s").alias("source"), pl.lit(None, dtype=pl.String).alias("body")
+        pl.lit("s").alias("source"),
+        pl.lit("python").alias("language"),
+        pl.lit(None, dtype=pl.String).alias("body"),
     )
     clustered = cluster_units(units, IncrementalClustering(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
@@ -103,6 +149,7 @@ def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:
             "unit_id": [f"u{at:03}" for at in range(len(paths))],
             "source": [source] * len(paths),
             "path": paths,
+            "language": ["python"] * len(paths),
             "cluster": [f"u{at:03}" for at in range(len(paths))],
         }
     )

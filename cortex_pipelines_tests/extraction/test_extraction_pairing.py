@@ -3,7 +3,6 @@
 import polars as pl
 import pytest
 
-from cortex_pipelines.extraction.examples import class_examples, function_examples
 from cortex_pipelines.extraction.test_pairing import MAX_TESTS
 from cortex_pipelines.extraction.units import Extraction, extract
 from cortex_pipelines.ingestion.files.languages import language_of
@@ -162,41 +161,3 @@ def test_the_order_of_files_does_not_matter(settings) -> None:
     backwards = dict(reversed(texts.items()))
     one, other = (pairs(extracted(settings, each)) for each in (texts, backwards))
     assert one == other
-
-
-def test_units_as_function_examples(settings) -> None:
-    texts = {
-        "m.py": (
-            "class A:\n    LIMIT = 1\n\n    def size(self):\n"
-            '        """How ü."""\n        return 1\n'
-        ),
-        "test_m.py": "from m import A\n\ndef test_size():\n    assert A().size() == 1\n",
-    }
-    found = extracted(settings, texts)
-    example = next(one for one in function_examples(found.units, found.tests) if one.path == "m.py")
-    assert (example.project, example.commit, example.licence) == ("p", "abc", "MIT")
-    assert example.context == "class A:"
-    assert example.signature == "def size(self):"
-    assert example.documentation == "How ü."
-    assert example.implementation == "return 1"
-    assert example.tests == ("def test_size():\n    assert A().size() == 1",)
-    (kind,) = class_examples(found.units, found.tests)
-    assert kind.members == ("LIMIT =", "def size(self):")
-    assert kind.tests == example.tests
-    assert kind.code == texts["m.py"].rstrip()
-    assert len(function_examples(found.units, found.tests)) == 2
-
-
-def test_a_type_has_the_methods_of_its_file(settings) -> None:
-    found = extracted(settings, RUST | {"a.go": "package a\ntype T struct{}\nfunc (t *T) M() {}\n"})
-    members = {one.signature: one.members for one in class_examples(found.units, found.tests)}
-    assert members == {
-        "pub struct Shop": ("pub fn open(&self)",),
-        "type T struct": ("func (t *T) M()",),
-    }
-
-
-def test_a_body_that_is_not_there_is_empty(settings) -> None:
-    found = extracted(settings, {"a.ts": "interface A { run(): void }\n"})
-    (example,) = function_examples(found.units, found.tests)
-    assert example.implementation == ""

@@ -6,9 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from cortex_pipelines.privacy.assets import compliance
-from cortex_pipelines.privacy.compliance import check_compliance, report_page
+from cortex_pipelines.privacy.compliance import check_compliance, check_logs, report_page
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.coordination import REDACTED_EVENTS
 from cortex_pipelines.schemas.repositories import REDACTIONS, SKIPPED_FILES
 
 
@@ -17,11 +19,17 @@ def files() -> pl.DataFrame:
         {
             "source": ["git:a"] * 3,
             "path": ["a.py", "b.py", "<c>.py"],
-            "licence": ["MIT", "MIT", None],
+            "language": ["python"] * 3,
+            "text": ["import os\n", "x = 1\n", "MAIL = 'redacted-1@example.invalid'\n"],
+            "licence": ["MIT", None, "0BSD"],
             "size_bytes": [10, 20, 5],
             "trainable": [True, False, True],
         }
     )
+
+
+def commits() -> pl.DataFrame:
+    return pl.DataFrame({"subject": ["Mend the lock"], "body": ["By redacted-1@example.invalid."]})
 
 
 def redactions() -> pl.DataFrame:
@@ -45,7 +53,7 @@ def skipped() -> pl.DataFrame:
 def test_the_report_says_what_where_what_was_done_and_which_licence(
     settings: PrivacySettings,
 ) -> None:
-    report = check_compliance(files(), redactions(), skipped(), "demo", settings)
+    report = check_compliance(files(), commits(), redactions(), skipped(), "demo", settings)
     assert report["found"][0] == {
         "category": "secret",
         "rule": "password",
@@ -55,33 +63,81 @@ def test_the_report_says_what_where_what_was_done_and_which_licence(
     assert report["files"] == {
         "published": 3,
         "trainable": 2,
-        "trainable_without_licence": 1,
+        "trainable_without_licence": 0,
         "redacted": 1,
     }
-    assert report["licences"][0] == {"licence": "MIT", "files": 2, "bytes": 30, "trainable": 1}
-    assert report["licences"][1]["licence"] == "none"
+    assert report["licences"][0] == {"licence": "0BSD", "files": 1, "bytes": 5, "trainable": 1}
+    assert report["licences"][2]["licence"] == "none"
     assert report["left_out"] == [{"reason": "binary", "files": 2}]
     assert [place["line"] for place in report["places"]] == [1, 2, 3]
     assert report["compliant"] is True
-    again = check_compliance(files()[::-1], redactions()[::-1], skipped(), "demo", settings)
+    assert report["problems"] == report["left"] == []
+    again = check_compliance(
+        files()[::-1], commits(), redactions()[::-1], skipped(), "demo", settings
+    )
     assert json.dumps(report) == json.dumps(again)
 
 
-def test_what_is_only_found_is_not_compliant(settings: PrivacySettings) -> None:
-    only = settings.model_copy(update={"redact": ("secret",)})
-    report = check_compliance(files(), redactions(), skipped(), "demo", only)
+@pytest.mark.parametrize("where", ["file", "message"])
+def test_what_is_left_in_the_data_is_not_compliant(settings: PrivacySettings, where: str) -> None:
+    """Whatever the settings say: an address that redaction should have taken is counted."""
+    told = "ask ada.lovelace@analytical.org\n"
+    some = files()
+    if where == "file":
+        some = some.with_columns(pl.lit(told).alias("text"))
+    history = commits().with_columns(pl.lit(told if where == "message" else "").alias("body"))
+    report = check_compliance(some, history, redactions(), skipped(), "demo", settings)
     assert report["compliant"] is False
+    (left,) = report["left"]
+    assert left["rule"] == "email"
+    assert left["places"] == (3 if where == "file" else 1)
+    assert "personal data is left" in report_page(report)
+
+
+def test_settings_alone_do_not_make_a_project_break_the_rules(settings: PrivacySettings) -> None:
+    only = settings.model_copy(update={"redact": ("secret",)})
+    report = check_compliance(files(), commits(), redactions(), skipped(), "demo", only)
+    assert report["compliant"] is True
     assert report["action"]["personal"] == "left as is"
 
 
+def test_training_on_files_without_a_licence_is_not_compliant(settings: PrivacySettings) -> None:
+    some = files().with_columns(pl.lit(None, dtype=pl.String).alias("licence"))
+    report = check_compliance(some, commits(), redactions(), skipped(), "demo", settings)
+    assert report["compliant"] is False
+    assert report["problems"][0].startswith("2 files without a licence may be trained on")
+    page = report_page(report)
+    assert "2 files without a licence" in page
+
+
+def test_logs_are_compliant_by_what_they_hold(settings: PrivacySettings) -> None:
+    only = settings.model_copy(update={"redact": ("secret",)})
+    redacted = REDACTED_EVENTS.empty()
+
+    def checked(payload: dict[str, str], known: PrivacySettings) -> bool:
+        rows = {"file": ["a.jsonl"], "payload": [json.dumps(payload)]}
+        return bool(check_logs(pl.DataFrame(rows), redacted, known)["compliant"])
+
+    assert checked({"title": "Mend the lock"}, only)
+    assert not checked({"title": "ask ada.lovelace@analytical.org"}, only)
+    assert checked({"title": "Mend the lock"}, settings)
+
+
 def test_the_page_escapes_and_shows_empty_tables(settings: PrivacySettings) -> None:
-    page = report_page(check_compliance(files(), redactions(), skipped(), "demo", settings))
+    page = report_page(
+        check_compliance(files(), commits(), redactions(), skipped(), "demo", settings)
+    )
     assert "&lt;c&gt;.py" in page
     assert "<c>" not in page
     empty = check_compliance(
-        files().clear(), redactions().clear(), skipped().clear(), "none", settings
+        files().clear(),
+        commits().clear(),
+        redactions().clear(),
+        skipped().clear(),
+        "none",
+        settings,
     )
-    assert report_page(empty).count("<p>none</p>") == 4
+    assert report_page(empty).count("<p>none</p>") == 5
 
 
 STONE = {"project": None, "source": None, "path": None, "author": None}
@@ -144,7 +200,12 @@ def test_the_asset_writes_the_report_and_a_page(tmp_path: Path, settings: Privac
     skipped().write_parquet(made / "skipped_files.parquet")
     redactions().write_parquet(made / "redactions.parquet")
     redactions().clear().write_parquet(history / "redactions.parquet")
-    compliance(made, history, settings, "demo", out)
+    commits().write_parquet(history / "commits.parquet")
+    cache = RowCache(tmp_path / "cache", "1")
+    compliance(made, history, settings, "demo", out, cache)
+    before = (out / "compliance.json").read_bytes()
+    compliance(made, history, settings, "demo", out, cache)
+    assert (out / "compliance.json").read_bytes() == before
     report = json.loads((out / "compliance.json").read_text())
     assert report["files"]["published"] == 3
     assert "Compliance of demo" in (out / "report.html").read_text()

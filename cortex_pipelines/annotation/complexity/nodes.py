@@ -38,7 +38,6 @@ _PARAMETERS = frozenset(
 )
 STRINGS = {language: types_of("literal", language) - {"regex"} for language in LANGUAGES}
 FUNCTIONS = {language: types_of("function", language) for language in LANGUAGES}
-CALLS = {language: types_of("call", language) for language in LANGUAGES}
 
 
 def text(node: Node | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.annotation.labels.labelling import FileKey, FileMaterial, label_units
+from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -95,8 +95,8 @@ def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tupl
     Raises:
         SampleError: a case's file has no unit of the name.
     """
-    units, material = _units(extraction)
-    found = {row["unit_id"]: row for row in label_units(units, material, settings).to_dicts()}
+    units, texts = _units(extraction)
+    found = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
     return tuple(
         Judged(case, row["category"], row["category_score"], frozenset(row["patterns"]))
         for number, case in enumerate(cases())
@@ -104,9 +104,9 @@ def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tupl
     )
 
 
-def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, FileMaterial]]:
+def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, str]]:
     rows: list[dict[str, Any]] = []
-    material: dict[FileKey, FileMaterial] = {}
+    texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
         found = units_of(case.code, case.language, case.path, extraction)
         named = [
@@ -115,12 +115,12 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
         if not named:
             names = ", ".join(unit.qualified_name for unit in found)
             raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
-        material[("sample", case.path, str(number))] = FileMaterial(case.code, ())
+        texts[("sample", case.path, str(number))] = case.code
         rows += [
             _row(case, number, unit, f"{number}" if unit is named[-1] else f"{number}.{place}")
             for place, unit in enumerate(found)
         ]
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), material
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
 
 
 _COLUMNS: dict[str, type[pl.DataType]] = {

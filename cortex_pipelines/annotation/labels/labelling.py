@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
@@ -13,27 +13,13 @@ from cortex_pipelines.annotation.evidence import Figures, FileReading, owners
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.names import labels_by_name
 from cortex_pipelines.annotation.labels.quality import quality
-from cortex_pipelines.annotation.labels.technologies import technologies_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
-from cortex_pipelines.annotation.labels.words import intent_of, words_of
+from cortex_pipelines.annotation.labels.words import first_sentence, words_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.grammars import grammar_for, parse
 
 FileKey = tuple[str, str, str]
 """Source, path and blob."""
-
-
-@dataclass(frozen=True)
-class FileMaterial:
-    """What is read of a file besides its units.
-
-    Args:
-        text: Its content.
-        declared: Technologies of the manifest above it.
-    """
-
-    text: str
-    declared: tuple[str, ...]
 
 
 _TEST_UNIT = re.compile(r"(^|\.)(tests?|test_\w*|Test[A-Z]?\w*)(\.|$)")
@@ -64,11 +50,8 @@ _FACTS: dict[str, pl.DataType | type[pl.DataType]] = {
     "place": pl.String,
     "head": pl.String,
     "imports": pl.String,
-    "intent": pl.String,
     "patterns": pl.List(pl.String),
     "smell_count": pl.Int64,
-    "technologies": pl.List(pl.String),
-    "imported_technologies": pl.List(pl.String),
     **dict.fromkeys(_COUNTS, pl.Int64),
     "halstead_volume": pl.Float64,
     "halstead_difficulty": pl.Float64,
@@ -80,10 +63,7 @@ _KEPT = (
     "category",
     "category_source",
     "category_score",
-    "intent",
     "patterns",
-    "technologies",
-    "imported_technologies",
     "quality",
     *_COUNTS,
     "halstead_volume",
@@ -94,13 +74,13 @@ _KEPT = (
 
 
 def label_units(
-    units: pl.DataFrame, material: Mapping[FileKey, FileMaterial], settings: AnnotationSettings
+    units: pl.DataFrame, texts: Mapping[FileKey, str], settings: AnnotationSettings
 ) -> pl.DataFrame:
     """Facts of units, one row each.
 
     Args:
         units: Rows of ``CODE_UNITS``, all of each file.
-        material: Their files.
+        texts: Their files' texts.
         settings: Limits and weights.
 
     Returns:
@@ -113,29 +93,23 @@ def label_units(
     facts = [
         row
         for key in sorted(groups)
-        for row in _file_facts(groups[key].to_dicts(), material[key], settings)
+        for row in _file_facts(groups[key].to_dicts(), texts[key], settings)
     ]
     joined = units.join(pl.DataFrame(facts, schema=_FACTS, orient="row"), on="unit_id")
     return categorise(joined).with_columns(quality(settings)).select(_KEPT)
 
 
 def _file_facts(
-    units: list[dict[str, Any]], material: FileMaterial, settings: AnnotationSettings
+    units: list[dict[str, Any]], text: str, settings: AnnotationSettings
 ) -> list[dict[str, Any]]:
-    language, data = units[0]["language"], material.text.encode()
+    language, data = units[0]["language"], text.encode()
     grammar = grammar_for(language, units[0]["path"])
     reading = FileReading(parse(data, grammar), data, grammar, units, settings)
     imports = [unit["name"] for unit in units if unit["kind"] == "import"]
-    imported = technologies_of(language, imports, material.text)
     own, held = _findings(units, reading.evidence, data)
-    shared = {
-        "imports": "\n".join(imports),
-        "imported_technologies": imported,
-        "technologies": sorted({*imported, *material.declared}),
-    }
     return [
         {
-            **shared,
+            "imports": "\n".join(imports),
             **_unit_facts(unit, data, figures, settings),
             **_label_facts(held[unit["unit_id"]]),
             "findings": own[unit["unit_id"]],
@@ -185,17 +159,15 @@ def _unit_facts(
     unit: dict[str, Any], data: bytes, figures: Figures, settings: AnnotationSettings
 ) -> dict[str, Any]:
     start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
-    kind, name, docstring = unit["kind"], unit["name"], unit["docstring"]
-    intent = intent_of(kind, name, docstring, settings.max_intent_chars)
+    name, docstring = unit["name"], unit["docstring"]
     enclosing = unit["qualified_name"].removesuffix(name)
     complexity = figures.complexity
     return {
         "unit_id": unit["unit_id"],
         "words": words_of(name),
-        "said": words_of(intent) if docstring else "",
+        "said": words_of(first_sentence(docstring)) if docstring else "",
         "place": words_of(f"{unit['path']} {enclosing}"),
         "head": data[start : end if body is None else body].decode(errors="replace"),
-        "intent": intent,
         "cyclomatic": complexity.cyclomatic,
         "cognitive": complexity.cognitive,
         "nesting": complexity.nesting,

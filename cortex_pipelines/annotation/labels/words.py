@@ -1,4 +1,4 @@
-"""Words of a name, and the intent of a unit in a few of them."""
+"""Words of a name, and the first sentence of a documentation."""
 
 import re
 from functools import lru_cache
@@ -6,6 +6,7 @@ from functools import lru_cache
 _RUNS = re.compile(r"[^\W\d_]+|\d+")
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s|\n\s*\n|\n\s*(?:[@:]\w|Args:|[-*] )")
 _INLINE_TAG = re.compile(r"\{@\w+\s+([^{}]*)\}")
+_MOST_CHARS = 100
 _MARKUP = re.compile(r"<[^<>]{1,40}>|(?::\w+)+:`[.~!]?|[`*]")
 
 
@@ -26,23 +27,10 @@ def _humps(run: str) -> list[str]:
     return [run[start:end] for start, end in zip([0, *borders], [*borders, len(run)], strict=True)]
 
 
-def intent_of(kind: str, name: str, docstring: str | None, max_chars: int) -> str:
-    """What a unit does: the first sentence of its documentation, else the words of its name.
-
-    Args:
-        kind: Kind of unit.
-        name: Its name.
-        docstring: Its documentation, without markers.
-        max_chars: Where a long sentence is cut, at a word, in characters.
-    """
-    sentence = _first_sentence(docstring[: 20 * max_chars]) if docstring else ""
-    if not sentence:
-        sentence = f"import {name}" if kind == "import" else words_of(name) or name
-    if len(sentence) <= max_chars:
+def first_sentence(docstring: str) -> str:
+    """The first sentence of a documentation without markers, cut at a word where it is long."""
+    plain = _MARKUP.sub("", _INLINE_TAG.sub(r"\1", docstring[: 20 * _MOST_CHARS])).strip()
+    sentence = " ".join(_SENTENCE_END.split(plain, maxsplit=1)[0].split()).rstrip(" .:")
+    if len(sentence) <= _MOST_CHARS:
         return sentence
-    return sentence[: max_chars + 1].rpartition(" ")[0] or sentence[:max_chars]
-
-
-def _first_sentence(text: str) -> str:
-    plain = _MARKUP.sub("", _INLINE_TAG.sub(r"\1", text)).strip()
-    return " ".join(_SENTENCE_END.split(plain, maxsplit=1)[0].split()).rstrip(" .:")
+    return sentence[: _MOST_CHARS + 1].rpartition(" ")[0] or sentence[:_MOST_CHARS]

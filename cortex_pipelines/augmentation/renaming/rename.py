@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.augmentation.python_code import header_for
-from cortex_pipelines.augmentation.renaming.block_languages import BLOCK_LANGUAGES
 from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
 from cortex_pipelines.augmentation.renaming.python_equivalence import (
     NotEquivalentError,
@@ -16,8 +15,6 @@ from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.seeding import choose
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.augmentation.words import words
-
-RENAMED_LANGUAGES = ("python", *BLOCK_LANGUAGES)
 
 # Names that a person could give to anything, reserved in none of the six languages.
 _FIRST = sorted(

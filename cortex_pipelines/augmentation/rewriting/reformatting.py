@@ -81,7 +81,9 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
         for task, text in zip(group, texts, strict=True):
             code = _taken_out(text, task)
             if code is not None:
-                found[task.unit["unit_id"]] = Rewritten(f"{formatter.name}_{style.name}", code)
+                found[task.unit["unit_id"]] = Rewritten(
+                    f"{formatter.name}_{style.name}", "layout", code
+                )
     return found
 
 

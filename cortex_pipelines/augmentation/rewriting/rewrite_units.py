@@ -26,10 +26,12 @@ class Rewritten:
 
     Args:
         rewrite: Name of the rewrite.
+        family: ``comments``, ``layout`` or ``structure``.
         code: The code.
     """
 
     rewrite: str
+    family: str
     code: str
 
 
@@ -64,14 +66,12 @@ def rewritten(
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
         return []
-    found: dict[str, str] = {}
+    found: dict[str, Rewritten] = {}
     for other in _variants(View(snippet), seed, first):
-        found.setdefault(other.code, other.rewrite)
+        found.setdefault(other.code, other)
         if len(found) >= limit:
             break
-    return sorted(
-        (Rewritten(name, text) for text, name in found.items()), key=lambda one: one.rewrite
-    )
+    return sorted(found.values(), key=lambda one: one.rewrite)
 
 
 def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
@@ -88,7 +88,7 @@ def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterat
         whole = applied(view.text, inside)
         changed = whole[shift : len(whole) - len(snippet.suffix)]
         if changed != snippet.code and is_same(rewrite.family, view, changed):
-            yield Rewritten(rewrite.name, changed.decode("utf-8", "replace"))
+            yield Rewritten(rewrite.name, rewrite.family, changed.decode("utf-8", "replace"))
 
 
 def is_same(family: str, view: View, changed: bytes) -> bool:

@@ -8,8 +8,6 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.view import View
 
-FAMILIES = ("comments", "layout", "structure")
-
 
 class Edit(NamedTuple):
     """One replacement: first byte, byte after the last one, what takes their place."""

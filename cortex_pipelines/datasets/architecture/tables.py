@@ -1,6 +1,6 @@
 """From architecture facts to the tables of the architecture data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -9,11 +9,17 @@ import polars as pl
 from cortex_pipelines.datasets.architecture.rules import Rule, learnt_rules
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.structures import structures
-from cortex_pipelines.datasets.architecture.violations import imports_of, judged_imports
+from cortex_pipelines.datasets.architecture.violations import (
+    RuleSides,
+    imports_of,
+    judged_imports,
+    rule_sides,
+)
 from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.publish.card import Part
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -27,8 +33,8 @@ from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
-COMPARED = (("target",), ("prompt", "completion"))
-"""What is compared across sides: the answer (of an import to judge what is seen), and both."""
+_COMPARED = (("target",), *COMPARED[NAME])
+"""What is compared across sides; of an import to judge also what is seen, but for the listing."""
 
 Row = dict[str, Any]
 _S = pl.String
@@ -39,6 +45,7 @@ _SCHEMA = pl.Schema(
         **dict.fromkeys(("explanation", "description_source", "not_made"), _S),
         **dict.fromkeys(("split", "split_reason", "revision", "blob", "licence"), _S),
         **dict.fromkeys(("start_line", "end_line", "start_byte", "end_byte"), pl.Int64),
+        "weight": pl.Float64,
     }
 )
 
@@ -70,12 +77,18 @@ def architecture_tables(
     about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     imports = imports_of(stated)
     rules = learnt_rules(imports.edges, examples)
+    files_with_units = _sides(splits)
+
+    def side_of(place: tuple[str, str]) -> str:
+        return files_with_units.get(place) or side_by_hash(":".join(place), settings)
+
+    sides = RuleSides(rule_sides(rules, settings), side_of)
     made = [
         *structures(stated, {place: row["text"] for place, row in about.items()}, examples),
-        *judged_imports(imports, rules, examples, settings.seed),
+        *judged_imports(imports, rules, sides, examples, settings.seed),
     ]
-    sides, offsets = _sides(splits), _Offsets()
-    rows = [_candidate(row, about, sides, offsets, settings) for row in made]
+    offsets = _Offsets()
+    rows = [_candidate(row, about, files_with_units, side_of, offsets) for row in made]
     candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
     counted = candidates.with_columns(count_redactions(candidates, redactions))
     return _selected(counted, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
@@ -92,7 +105,8 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
         f"Kinds without an example in this project: {', '.join(none) or 'none'}. "
         f"Sides without a row: {', '.join(empty) or 'none'}.",
         f"{rules.height} dependency rules were learnt, {int(rules['against'].sum())} imports are "
-        "against one of them. Imports of origin `injected` were put in on purpose.",
+        "against one of them. Imports of origin `injected` were put in on purpose. A rule is on "
+        "one side of the split with all examples; a prompt lists which parts import which.",
         rules.sort(["edges", "rule_id"], descending=[True, False])
         .head(20)
         .select("folder", "upper", "lower", "edges", "against", "learnt"),
@@ -110,15 +124,18 @@ def _sides(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
 def _candidate(
     made: Row,
     about: Mapping[tuple[str, str], Row],
-    sides: Mapping[tuple[str, str], str],
+    files_with_units: Container[tuple[str, str]],
+    side_of: Callable[[tuple[str, str]], str],
     offsets: "_Offsets",
-    settings: DatasetSettings,
 ) -> Row:
     fact = made["fact"]
     place = fact["source"], fact["path"]
     file = about[place]
-    side = sides.get(place) or side_by_hash(":".join(place), settings)
-    how = "with the units of its file" if place in sides else "path of its file, by hash"
+    side = side_of(place)
+    known = place in files_with_units
+    how = "with the units of its file" if known else "path of its file, by hash"
+    if made["rule"] is not None:
+        how += ", where its rule is too"
     begins = offsets.of(place, file["text"])
     lines = fact["start_line"], fact["end_line"]
     start, end = begins[lines[0] - 1], max(begins[lines[1]] - 1, begins[lines[0] - 1])
@@ -131,6 +148,7 @@ def _candidate(
         "split": side,
         "split_reason": f"{how}: {side}",
         **{name: file[name] for name in ("revision", "blob", "licence")},
+        "weight": 1.0,
         "start_line": lines[0],
         "end_line": lines[1],
         "start_byte": start,
@@ -184,8 +202,8 @@ def _selected(
     candidates: pl.DataFrame, settings: DatasetSettings, join: IncrementalSimilarityJoin
 ) -> dict[str, pl.DataFrame]:
     made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(made, NAME, COMPARED, settings, join)
-    require_no_leakage(selected.rows, NAME, COMPARED, join)
+    selected = select_rows(made, NAME, _COMPARED, settings, join)
+    require_no_leakage(selected.rows, NAME, _COMPARED, join)
     gone = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
         [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],

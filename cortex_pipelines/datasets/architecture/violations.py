@@ -1,19 +1,27 @@
-"""Imports to judge by the learnt rules: allowed, against a rule, or put in on purpose."""
+"""Imports to judge by the learnt rules: allowed, against a rule, or put in on purpose.
 
-import hashlib
+A rule is on one side of the split with all of its examples: its answer is the same each time. A
+prompt lists which parts of the folder import which, and leaves the conclusion to the reader.
+"""
+
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import dirname, relpath
-from typing import Any
+from typing import Any, TypeVar
 
+from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.architecture.rules import Edge, Parts, Rule, parts_of
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
+from cortex_pipelines.datasets.settings import DatasetSettings
 
+T = TypeVar("T")
 Row = dict[str, Any]
 _QUOTED = re.compile(r"(['\"])(\.[^'\"\n]*)\1")
 _ENDING = re.compile(r"(/index)?\.(d\.ts|[cm]?[jt]sx?)$")
+_OTHER_IMPORTS = 8  # of the file, in a prompt
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -49,15 +57,51 @@ def imports_of(facts: Sequence[Row]) -> Imports:
     return Imports(edges, {row["fact_id"]: row for row in first.values()}, of_file)
 
 
+@dataclass(frozen=True)
+class RuleSides:
+    """On which side of the split the rules and the files are.
+
+    Args:
+        rules: Side of each rule, by its id.
+        file: Side of a file, by source and path.
+    """
+
+    rules: Mapping[str, str]
+    file: Callable[[tuple[str, str]], str]
+
+    def has(self, rule: Rule, source: str, path: str) -> bool:
+        """Whether a file may give an example of a rule: both are on one side."""
+        return self.file((source, path)) == self.rules[rule.rule_id]
+
+
+def rule_sides(rules: Sequence[Rule], settings: DatasetSettings) -> dict[str, str]:
+    """The side of each rule: the shares of validation and test, rounded down, by hash.
+
+    A project with few rules keeps all of them in train.
+    """
+    ids = sorted((rule.rule_id for rule in rules), key=lambda one: draw(settings.seed, "rule", one))
+    test = int(len(ids) * settings.test_share)
+    validation = test + int(len(ids) * settings.validation_share)
+    return {
+        one: "test" if at < test else "validation" if at < validation else "train"
+        for at, one in enumerate(ids)
+    }
+
+
 def judged_imports(
-    imports: Imports, rules: Sequence[Rule], settings: ArchitectureExampleSettings, seed: int
+    imports: Imports,
+    rules: Sequence[Rule],
+    sides: RuleSides,
+    settings: ArchitectureExampleSettings,
+    seed: int,
 ) -> Iterator[Row]:
     """Examples: ``prompt``, ``completion``, ``rule``, ``explanation``, ``origin`` and the fact.
 
     Args:
         imports: Imports of the project.
         rules: Rules that they keep.
-        settings: Most examples a rule.
+        sides: Where rules and files are.
+        settings: Most examples a rule, and most pairs of parts that a prompt lists.
         seed: Of the choice.
     """
     by_parts: dict[Parts, list[Edge]] = defaultdict(list)
@@ -66,20 +110,87 @@ def judged_imports(
         if parts is not None:
             by_parts[parts].append(edge)
     for rule in rules:
-        chosen = _few(by_parts.get(rule.parts, ()), rule, settings, seed)
-        for edge in chosen:
-            fact = imports.facts[edge.fact_id]
-            yield _example(fact, fact["evidence"], rule, imports, allowed=True, origin="original")
-        for edge in by_parts.get(rule.parts.turned, ()):
-            fact = imports.facts[edge.fact_id]
-            yield _example(fact, fact["evidence"], rule, imports, allowed=False, origin="original")
-        yield from _injected(rule, by_parts, imports, settings, seed)
+        shown = _shown(rule, rules, sides, settings, seed)
+        if shown is None:
+            continue
+        for parts, allowed in ((rule.parts, True), (rule.parts.turned, False)):
+            edges = [e for e in by_parts.get(parts, ()) if sides.has(rule, e.source, e.path)]
+            for edge in _shuffled(edges, rule, seed)[: settings.max_per_rule if allowed else None]:
+                fact = imports.facts[edge.fact_id]
+                yield _example(
+                    fact, fact["evidence"], rule, imports, shown, allowed=allowed, origin="original"
+                )
+        yield from _injected(rule, by_parts, imports, shown, sides, settings, seed)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a prompt lists of a folder, and what of it decides.
+
+    Args:
+        lines: A part and the parts that it imports, one line each.
+        chain: The imports that lead from the rule's upper part to its lower one.
+    """
+
+    lines: tuple[str, ...]
+    chain: str
+
+
+def _shown(
+    rule: Rule,
+    rules: Sequence[Rule],
+    sides: RuleSides,
+    settings: ArchitectureExampleSettings,
+    seed: int,
+) -> Shown | None:
+    """The directions of the folder's imports that lead to the rule, among others.
+
+    Of other sides than train and its own nothing is shown; None if that leaves no way from the
+    upper part to the lower one.
+    """
+    visible = ("train", sides.rules[rule.rule_id])
+    place = (rule.parts.source, rule.parts.folder)
+    pairs = sorted(
+        (other.parts.importer, other.parts.imported)
+        for other in rules
+        if other.learnt == "counted"
+        and (other.parts.source, other.parts.folder) == place
+        and sides.rules[other.rule_id] in visible
+    )
+    chain = _chain(rule.parts.importer, rule.parts.imported, pairs)
+    if chain is None or len(chain) > settings.max_listed:
+        return None
+    others = [pair for pair in _shuffled(pairs, rule, seed, "listed") if pair not in chain]
+    below: dict[str, list[str]] = defaultdict(list)
+    for upper, lower in sorted([*chain, *others[: settings.max_listed - len(chain)]]):
+        below[upper].append(lower)
+    lines = tuple(f"{upper} imports {', '.join(lowers)}" for upper, lowers in below.items())
+    return Shown(lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain))
+
+
+def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
+    """The fewest pairs that lead from one part to another, the first by name among equals."""
+    came: dict[str, tuple[str, str] | None] = {start: None}
+    waiting = deque([start])
+    while waiting and end not in came:
+        here = waiting.popleft()
+        for pair in pairs:
+            if pair[0] == here and pair[1] not in came:
+                came[pair[1]] = pair
+                waiting.append(pair[1])
+    step, chain = came.get(end), []
+    while step is not None:
+        chain.append(step)
+        step = came[step[0]]
+    return chain[::-1] or None
 
 
 def _injected(
     rule: Rule,
     by_parts: Mapping[Parts, Sequence[Edge]],
     imports: Imports,
+    shown: Shown,
+    sides: RuleSides,
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
@@ -92,21 +203,25 @@ def _injected(
         for edge in edges
     ] + _inside(rule, imports)
     importers = sorted(
-        {(source, path) for source, path in imports.of_file if _belongs(source, path, rule)}
+        {
+            (source, path)
+            for source, path in imports.of_file
+            if _belongs(source, path, rule) and sides.has(rule, source, path)
+        }
     )
     made = 0
     for source, path in _shuffled(importers, rule, seed):
         if made >= settings.max_per_rule or not upper:
             return
         own = {row["object"] for row in imports.of_file[source, path]}
-        for edge in _shuffled(upper, rule, seed, path)[:8]:
+        for edge in _shuffled(upper, rule, seed, path)[:_TRIES]:
             text = _written(imports.facts[edge.fact_id], path)
             same = imports.of_file[source, path][0]["language"] == imports.facts[edge.fact_id][
                 "language"
             ]  # fmt: skip
             if text and same and edge.target not in own:
                 fact = imports.of_file[source, path][0]
-                yield _example(fact, text, rule, imports, allowed=False, origin="injected")
+                yield _example(fact, text, rule, imports, shown, allowed=False, origin="injected")
                 made += 1
                 break
 
@@ -144,59 +259,50 @@ def _written(fact: Row, path: str) -> str | None:
 
 
 def _example(
-    fact: Row, statement: str, rule: Rule, imports: Imports, *, allowed: bool, origin: str
+    fact: Row,
+    statement: str,
+    rule: Rule,
+    imports: Imports,
+    shown: Shown,
+    *,
+    allowed: bool,
+    origin: str,
 ) -> Row:
     parts = rule.parts if allowed else rule.parts.turned
     others = [
         row["evidence"].strip()
         for row in imports.of_file[fact["source"], fact["path"]]
         if row["evidence"].strip() != statement.strip() and "\n" not in row["evidence"].strip()
-    ]
-    # what is judged is not counted among what it is judged by
-    with_rule = rule.edges - (allowed and origin == "original")
-    against = rule.against - (not allowed and origin == "original")
-    upper, lower = rule.parts.importer, rule.parts.imported
-    seen = f"{upper} imports {lower} {with_rule} times, {lower} imports {upper} {against} times"
+    ][:_OTHER_IMPORTS]
     where = f" in {rule.parts.folder}" if rule.parts.folder else ""
     prompt = "\n".join(
         [
+            f"Parts{where}:",
+            *shown.lines,
             f"File: {fact['path']}",
-            *dict.fromkeys(others[:8]),
+            *dict.fromkeys(others),
             f"New import: {statement.strip()}",
-            f"So far{where}: {seen}.",
             f"May {parts.importer} import {parts.imported}?",
         ]
     )
-    how = "by the order of the other parts" if rule.learnt == "order" else f"as {seen}"
-    told = (
-        f"{upper} may import {lower}, {how}"
+    because = (
+        f"{parts.importer} may import {parts.imported}{where}: {shown.chain}"
         if allowed
-        else f"{rule.text}, {how}; the import turns the direction round"
+        else f"{rule.text}: {shown.chain}; the import turns the direction round"
     )
     return {
         "fact": fact,
         "kind": "violation",
         "origin": origin,
         "prompt": prompt,
-        "completion": f"{'allowed' if allowed else 'violation'}: {told}.",
+        "completion": f"{'allowed' if allowed else 'violation'}: {because}.",
         "rule": rule.text,
-        "explanation": f"{told}.",
+        "explanation": f"{because}.",
         "description_source": "weak:rule",
-        "target": "\n".join([fact["path"], statement.strip(), *others[:8]]),
+        "target": "\n".join([fact["path"], statement.strip(), *others]),
     }
 
 
-def _few(
-    edges: Sequence[Edge], rule: Rule, settings: ArchitectureExampleSettings, seed: int
-) -> list[Edge]:
-    return _shuffled(edges, rule, seed)[: settings.max_per_rule]
-
-
-def _shuffled(items: Sequence[Any], rule: Rule, seed: int, salt: str = "") -> list[Any]:
+def _shuffled(items: Sequence[T], rule: Rule, seed: int, salt: str = "") -> list[T]:
     """The items in the order of the hashes of what they are."""
-
-    def key(item: Any) -> str:
-        told = f"{seed}:{rule.rule_id}:{salt}:{item}"
-        return hashlib.sha256(told.encode()).hexdigest()
-
-    return sorted(items, key=key)
+    return sorted(items, key=lambda item: draw(seed, rule.rule_id, salt, item))

@@ -8,6 +8,8 @@ import polars as pl
 from cortex_pipelines.datasets.assemble.manifest import manifest
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
+    RENAMED,
+    is_variant,
     require_no_leakage,
     select_rows,
     with_ids,
@@ -25,10 +27,19 @@ from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
 )
 from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
 from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
-from cortex_pipelines.datasets.tasks.naming import LOCAL_NAMES, naming_candidates
-from cortex_pipelines.datasets.tasks.renamed_variants import train_variants
+from cortex_pipelines.datasets.tasks.naming import (
+    LOCAL_NAMES,
+    NAMED,
+    local_names,
+    naming_candidates,
+)
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.tasks.statements import statement_candidates
+from cortex_pipelines.datasets.tasks.variants import (
+    renamed_variants,
+    rewritten_variants,
+    train_variants,
+)
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
@@ -37,7 +48,6 @@ from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 Tables = dict[str, pl.DataFrame]
-_NAMED = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum", "variable", "constant")
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,10 @@ class ProjectUnits:
 
     Args:
         name: Its name.
-        units: Units that may become examples (``units.prepared_units``), with ``redactions``.
-        splits: UNIT_SPLITS: every unit's side, or why it is left out.
+        units: Units that may become examples (``units.prepared_units``), with ``redactions`` and
+            ``weight``.
+        splits: UNIT_SPLITS: every unit's side, or why it is left out; with ``language``,
+            ``category`` and ``cyclomatic``.
         context: Signatures of the whole project.
         texts: The files' texts.
     """
@@ -62,6 +74,7 @@ class ProjectUnits:
 def completion_tables(
     project: ProjectUnits,
     renamed: pl.DataFrame,
+    rewritten: pl.DataFrame,
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
@@ -70,6 +83,7 @@ def completion_tables(
     Args:
         project: Units and their surroundings.
         renamed: RENAMED_UNITS of the same project; they go into train alone.
+        rewritten: REWRITTEN_UNITS of the same project; likewise.
         settings: Sizes and shares.
         cache: What is known of texts that have not changed; the tables are the same without.
     """
@@ -91,15 +105,16 @@ def completion_tables(
         )
         for of, chosen in for_gaps.items()
     ]
+    changed = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
     variants = completion_candidates(
-        train_variants(functions, renamed), settings, known.of("variants")
+        train_variants(functions, changed), settings, known.of("variants")
     )
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
             *(_labelled(made, ORIGINAL, "completion").with_columns(no_suffix) for made in whole),
             *(_labelled(made, ORIGINAL, "fim") for made in gaps),
-            _labelled(variants, "renamed", "completion").with_columns(no_suffix),
+            variants.with_columns(pl.lit("completion").alias("task"), no_suffix),
         ],
         how="diagonal",
     )
@@ -127,26 +142,18 @@ def naming_tables(
         settings: Sizes and shares.
         cache: What is known of texts that have not changed; the tables are the same without.
     """
-    units = project.units.filter(pl.col("kind").is_in(_NAMED))
+    units = project.units.filter(pl.col("kind").is_in(NAMED))
     known = RowMemo(cache, f"{project.name}/naming_dataset")
-    asked = naming_candidates(units, _local_names(renamed), project.texts, settings, known)
-    variants = train_variants(units, renamed)
+    asked = naming_candidates(units, local_names(renamed), project.texts, settings, known)
+    variants = train_variants(units, renamed_variants(renamed)).drop("origin")
     none = LOCAL_NAMES.to_frame()
     asked_again = naming_candidates(variants, none, project.texts, settings, known.of("variants"))
     candidates = pl.concat(
-        [_asked(units, asked, ORIGINAL), _asked(units, asked_again, "renamed")], how="diagonal"
+        [_asked(units, asked, ORIGINAL), _asked(units, asked_again, RENAMED)], how="diagonal"
     )
     return finished_tables(
-        "naming_dataset", NAMING_DATASET, candidates, project, _NAMED, settings, cache
+        "naming_dataset", NAMING_DATASET, candidates, project, NAMED, settings, cache
     )
-
-
-def _local_names(renamed: pl.DataFrame) -> pl.DataFrame:
-    """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
-    names = pl.element().str.split("=").list.first()
-    told = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
-    of_all_variants = pl.col("local_names").explode(empty_as_null=False)
-    return told.group_by("unit_id", maintain_order=True).agg(of_all_variants)
 
 
 def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
@@ -188,8 +195,10 @@ def finished_tables(
     """
     texts = COMPARED[name]
     reason = pl.col("split_reason")
-    told = pl.when(pl.col("origin") == "renamed").then(reason + "; variant of a train unit")
-    rows = candidates.with_columns(told.otherwise(reason).alias("split_reason"))
+    told = pl.when(is_variant()).then(reason + "; variant of a train unit")
+    rows = candidates.with_columns(
+        told.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
+    )
     made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, f"{project.name}/{name}", settings)
     selected = select_rows(made, name, texts, settings, join)

@@ -68,7 +68,7 @@ def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series
 
 
 def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -> pl.DataFrame:
-    """Entries for what one filter left out: the first ones by hash, and one for the rest."""
+    """Entries for what one filter left out: the first by hash, and one for a language's rest."""
     rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
     kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
     ids = [
@@ -79,10 +79,18 @@ def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -
         pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
     ).sort("entry_id")
     found = _columns(named.head(settings.max_named_left_out), "entry_id")
-    rest = rows.height - found.height
-    if rest:
-        more = {"entry_id": f"more:{reason}", "left_out": reason, "count": rest}
-        found = pl.concat([found, pl.DataFrame([more | {"filters": []}], schema=found.schema)])
+    rest = named.slice(settings.max_named_left_out).group_by("language").len().sort("language")
+    more = [
+        {
+            "entry_id": f"more:{reason}:{language}",
+            "left_out": reason,
+            "language": language,
+            "count": count,
+            "filters": [],
+        }
+        for language, count in rest.iter_rows()
+    ]
+    found = pl.concat([found, pl.DataFrame(more, schema=found.schema)])
     return found.with_columns(_filters(reason))
 
 

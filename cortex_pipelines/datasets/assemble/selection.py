@@ -9,15 +9,23 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
-ORIGINAL = "original"
+ORIGINAL, RENAMED, REWRITTEN = "original", "renamed", "rewritten:"
+"""Values of ``origin``; what was done follows the last one."""
 Texts = Sequence[tuple[str, ...]]
 """What is compared across sides: columns, several of a tuple joined."""
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
+
+
+def is_variant() -> pl.Expr:
+    """Whether a row was made of a variant of a unit, by its ``origin``."""
+    origin = pl.col("origin")
+    return (origin == RENAMED) | origin.str.starts_with(REWRITTEN)
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,9 @@ def select_rows(
     """The rows of a data set.
 
     Args:
-        candidates: Rows with ``example_id``, ``split``, ``kind``, ``origin`` and what is compared.
-            Those whose origin is ``renamed`` are variants of train units and go to train alone, up
-            to their share.
+        candidates: Rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``,
+            ``origin`` and what is compared. Variants of train units, by their origin, go to train
+            alone, up to their share.
         name: Name of the data set, which has bounds of its own.
         texts: What is compared across sides.
         settings: Bounds, shares and threshold.
@@ -65,7 +73,7 @@ def select_rows(
     first = pl.col("example_id").is_first_distinct()
     found.leave(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
-    variant = pl.col("origin") == "renamed"
+    variant = is_variant()
     held: list[pl.DataFrame] = []
     for side in reversed(SPLITS):
         mine = rows.filter((pl.col("split") == side) & ~variant)
@@ -103,8 +111,7 @@ class _Parts:
         alone = _without_near_duplicates(rows, held, texts, self._similar_pairs, step)
         self.leave(_missing(rows, alone), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
-        few = _capped_by_kind(alone, by_kind, _scale(side, settings), settings)
-        few = _capped(few, most, settings)
+        few = _capped(_capped_by_kind(alone, by_kind, side, settings), most, side, settings)
         self.leave(_missing(alone, few), "sample")
         known = self.rows.get(side)
         self.rows[side] = few if known is None else pl.concat([known, few])
@@ -176,29 +183,44 @@ def _room_for_variants(originals: int, settings: DatasetSettings) -> int:
 
 
 def _capped_by_kind(
-    rows: pl.DataFrame, bounds: Mapping[str, int], scale: float, settings: DatasetSettings
+    rows: pl.DataFrame, bounds: Mapping[str, int], side: str, settings: DatasetSettings
 ) -> pl.DataFrame:
     if not bounds:
         return rows
-    rank = pl.Series(_ranks(rows["example_id"], settings))
-    place = rank.alias("rank").to_frame().hstack(rows.select("kind"))
-    within = place.select(pl.col("rank").rank("ordinal").over("kind"))["rank"]
-    most = rows["kind"].replace_strict(
-        {kind: max(round(bound * scale), min(bound, 1)) for kind, bound in bounds.items()},
-        default=rows.height,
-        return_dtype=pl.Int64,
-    )
-    return rows.filter(within <= most)
+    scale = _scale(side, settings)
+    kept = rows.select(~pl.col("kind").is_in(list(bounds)))["kind"]
+    for kind, bound in bounds.items():
+        some = rows.filter(pl.col("kind") == kind)
+        few = _capped(some, max(round(bound * scale), min(bound, 1)), side, settings)
+        kept |= rows["example_id"].is_in(few["example_id"].implode())
+    return rows.filter(kept)
 
 
-def _capped(rows: pl.DataFrame, most: int | None, settings: DatasetSettings) -> pl.DataFrame:
-    """At most ``most`` rows; which ones, the hash of their id decides."""
+def _capped(
+    rows: pl.DataFrame, most: int | None, side: str, settings: DatasetSettings
+) -> pl.DataFrame:
+    """At most ``most`` rows, of each language as nearly in proportion to its rows as can be.
+
+    Languages take turns by Adams' method of apportionment: each has a row before any has its
+    second share, and what a smaller bound keeps a larger one keeps too. Which rows of a language,
+    the hash of their ids decides, in train together with their weight: priority sampling (Duffield,
+    Lund and Thorup 2007), in which no more than a division depends on the machine's floats.
+    """
     if most is None or rows.height <= most:
         return rows
-    ranks = _ranks(rows["example_id"], settings)
-    order = sorted(range(rows.height), key=ranks.__getitem__)
-    return rows[sorted(order[: max(most, 0)])]
-
-
-def _ranks(ids: pl.Series, settings: DatasetSettings) -> list[str]:
-    return [hashlib.sha256(f"{settings.seed}:{example}".encode()).hexdigest() for example in ids]
+    weights = rows["weight"].to_list() if side == "train" else [1.0] * rows.height
+    ids = rows["example_id"].to_list()
+    priorities = [
+        weight / ((draw(settings.seed, "sample", one) + 1) / 2**64)
+        for one, weight in zip(ids, weights, strict=True)
+    ]
+    ranked = rows.select("example_id", "language").with_columns(
+        pl.Series("priority", priorities, dtype=pl.Float64)
+    )
+    in_order = ranked.sort("priority", "example_id", descending=[True, False])
+    size, place = pl.len().over("language"), pl.int_range(pl.len()).over("language")
+    turns = in_order.with_columns(size.alias("size"), (place / size).alias("turn"))
+    kept = turns.sort("turn", "size", "language", descending=[False, True, False]).head(
+        max(most, 0)
+    )
+    return rows.filter(pl.col("example_id").is_in(kept["example_id"].implode()))

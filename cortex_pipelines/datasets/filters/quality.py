@@ -47,10 +47,3 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
     for reason, holds in reversed(broken):
         found = pl.when(holds).then(pl.lit(reason)).otherwise(found)
     return found
-
-
-def passed(reason: str | None) -> list[str]:
-    """The filters of ``FILTERS`` that something passed which was left out for ``reason``."""
-    if reason in FILTERS:
-        return list(FILTERS[: FILTERS.index(reason)])
-    return list(FILTERS)

@@ -23,6 +23,13 @@ th, td { border-bottom: 1px solid #ccc; padding: .3rem .8rem; text-align: right 
 th:first-child, td:first-child { text-align: left }
 pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; font-size: 13px }
 """
+_CATEGORY_NOTE = "Rows by what their units are for. The labels come from rules."
+_COMPLEXITY_NOTE = "Rows by the cyclomatic complexity of their units (McCabe's bands)."
+_CAPS_NOTE = (
+    "Where a cap leaves rows of train out, each language keeps its share, and a row stays the more "
+    "readily the higher its weight: the quality of its unit. No row is left out for its weight "
+    "where there is no cap; validation and test are drawn without weights."
+)
 LIMITS = (
     "Labels, purposes and smells come from rules and are weak.",
     "Near-duplicates are told by tokens; code that does the same in other words is not found.",
@@ -97,8 +104,11 @@ def _parts(
     return [
         Part("What it is for", purpose),
         Part("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
+        *_languages(tables[MANIFEST.name]),
+        *_units(by_split),
         Part("Licences", sizes(by_split, "licence")),
         Part("Filters", *_filters(tables[MANIFEST.name], settings)),
+        Part("Caps", *_caps(tables[MANIFEST.name])),
         Part("Split", *_split(tables, settings)),
         Part("Contamination", *_contamination(tables[MANIFEST.name], settings)),
         *extra,
@@ -119,12 +129,7 @@ def _totals(tables: Tables) -> pl.DataFrame:
 
 
 def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
-    gone = (
-        entries.filter(pl.col("left_out").is_not_null())
-        .group_by("left_out")
-        .agg(pl.col("count").sum())
-        .sort(["count", "left_out"], descending=[True, False])
-    )
+    gone = _by_reason(entries.filter(pl.col("left_out").is_not_null()))
     limits = (
         f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at "
         f"least {settings.min_alphanumeric:g} letters and digits, at most "
@@ -135,6 +140,71 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     redacted = int(entries.filter(pl.col("split").is_not_null())["redactions"].sum())
     private = f"Placeholders for private data in the spans of the rows: {redacted}."
     return [limits, gone.rename({"left_out": "filter", "count": "left out"}), private]
+
+
+def _languages(entries: pl.DataFrame) -> list[Part]:
+    """Rows of each language, what of it is left out, and why a side has none of it."""
+    kept = entries.filter(pl.col("split").is_not_null())
+    gone = entries.filter(pl.col("left_out").is_not_null())
+    rows, why = [], []
+    for language in entries["language"].drop_nulls().unique().sort():
+        mine, lost = (some.filter(pl.col("language") == language) for some in (kept, gone))
+        counts = [mine.filter(pl.col("split") == split).height for split in SPLITS]
+        reasons = _by_reason(lost)
+        mostly = ", ".join(f"{reason} {count}" for reason, count in reasons.head(3).iter_rows())
+        rows.append((language, *counts, int(reasons["count"].sum()), mostly))
+        empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
+        if empty:
+            because = next(iter(sorted(set(mine["split_reason"]))), f"left out: {mostly}")
+            why.append(f"{language} has no row in {' and '.join(empty)}; {because}")
+    schema = ("language", *SPLITS, "left out", "mostly for")
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    return [Part("Languages", table, why) if why else Part("Languages", table)]
+
+
+def _by_reason(gone: pl.DataFrame) -> pl.DataFrame:
+    counted = gone.group_by("left_out").agg(pl.col("count").sum())
+    return counted.sort(["count", "left_out"], descending=[True, False])
+
+
+def _units(by_split: Tables) -> list[Part]:
+    """Rows by what their units are for, and by how complex these are; nothing without units."""
+    of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
+    if not any(rows.height for rows in of_units.values()):
+        return []
+    bands = {split: rows.select(_band().alias("complexity")) for split, rows in of_units.items()}
+    return [
+        Part("Categories", _CATEGORY_NOTE, sizes(of_units, "category")),
+        Part("Complexity", _COMPLEXITY_NOTE, sizes(bands, "complexity")),
+    ]
+
+
+def _band() -> pl.Expr:
+    """McCabe's bands of cyclomatic complexity."""
+    value = pl.col("cyclomatic")
+    return (
+        pl.when(value <= 4)
+        .then(pl.lit("1 to 4"))
+        .when(value <= 10)
+        .then(pl.lit("5 to 10"))
+        .when(value <= 20)
+        .then(pl.lit("11 to 20"))
+        .otherwise(pl.lit("above 20"))
+    )
+
+
+def _caps(entries: pl.DataFrame) -> list[Any]:
+    """What the caps left out of train, and how the weights of the rows differ from it."""
+    kept = entries.filter(pl.col("split") == "train")
+    of_train = pl.col("split_reason").str.contains(": train", literal=True)
+    gone = entries.filter((pl.col("left_out") == "sample") & of_train)
+    rows = [
+        (name, some.height, sum(some["weight"].sort()) / some.height)
+        for name, some in (("kept in train", kept), ("left out by a cap", gone))
+        if some.height
+    ]
+    schema = {"rows": pl.String, "number": pl.Int64, "mean weight": pl.Float64}
+    return [_CAPS_NOTE, pl.DataFrame(rows, schema=schema, orient="row")]
 
 
 def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
@@ -177,8 +247,12 @@ def _metrics(tables: Tables) -> str:
     counts = {f"rows_{split}": tables[split].height for split in SPLITS}
     kinds = sizes(tables, "kind")
     counts |= {f"kind_{kind}": count for kind, count in kinds.select("kind", "all").iter_rows()}
-    by_reason = gone.group_by("left_out").agg(pl.col("count").sum()).sort("left_out")
+    by_reason = _by_reason(gone).sort("left_out")
     counts |= {f"left_out_{reason}": int(count) for reason, count in by_reason.iter_rows()}
+    kept = entries.filter(pl.col("split").is_not_null())
+    for column in ("language", "category"):
+        known = kept[column].drop_nulls().value_counts().sort(column)
+        counts |= {f"{column}_{value}": count for value, count in known.iter_rows()}
     return json.dumps(counts, indent=1, sort_keys=True) + "\n"
 
 

@@ -1,11 +1,13 @@
 """Which side of the split a unit is on, decided once for all data sets and before augmentation.
 
 Near-duplicates stay together, and so does a file (or folder, or source); whatever is joined by
-either, directly or through others, is one component and goes to one side as a whole.
+either, directly or through others, is one component and goes to one side as a whole. The shares
+hold in each language by itself, as far as it has components enough.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,12 +37,14 @@ class Component:
         files: Number of files.
         weight: Number of units that can become examples.
         changed: When one of its files was changed last; None if not known or not asked.
+        language: The language of most of these units, the first by name of several.
     """
 
     name: str
     files: int
     weight: int
     changed: datetime | None = None
+    language: str = ""
 
 
 def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
@@ -73,7 +77,7 @@ def assign_sides(
     """Units with ``split`` and ``split_reason``.
 
     Args:
-        units: Columns ``unit_id``, ``source``, ``path``, ``cluster``.
+        units: Columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``.
         candidates: Units that can become an example in every data set; shares count these.
         settings: What stays together, shares and seed.
         changed: When files were changed last, for a split by time.
@@ -92,9 +96,14 @@ def assign_sides(
         pl.col("candidate").sum(),
         pl.col("changed").max(),
     )
-    components = [Component(*row) for row in summary.sort("component").iter_rows()]
+    languages = _languages(counted)
+    components = [
+        Component(name, files, weight, newest, languages.get(name, ""))
+        for name, files, weight, newest in summary.sort("component").iter_rows()
+    ]
     sides = split_components(components, settings)
-    reasons = {c.name: _reason(c, sides[c.name], settings) for c in components}
+    groups = Counter(c.language for c in components if c.weight)
+    reasons = {c.name: _reason(c, sides[c.name], groups[c.language], settings) for c in components}
     return counted.with_columns(
         pl.col("component").replace_strict(sides, return_dtype=pl.String).alias("split"),
         pl.col("component").replace_strict(reasons, return_dtype=pl.String).alias("split_reason"),
@@ -104,9 +113,11 @@ def assign_sides(
 def split_components(components: Sequence[Component], settings: DatasetSettings) -> dict[str, str]:
     """The side of each component.
 
-    In the order of their hashes (by time: the newest first) components go to test, then to
-    validation, as long as that brings the side nearer to its share; a side into which none fits
-    takes the smallest one left. The rest is train.
+    In the order of their hashes (by time: the newest first) components of a language go to test,
+    then to validation, as long as that brings the side nearer to its share; a side into which none
+    fits takes the smallest one left. The rest is train. A language with two components has none in
+    validation, one with a single one has it in train; where that leaves a side empty, languages do
+    not count.
 
     Raises:
         DatasetError: fewer than three components have a weight.
@@ -119,15 +130,30 @@ def split_components(components: Sequence[Component], settings: DatasetSettings)
             "validation and test need one each. Add a source to the project in params.yaml "
             f"(`cortex add NAME SOURCE`), or lower datasets.min_body_bytes{_finer(settings)}"
         )
-    total = sum(component.weight for component in usable)
-    left = sorted(usable, key=lambda component: _order(component, settings))
-    sides = {component.name: "train" for component in components}
-    shares = (("test", settings.test_share, 2), ("validation", settings.validation_share, 1))
-    for side, share, sides_to_come in shares:
-        for component in _fill(left, share * total, len(left) - sides_to_come):
-            sides[component.name] = side
-            left.remove(component)
-    return sides
+    strata: dict[str, list[Component]] = defaultdict(list)
+    for component in usable:
+        strata[component.language].append(component)
+    held = _held_out(strata.values(), settings)
+    if len(set(held.values())) < _SIDES - 1:
+        held = _held_out([usable], settings)
+    return {component.name: held.get(component.name, "train") for component in components}
+
+
+def _held_out(strata: Iterable[Sequence[Component]], settings: DatasetSettings) -> dict[str, str]:
+    """The components of test and validation, drawn from each stratum by itself."""
+    held: dict[str, str] = {}
+    for stratum in strata:
+        total = sum(component.weight for component in stratum)
+        left = sorted(stratum, key=lambda component: _order(component, settings))
+        for side, share in (
+            ("test", settings.test_share),
+            ("validation", settings.validation_share),
+        ):
+            most = len(left) - (2 if side == "test" and len(stratum) >= _SIDES else 1)
+            for component in _fill(left, share * total, most) if most > 0 else ():
+                held[component.name] = side
+                left.remove(component)
+    return held
 
 
 def side_by_hash(key: str, settings: DatasetSettings) -> str:
@@ -175,6 +201,15 @@ def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     return ordered.select("row", names.alias("component")).sort("row")["component"]
 
 
+def _languages(units: pl.DataFrame) -> dict[str, str]:
+    """The language of most candidates of each component that has any."""
+    counts = units.filter("candidate").group_by("component", "language").len()
+    first = counts.sort("len", "language", descending=[True, False]).unique(
+        "component", keep="first", maintain_order=True
+    )
+    return dict(first.select("component", "language").iter_rows())
+
+
 def _place(settings: DatasetSettings) -> list[pl.Expr]:
     """What is the same of units that stay together by where they are."""
     folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
@@ -182,12 +217,22 @@ def _place(settings: DatasetSettings) -> list[pl.Expr]:
     return [pl.col("source"), *by]
 
 
-def _reason(component: Component, side: str, settings: DatasetSettings) -> str:
+def _reason(component: Component, side: str, groups: int, settings: DatasetSettings) -> str:
+    """What decided a side, for people.
+
+    Args:
+        component: The component.
+        side: Its side.
+        groups: Components of its language that hold a candidate.
+        settings: What stays together.
+    """
     how = "time" if settings.split_by == "time" and component.changed else "hash"
+    few = component.weight and groups < _SIDES
+    of = f", of {groups} such group(s) in {component.language}" if few else ""
     return (
         f"{component.files} file(s) with {component.weight} example unit(s), joined by "
         f"{'path' if settings.split_by in ('file', 'time') else settings.split_by} or "
-        f"near-duplicates as {component.name[:12]}: {side} by {how}"
+        f"near-duplicates as {component.name[:12]}{of}: {side} by {how}"
     )
 
 

@@ -28,6 +28,8 @@ _TYPES = ("class", "struct", "trait", "interface", "enum")
 _DECLARATIONS = ("variable", "constant")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"[\w$]+")
+NAMED = (*_FUNCTIONS, *_TYPES, *_DECLARATIONS)
+"""Kinds of units whose name is asked for."""
 _USES = 5
 """Lines shown that use a declared name; with its value alone nobody could tell it."""
 _LONGEST_USE = 400
@@ -55,7 +57,7 @@ class Name:
 def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None:
     """The unit's own name if it is one to learn: not a dunder, a constructor or a single letter."""
     name = unit["name"]
-    if unit["kind"] not in (*_FUNCTIONS, *_TYPES, *_DECLARATIONS):
+    if unit["kind"] not in NAMED:
         return None
     enclosing = re.findall(r"\w+", unit["context"])
     is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
@@ -137,6 +139,31 @@ def naming_candidates(
     )
     made = units.select("unit_id").hstack((known or RowMemo()).compute("names", told, make))
     return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
+
+
+def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
+    """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
+    names = pl.element().str.split("=").list.first()
+    told = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
+    of_all_variants = pl.col("local_names").explode(empty_as_null=False)
+    return told.group_by("unit_id", maintain_order=True).agg(of_all_variants)
+
+
+def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
+    """All names that the train side declares, whether an example asks for them or not.
+
+    Args:
+        units: Units of the data sets with their ``split``.
+        renamed: RENAMED_UNITS of the same project, which tell the local variables of functions.
+
+    Returns:
+        Columns ``kind``, ``language`` and ``name``; a local variable is a ``variable``.
+    """
+    train = units.filter((pl.col("split") == "train") & pl.col("kind").is_in(NAMED))
+    local = train.join(local_names(renamed), on="unit_id").select(
+        pl.lit("variable").alias("kind"), "language", pl.col("local_names").alias("name")
+    )
+    return pl.concat([train.select("kind", "language", "name"), local.explode("name")])
 
 
 def masked(text: str, name: str, mask: str) -> str:

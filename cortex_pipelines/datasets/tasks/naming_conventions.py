@@ -11,6 +11,7 @@ _STYLES = (
     ("camelCase", re.compile(r"[_$]*[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+_*")),
     ("PascalCase", re.compile(r"_*(?:[A-Z][A-Za-z0-9]*)+_*")),
 )
+_GROUP = ("kind", "language")
 CONVENTIONS = pl.Schema(
     {
         "kind": pl.String,
@@ -32,24 +33,32 @@ def style_of(name: str) -> str:
 def conventions(names: pl.DataFrame) -> pl.DataFrame:
     """The share of each way to write names, by kind and language.
 
-    A single lower-case word goes with both ``snake_case`` and ``camelCase`` and counts for neither.
+    A single lower-case word goes with both ``snake_case`` and ``camelCase``, and counts for the one
+    that more names of its kind and language are written in; as ``lower`` where they are even.
 
     Args:
         names: Columns ``kind``, ``language`` and ``name``.
 
     Returns:
         Columns ``kind``, ``language``, ``convention``, ``share`` (0 to 1, of the names of that kind
-        and language that are told apart) and ``names``, most frequent first.
+        and language) and ``names``, most frequent first.
     """
     known = names.unique().sort("kind", "language", "name")
     styles = [style_of(name) for name in known["name"]]
-    told = known.with_columns(pl.Series("convention", styles, dtype=pl.String)).filter(
-        pl.col("convention") != "lower"
+    style = pl.col("style")
+    snake, camel = ((style == one).sum().over(_GROUP) for one in ("snake_case", "camelCase"))
+    word = (
+        pl.when(snake > camel)
+        .then(pl.lit("snake_case"))
+        .when(camel > snake)
+        .then(pl.lit("camelCase"))
+        .otherwise(style)
     )
-    counted = told.group_by("kind", "language", "convention").agg(
-        pl.len().cast(pl.Int64).alias("names")
+    told = known.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
+        pl.when(style == "lower").then(word).otherwise(style).alias("convention")
     )
-    total = pl.col("names").sum().over("kind", "language")
+    counted = told.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
+    total = pl.col("names").sum().over(_GROUP)
     return (
         counted.with_columns((pl.col("names") / total).alias("share"))
         .select(list(CONVENTIONS))

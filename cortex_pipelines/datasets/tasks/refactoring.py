@@ -25,8 +25,10 @@ SCHEMA = pl.Schema(
         **dict.fromkeys(("unit_id", "source", "path", "language", "kind", "origin"), _S),
         **dict.fromkeys(("prompt", "completion", "cluster", "split", "split_reason"), _S),
         **dict.fromkeys(("purpose", "error_type", "refactoring", "smell", "explanation"), _S),
-        **dict.fromkeys(("revision", "blob", "licence", "not_made"), _S),
+        **dict.fromkeys(("revision", "blob", "licence", "not_made", "category"), _S),
         **dict.fromkeys(("start_byte", "end_byte", "cluster_size", "redactions"), pl.Int64),
+        "cyclomatic": pl.Int64,
+        "weight": pl.Float64,
     }
 )
 _PLACE = pl.Schema(
@@ -35,6 +37,7 @@ _PLACE = pl.Schema(
 _OF_UNIT = (
     *("unit_id", "source", "path", "language", "cluster", "split", "split_reason"),
     *("revision", "blob", "licence", "start_byte", "end_byte", "cluster_size", "redactions"),
+    *("category", "cyclomatic", "weight"),
 )
 ERROR_COLUMNS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
 """Columns of INJECTED_ERRORS that examples are made from."""
@@ -95,7 +98,9 @@ def smell_candidates(
         pl.col("purpose").alias("kind"),
         pl.lit("smell_fix").alias("origin"),
     )
-    return _of_units(units, changes, settings)
+    # a unit with smells is of low quality, and its fix is what the data set is for
+    alike = pl.lit(None, dtype=pl.Float64).alias("weight")
+    return _of_units(units, changes, settings).with_columns(alike)
 
 
 def _of_units(

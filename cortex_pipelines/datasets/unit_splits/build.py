@@ -66,12 +66,12 @@ def split_units(
     first = pl.col("cluster") == pl.col("unit_id")
     candidates = known.in_every_data_set(clustered.filter(first))
     statements = _clustered_statements(good.filter(is_statement), clusters)
-    columns = ("unit_id", "source", "path", "cluster")
+    columns = ("unit_id", "source", "path", "language", "cluster")
     # a statement's cluster joins nothing, so it stands for itself here
     joined = pl.concat(
         [
             clustered.select(columns),
-            statements.select("unit_id", "source", "path", pl.col("unit_id").alias("cluster")),
+            statements.select(*columns[:-1], pl.col("unit_id").alias("cluster")),
         ]
     )
     sides = assign_sides(joined, candidates, settings, _changed(commits, settings))

@@ -1,23 +1,14 @@
 """A fact as a reader states it, before the project around its file is known."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.damage import encodable
+from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
-FACTS = (
-    "module",
-    "module-dependency",
-    "route",
-    "api",
-    "schema",
-    "deployment",
-    "service",
-    "service-dependency",
-)
 # Between readers and resolvers only: what is no fact by itself.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
 UNREAD = "unread"
@@ -54,18 +45,7 @@ class Fact:
 
 
 STATED = pl.Schema(
-    {
-        "start_line": pl.Int64,
-        "end_line": pl.Int64,
-        "fact": pl.String,
-        "subject": pl.String,
-        "relation": pl.String,
-        "object": pl.String,
-        "technology": pl.String,
-        "description": pl.String,
-        "description_source": pl.String,
-        "detail": pl.String,
-    }
+    {one.name: ARCHITECTURE_FACTS.schema.get(one.name, pl.String) for one in fields(Fact)}
 )
 """Columns of a frame of facts, as the fields of ``Fact``."""
 
@@ -77,5 +57,5 @@ def detail(**values: Any) -> str:
 
 def row(fact: Fact) -> dict[str, Any]:
     """The fields of a fact by name, all text encodable."""
-    fields = ((name, getattr(fact, name)) for name in STATED)
-    return {name: encodable(value) if isinstance(value, str) else value for name, value in fields}
+    values = ((name, getattr(fact, name)) for name in STATED)
+    return {name: encodable(value) if isinstance(value, str) else value for name, value in values}

@@ -17,6 +17,12 @@ EXAMPLE = (
     Column("completion", pl.String, "What the model has to write"),
     Column("cluster", pl.String, "Near-duplicate cluster; a cluster is on one side of the split"),
     Column("split_reason", pl.String, "What decided the side of the split"),
+    Column(
+        "weight",
+        pl.Float64,
+        "How readily a cap keeps it in train: the quality of its unit, 1 where that is none",
+        between=(0, 1),
+    ),
 )
 
 
@@ -45,6 +51,12 @@ MANIFEST = Table(
         Column("unit_id", pl.String, "Unit, pair or fact it was made from; null for several", True),
         Column("kind", pl.String, "Kind of unit, of name, or of change; null for several", True),
         Column("origin", pl.String, "original, or the augmentation that made it", True),
+        Column("language", pl.String, "Language or format; null for several", True),
+        Column("category", pl.String, "What its unit is for; null without a unit", True),
+        Column("cyclomatic", pl.Int64, "Cyclomatic complexity of its unit; likewise", True),
+        Column(
+            "weight", pl.Float64, "How readily a cap keeps it; null if it was left out before", True
+        ),
         Column("source", pl.String, "Source in the project", True),
         Column(
             "revision", pl.String, "What was taken of the source, or the commit of a pair", True

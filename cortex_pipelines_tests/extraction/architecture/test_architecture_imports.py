@@ -170,6 +170,22 @@ def test_imports_lead_to_files_packages_and_the_standard_library(
     assert triples(texts, "module-dependency", "subject", "object", "scope") == expected
 
 
+def test_stand_ins_of_the_documentation_are_imported_by_the_documentation_alone(
+    triples: Chosen,
+) -> None:
+    texts = {
+        "doc/java/__init__.py": "",
+        "doc/java/lang.py": "class String: ...\n",
+        "doc/build.py": "import java.lang\n",
+        "src/app/__init__.py": "",
+        "src/app/jvm.py": "from java.lang import String\nimport java.util\n",
+    }
+    assert triples(texts, "module-dependency", "subject", "object", "scope") == {
+        ("doc/build.py", "doc/java/lang.py", "internal"),
+        ("src/app/jvm.py", "java", "external"),
+    }
+
+
 def test_an_import_names_its_exact_lines(triples: Chosen) -> None:
     texts = {"a.py": "import os\nfrom b import (\n    one,\n    two,\n)\n", "b.py": ""}
     lines = triples(texts, "module-dependency", "object", "start_line", "end_line", "evidence")

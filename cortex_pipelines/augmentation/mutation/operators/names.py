@@ -21,7 +21,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_part,
     replace_quoting_around,
 )
-from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
 from cortex_pipelines.augmentation.view import View
 
 _FAMILY: Literal["identifier"] = "identifier"
@@ -53,14 +53,7 @@ class WrongCallee(Operator):
     name = "wrong_callee"
     error_type = _FAMILY
     weight = 7
-    places = on(
-        python="call",
-        javascript="call_expression",
-        typescript="call_expression",
-        java="method_invocation",
-        go="call_expression",
-        rust="call_expression",
-    )
+    places = CALLS
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:

@@ -8,7 +8,7 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
-    on,
+    everywhere,
     replace_part,
     swapping,
 )
@@ -90,6 +90,8 @@ _PAIRS = {
     | {"trim": ("trim_start", "trim_end")},
 }
 _PAIRS["typescript"] = _PAIRS["javascript"]
+CALLS = everywhere("call_expression", python="call", java="method_invocation")
+"""Node types of calls, by language."""
 
 
 class SimilarMethod(Operator):
@@ -98,14 +100,7 @@ class SimilarMethod(Operator):
     name = "similar_method"
     error_type = _FAMILY
     weight = 4
-    places = on(
-        python="call",
-        javascript="call_expression",
-        typescript="call_expression",
-        java="method_invocation",
-        go="call_expression",
-        rust="call_expression",
-    )
+    places = CALLS
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:

@@ -13,7 +13,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     on,
     remove_statement,
 )
-from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
 from cortex_pipelines.augmentation.view import View
 from cortex_pipelines.augmentation.words import words
 
@@ -27,7 +27,7 @@ _ASSIGNED = words(
     "assignment augmented_assignment assignment_expression augmented_assignment_expression "
     "update_expression compound_assignment_expr"
 )
-_CALLS = words("call call_expression method_invocation")
+_CALLS = frozenset().union(*CALLS.values())
 _WORDS_OF_LOGS = words("log logger logging print println debug info warn warning console printf")
 
 

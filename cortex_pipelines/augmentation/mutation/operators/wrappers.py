@@ -14,19 +14,11 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_node,
     replace_span,
 )
-from cortex_pipelines.augmentation.mutation.operators.similar_methods import callee_name
+from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
 from cortex_pipelines.augmentation.view import COMMENTS, View
 from cortex_pipelines.augmentation.words import words
 
 _FAMILY: Literal["removal"] = "removal"
-_CALLS = on(
-    python="call",
-    javascript="call_expression",
-    typescript="call_expression",
-    java="method_invocation",
-    go="call_expression",
-    rust="call_expression",
-)
 
 
 def unwrapped(node: Node, inner: Node, view: View) -> Change:
@@ -151,7 +143,7 @@ class RemovedConversion(Operator):
     name = "removed_conversion"
     error_type = _FAMILY
     weight = 3
-    places = _CALLS
+    places = CALLS
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:

@@ -8,7 +8,6 @@ from posixpath import dirname, join, normpath
 from typing import Any
 
 INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "unresolved"
-SCOPES = (INTERNAL, EXTERNAL, STANDARD, UNRESOLVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Target:
 
     Args:
         object: File or folder of the source, or name of a package.
-        scope: One of ``SCOPES``.
+        scope: internal, external, standard or unresolved.
         local: Name under which the importing file knows it; empty if none.
         name: Name that the target gives it; empty for the module itself.
     """

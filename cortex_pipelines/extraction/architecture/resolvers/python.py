@@ -15,6 +15,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
 )
 
 LANGUAGES = ("python",)
+_DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
 def resolve(index: Index, found: Import) -> list[Target]:
@@ -54,9 +55,21 @@ def _roots(index: Index, path: str, top: str) -> Iterator[str]:
         yield from (here, join(here, "src"), join(here, "lib"))
     if not folder:
         yield from ("src", "lib")
-    anywhere = index.module_roots.get(top, ())
+    anywhere = [
+        root for root in index.module_roots.get(top, ()) if not _is_documentation(root, path)
+    ]
     if len(anywhere) == 1 and not standard:
         yield anywhere[0]
+
+
+def _is_documentation(root: str, path: str) -> bool:
+    """Whether a folder belongs to documentation that a file outside of it cannot import.
+
+    Sphinx's stand-ins for what cannot be imported (a JVM's packages, compiled modules) lie there
+    under the names of the real ones.
+    """
+    at = next((at for at, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None)
+    return at is not None and path.split("/")[: at + 1] != root.split("/")[: at + 1]
 
 
 def _targets(

@@ -1,0 +1,92 @@
+"""Variants of train units: with other names for their variables, or written in another way."""
+
+import re
+
+import polars as pl
+
+from cortex_pipelines.datasets.assemble.selection import RENAMED, REWRITTEN
+
+RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
+"""Columns of RENAMED_UNITS that examples are made from."""
+REWRITTEN_COLUMNS = ("unit_id", "rewrite", "family", "rewritten_code")
+"""Columns of REWRITTEN_UNITS that examples are made from."""
+# Another layout is not the project's: what has another structure or names goes first.
+_LAYOUT_WEIGHT = 0.25
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
+    """``unit_id``, ``origin``, ``variant_code`` and ``variant_weight`` of RENAMED_UNITS."""
+    return renamed.select(
+        "unit_id",
+        pl.lit(RENAMED).alias("origin"),
+        pl.col("renamed_code").alias("variant_code"),
+        pl.lit(1.0).alias("variant_weight"),
+    )
+
+
+def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
+    """The same of REWRITTEN_UNITS; ``origin`` names what was done: ``rewritten:reindented``."""
+    return rewritten.select(
+        "unit_id",
+        pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
+        pl.col("rewritten_code").alias("variant_code"),
+        pl.when(pl.col("family") == "layout")
+        .then(_LAYOUT_WEIGHT)
+        .otherwise(1.0)
+        .alias("variant_weight"),
+    )
+
+
+def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
+    """Train units with the code of their variants, each with where its body begins.
+
+    A variant whose body cannot be told from its head is left out.
+
+    Args:
+        originals: Units with their ``split`` and ``weight``.
+        variants: ``unit_id``, ``origin``, ``variant_code`` and ``variant_weight``.
+
+    Returns:
+        Units with ``origin``; their weight is that of the unit times that of the variant.
+    """
+    train = originals.filter(pl.col("split") == "train")
+    joined = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
+    starts = [
+        None if body is None else start + (moved_offset(code, new, body - start) or 0)
+        for code, new, start, body in joined.select(
+            "code", "variant_code", "start_byte", "body_start_byte"
+        ).iter_rows()
+    ]
+    moved = joined.with_columns(
+        pl.col("variant_code").alias("code"),
+        (pl.col("weight") * pl.col("variant_weight")).alias("weight"),
+        pl.Series("body_start_byte", starts, dtype=pl.Int64),
+    )
+    lost = pl.col("body_start_byte").is_not_null() & (
+        pl.col("body_start_byte") <= pl.col("start_byte")
+    )
+    return moved.filter(~lost).drop("variant_code", "variant_weight")
+
+
+def moved_offset(code: str, changed: str, offset: int) -> int | None:
+    """Where a place of some code is after it was changed.
+
+    Args:
+        code: The code.
+        changed: The same with another body; or with other names or layout, token for token.
+        offset: Byte in the code, where a token begins.
+
+    Returns:
+        The byte in ``changed``; None if the two have neither their beginning nor all tokens in
+        common.
+    """
+    head = code.encode()[:offset].decode("utf-8", "replace")
+    if changed.startswith(head):
+        return offset
+    before, all_tokens = len(_TOKEN.findall(head)), len(_TOKEN.findall(code))
+    places = [match.start() for match in _TOKEN.finditer(changed)]
+    if len(places) != all_tokens or before >= len(places):
+        return None
+    return len(changed[: places[before]].encode())
