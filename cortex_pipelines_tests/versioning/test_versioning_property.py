@@ -152,6 +152,7 @@ class Spine(RuleBasedStateMachine):
         for view in reconcile.dvc_views(project):
             name, partition = view.asset.name, view.partition
             status, why = staleness.status(name, partition)
+            assert status == self.bench.ui_status(project, name, partition), (name, partition, why)
             assert (status != "FRESH") == view.changed, (name, partition, status, why, view.reasons)
             if not view.changed:
                 fresh = recomputed(self.bench, name, partition, self.folder)

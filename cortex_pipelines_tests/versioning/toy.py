@@ -204,6 +204,16 @@ class Workbench:
     def staleness(self, project: Project | None = None) -> Staleness:
         return Staleness(self.instance(), self.definitions(project or self.project()))
 
+    def ui_status(self, project: Project, name: str, partition: str | None) -> str:
+        """Stale status by the code of Dagster's UI, for which there is no public way."""
+        from dagster._core.definitions.data_version import CachingStaleStatusResolver
+        from dagster._core.loader import LoadingContextForTest
+
+        instance = self.instance()
+        graph = self.definitions(project).resolve_asset_graph()
+        resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        return resolver.get_status(dg.AssetKey(name), partition).value
+
     def sync(self, **kwargs: Any) -> int:
         project = self.project()
         instance = self.instance()
