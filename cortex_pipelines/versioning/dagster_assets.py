@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,11 @@ _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 60
 _RUN_ID = "mlflow/run_id"
 _OWNER = "team:cortex"
+# An output is made again only when something moved, so its age says nothing of most assets. A gate
+# that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
+_VERDICT_AGE = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(days=30), warn_window=timedelta(days=14)
+)
 
 
 class OpenRun(Protocol):
@@ -123,6 +129,7 @@ def _asset(
         kinds=_kinds(asset),
         owners=[_OWNER],
         retry_policy=retry_policy(),
+        freshness_policy=_VERDICT_AGE if asset.registers else None,
         # A run for each project: one that fails takes no other along, and can be run again alone.
         backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
     )
