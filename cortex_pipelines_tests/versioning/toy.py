@@ -264,7 +264,9 @@ class Workbench:
             yield repo
 
     def all_stages(self) -> list[tuple[str, str | None]]:
-        project = self.project()
+        return self.all_stages_of(self.project())
+
+    def all_stages_of(self, project: Project) -> list[tuple[str, str | None]]:
         return [
             (asset.name, partition)
             for asset in project.graph.order
