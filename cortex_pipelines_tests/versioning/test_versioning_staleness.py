@@ -35,7 +35,7 @@ class Told:
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """Ours, after it was found to be Dagster's."""
         given = self.bench.staleness(self.project).status(name, partition)
-        assert given[0] == self.bench.ui_status(self.project, name, partition)
+        assert given[0] == self.bench.ui_status(self.project)(name, partition)
         return given
 
 
