@@ -26,17 +26,24 @@ DETERMINISM = {
 }
 
 PYTHON = {
-    "Parameters": {"cortex_pipelines.config": ("load_parameters",)},
-    "Code": {
-        "cortex_pipelines.extraction.folder": ("extract_path", "Extraction"),
-        "cortex_pipelines.extraction.units": ("extract_units",),
+    "Functions": {
+        "cortex_pipelines": (
+            "extract_units",
+            "scan_private",
+            "open_project",
+            "read_table",
+            "load_parameters",
+            "load_router",
+            "load_adapter",
+            "lineage",
+        )
     },
-    "Task router": {
-        "cortex_pipelines.operations.standalone": ("train_on_logs", "open_model", "Trained"),
+    "What they return": {
         "cortex_pipelines.routing.serving.router": ("Router", "Decision"),
+        "cortex_pipelines.operations.serving": ("Opened",),
     },
-    "Released models": {
-        "cortex_pipelines.operations.serving": ("open_adapter", "open_router", "Opened"),
+    "Training a router": {
+        "cortex_pipelines.operations.standalone": ("train_on_logs", "Trained"),
     },
     "Assets and tables": {
         "cortex_pipelines.versioning.asset": ("versioned_asset",),
@@ -226,8 +233,10 @@ def columns_page() -> Iterator[str]:
 def python_page() -> Iterator[str]:
     """The functions and classes for notebooks and programs."""
     yield (
-        "# Python interface\n\nThe libraries import no Dagster, DVC or MLflow: they take and "
-        "return polars frames, paths and frozen dataclasses.\n"
+        "# Python interface\n\nThe package offers what a notebook needs: "
+        "`from cortex_pipelines import extract_units`. Each function loads what it uses "
+        "when it is called. The libraries behind them import no Dagster, DVC or MLflow: they "
+        "take and return polars frames, paths and frozen dataclasses.\n"
     )
     for topic, modules in PYTHON.items():
         yield f"## {topic}\n"

@@ -12,10 +12,10 @@ import click
 )
 def extract(path: Path, out: Path) -> None:
     """Write the units of code in PATH, a file or folder, as a Parquet table."""
-    from cortex_pipelines.cli.parameters import parameters_here
     from cortex_pipelines.extraction.folder import extract_path
+    from cortex_pipelines.operations.notebooks import load_parameters
 
-    found = extract_path(path, parameters_here().extraction)
+    found = extract_path(path, load_parameters().extraction)
     out.parent.mkdir(parents=True, exist_ok=True)
     found.units.write_parquet(out)
     files = found.units["path"].n_unique()

@@ -12,10 +12,10 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def logs(folder: Path, as_json: bool) -> None:
     """Say what is understood of the agent system's logs in FOLDER, file by file."""
-    from cortex_pipelines.cli.parameters import parameters_here
     from cortex_pipelines.coordination.summary import summarise
+    from cortex_pipelines.operations.notebooks import load_parameters
 
-    found = summarise(folder, parameters_here().coordination)
+    found = summarise(folder, load_parameters().coordination)
     if as_json:
         click.echo(json.dumps([asdict(file) for file in found], indent=1))
         return

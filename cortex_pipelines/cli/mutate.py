@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def mutate(file: Path, as_json: bool, limit: int | None) -> None:
     """Put errors into FILE, one at a time, and say of each what is wrong and what puts it right."""
     from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
-    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.operations.notebooks import load_parameters
 
     data, language = _code(file)
-    parameters = parameters_here()
+    parameters = load_parameters()
     most = parameters.extraction.max_file_bytes
     if len(data) > most:
         raise ValueError(f"{file}: {len(data):,} bytes; extraction.max_file_bytes is {most:,}")

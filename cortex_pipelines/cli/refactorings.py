@@ -21,11 +21,11 @@ _EXAMPLE = (
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def refactorings(before: Path, after: Path | None, commit: str | None, as_json: bool) -> None:
     """Show the refactorings between two folders, or those of a commit of a git repository."""
-    from cortex_pipelines.cli.parameters import parameters_here
     from cortex_pipelines.extraction.refactoring.detection import detect
     from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
+    from cortex_pipelines.operations.notebooks import load_parameters
 
-    settings = parameters_here().refactoring
+    settings = load_parameters().refactoring
     if commit is not None and after is None:
         versions = commit_versions(before, commit, settings)
     elif after is not None and commit is None:

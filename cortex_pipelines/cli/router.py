@@ -19,10 +19,10 @@ def router() -> None:
 )
 def train(logs: Path, out: Path) -> None:
     """Train on every log under LOGS and write a folder that `cortex route --model` takes."""
-    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.operations.standalone import train_on_logs
 
-    found = train_on_logs(logs, out, parameters_here())
+    found = train_on_logs(logs, out, load_parameters())
     click.echo(
         f"{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  p(Holm)  adopted"

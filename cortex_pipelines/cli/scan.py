@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def scan(path: Path, as_json: bool) -> None:
     """Show where secrets and personal data stand in PATH, a file or folder; never what they are."""
-    from cortex_pipelines.cli.parameters import parameters_here
+    from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.privacy.folder import scan_path
 
-    scans = list(scan_path(path, parameters_here().privacy))
+    scans = list(scan_path(path, load_parameters().privacy))
     rows = [{"path": s.path, **asdict(finding)} for s in scans for finding in s.findings]
     if as_json:
         click.echo(json.dumps(rows, indent=1))

@@ -1,7 +1,7 @@
 """Promotion and rollback in a project: the ledger moves, and the registry follows it."""
 
 import getpass
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -65,15 +65,23 @@ def promote_passed(
     why: str,
     how: DeploymentSettings | None = None,
     report: Report = lambda _: None,
+    of: Iterable[Model] | None = None,
 ) -> tuple[Entry, ...]:
     """Promote every challenger that its gate has passed and nobody has rolled back.
 
     One that is refused for another reason (code that is not committed) is reported, and the others
     go on.
+
+    Args:
+        project: The project.
+        why: Reason, for the ledger.
+        how: How they are put to use; None for what params.yaml says.
+        report: Told what was refused.
+        of: Only these models; None for all.
     """
     how = how or deployment(project, {})
     entries = []
-    for model in models(project):
+    for model in models(project) if of is None else of:
         if not passed(project.root, model):
             continue
         try:

@@ -10,8 +10,8 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
 from cortex_pipelines.operations.recovery import recover
+from cortex_pipelines.orchestration.nightly import nightly_job
 from cortex_pipelines.orchestration.schedules import (
-    nightly_job,
     nightly_schedule,
     project_job,
     sync_sensor,
@@ -47,12 +47,13 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     def open_again() -> tuple[Project, dg.Definitions]:
         return open_location(root)
 
-    job = nightly_job(open_again)
-    definitions = dg.Definitions(
-        assets=build_assets(project, MlflowTracker(), check_table),
-        jobs=[job, project_job(project)],
+    tracker = MlflowTracker()
+    job = nightly_job(project, open_again, tracker, check_table)
+    location = dg.Definitions(
+        assets=build_assets(project, tracker, check_table),
+        jobs=[job],
         schedules=[nightly_schedule(job, settings)],
         sensors=[sync_sensor(open_again, sync_project)],
         executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
-    return project, definitions
+    return project, dg.Definitions.merge(location, project_job(project))

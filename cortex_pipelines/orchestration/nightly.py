@@ -1,62 +1,304 @@
-"""The whole path in one go: move the pins, make what is stale, promote what passed its gate."""
+"""The nightly run: move the pins, make what is stale, promote what passed its gate.
 
-import logging
-from collections.abc import Callable
+It is one job with a step for each asset, and for each asset that belongs to a project a step a
+project: ``code_units[flask]``. The steps depend on each other as the assets do, so what reads an
+output that could not be made is skipped, everything else goes on, and the run can be executed again
+from where it failed. The projects are those of ``params.yaml`` when the run starts.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import dagster as dg
 
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.moving_pins import move_pins
-from cortex_pipelines.operations.releasing import promote_passed
-from cortex_pipelines.orchestration.runs import Outcome, run_stale
-from cortex_pipelines.release.ledger import Entry, ensure_keys
+from cortex_pipelines.operations.releasing import deployment, promote_passed
+from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.promotion import passed
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.dagster_assets import Tracker, made_by_step
+from cortex_pipelines.versioning.graph import Graph
+from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.reconcile import DvcView, dvc_views
+from cortex_pipelines.versioning.retrying import failure, retry_policy
+from cortex_pipelines.versioning.staleness import Staleness
 
-_LOG = logging.getLogger("cortex_pipelines")
+JOB = "nightly"
+WHY = "nightly run"
+PINS, PLAN, PROMOTE = "move_pins", "plan", "promote"
+
+Open = Callable[[], tuple[Project, dg.Definitions]]
 
 
 @dataclass(frozen=True)
+class Todo:
+    """What a night does for one project, or for what is made from all.
+
+    Args:
+        project: The project; None for what is made from all.
+        names: Assets that are stale, or read something that is.
+    """
+
+    project: str | None
+    names: frozenset[str]
+
+
+def plan(project: Project, views: list[DvcView]) -> dict[str | None, frozenset[str]]:
+    """Assets that are stale or read something stale, near or far, by project (None: of all).
+
+    Args:
+        project: The project folder.
+        views: What DVC says, in topological order.
+    """
+    reached: set[tuple[str, str | None]] = set()
+    for view in views:
+        name, part = view.asset.name, view.partition
+        if view.changed or any(
+            (other.name, key) in reached
+            for other in project.graph.wiring(name).assets
+            for key in ([part] if other.partitioned and part else project.partitions_of(other))
+        ):
+            reached.add((name, part))
+    return {
+        part: frozenset(name for name, key in reached if key == part)
+        for part in (*project.partitions, None)
+    }
+
+
+def step_names(projects: tuple[str, ...]) -> dict[str, str]:
+    """Project to its name in the keys of steps, which hold letters, digits and ``_`` only."""
+    names: dict[str, str] = {}
+    for project in projects:
+        name = project.replace("-", "_")
+        while name in names.values():
+            name += "_"
+        names[project] = name
+    return names
+
+
 class Night:
-    """What a nightly run did.
+    """The project and code location of the run that is going on, opened once for each.
 
     Args:
-        moved: Pins that moved.
-        outcome: Assets that were made, and those that failed.
-        promoted: New lines of the ledger.
+        open_again: Opens them with pins and parameters as they are then.
+        tracker: Where versions are remembered.
+        validate: Further check of a table before it is published.
     """
 
-    moved: tuple[str, ...]
-    outcome: Outcome
-    promoted: tuple[Entry, ...]
+    def __init__(self, open_again: Open, tracker: Tracker, validate: Validate | None) -> None:
+        self._open_again = open_again
+        self._tracker = tracker
+        self._validate = validate
+        self._opened: dict[str, tuple[Project, Staleness]] = {}
+
+    def opened(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
+        """The project, and what Dagster says is stale in it."""
+        if context.run_id not in self._opened:
+            project, definitions = self._open_again()
+            self._opened = {context.run_id: (project, Staleness(context.instance, definitions))}
+        return self._opened[context.run_id]
+
+    def make(
+        self, context: dg.OpExecutionContext, name: str, partition: str | None
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+        """Bring one asset up to date; says nothing of what was so already."""
+        project, staleness = self.opened(context)
+        asset = project.graph.assets[name]
+        fresh = partial(_fresh, staleness, name, partition)
+        for result in made_by_step(
+            context, project, asset, partition, self._tracker, self._validate, fresh
+        ):
+            if isinstance(result, dg.AssetCheckResult):
+                yield _evaluation(name, result)
+                continue
+            yield dg.AssetMaterialization(
+                name, partition=partition, metadata=result.metadata, tags=result.tags
+            )
+            for check in result.check_results or ():
+                yield _evaluation(name, check)
 
 
-def nightly(
-    open_again: Callable[[], tuple[Project, dg.Definitions]],
-    instance: dg.DagsterInstance,
-    why: str,
-    move: bool = True,
-    report: Callable[[str], None] = _LOG.info,
-) -> Night:
-    """Bring the whole path up to date and promote what passed.
+def _fresh(staleness: Staleness, name: str, partition: str | None) -> bool:
+    return not staleness.stale(name, partition)
+
+
+def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(name),
+        check_name=str(result.check_name),
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+    )
+
+
+def nightly_job(
+    project: Project, open_again: Open, tracker: Tracker, validate: Validate | None
+) -> dg.JobDefinition:
+    """Moves the pins, makes what is stale from ingestion to release, promotes what passed.
 
     Args:
-        open_again: Opens the project and its code location, with the pins as they are then.
-        instance: Its Dagster instance.
-        why: Reason for promotions, for the ledger.
-        move: Whether the pins move first.
-        report: Told what happens.
+        project: The project; its graph gives the steps.
+        open_again: Opens it again, with pins and parameters as they are when the run starts.
+        tracker: Where versions are remembered.
+        validate: Further check of a table before it is published.
     """
-    project, definitions = open_again()
-    ensure_keys(project.root, models(project))
-    moved = tuple(move_pins(project.root)) if move else ()
-    for key in moved:
-        report(f"pin moved: {key}")
-    outcome = run_stale(project, definitions, instance, report=report)
-    promoted = promote_passed(project, why, report=report)
-    for entry in promoted:
-        report(entry.in_words())
-    if promoted:
+    night = Night(open_again, tracker, validate)
+    graph = project.graph
+    steps = {asset.name: _asset_op(asset, graph, night) for asset in graph.order}
+    gates = {
+        asset.name: _promote_op(asset, graph, night) for asset in graph.order if asset.registers
+    }
+    pins, todo = _pins_op(project), _plan_op(night)
+
+    # One process for all steps: each of its own would begin with seconds of imports.
+    @dg.job(
+        name=JOB,
+        description="Nightly retraining of everything whose source moved.",
+        executor_def=dg.in_process_executor,
+    )
+    def job() -> None:
+        planned = todo(pins())
+        made: dict[str, Any] = {}
+        for asset in graph.order:
+            step = partial(_wired, steps[asset.name].alias(asset.name), asset, graph, made)
+            each = asset.partitioned
+            made[asset.name] = planned.projects.map(step) if each else step(planned.shared)
+            if asset.registers:
+                gate = gates[asset.name].alias(f"{PROMOTE}_{asset.registers}")
+                end = partial(_promoted, gate, made[asset.name], each)
+                planned.projects.map(end) if each else end(planned.shared)
+
+    return job
+
+
+def _wired(step: Any, asset: VersionedAsset, graph: Graph, made: dict[str, Any], todo: Any) -> Any:
+    """A step after those that make what its asset reads."""
+    inputs = {}
+    for other in graph.wiring(asset.name).assets:
+        output = made[other.name]
+        if other.partitioned:
+            output = _one_of(output) if asset.partitioned else output.collect()
+        inputs[other.name] = output
+    return step(todo=todo, **inputs)
+
+
+def _promoted(gate: Any, output: Any, each: bool, todo: Any) -> Any:
+    return gate(todo=todo, passed=_one_of(output) if each else output)
+
+
+def _one_of(mapped: Any) -> Any:
+    """The output of a step that is mapped over projects, as one of the same project reads it."""
+    found: list[Any] = []
+
+    def keep(output: Any) -> Any:
+        found.append(output)
+        return output
+
+    mapped.map(keep)
+    return found[0]
+
+
+def _pins_op(project: Project) -> dg.OpDefinition:
+    @dg.op(
+        name=PINS,
+        description="Take what every source is now.",
+        out=dg.Out(dg.Nothing),
+        retry_policy=retry_policy(),
+    )
+    def op(context: dg.OpExecutionContext) -> Iterator[Any]:
+        try:
+            moved = move_pins(project.root)
+        except Exception as error:
+            raise failure(error) from error
+        context.log.info(f"pins moved: {', '.join(moved) or 'none'}")
+        yield dg.Output(None, metadata={"pins moved": ", ".join(moved) or "none"})
+
+    return op
+
+
+def _plan_op(night: Night) -> dg.OpDefinition:
+    @dg.op(
+        name=PLAN,
+        description="Ask DVC what is stale; a project for which nothing is to be done has no steps",
+        ins={"pins": dg.In(dg.Nothing)},
+        out={"projects": dg.DynamicOut(Todo), "shared": dg.Out(Todo)},
+        retry_policy=retry_policy(),
+    )
+    def op(context: dg.OpExecutionContext) -> Iterator[Any]:
+        try:
+            project, _ = night.opened(context)
+            reached = plan(project, dvc_views(project))
+        except Exception as error:
+            raise failure(error) from error
+        waiting = {model.partition for model in models(project) if passed(project.root, model)}
+        for name, key in step_names(project.partitions).items():
+            if reached[name] or name in waiting:
+                yield dg.DynamicOutput(Todo(name, reached[name]), key, output_name="projects")
+        words = {name or "all projects": ", ".join(sorted(reached[name])) for name in reached}
+        stale = {name: text for name, text in words.items() if text}
+        yield dg.Output(Todo(None, reached[None]), "shared", metadata=stale or {"stale": "nothing"})
+
+    return op
+
+
+def _asset_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{JOB}_{asset.name}",
+        description=asset.description,
+        ins={"todo": dg.In(Todo)}
+        | {other.name: dg.In(dg.Nothing) for other in graph.wiring(asset.name).assets},
+        out=dg.Out(dg.Nothing),
+        retry_policy=retry_policy(),
+        tags={"cortex/asset": asset.name},
+    )
+    def op(context: dg.OpExecutionContext, todo: Todo) -> Iterator[Any]:
+        made = False
+        if asset.name in todo.names:
+            for event in night.make(context, asset.name, todo.project):
+                made = made or isinstance(event, dg.AssetMaterialization)
+                yield event
+        yield dg.Output(None, metadata={"made": made})
+
+    return op
+
+
+def _promote_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinition:
+    """Promotes the model of a gate; the gate then meets the new champion."""
+    meets = [other.name for other in graph.order if other.champion_of == asset.registers]
+    again = [
+        other.name
+        for other in graph.order
+        if other.name in graph.downstream(meets) and other.partitioned in (asset.partitioned, False)
+    ]
+
+    @dg.op(
+        name=f"{JOB}_{PROMOTE}_{asset.registers}",
+        description=f"Promote the challenger of {asset.registers}, if its gate passed.",
+        ins={"todo": dg.In(Todo), "passed": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+    )
+    def op(context: dg.OpExecutionContext, todo: Todo) -> Iterator[Any]:
+        project, _ = night.opened(context)
+        model = Model(str(asset.registers), todo.project)
+        try:
+            entries = promote_passed(
+                project, WHY, deployment(project, {}), context.log.info, of=[model]
+            )
+        except Exception as error:
+            raise failure(error) from error
+        for entry in entries:
+            context.log.info(entry.in_words())
         # A gate names the champion it met; run again it finds the same verdict, out of its cache.
-        outcome += run_stale(project, definitions, instance, report=report)
-    return Night(moved, outcome, promoted)
+        for name in again if entries else ():
+            part = todo.project if graph.assets[name].partitioned else None
+            yield from night.make(context, name, part)
+        yield dg.Output(
+            None, metadata={"promoted": ", ".join(entry.model for entry in entries) or "none"}
+        )
+
+    return op

@@ -4,42 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import (
-    UnresolvedAssetJobDefinition,
-)
 
 from cortex_pipelines.config import AutomationSettings
-from cortex_pipelines.orchestration.nightly import nightly
 from cortex_pipelines.versioning.project import Project
 
 _WATCHED = ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")
 
 Open = Callable[[], tuple[Project, dg.Definitions]]
 Sync = Callable[[Project, dg.Definitions, dg.DagsterInstance], int]
-
-
-def nightly_job(open_again: Open) -> dg.JobDefinition:
-    """Moves the pins, makes what is stale from ingestion to release, promotes what passed."""
-
-    @dg.op(description="Move the pins, make what is stale, promote what passed its gate.")
-    def whole_path(context: dg.OpExecutionContext) -> None:
-        night = nightly(open_again, context.instance, "nightly run", report=context.log.info)
-        context.add_output_metadata(
-            {
-                "pins moved": ", ".join(night.moved) or "none",
-                "made": ", ".join(night.outcome.made) or "nothing was stale",
-                "promoted": ", ".join(e.model for e in night.promoted) or "none",
-            }
-        )
-        if night.outcome.failed:
-            words = "\n".join(f"{k}: {v}" for k, v in night.outcome.failed.items())
-            raise dg.Failure(f"not everything could be made:\n{words}", allow_retries=False)
-
-    @dg.job(name="nightly", description="Nightly retraining of everything whose source moved.")
-    def job() -> None:
-        whole_path()
-
-    return job
 
 
 def nightly_schedule(job: dg.JobDefinition, settings: AutomationSettings) -> dg.ScheduleDefinition:
@@ -53,14 +25,15 @@ def nightly_schedule(job: dg.JobDefinition, settings: AutomationSettings) -> dg.
     )
 
 
-def project_job(project: Project) -> UnresolvedAssetJobDefinition:
+def project_job(project: Project) -> dg.Definitions:
     """Everything that is made for one project, as a job to start by hand."""
     names = [asset.name for asset in project.graph.order if asset.partitioned]
-    return dg.define_asset_job(
+    job = dg.define_asset_job(
         "project_path",
         selection=dg.AssetSelection.assets(*names),
         description="All assets of one project, from its repository to the release.",
     )
+    return dg.Definitions(jobs=[job])
 
 
 def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:

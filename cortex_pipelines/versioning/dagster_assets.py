@@ -2,15 +2,16 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
 import polars as pl
 
-from cortex_pipelines.schemas.table import ContractError, Table
+from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.graph import Pin
 from cortex_pipelines.versioning.materialise import (
@@ -21,14 +22,20 @@ from cortex_pipelines.versioning.materialise import (
     materialise,
 )
 from cortex_pipelines.versioning.plots import curves, table_plots
-from cortex_pipelines.versioning.project import Project, ProjectError
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.provenance import event_tags, latest_record, observe_pins
+from cortex_pipelines.versioning.retrying import failure, retry_policy
 from cortex_pipelines.versioning.snapshot import Snapshot
 
 _PREVIEW_ROWS = 5
 _PREVIEW_CHARACTERS = 60
 _RUN_ID = "mlflow/run_id"
 _OWNER = "team:cortex"
+# An output is made again only when something moved, so its age says nothing of most assets. A gate
+# that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
+_VERDICT_AGE = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(days=30), warn_window=timedelta(days=14)
+)
 
 
 class OpenRun(Protocol):
@@ -121,29 +128,58 @@ def _asset(
         metadata={"determinism": asset.determinism, "code": ", ".join(asset.code)},
         kinds=_kinds(asset),
         owners=[_OWNER],
+        retry_policy=retry_policy(),
+        freshness_policy=_VERDICT_AGE if asset.registers else None,
+        # A run for each project: one that fails takes no other along, and can be run again alone.
+        backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
         partition = context.partition_key if asset.partitioned else None
-        observe_pins(context.instance, project, wiring.pins, partition)
-        opened: list[OpenRun] = []
+        yield from made_by_step(context, project, asset, partition, tracker, validate)
 
-        def watch(made_from: Snapshot) -> None:
-            dagster_run = context.run.run_id
-            opened.append(tracker.begin(project, asset, partition, made_from, dagster_run))
+    return run
 
-        try:
-            with _failing(opened):
-                version = materialise(project, asset, partition, validate, watch)
-                run_id = opened[0].finish(version) if opened else None
-        except BrokenContractError as error:
-            yield from _check_results(asset, error.checks)
-            raise dg.Failure(str(error), allow_retries=False) from error
-        except (ContractError, ProjectError, ValueError, OSError) as error:
-            # Said once in plain words; a stack trace helps only where the words do not.
-            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+
+def made_by_step(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    tracker: Tracker,
+    validate: Validate | None,
+    known: Callable[[], bool] = lambda: False,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Bring one asset and partition up to date in a step of a run, and say so to Dagster.
+
+    Args:
+        context: The step.
+        project: The project.
+        asset: What is made.
+        partition: Project it is for; None if the asset has no partitions.
+        tracker: Where the version is remembered.
+        validate: Further check of a table before it is published.
+        known: Asked of an unchanged version: True if Dagster knows it, so that nothing is said.
+
+    Raises:
+        Failure: it cannot be made; retried only if what went wrong passes by itself.
+    """
+    opened: list[OpenRun] = []
+
+    def watch(made_from: Snapshot) -> None:
+        dagster_run = context.run.run_id
+        opened.append(tracker.begin(project, asset, partition, made_from, dagster_run))
+
+    try:
+        observe_pins(context.instance, project, project.graph.wiring(asset.name).pins, partition)
+        with _failing(opened):
+            version = materialise(project, asset, partition, validate, watch)
+            run_id = opened[0].finish(version) if opened else None
+        if run_id is None and known():
+            return
         if run_id is None:
             run_id = _remember(context, project, asset, partition, version, tracker)
-        yield dg.MaterializeResult(
+        result = dg.MaterializeResult(
+            asset_key=asset.name,
             data_version=dg.DataVersion(version.value),
             tags=event_tags(
                 context.instance, project, asset, partition, version.made_from, version.value
@@ -154,8 +190,13 @@ def _asset(
             + list(_verdict_result(project, asset, partition))
             + list(_alarm_result(project, asset, partition)),
         )
-
-    return run
+    except BrokenContractError as error:
+        yield from _check_results(asset, error.checks)
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        # Said once in plain words; a stack trace helps only where the words do not.
+        raise failure(error) from error
+    yield result
 
 
 @contextmanager
@@ -186,7 +227,7 @@ def _mapping(asset: VersionedAsset, node: VersionedAsset | Pin) -> dg.PartitionM
 
 
 def _remember(
-    context: dg.AssetExecutionContext,
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
     project: Project,
     asset: VersionedAsset,
     partition: str | None,

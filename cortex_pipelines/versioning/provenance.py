@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
+INPUT_VERSION = "dagster/input_data_version/"
+INPUT_POINTER = "dagster/input_event_pointer/"
 MADE_BY_DVC = "dvc-changed:"
 BEFORE_ALL = "-1"
 NOTHING = "NULL"
@@ -66,15 +68,15 @@ def event_tags(
     }
     for other in wiring.assets:
         consumed = made_from.deps.get(input_path(other, asset, partition))
-        tags[f"dagster/input_data_version/{other.name}"] = consumed or NOTHING
-        tags[f"dagster/input_event_pointer/{other.name}"] = _asset_pointer(
+        tags[INPUT_VERSION + other.name] = consumed or NOTHING
+        tags[INPUT_POINTER + other.name] = _asset_pointer(
             instance, project, other, asset, partition, consumed
         )
     for pin in wiring.pins:
         consumed = snapshot.pin_version(pin, made_from, partition)
-        tags[f"dagster/input_data_version/{pin.name}"] = consumed
+        tags[INPUT_VERSION + pin.name] = consumed
         record = latest_record(instance, pin.name, _of(pin, partition), observed=True)
-        tags[f"dagster/input_event_pointer/{pin.name}"] = (
+        tags[INPUT_POINTER + pin.name] = (
             str(record.storage_id)
             if record and recorded_version(record) == consumed
             else BEFORE_ALL

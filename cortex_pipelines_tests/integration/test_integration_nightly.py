@@ -19,10 +19,31 @@ def nightly(mini: MiniProject) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(instance=mini.instance(), raise_on_error=False)
 
 
-def told(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """What the job shows in the UI."""
-    (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
-    return {key: str(value.value) for key, value in event.step_output_data.metadata.items()}
+def told(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
+    """What each step shows in the UI."""
+    return {
+        str(event.step_key): {k: str(v.value) for k, v in event.step_output_data.metadata.items()}
+        for event in result.all_events
+        if event.event_type_value == "STEP_OUTPUT"
+    }
+
+
+def made(result: dg.ExecuteInProcessResult) -> set[str]:
+    """Steps that gave a new version."""
+    return {
+        str(event.step_key)
+        for event in result.all_events
+        if event.event_type_value == "ASSET_MATERIALIZATION"
+    }
+
+
+def checked(result: dg.ExecuteInProcessResult) -> set[str]:
+    """Checks of assets whose results are in the run."""
+    return {
+        event.asset_check_evaluation_data.check_name
+        for event in result.all_events
+        if event.event_type_value == "ASSET_CHECK_EVALUATION"
+    }
 
 
 SAME = ("refactoring_pairs", "mutant_verification")
@@ -41,9 +62,11 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     result = nightly(own)
     assert result.success
     shown = told(result)
-    assert shown["pins moved"] == "projects.alpha"
-    assert "@beta" not in shown["made"]
-    assert shown["promoted"] == "task_router"
+    assert shown["move_pins"]["pins moved"] == "projects.alpha"
+    assert {"code_units[alpha]", "code_adapter[alpha]", "task_router"} <= made(result)
+    assert not [step for step in made(result) if step.endswith("[beta]")]
+    assert shown["promote_task_router"]["promoted"] == "task_router"
+    assert {"verdict", "units_contract"} <= checked(result)
     (pin,) = read_yaml(own.root / "sources.lock")["projects"]["alpha"]
     assert pin["revision"] == revision
 
@@ -66,11 +89,11 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     assert own.dvc_status() == {}
 
     quiet = nightly(own)
-    assert told(quiet) == {
-        "pins moved": "none",
-        "made": "nothing was stale",
-        "promoted": "none",
-    }
+    assert made(quiet) == set()
+    shown = told(quiet)
+    assert shown["move_pins"]["pins moved"] == "none"
+    assert shown["plan"]["stale"] == "nothing"
+    assert shown["promote_task_router"]["promoted"] == "none"
 
 
 def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProject) -> None:
@@ -93,7 +116,7 @@ def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniPro
     begun.cortex("dvc-yaml")
     result = nightly(begun)
     assert not result.success
-    assert "unit_splits@beta: " in failure(result)
+    assert [e.step_key for e in result.get_step_failure_events()] == ["unit_splits[beta]"]
     made = {row["asset"] for row in begun.status() if row["fresh"]}
     assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= made
     assert "code_adapter" not in made

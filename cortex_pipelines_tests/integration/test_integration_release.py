@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.orchestration.nightly import promote_passed
+from cortex_pipelines.operations.releasing import promote_passed
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml

@@ -149,11 +149,12 @@ class NoTracker:
 class Workbench:
     """A toy project on disk, and what a person does with it.
 
-    Every act loads the project anew, as a new process would.
+    Every act loads the project and the definitions anew, as a new process would.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._instance: dg.DagsterInstance | None = None
 
     @classmethod
     def create(cls, root: Path, projects: tuple[str, ...] = ("a", "b")) -> "Workbench":
@@ -199,10 +200,23 @@ class Workbench:
         return dg.Definitions(assets=build_assets(project, NoTracker()))
 
     def instance(self) -> dg.DagsterInstance:
-        return open_instance(self.root)
+        """Opened once: that alone costs as much as two dozen questions."""
+        if self._instance is None:
+            self._instance = open_instance(self.root)
+        return self._instance
 
     def staleness(self, project: Project | None = None) -> Staleness:
         return Staleness(self.instance(), self.definitions(project or self.project()))
+
+    def ui_status(self, project: Project) -> Callable[[str, str | None], str]:
+        """Stale status by the code of Dagster's UI, for which there is no public way."""
+        from dagster._core.definitions.data_version import CachingStaleStatusResolver
+        from dagster._core.loader import LoadingContextForTest
+
+        instance = self.instance()
+        graph = self.definitions(project).resolve_asset_graph()
+        resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+        return lambda name, partition: resolver.get_status(dg.AssetKey(name), partition).value
 
     def sync(self, **kwargs: Any) -> int:
         project = self.project()
@@ -254,7 +268,9 @@ class Workbench:
             yield repo
 
     def all_stages(self) -> list[tuple[str, str | None]]:
-        project = self.project()
+        return self.all_stages_of(self.project())
+
+    def all_stages_of(self, project: Project) -> list[tuple[str, str | None]]:
         return [
             (asset.name, partition)
             for asset in project.graph.order

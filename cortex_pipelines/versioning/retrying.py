@@ -1,0 +1,79 @@
+"""Which failures pass by themselves: a lock that another holds, a network that is away."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+MAX_RETRIES = 3
+DELAY_SECONDS = 10.0
+"""Before the first retry; doubled for each further one."""
+
+_TYPES = frozenset(
+    {
+        "ConnectionError",  # also the subclasses: reset, refused, broken pipe
+        "TimeoutError",
+        "Timeout",  # of requests and of filelock
+        "TransportError",  # of httpx and its successors
+        "LockError",  # of DVC
+    }
+)
+_WORDS = (  # of git and of resolvers, which come as text only
+    "could not resolve host",
+    "temporary failure in name resolution",
+    "connection timed out",
+    "connection reset",
+    "early eof",
+    "the remote end hung up",
+    "returned error: 429",
+    "returned error: 5",
+)
+
+
+def retry_policy() -> "dg.RetryPolicy":
+    """Retries of a step; one whose failure does not pass says ``allow_retries=False``."""
+    import dagster as dg
+
+    return dg.RetryPolicy(
+        max_retries=MAX_RETRIES,
+        delay=DELAY_SECONDS,
+        backoff=dg.Backoff.EXPONENTIAL,
+        jitter=dg.Jitter.PLUS_MINUS,
+    )
+
+
+def failure(error: BaseException) -> "dg.Failure":
+    """The error as Dagster's failure, said once in plain words, to retry only if it may pass."""
+    import dagster as dg
+
+    return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=is_transient(error))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, is of a kind that passes by itself."""
+    return any(_passes(link) for link in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _passes(error: BaseException) -> bool:
+    text = str(error).lower()
+    if isinstance(error, sqlite3.OperationalError):
+        return "locked" in text or "busy" in text
+    if _TYPES & {cls.__name__ for cls in type(error).__mro__}:
+        return True
+    return _status(error) == 429 or _status(error) >= 500 or any(word in text for word in _WORDS)
+
+
+def _status(error: BaseException) -> int:
+    """Status code of an answer of a web server, by urllib, requests or httpx; 0 if it is none."""
+    status = getattr(getattr(error, "response", None), "status_code", getattr(error, "code", 0))
+    return status if isinstance(status, int) and 400 <= status < 600 else 0

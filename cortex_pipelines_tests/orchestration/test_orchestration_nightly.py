@@ -1,0 +1,166 @@
+"""The nightly job on the toy graph: its steps, what fails, what is retried, what is said."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cortex_pipelines.orchestration import nightly
+from cortex_pipelines.versioning import retrying, stages
+from cortex_pipelines.versioning.dagster_assets import Tracker
+from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
+
+ALL = {
+    "words[a]", "words[b]", "loud[a]", "loud[b]", "tally", "digest", "page[a]", "page[b]"
+}  # fmt: skip
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    monkeypatch.setattr(nightly, "move_pins", lambda root: ["projects.a"])
+    monkeypatch.setattr(retrying, "DELAY_SECONDS", 0.0)
+    return Workbench.create(tmp_path / "p")
+
+
+def job(bench: Workbench, tracker: Tracker | None = None) -> dg.JobDefinition:
+    def open_again() -> tuple[Any, dg.Definitions]:
+        project = bench.project()
+        return project, bench.definitions(project)
+
+    return nightly.nightly_job(bench.project(), open_again, tracker or NoTracker(), None)
+
+
+def night(bench: Workbench, of: dg.JobDefinition | None = None) -> dg.ExecuteInProcessResult:
+    return (of or job(bench)).execute_in_process(
+        instance=bench.instance(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def steps(result: dg.ExecuteInProcessResult, event: str) -> set[str]:
+    return {str(e.step_key) for e in result.all_events if e.event_type_value == event}
+
+
+def made(result: dg.ExecuteInProcessResult) -> set[str]:
+    return steps(result, "ASSET_MATERIALIZATION")
+
+
+def test_each_asset_and_project_is_a_step_and_dagster_agrees_with_dvc(bench: Workbench) -> None:
+    first = night(bench)
+    assert first.success
+    assert made(first) == ALL
+    assert steps(first, "STEP_SUCCESS") == ALL | {"move_pins", "plan"}
+    assert len(bench.lock()) == len(ALL)
+    staleness = bench.staleness()
+    assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
+    assert bench.sync() == 0
+    instance = bench.instance()
+    checks = dg.AssetCheckKey(dg.AssetKey("tally"), "tally_contract")
+    (check,) = instance.event_log_storage.get_asset_check_execution_history(checks, limit=5)
+    assert check.run_id == first.run_id
+
+
+def test_a_quiet_night_says_nothing(bench: Workbench) -> None:
+    night(bench)
+    quiet = night(bench)
+    assert quiet.success
+    assert made(quiet) == set()
+    assert steps(quiet, "STEP_SUCCESS") == {"move_pins", "plan", "tally", "digest"}
+
+
+def test_what_comes_out_the_same_stops_the_night_there(bench: Workbench) -> None:
+    night(bench)
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["two", "one"]))  # other order
+    result = night(bench)
+    assert result.success
+    assert made(result) == {"words[a]"}
+    assert bench.sync() == 0
+
+
+def test_a_failure_is_its_own_step_and_the_rest_goes_on(bench: Workbench) -> None:
+    # two equal words break the contract of `loud` in one project
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
+    result = night(bench)
+    assert not result.success
+    assert steps(result, "STEP_FAILURE") == {"loud[a]"}
+    assert steps(result, "STEP_UP_FOR_RETRY") == set()
+    assert made(result) == {"words[a]", "words[b]", "loud[b]"}
+    assert set(bench.lock()) == {"words@a", "words@b", "loud@b"}
+
+
+def test_a_project_that_came_after_the_location_was_loaded_has_its_steps(bench: Workbench) -> None:
+    old = job(bench)
+    bench.edit("sources.lock", lambda v: v["projects"].update({"new-one": ["x"], "new_one": ["y"]}))
+    bench.edit("params.yaml", lambda v: v["projects"].update({"new-one": {}, "new_one": {}}))
+    stages.check(bench.project())  # dvc.yaml lists no project, so it is up to date
+    result = night(bench, old)
+    assert result.success
+    assert {"words[new_one]", "words[new_one_]"} <= made(result)
+    assert {"words@new-one", "words@new_one", "page@new-one"} <= bench.lock().keys()
+    assert bench.sync() == 0
+
+
+def test_a_lock_that_another_holds_is_waited_for(bench: Workbench) -> None:
+    class Locked(NoTracker):
+        calls = 0
+
+        def record(self, *given: object) -> str:
+            self.calls += 1
+            if self.calls == 1:
+                raise sqlite3.OperationalError("database is locked")
+            return "0" * 32
+
+    result = night(bench, job(bench, Locked()))
+    assert result.success
+    assert len(steps(result, "STEP_UP_FOR_RETRY")) == 1
+    assert made(result) == ALL
+
+
+def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) -> None:
+    class Locked(NoTracker):
+        calls = 0
+
+        def record(self, *given: object) -> str:
+            self.calls += 1
+            raise sqlite3.OperationalError("database is locked")
+
+    tracker = Locked()
+    result = night(bench, job(bench, tracker))
+    assert steps(result, "STEP_FAILURE") == {"words[a]", "words[b]"}
+    assert tracker.calls == 2 * (1 + retrying.MAX_RETRIES)
+
+
+def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(root: Path) -> list[str]:
+        raise ValueError("sources/a is gone")
+
+    monkeypatch.setattr(nightly, "move_pins", gone)
+    result = night(bench)
+    assert steps(result, "STEP_FAILURE") == {"move_pins"}
+    assert made(result) == set()
+
+
+def test_steps_are_named_after_projects_and_never_after_the_same() -> None:
+    names = nightly.step_names(("a-b", "a_b", "a-b_"))
+    assert names == {"a-b": "a_b", "a_b": "a_b_", "a-b_": "a_b__"}
+
+
+def test_what_is_made_from_all_is_made_where_no_project_is_stale(bench: Workbench) -> None:
+    night(bench)
+    (bench.root / "toy" / "tally.py").write_text("x")
+    result = night(bench)
+    assert {"tally", "digest", "page[a]", "page[b]"} == made(result)
+
+
+def test_what_reads_only_what_is_made_from_all_needs_no_project(bench: Workbench) -> None:
+    bench.edit("params.yaml", lambda v: v["projects"].clear())
+    bench.edit("sources.lock", lambda v: v["projects"].clear())
+    (bench.root / "data" / "loud").mkdir()
+    result = night(bench)
+    assert result.success
+    assert made(result) == {"tally", "digest"}

@@ -1,0 +1,34 @@
+"""What every asset of the real graph says of retries, backfills and freshness."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.versioning import retrying
+from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines_tests.versioning.toy import NoTracker
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_policies_of_the_graph() -> None:
+    project = open_project(REPOSITORY)
+    made = {
+        asset.key.to_user_string(): asset
+        for asset in build_assets(project, NoTracker())
+        if isinstance(asset, dg.AssetsDefinition)
+    }
+    for asset in project.graph.order:
+        node = made[asset.name]
+        policy = node.op.retry_policy
+        assert policy is not None
+        assert policy.max_retries == retrying.MAX_RETRIES
+        one_a_run = dg.BackfillPolicy.multi_run(1) if asset.partitioned else None
+        assert node.backfill_policy == one_a_run
+        fresh = node.get_asset_spec().freshness_policy
+        assert (fresh is not None) == (asset.registers is not None)
+        if isinstance(fresh, dg.FreshnessPolicy):
+            month = dg.FreshnessPolicy.time_window(timedelta(days=30), timedelta(days=14))
+            assert fresh == month

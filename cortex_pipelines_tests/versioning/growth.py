@@ -1,0 +1,87 @@
+"""How the spine's costs grow with the number of projects: in a command ``growth 10 100 1000``.
+
+The toy graph has three assets with a partition a project, and two that are made from all. Every
+project begins made and committed; that state is written in one go, because committing one stage
+at a time writes ``dvc.lock`` anew each time. Given are seconds of the processor.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.orchestration.nightly import plan
+from cortex_pipelines.versioning.materialise import _write_tables, arguments
+from cortex_pipelines.versioning.project import write_yaml
+from cortex_pipelines.versioning.reconcile import dvc_views
+from cortex_pipelines.versioning.snapshot import take
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def begin(root: Path, projects: int) -> Workbench:
+    """A toy project with so many projects, all made and committed."""
+    from dvc.repo import Repo, lock_repo
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    bench = Workbench.create(root, tuple(f"p{number:04d}" for number in range(projects)))
+    project = bench.project()
+    for name, partition in bench.all_stages():
+        asset = project.graph.assets[name]
+        out = project.output(name, partition)
+        out.mkdir(parents=True)
+        given = arguments(project, asset, partition, take(project, asset, partition), out, {})
+        _write_tables(asset, asset.compute(**given) or {}, out, root, None)
+    with contextlib.chdir(root), Repo(str(root)) as repo, lock_repo(repo):
+        lock: dict[str, Any] = {}
+        for stage in repo.index.stages:
+            stage.save()
+            stage.commit()
+            lock[stage.name] = to_single_stage_lockfile(stage)
+    write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": json.loads(json.dumps(lock))})
+    return bench
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """Processor seconds of one call."""
+    start = time.process_time()
+    act()
+    return round(time.process_time() - start, 2)
+
+
+def measure(bench: Workbench) -> dict[str, float]:
+    """Seconds by what is done."""
+    given = {"load": seconds(lambda: bench.definitions(bench.project()).resolve_asset_graph())}
+    given["first sync"] = seconds(bench.sync)
+    given["quiet sync"] = seconds(bench.sync)
+    project, staleness = bench.project(), bench.staleness()
+    given["dvc status"] = seconds(lambda: dvc_views(project))
+    stale: list[str] = []
+    given["staleness of all"] = seconds(
+        lambda: stale.extend(str(s) for s in bench.all_stages_of(project) if staleness.stale(*s))
+    )
+    assert not stale, stale[:3]
+    first = project.partitions[0]
+    bench.edit("sources.lock", lambda v: v["projects"].update({first: ["one", "two", "three"]}))
+    project = bench.project()
+    given["plan of one changed project"] = seconds(lambda: plan(project, dvc_views(project)))
+    for name, partition in (("words", first), ("loud", first), ("tally", None)):
+        given[f"run {name}"] = seconds(lambda n=name, p=partition: bench.run([n], p))  # type: ignore[misc]
+    return given
+
+
+def main() -> None:
+    """Measure each of the numbers of projects in the command line."""
+    logging.disable(logging.WARNING)
+    for number in map(int, sys.argv[1:]):
+        with tempfile.TemporaryDirectory() as folder:
+            bench = begin(Path(folder) / "p", number)
+            print(number, json.dumps(measure(bench)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

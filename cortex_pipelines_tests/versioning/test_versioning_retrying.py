@@ -1,0 +1,60 @@
+"""Failures that pass by themselves, and those that do not."""
+
+import sqlite3
+import urllib.error
+from email.message import Message
+
+import filelock
+import pytest
+import requests
+
+from cortex_pipelines.versioning.retrying import failure, is_transient
+
+
+def answered(status: int) -> urllib.error.HTTPError:
+    return urllib.error.HTTPError("http://x", status, "no", Message(), None)
+
+
+def wrapped(inner: Exception) -> Exception:
+    try:
+        raise ValueError("cannot be downloaded") from inner
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database is locked"),
+        filelock.Timeout("x.lock"),
+        ConnectionResetError(104, "reset"),
+        TimeoutError("slow"),
+        requests.ConnectionError("no route"),
+        answered(503),
+        answered(429),
+        ValueError("git: fatal: unable to access: Could not resolve host: example.org"),
+        wrapped(requests.ReadTimeout("slow")),
+    ],
+)
+def test_passes_by_itself(error: Exception) -> None:
+    assert is_transient(error)
+    assert failure(error).allow_retries
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("no such table: runs"),
+        OSError(28, "No space left on device"),
+        FileNotFoundError("sources/alpha"),
+        PermissionError("data"),
+        answered(404),
+        TypeError("unsupported operand type"),
+        SystemExit(1),
+        wrapped(KeyError("x")),
+    ],
+)
+def test_does_not_pass(error: BaseException) -> None:
+    assert not is_transient(error)
+    assert not failure(error).allow_retries
+    assert str(failure(error).description).startswith(type(error).__name__)

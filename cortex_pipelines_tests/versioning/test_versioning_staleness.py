@@ -1,0 +1,123 @@
+"""The stale status worked out here is the one that Dagster's UI shows, whatever the events say."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+OWN = {"dagster/data_version": "v1", "dagster/data_version_is_user_provided": "true"}
+
+
+class Told:
+    """A toy project whose versions are only reported, by events that a test writes."""
+
+    def __init__(self, root: Path, projects: tuple[str, ...]) -> None:
+        self.bench = Workbench.create(root, projects)
+        self.project = self.bench.project()
+        self.instance = self.bench.instance()
+
+    def tell(self, name: str, partition: str | None, **tags: str) -> int:
+        """Report a version; the storage id of the event."""
+        event = dg.AssetMaterialization(name, partition=partition, tags=tags and unmangled(tags))
+        self.instance.report_runless_asset_event(event)
+        record = self.instance.get_latest_data_version_record(
+            dg.AssetKey(name), partition_key=partition
+        )
+        assert record is not None
+        return record.storage_id
+
+    def code(self, name: str) -> str:
+        return self.project.code_versions[name]
+
+    def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
+        """Ours, after it was found to be Dagster's."""
+        given = self.bench.staleness(self.project).status(name, partition)
+        assert given[0] == self.bench.ui_status(self.project)(name, partition)
+        return given
+
+
+def unmangled(tags: Mapping[str, str]) -> dict[str, str]:
+    named = {
+        "dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"
+    }
+    return OWN | named
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Told:
+    return Told(tmp_path / "p", ("a", "b"))
+
+
+def loud_of(told: Told, pointer: object, **tags: str) -> int:
+    given = {
+        "code_version": told.code("loud"),
+        "input_data_version__words": "v1",
+        "input_event_pointer__words": str(pointer),
+    }
+    return told.tell("loud", "a", **(given | tags))
+
+
+def test_what_was_never_made_or_is_gone_is_missing(told: Told) -> None:
+    assert told.status("loud", "a") == ("MISSING", ())
+    loud_of(told, 0, data_version="NULL")
+    assert told.status("loud", "a") == ("MISSING", ())
+
+
+def test_an_input_is_updated_by_another_version_alone(told: Told) -> None:
+    seen = told.tell("words", "a", data_version="v1")
+    loud_of(told, seen)
+    assert told.status("loud", "a")[0] == "FRESH"
+    told.tell("words", "a", data_version="v1")
+    assert told.status("loud", "a")[0] == "FRESH"
+    told.tell("words", "b", data_version="v2")
+    assert told.status("loud", "a")[0] == "FRESH"
+    told.tell("words", "a", data_version="v2")
+    assert told.status("loud", "a") == ("STALE", ("words has a new dependency data version",))
+
+
+@pytest.mark.parametrize("pointer", ["-1", "0", "NULL"])
+def test_the_three_pointers_before_every_event(told: Told, pointer: str) -> None:
+    told.tell("words", "a", data_version="v1")
+    told.tell("words", "a", data_version="v2")
+    loud_of(told, pointer)
+    assert told.status("loud", "a")[0] == ("STALE" if pointer == "-1" else "FRESH")
+
+
+def test_another_code_version_and_a_dependency_that_came_or_went(told: Told) -> None:
+    seen = told.tell("words", "a", data_version="v1")
+    loud_of(told, seen, code_version="old", input_data_version__gone="v1")
+    assert told.status("loud", "a")[1] == (
+        "has a new code version",
+        "gone removed dependency on gone",
+    )
+    told.tell("loud", "a", code_version=told.code("loud"))
+    assert told.status("loud", "a")[1] == ("words has a new dependency on words",)
+
+
+def test_an_event_that_does_not_say_what_was_read_is_compared_by_time(told: Told) -> None:
+    told.tell("loud", "a", plain="")
+    assert told.status("loud", "a")[1] == ("words has a new input",)
+    told.tell("words", "a", plain="")
+    assert told.status("loud", "a")[1] == ("words has a new dependency materialization",)
+    told.tell("loud", "a", plain="")
+    assert told.status("loud", "a")[0] == "FRESH"
+
+
+@pytest.mark.parametrize(("projects", "status"), [(99, "STALE"), (100, "FRESH")])
+def test_dagster_looks_past_an_input_of_a_hundred_projects(
+    tmp_path: Path, projects: int, status: str
+) -> None:
+    names = tuple(f"p{number:03d}" for number in range(projects))
+    told = Told(tmp_path / "p", names)
+    told.tell("loud", names[0], data_version="v1")
+    told.tell(
+        "tally",
+        None,
+        code_version=told.code("tally"),
+        input_data_version__loud="v1",
+        input_event_pointer__loud="-1",
+    )
+    assert told.status("tally", None)[0] == status
