@@ -240,7 +240,9 @@ def check(root: Path, words: list[str], result: Result) -> None:
     assert result.exit_code in (0, 1, 2), shown
     assert "Traceback" not in result.output, shown
     if result.exit_code:
-        assert result.stderr.strip() or "Usage:" in result.output, f"failed silently: {shown}"
+        # what the doctor misses is its answer
+        said = result.stderr.strip() or "Usage:" in result.output or "MISSING" in result.output
+        assert said, f"failed silently: {shown}"
     if "this is a fault of" in result.stderr:
         (log, *_) = sorted((root / ".cortex" / "logs").glob("error-*.log"))[::-1]
         raise AssertionError(f"{shown}\n{log.read_text()}")
