@@ -10,7 +10,7 @@ from filelock import FileLock
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
 
 
-def _made_once(
+def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]
 ) -> MiniProject:
     """The project that the first worker to come here makes; the others wait for it."""
@@ -25,7 +25,7 @@ def _made_once(
 
 @pytest.fixture(scope="session")
 def _begun(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
-    return _made_once(tmp_path_factory, "begun", MiniProject.create)
+    return made_once(tmp_path_factory, "begun", MiniProject.create)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def exact_made(tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
         mini.commit("data made")
         return mini
 
-    return _made_once(tmp_path_factory, "exact_made", make)
+    return made_once(tmp_path_factory, "exact_made", make)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> M
         mini.commit("all made")
         return mini
 
-    return _made_once(tmp_path_factory, "finished", make)
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture

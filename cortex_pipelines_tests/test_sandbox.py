@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.sandbox import sandbox, stage
 from cortex_pipelines.sandbox.sandbox import DOORS, Door, Result, SandboxError, run
 from cortex_pipelines.sandbox.settings import Limits
@@ -50,6 +51,14 @@ def test_a_command_sees_a_copy_of_its_folder(door: Door, tmp_path: Path) -> None
     assert result == Result(0, b"hello\n", b"", None)
     assert (tmp_path / "in.txt").read_text() == "hello"
     assert list((tmp_path / "sub").iterdir()) == []
+
+
+def test_temporary_files_of_a_command_that_only_their_owner_may_enter(
+    door: Door, tmp_path: Path
+) -> None:
+    """Where every command of ``cortex`` has them; bubblewrap runs as nobody."""
+    with temporary_files():
+        assert python(door, tmp_path, "print('here')") == Result(0, b"here\n", b"", None)
 
 
 def test_the_status_and_both_streams_come_back(door: Door, tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ _OTHER_NAMESPACES = 0x10000000 | 0x40000000 | 0x08000000 | 0x04000000 | 0x020000
 _BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
 _NOSUID, _NODEV = 2, 4
 _DETACH = 2
+_MOVE = 8192
+# bubblewrap cannot do without it, and every user can enter it
+_SHELF = "/tmp"  # nosec B108
 _SET_DEATH_SIGNAL, _SET_SECCOMP, _SET_SUBREAPER, _SET_NO_NEW_PRIVILEGES = 1, 22, 36, 38
 _FILTER = 2
 _JOIN_SESSION = 1
@@ -128,6 +131,8 @@ def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
     """Bubblewrap makes a user and a process namespace inside of these, and its process 1."""
     _check(_libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0), "waiting for descendants")
     _make_root(plan)
+    # a folder that its owner alone may enter lies above it, and bubblewrap runs as nobody
+    _mount(plan["root"], _SHELF, None, _MOVE)
     with contextlib.suppress(OSError):  # bubblewrap's own, and no further ones
         Path("/proc/sys/user/max_user_namespaces").write_text("1", encoding="ascii")
     status_end, status_write = os.pipe()
@@ -173,7 +178,7 @@ def _bubblewrap_arguments(plan: dict[str, Any], filter_end: int, status_end: int
         plan["bubblewrap"],
         *("--unshare-user", "--unshare-pid", "--uid", user, "--gid", user),
         *("--die-with-parent", "--new-session"),
-        *("--dev-bind", plan["root"], "/", "--proc", "/proc", *masked, "--chdir", BOX),
+        *("--dev-bind", _SHELF, "/", "--proc", "/proc", *masked, "--chdir", BOX),
         *("--seccomp", str(filter_end), "--json-status-fd", str(status_end)),
         *("--", *plan["command"]),
     ]

@@ -5,6 +5,8 @@ second and not ten. A moment is the n-th time that the command opens a file to w
 removes or makes one below its project, and some time after that.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 from unittest import mock
 
+_LONGEST = 300
+"""Seconds after which a command is ended that does not end."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}
 _LOADED = (
@@ -42,11 +46,13 @@ class Ended:
         status: Exit status; negative: the signal that ended it.
         output: What it wrote to stdout and stderr.
         events: Writes, renames and the like that it came to; 0 if it was killed.
+        seconds: Processor time of it and of what it started.
     """
 
     status: int
     output: str
     events: int
+    seconds: float
 
 
 class Killer:
@@ -136,21 +142,33 @@ def _serve(report: Path, answers: IO[str]) -> None:
         child = os.fork()
         if child == 0:
             _command(asked, report, output)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        events = json.loads(report.read_text()) if report.exists() else 0
+        _, raw, used = os.wait4(child, 0)
+        status = os.waitstatus_to_exitcode(raw)
+        events, modules = json.loads(report.read_text()) if report.exists() else (0, [])
         text = output.read_text(errors="replace") if output.exists() else ""
-        ended = {"status": status, "output": text, "events": events}
+        seconds = used.ru_utime + used.ru_stime
+        ended = {"status": status, "output": text, "events": events, "seconds": seconds}
         print(json.dumps(ended), file=answers, flush=True)
+        for name in modules:
+            _load(name)
+
+
+def _load(name: str) -> None:
+    """Load what a command had to load, for the next ones; some modules are those of a command."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 
 def _command(asked: dict[str, Any], report: Path, output: Path) -> None:
     os.setsid()
+    signal.alarm(_LONGEST)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the inherited one is at its end
     os.chdir(asked["root"])
+    before = set(sys.modules)
     fuse = _Fuse(asked["root"], asked["at"], asked["delay"])
     sys.addaudithook(fuse)
     status: Any = 1
@@ -172,7 +190,8 @@ def _command(asked: dict[str, Any], report: Path, output: Path) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    report.write_text(json.dumps(fuse.count))
+    loaded = [name for name in sys.modules if name not in before]
+    report.write_text(json.dumps((fuse.count, loaded)))
     os._exit(int(status or 0))
 
 

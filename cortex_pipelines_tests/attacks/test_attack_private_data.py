@@ -19,8 +19,7 @@ from cortex_pipelines.operations.standalone import open_model, train_on_logs
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.attacks.planted import Planted, leaks
-from cortex_pipelines_tests.integration import miniproject
-from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git, make_small, run_in
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +155,7 @@ def write_directory(folder: Path) -> None:
 
 
 def aim(values: Any) -> None:
-    miniproject_small(values)
+    make_small(values)
     values["projects"] = {
         "alpha": {
             "sources": [
@@ -169,22 +168,16 @@ def aim(values: Any) -> None:
     values["coordination"]["logs"] = "sources/logs"
 
 
-miniproject_small = miniproject.make_small
-
-
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MiniProject, str]:
     """A project of hostile sources after its data path, and what was printed meanwhile."""
     root = tmp_path_factory.mktemp("attacked") / "project"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(miniproject, "write_alpha", write_history)
-        patch.setattr(miniproject, "write_beta", lambda _: write_others(root / "sources"))
-        patch.setattr(miniproject, "make_small", aim)
-        mini = MiniProject.create(root)
-        return mini, mini.cortex("run", *MADE).output
+    mini = MiniProject.create(root, write_sources, aim)
+    return mini, mini.cortex("run", *MADE).output
 
 
-def write_others(sources: Path) -> None:
+def write_sources(sources: Path) -> None:
+    write_history(sources / "alpha")
     write_logs(sources / "logs")
     write_archive(sources / "packed.zip")
     write_directory(sources / "folder")

@@ -1,10 +1,10 @@
 """Commands that are killed anywhere: nothing is lost, and the next command needs no help.
 
-CORTEX_KILLS_SEED and CORTEX_KILLS_COUNT choose the kills of the long form (`pytest -m attack`);
-a count of 50 with seed 3 goes on where the same with seed 2 has ended.
+A command is killed once or several times in a row, so that what follows a kill is killed too;
+then what a person types next has to end well and to leave what there would be without any kill.
+CORTEX_KILLS_SEED chooses other moments for the long form (`pytest -m attack`).
 """
 
-import itertools
 import json
 import os
 import random
@@ -21,12 +21,16 @@ from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.attacks.killer import Ended, Killer
+from cortex_pipelines_tests.conftest import made_once
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 VERSION = "1" * 32 + ".dir"
 UNITS = ("code_units", "--project", "beta")
 BETA = ("repository_files@beta", "code_units@beta")
 LONGEST_DELAY = 0.05
+MINUTES = 40
+COUNT, PARTS = 200, 20
+MOST_IN_A_ROW = 4
 MODEL = "task_router"
 
 
@@ -38,11 +42,13 @@ class Scene:
         command: The command.
         after: The commands that follow; each has to end well, and they end the work.
         begin: Brings the project into the state in which the command has something to do.
+        like: The scene that ends in the same state; None if it has to be found out.
     """
 
     command: tuple[str, ...]
     after: tuple[tuple[str, ...], ...]
     begin: Callable[[MiniProject], None] = lambda mini: None
+    like: str | None = None
 
 
 def promoted(mini: MiniProject) -> None:
@@ -53,6 +59,7 @@ def moved(mini: MiniProject) -> None:
     (mini.root / "sources" / "beta" / "stack.go").unlink()
 
 
+SYNC = ("cortex", "sync")
 RUN = ("cortex", "run", "repository_files", *UNITS)
 REPRO = ("dvc", "repro", BETA[1])
 PROMOTE = ("cortex", "promote", MODEL, "--why", "attack")
@@ -61,14 +68,14 @@ ADD = ("cortex", "add", "gamma", "sources/gamma")
 UPDATE = ("cortex", "update")
 SCENES = {
     "run": Scene(RUN, (RUN,)),
-    "run, then repro": Scene(RUN, (("cortex", "sync"), REPRO, ("cortex", "sync"))),
-    "repro": Scene(REPRO, (("cortex", "sync"), REPRO, ("cortex", "sync"))),
-    "repro, then run": Scene(REPRO, (RUN,)),
+    "run, then repro": Scene(RUN, (SYNC, REPRO, SYNC), like="run"),
+    "repro": Scene(REPRO, (SYNC, REPRO, SYNC), like="run"),
+    "repro, then run": Scene(REPRO, (RUN,), like="run"),
     "promote": Scene(PROMOTE, (PROMOTE,)),
-    "promote, then releases": Scene(PROMOTE, (("cortex", "releases"), PROMOTE)),
+    "promote, then releases": Scene(PROMOTE, (("cortex", "releases"), PROMOTE), like="promote"),
     "rollback": Scene(ROLLBACK, (ROLLBACK,), promoted),
     "update": Scene(UPDATE, (UPDATE,), moved),
-    "add": Scene(ADD, (("cortex", "doctor"), ("cortex", "sync"))),
+    "add": Scene(ADD, (("cortex", "doctor"), SYNC)),
 }
 
 
@@ -82,11 +89,16 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> MiniProject:
     """One code base of few files, its units made, then changed; and a challenger to promote."""
-    mini = _begun.copy(tmp_path_factory.mktemp("kills") / "prepared")
+    return made_once(tmp_path_factory, "kills", lambda root: prepare(_begun.copy(root)))
+
+
+def prepare(mini: MiniProject) -> MiniProject:
     for module in (mini.root / "sources" / "beta").glob("*.py"):
         module.unlink()
     shutil.copytree(mini.root / "sources" / "beta", mini.root / "sources" / "gamma")
-    mini.cortex("update", "beta")
+    # every command reads what is said of every project
+    mini.edit_params(lambda values: values["projects"].pop("alpha"))
+    mini.cortex("update")
     mini.cortex("run", "repository_files", *UNITS)
     challenge(mini)
     mini.commit("made")
@@ -126,54 +138,82 @@ def left_over(mini: MiniProject) -> list[str]:
 
 
 class Attack:
-    """Kills in one scene, each on a project of its own.
+    """Kills in one scene, each chain of them on a project of its own.
 
     Args:
         killer: Runs the commands.
         scene: What is killed.
-        prepared: The project.
-        work: Folder for the copies.
+        start: The project, with something to do for the command.
+        events: About how many events the command comes to.
+        wanted: The state in which all has to end.
     """
 
-    def __init__(self, killer: Killer, scene: Scene, prepared: MiniProject, work: Path) -> None:
-        self._killer, self._scene, self._work = killer, scene, work
-        self._start = prepared.copy(work / "start")
-        scene.begin(self._start)
-        mini = self._start.copy(work / "undisturbed")
-        whole = self._well(mini, scene.command)
-        for words in scene.after:
-            self._well(mini, words)
-        self.events, self._wanted = whole.events, state(mini)
-        assert self.events > 5
+    def __init__(
+        self,
+        killer: Killer,
+        scene: Scene,
+        start: MiniProject,
+        events: int,
+        wanted: dict[str, object],
+    ) -> None:
+        self._killer, self._scene, self._start = killer, scene, start
+        self._events, self._wanted = events, wanted
 
-    def kill(self, at: int, delay: float) -> bool:
-        """Kill once and look; whether the command was killed before it ended."""
-        mini = self._start.copy(self._work / "killed")
-        ended = self._killer.run(mini.root, *self._scene.command, at=at, delay=delay)
-        assert "Traceback" not in ended.output, ended.output
+    @classmethod
+    def begin(cls, killer: Killer, name: str, prepared: MiniProject, work: Path) -> "Attack":
+        """Find out what the command does when it is left alone."""
+        scene = SCENES[name]
+        alone = SCENES[scene.like or name]
+        start = prepared.copy(work / name / "start")
+        scene.begin(start)
+        mini = start.copy(work / name / "alone")
+        whole = well(killer, mini, alone.command)
+        for words in alone.after:
+            if words != alone.command:
+                well(killer, mini, words)
+        assert whole.events > 5
+        wanted = state(mini)
+        shutil.rmtree(mini.root)
+        # the command of a stage counts on in a process of its own, so no one reports their sum
+        events = whole.events if scene.command[0] == "cortex" else whole.events // 4
+        return cls(killer, scene, start, events, wanted)
+
+    def kill(self, chance: random.Random, times: int) -> int:
+        """Kill some times in a row, then look; how often it was killed before it ended."""
+        mini = self._start.copy(self._start.root.with_name("killed"))
+        moments, killed = [], 0
+        for _ in range(times):
+            late = chance.random() < 0.5
+            at = chance.randint(1, self._events)
+            delay = chance.uniform(0.0005, LONGEST_DELAY) if late else 0.0
+            ended = self._killer.run(mini.root, *self._scene.command, at=at, delay=delay)
+            assert "Traceback" not in ended.output, ended.output
+            killed += ended.status == -9
+            moments.append(f"{at} + {delay:.4f} s")
         for words in self._scene.after:
-            if words[1] == "sync" and self._scene.command == ADD:
+            if words == SYNC and self._scene.command == ADD:
                 self._add_unless_there(mini)
-            self._well(mini, words)
-        found = state(mini)
-        different = [key for key in {**self._wanted, **found} if self._differs(key, found)]
-        assert not different, f"killed at {at} + {delay}: {different}; {mini.root}"
+            well(self._killer, mini, words)
+        there = state(mini)
+        different = [key for key in {**self._wanted, **there} if self._differs(key, there)]
+        assert not different, f"killed at {moments}: {different}; {mini.root}"
         assert not left_over(mini)
         shutil.rmtree(mini.root)
-        return ended.status == -9
+        return killed
 
-    def _differs(self, key: str, found: dict[str, object]) -> bool:
-        return found.get(key) != self._wanted.get(key)
+    def _differs(self, key: str, there: dict[str, object]) -> bool:
+        return there.get(key) != self._wanted.get(key)
 
     def _add_unless_there(self, mini: MiniProject) -> None:
         if "gamma" not in read_yaml(mini.root / "params.yaml")["projects"]:
-            self._well(mini, ADD)
+            well(self._killer, mini, ADD)
 
-    def _well(self, mini: MiniProject, words: tuple[str, ...]) -> Ended:
-        ended = self._killer.run(mini.root, *words)
-        assert ended.status == 0 or words[1] == "doctor", f"{words}: {ended.output}"
-        assert "Traceback" not in ended.output, ended.output
-        return ended
+
+def well(killer: Killer, mini: MiniProject, words: tuple[str, ...]) -> Ended:
+    ended = killer.run(mini.root, *words)
+    assert ended.status == 0 or words[1] == "doctor", f"{words}: {ended.output}"
+    assert "Traceback" not in ended.output, ended.output
+    return ended
 
 
 @pytest.mark.slow
@@ -203,39 +243,34 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
     assert "MISSING whole" not in killer.run(mini.root, "cortex", "doctor").output
 
 
-def moments(events: int, count: int, seed: str) -> Iterator[tuple[int, float]]:
-    """Moments of kills: an event, and no time after it or some."""
-    chance = random.Random(seed)
-    for _ in range(count):
-        late = chance.random() < 0.5
-        yield chance.randint(1, events), chance.uniform(0.0005, LONGEST_DELAY) if late else 0.0
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["run", "repro", "promote, then releases", "rollback", "add"])
-def test_a_few_kills_lose_nothing(
+def test_two_kills_in_a_row_lose_nothing(
     name: str, killer: Killer, prepared: MiniProject, tmp_path: Path
 ) -> None:
-    attack = Attack(killer, SCENES[name], prepared, tmp_path)
-    killed = [attack.kill(at, delay) for at, delay in moments(attack.events, 2, name)]
-    assert any(killed)
+    attack = Attack.begin(killer, name, prepared, tmp_path)
+    assert attack.kill(random.Random(name), 2)
+
+
+@pytest.fixture(scope="module")
+def attacks(
+    killer: Killer, prepared: MiniProject, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Attack]:
+    work = tmp_path_factory.mktemp("attacks")
+    return {name: Attack.begin(killer, name, prepared, work) for name in SCENES}
 
 
 @pytest.mark.slow
 @pytest.mark.attack
-def test_many_kills_lose_nothing(killer: Killer, prepared: MiniProject, tmp_path: Path) -> None:
-    seed = int(os.environ.get("CORTEX_KILLS_SEED", "0"))
-    count = int(os.environ.get("CORTEX_KILLS_COUNT", "200"))
-    attacks = {
-        name: Attack(killer, scene, prepared, tmp_path / str(number))
-        for number, (name, scene) in enumerate(SCENES.items())
-    }
-    each = {
-        name: moments(attack.events, count, f"{name} {seed}") for name, attack in attacks.items()
-    }
-    killed = 0
-    for name in itertools.islice(itertools.cycle(attacks), count):
-        at, delay = next(each[name])
-        killed += attacks[name].kill(at, delay)
-        print(f"seed {seed}: {name}, event {at} + {delay:.4f} s; {killed} killed", flush=True)
-    assert killed > count // 2
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_kills_lose_nothing(
+    part: int, attacks: dict[str, Attack], record_property: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(f"{os.environ.get('CORTEX_KILLS_SEED', '0')} {part}")
+    wanted, killed = COUNT // PARTS, 0
+    while killed < wanted:
+        name = chance.choice(list(SCENES))
+        times = chance.randint(1, min(MOST_IN_A_ROW, wanted - killed))
+        killed += attacks[name].kill(chance, times)
+    record_property("attacks", killed)

@@ -193,8 +193,19 @@ class MiniProject:
         self.root = root
 
     @classmethod
-    def create(cls, root: Path) -> "MiniProject":
-        """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet."""
+    def create(
+        cls,
+        root: Path,
+        sources: Callable[[Path], None] | None = None,
+        small: Callable[[Any], None] | None = None,
+    ) -> "MiniProject":
+        """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet.
+
+        Args:
+            root: Where.
+            sources: Writes what it is made of into a folder; by default alpha and beta.
+            small: Edits its parameters; by default ``make_small``.
+        """
         mini = cls(root)
         shutil.copytree(
             REPOSITORY / "cortex_pipelines",
@@ -208,9 +219,8 @@ class MiniProject:
         shutil.copytree(REPOSITORY / "data" / "samples", root / "data" / "samples")
         shutil.copy(REPOSITORY / "data" / ".gitignore", root / "data" / ".gitignore")
         write_tiny_base(root / "models" / "base")
-        write_alpha(root / "sources" / "alpha")
-        write_beta(root / "sources" / "beta")
-        mini.edit_params(make_small)
+        (sources or write_sources)(root / "sources")
+        mini.edit_params(small or make_small)
         git(root, "init", "-q", "-b", "main")
         run_in(root, "dvc", "init", "-q")
         shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
@@ -291,6 +301,11 @@ def make_small(values: Any) -> None:
     for model, changes in GATES.items():
         values["release"][model].update(changes)
         values["release"][model]["guards"] = {}
+
+
+def write_sources(folder: Path) -> None:
+    write_alpha(folder / "alpha")
+    write_beta(folder / "beta")
 
 
 def write_alpha(folder: Path) -> None:

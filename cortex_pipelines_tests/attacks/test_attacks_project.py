@@ -1,0 +1,355 @@
+"""One damaged file of a whole project, whatever its format: a sentence or an answer, nothing lost.
+
+Each attack damages a file of a tiny project of which everything is made and runs a command that
+could read it, as a process of its own: its answer, its processor time and what it left are looked
+at, and then the project is put back as it was.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines_tests.attacks import test_attacks_commands, tiny
+from cortex_pipelines_tests.attacks.damaging import damaged
+from cortex_pipelines_tests.attacks.killer import Ended, Killer
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+MINUTES = 60
+COUNT, PARTS = 1_000, 10
+MORE_SECONDS = 5.0
+"""Of processor time, beside what the same command takes in the project as it was."""
+
+Words = tuple[str, ...]
+ROUTER, ADAPTER = "task_router", f"code_adapter-{tiny.PROJECT}"
+FILES_AND_UNITS = ("run", "repository_files", "code_units")
+MODELS: tuple[Words, ...] = (
+    ("lineage", ROUTER),
+    ("lineage", ADAPTER, "--json"),
+    ("releases",),
+    # the folder is not empty: refused once all that the registry says of the model is read
+    ("reproduce", ROUTER, "--into", "data"),
+    ("promote", ROUTER, "--why", "attack"),
+    ("promote",),
+    ("rollback", ROUTER),
+    ("export", ROUTER, "--out", "exported again"),
+)
+STATE: tuple[Words, ...] = (("status", "--json"), ("status",), ("sync",), ("doctor",))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind and the commands that read them.
+
+    Args:
+        files: Patterns below the project's root.
+        commands: Sequences of commands, one of which follows the damage.
+    """
+
+    files: tuple[str, ...]
+    commands: tuple[tuple[Words, ...], ...]
+
+
+def each(*commands: Words) -> tuple[tuple[Words, ...], ...]:
+    return tuple((words,) for words in commands)
+
+
+KINDS = {
+    "settings": Kind(
+        (
+            *("params.yaml", "dvc.yaml", ".dvc/config", ".dvcignore", ".gitignore"),
+            *("constraints.txt", ".dagster/dagster.yaml"),
+        ),
+        (
+            *each(*STATE, *MODELS, ("update",), ("run", "coordination_events")),
+            *each(("dvc-yaml",), ("dvc-yaml", "--check"), ("dictionary",), ("tune-machine",)),
+            *each(("forget", "--path", "a/**"), ("add", "beta", "sources/beta"), ("scan", ".")),
+        ),
+    ),
+    "locks": Kind(
+        ("sources.lock", "releases.lock", "dvc.lock", ".cortex/kept/*", ".dvc/tmp/*"),
+        each(*STATE, *MODELS, ("update", tiny.PROJECT), ("run", "repository_files")),
+    ),
+    "databases": Kind(
+        (".mlflow/mlflow.db", ".dagster/**/*.db"),
+        (*each(*STATE, *MODELS, ("run", "coordination_events")), (("sync",), ("status",))),
+    ),
+    "kept": Kind(
+        (".cortex/cache/**/*", ".dvc/cache/**/*", ".cortex/keys/**/*", ".mlflow/**/*"),
+        (
+            *each(*STATE, *MODELS, ("predict", "scan the repository"), ("route", "scan it")),
+            *((FILES_AND_UNITS,), (("update",), FILES_AND_UNITS)),
+            *each(("verify", "exported"), ("forget", "--purge")),
+        ),
+    ),
+    "git": Kind(
+        (".git/HEAD", ".git/index", ".git/config", ".git/refs/heads/*", ".git/objects/**/*"),
+        each(*STATE, *MODELS, ("run", "coordination_events"), ("update",)),
+    ),
+    "outputs": Kind(
+        ("data/**/*",),
+        (
+            *each(*STATE, *MODELS, ("predict", "scan the repository"), ("route", "scan it")),
+            *each(
+                ("run", "annotated_units"), ("run", "coordination_tables"), ("run", "compliance")
+            ),
+            *each(("run", "outcome_predictors"), ("dictionary", "--check")),
+        ),
+    ),
+    "sources": Kind(
+        ("sources/beta/*", "sources/gamma.tar.gz", "sources/alpha/.git/**/*"),
+        (
+            (("update",), FILES_AND_UNITS),
+            (("update", tiny.PROJECT), FILES_AND_UNITS),
+            (("update",), ("run", "repository_files", "architecture_facts", "compliance")),
+            *each(
+                FILES_AND_UNITS, ("scan", "sources"), ("extract", "sources", "--out", "u.parquet")
+            ),
+            *each(("add", "gamma", "sources/gamma.tar.gz"), ("refactorings", "sources", "sources")),
+        ),
+    ),
+    "logs": Kind(
+        ("sources/logs/**/*.*",),
+        (
+            (("update",), ("run", "coordination_events", "coordination_tables")),
+            *each(("run", "coordination_events"), ("logs", "sources/logs", "--json")),
+            *each(("router", "train", "sources/logs", "--out", "trained")),
+        ),
+    ),
+    "models": Kind(
+        ("models/**/*",),
+        each(("doctor",), ("update",), ("route", "scan it"), ("export", ADAPTER, "--out", "again")),
+    ),
+    "bundle": Kind(("exported/**/*",), each(("verify", "exported"))),
+}
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A project, and what it has to look like before each attack.
+
+    Args:
+        made: The project as it was made; never changed.
+        root: The copy that is attacked.
+    """
+
+    made: Path
+    root: Path
+
+    @classmethod
+    def begin(cls, made: Path, root: Path) -> "Restorer":
+        shutil.copytree(made, root, symlinks=True)
+        return cls(made, root)
+
+    def restore(self) -> None:
+        """Put back what was changed or is gone, and remove what was added."""
+        wanted, there = _looks(self.made), _looks(self.root)
+        for name in sorted(there.keys() - wanted.keys(), reverse=True):
+            path = self.root / name
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+        for name in sorted(wanted):
+            if there.get(name) != wanted[name]:
+                self._put_back(name)
+
+    def _put_back(self, name: str) -> None:
+        source, path = self.made / name, self.root / name
+        if source.is_dir() and not source.is_symlink():
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+                path.mkdir()
+            return
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        shutil.copy2(source, path, follow_symlinks=False)
+
+
+def _looks(root: Path) -> dict[str, tuple[int, ...]]:
+    """Kind, size and time of everything below a folder; times of folders do not count."""
+    found = {}
+    for path in root.rglob("*"):
+        about = path.lstat()
+        folder = path.is_dir() and not path.is_symlink()
+        looks = (0,) if folder else (about.st_mode, about.st_size, about.st_mtime_ns)
+        found[path.relative_to(root).as_posix()] = looks
+    return found
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A tiny project of which everything is made.
+
+    Args:
+        mini: The project.
+        seconds: Processor time of each command in it.
+        status: What ``cortex status`` says of it, without what is counted.
+        texts: Path and text of each file that was read of its sources.
+    """
+
+    mini: MiniProject
+    seconds: dict[Words, float]
+    status: list[object]
+    texts: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
+    one = Killer(tmp_path_factory.mktemp("project") / "temporary")
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, killer: Killer) -> Whole:
+    mini = tiny.create(tmp_path_factory.mktemp("whole") / "made")
+    for words in (("run",), ("export", ROUTER, "--out", "exported"), ("sync",)):
+        ended = killer.run(mini.root, "cortex", *words)
+        assert ended.status == 0, ended.output
+        mini.commit("made")
+    place = Restorer.begin(mini.root, mini.root.with_name("measured"))
+    seconds = {}
+    for words in sorted(commands()):
+        seconds[words] = killer.run(place.root, "cortex", *words).seconds
+        place.restore()
+    ended = killer.run(place.root, "cortex", "status", "--json")
+    shutil.rmtree(place.root)
+    return Whole(mini, seconds, states(ended.output), texts(mini.root))
+
+
+def commands() -> set[Words]:
+    return {words for kind in KINDS.values() for sequence in kind.commands for words in sequence}
+
+
+def states(output: str) -> list[object]:
+    rows = json.loads(output[output.index("[\n") :])
+    return sorted((row["asset"], row["partition"] or "", row["dvc_md5"]) for row in rows)
+
+
+def texts(root: Path) -> dict[str, str]:
+    table = pl.read_parquet(root / "data" / "repository_files" / tiny.PROJECT / "files.parquet")
+    return dict(table.select("path", "text").iter_rows())
+
+
+class Attack:
+    """One file damaged, one sequence of commands.
+
+    Args:
+        whole: The project as it was made.
+        root: The copy that is attacked.
+        number: Chooses file, damage and commands.
+    """
+
+    def __init__(self, whole: Whole, root: Path, number: int) -> None:
+        chance = random.Random(number)
+        self._whole, self._root = whole, root
+        self.kind = list(KINDS)[number % len(KINDS)]
+        kind = KINDS[self.kind]
+        files = sorted(
+            path.relative_to(root).as_posix()
+            for pattern in kind.files
+            for path in root.glob(pattern)
+            if path.is_file() and not path.is_symlink()
+        )
+        self.name = chance.choice(files)
+        self.commands = chance.choice(kind.commands)
+        self._data = damaged((root / self.name).read_bytes(), chance)
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.name}, {self.commands}"
+
+    def make(self, killer: Killer) -> None:
+        path = self._root / self.name
+        mode = path.stat().st_mode
+        path.unlink()  # a link of DVC's cache may be the same file
+        path.write_bytes(self._data)
+        path.chmod(mode)
+        ended: list[Ended] = []
+        for words in self.commands:
+            ended.append(killer.run(self._root, "cortex", *words))
+            self._check(words, ended[-1])
+        if all(one.status == 0 for one in ended):
+            self._nothing_lost(ended[-1])
+
+    def _check(self, words: Words, ended: Ended) -> None:
+        shown = f"{self}: {words} gave {ended.status}: {ended.output[-3000:]}"
+        assert ended.status in (0, 1, 2), shown
+        assert "Traceback" not in ended.output, shown
+        assert "this is a fault of" not in ended.output, shown
+        assert ended.status == 0 or ended.output.strip(), shown
+        most = self._whole.seconds[words] + MORE_SECONDS
+        assert ended.seconds < most, f"{ended.seconds:.1f} s: {shown}"
+
+    def _nothing_lost(self, last: Ended) -> None:
+        words = self.commands[-1]
+        if words == ("status", "--json") and self.kind in ("databases", "kept", "git"):
+            assert states(last.output) == self._whole.status, str(self)
+        if words == FILES_AND_UNITS and self.kind == "sources":
+            mine = self.name.removeprefix("sources/beta/")
+            before = {k: v for k, v in self._whole.texts.items() if k != mine}
+            now = texts(self._root)
+            if self.name.startswith("sources/beta/"):
+                assert before.items() <= now.items(), str(self)
+
+
+def attack(
+    whole: Whole, killer: Killer, work: Path, numbers: range, log: Callable[[str], None]
+) -> None:
+    place = Restorer.begin(whole.mini.root, work / "attacked")
+    problems = []
+    for number in numbers:
+        one = Attack(whole, place.root, number)
+        try:
+            one.make(killer)
+        except AssertionError as problem:
+            problems.append(f"{number}: {problem}")
+            log(problems[-1])
+        place.restore()
+    assert not problems, f"{len(problems)} of {len(numbers)}:\n" + "\n\n".join(problems)
+
+
+def test_every_command_is_attacked() -> None:
+    here = {words[0] for words in commands()}
+    by_arguments = set(test_attacks_commands.ARGUMENTS)
+    assert here | by_arguments == set(main.commands)
+    assert here >= {"run", "sync", "status", "reproduce", "doctor", "update"}
+
+
+def test_a_project_is_put_back_as_it_was(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (made / "a" / "b").mkdir(parents=True)
+    (made / "a" / "b" / "c").write_text("1")
+    (made / "d").write_text("2")
+    (made / "e").symlink_to("d")
+    place = Restorer.begin(made, tmp_path / "attacked")
+    shutil.rmtree(place.root / "a")
+    (place.root / "a").write_text("no folder any more")
+    (place.root / "d").write_text("3")
+    (place.root / "new" / "deep").mkdir(parents=True)
+    (place.root / "new" / "deep" / "file").write_text("4")
+    place.restore()
+    assert _looks(place.root) == _looks(made)
+    assert (place.root / "d").read_text() == "2"
+
+
+@pytest.mark.attack
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_damaged_file_costs_a_sentence(
+    part: int,
+    whole: Whole,
+    killer: Killer,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    size = COUNT // PARTS
+    attack(whole, killer, tmp_path, range(part * size, (part + 1) * size), print)
+    record_property("attacks", size)
