@@ -18,6 +18,7 @@ from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mutate import mutate
+from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.refactorings import refactorings
@@ -115,6 +116,7 @@ _COMMANDS = (
     forget,
     logs,
     mutate,
+    params,
     predict,
     promote,
     refactorings,

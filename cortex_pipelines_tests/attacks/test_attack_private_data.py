@@ -155,8 +155,8 @@ def write_directory(folder: Path) -> None:
     (folder / f"{PLANTED['directory'].mail}.rs").symlink_to("nowhere")
 
 
-def aim(values: Any) -> None:
-    miniproject_small(values)
+def aim() -> dict[str, Any]:
+    values = usual_parameters()
     values["projects"] = {
         "alpha": {
             "sources": [
@@ -167,9 +167,10 @@ def aim(values: Any) -> None:
         }
     }
     values["coordination"]["logs"] = "sources/logs"
+    return values
 
 
-miniproject_small = miniproject.make_small
+usual_parameters = miniproject.parameters
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MiniProject, str
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(miniproject, "write_alpha", write_history)
         patch.setattr(miniproject, "write_beta", lambda _: write_others(root / "sources"))
-        patch.setattr(miniproject, "make_small", aim)
+        patch.setattr(miniproject, "parameters", aim)
         mini = MiniProject.create(root)
         return mini, mini.cortex("run", *MADE).output
 

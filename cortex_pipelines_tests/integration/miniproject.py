@@ -20,10 +20,11 @@ from click.testing import CliRunner, Result
 
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.config import LAYOUT
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.versioning.instance import open_instance
-from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,8 +88,13 @@ SMALL: dict[str, dict[str, Any]] = {
 
 # The gates: an accuracy above nothing is promoted, an adapter with so few items is kept.
 GATES: dict[str, dict[str, Any]] = {
-    "task_router": {"figure": "challenger", "smallest_improvement": 0.0, "smallest_items": 2},
-    "code_adapter": {"smallest_items": 100000},
+    "task_router": {
+        "figure": "challenger",
+        "smallest_improvement": 0.0,
+        "smallest_items": 2,
+        "guards": {},
+    },
+    "code_adapter": {"smallest_items": 100000, "guards": {}},
 }
 
 GO = """// Package stack holds values last in, first out.
@@ -201,7 +207,7 @@ class MiniProject:
             root / "cortex_pipelines",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        for name in (".dvcignore", ".gitignore", "params.yaml", "constraints.txt"):
+        for name in (".dvcignore", ".gitignore", "constraints.txt"):
             shutil.copy(REPOSITORY / name, root / name)
         with (root / ".gitignore").open("a") as ignored:
             ignored.write("/sources/\n/models/\n")
@@ -210,7 +216,7 @@ class MiniProject:
         write_tiny_base(root / "models" / "base")
         write_alpha(root / "sources" / "alpha")
         write_beta(root / "sources" / "beta")
-        mini.edit_params(make_small)
+        write_yaml(root / "params.yaml", parameters())
         git(root, "init", "-q", "-b", "main")
         run_in(root, "dvc", "init", "-q")
         shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
@@ -279,18 +285,14 @@ class MiniProject:
         }
 
 
-def make_small(values: Any) -> None:
-    values["projects"] = {
+def parameters() -> dict[str, Any]:
+    """The demo's parameters with two projects and small models; every section can be edited."""
+    projects = {
         "alpha": {"sources": [{"git": "sources/alpha", "ref": "main"}]},
         "beta": {"sources": [{"directory": "sources/beta"}]},
     }
-    for section, changes in SMALL.items():
-        for key, value in changes.items():
-            assert key in values[section], f"{section}.{key} is gone from params.yaml"
-            values[section][key] = value
-    for model, changes in GATES.items():
-        values["release"][model].update(changes)
-        values["release"][model]["guards"] = {}
+    sections: dict[str, Any] = {name: {} for name in LAYOUT.sections}
+    return {"profile": "demo", "projects": projects, **sections, **SMALL, "release": GATES}
 
 
 def write_alpha(folder: Path) -> None:
