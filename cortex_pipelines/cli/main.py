@@ -29,6 +29,7 @@ from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.tune_machine import tune_machine
+from cortex_pipelines.cli.upgrade import upgrade
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ _COMMANDS = (
     scan,
     status,
     tune_machine,
+    upgrade,
     verify,
 )
 for _command in _COMMANDS:
