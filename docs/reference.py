@@ -89,8 +89,11 @@ def parameters_page() -> Iterator[str]:
     from cortex_pipelines.config import Parameters
 
     yield (
-        "# Parameters\n\nThe keys of [`params.yaml`](../../params.yaml), which holds their values "
-        "and, as comments, where those come from. Every key is required; an unknown key is an "
+        "# Parameters\n\nThe keys of `params.yaml`. The values of those that are not written "
+        "there, and as comments where they come from, are in the profiles: "
+        "[`standard`](../../cortex_pipelines/profiles/standard.yaml), "
+        "[`demo`](../../cortex_pipelines/profiles/demo.yaml), "
+        "[`thorough`](../../cortex_pipelines/profiles/thorough.yaml). An unknown key is an "
         "error.\n"
     )
     meanings = docstrings(Parameters)
