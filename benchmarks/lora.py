@@ -35,8 +35,9 @@ from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.loop import train, validation_loss
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.config import load_parameters
+from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines.versioning.project import look_up, read_yaml
 
 TOKENS, HELD_OUT, WINDOW, EXAMPLES_A_STEP, SEED = 4_000, 2_000, 512, 8, 20
@@ -175,7 +176,7 @@ class _Course:
     def base(self) -> BaseModel:
         """The pinned base, converted in the project's own cache."""
         pin = open_project(self.root).graph.pins["base_model"]
-        source = look_up(read_yaml(self.root / "params.yaml"), str(pin.params_key))
+        source = look_up(resolve(self.root).files[SHARED], str(pin.params_key))
         found = pin.load(source, look_up(read_yaml(self.root / pin.lock), pin.lock_key))
         return resolve_base(found, self.root)
 

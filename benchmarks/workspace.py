@@ -120,7 +120,7 @@ class Workspace:
     def set_parameter(self, section: str, key: str, value: Any) -> None:
         """Edit ``params.yaml``."""
         values = read_yaml(self.root / "params.yaml")
-        values[section][key] = value
+        values.setdefault(section, {})[key] = value
         write_yaml(self.root / "params.yaml", values)
 
     def _git(self, *words: str) -> None:
@@ -138,14 +138,6 @@ def _program(name: str) -> str:
 
 
 def _parameters(projects: Sequence[str]) -> dict[str, Any]:
-    values = read_yaml(CHECKOUT / "params.yaml")
-    values["projects"] = {
-        name: {"sources": [{"directory": f"sources/{name}"}]} for name in projects
-    }
-    values["models"] = {
-        "base": {"directory": "weights/base"},
-        "encoder": {"directory": "weights/encoder"},
-    }
-    for section, changes in _SMALL.items():
-        values[section] |= changes
-    return values
+    entries = {name: {"sources": [{"directory": f"sources/{name}"}]} for name in projects}
+    models = {"base": {"directory": "weights/base"}, "encoder": {"directory": "weights/encoder"}}
+    return {"profile": "demo", "projects": entries, "models": models, **_SMALL}

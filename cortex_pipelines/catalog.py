@@ -5,7 +5,7 @@ from pathlib import Path
 from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.annotation.assets import annotated_units
 from cortex_pipelines.augmentation.assets import augmented_units, mutant_verification
-from cortex_pipelines.config import SECTIONS
+from cortex_pipelines.config import PER_PROJECT, SECTIONS, resolve
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import CoordinationSettings, CoordinationSource
 from cortex_pipelines.coordination.table_assets import coordination_tables
@@ -35,6 +35,7 @@ from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.parameters import ENTRY
 from cortex_pipelines.versioning.project import Project
 
 SOURCES = "sources.lock"
@@ -44,7 +45,7 @@ PINS = (
         name="project_source",
         lock=SOURCES,
         lock_key="projects.{project}",
-        params_key="projects.{project}",
+        params_key=ENTRY,
         partitioned=True,
         load=lambda settings, pins: ProjectSource(
             ProjectSettings.model_validate(settings), tuple(pins or ())
@@ -152,7 +153,7 @@ lists stand in one file, which DVC would lay on each other; MLflow and Dagster d
 
 def open_project(root: Path) -> Project:
     """The project in a folder, with the platform's whole graph."""
-    return Project(root, Graph(ASSETS, PINS, SECTIONS), FIGURES)
+    return Project(root, Graph(ASSETS, PINS, SECTIONS, PER_PROJECT), resolve, FIGURES)
 
 
 def models(project: Project) -> list[Model]:

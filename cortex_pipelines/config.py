@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -31,8 +32,9 @@ from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
-from cortex_pipelines.versioning.project import ProjectError, read_yaml
-from cortex_pipelines.versioning.yaml_text import describe_errors
+from cortex_pipelines.versioning.parameters import Effective, Layout
+from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
+from cortex_pipelines.versioning.root import ProjectError
 
 
 class AutomationSettings(Settings):
@@ -64,10 +66,60 @@ class Models(Settings):
     """Sentence encoder of the task router."""
 
 
-class Parameters(Settings):
-    """All of ``params.yaml``."""
+Profile = Literal["standard", "demo", "thorough"]
+"""Documented values that come with the package, in ``cortex_pipelines/profiles``."""
 
-    projects: dict[ProjectName, ProjectSettings]
+
+class ProjectEntry(ProjectSettings):
+    """One project of ``params.yaml``: its sources, and what is set for it alone."""
+
+    profile: Profile | None = None
+    """Profile of this project; without one that of all."""
+
+    ingestion: IngestionSettings | None = None
+    """Limits of what is read, for this project."""
+
+    extraction: ExtractionSettings | None = None
+    """Units of code, for this project."""
+
+    refactoring: RefactoringSettings | None = None
+    """Refactorings between two versions, for this project."""
+
+    pairs: PairSettings | None = None
+    """Refactorings from history, for this project."""
+
+    architecture: ArchitectureSettings | None = None
+    """Facts of a project's structure, for this project."""
+
+    annotation: AnnotationSettings | None = None
+    """Labels and measures of units, for this project."""
+
+    augmentation: AugmentationSettings | None = None
+    """Renamed and broken variants of units, for this project."""
+
+    datasets: DatasetSettings | None = None
+    """Filters, splits and sizes of the data sets, for this project."""
+
+    architecture_examples: ArchitectureExampleSettings | None = None
+    """Dependency rules and examples of architecture, for this project."""
+
+    adapters: AdapterSettings | None = None
+    """LoRA training, for this project."""
+
+    evaluation: EvaluationSettings | None = None
+    """How its adapter is measured."""
+
+    release: ReleaseSettings | None = None
+    """What its adapter has to reach to be promoted."""
+
+
+class Parameters(Settings):
+    """All of ``params.yaml``, with what its profile gives."""
+
+    profile: Profile
+    """Profile that holds wherever nothing else is written."""
+
+    projects: dict[ProjectName, ProjectEntry]
     """Project by name; each is a partition."""
 
     coordination: CoordinationSettings
@@ -151,44 +203,34 @@ class Parameters(Settings):
         return general
 
 
-_LARGEST = 2**20
+OUTSIDE = frozenset({"models", "automation", "deployment"})
+"""Sections that reach assets through pins, or not at all."""
 
-OUTSIDE = frozenset({"projects", "models", "automation", "deployment"})
-"""Parts of ``params.yaml`` that reach assets through pins, or not at all."""
+LAYOUT = Layout(Parameters, "cortex_pipelines/profiles")
 
-SECTIONS: dict[str, type[Settings]] = {
-    name: field.annotation
-    for name, field in Parameters.model_fields.items()
-    if name not in OUTSIDE and isinstance(field.annotation, type)
-}
+SECTIONS = {name: model for name, model in LAYOUT.sections.items() if name not in OUTSIDE}
 """The sections that an asset can ask for by a parameter of that name."""
 
+PER_PROJECT = LAYOUT.per_project
+"""The sections that one project may have otherwise than all."""
 
-def load_parameters(root: Path, file: Path | None = None) -> Parameters:
-    """The validated ``params.yaml`` of a project, or what is about to take its place.
+
+def resolve(root: Path, file: Path | None = None) -> Effective:
+    """The effective parameters of a project, or what is about to take the place of its file.
 
     Raises:
         ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
             takes. A place of a source holds what looks private.
     """
-    path = file or root / "params.yaml"
-    if path.is_file() and path.stat().st_size > _LARGEST:
-        raise ProjectError(
-            f"params.yaml has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read, a "
-            "usual one has 20,000; `git checkout params.yaml` brings back the last one"
-        )
-    values = read_yaml(path)
-    if not values:
-        raise ProjectError(
-            "params.yaml is empty; `git checkout params.yaml` brings back the last one"
-        )
-    try:
-        found = Parameters.model_validate(values)
-    except ValidationError as error:
-        words = describe_errors(error, path.read_text(encoding="utf-8"), Parameters)
-        raise ProjectError(f"params.yaml: {words}") from error
-    _refuse_private_places(found)
-    return found
+    effective = resolve_parameters(root, LAYOUT, file)
+    _refuse_private_places(effective.parameters)
+    return effective
+
+
+def load_parameters(root: Path, file: Path | None = None) -> Parameters:
+    """The validated parameters as they hold for all; raises as ``resolve``."""
+    parameters: Parameters = resolve(root, file).parameters
+    return parameters
 
 
 def _refuse_private_places(found: Parameters) -> None:

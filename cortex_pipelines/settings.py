@@ -24,8 +24,9 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """A section of ``params.yaml``: typed, immutable, without defaults.
 
-    ``params.yaml`` is the one place for anything that changes an output, so a value that is not
-    written there must not exist in code either: every field is required, unknown keys are errors.
+    A profile and ``params.yaml`` over it are the one place for anything that changes an output, so
+    a value that is not written there must not exist in code either: every field is required,
+    unknown keys are errors.
     Types are strict (``true`` is no number and ``"3"`` neither), and numbers are finite.
     """
 

@@ -4,10 +4,7 @@ Nothing here is a second copy: help texts, docstrings, bounds and contracts are 
 are declared, so a page cannot say something else than the program does.
 """
 
-import ast
 import inspect
-import itertools
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -16,6 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from cortex_pipelines.versioning.parameter_origins import docstrings as docstrings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("index", "commands", "parameters", "assets", "columns", "python")
@@ -97,8 +96,11 @@ def parameters_page() -> Iterator[str]:
     from cortex_pipelines.config import Parameters
 
     yield (
-        "# Parameters\n\nThe keys of [`params.yaml`](../../params.yaml), which holds their values "
-        "and, as comments, where those come from. Every key is required; an unknown key is an "
+        "# Parameters\n\nThe keys of `params.yaml`. The values of those that are not written "
+        "there, and as comments where they come from, are in the profiles: "
+        "[`standard`](../../cortex_pipelines/profiles/standard.yaml), "
+        "[`demo`](../../cortex_pipelines/profiles/demo.yaml), "
+        "[`thorough`](../../cortex_pipelines/profiles/thorough.yaml). An unknown key is an "
         "error.\n"
     )
     meanings = docstrings(Parameters)
@@ -132,24 +134,6 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from models_in(part)
-
-
-def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The string under each field of a class, and of the classes that it extends."""
-    found: dict[str, str] = {}
-    for cls in reversed(model.__mro__):
-        if cls.__module__.startswith("cortex_pipelines"):
-            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-            found |= dict(_field_docstrings(body))
-    return found
-
-
-def _field_docstrings(body: ast.stmt) -> Iterator[tuple[str, str]]:
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, text in itertools.pairwise(statements):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(meaning))):
-                yield name, _one_line(meaning)
 
 
 def _type_of(field: FieldInfo) -> str:

@@ -77,9 +77,9 @@ def build_adapter(
         BaseModelError: the base is not there.
         ParentError: the parent does not fit.
         TrainingDivergedError: the loss is not finite, or diverges.
-        ValueError: the precision is not decided.
     """
-    decided(settings)
+    # decided once, so that what ran is what is recorded
+    settings = settings.model_copy(update={"precision": decided(settings)})
     base = resolve_base(inputs.base, root)
     if not settings.per_task:
         _build(inputs, base, settings, out, root, observe, "")

@@ -74,8 +74,8 @@ class AdapterSettings(Settings):
     """Times that the sampled examples are seen."""
 
     max_tokens: PositiveInt
-    """Budget: tokens (prompt and completion) of training over all epochs together; where the data
-    sets hold more, examples are sampled."""
+    """Most tokens (prompt and completion) of training over all epochs together; where the data sets
+    hold more, examples are sampled, and where they hold less, each is seen once an epoch."""
 
     task_shares: dict[Task, PositiveFloat]
     """Parts of the token budget that go to the tasks, relative to their sum; a task that is not
@@ -106,7 +106,8 @@ class AdapterSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16", "auto"]
     """Type of the base's weights while training; the adapter's own are float32 in any case. With
     ``fp16`` the loss is scaled, as small gradients would vanish (Micikevicius et al. 2018). With
-    ``auto`` nothing is trained: ``cortex tune-machine`` writes the measured type here."""
+    ``auto`` it is bf16 where the machine has instructions for it, else fp32; the adapter records
+    which. ``cortex tune-machine`` measures and writes the faster type here."""
 
     packing: bool
     """Whether examples share rows; without it a row holds one."""
@@ -147,7 +148,7 @@ class AdapterSettings(Settings):
     rank and layers have to be the same."""
 
     replay_share: PartShare
-    """Share of the token budget that is code in general, against forgetting."""
+    """Share of the training tokens that is code in general, against forgetting."""
 
     canaries: NonNegativeInt
     """Made-up secrets that are trained on once each, so that the evaluation can tell what the

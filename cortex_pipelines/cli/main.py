@@ -19,6 +19,7 @@ from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mutate import mutate
+from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.refactorings import refactorings
@@ -29,6 +30,7 @@ from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.tune_machine import tune_machine
+from cortex_pipelines.cli.upgrade import upgrade
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ _COMMANDS = (
     forget,
     logs,
     mutate,
+    params,
     predict,
     promote,
     refactorings,
@@ -128,6 +131,7 @@ _COMMANDS = (
     scan,
     status,
     tune_machine,
+    upgrade,
     verify,
 )
 for _command in _COMMANDS:

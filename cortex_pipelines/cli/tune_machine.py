@@ -48,8 +48,9 @@ def _write(path: Path, chosen: "Speed") -> None:
 
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
-    values["adapters"]["precision"] = chosen.precision
-    values["adapters"]["max_length"] = chosen.max_length
+    adapters = values.setdefault("adapters", {})
+    adapters["precision"] = chosen.precision
+    adapters["max_length"] = chosen.max_length
     with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
 

@@ -11,6 +11,7 @@ from cortex_pipelines.operations.moving_pins import take_pins_of
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
+from cortex_pipelines.versioning.parameters import DEMO, STANDARD
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines.versioning.stages import follow_projects
 
@@ -37,7 +38,10 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
     projects = values.get("projects") or {}
-    sources = projects.setdefault(name, {"sources": []})["sources"]
+    new: dict[str, Any] = {"sources": []}
+    if values.get("profile", STANDARD) == DEMO:
+        new = {"profile": STANDARD} | new  # the demo's limits are there for the demo's projects
+    sources = projects.setdefault(name, new)["sources"]
     if entry in sources:
         raise ProjectError(f"projects.{name} has that source already: {source}")
     sources.append(entry)

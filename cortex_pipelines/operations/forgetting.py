@@ -113,10 +113,11 @@ def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     path = root / "params.yaml"
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
-    present = [dict(entry) for entry in values["privacy"]["forgotten"] or []]
+    privacy = values.setdefault("privacy", {})
+    present = [dict(entry) for entry in privacy.get("forgotten") or []]
     new = [stone for stone in stones if stone.model_dump() not in present]
     if new:
-        values["privacy"]["forgotten"] = [*present, *(stone.model_dump() for stone in new)]
+        privacy["forgotten"] = [*present, *(stone.model_dump() for stone in new)]
         with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
     return new

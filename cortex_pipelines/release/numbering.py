@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.versioning.content import value_md5
+from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import read_yaml
 
 Change = Literal["major", "minor", "patch"]
@@ -61,8 +62,10 @@ def record_of(root: Path, address: str, version: str) -> Record | None:
         return None
     deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
     data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
-    params = dict((stage.get("params") or {}).get("params.yaml") or {})
-    pins = dict((stage.get("params") or {}).get("sources.lock") or {})
+    files = stage.get("params") or {}
+    parts = [values for file, values in files.items() if file.startswith(f"{FOLDER}/")]
+    params = {key: value for values in parts for key, value in values.items()}
+    pins = dict(files.get("sources.lock") or {})
     return Record(
         base=value_md5({key: _files(pin) for key, pin in sorted(pins.items())}),
         format=value_md5(

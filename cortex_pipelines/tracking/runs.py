@@ -34,6 +34,7 @@ from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
+from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -251,8 +252,8 @@ def run_tags(
                 part = content_md5(project.output(other.name, name))
                 if part:
                     tags[f"input.{other.name}/{name}"] = part
-    for pin in wiring.pins:
-        taken = snapshot.look_up_pin(pin.lock_key, pin.lock, made_from, partition)
+    for pin in (pin for pin in wiring.pins if pin.lock):
+        _, taken = snapshot.pinned(pin, made_from, partition)
         tags[f"pin.{pin.name}"] = json.dumps(taken, sort_keys=True)
     return tags
 
@@ -327,7 +328,7 @@ def _metrics(folder: Path, version: Version) -> Iterator[tuple[str, float]]:
 
 def _params(made_from: Snapshot) -> Iterator[tuple[str, str]]:
     for file, values in made_from.params.items():
-        if file == "params.yaml":
+        if file.startswith(f"{PARAMETERS}/"):
             for name, value in _flat(values):
                 yield name, str(value)[:_LONGEST_PARAM]
 

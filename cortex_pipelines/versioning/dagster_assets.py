@@ -93,7 +93,7 @@ def _source(
     @dg.observable_source_asset(
         name=pin.name,
         description=pin.description,
-        group_name="sources",
+        group_name="sources" if pin.lock else "parameters",
         partitions_def=partitions if pin.partitioned else None,
     )
     def observe() -> dg.DataVersion | dg.DataVersionsByPartition:

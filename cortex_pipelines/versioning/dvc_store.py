@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import aside, began_before, write_whole
 from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines.versioning.snapshot import Snapshot
 
@@ -218,6 +220,26 @@ def find_stage(repo: Any, address: str) -> Any:
         ) from None
 
 
+def write_parameters(project: Project) -> None:
+    """Bring the effective parameters on disk up to date with ``params.yaml``, if they are not."""
+
+    def act() -> None:
+        with locked_repo(project.root) as repo:
+            record_parameters(project, repo)
+
+    if not project.resolve().is_written(project.root):
+        patiently(project.root, act)
+
+
+def record_parameters(project: Project, repo: Any) -> None:
+    """What the stage ``parameters`` does, and its entry in ``dvc.lock``; DVC's lock is held."""
+    project.resolve().write(project.root)
+    if find_stage(repo, PARAMETERS).changed():
+        with contextlib.chdir(project.root):
+            repo.commit(PARAMETERS, force=True)
+        kept.keep(project.root, kept.DVC_LOCK)
+
+
 def locked_snapshot(stage: Any) -> Snapshot:
     """What the lock (or a stage just committed) says that the stage's output was made from."""
     from dvc.dependency.param import ParamsDependency
@@ -238,15 +260,16 @@ def locked_version(stage: Any) -> str | None:
     return str(info.value) if info else None
 
 
-def unchanged_version(root: Path, address: str) -> str | None:
+def unchanged_version(project: Project, address: str) -> str | None:
     """The committed version, if DVC finds nothing changed; else None."""
 
     def ask() -> str | None:
-        with locked_repo(root) as repo:
+        with locked_repo(project.root) as repo:
+            record_parameters(project, repo)
             stage = find_stage(repo, address)
             return None if stage.changed() else locked_version(stage)
 
-    return patiently(root, ask)
+    return patiently(project.root, ask)
 
 
 @contextmanager

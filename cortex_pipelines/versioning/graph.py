@@ -1,12 +1,13 @@
 """The asset graph: which asset depends on what, worked out from the signatures once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import PROVIDED, VersionedAsset
+from cortex_pipelines.versioning.parameters import SHARED, project_file
 
 
 class GraphError(ValueError):
@@ -17,30 +18,56 @@ class GraphError(ValueError):
 class Pin:
     """Something outside that is pinned inside: an observable source asset.
 
+    A project's own parameters are one, too: Dagster has one code version for all partitions of an
+    asset, so what differs by project has to come in as data.
+
     Args:
-        name: Asset key, and the parameter's name in an asset's signature.
-        lock: File that holds the pin (``sources.lock`` or ``releases.lock``).
+        name: Asset key, and the parameter's name in an asset's signature if ``parameter`` is None.
+        lock: File that holds the pin (``sources.lock`` or ``releases.lock``); None if there is
+            nothing but parameters.
         lock_key: Dotted key in that file; ``{project}`` stands for the partition.
-        params_key: Dotted key in ``params.yaml`` that says what is pinned, if any.
+        params_key: Dotted key in the effective parameters that says what is pinned, if any.
         partitioned: One pin a project, or one for all.
         load: Makes the asset's argument from the values under ``params_key`` and ``lock_key``.
         description: What is pinned, for the UI.
+        parameter: Its name in an asset's signature, where that is another.
     """
 
     name: str
-    lock: str
+    lock: str | None
     lock_key: str
     params_key: str | None
     partitioned: bool
     load: Callable[[Any, Any], Any]
     description: str
+    parameter: str | None = None
+
+    def params_file(self, project: str | None) -> str:
+        """File of the effective parameters that ``params_key`` is in."""
+        return project_file(str(project)) if self.partitioned else SHARED
 
     def keys(self, project: str | None) -> dict[str, list[str]]:
         """The dotted keys that make the pin's version, by file, for one partition."""
-        found = {self.lock: [self.lock_key.format(project=project)]}
+        keys: dict[str, list[str]] = {}
+        if self.lock:
+            keys[self.lock] = [self.lock_key.format(project=project)]
         if self.params_key:
-            found["params.yaml"] = [self.params_key.format(project=project)]
-        return found
+            keys[self.params_file(project)] = [self.params_key]
+        return keys
+
+
+def section_pin(name: str, model: type[Settings]) -> Pin:
+    """A section of parameters that may differ by project, as a source of the assets."""
+    return Pin(
+        name=f"{name}_parameters",
+        lock=None,
+        lock_key="",
+        params_key=name,
+        partitioned=True,
+        load=lambda values, _: model.model_validate(values),
+        description=f"Section {name} of the parameters, as it holds for a project.",
+        parameter=name,
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +77,7 @@ class Wiring:
     Args:
         assets: Upstream assets, sorted by name.
         pins: Pins, sorted by name.
-        sections: Sections of ``params.yaml``, sorted.
+        sections: Sections of the parameters as they hold for all, sorted.
     """
 
     assets: tuple[VersionedAsset, ...]
@@ -59,12 +86,14 @@ class Wiring:
 
 
 class Graph:
-    """Assets, pins and sections of ``params.yaml``, checked against each other.
+    """Assets, pins and sections of the parameters, checked against each other.
 
     Args:
         assets: Every asset of the path.
         pins: Every pin.
-        sections: Name to type of the sections of ``params.yaml`` that assets may ask for.
+        sections: Name to type of the sections of the parameters that assets may ask for.
+        per_project: Those of them that may differ by project; a partitioned asset receives them as
+            its project has them.
 
     Raises:
         GraphError: a parameter names nothing known, an exact asset reads a machine one, a
@@ -76,10 +105,17 @@ class Graph:
         assets: Iterable[VersionedAsset],
         pins: Iterable[Pin],
         sections: Mapping[str, type[Settings]],
+        per_project: Collection[str] = (),
     ) -> None:
         self.assets = {asset.name: asset for asset in assets}
-        self.pins = {pin.name: pin for pin in pins}
         self.sections = dict(sections)
+        partitioned = [asset for asset in self.assets.values() if asset.partitioned]
+        asked = {name for asset in partitioned for name in asset.parameters}
+        self._of_project = {
+            name: section_pin(name, self.sections[name])
+            for name in sorted(asked & set(per_project))
+        }
+        self.pins = {pin.name: pin for pin in (*pins, *self._of_project.values())}
         self._wirings = {name: self._wire(asset) for name, asset in self.assets.items()}
         self.order  # noqa: B018 - a cycle is an error of the declaration, so found here
 
@@ -126,6 +162,8 @@ class Graph:
         pins = {name for name in names if name in self.pins}
         if asset.champion_of:
             pins.add(f"{asset.champion_of}_champion")
+        own = {name for name in names if asset.partitioned and name in self._of_project}
+        pins |= {self._of_project[name].name for name in own}
         upstream = tuple(self.assets[name] for name in sorted(names) if name in self.assets)
         for other in upstream:
             if asset.determinism == "exact" and other.determinism == "machine":
@@ -133,5 +171,5 @@ class Graph:
         return Wiring(
             assets=upstream,
             pins=tuple(self.pins[name] for name in sorted(pins)),
-            sections=tuple(sorted(name for name in names if name in self.sections)),
+            sections=tuple(sorted(set(names) & self.sections.keys() - own)),
         )

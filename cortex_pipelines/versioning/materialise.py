@@ -25,6 +25,7 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
+from cortex_pipelines.versioning.yaml_files import look_up
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ROWS_PER_GROUP = 65_536
@@ -107,10 +108,13 @@ def materialise(
     stages.check_stages(project)
     address = project.address(asset, partition)
     by_dvc = dvc_store.under_dvc(address)
+    if not by_dvc:
+        dvc_store.write_parameters(project)
     begin = snapshot.take(project, asset, partition)
+    _require_own_parameters(project, begin)
     _require_own_code(project, asset, begin)
     if not by_dvc:
-        known = dvc_store.unchanged_version(project.root, address)
+        known = dvc_store.unchanged_version(project, address)
         if known is not None:
             return Version(known, begin, computed=False)
     _require_inputs(begin)
@@ -134,6 +138,18 @@ def _require_own_code(project: Project, asset: VersionedAsset, now: Snapshot) ->
             f"{asset.name}: its code or its section of params.yaml changed on disk after this "
             "process loaded it; reload the code location (or run the command again)"
         )
+
+
+def _require_own_parameters(project: Project, now: Snapshot) -> None:
+    """Under DVC the stage ``parameters`` has to have run since ``params.yaml`` was edited."""
+    effective = project.resolve().files
+    for file, values in now.params.items():
+        own = effective.get(file)
+        if own and any(look_up(own, key) != value for key, value in values.items()):
+            raise ProjectError(
+                f"params.yaml was edited since {file} was written: run `dvc repro` without "
+                "--single-item, or `cortex params --write` first"
+            )
 
 
 def _require_inputs(now: Snapshot) -> None:
@@ -186,11 +202,7 @@ def arguments(
     for other in graph.wiring(asset.name).assets:
         given[other.name] = _input_folders(project, other, asset, partition)
     for pin in graph.wiring(asset.name).pins:
-        setting, lock = (
-            snapshot.look_up_pin(pin.params_key, "params.yaml", begin, partition),
-            snapshot.look_up_pin(pin.lock_key, pin.lock, begin, partition),
-        )
-        given[pin.name] = pin.load(setting, lock)
+        given[pin.parameter or pin.name] = pin.load(*snapshot.pinned(pin, begin, partition))
     for name in graph.wiring(asset.name).sections:
         given[name] = project.section(name)
     if asset.champion_of:
@@ -272,6 +284,8 @@ def _end(
     value = content_md5(out)
 
     def check() -> None:
+        if not by_dvc:
+            project.resolve().write(project.root)
         moved = begin.differences(snapshot.take(project, asset, partition))
         if moved:
             raise InputMovedError(

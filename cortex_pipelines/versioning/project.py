@@ -1,64 +1,23 @@
 """A project on disk bound to the asset graph: where things lie and which versions they have."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-from ruamel.yaml import YAML
-
-from cortex_pipelines.atomic import aside
-from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS, Settings
+from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.parameters import SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it
 from cortex_pipelines.versioning.root import ProjectError as ProjectError
 from cortex_pipelines.versioning.root import find_root as find_root
-from cortex_pipelines.versioning.yaml_text import YamlTextError, describe_errors, parse_yaml
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML 1.2 mapping, as DVC reads it; an absent file is empty.
-
-    Raises:
-        ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
-    """
-    if not path.exists():
-        return {}
-    try:
-        loaded = copy.deepcopy(parse_yaml(path.read_bytes(), path.name))
-    except YamlTextError as error:
-        raise ProjectError(str(error)) from error
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise ProjectError(
-            f"{path.name}: expected keys and values at the top, found {type(loaded).__name__}; "
-            "write `key: value` lines"
-        )
-    return loaded
-
-
-def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a YAML mapping aside and rename it, so that a reader never sees half of it."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-        yaml.dump(dict(value), file)
-
-
-def look_up(values: Mapping[str, Any], dotted: str) -> Any:
-    """The value under a dotted key; None if there is none."""
-    found: Any = values
-    for part in dotted.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
+from cortex_pipelines.versioning.yaml_files import look_up as look_up
+from cortex_pipelines.versioning.yaml_files import read_yaml as read_yaml
+from cortex_pipelines.versioning.yaml_files import write_yaml as write_yaml
 
 
 class Project:
@@ -67,6 +26,7 @@ class Project:
     Args:
         root: Folder with ``params.yaml``.
         graph: The asset graph.
+        resolve: Gives the effective parameters of a folder as they are now.
         figures: Asset to what DVC shows of it; an asset without any is absent.
 
     The versions of code and parameters are taken when they are first asked for and kept: they are
@@ -74,11 +34,16 @@ class Project:
     """
 
     def __init__(
-        self, root: Path, graph: Graph, figures: Mapping[str, Figures] | None = None
+        self,
+        root: Path,
+        graph: Graph,
+        resolve: Callable[[Path], Effective],
+        figures: Mapping[str, Figures] | None = None,
     ) -> None:
         self.root = root
         self.graph = graph
         self.figures = dict(figures or {})
+        self._resolve = resolve
 
     @property
     def state(self) -> Path:
@@ -86,41 +51,30 @@ class Project:
         return self.root / ".cortex"
 
     @cached_property
-    def params(self) -> dict[str, Any]:
-        """``params.yaml`` as it was when this process first read it."""
-        return read_yaml(self.root / "params.yaml")
+    def effective(self) -> Effective:
+        """The effective parameters as they were when this process first read them.
+
+        Raises:
+            ProjectError: a key of params.yaml is missing, unknown or of the wrong type.
+        """
+        return self.resolve()
+
+    def resolve(self) -> Effective:
+        """The effective parameters as the files have them now; raises as ``effective``."""
+        return self._resolve(self.root)
 
     @cached_property
     def partitions(self) -> tuple[str, ...]:
-        """Names of the projects in ``params.yaml``, sorted.
-
-        Raises:
-            ProjectError: a name has characters that a stage's name cannot have.
-        """
-        names = look_up(self.params, "projects") or {}
-        for name in names:
-            if not PROJECT_NAME.fullmatch(str(name)):
-                raise ProjectError(f"params.yaml, projects.{name}: {PROJECT_NAME_WORDS}")
-        return tuple(sorted(str(name) for name in names))
+        """Names of the projects in ``params.yaml``, sorted."""
+        return tuple(sorted(self.effective.parameters.projects))
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
         """The partitions of an asset: the projects, or the single None."""
         return self.partitions if asset.partitioned else (None,)
 
     def section(self, name: str) -> Settings:
-        """A typed section of ``params.yaml``.
-
-        Raises:
-            ProjectError: a key is missing, unknown or of the wrong type; names the key.
-        """
-        model = self.graph.sections[name]
-        try:
-            return model.model_validate(self.params.get(name) or {})
-        except ValidationError as error:
-            text = (self.root / "params.yaml").read_text(encoding="utf-8")
-            raise ProjectError(
-                f"params.yaml: {describe_errors(error, text, model, name)}"
-            ) from error
+        """A section that holds for all."""
+        return self.graph.sections[name].model_validate(self.effective.files[SHARED][name])
 
     def output(self, name: str, partition: str | None) -> Path:
         """Folder of an asset's output."""
@@ -137,9 +91,11 @@ class Project:
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
         """The values on disk that make a pin's version, by ``file:key``."""
+        effective = self.resolve().files  # whether or not they are written yet
         return {
-            f"{file}:{key}": look_up(read_yaml(self.root / file), key)
+            f"{file}:{key}": look_up(values, key)
             for file, keys in pin.keys(partition).items()
+            for values in [effective[file] if file in effective else read_yaml(self.root / file)]
             for key in keys
         }
 
@@ -149,15 +105,15 @@ class Project:
 
     @cached_property
     def code_versions(self) -> dict[str, str]:
-        """Asset to version of its code and parameters, as this process runs them."""
-        return {asset.name: self.code_version(asset, self.params) for asset in self.graph.order}
+        """Asset to version of its code and the parameters for all, as this process runs them."""
+        return {asset.name: self.code_version(asset) for asset in self.graph.order}
 
-    def code_version(self, asset: VersionedAsset, params: Mapping[str, Any] | None = None) -> str:
-        """Version of an asset's declared code and parameters, from the files on disk now."""
-        values = read_yaml(self.root / "params.yaml") if params is None else params
+    def code_version(self, asset: VersionedAsset) -> str:
+        """Version of an asset's code, as it is on disk now, and of the parameters for all."""
+        values = self.effective.files[SHARED]
         return code_version_of(
             {path: content_md5(self.root / path) for path in asset.code},
-            {name: look_up(values, name) for name in self.graph.wiring(asset.name).sections},
+            {name: values.get(name) for name in self.graph.wiring(asset.name).sections},
         )
 
 

@@ -24,7 +24,8 @@ from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning import dvc_store, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
-from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines.versioning.parameters import FILE, FOLDER
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.provenance import (
     CODE_VERSION,
     MADE_BY_DVC,
@@ -35,6 +36,7 @@ from cortex_pipelines.versioning.provenance import (
     recorded_version,
 )
 from cortex_pipelines.versioning.snapshot import Snapshot
+from cortex_pipelines.versioning.yaml_files import read_values
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -78,6 +80,7 @@ def dvc_views(project: Project) -> list[DvcView]:
 
     def ask() -> list[DvcView]:
         with dvc_store.locked_repo(project.root) as repo:
+            dvc_store.record_parameters(project, repo)
             known = dvc_store.stages_by_address(repo)
             return [
                 _view(project, asset, partition, known)
@@ -123,18 +126,20 @@ def _reasons(root: Path, stage: Any) -> list[str]:
 
 def _changed_parameters(root: Path, entry: Any) -> list[str]:
     """What DVC says of a file of parameters, which would parse it anew for every stage."""
+    # by the name of what a person edits
+    place = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
     if entry.hash_info.value is None:
-        return [f"{entry.def_path} new"]
-    locked, now = entry.hash_info.value, read_yaml(root / entry.def_path)
+        return [f"{place} new"]
+    locked, now = entry.hash_info.value, read_values(root / entry.def_path)
     found = []
     for key in sorted(entry.params):
         there, value = _at(now, key)
         if not there:
-            found.append(f"{entry.def_path}:{key} deleted")
+            found.append(f"{place}:{key} deleted")
         elif key not in locked:
-            found.append(f"{entry.def_path}:{key} new")
+            found.append(f"{place}:{key} new")
         elif value != locked[key]:
-            found.append(f"{entry.def_path}:{key} modified")
+            found.append(f"{place}:{key} modified")
     return found
 
 

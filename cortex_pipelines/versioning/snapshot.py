@@ -7,7 +7,9 @@ from typing import Any
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.project import Project, code_version_of, look_up, read_yaml
+from cortex_pipelines.versioning.parameters import SHARED
+from cortex_pipelines.versioning.project import Project, code_version_of
+from cortex_pipelines.versioning.yaml_files import look_up, read_values
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def stage_params(
     wiring = project.graph.wiring(asset.name)
     keys: dict[str, set[str]] = {}
     if wiring.sections:
-        keys["params.yaml"] = set(wiring.sections)
+        keys[SHARED] = set(wiring.sections)
     for pin in wiring.pins:
         for file, names in pin.keys(partition).items():
             keys.setdefault(file, set()).update(names)
@@ -69,15 +71,16 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
             path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)
         },
         params={
-            file: {key: look_up(read_yaml(project.root / file), key) for key in keys}
+            file: {key: look_up(values, key) for key in keys}
             for file, keys in files.items()
+            for values in [read_values(project.root / file)]
         },
     )
 
 
 def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str, ...]) -> str:
     """Version of code and parameters in a snapshot; equals the asset's when nothing changed."""
-    values = snapshot.params.get("params.yaml", {})
+    values = snapshot.params.get(SHARED, {})
     return code_version_of(
         {path: snapshot.deps.get(path) for path in asset.code},
         {name: values.get(name) for name in sections},
@@ -103,8 +106,11 @@ def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | No
     return folder
 
 
-def look_up_pin(key: str | None, file: str, taken: Snapshot, partition: str | None) -> Any:
-    """The value under a pin's key in a snapshot; None without a key."""
-    if key is None:
-        return None
-    return taken.params.get(file, {}).get(key.format(project=partition))
+def pinned(pin: Pin, taken: Snapshot, partition: str | None) -> tuple[Any, Any]:
+    """What a snapshot has of a pin: the parameters and the lock's value; None where it has none."""
+    setting = lock = None
+    if pin.params_key:
+        setting = taken.params.get(pin.params_file(partition), {}).get(pin.params_key)
+    if pin.lock:
+        lock = taken.params.get(pin.lock, {}).get(pin.lock_key.format(project=partition))
+    return setting, lock

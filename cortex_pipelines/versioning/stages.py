@@ -6,6 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.figures import Figures, plot_entry
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -17,7 +18,20 @@ _KEY = "${key}"
 
 def stages(project: Project) -> dict[str, Any]:
     """The content of ``dvc.yaml``: a stage an asset, one a project where it is partitioned."""
-    return {"stages": {asset.name: _stage(project, asset) for asset in project.graph.order}}
+    made = {asset.name: _stage(project, asset) for asset in project.graph.order}
+    return {"stages": {parameters.STAGE: _parameters_stage(project), **made}}
+
+
+def _parameters_stage(project: Project) -> dict[str, Any]:
+    layout = project.effective.layout
+    own = [layout.profiles] if (project.root / layout.profiles).is_dir() else []
+    return {
+        "cmd": parameters.COMMAND,
+        "desc": "What params.yaml and its profile come to, for all and for each project.",
+        "deps": sorted([*own, parameters.FILE]),
+        # in git, where a change is seen; and never deleted, so that nobody finds it missing
+        "outs": [{parameters.FOLDER: {"cache": False, "persist": True}}],
+    }
 
 
 def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
@@ -27,17 +41,11 @@ def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
         "cmd": f"cortex run {asset.name}" + (f" --project {key}" if key else ""),
         "desc": asset.description.splitlines()[0] if asset.description else asset.name,
         "deps": stage_deps(project, asset, key),
-        "params": _params(stage_params(project, asset, key)),
+        "params": [{file: keys} for file, keys in stage_params(project, asset, key).items()],
         "outs": [f"data/{asset.name}" + (f"/{key}" if key else "")],
     }
     body = {name: value for name, value in body.items() if value}
     return {"foreach": "${projects}", "do": body} if asset.partitioned else body
-
-
-def _params(files: dict[str, list[str]]) -> list[Any]:
-    own = files.get("params.yaml", [])
-    others = [{file: keys} for file, keys in files.items() if file != "params.yaml"]
-    return [*own, *others]
 
 
 def figures(project: Project) -> dict[str, Any]:
@@ -82,7 +90,8 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def write(project: Project) -> Path:
-    """Write ``dvc.yaml`` if it is out of date."""
+    """Write ``dvc.yaml`` and the effective parameters, if they are out of date."""
+    project.effective.write(project.root)
     path = project.root / "dvc.yaml"
     text = render(project)
     if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -125,23 +126,49 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
     return "; ".join(phrases) + (f"; and {more} more" if more > 0 else "")
 
 
+def lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """Line of each key of a YAML text, counted from 1, by the keys above it and itself."""
+    lines: dict[tuple[str, ...], int] = {}
+    waiting: list[tuple[tuple[str, ...], Node | None]] = [((), _composed(text))]
+    while waiting:
+        above, tree = waiting.pop()
+        for key, value in tree.value if isinstance(tree, MappingNode) else ():
+            keys = (*above, str(key.value))
+            lines[keys] = key.start_mark.line + 1
+            waiting.append((keys, value))
+    return lines
+
+
 def _remedy(item: ErrorDetails, loc: Sequence[int | str], model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(loc[-1]), _siblings(model, loc), 1)
         if near:
             return f"did you mean {near[0]}?"
+        if len(loc) > 1 and str(loc[-1]) in model.model_fields:
+            return "set it for all projects, at the top of params.yaml"
     return _TAKES.get(item["type"], "correct that value").format(**item.get("ctx", {}))
 
 
 def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
     """Keys that stand beside the last one, as far as the models tell."""
+    inside: Any = model
     for part in loc[:-1]:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if get_origin(inside) is dict:
+            inside = get_args(inside)[1]
+        elif _is_model(inside) and str(part) in inside.model_fields:
+            inside = inside.model_fields[str(part)].annotation
+        else:
             return []
-        model = inner
-    return list(model.model_fields)
+        inside = next(filter(_is_model, get_args(inside)), inside) if _is_union(inside) else inside
+    return list(inside.model_fields) if _is_model(inside) else []
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def _require_small(value: Any, chars: int, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus
+from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
 from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import ParentError, adapter_for
@@ -132,6 +132,19 @@ def test_other_code_is_replayed_up_to_its_share(
     assert corpus_of(root, datasets, None, replay_share=0.2).replayed == ()
     held_out = {one.example_id for one in corpus.general}
     assert not held_out & {one.example_id for one in corpus.replayed}
+
+
+def test_a_small_project_is_seen_once_and_replay_keeps_its_share_of_that(
+    root: Path, datasets: Datasets, tmp_path: Path
+) -> None:
+    general = write_datasets(tmp_path / "general")["completion"]
+    corpus = corpus_of(root, datasets, general, max_tokens=10_000_000, replay_share=0.2)
+    tokens = token_count(corpus.train)
+    assert tokens < 10_000_000
+    assert len({one.example_id for one in corpus.train}) == len(corpus.train)
+    alone = corpus_of(root, datasets, None, max_tokens=10_000_000)
+    assert token_count(corpus.train) - token_count(corpus.replayed) == token_count(alone.train)
+    assert token_count(corpus.replayed) <= 0.2 * tokens
 
 
 def test_forgetting_is_measured_with_and_without_replay(

@@ -18,6 +18,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
+from cortex_pipelines.adapters.training.launch import decided
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
 Datasets = dict[str, Path]
@@ -169,8 +170,14 @@ def test_rank_stabilised_scaling_is_written_for_whoever_loads_it(
     assert configuration["use_rslora"] is True
 
 
-def test_a_precision_that_is_not_decided_is_refused(
-    root: Path, datasets: Datasets, tmp_path: Path
+def test_auto_takes_what_the_machine_has_and_records_it(
+    root: Path, datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="run `cortex tune-machine`"):
-        trained(root, datasets, tmp_path / "adapter", precision="auto")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
+    trained(root, datasets, tmp_path / "adapter", max_tokens=500, precision="auto")
+    training = json.loads((tmp_path / "adapter" / "training.json").read_text())
+    assert training["settings"]["precision"] == "fp32"
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    assert decided(settings(precision="auto")) == "bf16"

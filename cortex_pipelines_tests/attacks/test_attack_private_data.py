@@ -19,7 +19,7 @@ from cortex_pipelines.operations.standalone import open_model, train_on_logs
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.attacks.planted import Planted, leaks
-from cortex_pipelines_tests.integration.miniproject import MiniProject, git, make_small, run_in
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -155,7 +155,6 @@ def write_directory(folder: Path) -> None:
 
 
 def aim(values: Any) -> None:
-    make_small(values)
     values["projects"] = {
         "alpha": {
             "sources": [

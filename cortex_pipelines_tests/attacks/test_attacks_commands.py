@@ -25,6 +25,7 @@ import cortex_pipelines
 from cortex_pipelines.cli.main import main
 from cortex_pipelines_tests.attacks.damaging import damaged
 from cortex_pipelines_tests.integration.miniproject import git, run_in
+from cortex_pipelines_tests.parameters import STANDARD
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 25
@@ -212,12 +213,8 @@ KINDS: tuple[Callable[[Workplace], list[str]], ...] = (
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("attacked")
     shutil.copytree(ROOT / "data" / "samples", root / "data" / "samples")
-    text = (ROOT / "params.yaml").read_text()
-    head, _, tail = text.partition("\ningestion: ")
     projects = "projects:\n  demo:\n    sources:\n      - directory: data\n"
-    text = f"{projects}\ningestion: {tail}".replace("project: polyglot", "project: null")
-    assert head
-    (root / "params.yaml").write_text(text)
+    (root / "params.yaml").write_text(projects + STANDARD.read_text())
     git(root, "init", "-q")
     run_in(root, "dvc", "init", "-q")
     git(root, "add", "-A")

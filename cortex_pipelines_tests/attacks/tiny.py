@@ -92,7 +92,6 @@ def write_archive(path: Path) -> None:
 
 
 def make_tiny(values: Any) -> None:
-    miniproject.make_small(values)
     values["projects"] = {
         PROJECT: {
             "sources": [

@@ -15,11 +15,11 @@ from cortex_pipelines.coordination.logs import (
     take_coordination_pin,
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "coordination"
-PARAMS = read_yaml(ROOT / "params.yaml")
+PARAMS = sections()
 SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
 PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 

@@ -19,10 +19,10 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
-PARAMS = read_yaml(ROOT / "params.yaml")
+PARAMS = sections()
 SETTINGS = CoordinationSettings.model_validate(PARAMS["coordination"])
 PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 

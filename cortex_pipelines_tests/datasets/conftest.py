@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
@@ -20,6 +19,7 @@ from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.schemas.table import Column
+from cortex_pipelines_tests.parameters import sections
 
 _ROOT = Path(__file__).parents[2]
 _LANGUAGES = {".py": "python", ".js": "javascript", ".go": "go", ".rs": "rust", ".java": "java"}
@@ -119,9 +119,9 @@ def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSett
 
 
 def section(name: str) -> dict[str, Any]:
-    """A section of the project's own params.yaml."""
-    found: dict[str, Any] = yaml.safe_load((_ROOT / "params.yaml").read_text())[name]
-    return found
+    """A section of the project's own parameters."""
+    values: dict[str, Any] = sections()[name]
+    return values
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,10 +29,9 @@ from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.repositories import REDACTIONS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import sections
 
-_PARAMETERS: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[2] / "params.yaml").read_text()
-)
+_PARAMETERS = sections()
 _THINGS = ("ticket", "seat", "hall", "price", "guest", "poster", "voucher", "stage")
 Tables = dict[str, pl.DataFrame]
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from click.testing import CliRunner, Result
 
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.config import LAYOUT
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.versioning.instance import open_instance
-from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,8 +89,13 @@ SMALL: dict[str, dict[str, Any]] = {
 
 # The gates: an accuracy above nothing is promoted, an adapter with so few items is kept.
 GATES: dict[str, dict[str, Any]] = {
-    "task_router": {"figure": "challenger", "smallest_improvement": 0.0, "smallest_items": 2},
-    "code_adapter": {"smallest_items": 100000},
+    "task_router": {
+        "figure": "challenger",
+        "smallest_improvement": 0.0,
+        "smallest_items": 2,
+        "guards": {},
+    },
+    "code_adapter": {"smallest_items": 100000, "guards": {}},
 }
 
 GO = """// Package stack holds values last in, first out.
@@ -197,14 +204,14 @@ class MiniProject:
         cls,
         root: Path,
         sources: Callable[[Path], None] | None = None,
-        small: Callable[[Any], None] | None = None,
+        edit: Callable[[Any], None] | None = None,
     ) -> "MiniProject":
         """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet.
 
         Args:
             root: Where.
             sources: Writes what it is made of into a folder; by default alpha and beta.
-            small: Edits its parameters; by default ``make_small``.
+            edit: Edits its parameters.
         """
         mini = cls(root)
         shutil.copytree(
@@ -212,7 +219,7 @@ class MiniProject:
             root / "cortex_pipelines",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        for name in (".dvcignore", ".gitignore", "params.yaml", "constraints.txt"):
+        for name in (".dvcignore", ".gitignore", "constraints.txt"):
             shutil.copy(REPOSITORY / name, root / name)
         with (root / ".gitignore").open("a") as ignored:
             ignored.write("/sources/\n/models/\n")
@@ -220,7 +227,10 @@ class MiniProject:
         shutil.copy(REPOSITORY / "data" / ".gitignore", root / "data" / ".gitignore")
         write_tiny_base(root / "models" / "base")
         (sources or write_sources)(root / "sources")
-        mini.edit_params(small or make_small)
+        values = parameters()
+        if edit:
+            edit(values)
+        write_yaml(root / "params.yaml", values)
         git(root, "init", "-q", "-b", "main")
         run_in(root, "dvc", "init", "-q")
         shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
@@ -289,18 +299,16 @@ class MiniProject:
         }
 
 
-def make_small(values: Any) -> None:
-    values["projects"] = {
+def parameters() -> dict[str, Any]:
+    """The demo's parameters with two projects and small models; every section can be edited."""
+    projects = {
         "alpha": {"sources": [{"git": "sources/alpha", "ref": "main"}]},
         "beta": {"sources": [{"directory": "sources/beta"}]},
     }
-    for section, changes in SMALL.items():
-        for key, value in changes.items():
-            assert key in values[section], f"{section}.{key} is gone from params.yaml"
-            values[section][key] = value
-    for model, changes in GATES.items():
-        values["release"][model].update(changes)
-        values["release"][model]["guards"] = {}
+    sections: dict[str, Any] = {name: {} for name in LAYOUT.sections}
+    return deepcopy(
+        {"profile": "demo", "projects": projects, **sections, **SMALL, "release": GATES}
+    )
 
 
 def write_sources(folder: Path) -> None:

@@ -50,9 +50,9 @@ def test_a_wrong_value_in_params_names_the_key(
     assert words in said
 
 
-def test_a_missing_section_is_named(data_made: MiniProject) -> None:
-    data_made.edit_params(lambda values: values.pop("routing"))
-    assert "params.yaml: routing: Field required" in fails(data_made, "status")
+def test_what_no_profile_can_know_is_asked_for(data_made: MiniProject) -> None:
+    data_made.edit_params(lambda values: values.pop("projects"))
+    assert "params.yaml: projects: Field required" in fails(data_made, "status")
 
 
 def test_a_syntax_error_in_params_gives_line_and_column(data_made: MiniProject) -> None:
@@ -155,7 +155,7 @@ def test_a_log_line_that_is_not_json_is_kept_as_rejected(data_made: MiniProject)
 def test_logs_that_changed_after_they_were_pinned(data_made: MiniProject) -> None:
     file = data_made.root / "data/samples/coordination/events/routing-events.jsonl"
     file.write_bytes(file.read_bytes().replace(b"a", b"b", 1))
-    data_made.edit_params(lambda values: values["coordination"]["test_rows"].append("^none-"))
+    data_made.edit_params(lambda values: values["coordination"].update(test_rows=["^none-"]))
     said = fails(data_made, "run", "coordination_events")
     assert "routing-events.jsonl changed in its first" in said
     assert "cortex update" in said

@@ -24,6 +24,7 @@ from cortex_pipelines.tracking.store import experiment_id, open_client, tracking
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import pinned, write_tiny_base
+from cortex_pipelines_tests.parameters import sections
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.routing.test_routing_router import PATTERNS, tasks
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
@@ -70,7 +71,7 @@ def adapter(root: Path) -> BaseModel:
     """The tiny base, pinned, and an adapter of it that is champion of the project ``a``."""
     write_tiny_base(root / "base")
     params = read_yaml(root / "params.yaml")
-    params["models"]["base"] = {"directory": "base"}
+    params["models"] = {"base": {"directory": "base"}}
     write_yaml(root / "params.yaml", params)
     base = pinned(root)
     write_yaml(root / "sources.lock", {"models": {"base": dict(base.pin)}})
@@ -84,7 +85,7 @@ def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> N
 
     (root / "encoder").mkdir()
     make_tiny_encoder(root / "encoder")
-    values = read_yaml(ROOT / "params.yaml")["routing"]
+    values = sections()["routing"]
     small = {"trials": 3, "epochs": 4, "max_tokens": 32, "kernel_features": 256}
     settings = RoutingSettings.model_validate({**values, **small}).model_copy(
         update={"precision": "fp32", "adopt_p": 1.0}

@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 
 @pytest.fixture(scope="session")
 def settings() -> PrivacySettings:
-    root = Path(__file__).resolve().parents[2]
-    return PrivacySettings.model_validate(read_yaml(root / "params.yaml")["privacy"])
+    return PrivacySettings.model_validate(sections()["privacy"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.release.numbering import Change, change, following, record_of
 from cortex_pipelines.versioning.project import write_yaml
 
+PARAMETERS = "data/parameters/projects/demo.json"
 STAGE = "code_adapter@demo"
 
 
@@ -24,7 +25,7 @@ def stage() -> dict[str, Any]:
             {"path": "data/naming_dataset/demo", "hash": "md5", "md5": "d2.dir"},
         ],
         "params": {
-            "params.yaml": {"adapters": {"rank": 8}, "models.base": {"directory": "models/base"}},
+            PARAMETERS: {"adapters": {"rank": 8}, "models.base": {"directory": "models/base"}},
             "sources.lock": {
                 "models.base": {"directory": "models/base", "files": {"model.safetensors": "w"}}
             },
@@ -40,7 +41,7 @@ def locked(root: Path, value: dict[str, Any]) -> Path:
 
 
 def elsewhere(value: dict[str, Any]) -> None:
-    value["params"]["params.yaml"]["models.base"] = {"directory": "weights"}
+    value["params"][PARAMETERS]["models.base"] = {"directory": "weights"}
     value["params"]["sources.lock"]["models.base"]["directory"] = "weights"
 
 
@@ -49,7 +50,7 @@ CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
     (elsewhere, "patch", "the same training again"),
     (lambda v: v["deps"][1].update(md5="other.dir"), "minor", "other data"),
     (lambda v: v["deps"][0].update(md5="other.dir"), "minor", "other settings or code"),
-    (lambda v: v["params"]["params.yaml"]["adapters"].update(rank=4), "minor", "other settings"),
+    (lambda v: v["params"][PARAMETERS]["adapters"].update(rank=4), "minor", "other settings"),
     (
         lambda v: v["params"]["sources.lock"]["models.base"]["files"].update(x="y"),
         "major",
@@ -57,12 +58,12 @@ CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
     ),
     (lambda v: v["deps"].pop(), "major", "other tasks"),
     (
-        lambda v: v["params"]["params.yaml"]["adapters"].update(per_task=True),
+        lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=True),
         "major",
         "another form of prompts",
     ),
     (
-        lambda v: v["params"]["params.yaml"]["adapters"].update(per_task=False),
+        lambda v: v["params"][PARAMETERS]["adapters"].update(per_task=False),
         "minor",
         "other settings",
     ),

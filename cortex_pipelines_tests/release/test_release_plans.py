@@ -25,6 +25,7 @@ from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.committed import path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
 MODEL = Model("code_adapter", "demo")
@@ -33,7 +34,7 @@ CODE = "cortex_pipelines/adapters"
 
 
 def deployment(**changes: Any) -> DeploymentSettings:
-    section = read_yaml(ROOT / "params.yaml")["deployment"]
+    section = sections()["deployment"]
     return DeploymentSettings.model_validate(section | changes)
 
 

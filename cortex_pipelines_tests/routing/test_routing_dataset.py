@@ -26,10 +26,10 @@ from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
-PARAMS = read_yaml(ROOT / "params.yaml")
+PARAMS = sections()
 ROUTING = RoutingSettings.model_validate(PARAMS["routing"])
 LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
 PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])

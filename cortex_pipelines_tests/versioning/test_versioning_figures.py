@@ -8,9 +8,10 @@ import pytest
 
 from cortex_pipelines.versioning import stages
 from cortex_pipelines.versioning.figures import Figures
+from cortex_pipelines.versioning.parameters import project_file
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.reconcile import dvc_views
-from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench
+from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters
 
 METRICS = "data/digest/digest.json"
 
@@ -25,7 +26,7 @@ def one_word_more(values: dict[str, Any]) -> None:
 
 
 def with_figures(bench: Workbench, figures: dict[str, Figures]) -> Project:
-    return Project(bench.root, bench.project().graph, figures)
+    return Project(bench.root, bench.project().graph, toy_parameters, figures)
 
 
 def text(bench: Workbench) -> str:
@@ -36,7 +37,7 @@ def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     bench.repro()
     bench.commit()
     shown = json.loads(bench.dvc("metrics", "show", "--json"))
-    assert shown[""]["data"][METRICS]["data"] == {"total": 4, "code": ""}
+    assert shown[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
 
     bench.edit("sources.lock", one_word_more)
     bench.repro()
@@ -53,14 +54,14 @@ def test_an_experiment_sets_a_parameter_and_is_listed_with_its_figures(bench: Wo
     bench.repro()
     bench.commit()
     bench.experiment("quiet", "loudness.suffix=?", "pages.width=3")
-    assert bench.project().params["loudness"] == {"suffix": "?"}
+    assert bench.project().section("loudness").suffix == "?"
     assert (bench.root / "data" / "page" / "a" / "page.txt").read_text().endswith("---")
     (base,) = [row for row in json.loads(bench.dvc("exp", "show", "--json")) if row["experiments"]]
     (experiment,) = base["experiments"]
     (made,) = experiment["revs"]
     assert made["name"] == "quiet"
     assert made["data"]["metrics"][METRICS]["data"]["total"] == 4
-    assert made["data"]["params"]["params.yaml"]["data"]["loudness"] == {"suffix": "?"}
+    assert made["data"]["params"][project_file("a")]["data"]["loudness"] == {"suffix": "?"}
 
 
 def test_no_stage_changes_when_other_figures_are_shown(bench: Workbench) -> None:

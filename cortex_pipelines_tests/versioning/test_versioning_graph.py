@@ -7,7 +7,7 @@ import pytest
 
 from cortex_pipelines.versioning import VersionedAsset, versioned_asset
 from cortex_pipelines.versioning.graph import Graph, GraphError
-from cortex_pipelines_tests.versioning.toy import LoudSettings, note_pin, toy_assets
+from cortex_pipelines_tests.versioning.toy import SECTIONS, note_pin, toy_assets
 
 CODE = dict.fromkeys(("words", "loud", "tally", "digest", "page"), "")
 
@@ -40,13 +40,14 @@ def test_an_exact_asset_may_not_read_what_depends_on_the_machine() -> None:
 
 
 def test_order_wiring_and_what_lies_downstream() -> None:
-    class Pages(LoudSettings): ...
-
-    graph = Graph(toy_assets(CODE), [note_pin()], {"loudness": LoudSettings, "pages": Pages})
+    graph = Graph(toy_assets(CODE), [note_pin()], SECTIONS, ["loudness"])
     assert [asset.name for asset in graph.order] == ["words", "loud", "tally", "digest", "page"]
     assert [asset.name for asset in graph.wiring("page").assets] == ["digest", "words"]
     assert [pin.name for pin in graph.wiring("words").pins] == ["note"]
-    assert graph.wiring("loud").sections == ("loudness",)
+    assert graph.wiring("page").sections == ("pages",)
+    assert [pin.name for pin in graph.wiring("loud").pins] == ["loudness_parameters"]
+    assert graph.wiring("loud").sections == (), "what differs by project comes in as data"
+    assert graph.wiring("digest").sections == ("loudness",), "and for all projects it does not"
     assert graph.downstream(["tally"]) == {"tally", "digest", "page"}
 
 

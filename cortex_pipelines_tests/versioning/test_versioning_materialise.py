@@ -29,7 +29,7 @@ from cortex_pipelines.versioning.materialise import (
     materialise,
 )
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin
+from cortex_pipelines_tests.versioning.toy import WORDS, Workbench, note_pin, toy_parameters
 
 Compute = Callable[..., Any]
 
@@ -50,7 +50,7 @@ def make(bench: Workbench, asset: VersionedAsset, **given: Any) -> Any:
     """Make it in the project of the bench, whose stages are written for the asset alone."""
     from cortex_pipelines.versioning import stages
 
-    project = Project(bench.root, Graph([asset], [note_pin()], {}))
+    project = Project(bench.root, Graph([asset], [note_pin()], {}), toy_parameters)
     stages.write(project)
     return materialise(project, asset, "a", **given)
 
@@ -241,7 +241,7 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
     def lost(load_version: LoadVersion) -> None:
         load_version("words", "b", "0" * 32 + ".dir")
 
-    project = Project(bench.root, Graph([borrowed, lost], [], {}))
+    project = Project(bench.root, Graph([borrowed, lost], [], {}), toy_parameters)
     stages.write(project)
     materialise(project, borrowed, "b")
     assert (bench.root / "data" / "borrowed" / "b" / "b").read_bytes() == before

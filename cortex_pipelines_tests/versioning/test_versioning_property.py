@@ -85,6 +85,43 @@ class Spine(RuleBasedStateMachine):
     def edit_other_parameter(self, width: int) -> None:
         self.bench.edit("params.yaml", lambda v: v["pages"].update({"width": width}))
 
+    @rule(section=st.sampled_from(["loudness", "pages"]))
+    def leave_a_section_to_the_profile(self, section: str) -> None:
+        self.bench.edit("params.yaml", lambda v: v.update({section: {}}))
+
+    @rule(profile=st.sampled_from(["standard", "loud"]), value=VALUES)
+    def edit_profile(self, profile: str, value: str) -> None:
+        self.bench.edit(f"profiles/{profile}.yaml", lambda v: v["loudness"].update(suffix=value))
+
+    @rule(profile=st.sampled_from(["standard", "loud"]))
+    def choose_profile(self, profile: str) -> None:
+        self.bench.edit("params.yaml", lambda v: v.update(profile=profile))
+
+    @rule(name=PROJECTS, profile=st.sampled_from(["standard", "loud"]))
+    def choose_profile_of_a_project(self, name: str, profile: str) -> None:
+        if name in self.projects():
+            self.bench.edit("params.yaml", lambda v: v["projects"][name].update(profile=profile))
+
+    @rule(name=PROJECTS, value=VALUES)
+    def override_for_a_project(self, name: str, value: str) -> None:
+        if name in self.projects():
+            own = {"loudness": {"suffix": value}}
+            self.bench.edit("params.yaml", lambda v: v["projects"][name].update(own))
+
+    @rule(name=PROJECTS)
+    def write_out_what_holds_anyway(self, name: str) -> None:
+        """An override that equals what it overrides makes nothing stale."""
+        if name not in self.projects():
+            return
+        before = self.changed()
+        value = self.bench.project().effective.section("loudness", name).model_dump()
+        self.bench.edit("params.yaml", lambda v: v["projects"][name].update(loudness=value))
+        assert self.changed() == before
+
+    def changed(self) -> dict[str, bool]:
+        views = reconcile.dvc_views(self.bench.project())
+        return {f"{view.asset.name}@{view.partition}": view.changed for view in views}
+
     @rule(name=PROJECTS, value=VALUES)
     def edit_project_settings(self, name: str, value: str) -> None:
         if name in self.projects():

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster_assets import _alarm_result, _check_specs, build_assets
+from cortex_pipelines.versioning.parameters import FILE, FOLDER, SHARED
 from cortex_pipelines.versioning.reconcile import _reasons
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
@@ -24,13 +26,13 @@ def test_three_doors_give_one_version(tmp_path: Path) -> None:
     for name, partition in by_hand.all_stages():
         by_hand.make(name, partition)
     assert by_dagster.lock() == by_dvc.lock() == by_hand.lock()
-    assert len(by_dagster.lock()) == 8
+    assert len(by_dagster.lock()) == 9
 
 
 def test_after_each_door_dagster_is_fresh_where_dvc_is_unchanged(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.repro()
-    assert bench.sync() == 10  # eight outputs and two pins
+    assert bench.sync() == 12  # eight outputs, two notes and the loudness of two projects
     staleness = bench.staleness()
     assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}
     assert bench.sync() == 0
@@ -56,9 +58,9 @@ def test_a_pin_observed_in_the_ui_has_the_version_that_a_run_reports(tmp_path: P
     note = build_assets(project, NoTracker())[0]
     assert isinstance(note, dg.SourceAsset)
     assert observe([note], instance=bench.instance(), partition_key="a").success
-    bench.run(["words"], "a")
-    bench.run(["words"], "b")
-    assert bench.sync() == 0, "both pins are known by now"
+    bench.run(["words", "loud"], "a")
+    bench.run(["words", "loud"], "b")
+    assert bench.sync() == 0, "all pins are known by now"
 
 
 def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> None:
@@ -102,22 +104,29 @@ PARAMETER_EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a key more": lambda values: values["pages"].update(height=2),
     "a section gone": lambda values: values.pop("pages"),
     "null": lambda values: values.update(pages=None),
-    "a project's entry": lambda values: values["projects"].update(a=None),
 }
 
 
 def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.repro(["page@a"])
-    parameters = (bench.root / "params.yaml").read_text()
+    path = bench.root / SHARED
+    parameters = path.read_text()
     for name, edit in PARAMETER_EDITS.items():
-        bench.edit("params.yaml", edit)
+        values = json.loads(parameters)
+        edit(values)
+        path.write_text(json.dumps(values))
         with Repo(str(bench.root)) as repo, repo.lock:
             for stage in repo.index.stages:
                 reasons = _reasons(bench.root, stage)
-                assert reasons == dvc_reasons(stage), (name, stage)
+                assert reasons == edited(dvc_reasons(stage)), (name, stage)
                 assert bool(reasons) == stage.changed(), (name, stage)
-        (bench.root / "params.yaml").write_text(parameters)
+        path.write_text(parameters)
+
+
+def edited(reasons: list[str]) -> list[str]:
+    """The same by the name of the file that a person edits."""
+    return [re.sub(rf"^{FOLDER}/[\w/]+\.json", FILE, words) for words in reasons]
 
 
 def dvc_reasons(stage: Any) -> list[str]:

@@ -16,14 +16,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import dagster as dg
 import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table
-from cortex_pipelines.settings import Settings
+from cortex_pipelines.settings import ProjectName, Settings
 from cortex_pipelines.versioning import VersionedAsset, stages
 from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import value_md5
@@ -32,6 +32,7 @@ from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.instance import open_instance
 from cortex_pipelines.versioning.materialise import Version, materialise
+from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, Layout, resolve
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines.versioning.reconcile import sync
 from cortex_pipelines.versioning.staleness import Staleness
@@ -59,12 +60,40 @@ class PageSettings(Settings):
     width: int
 
 
+Profile = Literal["standard", "loud"]
+
+
+class ToyEntry(Settings):
+    """One project."""
+
+    title: str
+    profile: Profile | None = None
+    loudness: LoudSettings | None = None
+
+
+class ToyParameters(Settings):
+    """All of a toy's ``params.yaml``: the loudness may differ by project, the pages may not."""
+
+    profile: Profile
+    projects: dict[ProjectName, ToyEntry]
+    loudness: LoudSettings
+    pages: PageSettings
+
+
+LAYOUT = Layout(ToyParameters, "profiles")
+SECTIONS: dict[str, type[Settings]] = {"loudness": LoudSettings, "pages": PageSettings}
+
+
+def toy_parameters(root: Path) -> Effective:
+    return resolve(root, LAYOUT)
+
+
 def note_pin() -> Pin:
     return Pin(
         name="note",
         lock="sources.lock",
         lock_key="projects.{project}",
-        params_key="projects.{project}",
+        params_key=ENTRY,
         partitioned=True,
         load=lambda setting, lock: lock,
         description="The words of a project",
@@ -101,10 +130,11 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
         return {"tally": TALLY.frame(rows)}
 
     @versioned_asset(code=("toy/digest.py",), partitioned=False)
-    def digest(tally: Path, out: Path) -> None:
+    def digest(tally: Path, loudness: LoudSettings, out: Path) -> None:
         """The sum, in a file that is no table."""
         total = pl.read_parquet(tally / "tally.parquet")["words"].sum()
-        (out / "digest.json").write_text(json.dumps({"total": total, "code": code["digest"]}))
+        digest = {"total": total, "code": code["digest"], "suffix": loudness.suffix}
+        (out / "digest.json").write_text(json.dumps(digest))
         course = [{"step": 0, "total": 0}, {"step": 1, "total": total}]
         (out / "course.json").write_text(json.dumps(course))
 
@@ -164,7 +194,7 @@ class Workbench:
         (root / "data").mkdir()
         for name in CODE:
             (root / "toy" / f"{name}.py").write_text("")
-        (root / "data" / ".gitignore").write_text("/*\n!.gitignore\n")
+        (root / "data" / ".gitignore").write_text("/*\n!.gitignore\n!/parameters/\n")
         (root / ".gitignore").write_text(".dagster/\n.cortex/\n.mlflow/\n")
         (root / ".dvcignore").write_text("__pycache__/\n")
         write_yaml(
@@ -175,6 +205,12 @@ class Workbench:
                 "pages": {"width": 1},
             },
         )
+        (root / "profiles").mkdir()
+        write_yaml(
+            root / "profiles" / "standard.yaml",
+            {"loudness": {"suffix": "?"}, "pages": {"width": 3}},
+        )
+        write_yaml(root / "profiles" / "loud.yaml", {"loudness": {"suffix": "!!"}})
         write_yaml(root / "sources.lock", {"projects": {name: ["one", "two"] for name in projects}})
         bench.git("init", "-q", "-b", "main")
         bench.git("config", "user.name", "A")
@@ -189,10 +225,8 @@ class Workbench:
 
     def project(self) -> Project:
         code = {name: (self.root / "toy" / f"{name}.py").read_text() for name in CODE}
-        graph = Graph(
-            toy_assets(code), [note_pin()], {"loudness": LoudSettings, "pages": PageSettings}
-        )
-        project = Project(self.root, graph, FIGURES)
+        graph = Graph(toy_assets(code), [note_pin()], SECTIONS, LAYOUT.per_project)
+        project = Project(self.root, graph, toy_parameters, FIGURES)
         assert project.code_versions
         return project
 
@@ -242,20 +276,23 @@ class Workbench:
 
     def repro(self, targets: list[str] | None = None) -> None:
         """``dvc repro``, the stages' commands called in this process instead of a new one."""
-        with self._dvc_here() as repo:
+        with self.dvc_here() as repo:
             repo.reproduce(targets or None)
 
     def experiment(self, name: str, *parameters: str) -> None:
         """``dvc exp run -n NAME -S PARAMETER…``, its commands called in this process."""
-        with self._dvc_here() as repo:
+        with self.dvc_here() as repo:
             repo.experiments.run(name=name, params=list(parameters))
 
     @contextlib.contextmanager
-    def _dvc_here(self) -> Iterator[Any]:
+    def dvc_here(self) -> Iterator[Any]:
         from dvc.repo import Repo
 
         def command(executable: Any, cmd: str, **kwargs: Any) -> None:
             words = cmd.split()
+            if cmd == COMMAND:
+                toy_parameters(self.root).write(self.root)
+                return
             partition = words[words.index("--project") + 1] if "--project" in words else None
             with mock.patch.dict(os.environ, {"DVC_STAGE": kwargs["env"]["DVC_STAGE"]}):
                 self.make(words[2], partition)

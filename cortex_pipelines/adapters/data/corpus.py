@@ -69,10 +69,13 @@ def read_corpus(
         return tuple(within_budget(tokenizer, ordered, settings.max_length, tokens))
 
     budget = settings.max_tokens // settings.epochs
-    replayed = other("train", int(budget * settings.replay_share))
     canaries = tuple(
         tokenise(tokenizer, planted(settings.canaries, settings.seed), settings.max_length)
     )
+    # what a small project leaves of the budget is not filled with code of others
+    own = token_count(sample("train", budget)) + token_count(canaries)
+    seen_once = min(budget, int(own / (1 - settings.replay_share)))
+    replayed = other("train", int(seen_once * settings.replay_share))
     train = sample("train", budget - token_count(replayed) - token_count(canaries))
     if not train:
         raise NoExamplesError(

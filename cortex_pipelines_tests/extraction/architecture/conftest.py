@@ -1,12 +1,9 @@
 """Small made-up projects, taken through the readers and resolvers for real."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -15,15 +12,14 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines_tests.parameters import sections
 
-_PARAMETERS: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[3] / "params.yaml").read_text()
-)
+_PARAMETERS = sections()
 _UNITS = ("kind", "name", "qualified_name", "start_byte", "end_byte", "start_line", "docstring")
 
 
 def parsing_limits() -> ExtractionSettings:
-    """Section ``extraction`` of the project's own params.yaml."""
+    """Section ``extraction`` of the project's own parameters."""
     return ExtractionSettings(**_PARAMETERS["extraction"])
 
 

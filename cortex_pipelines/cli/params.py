@@ -1,0 +1,45 @@
+"""``cortex params``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cortex_pipelines.versioning.root import ProjectError, find_root
+
+if TYPE_CHECKING:
+    from cortex_pipelines.versioning.parameter_origins import Origin
+
+
+@click.command(epilog="Example: cortex params itsdangerous --section datasets")
+@click.argument("project", required=False)
+@click.option("--section", help="Only this section, such as datasets.")
+@click.option("--write", is_flag=True, help="Write the values to data/parameters, where DVC reads.")
+def params(project: str | None, section: str | None, write: bool) -> None:
+    """Show the parameters that hold (for PROJECT), where each is written, and what it means."""
+    from cortex_pipelines.config import LAYOUT, resolve
+    from cortex_pipelines.versioning.parameter_origins import origins
+    from cortex_pipelines.versioning.parameters import FOLDER
+
+    root = find_root()
+    effective = resolve(root)
+    if write:
+        changed = effective.write(root)
+        click.echo(f"{FOLDER} {'is written' if changed else 'is up to date'}", err=True)
+        return
+    projects = effective.parameters.projects
+    if project is not None and project not in projects:
+        known = ", ".join(projects) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+    if section is not None and section not in LAYOUT.sections:
+        raise ProjectError(f"no section {section}; there is: {', '.join(LAYOUT.sections)}")
+    for name in [section] if section else LAYOUT.sections:
+        _show(name, origins(root, effective, name, project))
+
+
+def _show(section: str, values: "list[Origin]") -> None:
+    """YAML with the origin and the meaning of each value as comments."""
+    click.echo(f"{section}:")
+    for value in values:
+        click.echo("  # " + " ".join(filter(None, (value.meaning, f"[{value.source}]"))))
+        click.echo(f"  {value.key}: {value.value}")
+    click.echo()

@@ -1,0 +1,17 @@
+"""``cortex upgrade``."""
+
+import click
+
+from cortex_pipelines.versioning.root import find_root
+
+
+@click.command(epilog="Example: pip install --upgrade cortex-pipelines && cortex upgrade")
+def upgrade() -> None:
+    """Bring params.yaml, dvc.yaml and dvc.lock of an earlier version into today's form.
+
+    What was made stays: a stage becomes stale only if a value or its code is another one now.
+    """
+    from cortex_pipelines.operations.upgrading import upgrade as bring_up_to_date
+
+    for sentence in bring_up_to_date(find_root()):
+        click.echo(sentence, err=True)

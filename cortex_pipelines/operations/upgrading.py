@@ -1,0 +1,155 @@
+"""``cortex upgrade``: a project that an earlier version of the package made, for this version.
+
+What was made stays: an entry of ``dvc.lock`` is written in today's form with the values it was made
+from, so a stage is stale exactly if a value or its code is another one now.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.atomic import aside, write_whole
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import LAYOUT, load_parameters
+from cortex_pipelines.operations.parameter_file import round_trip
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.versioning import dvc_store, kept, stages
+from cortex_pipelines.versioning.parameters import (
+    DEMO,
+    ENTRY,
+    FILE,
+    FOLDER,
+    STANDARD,
+    Layout,
+    settings_in,
+)
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml
+from cortex_pipelines.versioning.snapshot import stage_params
+
+_IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
+
+
+def upgrade(root: Path) -> Iterator[str]:
+    """Bring a project's own files into today's form.
+
+    Yields:
+        What was done, in sentences.
+
+    Raises:
+        ProjectError: params.yaml holds what is no parameter any more; names it.
+    """
+    load_parameters(root)
+    if "profile" not in read_yaml(root / FILE):
+        profile, left = shorten(root, LAYOUT)
+        yield f"{FILE} is profile {profile} and {left} values that differ from it"
+    path = root / _IGNORED
+    text = path.read_text(encoding="utf-8") if path.exists() else "/*\n!.gitignore\n"
+    if _KEPT not in text.splitlines():
+        write_whole(path, text.rstrip("\n") + f"\n{_KEPT}\n")
+        yield f"{_IGNORED} lets {FOLDER} into git"
+    project = open_project(root)
+    ensure_keys(root, models(project))
+    stages.write(project)
+    yield "dvc.yaml and the effective parameters are as this version writes them"
+    moved = move_lock(project)
+    if moved:
+        yield f"dvc.lock: {moved} stages name the effective parameters they were made from"
+
+
+def shorten(root: Path, layout: Layout) -> tuple[str, int]:
+    """Leave in ``params.yaml`` what differs from a profile: the one that leaves least.
+
+    Comments stay beside the values that stay.
+
+    Returns:
+        The profile's name, and how many values are left beside projects.
+    """
+    path, yaml = root / FILE, round_trip()
+    text = path.read_text(encoding="utf-8")
+    given = read_yaml(path)
+    sections = {name: given[name] for name in layout.sections if name in given}
+    known = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
+    counts = {name: _count(_differences(sections, known[name], layout.model)) for name in known}
+    profile = min(counts, key=lambda name: counts[name])
+    values = yaml.load(text)
+    for name in sections:
+        _strip(values, known[profile], name, layout.model)
+    values.insert(0, "profile", profile)
+    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    return profile, counts[profile]
+
+
+def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
+    """Take a key out of a mapping if its value is the base's, or what of it is."""
+    inner, under = settings_in(model, key), base.get(key)
+    if inner is not None and isinstance(values[key], Mapping) and isinstance(under, Mapping):
+        for below in list(values[key]):
+            _strip(values[key], under, below, inner)
+        if not values[key]:
+            del values[key]
+    elif key in base and values[key] == base[key]:
+        del values[key]
+
+
+def _differences(values: Mapping[str, Any], base: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner, under = settings_in(model, key), base.get(key)
+        if inner is not None and isinstance(value, Mapping) and isinstance(under, Mapping):
+            if below := _differences(value, under, inner):
+                found[key] = below
+        elif key not in base or value != under:
+            found[key] = value
+    return found
+
+
+def _count(differences: Any) -> int:
+    if not isinstance(differences, dict) or not differences:
+        return int(differences != {})
+    return sum(_count(value) for value in differences.values())
+
+
+def move_lock(project: Project) -> int:
+    """Let entries of ``dvc.lock`` name the files of effective parameters; how many did not."""
+
+    def act() -> int:
+        from dvc.utils.serialize import modify_yaml
+
+        with dvc_store.locked_repo(project.root) as repo, contextlib.chdir(project.root):
+            moved = 0
+            if (project.root / kept.DVC_LOCK).exists():
+                with modify_yaml(kept.DVC_LOCK, fs=repo.fs) as lock:
+                    moved = _move(project, lock.get("stages") or {})
+            repo._reset()
+            dvc_store.record_parameters(project, repo)
+            return moved
+
+    count = dvc_store.patiently(project.root, act)
+    if (project.root / kept.DVC_LOCK).exists():
+        kept.keep(project.root, kept.DVC_LOCK)
+    return count
+
+
+def _move(project: Project, entries: Any) -> int:
+    effective, moved = project.effective.files, 0
+    for asset in project.graph.order:
+        for partition in project.partitions_of(asset):
+            entry = entries.get(project.address(asset, partition)) or {}
+            before = (entry.get("params") or {}).get(FILE)
+            if before is None:
+                continue
+            of_old = dict(entry["params"].pop(FILE))
+            for file, keys in stage_params(project, asset, partition).items():
+                if file not in effective:
+                    continue
+                for key in keys:
+                    old_key = f"projects.{partition}" if key == ENTRY else key
+                    if old_key in of_old:
+                        now, old = look_up(effective[file], key), of_old[old_key]
+                        # equal values, such as 1 and 1.0, are written as today
+                        entry["params"].setdefault(file, {})[key] = now if now == old else old
+            entry["params"] = dict(sorted(entry["params"].items()))
+            moved += 1
+    return moved

@@ -1,0 +1,125 @@
+"""Where each effective parameter is written, and what it means: what ``cortex params`` shows."""
+
+import ast
+import inspect
+import itertools
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning.parameters import FILE, STANDARD, Effective, settings_in
+from cortex_pipelines.versioning.yaml_files import read_yaml
+from cortex_pipelines.versioning.yaml_text import lines_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One effective value.
+
+    Args:
+        key: Dotted key within its section; empty for the whole section.
+        value: The value, as JSON.
+        source: Where it is written: a line of params.yaml, or a profile.
+        meaning: What it means; empty where nothing says so.
+    """
+
+    key: str
+    value: str
+    source: str
+    meaning: str
+
+
+def origins(
+    root: Path, effective: Effective, section: str, project: str | None = None
+) -> list[Origin]:
+    """Every value of a section, as it holds for all or for a project."""
+    places = _places(root, effective, section, project)
+    return [
+        Origin(".".join(keys), _json(value), _source(places, keys), meaning)
+        for keys, value, meaning in _leaves(effective.section(section, project))
+    ]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where values of a section may be written."""
+
+    name: str
+    values: Any
+    lines: Mapping[tuple[str, ...], int] | None = None
+    above: tuple[str, ...] = ()
+
+
+def _places(root: Path, effective: Effective, section: str, project: str | None) -> list[_Place]:
+    """Places in the order in which they count, the profile last."""
+    layout, parameters = effective.layout, effective.parameters
+    text = (root / FILE).read_text(encoding="utf-8-sig")
+    values, lines = read_yaml(root / FILE), lines_of(text)
+    places, profile = [], parameters.profile
+    if project is not None and section in layout.per_project:
+        entry = values["projects"][project]
+        profile = entry.get("profile") or profile
+        above = ("projects", project, section)
+        places.append(_Place(f"project {project}, {FILE}", entry.get(section), lines, above))
+    places.append(_Place(FILE, values.get(section), lines, (section,)))
+    folder = layout.folder(root)
+    for name in dict.fromkeys((profile, STANDARD)):
+        of_profile = read_yaml(folder / f"{name}.yaml").get(section)
+        places.append(_Place(f"profile {name}", of_profile))
+    return places
+
+
+def _source(places: list[_Place], keys: tuple[str, ...]) -> str:
+    for place in places:
+        written, depth = place.values, 0
+        while depth < len(keys) and isinstance(written, Mapping) and keys[depth] in written:
+            written, depth = written[keys[depth]], depth + 1
+        # what is no mapping replaces all below it
+        if depth == len(keys) and place.values is not None:
+            line = place.lines and place.lines.get((*place.above, *keys))
+            return f"{place.name}:{line}" if line else place.name
+    return "default"
+
+
+def _leaves(
+    settings: Settings, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    """Every value below settings that are merged key by key: its keys, itself, its meaning."""
+    meanings = docstrings(type(settings))
+    plain = settings.model_dump(mode="json", exclude_defaults=True)
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings) and settings_in(type(settings), name):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), plain.get(name), meanings.get(name, "")
+
+
+@cache
+def docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The string under each field of a class, and of the classes that it extends."""
+    meanings: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if issubclass(cls, BaseModel) and cls is not BaseModel:
+            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+            meanings |= dict(_field_docstrings(body))
+    return meanings
+
+
+def _field_docstrings(body: ast.stmt) -> Iterator[tuple[str, str]]:
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, text in itertools.pairwise(statements):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(meaning))):
+                yield name, " ".join(meaning.split())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,275 @@
+"""Effective parameters: a profile of the package, and over it what ``params.yaml`` says.
+
+Versions depend on effective values alone. They are written to ``data/parameters``, where the stages
+in ``dvc.yaml`` read them: one file of what holds for all (``shared.json``) and one a project. The
+folder is the output of a stage of its own, so that ``dvc repro`` and ``dvc exp run -S`` after an
+edit of ``params.yaml`` need no further step, and it is in git, so that a difference is seen there.
+
+A project's value is the first there is of: its own entry in ``params.yaml``, the section at the
+top of ``params.yaml``, the project's profile, the profile at the top. A section is merged key by
+key; a list, a mapping with free keys and a model's place are taken whole.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from cortex_pipelines.atomic import aside
+from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.yaml_files import read_yaml
+from cortex_pipelines.versioning.yaml_text import describe_errors
+
+FILE = "params.yaml"
+FOLDER = "data/parameters"
+SHARED = f"{FOLDER}/shared.json"
+STAGE = "parameters"
+COMMAND = "cortex params --write"
+STANDARD = "standard"
+"""The profile that has every key; the others say what they change of it."""
+
+DEMO = "demo"
+"""The profile of this repository's own projects: small enough for a first look."""
+
+ENTRY = "project"
+"""Key of a project's file with what its entry says of its sources."""
+
+_LARGEST = 2**20
+_PACKAGE_PARENT = Path(__file__).parents[2]
+
+
+def project_file(name: str) -> str:
+    """File of one project's effective parameters."""
+    return f"{FOLDER}/projects/{name}.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What ``params.yaml`` may hold.
+
+    Args:
+        model: All of it: ``profile``, ``projects`` (name to entry) and the sections. Fields of an
+            entry that are sections too may be set for one project.
+        profiles: Folder with the profiles, relative to the project or else to the package.
+    """
+
+    model: type[Settings]
+    profiles: str
+
+    @cached_property
+    def entry(self) -> type[Settings]:
+        """Model of one project."""
+        return next(
+            part
+            for part in get_args(self.model.model_fields["projects"].annotation)
+            if isinstance(part, type) and issubclass(part, Settings)
+        )
+
+    @cached_property
+    def sections(self) -> dict[str, type[Settings]]:
+        """Every section, by name."""
+        named = {name: settings_in(self.model, name) for name in self.model.model_fields}
+        return {name: model for name, model in named.items() if model is not None}
+
+    @cached_property
+    def per_project(self) -> frozenset[str]:
+        """Sections that may be set for one project."""
+        return frozenset(self.entry.model_fields) & self.sections.keys()
+
+    def folder(self, root: Path) -> Path:
+        """Where the profiles are: with the project's own code, if it has the package's."""
+        own = root / self.profiles
+        return own if own.is_dir() else _PACKAGE_PARENT / self.profiles
+
+    def profile(self, root: Path, name: Any) -> dict[str, Any]:
+        """Values of a profile; those of the standard one if there is none of that name."""
+        folder = self.folder(root)
+        values = read_yaml(folder / f"{STANDARD}.yaml")
+        if isinstance(name, str) and name in self.profile_names(root) and name != STANDARD:
+            values = merged(values, read_yaml(folder / f"{name}.yaml"), self.model)
+        return values
+
+    def profile_names(self, root: Path) -> list[str]:
+        """Names of the profiles, sorted."""
+        return sorted(path.stem for path in self.folder(root).glob("*.yaml"))
+
+
+@dataclass(frozen=True)
+class Effective:
+    """The parameters that a project is worked with.
+
+    Args:
+        parameters: All of them, validated; a project's entry holds the sections that may differ.
+        layout: What there may be.
+    """
+
+    parameters: Any
+    layout: Layout
+
+    def section(self, name: str, project: str | None = None) -> Settings:
+        """A section as it holds for all, or for one project."""
+        if project is not None and name in self.layout.per_project:
+            own = getattr(self.parameters.projects[project], name)
+            if own is not None:
+                return own  # type: ignore[no-any-return]
+        return getattr(self.parameters, name)  # type: ignore[no-any-return]
+
+    @cached_property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Content of each file below ``data/parameters``: sections as plain values."""
+        layout = self.layout
+        files = {SHARED: {name: _plain(self.section(name)) for name in layout.sections}}
+        shared = {name: files[SHARED][name] for name in layout.per_project}
+        about = layout.entry.model_fields.keys() - layout.per_project - {"profile"}
+        for project, entry in self.parameters.projects.items():
+            own = {
+                name: _plain(value)
+                for name in layout.per_project
+                if (value := getattr(entry, name)) is not None
+            }
+            files[project_file(project)] = {ENTRY: _plain(entry, about), **shared, **own}
+        return files
+
+    def write(self, root: Path) -> bool:
+        """Bring ``data/parameters`` up to date; whether anything was to be done."""
+        changed = False
+        texts = {name: _text(values) for name, values in self.files.items()}
+        for path in (root / FOLDER).rglob("*"):
+            if path.is_file() and path.relative_to(root).as_posix() not in texts:
+                path.unlink()
+                changed = True
+        for name, text in texts.items():
+            path = root / name
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                # DVC hashes the folder: nothing else may lie in it, however briefly
+                with aside(path, place=_scratch(root)) as scratch:
+                    scratch.write_text(text, encoding="utf-8")
+                changed = True
+        return changed
+
+    def is_written(self, root: Path) -> bool:
+        """Whether ``data/parameters`` holds these values, and nothing else."""
+        there = {
+            path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+            for path in (root / FOLDER).rglob("*")
+            if path.is_file()
+        }
+        return there == {name: _text(values) for name, values in self.files.items()}
+
+
+def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
+    """The effective parameters of a project, from its files as they are now.
+
+    Args:
+        root: Folder with ``params.yaml``.
+        layout: What it may hold.
+        file: What is about to take the place of ``params.yaml``.
+
+    Raises:
+        ProjectError: a key is missing, unknown or of the wrong type; gives line, key and value.
+    """
+    path = file or root / FILE
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise ProjectError(
+            f"{FILE} has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read; "
+            f"`git checkout {FILE}` brings back the last one"
+        )
+    if not read_yaml(path):
+        raise ProjectError(f"{FILE} is empty; `git checkout {FILE}` brings back the last one")
+    profiles = tuple(
+        (folder / f"{name}.yaml").read_bytes()
+        for folder in [layout.folder(root)]
+        for name in layout.profile_names(root)
+    )
+    return _resolved(root, layout, path.read_bytes(), profiles, path)
+
+
+@lru_cache(maxsize=4)
+def _resolved(
+    root: Path, layout: Layout, text: bytes, profiles: tuple[bytes, ...], path: Path
+) -> Effective:
+    given = read_yaml(path)
+    base = layout.profile(root, given.get("profile", STANDARD))
+    values = {"profile": STANDARD} | merged(base, given, layout.model)
+    if isinstance(values.get("projects"), dict):
+        values["projects"] = {
+            name: _entry(root, layout, given, entry) for name, entry in values["projects"].items()
+        }
+    try:
+        return Effective(layout.model.model_validate(values), layout)
+    except ValidationError as error:
+        words = describe_errors(error, text.decode("utf-8-sig"), layout.model)
+        raise ProjectError(f"{FILE}: {words}") from error
+
+
+def _entry(root: Path, layout: Layout, given: Mapping[str, Any], entry: Any) -> Any:
+    """A project's entry with whole sections wherever they may differ from those of all."""
+    if not isinstance(entry, dict):
+        return entry
+    own = layout.per_project & entry.keys()
+    profile = entry.get("profile")
+    if profile is not None:
+        own = layout.per_project
+    base = layout.profile(root, profile or given.get("profile", STANDARD))
+    top = merged(base, given, layout.model)
+    overrides = {name: entry[name] for name in own if name in entry}
+    return entry | merged({name: top[name] for name in own if name in top}, overrides, layout.model)
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Settings with some of them changed: sections key by key, all else whole."""
+    values = dict(base)
+    for key, value in change.items():
+        inner = settings_in(model, key)
+        under = base.get(key)
+        if inner is not None and isinstance(under, Mapping) and isinstance(value, Mapping):
+            values[key] = merged(under, value, inner)
+        else:
+            values[key] = value
+    return values
+
+
+def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
+    """The settings under a key, if they are merged key by key.
+
+    Settings that need none of their keys are alternatives, as a model's wheel or folder: they are
+    taken whole.
+    """
+    field = model.model_fields.get(str(key))
+    annotation = field.annotation if field else None
+    optional = get_origin(annotation) in (Union, UnionType)
+    for part in get_args(annotation) if optional else (annotation,):
+        if isinstance(part, type) and issubclass(part, Settings):
+            needed = any(inner.is_required() for inner in part.model_fields.values())
+            return part if needed else None
+    return None
+
+
+def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value below nested settings with the keys that lead to it."""
+    if isinstance(values, Settings):
+        for name in type(values).model_fields:
+            yield from leaves(getattr(values, name), (*keys, name))
+    else:
+        yield keys, values
+
+
+def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:
+    """Settings as JSON values; what may be absent is absent."""
+    return settings.model_dump(mode="json", exclude_defaults=True, include=names)
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _scratch(root: Path) -> Path:
+    folder = root / ".cortex" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

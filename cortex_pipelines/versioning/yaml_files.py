@@ -1,0 +1,70 @@
+"""Files of keys and values in a project: YAML that people and DVC read too, and JSON."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from cortex_pipelines.atomic import aside
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.yaml_text import YamlTextError, parse_yaml
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML 1.2 mapping, as DVC reads it; an absent file is empty.
+
+    Raises:
+        ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
+    """
+    if not path.exists():
+        return {}
+    try:
+        loaded = copy.deepcopy(parse_yaml(path.read_bytes(), path.name))
+    except YamlTextError as error:
+        raise ProjectError(str(error)) from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ProjectError(
+            f"{path.name}: expected keys and values at the top, found {type(loaded).__name__}; "
+            "write `key: value` lines"
+        )
+    return loaded
+
+
+def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a YAML mapping aside and rename it, so that a reader never sees half of it."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        yaml.dump(dict(value), file)
+
+
+def look_up(values: Mapping[str, Any], dotted: str) -> Any:
+    """The value under a dotted key; None if there is none."""
+    found: Any = values
+    for part in dotted.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """A file of keys and values, JSON or YAML by its name; an absent file is empty.
+
+    Raises:
+        ProjectError: the file cannot be parsed.
+    """
+    if path.suffix != ".json":
+        return read_yaml(path)
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ProjectError(
+            f"{path.name} cannot be read: {error}; `cortex params --write` writes it anew"
+        ) from error

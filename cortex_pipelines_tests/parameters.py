@@ -1,0 +1,23 @@
+"""The parameters of this repository, for tests that need a section as the project has it."""
+
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.config import resolve
+from cortex_pipelines.versioning.parameters import SHARED
+
+ROOT = Path(__file__).parents[1]
+STANDARD = ROOT / "cortex_pipelines" / "profiles" / "standard.yaml"
+
+
+def sections() -> dict[str, Any]:
+    """Every section as plain values, as it holds for all projects."""
+    return dict(resolve(ROOT).files[SHARED])
+
+
+def whole_file() -> str:
+    """A parameter file in which every value is written out, each on a line of its own."""
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    projects = own[own.index("projects:") : own.index("general:")]
+    text = f"profile: standard\n\n{projects}" + STANDARD.read_text(encoding="utf-8")
+    return text.replace("project: null #", "project: polyglot #")

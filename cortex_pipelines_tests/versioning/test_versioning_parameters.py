@@ -1,0 +1,260 @@
+"""Effective parameters: what counts over what, where it is written, and what becomes stale."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.config import LAYOUT, PER_PROJECT, SECTIONS, resolve
+from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning import stages
+from cortex_pipelines.versioning.parameter_origins import origins
+from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file
+from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.reconcile import dvc_views
+from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench.create(tmp_path / "p")
+
+
+def stale(bench: Workbench) -> set[str]:
+    """Addresses that DVC would make again, and Dagster too."""
+    bench.sync()
+    project = bench.project()
+    staleness = bench.staleness(project)
+    views = dvc_views(project)
+    for view in views:
+        assert staleness.stale(view.asset.name, view.partition) == view.changed
+    return {project.address(view.asset, view.partition) for view in views if view.changed}
+
+
+def edit_project(bench: Workbench, name: str, **values: Any) -> None:
+    bench.edit("params.yaml", lambda v: v["projects"][name].update(values))
+
+
+def test_a_project_comes_before_its_file_and_that_before_the_profile(bench: Workbench) -> None:
+    def suffixes() -> list[Any]:
+        effective = toy_parameters(bench.root)
+        return [effective.section("loudness", name).suffix for name in (None, "a", "b")]
+
+    assert suffixes() == ["!", "!", "!"]
+    edit_project(bench, "a", profile="loud")
+    assert suffixes() == ["!", "!", "!"], "what params.yaml says counts over any profile"
+    bench.edit("params.yaml", lambda v: v.pop("loudness"))
+    assert suffixes() == ["?", "!!", "?"]
+    edit_project(bench, "b", loudness={"suffix": "."})
+    assert suffixes() == ["?", "!!", "."]
+    bench.edit("params.yaml", lambda v: v.update(profile="loud"))
+    assert suffixes() == ["!!", "!!", "."]
+
+
+def test_one_project_is_stale_where_it_alone_is_changed(bench: Workbench) -> None:
+    bench.run_all()
+    assert stale(bench) == set()
+    edit_project(bench, "a", loudness={"suffix": "!"})
+    assert stale(bench) == set(), "what it says held already"
+    edit_project(bench, "a", loudness={"suffix": "."})
+    assert stale(bench) == {"loud@a"}
+    bench.edit("params.yaml", lambda v: v["loudness"].update(suffix="?"))
+    assert stale(bench) == {"loud@a", "loud@b", "digest"}
+    bench.edit("params.yaml", lambda v: v.update(loudness={"suffix": "!"}))
+    edit_project(bench, "a", loudness=None)
+    assert stale(bench) == set()
+
+
+def test_a_title_says_where_a_source_is_and_a_section_does_not(bench: Workbench) -> None:
+    bench.run_all()
+    edit_project(bench, "a", loudness={"suffix": "."})
+    assert "words@a" not in stale(bench)
+    edit_project(bench, "a", title="other")
+    assert "words@a" in stale(bench)
+
+
+def test_repro_after_an_edit_needs_no_further_step(bench: Workbench) -> None:
+    bench.repro()
+    assert bench.dvc("status", "--json") == "{}"
+    bench.edit("profiles/standard.yaml", lambda v: v["pages"].update(width=2))
+    bench.edit("params.yaml", lambda v: v.pop("pages"))
+    edit_project(bench, "b", loudness={"suffix": "."})
+    assert set(json.loads(bench.dvc("status", "--json"))) == {"parameters"}
+    bench.repro()
+    assert bench.dvc("status", "--json") == "{}"
+    made = bench.lock()
+    assert made["loud@b"]["params"][project_file("b")]["loudness"] == {"suffix": "."}
+    assert made["page@a"]["params"][SHARED]["pages"] == {"width": 2}
+    assert stale(bench) == set()
+
+
+def test_an_experiment_may_add_a_key_for_one_project(bench: Workbench) -> None:
+    bench.repro()
+    bench.commit()
+    bench.experiment("quiet", "+projects.a.loudness.suffix=.")
+    assert bench.lock()["loud@a"]["params"][project_file("a")]["loudness"] == {"suffix": "."}
+    assert bench.dvc("status", "--json") == "{}"
+    assert stale(bench) == set()
+
+
+def test_a_stage_run_alone_under_dvc_does_not_read_old_values(bench: Workbench) -> None:
+    bench.repro()
+    edit_project(bench, "a", loudness={"suffix": "."})
+    with pytest.raises(Exception, match="failed to reproduce") as refused, bench.dvc_here() as repo:
+        repo.reproduce(["loud@a"], single_item=True, force=True)
+    assert "run `dvc repro` without --single-item" in str(refused.value.__cause__)
+
+
+def test_files_follow_the_projects(bench: Workbench) -> None:
+    folder = bench.root / FOLDER
+    assert sorted(path.name for path in folder.rglob("*.json")) == [
+        "a.json",
+        "b.json",
+        "shared.json",
+    ]
+    bench.edit("params.yaml", lambda v: v["projects"].pop("b"))
+    stages.write(bench.project())
+    assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "projects", "shared.json"]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+    assert not bench.project().effective.write(bench.root)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+
+
+class Inner(Settings):
+    one: int
+    two: dict[str, int]
+
+
+class Either(Settings):
+    wheel: str | None = None
+    folder: str | None = None
+
+
+class Outer(Settings):
+    inner: Inner
+    model: Either
+    names: list[str]
+
+
+def test_sections_are_merged_and_all_else_is_taken_whole() -> None:
+    base = {"inner": {"one": 1, "two": {"a": 1}}, "model": {"wheel": "w"}, "names": ["x"]}
+    change = {"inner": {"two": {"b": 2}}, "model": {"folder": "f"}, "names": []}
+    assert merged(base, change, Outer) == {
+        "inner": {"one": 1, "two": {"b": 2}},
+        "model": {"folder": "f"},
+        "names": [],
+    }
+    assert base["inner"] == {"one": 1, "two": {"a": 1}}
+    assert merged(base, {"inner": None}, Outer)["inner"] is None
+
+
+# --- the profiles of the package
+
+
+def params(root: Path, **values: Any) -> Path:
+    root.mkdir(exist_ok=True)
+    projects = {"a": {"sources": [{"directory": "x"}]}}
+    write_yaml(root / "params.yaml", {"projects": projects} | values)
+    return root
+
+
+@pytest.mark.parametrize("profile", ["standard", "demo", "thorough"])
+def test_a_profile_is_all_that_is_needed(tmp_path: Path, profile: str) -> None:
+    effective = resolve(params(tmp_path, profile=profile))
+    assert profile in LAYOUT.profile_names(ROOT)
+    for name, model in SECTIONS.items():
+        values = json.loads(json.dumps(effective.files[SHARED][name]))
+        assert model.model_validate(values) == effective.section(name)
+
+
+def test_profiles_say_only_what_they_change() -> None:
+    standard = read_yaml(ROOT / LAYOUT.profiles / "standard.yaml")
+    for name in ("demo", "thorough"):
+        change = read_yaml(ROOT / LAYOUT.profiles / f"{name}.yaml")
+        assert repeated(standard, change) == [], name
+        assert merged(standard, change, LAYOUT.model) != standard, name
+
+
+def repeated(base: Any, change: Any) -> list[str]:
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return ["is the same"] if base == change else []
+    return [f"{key} {words}" for key in change for words in repeated(base.get(key), change[key])]
+
+
+def test_what_may_differ_by_project_is_read_by_assets_of_a_project() -> None:
+    from cortex_pipelines.catalog import open_project
+
+    graph = open_project(ROOT).graph
+    read = {
+        name for asset in graph.assets.values() if asset.partitioned for name in asset.parameters
+    }
+    of_all = {"privacy", "general"}
+    """What is forgotten is forgotten everywhere; general code is one for all."""
+    assert (read & SECTIONS.keys()) - of_all == PER_PROJECT
+
+
+WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda v: v.update(profile="quick"), r"line \d: profile: .* 'standard', 'demo' or 'thorough'"),
+    (lambda v: v["projects"]["a"].update(profile=1), r"line \d: projects\.a\.profile: .*found 1"),
+    (
+        lambda v: v["projects"]["a"].update(datasets={"max_trian": 1}),
+        r"line 6: projects\.a\.datasets\.max_trian: .* \(found 1\); did you mean max_train\?",
+    ),
+    (
+        lambda v: v["projects"]["a"].update(datasets={"test_share": 2}),
+        r"line 6: projects\.a\.datasets\.test_share: .* \(found 2\); give less than 0.5",
+    ),
+    (
+        lambda v: v["projects"]["a"].update(datasets=5),
+        r"line 5: projects\.a\.datasets: .*give k",
+    ),
+    (
+        lambda v: v["projects"]["a"].update(routing={"seed": 1}),
+        r"line 5: projects\.a\.routing: .*at the top of params.yaml",
+    ),
+    (
+        lambda v: v["projects"]["a"].update(dataset={}),
+        r"line 5: projects\.a\.dataset: .*did you mean datasets\?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "words"), WRONG)
+def test_what_is_wrong_in_a_project_is_named_with_its_line(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    values = read_yaml(params(tmp_path) / "params.yaml")
+    edit(values)
+    write_yaml(tmp_path / "params.yaml", values)
+    with pytest.raises(ProjectError, match=f"^params.yaml: {words}"):
+        resolve(tmp_path)
+
+
+def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -> None:
+    root = params(
+        tmp_path,
+        profile="demo",
+        projects={
+            "a": {"sources": [{"directory": "x"}], "datasets": {"max_train": 7}},
+            "b": {"sources": [{"directory": "y"}], "profile": "standard"},
+        },
+        datasets={"max_test": 5},
+    )
+    effective = resolve(root)
+
+    def source(key: str, project: str | None) -> tuple[str, str]:
+        (origin,) = [one for one in origins(root, effective, "datasets", project) if one.key == key]
+        assert origin.meaning
+        return origin.value, origin.source
+
+    lines = (root / "params.yaml").read_text().splitlines()
+    at = {text.strip(): number for number, text in enumerate(lines, 1)}
+    assert source("max_train", "a") == ("7", f"project a, params.yaml:{at['max_train: 7']}")
+    assert source("max_test", "a") == ("5", f"params.yaml:{at['max_test: 5']}")
+    assert source("max_train", None) == ("400", "profile demo")
+    assert source("max_train", "b") == ("null", "profile standard")
+    assert source("seed", "a")[1] == "profile standard"
