@@ -28,10 +28,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
     """
+    return copy.deepcopy(peek_yaml(path))
+
+
+def peek_yaml(path: Path) -> dict[str, Any]:
+    """``read_yaml`` to look at and not to change: the values are kept for the next call."""
     if not path.exists():
         return {}
     try:
-        loaded = copy.deepcopy(parse_yaml(path.read_bytes(), path.name))
+        loaded = parse_yaml(path.read_bytes(), path.name)
     except YamlTextError as error:
         raise ProjectError(str(error)) from error
     if loaded is None:
@@ -133,12 +138,13 @@ class Project:
 
     def lock_value(self, pin: Pin, partition: str | None) -> Any:
         """What the lock file on disk names for a pin now."""
-        return look_up(read_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
+        value = look_up(peek_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
+        return copy.deepcopy(value)
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
         """The values on disk that make a pin's version, by ``file:key``."""
         return {
-            f"{file}:{key}": look_up(read_yaml(self.root / file), key)
+            f"{file}:{key}": copy.deepcopy(look_up(peek_yaml(self.root / file), key))
             for file, keys in pin.keys(partition).items()
             for key in keys
         }

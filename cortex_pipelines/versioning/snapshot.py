@@ -1,5 +1,6 @@
 """What an output was made from: hashes of inputs and code, values of parameters and pins."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.project import Project, code_version_of, look_up, read_yaml
+from cortex_pipelines.versioning.project import Project, code_version_of, look_up, peek_yaml
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
             path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)
         },
         params={
-            file: {key: look_up(read_yaml(project.root / file), key) for key in keys}
+            file: {key: copy.deepcopy(look_up(peek_yaml(project.root / file), key)) for key in keys}
             for file, keys in files.items()
         },
     )

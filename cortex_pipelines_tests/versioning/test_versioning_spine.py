@@ -94,9 +94,10 @@ def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
     parameters = (bench.root / "params.yaml").read_text()
     for name, edit in PARAMETER_EDITS.items():
         bench.edit("params.yaml", edit)
+        asked: dict[tuple[str, str | None], list[str]] = {}
         with Repo(str(bench.root)) as repo, repo.lock:
             for stage in repo.index.stages:
-                reasons = _reasons(bench.root, stage)
+                reasons = _reasons(bench.root, stage, asked)
                 assert reasons == dvc_reasons(stage), (name, stage)
                 assert bool(reasons) == stage.changed(), (name, stage)
         (bench.root / "params.yaml").write_text(parameters)
