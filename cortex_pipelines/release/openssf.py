@@ -48,8 +48,8 @@ def sign_openssf(root: Path, folder: Path) -> Path:
 
     private, public = _keys(root)
     place = folder / OPENSSF_SIGNATURE
-    config = hashing.Config().set_ignored_paths(paths=[OPENSSF_SIGNATURE])
-    signer = signing.Config().set_hashing_config(config)
+    config = hashing.Config().set_ignored_paths(paths=[OPENSSF_SIGNATURE])  # type: ignore[no-untyped-call]
+    signer = signing.Config().set_hashing_config(config)  # type: ignore[no-untyped-call]
     signer.use_elliptic_key_signer(private_key=private).sign(folder, place)
     return public
 
