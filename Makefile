@@ -21,7 +21,7 @@ DATA := repository_files repository_commits compliance code_units refactoring_pa
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
-.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui bench clean
+.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui bench bench-compare clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -109,6 +109,9 @@ docs: install ## the documentation site, in docs/_build; a broken link fails
 
 bench: install ## four quick measurements of what it costs; five slow ones with `python -m benchmarks --slow`
 	$(BIN)/python -m benchmarks
+
+bench-compare: bench ## what got worse since the run stored in benchmarks/baseline; fails if anything did
+	$(BIN)/python -m benchmarks.compare
 
 clean: ## forget all outputs, runs and caches; the sources stay
 	rm -rf .cortex .mlflow .dvc/cache .dvc/tmp .dagster/storage .dagster/history .dagster/schedules

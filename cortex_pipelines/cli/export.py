@@ -22,7 +22,14 @@ import click
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="GGUF file of the base, for ollama; without it that of the pinned base.",
 )
-def export(model: str, form: str, out: Path, task: str | None, base: Path | None) -> None:
+@click.option(
+    "--sign",
+    type=click.Choice(["openssf"]),
+    help="Sign in this form, too, for those who verify without cortex.",
+)
+def export(
+    model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None
+) -> None:
     """Write MODEL, MODEL@ALIAS, MODEL/VERSION in a form that other programs load.
 
     The files are verified first; the export is loaded again and compared with them, and gets a
@@ -33,17 +40,22 @@ def export(model: str, form: str, out: Path, task: str | None, base: Path | None
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations.exporting import Format
     from cortex_pipelines.operations.exporting import export as write
-    from cortex_pipelines.release.keys import public_key
+    from cortex_pipelines.release.keys import keys_folder, public_key
+    from cortex_pipelines.release.openssf import OPENSSF_PUBLIC_KEY, OPENSSF_SIGNATURE
     from cortex_pipelines.versioning.root import find_root
 
     if base is not None and form != "ollama":
         raise click.UsageError("--base goes with --format ollama")
     project = open_project(find_root())
-    made = write(project, model, cast(Format, form), out, task, base)
+    made = write(project, model, cast(Format, form), out, task, base, sign is not None)
     for words in (*made.checked.done, *made.checked.left):
         click.echo(words, err=True)
     mark, _ = public_key(project.root)
     click.echo(f"{made.model} {made.version} is in {out}, signed by {mark}", err=True)
+    if sign is not None:
+        key = keys_folder(project.root) / OPENSSF_PUBLIC_KEY
+        words = f"model_signing verify key {out} --signature {out / OPENSSF_SIGNATURE}"
+        click.echo(f"anybody who has {key} can check it: {words} --public_key KEY", err=True)
 
 
 @click.command(epilog="Example: cortex verify shop-ollama")

@@ -18,6 +18,7 @@ from cortex_pipelines.release.history import numbers
 from cortex_pipelines.release.ledger import moves
 from cortex_pipelines.release.loading import adapter_folder
 from cortex_pipelines.release.manifest import make_manifest
+from cortex_pipelines.release.openssf import require_signer, sign_openssf
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.release.signing import write_signed
 from cortex_pipelines.versioning.project import Project
@@ -47,6 +48,7 @@ def export(
     out: Path,
     task: str | None = None,
     base_gguf: Path | None = None,
+    openssf: bool = False,
 ) -> Exported:
     """Write a released adapter in another form, load it again, compare, and sign it.
 
@@ -57,12 +59,15 @@ def export(
         out: Folder to write to, absent or empty; stays so if a check fails.
         task: Which adapter, of a model with one a task.
         base_gguf: GGUF file of the base for ``ollama``; None takes that of the pinned base.
+        openssf: Sign it in OpenSSF's form, too.
 
     Raises:
         LookupError: there is no such version, or nothing was released.
         UntrustedModelError: its files are not what was released.
         ExportError: it cannot be exported so, or does not do there what the model does.
     """
+    if openssf:
+        require_signer()
     model, version = find_released(project, reference)
     if version is None:
         raise LookupError(
@@ -99,6 +104,8 @@ def export(
         checked = writers[form](source, aside)
         manifest = make_manifest(aside, model.name, version, released.base)
         write_signed(project.root, manifest, aside)
+    if openssf:  # the form names the folder, so it is signed where it stays
+        sign_openssf(project.root, out)
     return Exported(model.name, version, checked)
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from cortex_pipelines.tracking.known import known_versions
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.provenance import NOTHING, latest_record, recorded_version
+from cortex_pipelines.versioning.provenance import NOTHING
 from cortex_pipelines.versioning.reconcile import dvc_views
 from cortex_pipelines.versioning.staleness import Staleness
 
@@ -25,12 +25,12 @@ def status(
         ``mlflow_digest, run_id`` (MLflow's, of that version), ``fresh`` (DVC and Dagster agree
         that nothing is to be done) and ``reason`` (why not, in words; else empty).
     """
-    status_of = Staleness(instance, definitions).snapshot()
+    dagster = Staleness(instance, definitions).snapshot()
     known = known_versions(project.root)
     for view in dvc_views(project):
         name, partition = view.asset.name, view.partition
-        word, causes = status_of(name, partition)
-        version = recorded_version(latest_record(instance, name, partition))
+        word, causes = dagster.status(name, partition)
+        version = dagster.version(name, partition)
         run_id, digest = known.get((name, partition or "", view.locked or ""), (None, None))
         reasons = list(view.reasons) or [cause for cause in causes if word != "FRESH"]
         if not view.changed and version != view.locked:

@@ -25,7 +25,7 @@ def sync_project(
     close_dead_runs(instance)
     end_dead_runs(project.root)
     ensure_keys(project.root, models(project))
-    stale = Staleness(instance, definitions).stale
+    staleness = Staleness(instance, definitions)
 
     def unknown(view: DvcView) -> bool:
         if not view.version or view.version != view.locked:
@@ -37,8 +37,8 @@ def sync_project(
         return _metadata(project, view)
 
     if not lost(project.root):
-        return sync(project, instance, stale, describe_again)
-    events = sync(project, instance, stale, describe_again, unknown=unknown)
+        return sync(project, instance, staleness, describe_again)
+    events = sync(project, instance, staleness, describe_again, unknown=unknown)
     sync_aliases(project)
     entered_again(project.root)
     return events

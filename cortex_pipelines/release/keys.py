@@ -12,6 +12,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.release.manifest import UntrustedModelError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
         Ed25519PrivateKey,
         Ed25519PublicKey,
@@ -32,14 +33,10 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    path = _keys(root) / _PRIVATE_KEY
+    path = keys_folder(root) / _PRIVATE_KEY
     if not path.exists():
-        _make_key(path)
-    if path.stat().st_mode & _OTHERS:
-        raise UntrustedModelError(
-            f"others can read the signing key {path}; `chmod 600` it if nobody has, else delete "
-            "the folder and `cortex sync` signs with a new one"
-        )
+        write_key(path, Ed25519PrivateKey.generate())
+    only_readable_here(path)
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except ValueError as error:
@@ -73,7 +70,7 @@ def trust(root: Path, public_key: Path) -> str:
     """
     data = public_key.read_bytes()
     mark = fingerprint(_read_public(data, public_key))
-    folder = _keys(root) / "trusted"
+    folder = keys_folder(root) / "trusted"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / f"{mark}.pub", data)
     return mark
@@ -92,7 +89,7 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
 
 def has_key(root: Path) -> bool:
     """Whether a project has a key of its own already."""
-    return (_keys(root) / _PRIVATE_KEY).exists()
+    return (keys_folder(root) / _PRIVATE_KEY).exists()
 
 
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
@@ -105,7 +102,7 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
         UntrustedModelError: a key cannot be read, ``signing.pub`` belongs to no private key here,
             or a trusted key is not the one that its file is called by.
     """
-    folder = _keys(root)
+    folder = keys_folder(root)
     own = folder / PUBLIC_KEY
     keys = {}
     if has_key(root):
@@ -127,13 +124,26 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
     return keys
 
 
-def _keys(root: Path) -> Path:
+def keys_folder(root: Path) -> Path:
+    """Where a project's keys are kept."""
     return root / ".cortex" / "keys"
 
 
-def _make_key(path: Path) -> None:
+def only_readable_here(path: Path) -> None:
+    """Refuse a private key that others on this machine can read.
+
+    Raises:
+        UntrustedModelError: they can.
+    """
+    if path.stat().st_mode & _OTHERS:
+        raise UntrustedModelError(
+            f"others can read the signing key {path}; `chmod 600` it if nobody has, else delete "
+            "the folder and `cortex sync` signs with a new one"
+        )
+
+
+def write_key(path: Path, key: "Ed25519PrivateKey | EllipticCurvePrivateKey") -> None:
     """Write a new key that only this user can read; whoever links it first wins."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,
@@ -142,9 +152,7 @@ def _make_key(path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with os.fdopen(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.write(pem)
     try:

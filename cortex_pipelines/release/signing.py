@@ -17,6 +17,7 @@ from cortex_pipelines.release.manifest import (
     compare,
     make_manifest,
 )
+from cortex_pipelines.release.openssf import OPENSSF_SIGNATURE
 from cortex_pipelines.versioning.content import content_md5
 
 SIGNATURE = "manifest.sig"
@@ -101,7 +102,8 @@ def verify(
             raise UntrustedModelError(
                 f"the manifest in {signed} is for the {what} {found}, not for {wanted}"
             )
-    compare(folder, manifest, leave_out=SIGNED if signed == folder else ())
+    beside = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
+    compare(folder, manifest, leave_out=beside)
     return manifest
 
 

@@ -148,7 +148,7 @@ def made_by_step(
     tracker: Tracker,
     validate: Validate | None,
     known: Callable[[], bool] = lambda: False,
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Bring one asset and partition up to date in a step of a run, and say so to Dagster.
 
     Args:
@@ -178,7 +178,7 @@ def made_by_step(
             return
         if run_id is None:
             run_id = _remember(context, project, asset, partition, version, tracker)
-        result = dg.MaterializeResult(
+        result: dg.MaterializeResult[Any] = dg.MaterializeResult(
             asset_key=asset.name,
             data_version=dg.DataVersion(version.value),
             tags=event_tags(

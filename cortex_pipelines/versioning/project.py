@@ -1,5 +1,6 @@
 """A project on disk bound to the asset graph: where things lie and which versions they have."""
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from cortex_pipelines.versioning.parameters import SHARED, Effective
 from cortex_pipelines.versioning.root import ProjectError as ProjectError
 from cortex_pipelines.versioning.root import find_root as find_root
 from cortex_pipelines.versioning.yaml_files import look_up as look_up
+from cortex_pipelines.versioning.yaml_files import peek_yaml as peek_yaml
 from cortex_pipelines.versioning.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.yaml_files import write_yaml as write_yaml
 
@@ -87,15 +89,16 @@ class Project:
 
     def lock_value(self, pin: Pin, partition: str | None) -> Any:
         """What the lock file on disk names for a pin now."""
-        return look_up(read_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
+        value = look_up(peek_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
+        return copy.deepcopy(value)
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
         """The values on disk that make a pin's version, by ``file:key``."""
         effective = self.resolve().files  # whether or not they are written yet
         return {
-            f"{file}:{key}": look_up(values, key)
+            f"{file}:{key}": copy.deepcopy(look_up(values, key))
             for file, keys in pin.keys(partition).items()
-            for values in [effective[file] if file in effective else read_yaml(self.root / file)]
+            for values in [effective[file] if file in effective else peek_yaml(self.root / file)]
             for key in keys
         }
 

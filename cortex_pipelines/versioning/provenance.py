@@ -11,7 +11,7 @@ the version was really made from. How Dagster reads them back:
   input always reads as updated (``NULL`` and ``0`` would read as fresh for ever).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from cortex_pipelines.versioning import snapshot
@@ -85,16 +85,31 @@ def event_tags(
 
 
 def observe_pins(
-    instance: "DagsterInstance", project: Project, pins: Iterable[Pin], partition: str | None
+    instance: "DagsterInstance",
+    project: Project,
+    pins: Iterable[Pin],
+    partition: str | None,
+    known: Callable[[str, str | None], str | None] | None = None,
 ) -> int:
-    """Report pins whose version Dagster does not have yet; how many were reported."""
+    """Report pins whose version Dagster does not have yet; how many were reported.
+
+    Args:
+        instance: The project's Dagster instance.
+        project: The project.
+        pins: The pins.
+        partition: The project that they are looked at for; None for all.
+        known: Gives the version of a pin that Dagster has, if many were read at once.
+    """
     import dagster as dg
+
+    def latest(name: str, key: str | None) -> str | None:
+        return recorded_version(latest_record(instance, name, key, observed=True))
 
     reported = 0
     for pin in pins:
         key = _of(pin, partition)
         version = project.pin_version(pin, key)
-        if recorded_version(latest_record(instance, pin.name, key, observed=True)) != version:
+        if (known or latest)(pin.name, key) != version:
             instance.report_runless_asset_event(
                 dg.AssetObservation(pin.name, partition=key, tags={DATA_VERSION: version})
             )

@@ -15,8 +15,10 @@ A sync that set the data version alone would leave Dagster saying fresh where DV
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +33,10 @@ from cortex_pipelines.versioning.provenance import (
     MADE_BY_DVC,
     NOTHING,
     event_tags,
-    latest_record,
     observe_pins,
-    recorded_version,
 )
 from cortex_pipelines.versioning.snapshot import Snapshot
+from cortex_pipelines.versioning.staleness import Reading, Staleness
 from cortex_pipelines.versioning.yaml_files import read_values
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class DvcView:
 
 
 Describe = Callable[[DvcView], dict[str, Any]]
+_Asked = dict[tuple[str, str | None], list[str]]
 
 
 def dvc_views(project: Project) -> list[DvcView]:
@@ -82,8 +84,9 @@ def dvc_views(project: Project) -> list[DvcView]:
         with dvc_store.locked_repo(project.root) as repo:
             dvc_store.record_parameters(project, repo)
             known = dvc_store.stages_by_address(repo)
+            asked: _Asked = {}
             return [
-                _view(project, asset, partition, known)
+                _view(project, asset, partition, known, asked)
                 for asset in project.graph.order
                 for partition in project.partitions_of(asset)
             ]
@@ -92,10 +95,14 @@ def dvc_views(project: Project) -> list[DvcView]:
 
 
 def _view(
-    project: Project, asset: VersionedAsset, partition: str | None, known: dict[str, Any]
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    known: dict[str, Any],
+    asked: _Asked,
 ) -> DvcView:
     stage = known[project.address(asset, partition)]
-    reasons = _reasons(project.root, stage)
+    reasons = _reasons(project.root, stage, asked)
     return DvcView(
         asset=asset,
         partition=partition,
@@ -107,21 +114,35 @@ def _view(
     )
 
 
-def _reasons(root: Path, stage: Any) -> list[str]:
-    """Why ``dvc repro`` would run a stage, in words; nothing if it would not."""
+def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
+    """Why ``dvc repro`` would run a stage, in words; nothing if it would not.
+
+    Args:
+        root: Project root.
+        stage: The stage.
+        asked: What was said of each file and hash before; most stages share most of their code.
+    """
     from dvc.dependency.param import ParamsDependency
 
     found = ["command changed"] if stage.changed_stage() else []
-    for entry in [*stage.deps, *stage.outs]:
-        if isinstance(entry, ParamsDependency) and (root / entry.def_path).is_file():
-            found += _changed_parameters(root, entry)
+    for dep in stage.deps:
+        if isinstance(dep, ParamsDependency) and (root / dep.def_path).is_file():
+            found += _changed_parameters(root, dep)
             continue
-        for what in entry.status().values():
-            if isinstance(what, dict):
-                found += [f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items())]
-            else:
-                found.append(f"{entry.def_path} {what}")
-    return found
+        key = (dep.def_path, str(dep.hash_info.value) if dep.hash_info else None)
+        if key not in asked:
+            asked[key] = list(_in_words(dep))
+        found += asked[key]
+    return found + [words for out in stage.outs for words in _in_words(out)]
+
+
+def _in_words(entry: Any) -> Iterator[str]:
+    """What DVC says of an input or output."""
+    for what in entry.status().values():
+        if isinstance(what, dict):
+            yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items()))
+        else:
+            yield f"{entry.def_path} {what}"
 
 
 def _changed_parameters(root: Path, entry: Any) -> list[str]:
@@ -155,7 +176,7 @@ def _at(values: Any, dotted: str) -> tuple[bool, Any]:
 def sync(
     project: Project,
     instance: "DagsterInstance",
-    stale: Callable[[str, str | None], bool],
+    staleness: Staleness,
     describe: Describe | None = None,
     emit_inputs: bool = True,
     unknown: Callable[[DvcView], bool] = lambda _: False,
@@ -165,21 +186,37 @@ def sync(
     Args:
         project: The project.
         instance: Its Dagster instance.
-        stale: Asks Dagster anew whether an asset and partition is stale or missing.
+        staleness: What Dagster says is stale or missing.
         describe: Gives further metadata of an output that is about to be reported.
         emit_inputs: False leaves the tags about code and inputs out; only to show in a test that
             they matter.
         unknown: Asks whether nothing remembers a version any more, so that it is told again.
     """
     remove_stray_partitions(project)
+    known = partial(staleness.snapshot().version, observed=True)
     events = sum(
-        observe_pins(instance, project, [pin], partition)
+        observe_pins(instance, project, [pin], partition, known)
         for pin in project.graph.pins.values()
         for partition in project.partitions_of(pin)
     )
-    for view in dvc_views(project):
-        events += _sync_one(project, instance, view, stale, describe, emit_inputs, unknown(view))
+    reading, read_at = staleness.snapshot(), events
+    for _, views in groupby(dvc_views(project), key=lambda view: view.asset.name):
+        if events != read_at:  # reported of an asset before, which changes what is said of this
+            reading, read_at = staleness.snapshot(), events
+        for view in views:
+            if unknown(view) or not _agree(reading, view):
+                events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
     return events
+
+
+def _agree(reading: Reading, view: DvcView) -> bool:
+    """Whether Dagster says of an asset and partition what DVC says, or neither knows of it."""
+    name, partition = view.asset.name, view.partition
+    known = reading.version(name, partition)
+    if known is None and view.version is None:
+        return True
+    stale = reading.status(name, partition)[0] != "FRESH"
+    return known == (view.version or NOTHING) and stale == view.changed
 
 
 def remove_stray_partitions(project: Project) -> None:
@@ -200,23 +237,16 @@ def _sync_one(
     project: Project,
     instance: "DagsterInstance",
     view: DvcView,
-    stale: Callable[[str, str | None], bool],
+    staleness: Staleness,
     describe: Describe | None,
     emit_inputs: bool,
-    unknown: bool,
 ) -> int:
-    name, partition = view.asset.name, view.partition
-    known = recorded_version(latest_record(instance, name, partition))
-    if known is None and view.version is None:
-        return 0
     version = view.version or NOTHING
-    if known == version and stale(name, partition) == view.changed and not unknown:
-        return 0
-    tags = event_tags(instance, project, view.asset, partition, view.made_from, version)
+    tags = event_tags(instance, project, view.asset, view.partition, view.made_from, version)
     if not emit_inputs:
         tags = {key: value for key, value in tags.items() if key.startswith("dagster/data_version")}
     events = _report(project, instance, view, tags, describe)
-    if emit_inputs and view.changed and not stale(name, partition):
+    if emit_inputs and view.changed and not staleness.stale(view.asset.name, view.partition):
         tags[CODE_VERSION] = MADE_BY_DVC + value_md5(view.reasons)
         events += _report(project, instance, view, tags, describe)
     return events

@@ -1,5 +1,6 @@
 """What an output was made from: hashes of inputs and code, values of parameters and pins."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
             path: content_md5(project.root / path) for path in stage_deps(project, asset, partition)
         },
         params={
-            file: {key: look_up(values, key) for key in keys}
+            file: {key: copy.deepcopy(look_up(values, key)) for key in keys}
             for file, keys in files.items()
             for values in [read_values(project.root / file)]
         },

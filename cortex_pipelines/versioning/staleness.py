@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.versioning.provenance import (
     CODE_VERSION,
-    DATA_VERSION,
     INPUT_POINTER,
     INPUT_VERSION,
     NOTHING,
     latest_record,
+    recorded_version,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ _SKIPPED_FROM = 100
 """Dagster looks past an input with so many partitions; ``sync`` says `dvc-changed:` there."""
 _UNKNOWN = "INITIAL"
 """Version that Dagster takes for an input that was never observed."""
+
+Newest = Callable[..., "dg.EventLogRecord | None"]
+"""Gives an asset's newest event, as ``latest_record`` does."""
 
 
 class Staleness:
@@ -43,32 +46,35 @@ class Staleness:
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """FRESH, STALE or MISSING, and why, from the events there are now."""
-        return self.snapshot()(name, partition)
+        return Reading(self._instance, self._graph, latest_record).status(name, partition)
 
-    def snapshot(self) -> Callable[[str, str | None], tuple[str, tuple[str, ...]]]:
-        """``status``, from the events there are when it is first asked of each asset.
+    def snapshot(self) -> "Reading":
+        """The status of many, from the events there are when an asset is first asked about.
 
-        Events are read once and kept, so that many questions cost little more than one.
+        The newest events of all its partitions are read at once and kept: two queries an asset.
         """
-        return _Reading(self._instance, self._graph).status
+        return Reading(self._instance, self._graph, _AtOnce().newest)
 
     def stale(self, name: str, partition: str | None) -> bool:
         """Whether an asset and partition is stale or missing."""
         return self.status(name, partition)[0] != "FRESH"
 
 
-class _Reading:
+class Reading:
     """The stale status from one reading of the events, each of which is looked up once."""
 
-    def __init__(self, instance: "dg.DagsterInstance", graph: Any) -> None:
+    def __init__(self, instance: "dg.DagsterInstance", graph: Any, newest: Newest) -> None:
         self._instance = instance
         self._graph = graph
-        self._latest = cache(partial(latest_record, instance))
-        self._newest = cache(self._newest_version)
+        self._latest = cache(partial(newest, instance))
+
+    def version(self, name: str, partition: str | None, observed: bool = False) -> str | None:
+        """Data version of the newest event (of a pin: observed); None if there is no event."""
+        return recorded_version(self._latest(name, partition, observed))
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """What ``Staleness.status`` says."""
-        record = self._latest(name, partition)
+        record = self._latest(name, partition, False)
         if record is None or _version(record) == NOTHING:
             return "MISSING", ()
         causes = tuple(self._causes(name, partition, record))
@@ -117,11 +123,10 @@ class _Reading:
         else:
             pointer = tags[INPUT_POINTER + other]
             seen = None if pointer == NOTHING else int(pointer)
-            record = self._newest(other, part, after_cursor=seen)
-            if record is None:
+            record = self._latest(other, part, outside)
+            if record is None or (seen is not None and record.storage_id <= seen):
                 return None
-            old = self._newest(other, part, before_cursor=seen + 1 if seen else None)
-            before, now = (_tag(old) if old else None), _tag(record)
+            before, now = self._version_before(other, part, seen), recorded_version(record)
         if before == now or (before == _UNKNOWN and now == NOTHING):
             return None
         return "has a new dependency data version"
@@ -130,22 +135,23 @@ class _Reading:
         """The same for an event that does not say what was read: by time."""
         if self._node(other).is_external:
             return None
-        newest = self._latest(other, part)
+        newest = self._latest(other, part, False)
         if newest is None:
             return "has a new input"
         newer = newest.timestamp > record.timestamp
         return "has a new dependency materialization" if newer else None
 
-    def _newest_version(
-        self, other: str, part: str, **cursor: int | None
-    ) -> "dg.EventLogRecord | None":
+    def _version_before(self, other: str, part: str, seen: int | None) -> str | None:
+        """Version that was the newest when a pointer was taken."""
         import dagster as dg
 
-        return self._instance.get_latest_data_version_record(
-            dg.AssetKey(other),
-            is_source=self._node(other).is_external,
-            partition_key=part,
-            **cursor,  # type: ignore[arg-type]
+        return recorded_version(
+            self._instance.get_latest_data_version_record(
+                dg.AssetKey(other),
+                is_source=self._node(other).is_external,
+                partition_key=part,
+                before_cursor=seen + 1 if seen else None,
+            )
         )
 
     def _node(self, name: str) -> Any:
@@ -154,9 +160,43 @@ class _Reading:
         return self._graph.get(dg.AssetKey(name))
 
 
-def _tag(record: "dg.EventLogRecord") -> str | None:
-    return (record.event_log_entry.tags or {}).get(DATA_VERSION)
+class _AtOnce:
+    """Newest events, read for all partitions of an asset when one of them is asked for."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, bool], dict[str, dg.EventLogRecord]] = {}
+
+    def newest(
+        self,
+        instance: "dg.DagsterInstance",
+        name: str,
+        partition: str | None,
+        observed: bool = False,
+    ) -> "dg.EventLogRecord | None":
+        """What ``latest_record`` gives."""
+        if partition is None:
+            return latest_record(instance, name, None, observed)
+        if (name, observed) not in self._read:
+            self._read[name, observed] = _of_all_partitions(instance, name, observed)
+        return self._read[name, observed].get(partition)
+
+
+def _of_all_partitions(
+    instance: "dg.DagsterInstance", name: str, observed: bool
+) -> "dict[str, dg.EventLogRecord]":
+    import dagster as dg
+
+    key, kind = dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+    if observed:
+        kind = dg.DagsterEventType.ASSET_OBSERVATION
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
+    if not ids:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values()))
+    fetch = instance.fetch_observations if observed else instance.fetch_materializations
+    records = fetch(wanted, limit=len(ids)).records
+    return {str(record.partition_key): record for record in records}
 
 
 def _version(record: "dg.EventLogRecord") -> str:
-    return _tag(record) or _UNKNOWN
+    return recorded_version(record) or _UNKNOWN

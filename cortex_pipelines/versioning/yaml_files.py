@@ -19,10 +19,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
     """
+    return copy.deepcopy(peek_yaml(path))
+
+
+def peek_yaml(path: Path) -> dict[str, Any]:
+    """``read_yaml`` to look at and not to change: the values are kept for the next call."""
     if not path.exists():
         return {}
     try:
-        loaded = copy.deepcopy(parse_yaml(path.read_bytes(), path.name))
+        loaded = parse_yaml(path.read_bytes(), path.name)
     except YamlTextError as error:
         raise ProjectError(str(error)) from error
     if loaded is None:
@@ -53,13 +58,13 @@ def look_up(values: Mapping[str, Any], dotted: str) -> Any:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """A file of keys and values, JSON or YAML by its name; an absent file is empty.
+    """A file of keys and values, JSON or YAML by its name, to look at; an absent file is empty.
 
     Raises:
         ProjectError: the file cannot be parsed.
     """
     if path.suffix != ".json":
-        return read_yaml(path)
+        return peek_yaml(path)
     try:
         return dict(json.loads(path.read_bytes()))
     except FileNotFoundError:

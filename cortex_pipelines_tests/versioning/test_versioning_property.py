@@ -187,7 +187,7 @@ class Spine(RuleBasedStateMachine):
     def views_agree(self) -> None:
         self.sync_as(self.bench)
         project = self.bench.project()
-        status_of = self.bench.staleness(project).snapshot()
+        status_of = self.bench.staleness(project).snapshot().status
         ui_status = self.bench.ui_status(project)
         for view in reconcile.dvc_views(project):
             name, partition = view.asset.name, view.partition

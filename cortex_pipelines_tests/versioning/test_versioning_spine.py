@@ -116,9 +116,10 @@ def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
         values = json.loads(parameters)
         edit(values)
         path.write_text(json.dumps(values))
+        asked: dict[tuple[str, str | None], list[str]] = {}
         with Repo(str(bench.root)) as repo, repo.lock:
             for stage in repo.index.stages:
-                reasons = _reasons(bench.root, stage)
+                reasons = _reasons(bench.root, stage, asked)
                 assert reasons == edited(dvc_reasons(stage)), (name, stage)
                 assert bool(reasons) == stage.changed(), (name, stage)
         path.write_text(parameters)

@@ -34,7 +34,9 @@ class Told:
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """Ours, after it was found to be Dagster's."""
-        given = self.bench.staleness(self.project).status(name, partition)
+        staleness = self.bench.staleness(self.project)
+        given = staleness.status(name, partition)
+        assert given == staleness.snapshot().status(name, partition)
         assert given[0] == self.bench.ui_status(self.project)(name, partition)
         return given
 

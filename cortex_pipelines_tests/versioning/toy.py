@@ -255,8 +255,7 @@ class Workbench:
     def sync(self, **kwargs: Any) -> int:
         project = self.project()
         instance = self.instance()
-        stale = Staleness(instance, self.definitions(project)).stale
-        return sync(project, instance, stale, **kwargs)
+        return sync(project, instance, self.staleness(project), **kwargs)
 
     def run(self, names: list[str], partition: str | None) -> bool:
         """Materialise by Dagster; whether it succeeded."""
