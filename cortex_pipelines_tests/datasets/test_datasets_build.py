@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.fixes.build import SmellFix
-from cortex_pipelines.augmentation.augment import injected_errors, renamed_units, rewritten_units
+from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import (
@@ -36,7 +36,7 @@ from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refacto
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
 from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
@@ -73,7 +73,7 @@ def renamed(units: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def rewritten(units: pl.DataFrame, augmentation: AugmentationSettings) -> pl.DataFrame:
-    return rewritten_units(units, augmentation)
+    return augmented(REWRITTEN_UNITS, units, augmentation)
 
 
 @pytest.fixture(scope="module")
@@ -546,8 +546,11 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
         read, nothing = made.project, REPOSITORY_COMMITS.empty()
         splits = split_units(units, changed, nothing, (), settings, "shop", cache)
         assert splits.equals(made.splits)
-        renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
-        rewritten = rewritten_units(units, augmentation)
+        renamed, errors = (
+            augmented(RENAMED_UNITS, units, augmentation),
+            augmented(INJECTED_ERRORS, units, augmentation),
+        )
+        rewritten = augmented(REWRITTEN_UNITS, units, augmentation)
         with_cache, alone = (
             (
                 completion_tables(read, renamed, rewritten, settings, kept),

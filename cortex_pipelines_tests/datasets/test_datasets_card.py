@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import cortex_pipelines.datasets.tasks.naming
-from cortex_pipelines.augmentation.augment import renamed_units
+from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables
 from cortex_pipelines.datasets.assemble.manifest import count_redactions
@@ -158,7 +158,7 @@ def test_conventions_of_this_package_are_those_of_python(
     folder = Path(cortex_pipelines.datasets.tasks.naming.__file__).parent
     texts = {path.name: path.read_text() for path in sorted(folder.glob("[!_]*.py"))}
     units = make_units(make_files(texts)).with_columns(pl.lit("train").alias("split"))
-    found = conventions(train_names(units, renamed_units(units, augmentation)))
+    found = conventions(train_names(units, augmented(RENAMED_UNITS, units, augmentation)))
     most = found.unique("kind", keep="first", maintain_order=True)
     assert dict(most.select("kind", "convention").iter_rows()) == {
         "class": "PascalCase",
