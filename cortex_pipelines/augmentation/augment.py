@@ -15,10 +15,10 @@ _COLUMNS = ("unit_id", "language", "kind", "path", "name", "code")
 UNIT_COLUMNS = (*_COLUMNS, "has_error", "generated")
 """Columns of ANNOTATED_UNITS that augmentations are made from."""
 
-_TABLES: dict[str, tuple[Table, Work[AugmentationSettings], str]] = {
-    RENAMED_UNITS.name: (RENAMED_UNITS, renamed_rows, "Renaming local variables"),
-    REWRITTEN_UNITS.name: (REWRITTEN_UNITS, rewritten_rows, "Rewriting"),
-    INJECTED_ERRORS.name: (INJECTED_ERRORS, injected_rows, "Injecting errors"),
+_WORK: dict[Table, tuple[Work[AugmentationSettings], str]] = {
+    RENAMED_UNITS: (renamed_rows, "Renaming local variables"),
+    REWRITTEN_UNITS: (rewritten_rows, "Rewriting"),
+    INJECTED_ERRORS: (injected_rows, "Injecting errors"),
 }
 
 
@@ -40,25 +40,7 @@ def augment(
         RENAMED_UNITS, REWRITTEN_UNITS and INJECTED_ERRORS by name; the same with and without a
         cache.
     """
-    return {name: _table(name, units, settings, project, cache) for name in _TABLES}
-
-
-def renamed_units(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
-    """Units with other names for their local variables (RENAMED_UNITS).
-
-    A unit whose variables cannot safely be renamed has no row.
-    """
-    return _table(RENAMED_UNITS.name, units, settings)
-
-
-def rewritten_units(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
-    """Units that say the same in another way (REWRITTEN_UNITS)."""
-    return _table(REWRITTEN_UNITS.name, units, settings)
-
-
-def injected_errors(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
-    """Units with one error each (INJECTED_ERRORS); only mutants that passed every check."""
-    return _table(INJECTED_ERRORS.name, units, settings)
+    return {table.name: augmented(table, units, settings, project, cache) for table in _WORK}
 
 
 def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
@@ -71,14 +53,15 @@ def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataF
     ).sort("unit_id")
 
 
-def _table(
-    name: str,
+def augmented(
+    table: Table,
     units: pl.DataFrame,
     settings: AugmentationSettings,
     project: str = "",
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
-    table, make, doing = _TABLES[name]
+    """One of the tables of ``augment``."""
+    make, doing = _WORK[table]
     chosen = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
     keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))
 
@@ -88,5 +71,9 @@ def _table(
         made = pl.DataFrame(rows, schema=table.schema, orient="row")
         return made.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
 
-    found = cache.rows(f"{name}-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
+    found = (
+        cache.rows(f"{table.name}-{project}", keyed[_KEY], compute)
+        if cache
+        else compute(keyed[_KEY])
+    )
     return table.conform(found)

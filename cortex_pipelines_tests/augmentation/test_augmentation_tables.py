@@ -11,9 +11,7 @@ from cortex_pipelines.augmentation.assets import augmented_units, mutant_verific
 from cortex_pipelines.augmentation.augment import (
     augment,
     augmentable,
-    injected_errors,
-    renamed_units,
-    rewritten_units,
+    augmented,
 )
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.rowcache import RowCache
@@ -51,7 +49,10 @@ def frame(*units: dict[str, Any]) -> pl.DataFrame:
 
 def test_a_unit_has_its_variants_and_mutants() -> None:
     units = frame(unit("a"), unit("b"))
-    renamed, errors = renamed_units(units, SETTINGS), injected_errors(units, SETTINGS)
+    renamed, errors = (
+        augmented(RENAMED_UNITS, units, SETTINGS),
+        augmented(INJECTED_ERRORS, units, SETTINGS),
+    )
     assert renamed.group_by("unit_id").len().sort("unit_id").rows() == [("a", 2), ("b", 2)]
     assert set(renamed["original_code"]) == {CODE}
     assert CODE not in set(renamed["renamed_code"])
@@ -64,15 +65,17 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
 
 def test_about_half_of_the_units_have_another_layout() -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(40)))
-    drawn = rewritten_units(units, SETTINGS)["rewrite"].str.contains("ruff|reindented|argument")
+    drawn = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains(
+        "ruff|reindented|argument"
+    )
     assert 12 <= drawn.sum() <= 32
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
     alone, together = frame(unit("a")), frame(unit("a"), unit("b"), unit("c"))
-    for make in (renamed_units, rewritten_units, injected_errors):
-        assert make(alone, SETTINGS).equals(
-            make(together, SETTINGS).filter(pl.col("unit_id") == "a")
+    for table in (RENAMED_UNITS, REWRITTEN_UNITS, INJECTED_ERRORS):
+        assert augmented(table, alone, SETTINGS).equals(
+            augmented(table, together, SETTINGS).filter(pl.col("unit_id") == "a")
         )
 
 
@@ -83,19 +86,21 @@ def test_what_stands_beside_a_unit_does_not_matter() -> None:
 def test_some_units_are_not_augmented(changes: dict[str, Any]) -> None:
     units = frame(unit("a", **changes))
     assert augmentable(units, SETTINGS).is_empty()
-    assert renamed_units(units, SETTINGS).equals(RENAMED_UNITS.empty())
-    assert rewritten_units(units, SETTINGS).equals(REWRITTEN_UNITS.empty())
-    assert injected_errors(units, SETTINGS).equals(INJECTED_ERRORS.empty())
+    assert augmented(RENAMED_UNITS, units, SETTINGS).equals(RENAMED_UNITS.empty())
+    assert augmented(REWRITTEN_UNITS, units, SETTINGS).equals(REWRITTEN_UNITS.empty())
+    assert augmented(INJECTED_ERRORS, units, SETTINGS).equals(INJECTED_ERRORS.empty())
 
 
 def test_a_unit_without_local_variables_has_no_variant() -> None:
-    assert renamed_units(frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS).is_empty()
+    assert augmented(
+        RENAMED_UNITS, frame(unit("a", code="def f(a):\n    return a\n")), SETTINGS
+    ).is_empty()
 
 
 def test_equal_variants_are_kept_once() -> None:
     many = SETTINGS.model_copy(update={"renamed_variants": 200})
     code = "def f():\n    x = 1\n    return x\n"
-    renamed = renamed_units(frame(unit("a", code=code)), many)
+    renamed = augmented(RENAMED_UNITS, frame(unit("a", code=code)), many)
     assert renamed["renamed_code"].is_unique().all()
     assert renamed.height < 200
 
@@ -103,7 +108,7 @@ def test_equal_variants_are_kept_once() -> None:
 def test_another_seed_draws_other_errors() -> None:
     units = frame(*(unit(f"u{n}") for n in range(5)))
     other = SETTINGS.model_copy(update={"seed": 2})
-    one, two = injected_errors(units, SETTINGS), injected_errors(units, other)
+    one, two = augmented(INJECTED_ERRORS, units, SETTINGS), augmented(INJECTED_ERRORS, units, other)
     assert set(one["mutant_id"]) != set(two["mutant_id"])
 
 
@@ -150,7 +155,7 @@ def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(parallel, "_START", "raise SystemExit('no memory')")
     with pytest.raises(RuntimeError, match="no memory"):
-        injected_errors(frame(unit("a"), unit("b")), SETTINGS)
+        augmented(INJECTED_ERRORS, frame(unit("a"), unit("b")), SETTINGS)
 
 
 def test_a_share_is_worked_on_from_input_to_output(

@@ -11,8 +11,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.annotation.fixes.build import SmellFix
-from cortex_pipelines.augmentation.augment import injected_errors, renamed_units, rewritten_units
-from cortex_pipelines.augmentation.seeding import draw
+from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import (
     completion_tables,
@@ -36,7 +35,7 @@ from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refacto
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
 from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
@@ -73,7 +72,7 @@ def renamed(units: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def rewritten(units: pl.DataFrame, augmentation: AugmentationSettings) -> pl.DataFrame:
-    return rewritten_units(units, augmentation)
+    return augmented(REWRITTEN_UNITS, units, augmentation)
 
 
 @pytest.fixture(scope="module")
@@ -218,28 +217,25 @@ def test_a_variant_is_written_for_the_body_of_its_unit(
     assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
 
 
-def test_a_cap_keeps_what_has_a_higher_weight_more_often(
-    made: Any, rewritten: pl.DataFrame, settings: DatasetSettings
-) -> None:
+def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettings) -> None:
     """Over some seeds: in train rows of weight 0.9 stay more often than of 0.1, in test not."""
-    heavy = pl.Series([draw("weight", one) % 2 == 0 for one in made.project.units["unit_id"]])
-    weights = pl.select(pl.when(heavy).then(0.9).otherwise(0.1).alias("weight")).to_series()
-    project = replace(made.project, units=made.project.units.with_columns(weights))
-    nothing = RENAMED_UNITS.empty(), rewritten.clear()
+    rows = pl.DataFrame(
+        {
+            "example_id": [f"e{at}" for at in range(200)], "language": ["go"] * 200,
+            "weight": [0.1, 0.9] * 100, "kind": ["function"] * 200, "origin": ["original"] * 200,
+            "split": ["train"] * 100 + ["test"] * 100,
+        }
+    )  # fmt: skip
+    join = IncrementalSimilarityJoin(None, "", settings)
+    capped = {"max_train": 20, "max_test": 20, "max_by_kind": {}}
 
-    def shares(side: str, **update: Any) -> float:
-        kept = [
-            completion_tables(
-                project, *nothing, settings.model_copy(update=update | {"seed": seed})
-            )[side]["weight"]
-            for seed in range(8)
-        ]
-        return float((pl.concat(kept) > 0.5).mean() or 0)
+    def share(side: str) -> float:
+        seeds = (settings.model_copy(update=capped | {"seed": seed}) for seed in range(20))
+        kept = [select_rows(rows, "any", (), some, join).rows[side]["weight"] for some in seeds]
+        return float((pl.concat(kept) > 0.5).sum() / 400)
 
-    capped = {"max_train": 15, "max_validation": 3, "max_test": 3, "max_by_kind": {}}
-    free = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
-    assert shares("train", **capped) > shares("train", **free) + 0.15
-    assert abs(shares("test", **capped) - shares("test", **free)) < 0.3
+    assert share("train") > 0.75
+    assert 0.4 < share("test") < 0.6
 
 
 @pytest.mark.parametrize("most", [3, 10, 40, 99])
@@ -546,8 +542,11 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
         read, nothing = made.project, REPOSITORY_COMMITS.empty()
         splits = split_units(units, changed, nothing, (), settings, "shop", cache)
         assert splits.equals(made.splits)
-        renamed, errors = renamed_units(units, augmentation), injected_errors(units, augmentation)
-        rewritten = rewritten_units(units, augmentation)
+        renamed, errors = (
+            augmented(RENAMED_UNITS, units, augmentation),
+            augmented(INJECTED_ERRORS, units, augmentation),
+        )
+        rewritten = augmented(REWRITTEN_UNITS, units, augmentation)
         with_cache, alone = (
             (
                 completion_tables(read, renamed, rewritten, settings, kept),

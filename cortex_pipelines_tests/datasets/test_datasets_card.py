@@ -1,6 +1,7 @@
 """The card is made from the data and is the same each time; trainers find what they expect."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import cortex_pipelines.datasets.tasks.naming
-from cortex_pipelines.augmentation.augment import renamed_units
+from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables
 from cortex_pipelines.datasets.assemble.manifest import count_redactions
@@ -157,7 +158,7 @@ def test_conventions_of_this_package_are_those_of_python(
     folder = Path(cortex_pipelines.datasets.tasks.naming.__file__).parent
     texts = {path.name: path.read_text() for path in sorted(folder.glob("[!_]*.py"))}
     units = make_units(make_files(texts)).with_columns(pl.lit("train").alias("split"))
-    found = conventions(train_names(units, renamed_units(units, augmentation)))
+    found = conventions(train_names(units, augmented(RENAMED_UNITS, units, augmentation)))
     most = found.unique("kind", keep="first", maintain_order=True)
     assert dict(most.select("kind", "convention").iter_rows()) == {
         "class": "PascalCase",
@@ -187,3 +188,51 @@ def test_names_of_other_sides_are_no_convention() -> None:
         ("variable", "go", "firstLine"),
         ("variable", "go", "rest"),
     ]
+
+
+def test_the_card_says_why_a_side_has_no_row_of_a_language(
+    tmp_path: Path, tables: Tables, settings: DatasetSettings
+) -> None:
+    write_card(tmp_path, "completion", "To test.", tables, settings)
+    card = (tmp_path / "card.md").read_text()
+    section = card.split("## Languages\n")[1].split("\n## ")[0]
+    entries = tables["manifest"]
+    for language in ("go", "python"):
+        mine = entries.filter(pl.col("language") == language)
+        counts = [mine.filter(pl.col("split") == split).height for split in SPLITS]
+        gone = mine.filter(pl.col("left_out").is_not_null())["count"].sum()
+        assert f"| {language} | {' | '.join(map(str, [*counts, gone]))} |" in section
+        empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
+        assert (f"{language} has no row in" in section) == bool(empty)
+        if empty:
+            assert "such group(s) in" in section
+    assert "go has no row in validation" in section
+
+
+def test_categories_complexity_and_weights_are_counted(
+    tmp_path: Path, made: Any, settings: DatasetSettings
+) -> None:
+    known = pl.col("unit_id").str.slice(0, 1) < "8"
+    units = made.project.units.with_columns(
+        pl.when(known).then(pl.lit("parsing")).otherwise(pl.lit("cli")).alias("category"),
+        pl.when(known).then(12).otherwise(3).cast(pl.Int64).alias("cyclomatic"),
+        pl.when(known).then(0.9).otherwise(0.2).alias("weight"),
+    )
+    few = settings.model_copy(update={"max_train": 20, "max_by_kind": {}})
+    nothing = RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty()
+    found = completion_tables(replace(made.project, units=units), *nothing, few)
+    write_card(tmp_path, "completion", "To test.", found, few)
+    card = (tmp_path / "card.md").read_text()
+    ids = {split: set(units.filter(known)["unit_id"]) for split in SPLITS}
+    counts = [found[split]["unit_id"].is_in(list(ids[split])).sum() for split in SPLITS]
+    assert f"| parsing | {' | '.join(map(str, counts))} | {sum(counts)} |" in card
+    assert f"| 11 to 20 | {' | '.join(map(str, counts))} | {sum(counts)} |" in card
+    metrics = pl.read_json(tmp_path / "metrics.json").row(0, named=True)
+    assert metrics["category_parsing"] == sum(counts)
+    means = [
+        float(line.split("|")[3])
+        for line in card.split("\n")
+        if line.startswith(("| kept in train", "| left out by a cap"))
+    ]
+    assert len(means) == 2
+    assert means[0] > means[1]

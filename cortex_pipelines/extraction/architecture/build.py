@@ -107,7 +107,11 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
     found += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
     for row in found:
         if row["description"] is None:
-            row["description"] = notes.about(row["path"], row["subject"], row["start_line"])
+            # a model is about its table, and documented under its own name
+            names = (row["subject"], row["object"])
+            row["description"] = next(
+                filter(None, (notes.about(row["path"], n, row["start_line"]) for n in names)), None
+            )
             row["description_source"] = "docstring" if row["description"] else None
         package = index.package_of(row["path"])
         row["boundary"] = package.name if package else None

@@ -272,3 +272,13 @@ def test_a_class_with_a_docstring_is_described_by_it(triples: Chosen) -> None:
     told = triples({"m.py": text}, "schema", "object", "description", "description_source",
                    relation="model")  # fmt: skip
     assert told == {("Seat", "A seat of a hall.", "docstring")}
+
+
+def test_a_model_is_documented_under_its_own_name(triples: Chosen) -> None:
+    text = (
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n\nclass Seat(Base):\n"
+        '    """A seat of a hall."""\n\n    __tablename__ = "hall_seats"\n'
+        "    label: Mapped[str] = mapped_column(primary_key=True)\n"
+    )
+    told = triples({"m.py": text}, "schema", "subject", "object", "description", relation="model")
+    assert told == {("hall_seats", "Seat", "A seat of a hall.")}
