@@ -16,6 +16,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.settings import PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.project import ProjectError
 
+MINUTES = 2
 REAL = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 
 NUMBERS = ("true", "'3'", ".inf", ".nan", "-7", "99999999999999", "[1]", "{a: 1}", "2026-01-01")

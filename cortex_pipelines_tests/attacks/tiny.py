@@ -88,12 +88,12 @@ def write_archive(path: Path) -> None:
     # tarfile would write the time into the head of the gzip file
     with (
         gzip.GzipFile(path, "wb", mtime=0) as file,
-        tarfile.open(fileobj=file, mode="w") as archive,
+        tarfile.open(fileobj=file, mode="w") as tar,
     ):
         member = tarfile.TarInfo("gamma/half.py")
         data = b"def half(number):\n    if number > 10:\n        return number // 2\n    return 5\n"
         member.size = len(data)
-        archive.addfile(member, io.BytesIO(data))
+        tar.addfile(member, io.BytesIO(data))
 
 
 def make_tiny(values: Any) -> None:
