@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = {} if chosen.again else {s.name: kept for s in stages if (kept := s.done(code))}
     for stage in stages:
         print(_plan(stage, stage.name in done))
+    left = sum(stage.estimate() or 0 for stage in stages if stage.name not in done)
+    print(f"about {left:.0f} minutes in all")
     if chosen.plan:
         return 0
     results = [(stage.name, done.get(stage.name) or _run(stage, code)) for stage in stages]

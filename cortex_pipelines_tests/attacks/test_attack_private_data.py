@@ -6,7 +6,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cortex_pipelines_tests.attacks.planted import Planted, leaks
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
+MINUTES = 3
 ROOT = Path(__file__).parents[2]
 PLANTED = {
     place: Planted(place)
@@ -183,8 +184,9 @@ def write_sources(sources: Path) -> None:
 
 
 def test_nothing_private_is_kept_outside_of_the_sources(
-    attacked: tuple[MiniProject, str],
+    attacked: tuple[MiniProject, str], record_property: Callable[[str, object], None]
 ) -> None:
+    record_property("attacks", sum(len(one.values) for one in PLANTED.values()))
     mini, printed = attacked
     clones = (mini.root / "sources", mini.root / ".cortex" / "cache" / "git")
     assert all(leaks(clone, list(PLANTED.values())) for clone in clones)

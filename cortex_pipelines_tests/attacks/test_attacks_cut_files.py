@@ -22,6 +22,7 @@ from cortex_pipelines.versioning.instance import DATABASES, open_instance
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.versioning.toy import Workbench
 
+MINUTES = 2
 LOCK = """champions:
   task_router:
     champion: {}
@@ -55,11 +56,20 @@ def looked_at(root: Path) -> dict[str, doctor.Finding]:
     return {one.what: one for one in doctor.stores(root)}
 
 
-def made_elsewhere(root: Path) -> None:
+@pytest.fixture(scope="module")
+def mlflow_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database, made by another process: MLflow keeps open what it opened once."""
+    root = tmp_path_factory.mktemp("mlflow")
     words = "from cortex_pipelines.tracking.store import *; "
     words += f"experiment_id(Path({str(root)!r}), 'w')"
     subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
+    return store.database(root)
+
+
+def put(database: Path, root: Path) -> Path:
+    path = store.database(root)
+    shutil.copytree(database.parent, path.parent, dirs_exist_ok=True)
+    return path
 
 
 def lengths(text: bytes) -> list[int]:
@@ -206,9 +216,10 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5])
-def test_a_cut_database_of_mlflow_is_set_aside(bench: Workbench, part: float) -> None:
-    made_elsewhere(bench.root)
-    path = store.database(bench.root)
+def test_a_cut_database_of_mlflow_is_set_aside(
+    bench: Workbench, mlflow_made: Path, part: float
+) -> None:
+    path = put(mlflow_made, bench.root)
     with path.open("r+b") as file:
         file.truncate(int(path.stat().st_size * part))
     assert not looked_at(bench.root)["whole: .mlflow/mlflow.db"].good
@@ -229,9 +240,10 @@ def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: 
     assert moved.name.startswith("mlflow.db.")
 
 
-def test_a_page_that_was_overwritten_is_found_by_the_doctor(bench: Workbench) -> None:
-    made_elsewhere(bench.root)
-    path = store.database(bench.root)
+def test_a_page_that_was_overwritten_is_found_by_the_doctor(
+    bench: Workbench, mlflow_made: Path
+) -> None:
+    path = put(mlflow_made, bench.root)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 20000)

@@ -1,5 +1,6 @@
 """A file that is damaged, by accident or on purpose, costs its own rows and nobody else's."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,8 @@ from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.files.content import content_of
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 
+MINUTES = 1
+EXAMPLES = 12
 ROOT = Path(__file__).parents[2]
 SOURCE = "directory:shop"
 WHOLE = {
@@ -190,11 +193,18 @@ def of_others(made: Stages) -> dict[str, list[tuple[object, ...]]]:
 )
 @example(victim="deploy/compose.yml", damage=[("insert", 0.5, b'\n    labels: ["\\ud800"]\n')])
 @hypothesis_settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_damaged_file_changes_no_row_of_another(
-    victim: str, damage: list[tuple[str, float, bytes]], undamaged: Stages, parameters: Parameters
+    victim: str,
+    damage: list[tuple[str, float, bytes]],
+    undamaged: Stages,
+    parameters: Parameters,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property("attacks", EXAMPLES)
     files = bytes_of(WHOLE) | {victim: damaged(VICTIMS[victim].encode(), damage)}
     assert of_others(stages(frame(files, parameters), parameters)) == of_others(undamaged)
 

@@ -17,6 +17,7 @@ from cortex_pipelines.settings import PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.parameters import whole_file
 
+MINUTES = 2
 REAL = whole_file()
 
 NUMBERS = ("true", "'3'", ".inf", ".nan", "-7", "99999999999999", "[1]", "{a: 1}", "2026-01-01")

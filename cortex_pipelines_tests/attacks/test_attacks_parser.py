@@ -27,6 +27,7 @@ from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
+MINUTES = 5
 SMALL, LARGE = 3_000, 200_000
 GROWTH = 2.3
 """Steps for twice the text: linear work, and what the parser does once."""

@@ -22,6 +22,7 @@ from cortex_pipelines.sandbox.sandbox import DOORS, Door, Result
 from cortex_pipelines.sandbox.settings import Limits
 from cortex_pipelines_tests.attacks.sandbox_programs import ATTACKS, Attack, program
 
+MINUTES = 5
 LIMITS = Limits(
     wall_seconds=120,
     cpu_seconds=30,

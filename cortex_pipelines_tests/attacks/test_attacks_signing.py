@@ -25,7 +25,9 @@ from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
+MINUTES = 3
 ROOT = Path(__file__).parents[2]
+Record = Callable[[str, object], None]
 REFUSALS = (UntrustedModelError, RouterError)
 DAMAGES = [
     pytest.param(15, id="short"),
@@ -127,7 +129,9 @@ def test_no_damaged_router_answers(
     count: int,
     signed: bool,
     monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
 ) -> None:
+    record_property("attacks", count)
     folder = trained(signed)
     if not signed:
         monkeypatch.chdir(tmp_path)
@@ -169,8 +173,9 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("count", DAMAGES)
 def test_no_damaged_adapter_is_verified(
-    project: Path, adapter: Path, tmp_path: Path, count: int
+    project: Path, adapter: Path, tmp_path: Path, count: int, record_property: Record
 ) -> None:
+    record_property("attacks", count)
     version = str(content_md5(adapter))
     kept = sign_version(project, adapter, "code_adapter-demo", version, None)
     verify(project, adapter, kept, "code_adapter-demo", version)
@@ -182,8 +187,9 @@ def test_no_damaged_adapter_is_verified(
 
 @pytest.mark.parametrize("count", DAMAGES)
 def test_no_damaged_bundle_is_verified(
-    project: Path, adapter: Path, tmp_path: Path, count: int
+    project: Path, adapter: Path, tmp_path: Path, count: int, record_property: Record
 ) -> None:
+    record_property("attacks", count)
     bundle = tmp_path / "bundle"
     shutil.copytree(adapter, bundle)
     write_signed(project, make_manifest(bundle, "code_adapter-demo", "v", None), bundle)

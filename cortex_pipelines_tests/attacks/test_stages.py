@@ -45,7 +45,9 @@ def test_roof():
 
 
 @pytest.fixture
-def tests(tmp_path: Path) -> Path:
+def tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # loading them takes longer than these stages
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     folder = tmp_path / "tests"
     folder.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    attack: long\n")
@@ -66,7 +68,9 @@ def test_a_stage_is_run_once_for_one_version_of_the_code(
     tests: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert attack(tests, "--plan") == 0
-    assert "about 7.0 minutes    Doors that are tried." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "about 7.0 minutes    Doors that are tried." in printed
+    assert printed.endswith("about 7 minutes in all\n")
     assert runs(tests) == 0
 
     assert attack(tests) == 0
@@ -129,3 +133,4 @@ def test_every_file_of_attacks_is_a_stage_that_says_what_it_is() -> None:
     here = Path(stages.__file__).parent
     for stage in stages_in(here, here):
         assert stage.about.endswith("."), stage.file
+        assert stage.estimate(), f"{stage.file} does not say how many MINUTES it takes"

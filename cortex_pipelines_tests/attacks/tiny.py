@@ -4,6 +4,7 @@ As a script it makes the whole of one in the surroundings that its process has, 
 of each output: ``python -m cortex_pipelines_tests.attacks.tiny FOLDER backwards``.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -84,11 +85,15 @@ def write(sources: Path, backwards: bool) -> None:
 
 
 def write_archive(path: Path) -> None:
-    with tarfile.open(path, "w:gz") as archive:
+    # tarfile would write the time into the head of the gzip file
+    with (
+        gzip.GzipFile(path, "wb", mtime=0) as file,
+        tarfile.open(fileobj=file, mode="w") as tar,
+    ):
         member = tarfile.TarInfo("gamma/half.py")
         data = b"def half(number):\n    if number > 10:\n        return number // 2\n    return 5\n"
         member.size = len(data)
-        archive.addfile(member, io.BytesIO(data))
+        tar.addfile(member, io.BytesIO(data))
 
 
 def make_tiny(values: Any) -> None:

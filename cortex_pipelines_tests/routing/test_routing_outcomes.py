@@ -21,6 +21,7 @@ from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
 from cortex_pipelines.routing.outcomes.models import select_model
 from cortex_pipelines.routing.outcomes.predictors import (
+    FILE,
     OutcomePredictors,
     PredictorError,
     build_predictors,
@@ -298,6 +299,17 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     assert (
         loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
     )
+    said = json.loads((tmp_path / FILE).read_text())
+    model = said["duration_seconds"]["model"]
+    for damaged in (
+        1,
+        {"duration_seconds": 1},
+        said | {"duration_seconds": said["duration_seconds"] | {"slope": "steep"}},
+        said | {"duration_seconds": said["duration_seconds"] | {"model": model | {"weights": []}}},
+    ):
+        (tmp_path / FILE).write_text(json.dumps(damaged))
+        with pytest.raises(PredictorError, match=r"predictors\.json: .*cortex run"):
+            OutcomePredictors.load(tmp_path)
 
 
 def test_a_folder_without_predictors_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:

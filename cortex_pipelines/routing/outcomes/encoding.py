@@ -61,6 +61,17 @@ class Encoding:
     words: tuple[str, ...]
     idf: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        numbers = len(self.columns.numbers) + len(self.columns.amounts)
+        lengths = (len(self.centre), len(self.spread), len(self.categories), len(self.idf))
+        if lengths != (numbers, numbers, len(self.columns.categories), len(self.words)):
+            raise ValueError("an encoding has one centre and spread a number, one idf a word")
+
+    @property
+    def width(self) -> int:
+        """Columns of its matrix."""
+        return len(self.centre) + sum(map(len, self.categories)) + len(self.words)
+
     @classmethod
     def fit(
         cls, rows: pl.DataFrame, columns: Columns, vocabulary: int, min_documents: int

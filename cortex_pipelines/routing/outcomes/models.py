@@ -30,6 +30,10 @@ class Fitted:
     encoding: Encoding | None
     weights: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if self.encoding is not None and len(self.weights) != self.encoding.width:
+            raise ValueError("a model has one weight a feature")
+
     def raw(self, rows: pl.DataFrame) -> np.ndarray:
         """One number a task: a log-odds of the linear model of a probability, else the value."""
         if self.encoding is not None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
-from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns, Encoding
-from cortex_pipelines.routing.outcomes.models import Fitted, losses
+from cortex_pipelines.routing.outcomes.encoding import COLUMNS, Columns
+from cortex_pipelines.routing.outcomes.models import losses
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.outcomes.training import (
     TARGETS,
@@ -48,12 +49,13 @@ class OutcomePredictors:
         """
         try:
             said = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls({name: _read(value) for name, value in said.items()})
-        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise PredictorError(
-                f"{folder}: no outcome predictors ({error}); `cortex run outcome_predictors` "
-                "makes them"
-            ) from error
+            return cls(TypeAdapter(dict[str, Predictor]).validate_python(said))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "all of it"
+            raise _none(folder, f"{FILE}: {place}: {first['msg']}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise _none(folder, error) from error
 
     def save(self, folder: Path) -> None:
         """Write them to a folder, as JSON."""
@@ -78,6 +80,12 @@ class OutcomePredictors:
             if predictor.target.kind == "amount":
                 found |= {f"{name}_low": low, f"{name}_high": high}
         return pl.DataFrame(found)
+
+
+def _none(folder: Path, why: object) -> PredictorError:
+    return PredictorError(
+        f"{folder}: no outcome predictors ({why}); `cortex run outcome_predictors` makes them"
+    )
 
 
 def build_predictors(
@@ -173,33 +181,3 @@ def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[st
             for place in range(test.height)
         ]
     return rows
-
-
-def _read(value: dict[str, Any]) -> Predictor:
-    model = value["model"]
-    encoding = model["encoding"]
-    read = None
-    if encoding is not None:
-        columns = encoding["columns"]
-        read = Encoding(
-            columns=Columns(
-                numbers=tuple(columns["numbers"]),
-                amounts=tuple(columns["amounts"]),
-                categories=tuple(columns["categories"]),
-                text=columns["text"],
-            ),
-            centre=tuple(encoding["centre"]),
-            spread=tuple(encoding["spread"]),
-            categories=tuple(tuple(values) for values in encoding["categories"]),
-            words=tuple(encoding["words"]),
-            idf=tuple(encoding["idf"]),
-        )
-    fitted = Fitted(model["base"], model["by_master"], read, tuple(model["weights"]))
-    return Predictor(
-        target=Target(**value["target"]),
-        candidate=value["candidate"],
-        model=fitted,
-        slope=value["slope"],
-        shift=value["shift"],
-        reach=value["reach"],
-    )
