@@ -16,6 +16,7 @@ from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
+from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
@@ -115,6 +116,7 @@ _COMMANDS = (
     export,
     extract,
     forget,
+    init,
     logs,
     mutate,
     params,
