@@ -100,7 +100,9 @@ class Project:
         return f"{asset.name}@{partition}" if partition else asset.name
 
     def lock_value(self, pin: Pin, partition: str | None) -> Any:
-        """What the lock file on disk names for a pin now."""
+        """What the lock file on disk names for a pin now; None for a pin without one."""
+        if pin.lock is None:
+            return None
         return look_up(read_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
