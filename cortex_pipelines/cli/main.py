@@ -17,6 +17,7 @@ from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
+from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
@@ -117,6 +118,7 @@ _COMMANDS = (
     export,
     extract,
     forget,
+    init,
     logs,
     mutate,
     params,
@@ -162,11 +164,19 @@ def _finish(outcome: "Outcome") -> None:
 @main.command(epilog=_example("cortex run code_units --project itsdangerous"))
 @click.argument("assets", nargs=-1)
 @click.option("--project", "partition", help="Only this project.")
-def run(assets: tuple[str, ...], partition: str | None) -> None:
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be made; make nothing.")
+def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None:
     """Make exactly the named ASSETS; without names all that is stale."""
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
 
+    if only_plan:
+        from cortex_pipelines.catalog import open_project
+
+        opened = open_project(find_root())
+        _check_names(opened, assets, partition)
+        _show_plan(opened, assets, partition)
+        return
     project, definitions, instance = _open()
     _check_names(project, assets, partition)
     if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
@@ -182,6 +192,28 @@ def run(assets: tuple[str, ...], partition: str | None) -> None:
         for part in (partition,) if partitioned and partition else parts:
             outcome += runs.run_named(project, definitions, instance, names, part)
     _finish(outcome)
+
+
+def _show_plan(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
+    """What is stale (of the named assets), how long it takes, and what limits leave out."""
+    from cortex_pipelines.operations.planning import duration, left_out, plan
+
+    steps = plan(project, partition)
+    steps = [step for step in steps if not assets or step.address.partition("@")[0] in assets]
+    for step in steps:
+        reads = "" if step.rows is None else f", reads {step.rows:,} rows"
+        time = "?" if step.seconds is None else duration(step.seconds)
+        click.echo(f"{step.address:<44} {time:>9}  ({step.basis}{reads})")
+    known = [step.seconds for step in steps if step.seconds is not None]
+    unknown = len(steps) - len(known)
+    click.echo(
+        f"{len(steps)} to make, {duration(sum(known))}"
+        + (f" and {unknown} of which no time is known" if unknown else "")
+        if steps
+        else "nothing is stale"
+    )
+    for sentence in left_out(project, partition):
+        click.echo(sentence)
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:

@@ -21,11 +21,13 @@ def params(project: str | None, section: str | None, write: bool) -> None:
     from cortex_pipelines.versioning.parameters import FOLDER
 
     root = find_root()
-    effective = resolve(root)
     if write:
-        changed = effective.write(root)
+        from cortex_pipelines.catalog import open_project
+
+        changed = open_project(root).effective.write(root)
         click.echo(f"{FOLDER} {'is written' if changed else 'is up to date'}", err=True)
         return
+    effective = resolve(root)
     projects = effective.parameters.projects
     if project is not None and project not in projects:
         known = ", ".join(projects) or "none yet"

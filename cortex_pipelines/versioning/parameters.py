@@ -12,7 +12,7 @@ key; a list, a mapping with free keys and a model's place are taken whole.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import UnionType
@@ -41,7 +41,12 @@ ENTRY = "project"
 """Key of a project's file with what its entry says of its sources."""
 
 _LARGEST = 2**20
-_PACKAGE_PARENT = Path(__file__).parents[2]
+PACKAGE = "cortex_pipelines"
+PACKAGE_PARENT = Path(__file__).parents[2]
+
+
+CODE = f"{FOLDER}/code.json"
+"""Digest of the code that each asset runs, in a project whose package is installed elsewhere."""
 
 
 def project_file(name: str) -> str:
@@ -85,7 +90,7 @@ class Layout:
     def folder(self, root: Path) -> Path:
         """Where the profiles are: with the project's own code, if it has the package's."""
         own = root / self.profiles
-        return own if own.is_dir() else _PACKAGE_PARENT / self.profiles
+        return own if own.is_dir() else PACKAGE_PARENT / self.profiles
 
     def profile(self, root: Path, name: Any) -> dict[str, Any]:
         """Values of a profile; those of the standard one if there is none of that name."""
@@ -107,10 +112,12 @@ class Effective:
     Args:
         parameters: All of them, validated; a project's entry holds the sections that may differ.
         layout: What there may be.
+        code: Digest of each asset's code; empty where the stages depend on its files.
     """
 
     parameters: Any
     layout: Layout
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def section(self, name: str, project: str | None = None) -> Settings:
         """A section as it holds for all, or for one project."""
@@ -134,7 +141,7 @@ class Effective:
                 if (value := getattr(entry, name)) is not None
             }
             files[project_file(project)] = {ENTRY: _plain(entry, about), **shared, **own}
-        return files
+        return files | ({CODE: dict(self.code)} if self.code else {})
 
     def write(self, root: Path) -> bool:
         """Bring ``data/parameters`` up to date; whether anything was to be done."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.parameters import SHARED, Effective
+from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it
 from cortex_pipelines.versioning.root import ProjectError as ProjectError
@@ -63,7 +64,20 @@ class Project:
 
     def resolve(self) -> Effective:
         """The effective parameters as the files have them now; raises as ``effective``."""
-        return self._resolve(self.root)
+        return replace(self._resolve(self.root), code=self._installed_code)
+
+    def depends_on_files(self, asset: VersionedAsset) -> bool:
+        """Whether an asset's code lies in the project, where DVC can depend on it."""
+        return asset.declared_code is not None or (self.root / PACKAGE).is_dir()
+
+    @cached_property
+    def _installed_code(self) -> dict[str, str]:
+        """Digest of the code of each asset that runs an installed package's."""
+        return {
+            asset.name: value_md5({path: content_md5(PACKAGE_PARENT / path) for path in asset.code})
+            for asset in self.graph.order
+            if not self.depends_on_files(asset)
+        }
 
     @cached_property
     def partitions(self) -> tuple[str, ...]:
@@ -88,7 +102,9 @@ class Project:
         return f"{asset.name}@{partition}" if partition else asset.name
 
     def lock_value(self, pin: Pin, partition: str | None) -> Any:
-        """What the lock file on disk names for a pin now."""
+        """What the lock file on disk names for a pin now; None for a pin without one."""
+        if pin.lock is None:
+            return None
         value = look_up(peek_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
         return copy.deepcopy(value)
 
@@ -114,8 +130,12 @@ class Project:
     def code_version(self, asset: VersionedAsset) -> str:
         """Version of an asset's code, as it is on disk now, and of the parameters for all."""
         values = self.effective.files[SHARED]
+        if self.depends_on_files(asset):
+            code = {path: content_md5(self.root / path) for path in asset.code}
+        else:
+            code = {PACKAGE: self._installed_code[asset.name]}
         return code_version_of(
-            {path: content_md5(self.root / path) for path in asset.code},
+            code,
             {name: values.get(name) for name in self.graph.wiring(asset.name).sections},
         )
 

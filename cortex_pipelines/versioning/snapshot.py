@@ -8,7 +8,7 @@ from typing import Any
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
 from cortex_pipelines.versioning.graph import Pin
-from cortex_pipelines.versioning.parameters import SHARED
+from cortex_pipelines.versioning.parameters import CODE, PACKAGE, SHARED
 from cortex_pipelines.versioning.project import Project, code_version_of
 from cortex_pipelines.versioning.yaml_files import look_up, read_values
 
@@ -47,7 +47,8 @@ def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -
     upstream = [
         input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets
     ]
-    return sorted([*asset.code, *upstream])
+    code = asset.code if project.depends_on_files(asset) else ()
+    return sorted([*code, *upstream])
 
 
 def stage_params(
@@ -58,6 +59,8 @@ def stage_params(
     keys: dict[str, set[str]] = {}
     if wiring.sections:
         keys[SHARED] = set(wiring.sections)
+    if not project.depends_on_files(asset):
+        keys[CODE] = {asset.name}
     for pin in wiring.pins:
         for file, names in pin.keys(partition).items():
             keys.setdefault(file, set()).update(names)
@@ -82,8 +85,11 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
 def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str, ...]) -> str:
     """Version of code and parameters in a snapshot; equals the asset's when nothing changed."""
     values = snapshot.params.get(SHARED, {})
+    code = {path: snapshot.deps.get(path) for path in asset.code}
+    if CODE in snapshot.params:
+        code = {PACKAGE: snapshot.params[CODE].get(asset.name)}
     return code_version_of(
-        {path: snapshot.deps.get(path) for path in asset.code},
+        code,
         {name: values.get(name) for name in sections},
     )
 

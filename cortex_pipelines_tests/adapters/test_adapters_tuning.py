@@ -65,8 +65,8 @@ def test_what_was_measured_is_written_once_and_comments_stay(project: Path) -> N
     after = (project / "params.yaml").read_text()
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
     assert [line.split("#")[0].strip() for line in changed] == [
-        "max_length: 768",
         "precision: bf16",
+        "max_length: 768",
     ]
     assert all("#" in line for line in changed)
     adapters = load_parameters(project).adapters

@@ -96,7 +96,7 @@ def test_every_run_says_where_it_comes_from(finished: MiniProject) -> None:
                 for part in project.partitions:
                     key = (other.name, part)
                     assert tags[f"input.{other.name}/{part}"] == rows[key]["dvc_md5"]
-        for pin in project.graph.wiring(name).pins:
+        for pin in (pin for pin in project.graph.wiring(name).pins if pin.lock):
             expected = project.lock_value(pin, partition)
             assert json.loads(tags[f"pin.{pin.name}"]) == expected
 

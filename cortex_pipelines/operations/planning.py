@@ -1,0 +1,135 @@
+"""What `cortex run` is about to do, how long it takes, and what limits leave out of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.operations.status import count_rows
+from cortex_pipelines.tracking.durations import last_seconds
+from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.reconcile import dvc_views
+
+TRAINING_TOKENS_PER_SECOND = 230
+"""Of the default base in fp32 on two cores; bf16 instructions more than double it."""
+
+_DATA_SETS = ("completion", "naming", "refactoring", "architecture")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage that is to be made.
+
+    Args:
+        address: Name of the stage.
+        rows: Rows that it reads, as far as they are there; None if nothing is.
+        seconds: How long it takes; None if nothing says.
+        basis: What that rests on.
+    """
+
+    address: str
+    rows: int | None
+    seconds: float | None
+    basis: str
+
+
+def plan(project: Project, only: str | None = None) -> list[Step]:
+    """The stages that `cortex run` would make, in their order.
+
+    What depends on a stale stage counts, though it may turn out that nothing changes for it.
+
+    Args:
+        project: The project.
+        only: Only this partition, and what is made from all.
+    """
+    stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
+    durations, steps = last_seconds(project.root), []
+    to_make: set[tuple[str, str | None]] = set()
+    for asset in project.graph.order:
+        for partition in project.partitions_of(asset):
+            if only is not None and partition not in (None, only):
+                continue
+            inputs = {
+                (other.name, part)
+                for other in project.graph.wiring(asset.name).assets
+                for part in project.partitions_of(other)
+                if partition is None or part in (None, partition)
+            }
+            if (asset.name, partition) in stale or inputs & to_make:
+                to_make.add((asset.name, partition))
+                seconds, basis = _seconds(project, asset.name, partition, durations)
+                rows = _rows_read(project, asset.name, partition)
+                steps.append(Step(project.address(asset, partition), rows, seconds, basis))
+    return steps
+
+
+def _rows_read(project: Project, name: str, partition: str | None) -> int | None:
+    counts = [
+        count_rows(project, other.name, part)
+        for other in project.graph.wiring(name).assets
+        for part in project.partitions_of(other)
+        if partition is None or part in (None, partition)
+        if project.output(other.name, part).is_dir()
+    ]
+    return sum(counts) if counts else None
+
+
+def _seconds(
+    project: Project,
+    name: str,
+    partition: str | None,
+    durations: Mapping[tuple[str, str], float],
+) -> tuple[float | None, str]:
+    if (name, partition or "") in durations:
+        return durations[name, partition or ""], "its last run here"
+    others = {part: seconds for (asset, part), seconds in durations.items() if asset == name}
+    if others:
+        slowest = max(others, key=lambda part: others[part])
+        return others[slowest], f"the last run for {slowest}"
+    if name == "code_adapter":
+        settings: Any = project.effective.section("adapters", partition)
+        return (
+            settings.max_tokens / TRAINING_TOKENS_PER_SECOND,
+            f"at most {settings.max_tokens:,} tokens at {TRAINING_TOKENS_PER_SECOND}/s",
+        )
+    return None, "no run here yet"
+
+
+def left_out(project: Project, only: str | None = None) -> Iterator[str]:
+    """What limits leave out of the data that is made, and the key that lifts each."""
+    for name in project.partitions if only is None else (only,):
+        pairs: Any = project.effective.section("pairs", name)
+        history = project.output("repository_commits", name) / "repository_commits.parquet"
+        if pairs.max_commits is not None and history.exists():
+            commits = int(pl.scan_parquet(history).select(pl.len()).collect().item())
+            if commits > pairs.max_commits:
+                yield (
+                    f"{name}: refactorings are looked for in the newest {pairs.max_commits:,} of "
+                    f"{commits:,} commits; projects.{name}.pairs.max_commits: null takes all"
+                )
+        for kind in _DATA_SETS:
+            figures = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
+            if count := int(figures.get("left_out_sample") or 0):
+                yield (
+                    f"{name}: {count:,} rows are left out of {kind}_dataset; under "
+                    f"projects.{name}.datasets max_train, max_validation, max_test: null and "
+                    "max_by_kind: {} take all"
+                )
+        adapters: Any = project.effective.section("adapters", name)
+        trained = read_json(project.output("code_adapter", name) / "metrics.json")
+        budget = adapters.max_tokens // adapters.epochs
+        if trained.get("train_tokens", 0) > 0.95 * budget:
+            yield (
+                f"{name}: training stops at {adapters.max_tokens:,} tokens; "
+                f"projects.{name}.adapters.max_tokens raises it"
+            )
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: 40 s, 12 min, 1 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

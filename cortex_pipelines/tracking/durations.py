@@ -1,0 +1,33 @@
+"""How long assets took, by MLflow's runs on this machine's database."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from cortex_pipelines.tracking.store import database, database_uri, tracking_uri
+
+_SECONDS = """
+SELECT asset.value, partition.value, (runs.end_time - runs.start_time) / 1000.0
+FROM runs
+JOIN tags AS asset ON asset.run_uuid = runs.run_uuid AND asset.key = 'asset_key'
+JOIN tags AS partition ON partition.run_uuid = runs.run_uuid AND partition.key = 'partition'
+WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED' AND runs.end_time IS NOT NULL
+ORDER BY runs.start_time, runs.run_uuid
+"""
+_SHORTEST = 0.5
+"""A run that was written down afterwards, for what `dvc repro` made, takes less."""
+
+
+def last_seconds(root: Path) -> dict[tuple[str, str], float]:
+    """Seconds of the last run of each asset and partition (empty if it has none).
+
+    Runs that MLflow keeps on a server are not looked at: they may be those of other machines.
+    """
+    path = database(root)
+    if tracking_uri(root) != database_uri(root) or not path.exists():
+        return {}
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tags'").fetchone():
+            return {}
+        rows = connection.execute(_SECONDS).fetchall()
+    return {(asset, part): seconds for asset, part, seconds in rows if seconds >= _SHORTEST}

@@ -1,0 +1,45 @@
+"""A project outside of the repository, with the package installed elsewhere."""
+
+from pathlib import Path
+from unittest import mock
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.versioning.parameters import CODE
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.reconcile import dvc_views
+from cortex_pipelines.versioning.yaml_files import read_values
+from cortex_pipelines_tests.integration.miniproject import (
+    MiniProject,
+    commit,
+    without_root_variable,
+    write_beta,
+)
+
+
+def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_path: Path) -> None:
+    here, root = MiniProject(tmp_path), tmp_path / "models"
+    here.cortex("init", str(root))
+    assert "is a project already" in here.cortex("init", str(root), status=1).stderr
+    own = MiniProject(root)
+    own.cortex("dvc-yaml", "--check")
+    write_beta(root / "code")
+    own.cortex("add", "shop", "code")
+    commit(root, "begin")
+    planned = own.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
+    assert planned.startswith("repository_files@shop")
+    own.cortex("run", "repository_files", "code_units", "--project", "shop")
+    assert {"repository_files@shop", "code_units@shop", "parameters"} <= own.lock().keys()
+    assert "deps" not in own.lock()["repository_files@shop"], "no path of this machine"
+    assert str(tmp_path) not in (root / "dvc.lock").read_text()
+    made = {"repository_files", "code_units"}
+    assert not stale(root) & made
+    assert own.dvc_status().keys().isdisjoint({f"{name}@shop" for name in made})
+    digests = read_values(root / CODE)
+    other = {**digests, "code_units": "0" * 32}
+    with mock.patch.object(Project, "_installed_code", other):
+        assert stale(root) & made == {"code_units"}
+
+
+def stale(root: Path) -> set[str]:
+    with without_root_variable():
+        return {view.asset.name for view in dvc_views(open_project(root)) if view.changed}

@@ -1,0 +1,90 @@
+"""What a run is about to do: which stages, how long, and what limits leave out."""
+
+import json
+import sqlite3
+from pathlib import Path
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.operations.planning import duration, left_out, plan
+from cortex_pipelines.tracking.durations import last_seconds
+from cortex_pipelines.tracking.store import database
+from cortex_pipelines.versioning.project import write_yaml
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def addresses(bench: Workbench, only: str | None = None) -> list[str]:
+    return [step.address for step in plan(bench.project(), only)]
+
+
+def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    every = ["words@a", "words@b", "loud@a", "loud@b", "tally", "digest", "page@a", "page@b"]
+    assert addresses(bench) == every
+    bench.repro()
+    assert addresses(bench) == []
+    bench.edit("params.yaml", lambda v: v["projects"]["a"].update(loudness={"suffix": "."}))
+    assert addresses(bench) == ["loud@a", "tally", "digest", "page@a", "page@b"]
+    assert addresses(bench, "b") == []
+    (loud, *_) = plan(bench.project())
+    assert loud.rows == 2
+    assert (loud.seconds, loud.basis) == (None, "no run here yet")
+    with mock.patch(
+        "cortex_pipelines.operations.planning.last_seconds",
+        return_value={("loud", "b"): 7.0, ("tally", ""): 3.0},
+    ):
+        loud, tally, *_ = plan(bench.project())
+    assert (loud.seconds, loud.basis) == (7.0, "the last run for b")
+    assert (tally.seconds, tally.basis) == (3.0, "its last run here")
+
+
+def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert last_seconds(tmp_path) == {}
+    path = database(tmp_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE runs (run_uuid, status, lifecycle_stage, start_time, end_time)"
+        )
+        connection.execute("CREATE TABLE tags (run_uuid, key, value)")
+        for run, start, end in (("1", 0, 9000), ("2", 10_000, 14_500), ("3", 20_000, 20_100)):
+            connection.execute(
+                "INSERT INTO runs VALUES (?, 'FINISHED', 'active', ?, ?)", (run, start, end)
+            )
+            connection.execute("INSERT INTO tags VALUES (?, 'asset_key', 'words')", (run,))
+            connection.execute("INSERT INTO tags VALUES (?, 'partition', 'a')", (run,))
+    assert last_seconds(tmp_path) == {("words", "a"): 4.5}
+
+
+def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
+    entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
+    own = {"adapters": {"max_tokens": 1000}}
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}})
+    project = open_project(tmp_path)
+    assert list(left_out(project)) == []
+    for name, figures in (
+        ("naming_dataset", {"left_out_sample": 1234}),
+        ("completion_dataset", {"left_out_sample": 0}),
+        ("code_adapter", {"train_tokens": 990}),
+    ):
+        folder = tmp_path / "data" / name / "shop"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(figures))
+    commits = tmp_path / "data" / "repository_commits" / "shop"
+    commits.mkdir(parents=True)
+    pl.DataFrame({"commit": ["1", "2", "3"]}).write_parquet(commits / "repository_commits.parquet")
+    history, rows, tokens = left_out(project)
+    assert "the newest 2 of 3 commits; projects.shop.pairs.max_commits: null" in history
+    assert "1,234 rows are left out of naming_dataset" in rows
+    assert "training stops at 1,000 tokens; projects.shop.adapters.max_tokens" in tokens
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (6000, "1 h 40 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
