@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+_CHANCES = ("p_value", "p_loss", "p_corrected")
+
 
 @click.group(epilog="Example: cortex router train coordination --out my-router")
 def router() -> None:
@@ -23,14 +25,14 @@ def train(logs: Path, out: Path) -> None:
     found = train_on_logs(logs, out, parameters_here())
     click.echo(
         f"{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
-        "  p        p(loss)  adopted"
+        "  p        p(loss)  p(Holm)  adopted"
     )
     for step in found.steps:
-        chance = ["" if step[p] is None else f"{step[p]:.2g}" for p in ("p_value", "p_loss")]
+        chance = ["" if step[p] is None else f"{step[p]:.2g}" for p in _CHANCES]
         click.echo(
             f"{step['model']:<10} {step['accuracy']:>8.4f} {step['loss']:>7.4f} {step['ece']:>6.4f}"
             f"  {step['against'] or '':<10} {step['gained']:>6} {step['lost']:>4}   "
-            f"{chance[0]:<8} {chance[1]:<8} {'yes' if step['adopted'] else 'no'}"
+            f"{chance[0]:<8} {chance[1]:<8} {chance[2]:<8} {'yes' if step['adopted'] else 'no'}"
         )
     click.echo(
         f"{found.tasks} tasks, {found.masters} masters, out of fold; {found.seconds:.0f} s. "

@@ -157,7 +157,7 @@ def _load_pyfunc(
     asset, name, version = described(folder.parent)
     manifest = verify(root, folder, folder.parent / SIGNATURE, name, version)
     if asset == "task_router":
-        return RouterModel(open_trained(folder, root))
+        return RouterModel(open_trained(folder, root, version))
     given = dict(model_config or {})
     resident = _base_of(root, manifest)
     resident.put(read_lora(adapter_folder(folder, given.get("task") or None)))

@@ -160,4 +160,4 @@ def open_router(project: Project) -> Router:
         rules = find_rules(logs)
         fallback = params.routing.fallback_master
         return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
-    return open_trained(verified(project, model, version).folder, project.root)
+    return open_trained(verified(project, model, version).folder, project.root, version)

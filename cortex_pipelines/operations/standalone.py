@@ -47,7 +47,7 @@ from cortex_pipelines.routing.serving.load import open_trained
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
 _MODEL = "router"
@@ -121,8 +121,7 @@ def open_model(folder: Path) -> Router:
             f"no folder {folder}; `cortex router train LOGS --out {folder}` makes a router"
         )
     load_config(folder)  # what is no router at all is said to be none
-    _require_sealed(folder)
-    return open_trained(folder, _home())
+    return open_trained(folder, _home(), _sealed_version(folder))
 
 
 def _seal(folder: Path) -> None:
@@ -131,7 +130,7 @@ def _seal(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     files = checksums(folder)
     refuse_pickles(_MODEL, files)
-    manifest = Manifest(_MODEL, value_md5(files), None, files)
+    manifest = Manifest(_MODEL, str(content_md5(folder)), None, files)
     root = _project()
     if root is not None and has_key(root):
         write_signed(root, manifest, folder)
@@ -139,8 +138,8 @@ def _seal(folder: Path) -> None:
     write_whole(folder / MANIFEST, manifest.to_bytes())
 
 
-def _require_sealed(folder: Path) -> None:
-    """Check a router's files: by its manifest, or as a version of this project's own router.
+def _sealed_version(folder: Path) -> str:
+    """The version of a router whose files are those that were written, or released here.
 
     A manifest without a signature tells damage, not who wrote it.
     """
@@ -163,12 +162,14 @@ def _require_sealed(folder: Path) -> None:
                 f"`cortex router train LOGS --out {folder}`"
             )
         verify(root, folder, signed, "task_router", version)
-        return
-    if (manifest.model, manifest.version) != (_MODEL, value_md5(dict(manifest.files))):
+        return version
+    version = str(content_md5(folder, leave_out=SIGNED))
+    if (manifest.model, manifest.version) != (_MODEL, version):
         raise UntrustedModelError(
             f"the {MANIFEST} in {folder} is not one of `cortex router train`, or was changed since;"
             " train it again"
         )
+    return version
 
 
 def _project() -> Path | None:

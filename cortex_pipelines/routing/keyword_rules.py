@@ -1,7 +1,8 @@
 """The keyword router: the fallback that always works, and the baseline to beat.
 
 It reads the agent system's own ``routing-patterns.json``: for each expert activation keywords,
-confidence boosters and negative indicators, and three thresholds.
+confidence boosters and negative indicators, and two of its thresholds: from where an expert works
+alone, and below which it is not considered.
 """
 
 import json
@@ -24,16 +25,14 @@ class RulesError(ValueError):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Scores that decide, 0 to 1; the agent system's file has 0.8, 0.6 and 0.3.
+    """Scores that decide, 0 to 1; the agent system's file has 0.8 and 0.3.
 
     Args:
         single: From here one expert does the task alone.
-        multi: From here an answer is trusted, if several experts share it.
         minimum: Below it an expert is not considered.
     """
 
     single: float
-    multi: float
     minimum: float
 
 
@@ -140,10 +139,7 @@ def parse_rules(value: Any, name: str) -> Rules:
         raise RulesError(f"{name}: experts is empty; at least one master is expected")
     limits = _mapping(value, "thresholds", name)
     thresholds = Thresholds(
-        *(
-            _share(limits, key, name)
-            for key in ("single_expert", "multi_expert", "minimum_activation")
-        )
+        *(_share(limits, key, name) for key in ("single_expert", "minimum_activation"))
     )
     known = tuple(
         Expert(

@@ -86,11 +86,11 @@ class RoutingSettings(Settings):
     """Most dimensions of the projected embedding that candidates work on."""
 
     folds: Folds
-    """Folds on which the candidates of the ladder are compared, weighted and calibrated."""
+    """Folds on which the candidates are compared, weighted and calibrated."""
 
     adopt_p: PositiveShare
-    """Largest p-value of the two paired tests (each at half of it) at which a candidate takes the
-    place of the one below."""
+    """Largest p-value, corrected for all candidates and both paired tests, at which a candidate
+    takes the place of the one below."""
 
     solver_threads: Threads
     """Threads of the solver for words and letters; no part of the result."""
@@ -140,8 +140,9 @@ class RoutingSettings(Settings):
     supporting: Share
     """Probability from which another master is named as supporting; 0.3 in the rules file."""
 
-    in_scope: Share
-    """Score from which a task counts as like those seen; below it a person is asked."""
+    in_scope_kept: OpenShare
+    """Share of the known tasks that are to count as in scope; it sets the limit of the score below
+    which a person is asked."""
 
     alternatives: NonNegativeInt
     """Further masters that a decision names with their probability."""

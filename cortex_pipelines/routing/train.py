@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.routing.features.encoder import Floats, sentence_part
 from cortex_pipelines.routing.features.features import FeatureExtractor, Indices
 from cortex_pipelines.routing.features.threads import pinned_threads
 from cortex_pipelines.routing.keyword_rules import parse_rules
@@ -19,7 +19,8 @@ from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.selection.folds import folds_of
 from cortex_pipelines.routing.selection.model_selection import Selection, select_model
-from cortex_pipelines.routing.selection.search import OBJECTIVE, search_neural
+from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, read_requests
+from cortex_pipelines.routing.selection.search import OBJECTIVE, search_fold, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
 
@@ -72,22 +73,36 @@ def train_router(
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
-        training = _lesson(tasks, masters, extractor, embeddings, settings)
-        judged = _judged(tasks)
+        training = _training_data(tasks, masters, extractor, embeddings, settings)
+        borne_out = _borne_out(tasks)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
-        chosen, searched = search_neural(training, judged, folds, studies)
-        keywords = _keywords(rules, masters, settings)
-        climbed = select_model(training, judged, folds, keywords, chosen)
-    config = _config(masters, climbed, settings, encoder_pin)
-    save_router(out, config, extractor, climbed.candidates, _neighbours(tasks), rules)
-    metrics = _metrics(climbed, tasks, judged, len(searched.trials))
-    _write_json(out / "ladder.json", [step.row() for step in climbed.steps])
+        chosen, searched = search_neural(training, borne_out, folds, studies)
+        judged = compared_tasks(borne_out, folds)
+        selected = select_model(
+            training, judged, folds, _keywords(rules, masters, settings), chosen
+        )
+        learnt = learn_scope(
+            training.features.sentence,
+            borne_out,
+            sentence_part(embed(read_requests())),
+            settings.in_scope_kept,
+        )
+    config = _config(masters, selected, learnt.scope, settings, encoder_pin)
+    neighbours = _neighbours(tasks)
+    save_router(
+        out, config, extractor, selected.candidates, neighbours, rules, learnt.scope.requests
+    )
+    metrics = _metrics(selected, tasks, judged, len(searched.trials)) | {
+        "scope_auroc": learnt.auroc,
+        "scope_abstained": learnt.abstained,
+    }
+    _write_json(out / "ladder.json", [step.row() for step in selected.steps])
     _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
     _write_json(out / "metrics.json", metrics)
     return metrics
 
 
-def _lesson(
+def _training_data(
     tasks: pl.DataFrame,
     masters: Sequence[str],
     extractor: FeatureExtractor,
@@ -104,10 +119,19 @@ def _lesson(
     )
 
 
-def _judged(tasks: pl.DataFrame) -> Indices:
+def _borne_out(tasks: pl.DataFrame) -> Indices:
     """Tasks whose outcome bears the label out; all, if that is so of none."""
     borne_out = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
     return borne_out if len(borne_out) else np.arange(tasks.height)
+
+
+def compared_tasks(borne_out: Indices, folds: Indices) -> Indices:
+    """Tasks to compare candidates on: none that the network's settings were chosen on.
+
+    Where there are no others, there are far too few for anything to be shown or adopted.
+    """
+    others = borne_out[folds[borne_out] != search_fold(borne_out, folds)]
+    return others if len(others) else borne_out
 
 
 def _keywords(
@@ -120,16 +144,17 @@ def _keywords(
 
 def _config(
     masters: tuple[str, ...],
-    climbed: Selection,
+    selected: Selection,
+    scope: Scope,
     settings: RoutingSettings,
     encoder_pin: Mapping[str, Any],
 ) -> RouterConfig:
     return RouterConfig(
         masters=masters,
-        weights=climbed.weights,
-        scope=climbed.scope.weights,
+        weights=selected.weights,
+        scope=(scope.slope, scope.bias),
         accept=settings.accept,
-        in_scope=settings.in_scope,
+        in_scope=scope.limit,
         supporting=settings.supporting,
         alternatives=settings.alternatives,
         evidence=settings.evidence,
@@ -155,13 +180,13 @@ def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    climbed: Selection, tasks: pl.DataFrame, judged: Indices, trials: int
+    selected: Selection, tasks: pl.DataFrame, judged: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
-    by_rung = {f"accuracy_{step.model}": step.accuracy for step in climbed.steps}
+    by_model = {f"accuracy_{step.model}": step.accuracy for step in selected.steps}
     return {
-        **{f"out_of_fold_{name}": value for name, value in climbed.figures.items()},
-        **by_rung,
+        **{f"out_of_fold_{name}": value for name, value in selected.figures.items()},
+        **by_model,
         "judged_tasks": float(len(judged)),
         "masters": float(len(counts)),
         "smallest_master_tasks": float(min(counts.values())),

@@ -32,12 +32,19 @@ def tree_files(folder: Path) -> Iterable[Path]:
             yield entry
 
 
-def content_md5(path: Path) -> str | None:
-    """DVC's hash of a file or a folder (ending in ``.dir``); None if there is nothing."""
+def content_md5(path: Path, leave_out: Iterable[str] = ()) -> str | None:
+    """DVC's hash of a file or a folder (ending in ``.dir``); None if there is nothing.
+
+    Args:
+        path: The file or folder.
+        leave_out: Names of files at the top of the folder that do not count.
+    """
+    leave_out = frozenset(leave_out)
     if path.is_dir():
         entries = [
             {"md5": file_md5(file), "relpath": file.relative_to(path).as_posix()}
             for file in tree_files(path)
+            if file.parent != path or file.name not in leave_out
         ]
         listing = json.dumps(sorted(entries, key=lambda e: e["relpath"]), sort_keys=True)
         return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

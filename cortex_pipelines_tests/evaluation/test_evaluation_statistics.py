@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.statistics.intervals import (
     paired_bootstrap,
     wilson,
 )
-from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.selection.significance import mcnemar_exact
 
 
 def bootstrap(differences: list[float], **given_: object) -> Interval:

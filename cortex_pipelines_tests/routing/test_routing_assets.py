@@ -86,6 +86,7 @@ class Made:
             self.settings,
             LOGS,
             reference,
+            {"task_router": "made-here.dir"},
             out,
             self.root,
         )

@@ -1,29 +1,40 @@
 """The competition: same folds, weights out of fold, and a candidate adopted only if it wins."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines import evaluation
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import parse_rules
-from cortex_pipelines.routing.models.attention import Neural, NeuralSettings, records
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.models.knn import Retrieval, nearest
+from cortex_pipelines.routing.models.network import Neural, NeuralSettings
 from cortex_pipelines.routing.models.softmax import fit_softmax
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error, reliability
 from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
 from cortex_pipelines.routing.selection.folds import folds_of
-from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
-from cortex_pipelines.routing.selection.model_selection import likelier, select_model
-from cortex_pipelines.routing.selection.out_of_scope import learn_scope, ranked_area, signs
+from cortex_pipelines.routing.selection.model_selection import (
+    AVERAGE,
+    beats,
+    compare_above,
+    select_model,
+)
+from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, read_requests
+from cortex_pipelines.routing.selection.search import search_fold
+from cortex_pipelines.routing.selection.significance import likelier, mcnemar_exact
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.routing.train import compared_tasks
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
+JUDGED_BY = Path(evaluation.__file__).parent / "router" / "out_of_scope_requests.txt"
 WORDS = ("alpha", "beta", "gamma", "delta")
 
 
@@ -101,13 +112,6 @@ def test_the_neighbours_are_the_nearest() -> None:
     assert places.tolist() == [[1, 2, 3]]
     assert values[0].tolist() == pytest.approx([0.9, 0.9, 0.3])
     assert nearest(cosines, 9)[0].tolist() == [[1, 2, 3, 0]]
-
-
-def test_a_record_counts_tasks_and_what_was_borne_out() -> None:
-    found = records(np.array([0, 0, 1]), np.array([1.0, 0.5, 1.0], dtype=np.float32), 3)
-    assert found[:, 1].tolist() == [0.5, 1.0, 0.0]
-    assert found[:, 2].tolist() == [0.75, 1.0, 0.0]
-    assert found[0, 0] > found[1, 0] > found[2, 0]
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(2, 7))
@@ -217,31 +221,109 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
     assert "rules" not in found.weights
 
 
-def test_unlike_tasks_are_less_in_scope(settings: RoutingSettings) -> None:
-    training = lesson_of(settings, tasks=160)
-    known = training.take(np.flatnonzero(training.labels < 3))
-    kernel, retrieval = Kernel.fit(known), Retrieval.fit(known)
-    seen = signs(known.features, kernel, retrieval)
-    unseen = signs(training.features.take(np.flatnonzero(training.labels == 3)), kernel, retrieval)
-    scope = learn_scope(
-        seen, TrainingData(known.features, known.labels, known.weights, 3, settings)
+def unit(values: np.ndarray) -> np.ndarray:
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def two_sorts(seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Sentence embeddings of 60 tasks and 60 other requests, on two sides of a space."""
+    random = np.random.default_rng(seed)
+    noise = random.normal(size=(120, 16)) * 0.5
+    noise[:60, 0] += 1.0
+    noise[60:, 1] += 1.0
+    rows = unit(noise)
+    return rows[:60], rows[60:]
+
+
+def test_the_limit_keeps_the_stated_share_and_leaves_the_unlike_to_a_person() -> None:
+    tasks, requests = two_sorts()
+    learnt = learn_scope(tasks, np.arange(60), requests, 0.9)
+    assert learnt.auroc > 0.9
+    assert learnt.abstained > 0.8
+    new_tasks, new_requests = two_sorts(seed=6)
+    kept, left = (
+        learnt.scope.score(-np.sort(-(rows @ tasks.T), axis=1), rows) >= learnt.scope.limit
+        for rows in (new_tasks, new_requests)
     )
-    assert ((scope.score(seen) >= 0) & (scope.score(seen) <= 1)).all()
-    assert ranked_area(scope.score(seen).tolist(), scope.score(unseen).tolist()) > 0.9
+    assert kept.mean() > 0.75
+    assert left.mean() < 0.25
+    everything = learn_scope(tasks, np.arange(60), requests, 0.999)
+    assert everything.scope.limit < learnt.scope.limit
 
 
-def test_two_masters_are_too_few_to_make_up_unknown_tasks(settings: RoutingSettings) -> None:
-    training = lesson_of(settings, masters=2)
-    scope = learn_scope(np.zeros((80, 4)), training)
-    familiar, strange = scope.score(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]))
-    assert familiar > 0.9
-    assert strange < 0.1
+def test_a_known_task_is_no_neighbour_of_itself() -> None:
+    tasks, requests = two_sorts()
+    twice = np.concatenate([tasks, requests[:1]])
+    # the one request among the tasks is unlike all others, though it is its own nearest
+    learnt = learn_scope(twice, np.array([60]), requests, 0.5)
+    assert learnt.scope.limit < 0.5
 
 
-def test_ranked_area_counts_pairs() -> None:
-    assert ranked_area([2.0, 3.0], [1.0]) == 1.0
-    assert ranked_area([1.0], [2.0]) == 0.0
-    assert ranked_area([1.0], [1.0]) == 0.5
+@pytest.mark.parametrize("tasks", [1, 2, 5])
+def test_a_handful_of_tasks_has_a_scope_too(tasks: int) -> None:
+    known, requests = two_sorts()
+    scope = learn_scope(known[:tasks], np.arange(tasks), requests, 0.95).scope
+    assert np.isfinite([scope.slope, scope.bias, scope.limit]).all()
+
+
+def test_what_is_no_nearer_never_counts_as_more_familiar() -> None:
+    tasks, requests = two_sorts()
+    odd = learn_scope(requests[::2] * 1, np.arange(30), requests[1::2] * -1, 0.95).scope
+    assert odd.slope >= 0
+    level = Scope(requests, 0.0, 0.0, 0.0).score(tasks @ tasks.T, tasks)
+    assert set(level) == {0.5}
+
+
+def test_the_requests_to_learn_from_and_to_judge_by_differ() -> None:
+    learnt, judged = read_requests(), read_requests(JUDGED_BY)
+    assert (len(learnt), len(judged)) == (100, 60)
+    assert len({text.casefold() for text in learnt + judged}) == 160
+
+
+def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(
+    settings: RoutingSettings,
+) -> None:
+    training = lesson_of(settings)
+    outside = np.arange(20, 80)
+    part, extractor = training.refitted(outside)
+    assert len(part.features) == 60
+    known = set(extractor.vocabulary()["words"])
+    assert not known & {"0", "19"}
+    assert {"20", "79"} <= known
+    changed = lesson_of(settings)
+    changed.features.embeddings[:20] *= -3.0
+    again, _ = changed.refitted(outside)
+    assert (again.features.projected == part.features.projected).all()
+
+
+def test_no_candidate_is_judged_on_the_fold_that_settings_were_chosen_on() -> None:
+    folds = np.array([3, 0, 1, 2, 3, 0, 1, 2])
+    borne_out = np.array([1, 2, 4, 5, 6])
+    compared = compared_tasks(borne_out, folds)
+    assert compared.tolist() == [2, 4, 6]
+    assert search_fold(borne_out, folds) not in folds[compared]
+    assert compared_tasks(np.array([1, 5]), folds).tolist() == [1, 5]  # there are no others
+
+
+def test_a_gain_that_one_test_would_show_is_corrected_for_all_candidates() -> None:
+    """Of seven candidates no better than the first one has a p-value of 0.03 by chance."""
+    labels = np.zeros(200, dtype=np.int64)
+    right, wrong = np.log([0.6, 0.4]), np.log([0.4, 0.6])
+    places = np.arange(200)
+    below = np.where((places < 17)[:, None], wrong, right)
+    better = np.where(((places >= 17) & (places < 22))[:, None], wrong, right)
+    table = {"rules": below, "semantic": better}
+    (alone,) = compare_above("rules", table, labels)
+    assert alone.gained > alone.lost
+    many = compare_above("rules", table | {f"copy {number}": below for number in range(6)}, labels)
+    assert many[0].p_value == alone.p_value
+    assert alone.p_corrected is not None
+    assert many[0].p_corrected is not None
+    limit = (alone.p_corrected + many[0].p_corrected) / 2
+    assert beats(alone, limit)
+    assert not beats(many[0], limit)
+    (average,) = compare_above("rules", {"rules": below, AVERAGE: better}, labels)
+    assert not beats(average, 1.0)
 
 
 def test_texts_without_words_have_a_view_too(settings: RoutingSettings) -> None:

@@ -69,7 +69,7 @@ def test_scores_are_shares_for_any_text(text: str) -> None:
         (("experts", "security", "activation_keywords"), "scan", r"experts\.security\.activation"),
         (("experts", "security", "activation_keywords"), [1], "list of words"),
         (("thresholds", "single_expert"), 80, r"thresholds\.single_expert"),
-        (("thresholds", "multi_expert"), None, r"thresholds\.multi_expert"),
+        (("thresholds", "minimum_activation"), None, r"thresholds\.minimum_activation"),
     ],
 )
 def test_what_is_wrong_in_a_rules_file_is_named(

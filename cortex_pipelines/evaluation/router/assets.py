@@ -39,6 +39,7 @@ def task_router_evaluation(
     routing: RoutingSettings,
     coordination: CoordinationSettings,
     reference: ReferenceModel | None,
+    versions: dict[str, str],
     out: Path,
     root: Path,
 ) -> dict[str, pl.DataFrame]:
@@ -46,7 +47,7 @@ def task_router_evaluation(
     test = pl.read_parquet(routing_dataset / "test.parquet")
     texts = test["text"].to_list()
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
-    router = Router.load(task_router, encoder)
+    router = Router.load(task_router, encoder, versions["task_router"])
     baseline, known, notes = _baseline(router, routing_dataset, texts)
     champion, remark = _champion(reference, root, texts)
     scores = score_tasks(test, router.route(texts), baseline, champion)
@@ -93,7 +94,7 @@ def _champion(
     if reference is None:
         return None, []
     try:
-        decisions = open_trained(reference.folder, root).route(texts)
+        decisions = open_trained(reference.folder, root, reference.version).route(texts)
     except RouterError:
         note = (
             f"The champion {reference.version} was written by a version of the code whose routers "

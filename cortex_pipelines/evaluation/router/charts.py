@@ -11,6 +11,7 @@ from cortex_pipelines.evaluation.statistics.intervals import Interval
 from cortex_pipelines.routing.selection.calibration import reliability
 
 _SIZE = 260
+_CHANCES = ("p_value", "p_loss", "p_corrected")
 _POINTS = 200
 """Most points of a curve that are drawn."""
 
@@ -27,7 +28,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
     """The competition on the training folds: each candidate against the best adopted below it."""
     head = (
-        "CandidateModel",
+        "Candidate",
         "Accuracy",
         "Loss",
         "ECE",
@@ -36,6 +37,7 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
         "Lost",
         "p",
         "p of loss",
+        "p (Holm)",
         "Adopted",
     )
     rows = [
@@ -47,18 +49,19 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
             step["against"] or "",
             str(step["gained"]) if step["against"] else "",
             str(step["lost"]) if step["against"] else "",
-            *("" if step[p] is None else f"{step[p]:.3g}" for p in ("p_value", "p_loss")),
+            *("" if step[p] is None else f"{step[p]:.3g}" for p in _CHANCES),
             "yes" if step["adopted"] else "no",
         )
         for step in steps
     ]
     text = (
-        "<p>Out of fold, on training tasks. A candidate is adopted where it is right more often "
-        "than the best one adopted below it, and better by more than chance: by McNemar's exact "
-        "test of who is right, or by a paired test of the loss, each at half the level. The plain "
-        "average is there to be beaten.</p>"
+        "<p>Out of fold, on training tasks; the fold that the network's settings were chosen on is "
+        "left out. The next candidate to be adopted is the plainest that gets more tasks right "
+        "than the one adopted before it and is better by more than chance: by McNemar's exact "
+        "test of who is right, or by a paired test of the loss, corrected for both tests of all "
+        "candidates compared with it (Holm). The plain average is there to be beaten.</p>"
     )
-    return f"<h2>The ladder</h2>{text}{html_table(head, rows)}"
+    return f"<h2>How the model was chosen</h2>{text}{html_table(head, rows)}"
 
 
 def voters_table(metrics: Mapping[str, float]) -> str:

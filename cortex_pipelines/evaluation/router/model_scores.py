@@ -16,7 +16,7 @@ from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.selection.ensemble import combined
-from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.selection.significance import mcnemar_exact
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 

@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.statistics.intervals import (
     wilson,
 )
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
-from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
+from cortex_pipelines.routing.selection.significance import mcnemar_exact
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.router_scores import ROUTING_SCORES

@@ -30,12 +30,14 @@ class Features:
 
     Args:
         texts: The tasks.
+        embeddings: All that the encoder pools, shape (tasks, parts x width).
         sentence: The encoder's embedding proper, shape (tasks, width), rows of length 1.
         projected: All that the encoder pools, projected, shape (tasks, dimensions).
         lexical: TF-IDF of words and letters, a sparse matrix (tasks, terms).
     """
 
     texts: tuple[str, ...]
+    embeddings: Floats
     sentence: Floats
     projected: Floats
     lexical: Any
@@ -47,6 +49,7 @@ class Features:
         """The tasks at some places."""
         return Features(
             tuple(self.texts[place] for place in places),
+            self.embeddings[places],
             self.sentence[places],
             self.projected[places],
             self.lexical[places],
@@ -115,6 +118,7 @@ class FeatureExtractor:
         )
         return Features(
             tuple(texts),
+            embeddings,
             sentence_part(embeddings),
             ((embeddings - self._mean) @ self._components).astype(np.float32),
             lexical,
@@ -137,7 +141,7 @@ class FeatureExtractor:
     def restore(
         cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]
     ) -> "FeatureExtractor":
-        """A lens of what ``arrays`` and ``vocabulary`` gave."""
+        """Of what ``arrays`` and ``vocabulary`` gave."""
         return cls(
             arrays["mean"],
             arrays["components"],

@@ -1,11 +1,16 @@
-"""What every candidate of the ladder is: something that gives each master a score."""
+"""What every candidate model is: something that gives each master a score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.features.features import (
+    Doubles,
+    FeatureExtractor,
+    Features,
+    Indices,
+)
 from cortex_pipelines.routing.settings import RoutingSettings
 
 
@@ -36,6 +41,17 @@ class TrainingData:
             self.masters,
             self.settings,
         )
+
+    def refitted(self, places: Indices) -> tuple["TrainingData", FeatureExtractor]:
+        """The part of it at some places, seen by an extractor that was fitted to that part alone.
+
+        What is held out must not be among the tasks that terms are counted and components fitted
+        on, or a comparison out of fold is none.
+        """
+        part = self.take(places)
+        texts, embeddings = part.features.texts, part.features.embeddings
+        extractor = FeatureExtractor.fit(texts, embeddings, self.settings.dimensions)
+        return replace(part, features=extractor.features(texts, embeddings)), extractor
 
 
 class CandidateModel(Protocol):

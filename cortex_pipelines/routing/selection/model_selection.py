@@ -1,38 +1,39 @@
-"""The competition: every candidate on the same folds, each adopted only if it beats the one below.
+"""The competition: every candidate on the same folds, adopted only if it beats a plainer one.
 
-Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So a candidate
-is adopted where it is right more often than the best one adopted below it and a paired test says
-that it is better by more than chance: McNemar's exact test of who is right, or, which sees smaller
-gains, the paired t-test of the likelihood that the two give to the right masters; two tests, so
-each at half the level. Otherwise the simpler one stays, and the table says so.
+Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So it begins
+with the plainest, and the next to take its place is the plainest candidate that gets more tasks
+right and is shown to be better: by McNemar's exact test of who is right, or, which sees smaller
+gains, by the paired t-test of the likelihood that the two give to the right masters. The p-values
+of both tests of all candidates above are corrected together (Holm), so that among many candidates
+one that is no better is adopted with a probability of at most the level. All that a candidate
+learns, terms and components included, it learns without the fold that it is compared on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.features.features import Doubles, Indices
-from cortex_pipelines.routing.models.attention import Neural, NeuralSettings
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.models.knn import Retrieval
+from cortex_pipelines.routing.models.network import Neural, NeuralSettings
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
-from cortex_pipelines.routing.selection.mcnemar import mcnemar_exact
-from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, ranked_area, signs
+from cortex_pipelines.routing.selection.significance import holm, likelier, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
-"""Rungs from the plainest up; rules are absent where there is no rules file."""
+"""Candidates from the plainest up; rules are absent where there is no rules file."""
 
 _ASIDE = ("lexical", "semantic")
-"""Rungs that are trained in a thread of their own; neither draws anything at random from torch."""
+"""Candidates that are trained in a thread of their own; neither draws at random from torch."""
 
 AVERAGE, ENSEMBLE = "average", "ensemble"
 
@@ -46,11 +47,13 @@ class SelectionStep:
         accuracy: Share of tasks that it gets right.
         loss: Mean negative log-likelihood of the right masters, calibrated on the other folds.
         ece: Expected calibration error, calibrated on the other folds.
-        against: Best candidate adopted below it; None for the first.
+        against: The adopted candidate that it was last compared with; None for the first.
         gained: Tasks that only this one gets right.
         lost: Tasks that only the other gets right.
         p_value: Of McNemar's exact test of the two; None for the first.
         p_loss: Of the paired t-test of their log-likelihoods; None for the first.
+        p_corrected: The smaller of the two after the correction over all candidates compared
+            together; None for the first, and for the average, which is there to be beaten.
         adopted: Whether it takes the other's place.
     """
 
@@ -63,6 +66,7 @@ class SelectionStep:
     lost: int
     p_value: float | None
     p_loss: float | None
+    p_corrected: float | None
     adopted: bool
 
     def row(self) -> dict[str, Any]:
@@ -77,14 +81,12 @@ class Selection:
     Args:
         candidates: The candidates, trained on all tasks.
         weights: Weight of each candidate in the decision; a candidate that has no say is absent.
-        scope: What tells known from unknown tasks.
         steps: The table.
         figures: Figures of the adopted decision, out of fold.
     """
 
     candidates: Mapping[str, CandidateModel]
     weights: Mapping[str, float]
-    scope: Scope
     steps: tuple[SelectionStep, ...]
     figures: Mapping[str, float]
 
@@ -100,13 +102,14 @@ def select_model(
 
     Args:
         training: All tasks.
-        judged: Places of the tasks that count in the comparison: those whose label is borne out.
+        judged: Places of the tasks that count in the comparison: those whose label is borne out
+            and that no setting was chosen on.
         folds: Fold of each task.
         rules: The keyword rules, if there are any.
         chosen: Settings of the neural candidate.
     """
     fits = _fits(chosen)
-    whole, held, known, sure = _all_scores(training, folds, fits)
+    whole, held = _all_scores(training, folds, fits)
     if rules is not None:
         whole = {"rules": rules, **whole}
         held = {"rules": rules.scores(training.features), **held}
@@ -123,19 +126,15 @@ def select_model(
         "ece_before": _uncalibrated([table[name] for name in voters], labels)
     }
     if right.any() and not right.all():
-        figures["doubt_auroc"] = ranked_area(*_parted(logs.max(axis=1), right))
-        figures["confidence_head_auroc"] = ranked_area(*_parted(sure[judged], right))
+        from sklearn.metrics import roc_auc_score
+
+        figures["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
     return Selection(
         whole,
         {name: weight for name, weight in weights.items() if weight > 0},
-        learn_scope(known, training),
         steps,
         figures,
     )
-
-
-def _parted(values: Doubles, right: Indices) -> tuple[Any, Any]:
-    return values[right], values[~right]
 
 
 def _fits(chosen: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
@@ -150,91 +149,93 @@ def _fits(chosen: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
 
 def _all_scores(
     training: TrainingData, folds: Indices, fits: Mapping[str, Callable[[TrainingData], Any]]
-) -> tuple[dict[str, Any], dict[str, Doubles], Doubles, Doubles]:
-    """Rungs trained on all tasks; scores out of fold; signs and the confidence head's, too."""
+) -> tuple[dict[str, Any], dict[str, Doubles]]:
+    """Candidates trained on all tasks, and the scores of each out of fold."""
     shape = (len(training.labels), training.masters)
     held = {name: np.zeros(shape) for name in fits}
-    known, sure = np.zeros((shape[0], 4)), np.zeros(shape[0])
-    # on two cores: these two take about as long as all others together
-    aside_fits = {name: fits[name] for name in _ASIDE}
-    main_fits = {name: fit for name, fit in fits.items() if name not in _ASIDE}
     with ThreadPoolExecutor(1) as aside:
-        parts = [np.flatnonzero(folds != fold) for fold in np.unique(folds)]
-        beside = [aside.submit(_fitted, aside_fits, training.take(part)) for part in parts]
-        last = aside.submit(_fitted, aside_fits, training)
-        for fold, fitted in track(
-            list(zip(np.unique(folds), beside, strict=True)), "Comparing routers"
-        ):
+        for fold in track(list(np.unique(folds)), "Comparing routers"):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, features = training.take(outside), training.features.take(inside)
-            trained = _fitted(main_fits, part)
-            known[inside] = signs(features, trained["kernel"], trained["retrieval"])
-            sure[inside] = trained["neural"].sure(features)
-            trained |= fitted.result()
-            for name, candidate in trained.items():
+            part, extractor = training.refitted(outside)
+            unseen = training.features.take(inside)
+            features = extractor.features(unseen.texts, unseen.embeddings)
+            for name, candidate in _fitted(fits, part, aside).items():
                 held[name][inside] = candidate.scores(features)
-        whole = _fitted(main_fits, training) | last.result()
-    return whole, held, known, sure
+        return _fitted(fits, training, aside), held
 
 
 def _fitted(
-    fits: Mapping[str, Callable[[TrainingData], Any]], training: TrainingData
+    fits: Mapping[str, Callable[[TrainingData], Any]],
+    training: TrainingData,
+    aside: ThreadPoolExecutor,
 ) -> dict[str, Any]:
-    return {name: fit(training) for name, fit in fits.items()}
+    """All candidates, two of them in a thread of their own: they take as long as the others."""
+    beside = aside.submit(lambda: {name: fits[name](training) for name in _ASIDE})
+    main = {name: fit(training) for name, fit in fits.items() if name not in _ASIDE}
+    return main | beside.result()
 
 
 def _steps(
     table: Mapping[str, Doubles], labels: Indices, shares: Doubles, folds: Indices, limit: float
 ) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
-    """The table, the name at the top, and its calibrated answers out of fold."""
+    """The table, the name of the adopted candidate, and its calibrated answers out of fold."""
     candidates = {
         name: cross_fitted([scores], labels, shares, folds) for name, scores in table.items()
     }
     everything = list(table.values())
     candidates[AVERAGE] = combined(everything, [1.0 / len(everything)] * len(everything))
     candidates[ENSEMBLE] = cross_fitted(everything, labels, shares, folds)
-    steps: list[SelectionStep] = []
-    top: str | None = None
-    for name, logs in candidates.items():
-        below = None if top is None else candidates[top]
-        # the average is there to be beaten: the ensemble has learnt weights and is calibrated
-        step = _step(name, logs, labels, top, below, limit, may=name != AVERAGE)
-        steps.append(step)
-        top = name if step.adopted else top
-    found = str(top)
-    return tuple(steps), found, candidates[found]
+    names = list(candidates)
+    top = names[0]
+    own = _figures(candidates[top], labels)
+    steps = {
+        top: SelectionStep(
+            top, own["accuracy"], own["loss"], own["ece"], None, 0, 0, None, None, None, True
+        )
+    }
+    better: str | None = top
+    while better is not None:
+        top = better
+        rest = names[names.index(top) + 1 :]
+        compared = compare_above(top, {name: candidates[name] for name in [top, *rest]}, labels)
+        better = next((step.model for step in compared if beats(step, limit)), None)
+        steps |= {step.model: replace(step, adopted=step.model == better) for step in compared}
+    return tuple(steps.values()), top, candidates[top]
 
 
-def _step(
-    name: str,
-    logs: Doubles,
-    labels: Indices,
-    against: str | None,
-    below: Doubles | None,
-    limit: float,
-    *,
-    may: bool,
-) -> SelectionStep:
-    figures = _figures(logs, labels)
-    own = figures["accuracy"], figures["loss"], figures["ece"]
-    if below is None:
-        return SelectionStep(name, *own, against, 0, 0, None, None, may)
-    right, other = logs.argmax(axis=1) == labels, below.argmax(axis=1) == labels
-    gained, lost = int((right & ~other).sum()), int((~right & other).sum())
-    tasks = np.arange(len(labels))
-    chance = mcnemar_exact(gained, lost), likelier(logs[tasks, labels], below[tasks, labels])
-    better = gained > lost and min(1.0, 2 * min(chance)) <= limit
-    return SelectionStep(name, *own, against, gained, lost, *chance, may and better)
+def beats(step: SelectionStep, limit: float) -> bool:
+    """Whether a candidate may take the place of the one that it was compared with."""
+    return step.p_corrected is not None and step.gained > step.lost and step.p_corrected <= limit
 
 
-def likelier(first: Doubles, second: Doubles) -> float:
-    """One-sided p-value that the first log-likelihoods are no higher than the second, paired."""
-    from scipy.stats import ttest_1samp
+def compare_above(
+    top: str, candidates: Mapping[str, Doubles], labels: Indices
+) -> list[SelectionStep]:
+    """Each candidate above the adopted one against it, p-values corrected for all of them.
 
-    apart = first - second
-    if not apart.std():  # all tasks alike: nothing to test
-        return 1.0
-    return float(ttest_1samp(apart, 0.0, alternative="greater").pvalue)
+    Args:
+        top: Name of the adopted one.
+        candidates: Calibrated log-probabilities of it and of those above, (tasks, masters) each.
+        labels: Number of each task's master.
+    """
+    below, tasks = candidates[top], np.arange(len(labels))
+    other = below.argmax(axis=1) == labels
+    steps = []
+    for name in (name for name in candidates if name != top):
+        logs = candidates[name]
+        right, own = logs.argmax(axis=1) == labels, _figures(logs, labels)
+        gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+        p_value = mcnemar_exact(gained, lost)
+        p_loss = likelier(logs[tasks, labels], below[tasks, labels])
+        figures = own["accuracy"], own["loss"], own["ece"]
+        steps.append(SelectionStep(name, *figures, top, gained, lost, p_value, p_loss, None, False))
+    # the average is there to be beaten: the ensemble has learnt weights and is calibrated
+    may = [step for step in steps if step.model != AVERAGE]
+    corrected = iter(
+        holm([p for step in may for p in (step.p_value, step.p_loss) if p is not None])
+    )
+    smallest = {step.model: min(next(corrected), next(corrected)) for step in may}
+    return [replace(step, p_corrected=smallest.get(step.model)) for step in steps]
 
 
 def _figures(logs: Doubles, labels: Indices) -> dict[str, float]:

@@ -1,28 +1,35 @@
-"""Whether a task is like those that the router knows: a score from 0 to 1.
+"""Whether a task is like those that the router knows: a score from 0 to 1, and its limit.
 
-Nobody logs tasks that belong to no master, so they are made out of those that there are: for a part
-of the masters at a time, their tasks are looked at as if these masters were unknown. What they look
-like then (how much the kernel regression says for any master, how near the nearest tasks are) is
-set against tasks looked at out of fold.
+Nobody logs requests that belong to no master. So the tasks are set against requests of daily life,
+written for this purpose: a task is familiar if its nearest known tasks are nearer than its nearest
+such requests. How near each known task is to the others sets the limit.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Features, Indices
-from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.kernel_ridge import Kernel
-from cortex_pipelines.routing.models.knn import Retrieval
+from cortex_pipelines.routing.features.features import Doubles, Indices
+from cortex_pipelines.routing.models.knn import nearest
 
-NEAREST = 5
-_GROUPS = 3
-"""Parts of the masters that are left out one after the other."""
+NEAREST = 10
+"""Neighbours whose mean cosine counts; of 1, 3, 5 and 10 the best on the tasks to learn from."""
 
-_FAMILIAR = 4.0
-"""Logit of a task as familiar as known ones, should there be too little to learn from."""
+_REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
+
+_AT_ONCE = 1024
+"""Tasks that are compared with all others together."""
+
+_STRENGTH = 100.0
+"""Inverse regularisation (C) of the slope: finite where the two sides are perfectly apart."""
+
+
+def read_requests(path: Path = _REQUESTS) -> list[str]:
+    """Requests that belong to no master: a line each; lines with ``#`` are remarks."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 @dataclass(frozen=True)
@@ -30,92 +37,99 @@ class Scope:
     """What tells known from unknown.
 
     Args:
-        weights: Of each sign (see ``signs``), the bias last.
+        requests: Sentence embeddings of requests that belong to no master, shape (requests, width).
+        slope: What the familiarity is multiplied with, not negative.
+        bias: What is added to be the log-odds of being in scope, both sides being equally many.
+        limit: Score below which a task is left to a person.
     """
 
-    weights: tuple[float, ...]
+    requests: Floats
+    slope: float
+    bias: float
+    limit: float
 
-    def score(self, signs: Doubles) -> Doubles:
-        """0 to 1 for each task; low where it is like none that is known."""
-        logits = signs @ np.asarray(self.weights[:-1]) + self.weights[-1]
-        found: Doubles = 1.0 / (1.0 + np.exp(-np.clip(logits, -50, 50)))
-        return found
+    def score(self, cosines: Floats, sentences: Floats) -> Doubles:
+        """0 to 1 for each task; low where it is unlike all that is known.
 
+        Args:
+            cosines: To the nearest known tasks, best first, shape (tasks, at least ``NEAREST``).
+            sentences: The tasks' sentence embeddings, shape (tasks, width).
+        """
+        return self.of(familiarity(cosines, sentences @ self.requests.T))
 
-def signs(features: Features, kernel: Kernel, retrieval: Retrieval) -> Doubles:
-    """Signs that a task is familiar, shape (tasks, 4).
-
-    The kernel's highest membership and how much it is above the second, the cosine of the nearest
-    task, and the mean of the five nearest.
-    """
-    _, cosines = retrieval.nearest(features, NEAREST)
-    return signs_of(kernel.raw(features), cosines)
-
-
-def signs_of(raw: Doubles, cosines: Floats) -> Doubles:
-    """Signs, what the kernel says and the cosines of the nearest tasks being known."""
-    cosines = cosines[:, :NEAREST]
-    top = np.sort(raw, axis=1)[:, ::-1]
-    second = top[:, 1] if top.shape[1] > 1 else np.zeros(len(top))
-    return np.stack([top[:, 0], top[:, 0] - second, cosines[:, 0], cosines.mean(axis=1)], axis=1)
+    def of(self, familiar: Doubles) -> Doubles:
+        """The score of a familiarity."""
+        logits = np.clip(self.slope * familiar + self.bias, -50, 50)
+        score: Doubles = 1.0 / (1.0 + np.exp(-logits))
+        return score
 
 
-def learn_scope(known: Doubles, training: TrainingData) -> Scope:
-    """Learn to tell known tasks from made-up unknown ones.
+@dataclass(frozen=True)
+class LearntScope:
+    """A scope with how well it does on what it was learnt from, each item against the others.
 
     Args:
-        known: Signs of tasks, out of fold.
-        training: All tasks.
+        scope: The scope.
+        auroc: Chance that a known task scores above a request that belongs to nobody.
+        abstained: Share of those requests below the limit.
     """
-    groups = np.arange(training.masters) % _GROUPS
-    unknown = []
-    for group in range(_GROUPS):
-        left_out = groups[training.labels] == group
-        if left_out.any() and len(np.unique(training.labels[~left_out])) > 1:
-            unknown.append(_as_unknown(training, left_out))
-    if not unknown:
-        return Scope((0.0, 0.0, 4 * _FAMILIAR, 0.0, -2 * _FAMILIAR))
-    return Scope(_logistic(known, np.concatenate(unknown)))
+
+    scope: Scope
+    auroc: float
+    abstained: float
 
 
-def _as_unknown(training: TrainingData, left_out: Indices) -> Doubles:
-    kept = training.take(np.flatnonzero(~left_out))
-    features = training.features.take(np.flatnonzero(left_out))
-    return signs(features, Kernel.fit(kept), Retrieval.fit(kept))
+def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
+    """How much nearer the nearest known tasks are than the nearest requests of daily life."""
+    return _mean_of_nearest(to_tasks) - _mean_of_nearest(to_requests)
 
 
-def _logistic(known: Doubles, unknown: Doubles) -> tuple[float, ...]:
-    """Weights of signs that are not negative: more familiar never means less in scope."""
-    from scipy.optimize import minimize
+def learn_scope(sentences: Floats, judged: Indices, requests: Floats, kept: float) -> LearntScope:
+    """Learn the score on known tasks and requests, each compared with all others.
 
-    inputs = np.concatenate([known, unknown])
-    wanted = np.concatenate([np.ones(len(known)), np.zeros(len(unknown))])
-    shares = np.where(wanted > 0, 0.5 / len(known), 0.5 / len(unknown))
+    Args:
+        sentences: Sentence embeddings of the known tasks, rows of length 1.
+        judged: Places of the tasks that set the limit: those whose label is borne out.
+        requests: Sentence embeddings of requests that belong to no master.
+        kept: Share of the judged tasks that are to be in scope.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
 
-    def loss(weights: Doubles) -> tuple[float, Doubles]:
-        logits = inputs @ weights[:-1] + weights[-1]
-        chance = 1.0 / (1.0 + np.exp(-np.clip(logits, -50, 50)))
-        error = (chance - wanted) * shares
-        value = (np.logaddexp(0.0, logits) - wanted * logits) @ shares
-        decay = 1e-4 * weights[:-1]
-        gradient = np.append(inputs.T @ error + decay, error.sum())
-        return float(value + decay @ weights[:-1] / 2), gradient
-
-    size = inputs.shape[1]
-    found = minimize(
-        loss,
-        np.zeros(size + 1),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, None)] * size + [(None, None)],
+    known = np.concatenate(
+        [
+            familiarity(
+                _without_itself(sentences[start : start + _AT_ONCE] @ sentences.T, start),
+                sentences[start : start + _AT_ONCE] @ requests.T,
+            )
+            for start in range(0, len(sentences), _AT_ONCE)
+        ]
     )
-    return tuple(round(float(weight), 6) for weight in found.x)
+    unknown = familiarity(requests @ sentences.T, _without_itself(requests @ requests.T, 0))
+    both = np.concatenate([known, unknown])
+    wanted = np.arange(len(both)) < len(known)
+    model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(both[:, None], wanted)
+    # more familiar never means less in scope
+    slope = max(0.0, round(float(model.coef_[0, 0]), 6))
+    scope = Scope(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
+    limit = float(np.floor(np.quantile(scope.of(known[judged]), 1.0 - kept) * 1e6) / 1e6)
+    return LearntScope(
+        replace(scope, limit=limit),
+        float(roc_auc_score(wanted, both)),
+        float((scope.of(unknown) < limit).mean()),
+    )
 
 
-def ranked_area(known: Sequence[float], unknown: Sequence[float]) -> float:
-    """Chance that a known task has a higher score than an unknown one (AUROC); ties count half."""
-    from scipy.stats import rankdata
+def _without_itself(cosines: Floats, first: int) -> Floats:
+    """Rows without their own column, which is ``first`` for the first row."""
+    rows, width = cosines.shape
+    if width < 2:
+        return cosines
+    others = np.arange(width) != (first + np.arange(rows))[:, None]
+    return cosines[others].reshape(rows, width - 1)
 
-    ranks = rankdata(np.concatenate([known, unknown]))
-    above = ranks[: len(known)].sum() - len(known) * (len(known) + 1) / 2
-    return float(above / (len(known) * len(unknown)))
+
+def _mean_of_nearest(cosines: Floats) -> Doubles:
+    _, best = nearest(cosines, NEAREST)
+    means: Doubles = best.astype(np.float64).mean(axis=1)
+    return means

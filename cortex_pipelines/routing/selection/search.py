@@ -1,6 +1,7 @@
 """Search for the neural candidate's settings with Optuna."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import numpy as np
 
 from cortex_pipelines.hyperparameter_search import Found, search
 from cortex_pipelines.routing.features.features import Indices
-from cortex_pipelines.routing.models.attention import Neural, NeuralSettings
 from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.network import Neural, NeuralSettings
 from cortex_pipelines.routing.selection.ensemble import combined, learn_weights
 from cortex_pipelines.routing.settings import RoutingSettings
 
@@ -19,17 +20,21 @@ OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 def search_neural(
     training: TrainingData, judged: Indices, folds: Indices, studies: Path
 ) -> tuple[NeuralSettings, Found]:
-    """The settings that make the tasks of the first fold most likely, and every trial.
+    """The settings that make the tasks of one fold most likely, and every trial.
 
     Args:
         training: All tasks; the search takes the first ``search_tasks`` in the order they come in.
         judged: Places of tasks whose label is borne out.
-        folds: Fold of each task.
+        folds: Fold of each task; that of the first judged one is the ``search_fold``.
         studies: Folder for the trials of a search that is not over.
     """
     settings = training.settings
     inside, outside = _sides(judged, folds, settings)
-    train, held = training.take(outside), training.take(inside)
+    train, extractor = training.refitted(outside)
+    unseen = training.features.take(inside)
+    held = replace(
+        training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings)
+    )
     # a third of the passes: before, the learning rate alone decides which is ahead
     found = search(
         lambda trial: _tried(trial, train, held),
@@ -40,6 +45,11 @@ def search_neural(
         "Searching the router's settings",
     )
     return NeuralSettings(**found.best.parameters), found
+
+
+def search_fold(judged: Indices, folds: Indices) -> int:
+    """The fold that the settings are chosen on; it must not judge what was chosen."""
+    return int(folds[judged][0])
 
 
 def _tried(trial: Any, train: TrainingData, held: TrainingData) -> float:
@@ -64,12 +74,12 @@ def _loss(candidate: Neural, held: TrainingData) -> float:
     return float(-logs[tasks, held.labels].mean())
 
 
-def _identity(*lessons: TrainingData) -> str:
+def _identity(*parts: TrainingData) -> str:
     """Hash of all that a trial depends on: tasks, settings and the code of this room."""
-    digest = hashlib.sha256(lessons[0].settings.model_dump_json().encode())
-    for training in lessons:
-        for part in (training.features.projected, training.labels, training.weights):
-            digest.update(np.ascontiguousarray(part).tobytes())
+    digest = hashlib.sha256(parts[0].settings.model_dump_json().encode())
+    for training in parts:
+        for array in (training.features.projected, training.labels, training.weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:24]
@@ -77,8 +87,8 @@ def _identity(*lessons: TrainingData) -> str:
 
 def _sides(judged: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
     """Places to judge on and places to train on, no more than asked for."""
-    inside = judged[folds[judged] == folds[judged][0]]
-    outside = np.flatnonzero(folds != folds[judged][0])
+    fold = search_fold(judged, folds)
+    inside, outside = judged[folds[judged] == fold], np.flatnonzero(folds != fold)
     share = max(1, settings.search_tasks // settings.folds)
     return inside[:share], outside[: max(1, settings.search_tasks - share)]
 

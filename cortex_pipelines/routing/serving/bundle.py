@@ -1,6 +1,5 @@
 """A trained router in a folder: all that it needs but the encoder's weights. Nothing is pickled."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,13 +9,15 @@ from typing import Any
 from cortex_pipelines.routing.features.encoder import Floats
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
-from cortex_pipelines.routing.models.attention import Neural
 from cortex_pipelines.routing.models.base import CandidateModel
 from cortex_pipelines.routing.models.embedding_logreg import Semantic
 from cortex_pipelines.routing.models.kernel_ridge import Kernel
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.models.knn import Retrieval
+from cortex_pipelines.routing.models.network import Neural
 from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.selection.out_of_scope import Scope
+from cortex_pipelines.versioning.content import content_md5
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -24,8 +25,8 @@ VOCABULARY_FILE = "vocabulary.json"
 NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
-_ALWAYS = ("retrieval", "kernel")
-"""Rungs that are kept even without a say: for the evidence, and to know what is familiar."""
+_ALWAYS = ("retrieval",)
+"""Candidates that are kept even without a say: for the evidence, and to know what is familiar."""
 
 
 class RouterError(RuntimeError):
@@ -39,7 +40,7 @@ class RouterConfig:
     Args:
         masters: Names of the masters, in the order of their numbers.
         weights: Weight of each candidate that has a say.
-        scope: Weights of the signs that a task is like known ones.
+        scope: Slope and bias of the score that says how like known tasks one is.
         accept: Probability from which the router decides without a person.
         in_scope: Score from which a task counts as like known ones.
         supporting: Probability from which another master is named as supporting.
@@ -56,7 +57,7 @@ class RouterConfig:
 
     masters: tuple[str, ...]
     weights: Mapping[str, float]
-    scope: tuple[float, ...]
+    scope: tuple[float, float]
     accept: float
     in_scope: float
     supporting: float
@@ -78,15 +79,17 @@ class Package:
     Args:
         config: Its configuration.
         extractor: What makes views of tasks.
-        candidates: The candidates by name; those with a say, and always retrieval and kernel.
+        candidates: The candidates by name; those with a say, and always retrieval.
+        scope: What tells known from unknown.
         neighbours: Past tasks, in the order in which the retrieval knows them.
         rules: The keyword rules, if there are any.
-        version: Hash of all that decides.
+        version: Its DataVersion: DVC's hash of the files that the training wrote.
     """
 
     config: RouterConfig
     extractor: FeatureExtractor
     candidates: Mapping[str, Any]
+    scope: Scope
     neighbours: Sequence[Mapping[str, Any]]
     rules: Rules | None
     version: str
@@ -99,8 +102,19 @@ def save_router(
     candidates: Mapping[str, CandidateModel],
     neighbours: Sequence[Mapping[str, Any]],
     rules: Mapping[str, Any] | None,
+    requests: Floats,
 ) -> None:
-    """Write a router so that ``load_router`` finds it again."""
+    """Write a router so that ``load_router`` finds it again.
+
+    Args:
+        folder: Where.
+        config: Its configuration.
+        extractor: What makes views of tasks.
+        candidates: All candidates; those that are not needed to decide are left out.
+        neighbours: Past tasks, in the order of the retrieval's vectors.
+        rules: The keyword rules, if there are any.
+        requests: Embeddings of requests that belong to no master (see ``Scope``).
+    """
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -109,6 +123,7 @@ def save_router(
         tensors |= {
             f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
         }
+    tensors["scope.requests"] = requests
     save_file(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
         folder / WEIGHTS_FILE,
@@ -122,8 +137,12 @@ def save_router(
         _write_json(folder / RULES_FILE, rules)
 
 
-def load_router(folder: Path) -> Package:
+def load_router(folder: Path, version: str | None = None) -> Package:
     """A router as ``save_router`` wrote it.
+
+    Args:
+        folder: Where.
+        version: Its DataVersion; None to compute it of all files in the folder.
 
     Raises:
         RouterError: a file is missing or is not what a router wrote; says which.
@@ -138,10 +157,11 @@ def load_router(folder: Path) -> Package:
         return Package(
             config,
             FeatureExtractor.restore(grouped["extractor"], vocabulary),
-            _rungs(config, grouped, rules),
+            _candidates(config, grouped, rules),
+            Scope(grouped["scope"]["requests"], *config.scope, config.in_scope),
             neighbours,
             rules,
-            _version(folder),
+            version or str(content_md5(folder)),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
@@ -170,7 +190,7 @@ def load_config(folder: Path) -> RouterConfig:
         ) from error
 
 
-def _rungs(
+def _candidates(
     config: RouterConfig, grouped: Mapping[str, Mapping[str, Floats]], rules: Rules | None
 ) -> dict[str, Any]:
     plain: dict[str, Any] = {
@@ -205,15 +225,6 @@ def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
         group, _, part = name.partition(".")
         grouped.setdefault(group, {})[part] = value
     return grouped
-
-
-def _version(folder: Path) -> str:
-    """A short hash of the files that decide."""
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, NEIGHBOURS_FILE, RULES_FILE):
-        if (folder / name).exists():
-            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return digest.hexdigest()[:12]
 
 
 def _plain(config: RouterConfig) -> dict[str, Any]:

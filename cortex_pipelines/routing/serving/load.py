@@ -7,12 +7,13 @@ from cortex_pipelines.routing.serving.bundle import load_config
 from cortex_pipelines.routing.serving.router import Router
 
 
-def open_trained(folder: Path, root: Path) -> Router:
+def open_trained(folder: Path, root: Path, version: str | None = None) -> Router:
     """A router out of its folder.
 
     Args:
         folder: What a training wrote.
         root: Where relative paths start, and where the memory of the weights' hashes is.
+        version: Its DataVersion; None to compute it of all files in the folder.
 
     Raises:
         RouterError: the folder holds no router that this version reads.
@@ -21,4 +22,4 @@ def open_trained(folder: Path, root: Path) -> Router:
     pin = dict(load_config(folder).encoder)
     # a pin repeats its entry of params.yaml
     source = ModelSource(**{key: pin[key] for key in ModelSource.model_fields if key in pin})
-    return Router.load(folder, weights_folder(source, pin, root))
+    return Router.load(folder, weights_folder(source, pin, root), version)

@@ -14,7 +14,7 @@ from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.features.threads import serving_threads, side_by_side
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
 from cortex_pipelines.routing.selection.ensemble import combined
-from cortex_pipelines.routing.selection.out_of_scope import NEAREST, Scope, signs_of
+from cortex_pipelines.routing.selection.out_of_scope import NEAREST
 from cortex_pipelines.routing.serving.bundle import Package, RouterConfig, RouterError, load_router
 
 PERSON = "person"
@@ -47,7 +47,7 @@ class Decision:
         evidence: Similar past tasks, each with text, master, outcome and similarity.
         abstained: Whether nothing was sure enough, so that a person is asked.
         latency_ms: Milliseconds that the decision took; of a batch, its share.
-        model_version: Hash of the model, or ``rules``.
+        model_version: DataVersion of the model, or ``rules``.
         probabilities: Master to probability; with rules alone their scores.
     """
 
@@ -118,17 +118,18 @@ class Router:
         self._encoder: SentenceEncoder | None = None
 
     @classmethod
-    def load(cls, folder: Path, encoder_folder: Path) -> "Router":
+    def load(cls, folder: Path, encoder_folder: Path, version: str | None = None) -> "Router":
         """A trained router.
 
         Args:
             folder: Output of the asset ``task_router`` or of ``cortex router train``.
             encoder_folder: Weights of the encoder that it was trained on.
+            version: Its DataVersion; None to compute it of all files in the folder.
 
         Raises:
             RouterError: a file is missing or is not what a router wrote; says which.
         """
-        package = load_router(folder)
+        package = load_router(folder, version)
         config = package.config
 
         def encoder() -> SentenceEncoder:
@@ -152,6 +153,11 @@ class Router:
     def rules(self) -> Rules | None:
         """The keyword rules, if there are any."""
         return self._rules
+
+    @property
+    def version(self) -> str:
+        """DataVersion of the model; ``rules`` without one."""
+        return self._package.version if self._package is not None else RULES
 
     @property
     def masters(self) -> tuple[str, ...]:
@@ -248,18 +254,14 @@ class Router:
         began = perf_counter()
         config = package.config
         features = package.extractor.features(texts, embeddings)
-        # what several of them need is computed once
-        retrieval, kernel = package.candidates["retrieval"], package.candidates["kernel"]
+        retrieval = package.candidates["retrieval"]
         places, cosines = retrieval.nearest(
             features, max(config.neighbours, config.evidence, NEAREST)
         )
-        raw = kernel.raw(features)
-        known = {
-            "retrieval": lambda: retrieval.votes(places, cosines),
-            "kernel": lambda: kernel.scaled(raw),
-        }
         scores = [
-            known[name]() if name in known else package.candidates[name].scores(features)
+            retrieval.votes(places, cosines)  # the neighbours are known
+            if name == "retrieval"
+            else package.candidates[name].scores(features)
             for name in config.weights
         ]
         weights = list(config.weights.values())
@@ -267,7 +269,7 @@ class Router:
         said = np.array([any(char.isalnum() for char in text) for text in texts])
         if not said.all():
             logs[~said] = _shares_of(package)
-        scope = Scope(config.scope).score(signs_of(raw, cosines))
+        scope = package.scope.score(cosines, features.sentence)
         scope[~said] = 0.0
         evidence = _evidence(package, places, cosines, said)
         voters = _voters(list(config.weights), scores, weights, logs)
@@ -294,8 +296,10 @@ class Router:
         names = config.masters
         shares = [round(float(row[place]), _DIGITS) for place in ranked]
         master = names[ranked[0]]
-        sure = shares[0] >= config.accept and in_scope >= config.in_scope
-        by = voter if sure else RULES if self._rules_are_sure(text, master) else PERSON
+        by = PERSON
+        if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
+            sure_rules = RULES if self._rules_are_sure(text, master) else PERSON
+            by = voter if shares[0] >= config.accept else sure_rules
         return Decision(
             master=master,
             confidence=shares[0],

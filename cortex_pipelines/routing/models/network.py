@@ -1,11 +1,8 @@
-"""The torch router: attention between a task and the masters with their records.
+"""A small network: a residual block on the embedding of a task, and a learnt vector a master.
 
 A task becomes (at most) 512 numbers: what the frozen encoder pools, projected on its principal
-components, plus a residual block with a bottleneck. A
-master is a vector of its own plus what its record says (how many tasks it had, what share of them
-was borne out, their weight); the attention of the task to the masters is the decision. A second
-head looks at the task and at what the attention gathered, detached, and says whether the decision
-will be right.
+components, plus a residual block with a bottleneck, at length 1. The scaled cosine to each
+master's vector, plus a bias, is the logit of that master.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.routing.features.encoder import Floats
-from cortex_pipelines.routing.features.features import Doubles, Features, Indices
+from cortex_pipelines.routing.features.features import Doubles, Features
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
@@ -24,8 +21,8 @@ _MINIBATCH = 128
 _SMOOTHING = 0.05
 """Share of the label that is spread over all masters (Szegedy and others, 2016, have 0.1)."""
 
-_CONFIDENCE_SHARE = 0.1
-"""Weight of the confidence head's loss beside that of the decision."""
+_UNSEEN = -12.0
+"""Logit to begin with of a master that has no task here."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,7 @@ class Neural:
 
     Args:
         arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions),
-            ``masters`` (masters, dimensions) with the records added, ``bias`` (masters,),
-            ``scale`` (1,), ``sure`` (2 x dimensions,) and ``sure_bias`` (1,).
+            ``masters`` (masters, dimensions), ``bias`` (masters,) and ``scale`` (1,).
     """
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
@@ -59,7 +55,7 @@ class Neural:
     def fit(
         cls, training: TrainingData, chosen: NeuralSettings, watch: "Watch | None" = None
     ) -> "Neural":
-        """Train one; same lesson, settings and seed, same weights.
+        """Train one; same tasks, settings and seed, same weights.
 
         Args:
             training: What it learns from.
@@ -74,15 +70,9 @@ class Neural:
 
     def scores(self, features: Features) -> Doubles:
         """See ``CandidateModel``."""
-        return log_softmax(self._attention(self._embed(features)))
-
-    def sure(self, features: Features) -> Doubles:
-        """What the confidence head says: logit that the decision is right, shape (tasks,)."""
-        arrays, tasks = self._arrays, self._embed(features)
-        shares = np.exp(log_softmax(self._attention(tasks)))
-        gathered = np.concatenate([tasks, shares.astype(np.float32) @ arrays["masters"]], axis=1)
-        found: Doubles = (gathered @ arrays["sure"] + arrays["sure_bias"]).astype(np.float64)
-        return found
+        arrays = self._arrays
+        logits = arrays["scale"] * (self._embed(features) @ arrays["masters"].T) + arrays["bias"]
+        return log_softmax(logits.astype(np.float64))
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""
@@ -101,22 +91,6 @@ class Neural:
         found: Floats = mixed / np.maximum(length, 1e-6)
         return found
 
-    def _attention(self, tasks: Floats) -> Doubles:
-        arrays = self._arrays
-        keys = arrays["masters"]
-        logits = arrays["scale"] * (tasks @ keys.T) + arrays["bias"]
-        return logits.astype(np.float64)
-
-
-def records(labels: Indices, weights: Floats, masters: int) -> Floats:
-    """Each master's record, shape (masters, 3): log share of tasks, share borne out, weight."""
-    counts = np.bincount(labels, minlength=masters).astype(np.float64)
-    borne_out = np.bincount(labels, weights=weights >= 1.0, minlength=masters)
-    total = np.bincount(labels, weights=weights, minlength=masters)
-    shown = np.maximum(counts, 1.0)
-    columns = [np.log((counts + 1) / (counts.sum() + masters)), borne_out / shown, total / shown]
-    return np.stack(columns, axis=1).astype(np.float32)
-
 
 Watch = Callable[[int, Neural], None]
 
@@ -128,7 +102,6 @@ def _trained(
 
     inputs = torch.tensor(training.features.projected)
     labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
-    record = torch.tensor(records(training.labels, training.weights, training.masters))
     parts = _first_weights(inputs, labels, training.masters)
     matrices = [parts[name] for name in _DECAYED]
     others = [value for name, value in parts.items() if name not in _DECAYED]
@@ -145,18 +118,16 @@ def _trained(
     for epoch in range(1, training.settings.epochs + 1):
         for places in torch.split(torch.randperm(len(training.labels)), size):
             optimiser.zero_grad()
-            loss = _loss(
-                parts, inputs[places], labels[places], weights[places], record, chosen.dropout
-            )
+            loss = _loss(parts, inputs[places], labels[places], weights[places], chosen.dropout)
             loss.backward()
             optimiser.step()
             schedule.step()
         if watch is not None:
-            watch(epoch, Neural(_finished(parts, record)))
-    return _finished(parts, record)
+            watch(epoch, Neural(_finished(parts)))
+    return _finished(parts)
 
 
-_DECAYED = ("inward", "outward", "keys", "record")
+_DECAYED = ("inward", "outward", "masters")
 
 
 def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
@@ -171,36 +142,24 @@ def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
             "inward": torch.randn(width, _BOTTLENECK) * (2.0 / width) ** 0.5,
             "inward_bias": torch.zeros(_BOTTLENECK),
             "outward": torch.zeros(_BOTTLENECK, width),
-            "keys": torch.nn.functional.normalize(sums, dim=1),
-            "record": torch.randn(3, width) * 0.01,
-            "bias": torch.zeros(masters),
+            "masters": torch.nn.functional.normalize(sums, dim=1),
+            "bias": torch.where(torch.bincount(labels, minlength=masters) > 0, 0.0, _UNSEEN),
             "scale": torch.tensor([8.0]),
-            "sure": torch.zeros(2 * width),
-            "sure_bias": torch.zeros(1),
         }.items()
     }
 
 
-def _loss(
-    parts: dict[str, Any], inputs: Any, labels: Any, weights: Any, record: Any, dropout: float
-) -> Any:
+def _loss(parts: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropout: float) -> Any:
     import torch
 
     functional = torch.nn.functional
     kept = functional.dropout(inputs, dropout)
     hidden = functional.dropout(torch.relu(kept @ parts["inward"] + parts["inward_bias"]), dropout)
     tasks = functional.normalize(kept + hidden @ parts["outward"], dim=1)
-    masters = parts["keys"] + record @ parts["record"]
-    logits = parts["scale"] * (tasks @ masters.T) + parts["bias"]
+    logits = parts["scale"] * (tasks @ parts["masters"].T) + parts["bias"]
     losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=_SMOOTHING)
-    gathered = torch.cat([tasks, torch.softmax(logits, dim=1) @ masters], dim=1).detach()
-    sure = gathered @ parts["sure"] + parts["sure_bias"]
-    right = (logits.argmax(dim=1) == labels).float()
-    doubts = functional.binary_cross_entropy_with_logits(sure, right, reduction="none")
-    return ((losses + _CONFIDENCE_SHARE * doubts) * weights).sum() / weights.sum()
+    return (losses * weights).sum() / weights.sum()
 
 
-def _finished(parts: dict[str, Any], record: Any) -> dict[str, Floats]:
-    kept = {name: value.detach() for name, value in parts.items() if name not in ("keys", "record")}
-    kept["masters"] = (parts["keys"] + record @ parts["record"]).detach()
-    return {name: value.numpy().copy() for name, value in kept.items()}
+def _finished(parts: dict[str, Any]) -> dict[str, Floats]:
+    return {name: value.detach().numpy().copy() for name, value in parts.items()}
