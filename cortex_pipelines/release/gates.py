@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from cortex_pipelines.release.settings import GateSettings, GuardSettings
 
+SAMPLE = "Measured on a hand-written sample: the path works, nothing else is shown"
+
 
 @dataclass(frozen=True)
 class GuardResult:
@@ -58,7 +60,8 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     Args:
         metrics: Flat figures of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
             is the challenger against its reference; ``items`` and, where items are not independent,
-            ``clusters`` count the evidence; guarded figures go by their names.
+            ``clusters`` count the evidence; guarded figures go by their names;
+            ``hand_written_sample`` makes the reason say so.
         gate: What has to be shown.
 
     Raises:
@@ -69,6 +72,9 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     guards = tuple(_checked(name, limits, metrics) for name, limits in sorted(gate.guards.items()))
     figures = evidence | improvement | {"smallest_improvement": gate.smallest_improvement}
     verdict, reason = _judged(figures, gate, guards)
+    if metrics.get("hand_written_sample"):
+        reason += f". {SAMPLE}"
+        figures["hand_written_sample"] = 1.0
     return Verdict(verdict, reason, figures, guards)
 
 

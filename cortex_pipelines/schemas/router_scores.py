@@ -5,14 +5,12 @@ import polars as pl
 from cortex_pipelines.schemas.table import Column, Table
 
 ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "neural", "rules", "person")
-
-
 """Who may have decided on a task."""
 
 
 ROUTING_SCORES = Table(
     "scores",
-    "One held-out task as the router, the baseline and the champion before it route it.",
+    "One held-out task as the router, rules, TF-IDF and the champion before it route it.",
     (
         Column("example_id", pl.String, "Example of the data set"),
         Column("text", pl.String, "Title and description of the task"),
@@ -26,6 +24,8 @@ ROUTING_SCORES = Table(
             "baseline", pl.String, "Master that the keyword rules send it to; null if none", True
         ),
         Column("baseline_right", pl.Boolean, "Whether that is right"),
+        Column("tfidf", pl.String, "Master that TF-IDF, the plainest learner, sends it to"),
+        Column("tfidf_right", pl.Boolean, "Whether that is right"),
         Column(
             "champion", pl.String, "Master that the champion sends it to; null without one", True
         ),

@@ -137,6 +137,7 @@ class Inputs:
                 **{name: task[name] for name in ("example_id", "text", "master")},
                 **{"challenger": task["master"], "challenger_right": True, "confidence": 0.9},
                 **{"decided_by": "person" if n % 9 == 0 else "neural", "in_scope": 0.9},
+                **{"tfidf": "development", "tfidf_right": False},
                 **{"baseline": None, "baseline_right": False},
                 **{"champion": None, "champion_right": None},
             }

@@ -36,6 +36,14 @@ def test_clear_of_the_smallest_improvement_is_promoted() -> None:
     assert found.figures == {**BETTER, "smallest_improvement": 0.02}
 
 
+def test_a_verdict_on_a_sample_says_that_it_is_one() -> None:
+    found = verdict({**BETTER, "hand_written_sample": 1.0})
+    assert found.verdict == "promoted"
+    assert "hand-written sample" in found.reason
+    assert found.figures["hand_written_sample"] == 1.0
+    assert "sample" not in verdict({**BETTER, "hand_written_sample": 0.0}).reason
+
+
 def test_better_but_by_too_little_is_kept() -> None:
     found = verdict(BETTER, smallest_improvement=0.06)
     assert found.verdict == "kept"

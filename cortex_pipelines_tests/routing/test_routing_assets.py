@@ -20,6 +20,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
     WeightsError,
     take_model_pin,
+    weights_folder,
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
@@ -230,4 +231,13 @@ def test_the_default_encoder_beats_chance_on_the_sample(
     scores, metrics = real.evaluation()
     # five masters; an encoder that is wired wrongly stays near a fifth
     assert metrics["challenger_low"] > 0.4
+    assert metrics["out_of_scope_abstained"] > 0.9
+    assert metrics["in_scope_kept"] > 0.85
+    router = Router.load(tmp_path / "router", weights_folder(encoder.source, encoder.pin, tmp_path))
+    cake, letters, key = router.route(
+        ["Bake a chocolate cake", "asdf qwer zxcv", "Rotate the leaked API key"]
+    )
+    assert cake.abstained
+    assert letters.abstained
+    assert (key.master, key.abstained) == ("security", False)
     assert metrics["items"] == scores.height > 50

@@ -1,11 +1,13 @@
 """Figures and report of the router's evaluation."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.router.model_scores import (
     CurvePoint,
     area_under_risk,
@@ -13,6 +15,7 @@ from cortex_pipelines.evaluation.router.model_scores import (
     coverage_risk,
 )
 from cortex_pipelines.evaluation.router.report import routing_report
+from cortex_pipelines.evaluation.router.scope import scope_metrics
 from cortex_pipelines.evaluation.router.scores import (
     compare,
     recalls,
@@ -20,16 +23,21 @@ from cortex_pipelines.evaluation.router.scores import (
     score_tasks,
 )
 from cortex_pipelines.evaluation.statistics.intervals import Interval
+from cortex_pipelines.release.gates import decide
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
 
+ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str | None, str | None]
 
 
-def scores(rows: list[Row], person: int = 0) -> pl.DataFrame:
-    """Rows of (master, challenger, baseline, champion); the first ``person`` ask a person."""
+def scores(rows: list[Row], person: int = 0, tfidf: list[str] | None = None) -> pl.DataFrame:
+    """Rows of (master, challenger, baseline, champion); the first ``person`` ask a person.
+
+    TF-IDF is always right unless its answers are given.
+    """
     test = ROUTING_DATASET[2].frame(
         [
             {
@@ -61,7 +69,8 @@ def scores(rows: list[Row], person: int = 0) -> pl.DataFrame:
         for n, row in enumerate(rows)
     ]
     champion = None if rows[0][3] is None else [row[3] for row in rows]
-    return score_tasks(test, decisions, [row[2] for row in rows], champion)
+    learnt = tfidf or [row[0] for row in rows]
+    return score_tasks(test, decisions, [row[2] for row in rows], learnt, champion)
 
 
 ROWS: list[Row] = (
@@ -105,6 +114,49 @@ def test_the_champion_is_the_reference_where_there_is_one(settings: RoutingSetti
     assert found["difference"] == pytest.approx(-30 / 80)
     assert found["difference_high"] < 0 < found["baseline_difference_low"]
     assert "known_items" not in found
+
+
+def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(
+    settings: RoutingSettings,
+) -> None:
+    gate = load_parameters(ROOT).release.task_router
+    alike = scores(ROWS, tfidf=[row[1] or "" for row in ROWS])
+    found = routing_metrics(alike, [], settings, sample=False)
+    assert found["baseline_difference_low"] > gate.smallest_improvement
+    assert found["tfidf_difference"] == found["least_difference"] == 0.0
+    assert decide(found, gate).verdict == "kept"
+    beaten = scores(ROWS, tfidf=["c"] * len(ROWS))
+    found = routing_metrics(beaten, [], settings, sample=False)
+    assert found["least_difference_low"] == found["baseline_difference_low"]
+    assert decide(found, gate).verdict == "promoted"
+    # TF-IDF itself is compared with the reference alone
+    itself = routing_metrics(alike, [], settings, sample=False, is_tfidf=True)
+    assert decide(itself, gate).verdict == "promoted"
+
+
+def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) -> None:
+    def decided(score: float) -> Decision:
+        left = score < 0.5
+        by = "person" if left else "neural"
+        return Decision("a", 0.9, score, (), (), by, (), left, 1.0, "x", {"a": 0.9})
+
+    tasks = [decided(score) for score in (0.9, 0.8, 0.7, 0.2)]
+    requests = [decided(score) for score in (0.1, 0.3, 0.6)]
+    found = scope_metrics(tasks, requests, 0.5, settings)
+    assert found["in_scope_kept"] == 0.75
+    assert found["out_of_scope_abstained"] == pytest.approx(2 / 3)
+    assert found["scope_auroc"] == pytest.approx(10 / 12)
+    assert found["out_of_scope_items"] == 3.0
+    html = routing_report(
+        scores(ROWS),
+        routing_metrics(scores(ROWS), [], settings, sample=False) | found,
+        [],
+        [],
+        [],
+        [],
+        [("<cake>", "a")],
+    )
+    assert "<td>&lt;cake&gt;</td><td>a</td>" in html
 
 
 def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSettings) -> None:
@@ -197,6 +249,7 @@ def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -
         "lost": 2,
         "p_value": 0.18,
         "p_loss": 0.07,
+        "p_corrected": 0.14,
         "adopted": False,
     }
     first = {
@@ -205,12 +258,16 @@ def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -
         "against": None,
         "p_value": None,
         "p_loss": None,
+        "p_corrected": None,
         "adopted": True,
     }
     share = Interval(0.5, 0.4, 0.6, 0.95)
     html = page(ROWS, settings, steps=[first, step], curve=[CurvePoint(40, share, share)])
     assert "<td>semantic</td><td>0.5000</td>" in html
-    assert "<td>lexical</td><td>7</td><td>2</td><td>0.18</td><td>0.07</td><td>no</td>" in html
+    assert (
+        "<td>lexical</td><td>7</td><td>2</td><td>0.18</td><td>0.07</td><td>0.14</td><td>no</td>"
+        in html
+    )
     assert "<td>40</td><td>0.500 (0.400 to 0.600)</td>" in html
     assert html.count("<svg") == 2
     assert "Learning curve" not in page(ROWS, settings)

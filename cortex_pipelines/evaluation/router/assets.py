@@ -11,9 +11,11 @@ from cortex_pipelines.evaluation.router.model_scores import (
     area_under_risk,
     coverage_risk,
     learning_curve,
+    plainest_learner,
     rung_figures,
 )
 from cortex_pipelines.evaluation.router.report import routing_report
+from cortex_pipelines.evaluation.router.scope import requests_to_judge_by, scope_metrics
 from cortex_pipelines.evaluation.router.scores import routing_metrics, score_tasks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
 from cortex_pipelines.routing.features.encoder import EncoderError
@@ -43,33 +45,44 @@ def task_router_evaluation(
     out: Path,
     root: Path,
 ) -> dict[str, pl.DataFrame]:
-    """The router against the keyword rules and the champion, on tasks that it never saw."""
+    """The router against rules, TF-IDF and the champion, on tasks that it never saw."""
     test = pl.read_parquet(routing_dataset / "test.parquet")
     texts = test["text"].to_list()
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
     router = Router.load(task_router, encoder, versions["task_router"])
     baseline, known, notes = _baseline(router, routing_dataset, texts)
     champion, remark = _champion(reference, root, texts)
-    scores = score_tasks(test, router.route(texts), baseline, champion)
+    train = pl.concat(
+        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
+    )
+    decisions, requests = router.route(texts), requests_to_judge_by()
+    strangers = router.route(requests)
+    tfidf = plainest_learner(router, train, test, routing)
+    scores = score_tasks(test, decisions, baseline, tfidf, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     metrics = {
-        **routing_metrics(scores, known, routing, coordination.sample),
+        **routing_metrics(
+            scores, known, routing, coordination.sample, set(router.weights) == {"lexical"}
+        ),
+        **scope_metrics(decisions, strangers, router.in_scope, routing),
         **rung_figures(router, test),
         "aurc": area_under_risk(risk),
     }
     (out / "metrics.json").write_text(
         json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
-    train = pl.concat(
-        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
-    )
     page = routing_report(
         scores,
         metrics,
         known,
-        [*notes, *remark],
+        [f"Version {router.version}.", *notes, *remark],
         json.loads((task_router / "ladder.json").read_text(encoding="utf-8")),
         learning_curve(router, train, test, routing),
+        [
+            (text, str(decision.master))
+            for text, decision in zip(requests, strangers, strict=True)
+            if not decision.abstained
+        ],
     )
     (out / "report.html").write_text(page, encoding="utf-8")
     return {ROUTING_SCORES.name: scores}

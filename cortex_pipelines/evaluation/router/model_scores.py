@@ -117,15 +117,7 @@ def _point(
     if len(names) < 2:
         return None
     place = {name: number for number, name in enumerate(names)}
-    texts = train["text"].to_list()
-    extractor = FeatureExtractor.fit(texts, known[: train.height], settings.dimensions)
-    training = TrainingData(
-        extractor.features(texts, known[: train.height]),
-        np.array([place[name] for name in train["master"]], dtype=np.int64),
-        train["weight"].to_numpy().astype(np.float32),
-        len(names),
-        settings,
-    )
+    training, extractor = _training_data(train, known[: train.height], names, settings)
     features = extractor.features(test["text"].to_list(), unknown)
     right = np.array([place.get(name, -1) for name in test["master"]])
     shares = [
@@ -137,6 +129,41 @@ def _point(
         for fit in (Lexical.fit, Semantic.fit)
     ]
     return CurvePoint(train.height, shares[0], shares[1])
+
+
+def plainest_learner(
+    router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
+) -> list[str]:
+    """Master of each held-out task by TF-IDF with logistic regression, on the same training tasks.
+
+    Args:
+        router: Its encoder is used.
+        train: ``schemas.ROUTING_DATASET``, to train on.
+        test: The same, to judge on.
+        settings: The section ``routing``.
+    """
+    names = sorted(train["master"].unique())
+    known, unknown = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    with pinned_threads(settings.threads):
+        training, extractor = _training_data(train, known, names, settings)
+        features = extractor.features(test["text"].to_list(), unknown)
+        best = Lexical.fit(training).scores(features).argmax(axis=1)
+    return [names[place] for place in best]
+
+
+def _training_data(
+    train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
+) -> tuple[TrainingData, FeatureExtractor]:
+    texts, place = train["text"].to_list(), {name: number for number, name in enumerate(names)}
+    extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
+    training = TrainingData(
+        extractor.features(texts, embeddings),
+        np.array([place[name] for name in train["master"]], dtype=np.int64),
+        train["weight"].to_numpy().astype(np.float32),
+        len(names),
+        settings,
+    )
+    return training, extractor
 
 
 def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:

@@ -39,6 +39,7 @@ def routing_report(
     notes: Sequence[str],
     steps: Sequence[Mapping[str, Any]],
     curve: Sequence[CurvePoint],
+    strangers: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The page; the same bytes for the same figures.
 
@@ -49,6 +50,7 @@ def routing_report(
         notes: Further remarks on the comparison, each a paragraph.
         steps: The table of the competition, as ``ladder.json`` has it.
         curve: The learning curve.
+        strangers: Requests that belong to no master and were sent to one all the same, with it.
     """
     warning = [f'<p class="warning">{_SAMPLE}</p>'] if metrics["hand_written_sample"] else []
     parts = [
@@ -58,6 +60,7 @@ def routing_report(
         *warning,
         *(f"<p>{escape(note)}</p>" for note in notes),
         _accuracies(metrics, known),
+        _scope(metrics, strangers),
         ladder_table(steps),
         voters_table(metrics),
         "<h2>Can it be trusted?</h2>",
@@ -80,6 +83,11 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> str:
         ("Keyword rules", _span(metrics, "baseline")),
         ("Router minus rules", _span(metrics, "baseline_difference")),
         ("McNemar's exact p", f"{metrics['baseline_mcnemar_p']:.4f}"),
+    ]
+    rows += [
+        ("TF-IDF, trained on the same tasks", _span(metrics, "tfidf")),
+        ("Router minus TF-IDF", _span(metrics, "tfidf_difference")),
+        ("McNemar's exact p", f"{metrics['tfidf_mcnemar_p']:.4f}"),
     ]
     if "champion" in metrics:
         rows += [
@@ -105,6 +113,24 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> str:
             ],
         )
     return text
+
+
+def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -> str:
+    """How often what belongs to no master is left to a person; empty where it was not measured."""
+    if "out_of_scope_items" not in metrics:
+        return ""
+    head = ("", f"{metrics['out_of_scope_items']:.0f} requests of daily life")
+    rows = [
+        ("Left to a person", _span(metrics, "out_of_scope_abstained")),
+        ("Tasks that count as in scope", _span(metrics, "in_scope_kept")),
+        ("Area under the ROC curve of the score", f"{metrics['scope_auroc']:.4f}"),
+    ]
+    missed = html_table(("Sent all the same", "To"), strangers) if strangers else ""
+    text = (
+        "<p>The requests were written for this purpose, by the same hand as those that the score "
+        "was learnt from. Requests nearer to the tasks of a team are harder to tell.</p>"
+    )
+    return f"<h2>Does it know what it does not know?</h2>{text}{html_table(head, rows)}{missed}"
 
 
 def _confusion(scores: pl.DataFrame) -> str:

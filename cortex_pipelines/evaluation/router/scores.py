@@ -1,4 +1,4 @@
-"""The task router against the keyword rules, and the champion if there is one."""
+"""The task router against keyword rules, TF-IDF, and the champion if there is one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ def score_tasks(
     test: pl.DataFrame,
     challenger: Sequence[Decision],
     baseline: Sequence[str | None],
+    tfidf: Sequence[str],
     champion: Sequence[str | None] | None,
 ) -> pl.DataFrame:
     """One row a held-out task with what each router says.
@@ -48,6 +49,7 @@ def score_tasks(
         test: ``schemas.ROUTING_DATASET``.
         challenger: The router's decisions, in the order of the tasks.
         baseline: Master by the baseline; None where it has no answer, which counts as wrong.
+        tfidf: Master by the plainest learner.
         champion: Master by the champion; None if there is no champion to compare with.
 
     Returns:
@@ -66,18 +68,20 @@ def score_tasks(
             "decided_by": decision.decided_by,
             "baseline": rule,
             "baseline_right": rule == task["master"],
+            "tfidf": learnt,
+            "tfidf_right": learnt == task["master"],
             "champion": old,
             "champion_right": None if champion is None else old == task["master"],
         }
-        for task, decision, rule, old in zip(
-            test.iter_rows(named=True), challenger, baseline, before, strict=True
+        for task, decision, rule, learnt, old in zip(
+            test.iter_rows(named=True), challenger, baseline, tfidf, before, strict=True
         )
     ]
     return ROUTING_SCORES.frame(rows)
 
 
 def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
-    """Challenger against ``baseline`` or ``champion`` on the tasks of a scores frame.
+    """Challenger against ``baseline``, ``tfidf`` or ``champion`` on the tasks of a scores frame.
 
     Raises:
         ValueError: there is no task.
@@ -100,12 +104,18 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
 
 
 def routing_metrics(
-    scores: pl.DataFrame, known: Sequence[str], settings: RoutingSettings, sample: bool
+    scores: pl.DataFrame,
+    known: Sequence[str],
+    settings: RoutingSettings,
+    sample: bool,
+    is_tfidf: bool = False,
 ) -> dict[str, float]:
     """All figures of an evaluation, by name.
 
-    ``challenger``, ``baseline`` and ``champion`` (if there is one) are accuracies; the reference is
-    the champion, or else the baseline, and ``difference`` is challenger minus reference. Names that
+    ``challenger``, ``baseline``, ``tfidf`` and ``champion`` (if there is one) are accuracies; the
+    reference is the champion, or else the baseline, and ``difference`` is challenger minus
+    reference. ``least_difference`` is that or the one to TF-IDF, whichever interval begins lower:
+    what a gate goes by, since rules that do not know all masters are easily beaten. Names that
     begin with ``known_`` are for the tasks of those masters only that the baseline knows.
 
     Args:
@@ -113,10 +123,13 @@ def routing_metrics(
         known: Masters that the baseline knows.
         settings: Confidence, resamples and seed.
         sample: Whether the tasks are a hand-written sample.
+        is_tfidf: Whether the challenger is nothing but TF-IDF, which cannot beat itself.
     """
     against_rules = compare(scores, "baseline", settings)
     has_champion = scores["champion_right"].null_count() == 0
     against = compare(scores, "champion", settings) if has_champion else against_rules
+    against_tfidf = compare(scores, "tfidf", settings)
+    least = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
     certain = scores.filter(pl.col("decided_by") != "person")
     found = {
         "items": float(scores.height),
@@ -133,6 +146,10 @@ def routing_metrics(
         "mcnemar_p": against.p_value,
         **_named("baseline_difference", against_rules.difference),
         "baseline_mcnemar_p": against_rules.p_value,
+        **_named("tfidf", against_tfidf.second),
+        **_named("tfidf_difference", against_tfidf.difference),
+        "tfidf_mcnemar_p": against_tfidf.p_value,
+        **_named("least_difference", least.difference),
     }
     if has_champion:
         found |= _named("champion", against.second)

@@ -160,6 +160,11 @@ class Router:
         return self._package.version if self._package is not None else RULES
 
     @property
+    def in_scope(self) -> float:
+        """Score from which a task is not left to a person for being unlike all; 0 without one."""
+        return self._package.config.in_scope if self._package is not None else 0.0
+
+    @property
     def masters(self) -> tuple[str, ...]:
         """The masters that it chooses from."""
         if self._package is not None:

@@ -1,0 +1,56 @@
+"""How well a router knows what it does not know: tasks against requests that belong to nobody."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cortex_pipelines.evaluation.statistics.intervals import wilson
+from cortex_pipelines.routing.selection.out_of_scope import read_requests
+from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.settings import RoutingSettings
+
+_REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
+
+
+def requests_to_judge_by() -> list[str]:
+    """Requests of daily life that no router learns from or is chosen by."""
+    return read_requests(_REQUESTS)
+
+
+def scope_metrics(
+    tasks: Sequence[Decision],
+    requests: Sequence[Decision],
+    limit: float,
+    settings: RoutingSettings,
+) -> dict[str, float]:
+    """Figures of abstention, by name.
+
+    ``out_of_scope_abstained`` is the share of the requests that is left to a person,
+    ``in_scope_kept`` that of the tasks that count as like known ones, ``scope_auroc`` the chance
+    that a task scores above a request.
+
+    Args:
+        tasks: Decisions on held-out tasks.
+        requests: Decisions on requests that belong to no master.
+        limit: Score from which the router counts a task as in scope.
+        settings: Confidence of the intervals.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    kept = sum(decision.in_scope >= limit for decision in tasks)
+    left = sum(decision.abstained for decision in requests)
+    found = {
+        "out_of_scope_items": float(len(requests)),
+        "scope_auroc": float(
+            roc_auc_score(
+                [True] * len(tasks) + [False] * len(requests),
+                [decision.in_scope for decision in (*tasks, *requests)],
+            )
+        ),
+    }
+    for name, interval in (
+        ("in_scope_kept", wilson(kept, len(tasks), settings.confidence)),
+        ("out_of_scope_abstained", wilson(left, len(requests), settings.confidence)),
+    ):
+        found |= {name: interval.estimate, f"{name}_low": interval.low}
+        found[f"{name}_high"] = interval.high
+    return found
