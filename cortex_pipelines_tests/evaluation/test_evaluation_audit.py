@@ -18,8 +18,8 @@ from cortex_pipelines.evaluation.audit.fairness import (
     NOT_KNOWN,
     AuditGroup,
     audit_groups,
-    holm,
     largest_gap,
+    rejected,
 )
 from cortex_pipelines.evaluation.audit.task_language import task_language
 from cortex_pipelines.routing.dataset.build import build_dataset
@@ -84,15 +84,15 @@ def test_a_small_group_is_shown_and_not_judged() -> None:
 
 
 def test_holm_rejects_step_by_step() -> None:
-    assert holm([0.01, 0.04, 0.03, None], 0.05) == [True, False, False, False]
-    assert holm([0.01, 0.02, 0.04], 0.05) == [True, True, True]
-    assert holm([], 0.05) == []
+    assert rejected([0.01, 0.04, 0.03, None], 0.05) == [True, False, False, False]
+    assert rejected([0.01, 0.02, 0.04], 0.05) == [True, True, True]
+    assert rejected([], 0.05) == []
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_is_between_bonferroni_and_none(p_values: list[float]) -> None:
-    rejected = holm(p_values, 0.05)
-    for p, is_rejected in zip(p_values, rejected, strict=True):
+    found = rejected(p_values, 0.05)
+    for p, is_rejected in zip(p_values, found, strict=True):
         assert is_rejected or p > 0.05 / max(len(p_values), 1)
         assert not is_rejected or p <= 0.05
 

@@ -9,11 +9,11 @@ from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_f
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
     Paired,
     compare_all,
-    holm,
     items_needed,
     seen_with,
     sign_flip_p,
 )
+from cortex_pipelines.routing.selection.significance import holm
 
 HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import Interval, paired_bootstrap, wilson
+from cortex_pipelines.routing.selection.significance import holm
 
 ATTRIBUTES = ("master", "priority", "source", "language")
 NOT_KNOWN = "not known"
@@ -105,8 +106,8 @@ def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> 
 def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
     """The groups with their warnings."""
     tested = [group for group in groups if group.items >= min_items]
-    worse = holm([group.p_accuracy for group in tested], alpha)
-    left = holm([group.p_abstention for group in tested], alpha)
+    worse = rejected([group.p_accuracy for group in tested], alpha)
+    left = rejected([group.p_abstention for group in tested], alpha)
     warnings: dict[str, list[str]] = {group.value: [] for group in groups}
     for group, falls, is_left in zip(tested, worse, left, strict=True):
         own = warnings[group.value]
@@ -118,18 +119,13 @@ def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[
     ]
 
 
-def holm(p_values: Sequence[float | None], alpha: float) -> list[bool]:
-    """Which hypotheses are rejected so that all are right with probability ``1 - alpha``.
+def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
+    """Which hypotheses are rejected so that all are right with probability ``1 - alpha`` (Holm).
 
-    Holm's step-down procedure (1979); a missing p-value is no hypothesis.
+    A missing p-value is no hypothesis.
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    rejected = [False] * len(p_values)
-    for number, (p, place) in enumerate(known):
-        if p > alpha / (len(known) - number):
-            break
-        rejected[place] = True
-    return rejected
+    corrected = iter(holm([p for p in p_values if p is not None]))
+    return [p is not None and next(corrected) <= alpha for p in p_values]
 
 
 def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:

@@ -8,10 +8,9 @@ import polars as pl
 
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.intervals import Interval, paired_bootstrap, wilson
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 
 BASELINE = "constant"
-BINS = 10
-"""Bins of equal width for the calibration error; more would be nearly empty on few tasks."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,7 @@ def _score(
 
 
 def _ece(rows: pl.DataFrame, column: str) -> float:
-    """Mean gap between what was said and what came, over bins of what was said."""
-    said, was = rows[column].to_numpy(), rows["actual"].to_numpy()
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
-    sums = np.bincount(place, weights=said - was, minlength=BINS)
-    return float(np.abs(sums).sum() / len(said))
+    return expected_calibration_error(rows[column].to_list(), rows["actual"].to_list())
 
 
 def _auroc(rows: pl.DataFrame) -> float | None:

@@ -12,6 +12,7 @@ from cortex_pipelines.evaluation.statistics.intervals import (
     cluster_sums,
     paired_bootstrap,
 )
+from cortex_pipelines.routing.selection.significance import holm
 
 _POWER = 0.8  # Cohen's convention
 _MOST_EXACT = 12  # clusters: 4,096 ways to flip them
@@ -90,20 +91,6 @@ def compare_all(
         count = len(set(paired.clusters))
         found.append(Comparison(name, interval, p, corrected, count, paired.smallest, needed))
     return found
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the order given.
-
-    The smallest is multiplied by their number, the next by one less, and so on; none becomes
-    smaller than the one before it.
-    """
-    corrected = [0.0] * len(chances)
-    reached = 0.0
-    for rank, place in enumerate(sorted(range(len(chances)), key=lambda one: chances[one])):
-        reached = max(reached, min(1.0, (len(chances) - rank) * chances[place]))
-        corrected[place] = reached
-    return corrected
 
 
 def items_needed(paired: Paired, confidence: float) -> int | None:

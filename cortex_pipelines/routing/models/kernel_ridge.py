@@ -2,8 +2,7 @@
 
 Rahimi and Recht, "Random features for large-scale kernel machines" (2007). Closed form, so it is
 trained in seconds where a network takes minutes; alone it is as good as an average of TF-IDF,
-encoder and nearest neighbours (0.933 on five folds of Banking77's training tasks). Its scores are
-near 0 for all masters where a task is like none that it knows.
+encoder and nearest neighbours (0.933 on five folds of Banking77's training tasks).
 """
 
 from collections.abc import Mapping
@@ -37,28 +36,22 @@ class Kernel:
     @classmethod
     def fit(cls, training: TrainingData) -> "Kernel":
         """Train one."""
-        import torch
+        from sklearn.kernel_approximation import RBFSampler
+        from sklearn.linear_model import Ridge
 
         settings, tasks = training.settings, training.features
         count = min(settings.kernel_features, _FEATURES_A_TASK * len(tasks))
-        generator = np.random.default_rng(settings.seed)
-        width = float(np.sqrt(2.0 * settings.kernel_width))
-        directions = generator.standard_normal((tasks.projected.shape[1], count)) * width
-        phases = generator.uniform(0.0, 2.0 * np.pi, count)
-        made = cls(
-            directions.astype(np.float32),
-            phases.astype(np.float32),
-            np.zeros((count, training.masters), dtype=np.float32),
+        sampler = RBFSampler(
+            gamma=settings.kernel_width, n_components=count, random_state=settings.seed
+        ).fit(tasks.projected)
+        directions, phases = (
+            array.astype(np.float32) for array in (sampler.random_weights_, sampler.random_offset_)
         )
-        features = torch.tensor(made.features(tasks))
-        weighted = features * torch.tensor(training.weights)[:, None]
-        wanted = torch.nn.functional.one_hot(
-            torch.tensor(training.labels), training.masters
-        ).float()
-        moments = features.T @ weighted + settings.kernel_ridge * torch.eye(count)
-        factor = torch.linalg.cholesky(moments.double())
-        solved = torch.cholesky_solve((weighted.T @ wanted).double(), factor)
-        return cls(made._directions, made._phases, solved.float().numpy())
+        drawn = cls(directions, phases, np.zeros((count, training.masters), dtype=np.float32))
+        wanted = np.eye(training.masters)[training.labels]
+        ridge = Ridge(alpha=settings.kernel_ridge, fit_intercept=False, solver="cholesky")
+        ridge.fit(drawn.features(tasks).astype(np.float64), wanted, training.weights)
+        return cls(directions, phases, ridge.coef_.T.astype(np.float32))
 
     def features(self, tasks: Features) -> Floats:
         """Random Fourier features, shape (tasks, features)."""
@@ -71,12 +64,7 @@ class Kernel:
 
     def scores(self, tasks: Features) -> Doubles:
         """See ``CandidateModel``."""
-        return self.scaled(self.raw(tasks))
-
-    @staticmethod
-    def scaled(raw: Doubles) -> Doubles:
-        """The scores that regressed memberships are."""
-        return log_softmax(_SCALE * raw)
+        return log_softmax(_SCALE * self.raw(tasks))
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""
