@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.atomic import temporary_files
+from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
@@ -109,6 +110,7 @@ def _recover() -> None:
 
 
 _COMMANDS = (
+    anomalies,
     dictionary,
     export,
     extract,

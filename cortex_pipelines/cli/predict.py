@@ -10,20 +10,26 @@ import click
 @click.argument("task")
 @click.option("--master", help="Where it might be sent; without it each master of the logs.")
 def predict(task: str, master: str | None) -> None:
-    """Say what to expect of TASK, as JSON: success, duration, tokens, complexity."""
+    """Say what to expect of TASK, as JSON: success, duration, tokens, complexity.
+
+    `models` says what each figure rests on: `constant` is the same for all tasks, `master` what is
+    usual at the master; only `linear` reads the task.
+    """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.made import made_output
     from cortex_pipelines.operations.predicting import expect
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
+    predictors, version = made_output(project, "outcome_predictors")
     found = expect(
         task,
         master,
         datetime.now(UTC),
         project.output("coordination_tables", None),
-        project.output("outcome_predictors", None),
+        predictors,
         load_parameters(project.root).log_tables,
     )
     for row in found:
-        click.echo(json.dumps(row, ensure_ascii=False))
+        click.echo(json.dumps({**row, "model_version": version}, ensure_ascii=False))

@@ -38,8 +38,8 @@ def expect(
 
     Returns:
         One object a master, by name: ``success`` (calibrated probability), and of each amount its
-        ``median``, ``low`` and ``high``; null where it could not be learnt, with the reason under
-        ``left_out``.
+        ``median``, ``low`` and ``high``; absent where it could not be learnt, with the reason under
+        ``left_out``. ``models`` says which model answers for each.
 
     Raises:
         PredictorError: nothing is trained yet, or the logs do not know the master.
@@ -57,8 +57,9 @@ def expect(
     rows = _asked(clean, asked, when, decisions, outcomes, settings)
     said = models.predict(rows).with_columns(rows["master"])
     left_out = _left_out(predictors)
+    used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
     return [
-        {"master": row["master"], **_answer(models, row), "left_out": left_out}
+        {"master": row["master"], **_answer(models, row), "models": used, "left_out": left_out}
         for row in said.iter_rows(named=True)
     ]
 

@@ -52,6 +52,8 @@ class VersionedAsset:
         champion_of: Model whose champion the asset compares its input with, if it does.
         registers: Model that the asset decides on: its output holds a ``verdict.json``, which an
             asset check mirrors, and the model's version is entered in the registry.
+        alarm: Figure of its ``metrics.json`` that is 0 if all is well: an asset check of that name
+            warns where it is not.
     """
 
     name: str
@@ -63,6 +65,7 @@ class VersionedAsset:
     expectations: bool = False
     champion_of: str | None = None
     registers: str | None = None
+    alarm: str | None = None
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -98,6 +101,7 @@ def versioned_asset(
     expectations: bool = False,
     champion_of: str | None = None,
     registers: str | None = None,
+    alarm: str | None = None,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Declare the decorated function as an asset; see the module for what parameters receive.
 
@@ -119,6 +123,7 @@ def versioned_asset(
             expectations=expectations,
             champion_of=champion_of,
             registers=registers,
+            alarm=alarm,
             declared_code=code,
         )
 

@@ -151,7 +151,8 @@ def _asset(
             metadata=describe(project, asset, partition, version.value)
             | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
             check_results=list(_check_results(asset, version.checks))
-            + list(_verdict_result(project, asset, partition)),
+            + list(_verdict_result(project, asset, partition))
+            + list(_alarm_result(project, asset, partition)),
         )
 
     return run
@@ -224,6 +225,10 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
                 "verdict", asset=asset.name, description="The challenger is worth promoting"
             )
         )
+    if asset.alarm:
+        specs.append(
+            dg.AssetCheckSpec(asset.alarm, asset=asset.name, description="Nothing raises an alarm")
+        )
     return specs
 
 
@@ -266,6 +271,25 @@ def _verdict_result(
         passed=verdict["verdict"] == "promoted",
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"verdict": verdict["verdict"], "reason": verdict["reason"]},
+    )
+
+
+def _alarm_result(
+    project: Project, asset: VersionedAsset, partition: str | None
+) -> Iterator[dg.AssetCheckResult]:
+    if not asset.alarm:
+        return
+    folder = project.output(asset.name, partition)
+    value = read_json(folder / "metrics.json")[asset.alarm]
+    yield dg.AssetCheckResult(
+        asset_key=asset.name,
+        check_name=asset.alarm,
+        passed=value == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            asset.alarm: value,
+            "report": dg.MetadataValue.path(str(folder / "report.html")),
+        },
     )
 
 

@@ -140,6 +140,7 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
         checks = {check.name for check in node.check_keys}
         assert {f"{table.name}_contract" for table in asset.tables} <= checks
         assert ("verdict" in checks) == (asset.registers is not None)
+        assert (asset.alarm in checks) == (asset.alarm is not None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Expectations of a task before it is sent, from the project's own predictors."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.operations.predicting import expect
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.versioning.content import content_md5
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
@@ -43,16 +45,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tables, PARAMETERS.predictors, out, lambda *_: None
     ).items():
         frame.write_parquet(out / f"{name}.parquet")
+    shutil.copy(ROOT / "params.yaml", root)
+    stage = {"outs": [{"md5": content_md5(out)}]}
+    (root / "dvc.lock").write_text(json.dumps({"stages": {out.name: stage}}))
     return root / "data"
 
 
 @pytest.fixture
 def ask(data: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """The command in the checkout, on these tables."""
-    from cortex_pipelines.versioning.project import Project
-
-    monkeypatch.setenv("CORTEX_ROOT", str(ROOT))
-    monkeypatch.setattr(Project, "output", lambda self, name, partition: data / name)
+    """The command in a project with these tables."""
+    monkeypatch.setenv("CORTEX_ROOT", str(data.parent))
     return lambda *words: CliRunner().invoke(main, ["predict", *words])
 
 
@@ -64,7 +66,9 @@ def expected(data: Path, text: str, master: str | None, when: datetime = WHEN) -
 def test_every_target_is_predicted_or_its_absence_explained(data: Path) -> None:
     (found,) = expected(data, "Fix the login bug", "development")
     targets = pl.read_parquet(data / "outcome_predictors" / "targets.parquet")
-    assert {*found} - {"master", "left_out"} | {*found["left_out"]} == {*targets["target"]}
+    assert {*found} - {"master", "models", "left_out"} | {*found["left_out"]} == {
+        *targets["target"]
+    }
     assert not {*found} & {*found["left_out"]}
     assert 0 <= found["success"] <= 1
     for amount in (value for value in found.values() if isinstance(value, dict)):
@@ -96,11 +100,26 @@ def test_an_unknown_master_and_missing_predictors_are_clear_errors(
         )
 
 
-def test_the_command_writes_a_line_a_master(ask: Ask) -> None:
+def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:
+    path = data / "outcome_predictors" / "predictors.json"
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"constant", b"Constant", 1))
+    try:
+        said = ask("Fix it")
+    finally:
+        path.write_bytes(before)
+    assert said.exit_code == 1
+    assert "changed since it was made" in said.output
+
+
+def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
     lines = ask("Fix the login bug").stdout.splitlines()
     assert len(lines) == len({json.loads(line)["master"] for line in lines}) > 1
     one = json.loads(ask("Fix \ud83d it", "--master", "security").stdout)
     assert one["master"] == "security"
+    assert one["model_version"] == content_md5(data / "outcome_predictors")
+    # what the sample supports: no figure that reads the task
+    assert set(one["models"].values()) <= {"constant", "master"}
     said = ask("Fix it", "--master", "nobody")
     assert said.exit_code == 1
     assert "no master 'nobody'" in said.output

@@ -11,17 +11,26 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.anomalies.detect import watch
 from cortex_pipelines.routing.anomalies.detector_selection import choose, disturbed, found_shares
-from cortex_pipelines.routing.anomalies.detectors import Together, fit_detectors
+from cortex_pipelines.routing.anomalies.detectors import Forest, Together, fit_detectors
+from cortex_pipelines.routing.anomalies.kept import (
+    DetectorError,
+    load_detectors,
+    save_detectors,
+    score_records,
+)
 from cortex_pipelines.routing.anomalies.series import all_series
 from cortex_pipelines.routing.anomalies.windows import Scale, divide
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
+from cortex_pipelines.versioning.content import content_md5
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = load_parameters(ROOT)
@@ -66,7 +75,7 @@ def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
 
 
 def test_an_alert_names_worker_window_and_metric() -> None:
-    tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
+    _, tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
     alerts = tables["alerts"]
     stuck = alerts.filter(pl.col("subject") == "w1")
     assert stuck.height >= 10
@@ -80,7 +89,7 @@ def test_an_alert_names_worker_window_and_metric() -> None:
 
 def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
     before, after = (
-        watch(m, SETTINGS) for m in (generated(200), with_a_stuck_worker(generated(200), 185))
+        watch(m, SETTINGS)[1] for m in (generated(200), with_a_stuck_worker(generated(200), 185))
     )
     assert before["series"].equals(after["series"])
     early = pl.col("part") != "latest"
@@ -89,7 +98,7 @@ def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
 
 def test_watching_repeats_byte_for_byte() -> None:
     metrics = generated(120)
-    first, second = watch(metrics, SETTINGS), watch(metrics.reverse(), SETTINGS)
+    first, second = (watch(rows, SETTINGS)[1] for rows in (metrics, metrics.reverse()))
     assert all(first[name].equals(second[name]) for name in first)
 
 
@@ -222,6 +231,109 @@ def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Pa
     assert seen["watch_seconds"] > 0
 
 
+def test_a_forest_in_arrays_scores_as_scikit_learn_does() -> None:
+    from sklearn.ensemble import IsolationForest
+
+    random = np.random.default_rng(6)
+    windows, others = random.normal(size=(300, 6, 2)), random.normal(1, 2, size=(50, 6, 2))
+    ours = Forest.fit(windows, SETTINGS)
+    theirs = IsolationForest(n_estimators=SETTINGS.trees, random_state=SETTINGS.seed)
+    theirs.fit(windows.reshape(300, -1))
+    for part in (windows, others):
+        expected = -theirs.score_samples(part.reshape(len(part), -1))
+        assert ours.score(part) == pytest.approx(expected, abs=1e-12)
+
+
+def test_detectors_are_kept_whole_and_say_the_same_when_loaded(tmp_path: Path) -> None:
+    watchers, tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
+    save_detectors(tmp_path, watchers, SETTINGS.window)
+    window, loaded = load_detectors(tmp_path)
+    assert window == SETTINGS.window
+    (file,) = loaded
+    windows = np.random.default_rng(8).normal(size=(9, window, 2))
+    for name, detector in watchers[file].detectors.items():
+        assert (loaded[file].detectors[name].score(windows) == detector.score(windows)).all()
+        assert (loaded[file].detectors[name].blame(windows) == detector.blame(windows)).all()
+    late = with_a_stuck_worker(generated(200), 185).filter(pl.col("byte_offset") >= 1600)
+    count, alerts = score_records(late, file, loaded[file], window)
+    assert count == 2 * (40 - window + 1)
+    keys = ["subject", "start", "score", "metric"]
+    assert alerts.select(keys).sort(keys).equals(tables["alerts"].select(keys).sort(keys))
+
+
+def test_a_metric_that_is_missing_in_new_records_is_as_usual(tmp_path: Path) -> None:
+    watchers, _ = watch(generated(200), SETTINGS)
+    ((file, watcher),) = watchers.items()
+    only_load = generated(30, seed=3).filter(pl.col("metric") == "load")
+    count, alerts = score_records(only_load, file, watcher, SETTINGS.window)
+    assert count == 50
+    assert alerts["score"].is_finite().all()
+    assert score_records(WORKER_METRICS.empty(), file, watcher, SETTINGS.window)[0] == 0
+
+
+@pytest.mark.parametrize("file", ["detectors.json", "detectors.safetensors"])
+@pytest.mark.parametrize("content", [None, "", "[]"])
+def test_damaged_detectors_are_a_clear_error(
+    tmp_path: Path, file: str, content: str | None
+) -> None:
+    save_detectors(tmp_path, watch(generated(60), SETTINGS)[0], SETTINGS.window)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    with pytest.raises(DetectorError, match="cortex run worker_anomalies"):
+        load_detectors(tmp_path)
+
+
+def test_the_command_scores_new_records_of_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    (logs / "metrics").mkdir(parents=True)
+    sample = (ROOT / PARAMETERS.coordination.logs / "metrics/heartbeat-history.jsonl").read_text()
+    (logs / "metrics/heartbeat-history.jsonl").write_text(sample)
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
+    events.write_parquet(tmp_path / "events.parquet")
+    for name, frame in coordination_tables(
+        tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables
+    ).items():
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    out = tmp_path / "data" / "worker_anomalies"
+    out.mkdir(parents=True)
+    tables = worker_anomalies(tmp_path, SETTINGS, PARAMETERS.coordination, out, lambda *_: None)
+    for name, frame in tables.items():
+        frame.write_parquet(out / f"{name}.parquet")
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    lock = {"stages": {"worker_anomalies": {"outs": [{"md5": content_md5(out)}]}}}
+    (tmp_path / "dvc.lock").write_text(json.dumps(lock))
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    new = tmp_path / "new"
+    new.mkdir()
+    start, total = datetime(2026, 3, 9, tzinfo=UTC), 90_000
+    lines = []
+    for number in range(12):
+        total += 4 if number < 6 else 4_000  # it counts a thousand times as fast
+        when = (start + timedelta(seconds=10 * number)).isoformat()
+        lines.append({"timestamp": when, "total_checked": total, "healthy": total, "missed": 0})
+    file = new / "heartbeat-history.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in lines))
+    said = CliRunner().invoke(main, ["anomalies", str(file)])
+    assert said.exit_code == 0, said.output
+    summary, *alerts = [json.loads(line) for line in said.stdout.splitlines()]
+    assert summary["model_version"] == content_md5(out)
+    assert summary["windows"] == 7
+    assert summary["alerts"] == len(alerts) > 0
+    assert {row["metric"] for row in alerts} <= {"healthy", "total_checked"}
+    file.rename(new / "other.jsonl")
+    said = CliRunner().invoke(main, ["anomalies", str(new / "other.jsonl")])
+    assert said.exit_code == 1
+    assert "--log: metrics/heartbeat-history.jsonl" in said.output
+    (out / "detectors.json").write_text("{}")
+    said = CliRunner().invoke(main, ["anomalies", str(file)])
+    assert "changed since it was made" in said.output
+
+
 def test_no_metrics_give_empty_tables() -> None:
-    tables = watch(WORKER_METRICS.empty(), SETTINGS)
+    watchers, tables = watch(WORKER_METRICS.empty(), SETTINGS)
+    assert watchers == {}
     assert {name: frame.height for name, frame in tables.items()} == dict.fromkeys(tables, 0)

@@ -50,7 +50,7 @@ def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
                 "train": windows(rows[:LEARNT], metrics),
                 "threshold": windows(rows[LEARNT:USUAL], metrics),
             }
-            watcher = start_watch(tuple(metrics), parts, SETTINGS)
+            watcher = start_watch(tuple(metrics), (), parts, SETTINGS)
             late = watcher.scale.apply(windows(rows[USUAL:], metrics).values)
             labels = rows["anomaly"][USUAL + SETTINGS.window - 1 :].to_numpy()
             for name, one in {

@@ -1,13 +1,16 @@
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster._core.definitions.observe import observe
 from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster_assets import _alarm_result, _check_specs, build_assets
 from cortex_pipelines.versioning.reconcile import _reasons
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
@@ -75,6 +78,21 @@ def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> 
         (event,) = made.asset_materializations_for_node("words")
         assert event.metadata["mlflow/run_id"].value == f"{1:032d}"
     assert tracker.runs == 1
+
+
+@pytest.mark.parametrize("alarms", [0, 2])
+def test_an_alarm_is_a_check_that_warns(tmp_path: Path, alarms: int) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    project = bench.project()
+    folder = project.output("digest", None)
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps({"alarms": alarms, "others": 7}))
+    asset = replace(project.graph.assets["digest"], alarm="alarms")
+    assert [spec.name for spec in _check_specs(asset)] == ["alarms"]
+    (result,) = _alarm_result(project, asset, None)
+    assert result.passed == (alarms == 0)
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert result.metadata["alarms"].value == alarms
 
 
 PARAMETER_EDITS: dict[str, Callable[[dict[str, Any]], object]] = {

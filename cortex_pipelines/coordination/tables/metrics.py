@@ -1,7 +1,7 @@
 """What was measured of workers and of the system, a row a record and metric."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,30 +16,45 @@ _SERIES = ("file", "worker", "metric")
 _FEWEST = 3
 """Values of a series from which it can be said whether it is a counter."""
 
+_OF_WORKERS, _OF_SYSTEM = ("worker_metric", "evaluation"), ("system_metric",)
+"""Kinds of records with metrics."""
+
 NOTHING = "record"
 """Metric of a record that has no field but its time."""
 
 
 def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
     """Health, restarts and evaluations of workers: a frame of ``schemas.WORKER_METRICS``."""
-    return WORKER_METRICS.conform(_metrics(events, ("worker_metric", "evaluation"), settings))
+    return WORKER_METRICS.conform(_metrics(events, _OF_WORKERS, _is_counter(settings)))
 
 
 def system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
     """Histories of the whole system: a frame of ``schemas.SYSTEM_METRICS``."""
-    return SYSTEM_METRICS.conform(_metrics(events, ("system_metric",), settings))
+    return SYSTEM_METRICS.conform(_metrics(events, _OF_SYSTEM, _is_counter(settings)))
 
 
-def _metrics(
-    events: pl.DataFrame, kinds: Sequence[str], settings: LogTableSettings
-) -> pl.DataFrame:
+def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
+    """Metrics of workers and of the system, it being known which of them are counters.
+
+    Args:
+        events: ``schemas.COORDINATION_EVENTS``; a few records of a log say too little to tell.
+        counters: Names of the metrics that only ever add up.
+
+    Returns:
+        A frame of ``schemas.WORKER_METRICS``.
+    """
+    known = pl.col("metric").first().is_in(list(counters))
+    return WORKER_METRICS.conform(_metrics(events, (*_OF_WORKERS, *_OF_SYSTEM), known))
+
+
+def _metrics(events: pl.DataFrame, kinds: Sequence[str], is_counter: pl.Expr) -> pl.DataFrame:
     rows = [
         row
         for event in events.filter(pl.col("kind").is_in(kinds)).iter_rows(named=True)
         for row in _rows(event)
     ]
     schema = {name: WORKER_METRICS.schema[name] for name in _MADE}
-    return _with_rates(pl.DataFrame(rows, schema=schema, orient="row"), settings)
+    return _with_rates(pl.DataFrame(rows, schema=schema, orient="row"), is_counter)
 
 
 _MADE = ("event_id", "file", "byte_offset", "worker", "occurred_at", "metric", "value", "label")
@@ -69,7 +84,7 @@ def _clean(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
-def _with_rates(rows: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
+def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     """Rows with ``counter`` and, for counters, the rise a second since the value before.
 
     A value below the one before is a counter that began again at zero, so it is the rise itself.
@@ -83,7 +98,7 @@ def _with_rates(rows: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
     steps = timed.with_columns(before.name.suffix("_before")).with_columns(
         (pl.col("value") - pl.col("value_before")).alias("step")
     )
-    counters = steps.group_by(_SERIES).agg(_is_counter(settings).alias("counter"))
+    counters = steps.group_by(_SERIES).agg(is_counter.alias("counter"))
     seconds = (pl.col("occurred_at") - pl.col("occurred_at_before")).dt.total_microseconds() / 1e6
     rise = pl.when(pl.col("step") < 0).then("value").otherwise("step")
     rated = (

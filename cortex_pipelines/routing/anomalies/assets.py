@@ -9,6 +9,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.routing.anomalies.detect import watch
+from cortex_pipelines.routing.anomalies.kept import save_detectors
 from cortex_pipelines.routing.anomalies.report import anomaly_report
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.schemas.anomalies import ANOMALY_ALERTS, ANOMALY_SERIES, ANOMALY_WINDOWS
@@ -20,6 +21,7 @@ from cortex_pipelines.versioning import versioned_asset
     tables=(ANOMALY_SERIES, ANOMALY_WINDOWS, ANOMALY_ALERTS),
     partitioned=False,
     determinism="machine",
+    alarm="alarmed_logs",
 )
 def worker_anomalies(
     coordination_tables: Path,
@@ -34,12 +36,14 @@ def worker_anomalies(
         pl.read_parquet(coordination_tables / f"{table.name}.parquet")
         for table in (WORKER_METRICS, SYSTEM_METRICS)
     )
-    tables = watch(metrics, anomalies)
+    watchers, tables = watch(metrics, anomalies)
+    save_detectors(out, watchers, anomalies.window)
     figures = {
         "hand_written_sample": float(coordination.sample),
         "watched_logs": float(tables[ANOMALY_SERIES.name]["chosen"].count()),
         "left_out_logs": float(tables[ANOMALY_SERIES.name]["left_out"].count()),
         "alerts": float(tables[ANOMALY_ALERTS.name].height),
+        "alarmed_logs": float(_alarmed(tables[ANOMALY_WINDOWS.name], anomalies.alarm_share)),
     }
     (out / "metrics.json").write_text(
         json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8"
@@ -48,3 +52,10 @@ def worker_anomalies(
     (out / "report.html").write_text(report, encoding="utf-8")
     observe("watch_seconds", monotonic() - began)
     return tables
+
+
+def _alarmed(windows: pl.DataFrame, alarm_share: float) -> int:
+    """Logs of whose latest windows more are unusual than of usual ones may be."""
+    latest = windows.filter(pl.col("part") == "latest")
+    shares = latest.group_by("file").agg(pl.col("alert").mean())
+    return shares.filter(pl.col("alert") > alarm_share).height

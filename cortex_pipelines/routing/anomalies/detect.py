@@ -28,6 +28,7 @@ class FittedDetectors:
 
     Args:
         metrics: Names of the metrics.
+        counters: Those of them that are counters, looked at as their rate a second.
         scale: What is usual of each.
         detectors: All that were fitted.
         chosen: The one that is used.
@@ -36,6 +37,7 @@ class FittedDetectors:
     """
 
     metrics: tuple[str, ...]
+    counters: tuple[str, ...]
     scale: Scale
     detectors: dict[str, Detector]
     chosen: str
@@ -43,7 +45,9 @@ class FittedDetectors:
     threshold: float
 
 
-def watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.DataFrame]:
+def watch(
+    metrics: pl.DataFrame, settings: AnomalySettings
+) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     """Score the windows of every log that has enough of them.
 
     Args:
@@ -51,8 +55,8 @@ def watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Data
         settings: Windows, detectors, thresholds.
 
     Returns:
-        Frames of ``schemas.ANOMALY_SERIES``, ``schemas.ANOMALY_WINDOWS`` and
-        ``schemas.ANOMALY_ALERTS`` by name.
+        The detectors by log, and frames of ``schemas.ANOMALY_SERIES``,
+        ``schemas.ANOMALY_WINDOWS`` and ``schemas.ANOMALY_ALERTS`` by name.
     """
     from threadpoolctl import threadpool_limits
 
@@ -60,14 +64,19 @@ def watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Data
         return _watch(metrics, settings)
 
 
-def _watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.DataFrame]:
+def _watch(
+    metrics: pl.DataFrame, settings: AnomalySettings
+) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     logs, windows, alerts = [], [], []
+    kept: dict[str, FittedDetectors] = {}
     for log in all_series(metrics, settings.metrics_present):
         parts = divide(log, settings)
         reason = _too_few(parts, settings)
-        watcher = None if reason else start_watch(log[0].metrics, parts, settings)
+        counters = tuple(sorted({name for series in log for name in series.counters}))
+        watcher = None if reason else start_watch(log[0].metrics, counters, parts, settings)
         logs.append(_log_row(log, parts, watcher, reason))
         if watcher is not None:
+            kept[log[0].file] = watcher
             for part, own in parts.items():
                 if len(own):
                     scores = {
@@ -75,8 +84,9 @@ def _watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Dat
                         for n, d in watcher.detectors.items()
                     }
                     windows += _window_rows(log[0].file, part, own, watcher, scores)
-                    alerts += _alert_rows(log[0].file, part, own, watcher, scores)
-    return {
+                    # what trained a detector is its usual
+                    alerts += alert_rows(log[0].file, own, watcher) if part == "latest" else []
+    return kept, {
         ANOMALY_SERIES.name: ANOMALY_SERIES.frame(logs),
         ANOMALY_WINDOWS.name: ANOMALY_WINDOWS.frame(windows),
         ANOMALY_ALERTS.name: ANOMALY_ALERTS.frame(alerts),
@@ -84,7 +94,10 @@ def _watch(metrics: pl.DataFrame, settings: AnomalySettings) -> dict[str, pl.Dat
 
 
 def start_watch(
-    metrics: tuple[str, ...], parts: dict[str, Windows], settings: AnomalySettings
+    metrics: tuple[str, ...],
+    counters: tuple[str, ...],
+    parts: dict[str, Windows],
+    settings: AnomalySettings,
 ) -> FittedDetectors:
     """Fit the detectors to the training windows; choose one, and set its threshold, by the next.
 
@@ -98,7 +111,7 @@ def start_watch(
     detectors = {"mean": Together.fit(list(single.values()), held), **single}
     chosen, criterion = choose(detectors, held, settings)
     threshold = conformal_reach(detectors[chosen].score(held), 1 - settings.alarm_share)
-    return FittedDetectors(metrics, scale, detectors, chosen, criterion, threshold)
+    return FittedDetectors(metrics, counters, scale, detectors, chosen, criterion, threshold)
 
 
 def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None:
@@ -151,15 +164,15 @@ def _window_rows(
     ]
 
 
-def _alert_rows(
-    file: str, part: str, own: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    """Alerts of the windows that nothing was learnt from: what trained a detector is its usual."""
-    if part != "latest":
+def alert_rows(file: str, own: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
+    """Rows of ``schemas.ANOMALY_ALERTS`` of windows that nothing was learnt from."""
+    if not len(own):
         return []
-    blame = watcher.detectors[watcher.chosen].blame(watcher.scale.apply(own.values))
+    scaled = watcher.scale.apply(own.values)
+    chosen = watcher.detectors[watcher.chosen]
+    scores, blame = chosen.score(scaled), chosen.blame(scaled)
     rows = []
-    for place in np.flatnonzero(scores[watcher.chosen] > watcher.threshold).tolist():
+    for place in np.flatnonzero(scores > watcher.threshold).tolist():
         metric = int(blame[place].argmax())
         values = own.values[place][:, metric]
         usual = float(watcher.scale.centre[metric])
@@ -171,7 +184,7 @@ def _alert_rows(
                 "start": own.starts[place],
                 "end": own.ends[place],
                 "place": place,
-                "score": float(scores[watcher.chosen][place]),
+                "score": float(scores[place]),
                 "threshold": watcher.threshold,
                 "metric": watcher.metrics[metric],
                 "observed": float(furthest),

@@ -64,9 +64,27 @@ class Components:
 
 @dataclass(frozen=True)
 class Forest:
-    """An isolation forest: what few random cuts set apart is unusual (Liu and others, 2008)."""
+    """An isolation forest: what few random cuts set apart is unusual (Liu and others, 2008).
 
-    model: Any
+    Plain arrays over the nodes of all trees, so that it is kept without pickling.
+
+    Args:
+        left: Where a value at most the threshold goes; -1 for a leaf.
+        right: Where a greater one goes.
+        feature: Place of the value in the flattened window.
+        threshold: What it is compared with.
+        length: Of a leaf the cuts that lead there, and those that it would still take.
+        roots: First node of each tree.
+        usual: Mean length of all training windows, by which lengths are measured.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    length: np.ndarray
+    roots: np.ndarray
+    usual: np.ndarray
 
     @classmethod
     def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "Forest":
@@ -74,15 +92,62 @@ class Forest:
         from sklearn.ensemble import IsolationForest
 
         model = IsolationForest(n_estimators=settings.trees, random_state=settings.seed)
-        return cls(model.fit(windows.reshape(len(windows), -1)))
+        model.fit(windows.reshape(len(windows), -1))
+        trees = [tree.tree_ for tree in model.estimators_]
+        lengths = [_depths(tree) + _further(tree.n_node_samples) for tree in trees]
+        sizes = [tree.node_count for tree in trees]
+        roots = np.cumsum([0, *sizes[:-1]])
+
+        def below(children: str) -> np.ndarray:
+            moved = [
+                np.where(places < 0, -1, places + root)
+                for tree, root in zip(trees, roots, strict=True)
+                for places in [getattr(tree, children)]
+            ]
+            return np.concatenate(moved).astype(np.int32)
+
+        return cls(
+            left=below("children_left"),
+            right=below("children_right"),
+            feature=np.concatenate([tree.feature for tree in trees]).astype(np.int32),
+            threshold=np.concatenate([tree.threshold for tree in trees]),
+            length=np.concatenate(lengths),
+            roots=roots.astype(np.int32),
+            usual=_further(np.array([model.max_samples_])),
+        )
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """The forest's anomaly score, 0 to 1."""
-        return np.asarray(-self.model.score_samples(windows.reshape(len(windows), -1)))
+        values = windows.reshape(len(windows), -1).astype(np.float32)  # as the trees were grown
+        place = np.broadcast_to(self.roots, (len(values), len(self.roots)))
+        while (self.left[place] >= 0).any():
+            inner = self.left[place] >= 0
+            own = np.take_along_axis(values, np.maximum(self.feature[place], 0), axis=1)
+            low = own <= self.threshold[place]
+            step = np.where(low, self.left[place], self.right[place])
+            place = np.where(inner, step, place)
+        return np.asarray(2.0 ** -(self.length[place].mean(axis=1) / self.usual[0]))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         """Squared distance of each metric from the usual: a forest itself blames nothing."""
         return np.asarray((windows**2).sum(axis=1))
+
+
+def _depths(tree: Any) -> np.ndarray:
+    """Cuts that lead to each node of a tree; children stand after their parent."""
+    depths = np.zeros(tree.node_count)
+    for node, children in enumerate(zip(tree.children_left, tree.children_right, strict=True)):
+        for child in children:
+            if child >= 0:
+                depths[child] = depths[node] + 1
+    return depths
+
+
+def _further(samples: np.ndarray) -> np.ndarray:
+    """Cuts that it takes on average to set one of so many apart (Liu and others, 2008, eq. 1)."""
+    many = np.maximum(samples, 3).astype(np.float64)
+    mean = 2.0 * (np.log(many - 1.0) + np.euler_gamma) - 2.0 * (many - 1.0) / many
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, mean))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Metrics of workers as series of numbers: one a log and worker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ class Series:
         metrics: Names of the metrics, sorted; the same for all series of a log.
         times: Time of each record.
         values: One row a record, one column a metric; a counter as its rate a second.
+        counters: Those of the metrics that are counters.
     """
 
     file: str
@@ -28,6 +29,7 @@ class Series:
     metrics: tuple[str, ...]
     times: tuple[datetime, ...]
     values: np.ndarray
+    counters: tuple[str, ...] = ()
 
 
 def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
@@ -47,28 +49,49 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     ]
 
 
-def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
+def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
+    """The series of a log in given metrics, gaps filled; a metric that never stands there is NaN.
+
+    Args:
+        log: ``schemas.WORKER_METRICS`` of one log.
+        metrics: Names of the metrics, sorted.
+    """
+    return list(_series(_timed(log), str(log["file"][0]), list(metrics))) if log.height else []
+
+
+def _timed(log: pl.DataFrame) -> pl.DataFrame:
     measured = pl.when("counter").then("rate").otherwise("value")
-    timed = log.filter(pl.col("occurred_at").is_not_null()).with_columns(
+    return log.filter(pl.col("occurred_at").is_not_null()).with_columns(
         measured.alias("measured"), pl.col("worker").fill_null(EVERYONE)
     )
+
+
+def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
+    timed = _timed(log)
     records = timed["event_id"].n_unique()
     counts = timed.group_by("metric").agg(pl.col("measured").count().alias("count"))
     kept = counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
-    if not kept:
-        return
+    if kept:
+        yield from _series(timed, str(log["file"][0]), kept)
+
+
+def _series(timed: pl.DataFrame, file: str, kept: list[str]) -> Iterator[Series]:
+    own = timed.filter(pl.col("metric").is_in(kept))
+    counters = own.filter("counter")["metric"].unique().sort().to_list()
+    wide = own.pivot("metric", index=["worker", "occurred_at", "byte_offset"], values="measured")
+    missing = [name for name in kept if name not in wide.columns]
     wide = (
-        timed.filter(pl.col("metric").is_in(kept))
-        .pivot("metric", index=["worker", "occurred_at", "byte_offset"], values="measured")
+        wide.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
         .sort("worker", "occurred_at", "byte_offset")
         .with_columns(pl.col(kept).forward_fill().over("worker"))
         .with_columns(pl.col(kept).fill_null(pl.col(kept).median()))
     )
     for (worker,), rows in wide.group_by("worker", maintain_order=True):
         yield Series(
-            file=str(log["file"][0]),
+            file=file,
             subject=str(worker),
             metrics=tuple(kept),
             times=tuple(rows["occurred_at"]),
             values=rows.select(kept).to_numpy().astype(np.float64),
+            counters=tuple(counters),
         )

@@ -88,6 +88,22 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
     return {part: _together(windows, shape) for part, windows in found.items()}
 
 
+def all_windows(log: Sequence[Series], size: int) -> Windows:
+    """All windows of a log, not divided.
+
+    Args:
+        log: Its series, at least one.
+        size: Records of a window.
+    """
+    found = [
+        (series.subject, series.times[start], series.times[start + size - 1], values)
+        for series in log
+        for start in range(len(series.times) - size + 1)
+        for values in [series.values[start : start + size]]
+    ]
+    return _together(found, (0, size, len(log[0].metrics)))
+
+
 def _together(
     windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]
 ) -> Windows:

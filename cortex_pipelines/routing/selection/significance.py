@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from cortex_pipelines.routing.features.features import Doubles
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:

@@ -1,0 +1,31 @@
+"""``cortex anomalies``."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: cortex anomalies new/heartbeat-history.jsonl")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--log", help="Watched log that FILE continues; without it the one of its name.")
+def anomalies(file: Path, log: str | None) -> None:
+    """Score the records in FILE by the fitted detectors: a summary, and a line an alert, as JSON.
+
+    FILE holds new records of a log that `worker_anomalies` watches. A window of them is an alert
+    where its score is above the threshold that usual windows rarely pass.
+    """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.made import made_output
+    from cortex_pipelines.operations.watching import watch_file
+    from cortex_pipelines.versioning.root import find_root
+
+    project = open_project(find_root())
+    folder, version = made_output(project, "worker_anomalies")
+    found = watch_file(file, log, folder, load_parameters(project.root))
+    summary = {"log": found.log, "windows": found.windows, "alerts": found.alerts.height}
+    click.echo(json.dumps({**summary, "model_version": version}, ensure_ascii=False))
+    for row in found.alerts.iter_rows(named=True):
+        times = {name: row[name].isoformat() for name in ("start", "end")}
+        click.echo(json.dumps({**row, **times}, ensure_ascii=False))

@@ -1,0 +1,34 @@
+"""An output that is loaded for use: its files have to be those that its stage made."""
+
+from pathlib import Path
+
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+
+
+def made_output(project: Project, name: str) -> tuple[Path, str]:
+    """Folder and DataVersion of an asset that has one output and is not in the registry.
+
+    ``dvc.lock`` is its seal: what it does not name was changed since, or brought from elsewhere.
+
+    Args:
+        project: Where.
+        name: The asset.
+
+    Raises:
+        ProjectError: it was not made yet.
+        UntrustedModelError: its files are not those that were made.
+    """
+    folder = project.output(name, None)
+    version = content_md5(folder)
+    if version is None:
+        raise ProjectError(f"no {folder}; `cortex run {name}` makes it")
+    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(name)
+    locked = str(stage["outs"][0]["md5"]) if stage else None
+    if locked != version:
+        raise UntrustedModelError(
+            f"{folder} is {version}, dvc.lock names {locked or 'none'}: a file was changed since "
+            f"it was made; `dvc checkout {name}` brings it back, `cortex run {name}` makes it anew"
+        )
+    return folder, version
