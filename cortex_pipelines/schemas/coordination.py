@@ -101,6 +101,9 @@ DECISIONS = Table(
         Column("strategy", pl.String, "Strategy, or the rule that decided", True),
         Column("confidence", pl.Float64, "Router's confidence", True, between=(0, 1)),
         Column("propensity", pl.Float64, "Probability that it went there", True, None, (0, 1)),
+        Column(
+            "model_version", pl.String, "DataVersion of the router that decided, or rules", True
+        ),
         Column("scored_masters", pl.List(pl.String), "Masters that were scored, by name"),
         Column("scores", pl.List(pl.Float64), "Their scores, in the same order"),
         Column("priority", pl.String, "Priority of the task", True),
@@ -163,9 +166,9 @@ FEATURES = Table(
         Column("hour", pl.Int64, "Hour of the decision, UTC", True),
         Column("weekday", pl.Int64, "Day of the week of the decision, Monday is 1, UTC", True),
         Column("earlier_outcomes", pl.Int64, "Outcomes of the master known before", True),
-        Column("recent_success", pl.Float64, "Share of the latest of them that succeeded", True),
-        Column("recent_seconds", pl.Float64, "Median duration of the latest, in seconds", True),
-        Column("recent_success_all", pl.Float64, "The share that succeeded, of all masters", True),
+        Column(
+            "recent_seconds", pl.Float64, "Median duration of the latest of them, in seconds", True
+        ),
         Column("seconds_since_last", pl.Float64, "Since a task was last sent there", True),
         Column("test_row", pl.Boolean, "A record of it comes from a test of the agent system"),
     ),

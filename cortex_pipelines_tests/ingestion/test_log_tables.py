@@ -174,8 +174,8 @@ def test_features_are_the_same_without_all_that_came_later(
 def test_the_recent_record_of_a_master_is_of_what_was_known(tmp_path: Path) -> None:
     decided, went = logged(
         [
-            (0, 10, "x", True, True),
-            (5, 10, "x", False, True),  # known at 15
+            (0, 6, "x", True, True),  # known at 6
+            (5, 10, "x", False, True),  # at 15
             (9, 10, "x", True, False),
             (2, 10, "x", True, True),  # at 16
             (0, 10, "y", True, True),
@@ -183,12 +183,10 @@ def test_the_recent_record_of_a_master_is_of_what_was_known(tmp_path: Path) -> N
     )
     found = features(decided, went, PARAMETERS.log_tables).sort("attempt_id")
     assert found["earlier_outcomes"].to_list() == [0, 0, 1, 2, 0]
-    assert found["recent_success"].to_list() == [None, None, 1.0, 0.5, None]
-    assert found["recent_success_all"].to_list() == [None, None, 1.0, 0.5, 0.5]
-    assert found["recent_seconds"].to_list() == [None, None, 600.0, 600.0, None]
+    assert found["recent_seconds"].to_list() == [None, None, 360.0, 480.0, None]
     assert found["seconds_since_last"].to_list() == [None, 300.0, 540.0, 120.0, None]
     one = PARAMETERS.log_tables.model_copy(update={"recent": 1})
-    assert features(decided, went, one).sort("attempt_id")["recent_success"][3] == 0.0
+    assert features(decided, went, one).sort("attempt_id")["recent_seconds"][3] == 600.0
 
 
 def history(*rows: dict[str, Any]) -> list[dict[str, Any]]:

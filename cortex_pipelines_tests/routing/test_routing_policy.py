@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.evaluation.audit.tables import logged_decisions
+from cortex_pipelines.evaluation.audit.tables import deciding_models, logged_decisions
 from cortex_pipelines.evaluation.statistics.off_policy import (
     Estimate,
     Refusal,
@@ -111,6 +111,7 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
 def test_written_decisions_are_read_as_logs_with_their_propensity(tmp_path: Path) -> None:
     decisions, found = routed(tmp_path, explore=0.5)
     assert decisions.height == 600
+    assert deciding_models(decisions) == {"rules": 600}
     assert set(decisions["propensity"].round(6)) == {0.75, 0.25}
     assert isinstance(found, Estimate)
     # security succeeds always; the router that was logged sent a quarter or three quarters there

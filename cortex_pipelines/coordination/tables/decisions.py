@@ -14,6 +14,8 @@ _SCORES = ("decision.scores", "routing.all_scores", "payload.scores", "scores")
 _STRATEGY = ("decision.strategy", "routing.strategy", "routing_strategy", "rule_used")
 _PROPENSITY = ("propensity", "decision.propensity", "routing.propensity", "payload.propensity")
 
+_MODEL = ("model_version", "decision.model_version", "routing.model_version")
+
 
 def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     """Every record that says where a task was sent, from ``schemas.COORDINATION_EVENTS``.
@@ -53,6 +55,7 @@ def _row(
         "decided_at": decided_at(event),
         "strategy": first_text(record, _STRATEGY),
         "propensity": propensity if propensity is not None and 0 < propensity <= 1 else None,
+        "model_version": first_text(record, _MODEL),
         "scored_masters": list(scores),
         "scores": list(scores.values()),
     }

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import polars as pl
@@ -27,14 +27,13 @@ class _Record:
     """Outcomes in the order in which they became known."""
 
     times: list[datetime] = field(default_factory=list)
-    succeeded: list[bool] = field(default_factory=list)
     seconds: list[float | None] = field(default_factory=list)
 
-    def before(self, when: datetime, most: int) -> tuple[int, list[bool], list[float]]:
-        """How many were known before a time; success and seconds of the latest of them."""
+    def before(self, when: datetime, most: int) -> tuple[int, list[float]]:
+        """How many were known before a time, and the seconds of the latest of them."""
         count = bisect_left(self.times, when)
-        recent = slice(max(0, count - most), count)
-        return count, self.succeeded[recent], [s for s in self.seconds[recent] if s is not None]
+        recent = self.seconds[max(0, count - most) : count]
+        return count, [seconds for seconds in recent if seconds is not None]
 
 
 def features(
@@ -51,7 +50,7 @@ def features(
         A frame of ``schemas.FEATURES``.
     """
     attempts = _attempts(decisions, outcomes)
-    masters, everyone = _records(outcomes)
+    masters = _records(outcomes)
     sent = _times_by(attempts, "master")
     rows = []
     for attempt in attempts:
@@ -59,7 +58,7 @@ def features(
         rows.append(
             attempt
             | _of_text(attempt["text"])
-            | _of_record(masters.get(master, _Record()), everyone, when, settings.recent)
+            | _of_record(masters.get(master, _Record()), when, settings.recent)
             | {
                 "hour": when.hour if when else None,
                 "weekday": when.isoweekday() if when else None,
@@ -120,8 +119,8 @@ def _margin(scores: list[float] | None) -> float | None:
     return ordered[0] - ordered[1] if len(ordered) > 1 else None
 
 
-def _records(outcomes: pl.DataFrame) -> tuple[dict[str, _Record], _Record]:
-    """The record of each master, and of all together; each attempt counts once."""
+def _records(outcomes: pl.DataFrame) -> dict[str, _Record]:
+    """The record of each master; each attempt counts once."""
     known = outcomes.filter(
         pl.col("attempt_id").is_not_null()
         & pl.col("success").is_not_null()
@@ -129,16 +128,15 @@ def _records(outcomes: pl.DataFrame) -> tuple[dict[str, _Record], _Record]:
         & ~pl.col("test_row")
     ).sort("known_at", "file", "byte_offset")
     masters: dict[str, _Record] = defaultdict(_Record)
-    everyone, seen = _Record(), set()
+    seen = set()
     for row in known.iter_rows(named=True):
         if row["attempt_id"] in seen:
             continue
         seen.add(row["attempt_id"])
-        for record in (masters[row["master"]], everyone):
-            record.times.append(row["known_at"])
-            record.succeeded.append(row["success"])
-            record.seconds.append(row["duration_seconds"] or None)
-    return dict(masters), everyone
+        record = masters[row["master"]]
+        record.times.append(row["known_at"])
+        record.seconds.append(row["duration_seconds"] or None)
+    return dict(masters)
 
 
 def _of_text(text: str | None) -> dict[str, int | None]:
@@ -152,20 +150,11 @@ def _of_text(text: str | None) -> dict[str, int | None]:
     }
 
 
-def _of_record(
-    own: _Record, everyone: _Record, when: datetime | None, most: int
-) -> dict[str, float | int | None]:
-    names = ("earlier_outcomes", "recent_success", "recent_seconds", "recent_success_all")
+def _of_record(own: _Record, when: datetime | None, most: int) -> dict[str, float | int | None]:
     if when is None:
-        return dict.fromkeys(names)
-    count, succeeded, seconds = own.before(when, most)
-    _, by_all, _ = everyone.before(when, most)
-    return {
-        "earlier_outcomes": count,
-        "recent_success": fmean(succeeded) if succeeded else None,
-        "recent_seconds": median(seconds) if seconds else None,
-        "recent_success_all": fmean(by_all) if by_all else None,
-    }
+        return dict.fromkeys(("earlier_outcomes", "recent_seconds"))
+    count, seconds = own.before(when, most)
+    return {"earlier_outcomes": count, "recent_seconds": median(seconds) if seconds else None}
 
 
 def _times_by(attempts: Iterable[Mapping[str, Any]], key: str) -> dict[str, list[datetime]]:

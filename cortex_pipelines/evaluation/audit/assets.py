@@ -17,6 +17,7 @@ from cortex_pipelines.evaluation.audit.settings import AuditSettings
 from cortex_pipelines.evaluation.audit.tables import (
     PERSON,
     audited_tasks,
+    deciding_models,
     groups_table,
     logged_decisions,
     off_policy_table,
@@ -65,7 +66,7 @@ def routing_audit(
     )
     table = groups_table(groups)
     left = scores.filter(pl.col("decided_by") == PERSON).height
-    report = audit_report(estimates, table, left, coordination.sample)
+    report = audit_report(estimates, table, left, deciding_models(decisions), coordination.sample)
     (out / "report.html").write_text(report, encoding="utf-8")
     return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: table}
 

@@ -1,5 +1,7 @@
 """The router's audit as one page."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from cortex_pipelines.pages import SAMPLE, heading, page, paragraph, table
@@ -28,7 +30,11 @@ _GROUPS = (
 
 
 def audit_report(
-    off_policy: pl.DataFrame, groups: pl.DataFrame, left_to_person: int, sample: bool
+    off_policy: pl.DataFrame,
+    groups: pl.DataFrame,
+    left_to_person: int,
+    deciding: Mapping[str, int],
+    sample: bool,
 ) -> str:
     """The page; the same bytes for the same tables.
 
@@ -36,11 +42,15 @@ def audit_report(
         off_policy: ``schemas.OFF_POLICY``.
         groups: ``schemas.AUDIT_GROUPS``.
         left_to_person: Held-out tasks that the router does not decide.
+        deciding: Logged decisions by the DataVersion of the router that took them.
         sample: Whether the logs are a hand-written sample.
     """
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
     parts += _estimates(off_policy, left_to_person)
+    if deciding:
+        counts = [(version, str(count)) for version, count in deciding.items()]
+        parts.append(table(("logged decisions by the router", "decisions"), counts))
     parts += [heading("Who is served how"), paragraph(_GROUPS)]
     warned = groups.filter(pl.col("warnings").list.len() > 0)
     parts += [

@@ -73,6 +73,17 @@ def logged_decisions(
     return logged, [{wanted[cluster]: 1.0} for cluster in logged.clusters]
 
 
+def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
+    """How many logged decisions each router took, by its DataVersion, in the order of versions.
+
+    Args:
+        decisions: ``schemas.DECISIONS``; those that name no version are left out.
+    """
+    named = decisions.filter(pl.col("model_version").is_not_null() & ~pl.col("test_row"))
+    counts = named.group_by("model_version").len().sort("model_version")
+    return dict(counts.iter_rows())
+
+
 def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
     """A frame of ``schemas.AUDIT_GROUPS``."""
     return AUDIT_GROUPS.frame(

@@ -30,7 +30,7 @@ class Columns:
 
 
 COLUMNS = Columns(
-    numbers=("confidence", "margin", "question", "recent_success", "recent_success_all"),
+    numbers=("confidence", "margin", "question"),
     amounts=(
         *("characters", "words", "code_words", "earlier_outcomes", "recent_seconds"),
         "seconds_since_last",
