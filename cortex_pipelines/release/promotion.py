@@ -243,11 +243,11 @@ def _require_size(
     folder = root / "data" / model.asset / (model.partition or "")
     if deployment is None or content_md5(folder) != version:
         return
-    size, most = mebibytes(folder), deployment.agreement.model_mib
+    size, most = mebibytes(folder), deployment.largest
     if size > most:
         raise ReleaseError(
-            f"{model.name}: its files take {size:.1f} MiB, the agreement for the target "
-            f"{deployment.target} allows {most:g} (deployment.agreements in params.yaml); "
+            f"{model.name}: its files take {size:.1f} MiB, the target {deployment.target} "
+            f"allows {most:g} (deployment.model_mib in params.yaml); "
             "the champion stays"
         )
 

@@ -57,7 +57,6 @@ def test_a_canary_leaves_the_champion_and_becomes_it(tmp_path: Path) -> None:
     assert entry.plan is not None
     assert (entry.action, entry.version, entry.previous) == ("canary", "b", "a")
     assert (entry.plan["strategy"], entry.plan["share"]) == ("canary", 0.25)
-    assert entry.plan["analysis"]["failure_limit"] == 2
     assert champion(tmp_path, MODEL) == ChampionPin("a", None)
     now = standing(tmp_path, MODEL)
     assert (now["champion"], now["canary"]) == ("a", "b")
@@ -89,16 +88,11 @@ def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None
 
 
 def test_what_a_plan_holds_depends_on_its_strategy() -> None:
-    assert deployment().plan().keys() == {"strategy", "target", "agreement"}
+    assert deployment().plan() == {"strategy": "immediate", "target": "local"}
     assert "share" in deployment(strategy="canary").plan()
-    assert deployment(strategy="blue-green").plan()["keep_minutes"] == 60
-    edge = deployment(target="edge").plan()
-    assert edge["agreement"]["model_mib"] == 16
+    assert deployment(target="edge").largest == 16
     with pytest.raises(ValidationError, match="share"):
         deployment(share=1.0)
-    rule = deployment().analysis.model_dump() | {"success": {"at_least": None, "at_most": None}}
-    with pytest.raises(ValidationError, match="at_least, at_most or both"):
-        deployment(analysis=rule)
 
 
 def test_a_plan_reaches_the_ledger_and_not_the_pin(tmp_path: Path) -> None:
@@ -224,12 +218,11 @@ def test_where_there_is_no_repository_it_is_said_and_allowed(tmp_path: Path) -> 
 
 def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> None:
     made(tmp_path)
-    agreements = deployment().model_dump()["agreements"]
-    agreements["embedded"]["model_mib"] = 1.5
-    small = deployment(target="embedded", agreements=agreements)
-    with pytest.raises(ReleaseError, match=r"1\.9 MiB, the agreement for the target embedded"):
+    sizes = deployment().model_dump()["model_mib"] | {"embedded": 1.5}
+    small = deployment(target="embedded", model_mib=sizes)
+    with pytest.raises(ReleaseError, match=r"1\.9 MiB, the target embedded allows 1\.5"):
         promote(tmp_path, MODEL, ACT, small)
-    assert promote(tmp_path, MODEL, ACT, deployment(agreements=agreements)) is not None
+    assert promote(tmp_path, MODEL, ACT, deployment(model_mib=sizes)) is not None
 
 
 KILLED = """
