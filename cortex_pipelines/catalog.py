@@ -142,7 +142,7 @@ FIGURES = {
     ),
     "task_router": Figures(
         plots=(
-            Plot("ladder.json", "accuracy", "candidate", "accuracy of rungs", "bar_horizontal"),
+            Plot("ladder.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"),
             Plot("trials.json", "number", "value", "loss of trials", "scatter"),
         )
     ),

@@ -205,6 +205,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 def test_all_commands_are_there() -> None:
     assert set(main.commands) == {
         "add",
+        "anomalies",
         "dictionary",
         "doctor",
         "dvc-yaml",

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cortex_pipelines.catalog import FIGURES
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import (
     CoordinationSettings,
@@ -156,6 +157,13 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     ]
     top = [step for step in steps if step["adopted"]][-1]
     assert metrics["out_of_fold_accuracy"] == top["accuracy"]
+
+
+def test_what_dvc_draws_of_the_router_stands_in_its_files(path: Made) -> None:
+    for plot in FIGURES["task_router"].plots:
+        drawn = json.loads((path.root / "router" / plot.file).read_text())
+        rows = drawn if isinstance(drawn, list) else drawn["trials"]
+        assert all({plot.x, plot.y} <= row.keys() for row in rows), plot
 
 
 def test_the_first_router_meets_the_rules(path: Made) -> None:

@@ -41,7 +41,8 @@ def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window
     """
     from safetensors.numpy import save_file
 
-    tensors, logs = {}, {}
+    tensors: dict[str, np.ndarray] = {}
+    logs: dict[str, dict[str, Any]] = {}
     for number, (file, watcher) in enumerate(sorted(watchers.items())):
         together = watcher.detectors["mean"]
         assert isinstance(together, Together)  # nosec B101: what detect.py makes

@@ -126,7 +126,8 @@ def _without_itself(cosines: Floats, first: int) -> Floats:
     if width < 2:
         return cosines
     others = np.arange(width) != (first + np.arange(rows))[:, None]
-    return cosines[others].reshape(rows, width - 1)
+    kept: Floats = cosines[others].reshape(rows, width - 1)
+    return kept
 
 
 def _mean_of_nearest(cosines: Floats) -> Doubles:
