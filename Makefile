@@ -16,7 +16,7 @@ SBOM_OPTIONS ?=
 # how many steps the property test of the spine takes
 STEPS ?= 100
 # the project whose adapter `make demo` trains, and what it makes of all projects
-PROJECT ?= itsdangerous
+PROJECT ?= flask
 DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code

@@ -3,7 +3,7 @@
 import click
 
 
-@click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project itsdangerous")
+@click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project flask")
 @click.option("--author", help="Mail address; only a keyed pseudonym of it is written down.")
 @click.option("--path", help="Paths by pattern: * within a folder, ** over folders.")
 @click.option("--repository", help="A source as in params.yaml, for example git:../shop.")

@@ -161,7 +161,7 @@ def _finish(outcome: "Outcome") -> None:
         sys.exit(1)
 
 
-@main.command(epilog=_example("cortex run code_units --project itsdangerous"))
+@main.command(epilog=_example("cortex run code_units --project flask"))
 @click.argument("assets", nargs=-1)
 @click.option("--project", "partition", help="Only this project.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be made; make nothing.")
@@ -240,7 +240,7 @@ def add(name: str, source: str) -> None:
     _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
 
 
-@main.command(epilog=_example("cortex update itsdangerous"))
+@main.command(epilog=_example("cortex update flask"))
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
     """Move the pins in sources.lock to what is outside now, of all or of one PROJECT."""
