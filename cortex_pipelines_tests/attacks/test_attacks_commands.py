@@ -336,7 +336,7 @@ def test_an_error_of_a_library_becomes_a_sentence(
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(begun, root)
-    monkeypatch.setattr("cortex_pipelines.cli.parameters.load_parameters", raised(error))
+    monkeypatch.setattr("cortex_pipelines.config.load_parameters", raised(error))
     result = run(root, ["scan", "params.yaml"])
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
@@ -356,7 +356,7 @@ def test_what_cannot_be_logged_is_said_all_the_same(
     shutil.copytree(begun, root)
     (root / ".cortex").mkdir(exist_ok=True)
     (root / ".cortex" / "logs").write_text("in the way")
-    monkeypatch.setattr("cortex_pipelines.cli.parameters.load_parameters", raised(KeyError("rank")))
+    monkeypatch.setattr("cortex_pipelines.config.load_parameters", raised(KeyError("rank")))
     result = run(root, ["scan", "params.yaml"])
     assert result.exit_code == 1
     assert "rank" in result.stderr
@@ -365,7 +365,7 @@ def test_what_cannot_be_logged_is_said_all_the_same(
 
 def test_control_c_is_no_error(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "cortex_pipelines.cli.parameters.load_parameters", raised(KeyboardInterrupt())
+        "cortex_pipelines.config.load_parameters", raised(KeyboardInterrupt())
     )
     result = run(begun, ["scan", "params.yaml"])
     assert result.exit_code == 130

@@ -134,7 +134,7 @@ def test_the_commands_work_outside_a_project(
 ) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cortex_pipelines.cli.parameters.load_parameters", lambda _: params)
+    monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
     trained = cortex("router", "train", "logs", "--out", "model")
     assert trained.exit_code == 0, trained.output
     assert "ensemble" in trained.output
