@@ -34,7 +34,8 @@ class Verdict:
 
     Args:
         verdict: ``promoted``: shown to be better by enough; ``kept``: not shown to be, so what is
-            champion stays; ``refused``: shown to be worse, or a guard is broken.
+            champion stays; ``refused``: shown to be worse, or a guard is broken. A guard on the
+            low end of an interval (``…_low``) asks for something to be shown, so it keeps.
         reason: Why, in a sentence.
         figures: The figures that it was decided by.
         guards: All guards, by name.
@@ -98,14 +99,17 @@ def _judged(
         return "kept", (
             f"{evidence} independent held-out items, {gate.smallest_items} are needed to compare"
         )
-    broken = [_in_words(guard) for guard in guards if not guard.passed]
-    if broken:
-        return "refused", f"guard broken: {'; '.join(broken)}"
+    broken = [guard for guard in guards if not guard.passed]
+    refusing = [_in_words(guard) for guard in broken if not _asks_to_show(guard)]
+    if refusing:
+        return "refused", f"guard broken: {'; '.join(refusing)}"
     low, high = figures["improvement_low"], figures["improvement_high"]
     shown = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
     if high < 0:
         return "refused", f"shown to be worse: {shown} lies below zero"
+    if broken:
+        return "kept", f"not shown: {'; '.join(map(_in_words, broken))}"
     # above zero too: a model that changes nothing is not worth the move, whatever is asked for
     if low >= gate.smallest_improvement and low > 0:
         return "promoted", f"shown to be better: {shown} is clear of {smallest}"
@@ -120,6 +124,11 @@ def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> 
         and (limits.at_most is None or value <= limits.at_most)
     )
     return GuardResult(name, value, limits.at_least, limits.at_most, passed)
+
+
+def _asks_to_show(guard: GuardResult) -> bool:
+    """Whether a guard asks for an interval to lie above something."""
+    return guard.name.endswith("_low") and guard.at_least is not None
 
 
 def _in_words(guard: GuardResult) -> str:

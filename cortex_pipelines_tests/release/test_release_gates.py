@@ -129,3 +129,14 @@ def test_never_promoted_unless_the_whole_interval_is_above_zero(
     found = verdict(metrics, smallest_improvement=smallest)
     assert (found.verdict == "promoted") == (interval[0] >= smallest and interval[0] > 0)
     assert (found.verdict == "refused") == (interval[2] < 0)
+
+
+def test_a_guard_on_the_low_end_of_an_interval_keeps_and_does_not_refuse() -> None:
+    limits = guard("own_low", at_least=0.0)
+    assert verdict({**BETTER, "own_low": 0.1}, **limits).verdict == "promoted"
+    found = verdict({**BETTER, "own_low": -0.1}, **limits)
+    assert found.verdict == "kept"
+    assert found.reason == "not shown: own_low is -0.1, must be at least 0"
+    assert verdict(BETTER, **limits).verdict == "kept"
+    worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
+    assert verdict({**worse, "own_low": -0.1}, **limits).verdict == "refused"
