@@ -82,7 +82,7 @@ def test_code_that_changed_after_it_was_loaded_makes_nothing(bench: Workbench) -
     (bench.root / "toy" / "words.py").write_text("x")
     with pytest.raises(InputMovedError, match="changed on disk after this process loaded it"):
         materialise(project, project.graph.assets["words"], "a")
-    assert bench.lock() == {}
+    assert set(bench.lock()) <= {"parameters"}
 
 
 def test_a_pin_that_moves_meanwhile_publishes_nothing(bench: Workbench) -> None:
@@ -92,7 +92,7 @@ def test_a_pin_that_moves_meanwhile_publishes_nothing(bench: Workbench) -> None:
 
     with pytest.raises(InputMovedError, match=r"sources.lock:projects.a changed while"):
         make(bench, words_asset(compute))
-    assert bench.lock() == {}
+    assert set(bench.lock()) <= {"parameters"}
     assert not (bench.root / "data" / "words" / "a").exists()
 
 

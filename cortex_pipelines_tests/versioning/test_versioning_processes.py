@@ -28,7 +28,7 @@ def test_twelve_at_once_lose_no_commit(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p", projects)
     running = [start(bench, "words", name) for name in projects]
     assert [process.wait() for process in running] == [0] * 12
-    assert set(bench.lock()) == {f"words@{name}" for name in projects}
+    assert set(bench.lock()) - {"parameters"} == {f"words@{name}" for name in projects}
     views = reconcile.dvc_views(bench.project())
     assert not [v for v in views if v.asset.name == "words" and v.changed]
 

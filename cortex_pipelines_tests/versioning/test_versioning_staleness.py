@@ -11,6 +11,13 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 OWN = {"dagster/data_version": "v1", "dagster/data_version_is_user_provided": "true"}
 
 
+UNSEEN = {
+    "input_data_version__loudness_parameters": "INITIAL",
+    "input_event_pointer__loudness_parameters": "NULL",
+}
+"""The parameters, which nobody has observed yet."""
+
+
 class Told:
     """A toy project whose versions are only reported, by events that a test writes."""
 
@@ -58,6 +65,7 @@ def loud_of(told: Told, pointer: object, **tags: str) -> int:
         "code_version": told.code("loud"),
         "input_data_version__words": "v1",
         "input_event_pointer__words": str(pointer),
+        **UNSEEN,
     }
     return told.tell("loud", "a", **(given | tags))
 
@@ -95,7 +103,7 @@ def test_another_code_version_and_a_dependency_that_came_or_went(told: Told) -> 
         "has a new code version",
         "gone removed dependency on gone",
     )
-    told.tell("loud", "a", code_version=told.code("loud"))
+    told.tell("loud", "a", code_version=told.code("loud"), **UNSEEN)
     assert told.status("loud", "a")[1] == ("words has a new dependency on words",)
 
 
