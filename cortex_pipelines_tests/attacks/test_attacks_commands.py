@@ -364,9 +364,7 @@ def test_what_cannot_be_logged_is_said_all_the_same(
 
 
 def test_control_c_is_no_error(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "cortex_pipelines.config.load_parameters", raised(KeyboardInterrupt())
-    )
+    monkeypatch.setattr("cortex_pipelines.config.load_parameters", raised(KeyboardInterrupt()))
     result = run(begun, ["scan", "params.yaml"])
     assert result.exit_code == 130
     assert result.stderr.startswith("Error: interrupted; what was finished is kept")

@@ -209,6 +209,7 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
     assert "`cortex sync` tells it of all there is" in sentence
     moved = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
     assert moved.stat().st_size == size
+    bench.reopen()
     bench.sync()
     staleness = bench.staleness()
     assert {staleness.status(*stage)[0] for stage in bench.all_stages()} == {"FRESH"}

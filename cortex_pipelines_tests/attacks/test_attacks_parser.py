@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.annotation.labels.labelling import FileMaterial, label_units
+from cortex_pipelines.annotation.labels.labelling import label_units
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
@@ -175,8 +175,7 @@ def test_200_kilobytes_cost_seconds(
     begun = time.process_time()
     found = extract(pl.DataFrame([row], schema=REPOSITORY_FILES.schema), parameters.extraction)
     if found.units.height:
-        material = {("directory:a", "a", "b"): FileMaterial(text, ())}
-        label_units(found.units, material, parameters.annotation)
+        label_units(found.units, {("directory:a", "a", "b"): text}, parameters.annotation)
     seconds = time.process_time() - begun
     record_property("processor_seconds", round(seconds, 2))
     record_property("within_target", seconds < TARGET_SECONDS)

@@ -25,6 +25,7 @@ from cortex_pipelines.config import LAYOUT
 from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.versioning.instance import open_instance
+from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
 
@@ -269,7 +270,10 @@ class MiniProject:
         return open_instance(self.root)
 
     def lock(self) -> dict[str, Any]:
-        return dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+        """The stages of the assets; the one that writes the parameters is left out."""
+        stages = dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+        stages.pop("parameters", None)
+        return stages
 
     def version(self, address: str) -> str:
         return str(self.lock()[address]["outs"][0]["md5"])
@@ -289,14 +293,17 @@ class MiniProject:
         return commit(self.root / "sources" / "alpha", message)
 
     def outputs(self) -> dict[str, bytes]:
-        """Every file below ``data``, by path, and the locks."""
+        """Every output below ``data``, by path, and the locks; parameters are no output."""
         files = [path for path in (self.root / "data").rglob("*") if path.is_file()]
-        files += [self.root / name for name in ("dvc.lock", "sources.lock", "releases.lock")]
-        return {
+        files += [self.root / name for name in ("sources.lock", "releases.lock")]
+        parameters = self.root / FOLDER
+        found = {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in files
-            if path.exists()
+            if path.exists() and parameters not in path.parents
         }
+        stages = self.lock()
+        return found | ({"dvc.lock": json.dumps(stages).encode()} if stages else {})
 
 
 def parameters() -> dict[str, Any]:

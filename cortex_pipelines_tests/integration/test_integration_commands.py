@@ -27,6 +27,8 @@ def pins(mini: MiniProject, name: str) -> list[dict[str, object]]:
 
 
 def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
+    with (data_made.root / "params.yaml").open("a") as file:
+        file.write("# the end\n")
     before, made = params(data_made).splitlines(), data_made.outputs()
     folder = data_made.root / "sources" / "gamma"
     folder.mkdir()
@@ -34,9 +36,11 @@ def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     said = data_made.cortex("add", "gamma", "sources/gamma").stderr
     assert "projects.gamma has {'directory': 'sources/gamma'} and is pinned" in said
     after = params(data_made).splitlines()
-    assert [line for line in before if line not in after] == []
-    assert [line.strip() for line in after if line not in before] == [
+    assert "# the end" in after
+    told = {line.strip() for line in before}
+    assert [line.strip() for line in after if line.strip() not in told] == [
         "gamma:",
+        "profile: standard",
         "- directory: sources/gamma",
     ]
     (pin,) = pins(data_made, "gamma")
@@ -211,6 +215,9 @@ def test_all_commands_are_there() -> None:
         "dvc-yaml",
         "export",
         "extract",
+        "init",
+        "params",
+        "upgrade",
         "forget",
         "lineage",
         "logs",

@@ -5,6 +5,7 @@ import importlib
 import dagster as dg
 import pytest
 
+from cortex_pipelines.config import PER_PROJECT
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject, run_in
 
 pytestmark = pytest.mark.slow
@@ -123,7 +124,11 @@ def test_the_graph_is_the_path(begun: MiniProject) -> None:
     found: dict[str, dict[str, set[str]]] = {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        found.setdefault(str(node.group_name), {})[key.to_user_string()] = names(node.parent_keys)
+        found.setdefault(str(node.group_name), {})[key.to_user_string()] = {
+            name for name in names(node.parent_keys) if not name.endswith("_parameters")
+        }
+    settings = found.pop("parameters")
+    assert set(settings) == {f"{name}_parameters" for name in PER_PROJECT}
     assert found == GRAPH
 
 

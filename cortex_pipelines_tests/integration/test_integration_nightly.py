@@ -157,6 +157,7 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
 
     words, mark = look(None)
     assert words == "0 versions reported"
+    _, mark = look(mark)
     assert look(mark)[0] == "nothing moved since the last look"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
     (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()

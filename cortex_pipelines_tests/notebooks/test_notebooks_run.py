@@ -65,7 +65,7 @@ def test_notebook_runs(path: Path, finished: MiniProject) -> None:
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("projects: {alpha: {sources: []}}\n")
+    (tmp_path / "params.yaml").write_text("projects: {alpha: {sources: [{directory: .}]}}\n")
 
     with pytest.raises(CellExecutionError, match="cortex run"):
         run(path, tmp_path)

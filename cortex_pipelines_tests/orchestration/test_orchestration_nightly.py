@@ -17,6 +17,9 @@ ALL = {
 }  # fmt: skip
 
 
+MORE = {name: {"title": name} for name in ("new-one", "new_one")}
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     monkeypatch.setattr(nightly, "move_pins", lambda root: ["projects.a"])
@@ -94,7 +97,7 @@ def test_a_failure_is_its_own_step_and_the_rest_goes_on(bench: Workbench) -> Non
 def test_a_project_that_came_after_the_location_was_loaded_has_its_steps(bench: Workbench) -> None:
     old = job(bench)
     bench.edit("sources.lock", lambda v: v["projects"].update({"new-one": ["x"], "new_one": ["y"]}))
-    bench.edit("params.yaml", lambda v: v["projects"].update({"new-one": {}, "new_one": {}}))
+    bench.edit("params.yaml", lambda v: v["projects"].update(MORE))
     stages.check(bench.project())  # dvc.yaml lists no project, so it is up to date
     result = night(bench, old)
     assert result.success

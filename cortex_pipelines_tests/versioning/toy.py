@@ -239,6 +239,10 @@ class Workbench:
             self._instance = open_instance(self.root)
         return self._instance
 
+    def reopen(self) -> None:
+        """Forget the Dagster instance, as a process that begins anew."""
+        self._instance = None
+
     def staleness(self, project: Project | None = None) -> Staleness:
         return Staleness(self.instance(), self.definitions(project or self.project()))
 
@@ -323,7 +327,10 @@ class Workbench:
         write_yaml(self.root / file, values)
 
     def lock(self) -> dict[str, Any]:
-        return dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+        """The stages of the assets; the one that writes the parameters is left out."""
+        stages = dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
+        stages.pop("parameters", None)
+        return stages
 
     def commit(self) -> None:
         self.git("add", "-A")
