@@ -21,7 +21,8 @@ from cortex_pipelines.schemas.table import ContractError, Table
 from cortex_pipelines.versioning import dvc_store, snapshot, stages
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
-from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.parameters import ENTRY, FOLDER
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
@@ -196,7 +197,7 @@ def arguments(
         "versions": input_versions(project, asset, partition, begin),
         "load_version": partial(model_folder, project, named_in="params.yaml"),
         "cache": RowCache(
-            project.state / "cache" / "rows" / asset.name, project.code_versions[asset.name]
+            project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)
         ),
     }
     for other in graph.wiring(asset.name).assets:
@@ -208,6 +209,18 @@ def arguments(
     if asset.champion_of:
         given["reference"] = _reference(project, asset, partition, given)
     return {name: given[name] for name in asset.parameters}
+
+
+def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> str:
+    """The asset's code version with the project's own sections, which are no part of it."""
+    own = {
+        key: value
+        for file, values in begin.params.items()
+        if file.startswith(f"{FOLDER}/projects/")
+        for key, value in values.items()
+        if key != ENTRY
+    }
+    return value_md5({"code": project.code_versions[asset.name], "sections": own})
 
 
 def input_versions(

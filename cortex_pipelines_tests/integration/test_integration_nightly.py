@@ -164,6 +164,7 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
     words, moved = look(mark)
     assert words != "0 versions reported"
     assert moved != mark
+    _, moved = look(moved)
     assert look(moved)[0] == "nothing moved since the last look"
 
 

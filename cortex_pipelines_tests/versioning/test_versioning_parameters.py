@@ -9,7 +9,7 @@ import pytest
 
 from cortex_pipelines.config import LAYOUT, PER_PROJECT, SECTIONS, resolve
 from cortex_pipelines.settings import Settings
-from cortex_pipelines.versioning import stages
+from cortex_pipelines.versioning import dvc_store, materialise, snapshot, stages
 from cortex_pipelines.versioning.parameter_origins import origins
 from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
@@ -258,3 +258,20 @@ def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -
     assert source("max_train", None) == ("400", "profile demo")
     assert source("max_train", "b") == ("null", "profile standard")
     assert source("seed", "a")[1] == "profile standard"
+
+
+def test_rows_that_were_kept_belong_to_the_sections_of_their_project(bench: Workbench) -> None:
+    def versions() -> dict[str, str]:
+        project = bench.project()
+        dvc_store.write_parameters(project)
+        asset = project.graph.assets["loud"]
+        return {
+            name: materialise._rows_version(project, asset, snapshot.take(project, asset, name))
+            for name in ("a", "b")
+        }
+
+    before = versions()
+    edit_project(bench, "a", loudness={"suffix": "?!"})
+    after = versions()
+    assert after["a"] != before["a"]
+    assert after["b"] == before["b"]
