@@ -66,27 +66,27 @@ def measure(
     types: tuple[Precision, ...] = ("fp32", "bf16")
     if torch.cuda.is_available():
         types = (*types, "fp16")
-    found: list[Speed] = []
+    speeds: list[Speed] = []
     for precision in types:
         for length in lengths:
             speed = _speed(base, settings, precision, length)
             _LOG.info("%s, rows of %d: %.0f tokens/s", precision, length, speed)
-            found.append(Speed(precision, length, speed))
-            if speed < _HOPELESS * max(one.tokens_per_second for one in found):
+            speeds.append(Speed(precision, length, speed))
+            if speed < _HOPELESS * max(measured.tokens_per_second for measured in speeds):
                 break
-    return found
+    return speeds
 
 
 def best(speeds: Sequence[Speed]) -> Speed:
     """The precision of the fastest, with the longest row that is nearly as fast."""
-    fastest = max(speeds, key=lambda one: one.tokens_per_second)
+    fastest = max(speeds, key=lambda candidate: candidate.tokens_per_second)
     near = [
-        one
-        for one in speeds
-        if one.precision == fastest.precision
-        and one.tokens_per_second >= _NEARLY * fastest.tokens_per_second
+        candidate
+        for candidate in speeds
+        if candidate.precision == fastest.precision
+        and candidate.tokens_per_second >= _NEARLY * fastest.tokens_per_second
     ]
-    return max(near, key=lambda one: one.max_length)
+    return max(near, key=lambda candidate: candidate.max_length)
 
 
 def _speed(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:

@@ -91,9 +91,9 @@ def build_adapter(
         alone = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
         (out / task).mkdir()
         _build(inputs, base, alone, out / task, root, observe, task)
-        found = json.loads((out / task / "metrics.json").read_text())
-        metrics |= {f"{task}/{name}": value for name, value in found.items()}
-        metrics["partial"] = max(metrics.get("partial", 0.0), found["partial"])
+        task_metrics = json.loads((out / task / "metrics.json").read_text())
+        metrics |= {f"{task}/{name}": value for name, value in task_metrics.items()}
+        metrics["partial"] = max(metrics.get("partial", 0.0), task_metrics["partial"])
     tasks = {"tasks": sorted(settings.task_shares)}
     write_json(out / TRAINING, _asked(inputs, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
@@ -143,14 +143,14 @@ def _label(inputs: TrainingInputs, task: str) -> str:
 def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
     if inputs.parent is None:
         return None
-    found = adapter_for(inputs.parent.folder, task)
-    if found is None:
+    parent_adapter = adapter_for(inputs.parent.folder, task)
+    if parent_adapter is None:
         raise ParentError(
             f"the parent adapter {inputs.parent.version} holds one adapter a task"
             + (f", none for {task}" if task else "; set adapters.per_task: true")
             + "; or take its version out of adapters.parents in params.yaml"
         )
-    return found
+    return parent_adapter
 
 
 def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:

@@ -19,7 +19,9 @@ def planted(count: int, seed: int) -> list[Example]:
 
 def listed(count: int, seed: int) -> list[dict[str, str]]:
     """The canaries as ``training.json`` lists them: ``prefix`` and ``secret``."""
-    return [{"prefix": one.prompt, "secret": one.completion} for one in planted(count, seed)]
+    return [
+        {"prefix": canary.prompt, "secret": canary.completion} for canary in planted(count, seed)
+    ]
 
 
 def _canary(number: int, seed: int) -> Example:

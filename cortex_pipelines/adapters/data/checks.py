@@ -51,15 +51,15 @@ def check_training(
         for split in ("train", *_HELD_OUT)
     }
     train = {task: frame for (task, split), frame in frames.items() if split == "train"}
-    found = [
+    problems = [
         *_size(train, settings.checks),
         *_balance(train, settings.checks),
         *_leaks(frames, settings.checks, comparison),
         *_licences(taught, licences),
         *_secrets(frames, settings.checks, privacy),
     ]
-    if found:
-        raise TrainingRefusedError("training is refused: " + "; ".join(found))
+    if problems:
+        raise TrainingRefusedError("training is refused: " + "; ".join(problems))
 
 
 def _size(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
@@ -75,18 +75,18 @@ def _size(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator
 def _balance(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
     if limits.max_file_share is not None:
         rows = [frame.select("path") for frame in train.values()]
-        found = _largest(pl.concat(rows), "path") if rows else None
-        if found and found[1] > limits.max_file_share:
+        largest = _largest(pl.concat(rows), "path") if rows else None
+        if largest and largest[1] > limits.max_file_share:
             yield (
-                f"{found[0]} gives {found[1]:.0%} of the examples, "
+                f"{largest[0]} gives {largest[1]:.0%} of the examples, "
                 f"adapters.checks.max_file_share is {limits.max_file_share:.0%}: add sources to "
                 "the project, or raise the limit"
             )
     for task, frame in train.items():
-        found = _largest(frame, "kind")
-        if limits.max_kind_share is not None and found and found[1] > limits.max_kind_share:
+        largest = _largest(frame, "kind")
+        if limits.max_kind_share is not None and largest and largest[1] > limits.max_kind_share:
             yield (
-                f"{found[1]:.0%} of {task}_dataset is of the kind {found[0]}, "
+                f"{largest[1]:.0%} of {task}_dataset is of the kind {largest[0]}, "
                 f"adapters.checks.max_kind_share is {limits.max_kind_share:.0%}: bound it under "
                 "datasets.max_by_kind, or raise the limit"
             )

@@ -110,9 +110,9 @@ def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) 
     for task in (task for task in TASKS if task in settings.task_shares):
         share = next(value for name, value in settings.task_shares.items() if name == task)
         examples = read_examples(datasets[task], task, split)
-        gaps = [one for one in examples if one.suffix is not None]
+        gaps = [example for example in examples if example.suffix is not None]
         rate = settings.fim_rate if task == "completion" else 0.0
-        whole = [one for one in examples if one.suffix is None]
+        whole = [example for example in examples if example.suffix is None]
         parts[task] = _Part(share * (1 - rate), whole)
         parts[f"{task}, gaps"] = _Part(share * rate, gaps)
     return {name: part for name, part in parts.items() if part.share > 0}
@@ -129,15 +129,19 @@ def _mixed(
         return within_budget(tokenizer, ordered[name], settings.max_length, budget)
 
     taken = {name: some(name, int(tokens * part.share / whole)) for name, part in parts.items()}
-    for name in sorted(parts, key=lambda one: (-parts[one].share, one)):
-        others = sum(token_count(found) for other, found in taken.items() if other != name)
+    for name in sorted(parts, key=lambda task: (-parts[task].share, task)):
+        others = sum(
+            token_count(sampled_examples)
+            for other, sampled_examples in taken.items()
+            if other != name
+        )
         taken[name] = some(name, tokens - others)
-    return tuple(example for found in taken.values() for example in found)
+    return tuple(example for sampled_examples in taken.values() for example in sampled_examples)
 
 
 def seen(corpus: Corpus) -> dict[str, list[str]]:
     """Task to the identities of all that is trained on, replayed code and canaries too."""
-    tasks = sorted({one.task for one in corpus.train})
+    tasks = sorted({example.task for example in corpus.train})
     return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
 
 

@@ -73,7 +73,7 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
 
 def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
     """The examples of a split but gaps to fill, of which the answer is only a middle part."""
-    return [one for one in read_examples(folder, task, split) if one.suffix is None]
+    return [example for example in read_examples(folder, task, split) if example.suffix is None]
 
 
 def prompt_text(tokenizer: Any, example: Example) -> str:
@@ -119,13 +119,15 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
         examples: What is measured.
         among: All examples of the split, of all tasks.
     """
-    pairs = sorted({(one.path, one.cluster) for one in among})
+    pairs = sorted({(example.path, example.cluster) for example in among})
     numbers = {path: number for number, path in enumerate(dict.fromkeys(path for path, _ in pairs))}
     files, first = UnionFind(len(numbers)), dict[str, int]()
     for path, cluster in pairs:
         files.join(numbers[path], first.setdefault(cluster, numbers[path]))
     first_of, paths = files.smallest(), list(numbers)
-    return [replace(one, cluster=paths[first_of[numbers[one.path]]]) for one in examples]
+    return [
+        replace(example, cluster=paths[first_of[numbers[example.path]]]) for example in examples
+    ]
 
 
 def task_counts(examples: Sequence[Example]) -> dict[str, int]:

@@ -101,7 +101,9 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
     """
     rows: list[list[TokenisedExample]] = []
     rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted
-    ordered = sorted(examples, key=lambda one: (-len(one.ids), one.task, one.example_id))
+    ordered = sorted(
+        examples, key=lambda tokenized: (-len(tokenized.ids), tokenized.task, tokenized.example_id)
+    )
     for example in ordered:
         place = bisect_left(rooms, (len(example.ids), -1))
         if place == len(rooms):
@@ -147,8 +149,8 @@ def within_budget(
 
 def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     """The tokens of each text, without marks; of an empty text there are none."""
-    found: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return found
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
 
 
 def _fitted(

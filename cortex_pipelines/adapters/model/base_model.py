@@ -72,15 +72,15 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     name, digest = base_name(pinned), base_digest(pinned)
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return BaseModel(folder, name, digest)
-    found = sorted(folder.glob("*.gguf"))
-    if len(found) != 1:
+    gguf_files = sorted(folder.glob("*.gguf"))
+    if len(gguf_files) != 1:
         raise BaseModelError(
             f"base model {name}: {folder} holds no config.json with *.safetensors, and "
-            f"{len(found)} *.gguf files where exactly one is expected; set models.base in "
+            f"{len(gguf_files)} *.gguf files where exactly one is expected; set models.base in "
             "params.yaml to a folder with a Hugging Face model or one GGUF file, then run "
             "`cortex update`"
         )
-    return BaseModel(_converted(found[0], root / ".cortex" / "cache" / "models"), name, digest)
+    return BaseModel(_converted(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest)
 
 
 def load_tokenizer(base: BaseModel) -> Any:

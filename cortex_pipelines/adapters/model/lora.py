@@ -114,7 +114,7 @@ def adapter_for(folder: Path, task: str) -> Path | None:
         task: One of ``examples.TASKS``.
     """
     own = folder / task
-    return next((one for one in (own, folder) if (one / CONFIGURATION).is_file()), None)
+    return next((place for place in (own, folder) if (place / CONFIGURATION).is_file()), None)
 
 
 def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
@@ -216,7 +216,9 @@ def _no_rename_warning() -> Iterator[None]:
 
 def _configuration(model: Any, base: BaseModel) -> dict[str, Any]:
     raw = model.peft_config["default"].to_dict()
-    found = {key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()}
-    found |= {"base_model_name_or_path": base.name, "inference_mode": True}
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    configuration = {
+        key: sorted(value) if isinstance(value, set) else value for key, value in raw.items()
+    }
+    configuration |= {"base_model_name_or_path": base.name, "inference_mode": True}
+    plain: dict[str, Any] = json.loads(json.dumps(configuration, default=str))
     return plain

@@ -29,7 +29,7 @@ def compile_blocks(model: Any) -> int:
             "install g++, name one in the variable CXX, or set torch_compile: false in params.yaml"
         )
     lists = [module for module in model.modules() if isinstance(module, ModuleList)]
-    blocks = [block for one in lists if _is_repeated(one) for block in one]
+    blocks = [block for block_list in lists if _is_repeated(block_list) for block in block_list]
     for block in blocks:
         block.compile(dynamic=True)
     return len(blocks)

@@ -105,8 +105,8 @@ def _probe(model: Any) -> torch.Tensor:
 
 def _alike(model: Any, wanted: torch.Tensor) -> bool:
     try:
-        found = _probe(model)
+        logits = _probe(model)
     except (NotImplementedError, TypeError):  # another attention, or borders that do not reach it
         return False
     tolerance = _TOLERANCE if wanted.dtype == torch.float32 else _TOLERANCE_OF_HALF
-    return float((found - wanted).norm() / wanted.norm()) < tolerance
+    return float((logits - wanted).norm() / wanted.norm()) < tolerance

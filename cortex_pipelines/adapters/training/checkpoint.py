@@ -73,8 +73,8 @@ def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) ->
 
     digest = hashlib.sha256()
     for examples in (corpus.train, corpus.validation, corpus.general):
-        for one in examples:
-            digest.update(repr(one).encode())
+        for example in examples:
+            digest.update(repr(example).encode())
         digest.update(b"\n")
     made_from = {
         "base": base_digest,

@@ -69,9 +69,12 @@ class ProcessGroup:
             return loss
         import torch
 
-        found = [torch.zeros_like(one) if one.grad is None else one.grad for one in weights]
-        flat = self.sum(torch.cat([gradient.flatten() for gradient in found]))
-        parts = torch.split(flat, [one.numel() for one in weights])
+        gradients = [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in weights
+        ]
+        flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        parts = torch.split(flat, [parameter.numel() for parameter in weights])
         for weight, part in zip(weights, parts, strict=True):
             weight.grad = part.view_as(weight)
         total = torch.tensor([loss], dtype=torch.float64, device=flat.device)
@@ -114,36 +117,36 @@ def in_processes(
             f"{gpus} or less, or hide the GPUs with CUDA_VISIBLE_DEVICES="
         )
     context = get_context("spawn")
-    told, teller = context.Pipe(duplex=False)
+    receiver, sender = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as meeting:
-        place = _Place(processes, f"file://{meeting}/store", teller, context.Lock())
+        place = _Place(processes, f"file://{meeting}/store", sender, context.Lock())
         ours = (work, given, place, _LOG.getEffectiveLevel())
         running = start_processes(  # type: ignore[no-untyped-call]
-            _one, ours, processes, join=False, start_method="spawn"
+            _worker, ours, processes, join=False, start_method="spawn"
         )
         try:
-            return cast(T, _result(running, told, report or _unheard))
+            return cast(T, _result(running, receiver, report or _ignored))
         finally:
             for process in running.processes:
                 process.kill()
                 process.join()
 
 
-def _unheard(*_found: object) -> None:
-    """Of nobody's interest."""
+def _ignored(*_report: object) -> None:
+    """Report of a caller that wants none."""
 
 
-def _result(running: Any, told: "Connection", report: Report) -> Any:
-    """What the first process gives, once it is told; until then, logs and reports passed on."""
+def _result(running: Any, receiver: "Connection", report: Report) -> Any:
+    """What the first process gives, once it has arrived; passes on logs and reports until then."""
     answers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
     while True:
-        wait([told, *running.sentinels])
-        if told.poll():
-            kind, content = pickle.loads(told.recv_bytes())  # nosec B301: of a process of our own
+        wait([receiver, *running.sentinels])
+        if receiver.poll():
+            kind, content = pickle.loads(receiver.recv_bytes())  # nosec B301: of a process of our own
             if kind == "result":
                 return content[0]
             answers[kind](*content)
-        elif running.join(0) and not told.poll():  # join raises if one was killed
+        elif running.join(0) and not receiver.poll():  # join raises if one was killed
             raise RuntimeError("the processes that share the work were interrupted")
 
 
@@ -158,34 +161,34 @@ class _Place:
     Args:
         size: How many there are.
         store: Where they find each other.
-        teller: Takes what is told to the one that asked.
-        turn: Held while telling.
+        sender: Pipe to the process that asked.
+        turn: Held while sending.
     """
 
     size: int
     store: str
-    teller: "Connection"
+    sender: "Connection"
     turn: "Lock"
 
-    def tell(self, kind: str, *content: object) -> None:
-        """Tell the one that asked."""
+    def send(self, kind: str, *content: object) -> None:
+        """Send to the process that asked."""
         with self.turn:
-            self.teller.send_bytes(pickle.dumps((kind, content)))
+            self.sender.send_bytes(pickle.dumps((kind, content)))
 
 
-def _one(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: int) -> None:
-    """What one of the processes does."""
+def _worker(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: int) -> None:
+    """What each process runs."""
     if rank == 0:
         _LOG.addHandler(_Passed(place))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
     try:
         _join(rank, place)
-        found = work(given, ProcessGroup(rank, place.size), partial(place.tell, "report"))
+        outcome = work(given, ProcessGroup(rank, place.size), partial(place.send, "report"))
         if rank == 0:
-            place.tell("result", found)
+            place.send("result", outcome)
     except Exception as error:  # noqa: BLE001 - raised again in the process that asked
         error.add_note(f"in process {rank} of {place.size}:\n{traceback.format_exc()}")
-        place.tell("failed", error)
+        place.send("failed", error)
 
 
 class _Passed(logging.Handler):
@@ -196,7 +199,7 @@ class _Passed(logging.Handler):
         self.place = place
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.place.tell("log", record.levelno, record.getMessage())
+        self.place.send("log", record.levelno, record.getMessage())
 
 
 def _join(rank: int, place: _Place) -> None:

@@ -15,7 +15,9 @@ def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
     """Whether the last ``patience`` measurements were all no better than one before them."""
     if settings.patience is None or not progress.validations:
         return False
-    since = [one for one in progress.validations if one.step > progress.best_step]
+    since = [
+        validation for validation in progress.validations if validation.step > progress.best_step
+    ]
     return progress.best_step > 0 and len(since) >= settings.patience
 
 

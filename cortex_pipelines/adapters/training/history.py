@@ -79,7 +79,7 @@ Report = Callable[[int, float], None]
 
 def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
     """The run in flat numbers; losses are nats a supervised token."""
-    found: dict[str, float] = {
+    metrics: dict[str, float] = {
         "best_step": run.best_step,
         "partial": float(run.partial is not None),
         "replay_tokens": token_count(corpus.replayed),
@@ -94,11 +94,11 @@ def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
         "validation_tokens": token_count(corpus.validation),
     }
     if run.validations:
-        found["validation_loss_base"] = run.validations[0].loss
-        found["validation_loss_best"] = next(
-            one.loss for one in run.validations if one.step == run.best_step
+        metrics["validation_loss_base"] = run.validations[0].loss
+        metrics["validation_loss_best"] = next(
+            validation.loss for validation in run.validations if validation.step == run.best_step
         )
-    return found | _forgetting(run)
+    return metrics | _forgetting(run)
 
 
 def _forgetting(run: Run) -> dict[str, float]:

@@ -239,7 +239,10 @@ def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Pro
     if loss is not None:
         require_finite("validation loss", loss, step, settings.learning_rate, settings)
         _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
-        best = min((one.loss for one in progress.validations if one.step), default=math.inf)
+        best = min(
+            (validation.loss for validation in progress.validations if validation.step),
+            default=math.inf,
+        )
         progress.validations.append(Validation(step, loss))
     if step and (loss is None or loss < best):
         progress.best_step = step

@@ -78,7 +78,7 @@ def packing_is_separate(model: Any) -> bool:
     ]
     with torch.no_grad():
         together = supervised_losses(model, [packed_row(pair)])
-        alone = [supervised_losses(model, [packed_row([one])]) for one in pair]
+        alone = [supervised_losses(model, [packed_row([example])]) for example in pair]
     difference = (together - torch.cat(alone)).abs() / (1 + together.abs())
     precise = model.dtype == torch.float32
     return float(difference.max()) < (_PROBE_TOLERANCE if precise else 10 * _PROBE_TOLERANCE)

@@ -48,14 +48,14 @@ def limits_here() -> DivergenceLimits:
     Raises:
         ValueError: one of them is no number.
     """
-    found: list[float | None] = []
+    thresholds: list[float | None] = []
     for name in ("CORTEX_PAUSE_LOAD", "CORTEX_PAUSE_MEMORY"):
         text = os.environ.get(name)
         try:
-            found.append(float(text) if text else None)
+            thresholds.append(float(text) if text else None)
         except ValueError as error:
             raise ValueError(f"{name} is {text!r}; it has to be a number such as 0.9") from error
-    return DivergenceLimits(*found)
+    return DivergenceLimits(*thresholds)
 
 
 @dataclass

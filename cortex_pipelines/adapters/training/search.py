@@ -39,7 +39,7 @@ def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path)
             "adapters.search compares validation losses, but adapters.validation_tokens is 0; "
             "raise it, or set search.trials to 0"
         )
-    found = study(
+    finished_study = study(
         lambda trial: _loss(trial, settings, attempt),
         settings.search.trials,
         settings.seed,
@@ -47,9 +47,11 @@ def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path)
         memory,
         "Searching the adapter's settings",
     )
-    write_json(out / TRIALS_FILE, found.as_json("validation loss, nats a token"))
-    _LOG.info("Trial %d is the best: %s", found.best.number, found.best.parameters)
-    return _with(settings, dict(found.best.parameters))
+    write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
+    _LOG.info(
+        "Trial %d is the best: %s", finished_study.best.number, finished_study.best.parameters
+    )
+    return _with(settings, dict(finished_study.best.parameters))
 
 
 def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
@@ -72,7 +74,7 @@ def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
         run = attempt(_with(settings, chosen).model_copy(update=short), report)
     except TrainingDivergedError:
         return nan
-    return min(one.loss for one in run.validations if one.step)
+    return min(validation.loss for validation in run.validations if validation.step)
 
 
 def _with(settings: AdapterSettings, chosen: dict[str, Any]) -> AdapterSettings:

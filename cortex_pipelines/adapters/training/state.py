@@ -43,7 +43,7 @@ def snapshot(
         "optimiser": optimiser.state_dict(),
         "scaler": scaler.state_dict(),
         "steps": [asdict(step) for step in progress.steps],
-        "validations": [asdict(one) for one in progress.validations],
+        "validations": [asdict(validation) for validation in progress.validations],
         "best": progress.weights,
         "best_step": progress.best_step,
     }
@@ -61,7 +61,7 @@ def restore(
     optimiser.load_state_dict(kept["optimiser"])
     scaler.load_state_dict(kept["scaler"])
     progress.steps = [LossPoint(**step) for step in kept["steps"]]
-    progress.validations = [Validation(**one) for one in kept["validations"]]
+    progress.validations = [Validation(**validation) for validation in kept["validations"]]
     progress.weights = dict(kept["best"])
     progress.best_step = kept["best_step"]
     _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))
