@@ -89,9 +89,11 @@ def annotate(
 def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
     """The texts of the files that have units."""
     wanted = units.select(*_FILE).unique().sort(_FILE)
-    found = wanted.join(files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left")
+    with_texts = wanted.join(
+        files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left"
+    )
     texts: dict[FileKey, str] = {}
-    for source, path, blob, text in found.iter_rows():
+    for source, path, blob, text in with_texts.iter_rows():
         if text is None:
             raise MissingFileError(
                 f"{path} of {source}, version {blob}: has units but is not among the files; "
@@ -134,9 +136,9 @@ def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
     rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
     read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
     keys = []
-    for *place, told in read.iter_rows():
+    for *place, columns in read.iter_rows():
         key = (place[0], place[1], place[2])
-        digest = blake2b(repr((key, told)).encode(), digest_size=16)
+        digest = blake2b(repr((key, columns)).encode(), digest_size=16)
         digest.update(texts[key].encode())
         keys.append(digest.hexdigest())
     return read.select(_FILE).with_columns(pl.Series("cache_key", keys, dtype=pl.String))
@@ -152,7 +154,7 @@ def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:
             "explanation": [label.explanation for label in LABELS.values()],
         }
     )
-    found = (
+    findings = (
         units.select("unit_id", "source", "path", "language", "findings")
         .filter(pl.col("findings").list.len() > 0)
         .explode("findings")
@@ -160,4 +162,4 @@ def _findings(units: pl.DataFrame, agreed: Agreement) -> pl.DataFrame:
         .join(labels, on="label", how="left")
         .with_columns(pl.lit("rule").alias("label_source"))
     )
-    return UNIT_FINDINGS.conform(found.unique(UNIT_FINDINGS.key, keep="first"))
+    return UNIT_FINDINGS.conform(findings.unique(UNIT_FINDINGS.key, keep="first"))

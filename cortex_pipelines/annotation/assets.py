@@ -31,8 +31,8 @@ def annotated_units(
     """Code units with category, labels and their evidence, quality and complexity."""
     units = CODE_UNITS.read(code_units)
     files = REPOSITORY_FILES.read(repository_files)
-    found = annotate(units, files, annotation, extraction, project, cache)
-    metrics = annotation_metrics(found)
+    annotations = annotate(units, files, annotation, extraction, project, cache)
+    metrics = annotation_metrics(annotations)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
-    (out / "report.html").write_text(annotation_report(found, project), encoding="utf-8")
-    return {"units": found.units, "findings": found.findings}
+    (out / "report.html").write_text(annotation_report(annotations, project), encoding="utf-8")
+    return {"units": annotations.units, "findings": annotations.findings}

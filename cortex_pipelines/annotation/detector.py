@@ -62,8 +62,8 @@ class Detector(ABC):
 
     def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
         """What all nodes of a type show, in their order; a rule about neighbours overrides it."""
-        for one in seen:
-            yield from self.find(one, place)
+        for visited in seen:
+            yield from self.find(visited, place)
 
 
 def evidence(label: str, node: Node) -> Evidence:
@@ -82,17 +82,17 @@ def is_test(path: str) -> bool:
 @cache
 def detectors() -> tuple[Detector, ...]:
     """One of each detector in ``annotation/detectors/``, by module and name."""
-    found = []
+    instances = []
     for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         module = importlib.import_module(f"{folder.__name__}.{info.name}")
-        found += [
+        instances += [
             kind()
             for _, kind in inspect.getmembers(module, inspect.isclass)
             if issubclass(kind, Detector)
             and kind.__module__ == module.__name__
             and not inspect.isabstract(kind)
         ]
-    return tuple(found)
+    return tuple(instances)
 
 
 @cache
@@ -104,4 +104,4 @@ def detectors_of(language: str, labels: frozenset[str]) -> dict[str, tuple[Detec
             continue
         for node_type in sorted(detector.types.get(language, ())):
             by_type.setdefault(node_type, []).append(detector)
-    return {node_type: tuple(found) for node_type, found in by_type.items()}
+    return {node_type: tuple(of_type) for node_type, of_type in by_type.items()}

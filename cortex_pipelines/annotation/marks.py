@@ -31,18 +31,18 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
     """
     if depth > _MAX_DEPTH:
         return set(), []
-    found: set[Evidence] = set()
+    marks: set[Evidence] = set()
     parameters: dict[int, Node] = {}
     receivers: set[int] = set()
     for _, captures in matches(grammar, root, _QUERIES):
         for name, nodes in captures.items():
             if name.startswith(_FOUND):
-                found |= {evidence(name.removeprefix(_FOUND), node) for node in nodes}
+                marks |= {evidence(name.removeprefix(_FOUND), node) for node in nodes}
             elif name == "parameter":
                 parameters |= {node.id: node for node in nodes}
             elif name == "receiver":
                 receivers |= {node.id for node in nodes}
-    return found, _starts([node for key, node in parameters.items() if key not in receivers])
+    return marks, _starts([node for key, node in parameters.items() if key not in receivers])
 
 
 def _starts(parameters: list[Node]) -> list[int]:

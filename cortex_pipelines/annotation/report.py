@@ -28,13 +28,13 @@ _NOTE = (
 )
 
 
-def annotation_metrics(found: Annotations) -> dict[str, float]:
+def annotation_metrics(annotations: Annotations) -> dict[str, float]:
     """Numbers for MLflow: sizes, means, and agreement with the hand-labelled sample."""
-    units, agreed = found.units, found.agreement
+    units, agreed = annotations.units, annotations.agreement
     judged = [counts for counts in agreed.labels.values() if counts.both + counts.person_only]
     metrics: dict[str, float] = {
         "units": units.height,
-        "findings": found.findings.height,
+        "findings": annotations.findings.height,
         "sample_cases": agreed.cases,
         "sample_category_accuracy": round(agreed.right / agreed.cases, 4),
         "sample_labels": len(judged),
@@ -42,7 +42,7 @@ def annotation_metrics(found: Annotations) -> dict[str, float]:
         "sample_label_recall": _pooled(judged, "person_only"),
     }
     for kind in ("pattern", "anti-pattern", "smell"):
-        rows = found.findings.filter(pl.col("kind") == kind).height
+        rows = annotations.findings.filter(pl.col("kind") == kind).height
         metrics[f"findings_{kind.replace('-', '_')}"] = rows
     if units.height:
         for name in ("quality", *_FIGURES):
@@ -54,14 +54,17 @@ def annotation_metrics(found: Annotations) -> dict[str, float]:
 
 def _pooled(counts: Iterable[Counts], missed: str) -> float:
     every = list(counts)
-    both = sum(one.both for one in every)
-    other = sum(one.rules_only if missed == "rules_only" else one.person_only for one in every)
+    both = sum(pair_counts.both for pair_counts in every)
+    other = sum(
+        pair_counts.rules_only if missed == "rules_only" else pair_counts.person_only
+        for pair_counts in every
+    )
     return round(both / (both + other), 4)
 
 
-def annotation_report(found: Annotations, project: str) -> str:
+def annotation_report(annotations: Annotations, project: str) -> str:
     """The page; the same bytes for the same rows."""
-    units, findings = found.units, found.findings
+    units, findings = annotations.units, annotations.findings
     parts = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(project)}: annotation</title>',
@@ -77,7 +80,7 @@ def annotation_report(found: Annotations, project: str) -> str:
         *_examples(units, findings),
         "<h2>Agreement with the hand-labelled sample</h2>",
         f'<p class="warning">{_NOTE}</p>',
-        _agreement(found.agreement),
+        _agreement(annotations.agreement),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -175,9 +178,13 @@ def _agreement(agreed: Agreement) -> str:
 
 def _counts(counts: dict[str, Counts]) -> list[Sequence[str]]:
     return [
-        (name, str(one.both + one.person_only), *map(_rate, (one.precision, one.recall, one.kappa)))
-        for name, one in sorted(counts.items())
-        if one.both + one.person_only + one.rules_only
+        (
+            name,
+            str(label_counts.both + label_counts.person_only),
+            *map(_rate, (label_counts.precision, label_counts.recall, label_counts.kappa)),
+        )
+        for name, label_counts in sorted(counts.items())
+        if label_counts.both + label_counts.person_only + label_counts.rules_only
     ]
 
 

@@ -30,26 +30,32 @@ class ClassModel:
         """What stands in the body, decorators taken off."""
         body = child(self.node, "body")
         inside = body.named_children if body is not None else []
-        return [child(one, "definition") or one for one in inside if not one.is_extra]
+        return [child(member, "definition") or member for member in inside if not member.is_extra]
 
     @cached_property
     def methods(self) -> dict[str, Node]:
         """Methods by name; of several with one name, the last."""
-        return {text(child(one, "name")): one for one in self.members if one.type in METHODS}
+        return {
+            text(child(method, "name")): method for method in self.members if method.type in METHODS
+        }
 
     @cached_property
     def constructor(self) -> Node | None:
         """The constructor, if it is written."""
-        found = [one for one in self.members if one.type == "constructor_declaration"]
+        constructors = [
+            member for member in self.members if member.type == "constructor_declaration"
+        ]
         named = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
-        return (found + named or [None])[0]  # type: ignore[list-item]
+        return (constructors + named or [None])[0]  # type: ignore[list-item]
 
     @cached_property
     def ancestors(self) -> str:
         """What it inherits from and implements, as it is written."""
-        found = [child(self.node, "superclasses", "superclass"), child(self.node, "interfaces")]
-        heritage = [one for one in self.node.named_children if one.type == "class_heritage"]
-        return " ".join(folded(one) for one in [*found, *heritage] if one is not None)
+        clauses = [child(self.node, "superclasses", "superclass"), child(self.node, "interfaces")]
+        heritage = [
+            clause for clause in self.node.named_children if clause.type == "class_heritage"
+        ]
+        return " ".join(folded(clause) for clause in [*clauses, *heritage] if clause is not None)
 
 
 def last_statement(method: Node) -> Node | None:

@@ -48,9 +48,9 @@ def text(node: Node | None) -> str:
 def child(node: Node, *fields: str) -> Node | None:
     """The child in the first of some fields that has one."""
     for field in fields:
-        found = node.child_by_field_name(field)
-        if found is not None:
-            return found
+        field_child = node.child_by_field_name(field)
+        if field_child is not None:
+            return field_child
     return None
 
 
@@ -59,7 +59,7 @@ def statements(node: Node | None) -> list[Node]:
     if node is None:
         return []
     while node.type in BLOCKS or node.type == "else_clause":
-        inside = [one for one in node.named_children if not one.is_extra]
+        inside = [statement for statement in node.named_children if not statement.is_extra]
         # blocks of Go hold a list of statements
         if len(inside) == 1 and inside[0].type in BLOCKS:
             node = inside[0]
@@ -71,7 +71,7 @@ def statements(node: Node | None) -> list[Node]:
 def bare(statement: Node) -> Node:
     """A statement without the ``expression_statement`` or parentheses around it."""
     while statement.type in ("expression_statement", "parenthesized_expression"):
-        inside = [one for one in statement.named_children if not one.is_extra]
+        inside = [part for part in statement.named_children if not part.is_extra]
         if len(inside) != 1:
             break
         statement = inside[0]
@@ -87,11 +87,11 @@ def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> 
     """Nodes of some types inside of a node, in order, not looking into barred ones."""
     pending = list(reversed(node.named_children))
     while pending:
-        one = pending.pop()
-        if one.type in types:
-            yield one
-        if one.type not in barred:
-            pending += reversed(one.named_children)
+        descendant = pending.pop()
+        if descendant.type in types:
+            yield descendant
+        if descendant.type not in barred:
+            pending += reversed(descendant.named_children)
 
 
 def folded(node: Node | None) -> str:
@@ -107,5 +107,5 @@ def folded(node: Node | None) -> str:
 def parameters_of(function: Node) -> list[Node]:
     """Parameters in order, separators and comments left out."""
     listed = child(function, "parameters")
-    found = listed.named_children if listed is not None else []
-    return [one for one in found if one.type in _PARAMETERS]
+    candidates = listed.named_children if listed is not None else []
+    return [parameter for parameter in candidates if parameter.type in _PARAMETERS]

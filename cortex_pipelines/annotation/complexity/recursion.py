@@ -15,7 +15,7 @@ class _Function:
     name: bytes
     method: bool
     selves: frozenset[bytes]
-    found: bool = False
+    is_recursive: bool = False
 
 
 @dataclass
@@ -53,13 +53,13 @@ class Callers:
         """Where the function begins that is called from inside of itself, the first time."""
         owner, name = _callee(call) if self._around else (None, None)
         function = next(iter(self._by_name.get(name or b"", [])[-1:]), None)
-        if not name or function is None or function.found:
+        if not name or function is None or function.is_recursive:
             return None
         # only in Java is a bare name a method of the same object
         bare = owner is None and (self.language == "java" or not function.method)
         if not bare and not (function.method and owner in function.selves):
             return None
-        function.found = True
+        function.is_recursive = True
         return function.start
 
 
@@ -96,5 +96,5 @@ def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
 
 
 def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
-    found = (node.child_by_field_name(name) for name in fields)
-    return next((child for child in found if child is not None), None)
+    children = (node.child_by_field_name(name) for name in fields)
+    return next((child for child in children if child is not None), None)

@@ -169,16 +169,16 @@ def syntax_of(name: str, language: Language) -> Syntax:
         language: The grammar itself; a language may have several.
     """
     types = _by_type(name)
-    found = Syntax({}, {}, {}, {})
+    syntax = Syntax({}, {}, {}, {})
     for kind in range(language.node_kind_count):
         text = language.node_kind_for_id(kind) or ""
         if not language.node_kind_is_named(kind):
-            _add_unnamed(found, kind, text)
+            _add_unnamed(syntax, kind, text)
             continue
-        found.names[kind] = text
+        syntax.names[kind] = text
         for role in types.get(text, ()):
-            (found.token if role in _TOKENS else found.flow)[kind] = role
-    return found
+            (syntax.token if role in _TOKENS else syntax.flow)[kind] = role
+    return syntax
 
 
 def _by_type(language: str) -> dict[str, list[str]]:
@@ -189,13 +189,13 @@ def _by_type(language: str) -> dict[str, list[str]]:
     return types
 
 
-def _add_unnamed(found: Syntax, kind: int, text: str) -> None:
+def _add_unnamed(syntax: Syntax, kind: int, text: str) -> None:
     if text in _DELIMITERS:
-        found.token[kind] = "delimiter"
+        syntax.token[kind] = "delimiter"
     elif text == "else":
-        found.flow[kind] = "else"
+        syntax.flow[kind] = "else"
     elif text in _SHORTHANDS:
-        found.flow[kind] = "decision"
+        syntax.flow[kind] = "decision"
     elif text in _LOGICAL:
-        found.flow[kind] = "logical"
-        found.logical[kind] = _LOGICAL[text]
+        syntax.flow[kind] = "logical"
+        syntax.logical[kind] = _LOGICAL[text]

@@ -121,7 +121,7 @@ class _Walker:
         self._syntax = syntax_of(language, tree.language)
         self._places = set(places)
         self._wanted = {kind for kind, name in self._syntax.names.items() if name in types}
-        self._found = Walk()
+        self._walk = Walk()
         # what encloses the current node, outermost first; two roots, for the first grandparent
         self._roles, self._levels, self._groups = ["", ""], [0, 0], [0, 0]
         self._nodes: list[Node | None] = [None, None]
@@ -134,25 +134,25 @@ class _Walker:
         self._texts: dict[bytes, int] = {}
 
     def run(self) -> Walk:
-        cursor, found, nodes = self._tree.walk(), self._found, self._nodes
+        cursor, counts, nodes = self._tree.walk(), self._walk, self._nodes
         roles, levels, groups, around = self._roles, self._levels, self._groups, self._loops
         flow, sorts = self._syntax.flow, self._syntax.token
         places, wanted = self._places, self._wanted
         while True:
             node = cursor.node
             if node is None:
-                return found
+                return counts
             kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], around[-1]
             if roles[-1] in _DEEPENING and (
                 cursor.field_name in BODY_FIELDS or node.type in BODIES
             ):
                 level, loops = level + 1, loops + (roles[-1] == "loop")
             if start in places:
-                found.levels.setdefault(start, level)
+                counts.levels.setdefault(start, level)
             if kind in wanted:
                 function = self._functions[-1] if self._functions else None
                 seen = Seen(node, nodes[-1], nodes[-2], loops, function)
-                found.seen.setdefault(node.type, []).append(seen)
+                counts.seen.setdefault(node.type, []).append(seen)
             role, sort = flow.get(kind, ""), sorts.get(kind, "")
             inside, group = level, 0
             if role:
@@ -165,14 +165,14 @@ class _Walker:
                 groups.append(group)
                 nodes.append(node)
                 around.append(0 if role == "function" else loops)
-                found.depth = max(found.depth, len(nodes))
+                counts.depth = max(counts.depth, len(nodes))
                 continue
             elif sort != "delimiter":
                 self._add_token(node, kind, start, sort)
             while not cursor.goto_next_sibling():
                 if not cursor.goto_parent():
-                    found.steps.sort(key=lambda step: step.start)
-                    return found
+                    counts.steps.sort(key=lambda step: step.start)
+                    return counts
                 self._leave()
 
     def _leave(self) -> None:
@@ -193,12 +193,12 @@ class _Walker:
         if start == end or (sort == "literal" and self._stands_alone()):
             return
         if sort == "keyword" or not node.is_named:
-            self._found.operators.append(start)
-            self._found.operator_kinds.append(kind)
+            self._walk.operators.append(start)
+            self._walk.operator_kinds.append(kind)
         else:
             text = self._data[start:end]
-            self._found.operands.append(start)
-            self._found.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
+            self._walk.operands.append(start)
+            self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
 
     def _stands_alone(self) -> bool:
         """Whether it is a string that nothing is done with: documentation, no operand."""
@@ -214,7 +214,7 @@ class _Walker:
 
     def _step(self, node: Node, level: int, decisions: int, reading: bool, deepens: bool) -> None:
         step = FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens)
-        self._found.steps.append(step)
+        self._walk.steps.append(step)
 
     def _construct(self, node: Node, role: str, level: int) -> _Entered:
         chained = role == "if" and len(self._roles) in self._passed_else
@@ -293,7 +293,7 @@ class _Walker:
     def _call(self, node: Node, role: str, level: int) -> _Entered:
         start = self._callers.calls_itself(node)
         if start is not None:
-            self._found.steps.append(FlowStep(start, node.end_byte, level, 0, True))
+            self._walk.steps.append(FlowStep(start, node.end_byte, level, 0, True))
         return _Entered("", level)
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:

@@ -72,14 +72,16 @@ class ClassPatterns(Detector):
 
 def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     names = list(model.methods)
-    fluent = [one for name, one in model.methods.items() if _returns_itself(one, model)]
-    finish = next((one for name, one in model.methods.items() if name.startswith("build")), None)
+    fluent = [method for name, method in model.methods.items() if _returns_itself(method, model)]
+    finish = next(
+        (method for name, method in model.methods.items() if name.startswith("build")), None
+    )
     if len(fluent) >= 2 and (finish is not None or model.name.endswith("Builder")):
         yield "builder", finish or fluent[-1]
-    told = [name for name in names if _NOTIFY.match(name)]
+    notifying = [name for name in names if _NOTIFY.match(name)]
     asked = [name for name in names if _SUBSCRIBE.match(name)]
-    if told and asked:
-        yield "observer", model.methods[told[0]]
+    if notifying and asked:
+        yield "observer", model.methods[notifying[0]]
     visits = [name for name in names if _VISIT.match(name)]
     if len(visits) >= 2:
         yield "visitor", model.methods[visits[0]]
@@ -97,7 +99,7 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
         yield "command", model.methods["execute"]
     if {"next", "hasNext"} <= set(names) or {"__next__", "__iter__"} <= set(names):
         yield "iterator", model.methods["next" if "next" in names else "__next__"]
-    for label, found in (
+    for label, pattern_node in (
         ("dependency-injection", _injected(model)),
         ("singleton", _single(model)),
         ("template-method", _template(model)),
@@ -105,8 +107,8 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
         ("chain-of-responsibility", _chained(model)),
         ("decorator", _wrapping(model)),
     ):
-        if found is not None:
-            yield label, found
+        if pattern_node is not None:
+            yield label, pattern_node
 
 
 def _returns_itself(method: Node, model: ClassModel) -> bool:
@@ -128,9 +130,9 @@ def _injected(model: ClassModel) -> Node | None:
     for parameter in parameters_of(maker):
         kind = folded(child(parameter, "type")).strip(": \"'")
         name = text(child(parameter, "name", "pattern")) or next(
-            (text(one) for one in parameter.named_children if one.type == "identifier"), ""
+            (text(part) for part in parameter.named_children if part.type == "identifier"), ""
         )
-        declared = any(one.type == "accessibility_modifier" for one in parameter.named_children)
+        declared = any(part.type == "accessibility_modifier" for part in parameter.named_children)
         kept = name and name in _kept_names(body)
         plain = kind.split("[")[0].split("|")[0].strip(" ?")
         # of its own interface: it wraps one, or hands on to the next
@@ -179,11 +181,11 @@ def _template(model: ClassModel) -> Node | None:
         ):
             left.add(name)
     body_of_class = child(model.node, "body")
-    for one in body_of_class.named_children if body_of_class is not None else []:
-        if one.type == "decorated_definition" and "abstractmethod" in folded(one)[:80]:
-            left.add(text(child(child(one, "definition") or one, "name")))
-        if one.type == "abstract_method_signature":
-            left.add(text(child(one, "name")))
+    for member in body_of_class.named_children if body_of_class is not None else []:
+        if member.type == "decorated_definition" and "abstractmethod" in folded(member)[:80]:
+            left.add(text(child(child(member, "definition") or member, "name")))
+        if member.type == "abstract_method_signature":
+            left.add(text(child(member, "name")))
     for name, method in model.methods.items():
         code = folded(child(method, "body"))
         if name not in left and any(_calls_own(code, step) for step in left):
@@ -224,7 +226,10 @@ def _wrapping(model: ClassModel) -> Node | None:
         if name in CONSTRUCTORS:
             continue
         body = folded(child(method, "body"))
-        owner = next((one[1] for one in _ON_FIELD.finditer(body) if one[2] == name), None)
+        owner = next(
+            (assignment[1] for assignment in _ON_FIELD.finditer(body) if assignment[2] == name),
+            None,
+        )
         if owner and owner not in ("self", "this", "super") and not _IS_NEXT.fullmatch(owner):
             through.setdefault(owner, []).append(method)
     maker = folded(model.constructor)

@@ -53,11 +53,11 @@ class CommentedOutCode(Detector):
     def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
         """Runs of comments whose text looks like, and parses as, statements of the language."""
         parsed = 0
-        for run in _runs([one.node for one in seen]):
+        for run in _runs([comment.node for comment in seen]):
             start, end = run[0].start_byte, run[-1].end_byte
             if end - start > _MAX_BYTES or parsed >= _MAX_PARSED:
                 continue
-            code = _code("\n".join(text(one).rstrip("\n") for one in run))
+            code = _code("\n".join(text(comment).rstrip("\n") for comment in run))
             parsed += code is not None
             if code is not None and _parses(code, place.language):
                 yield Evidence(start, end, "commented-out-code")
@@ -66,11 +66,11 @@ class CommentedOutCode(Detector):
 def _runs(comments: Sequence[Node]) -> Iterator[list[Node]]:
     """Comments that stand together: each on the line below, and at the same margin."""
     run: list[Node] = []
-    for one in comments:
-        if run and not _is_below(run[-1], one):
+    for comment in comments:
+        if run and not _is_below(run[-1], comment):
             yield run
             run = []
-        run.append(one)
+        run.append(comment)
     if run:
         yield run
 
@@ -99,7 +99,9 @@ def _parses(code: str, language: str) -> bool:
     for before, after in _FRAMES[language]:
         root = parse(f"{before}{_dedent(code)}{after}".encode(), grammar_for(language)).root_node
         if not root.has_error:
-            return bool(before) or any(_STATEMENTS.search(one.type) for one in root.named_children)
+            return bool(before) or any(
+                _STATEMENTS.search(statement.type) for statement in root.named_children
+            )
     return False
 
 

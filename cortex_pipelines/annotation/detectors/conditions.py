@@ -37,15 +37,18 @@ def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None
     """Condition and body of each branch; the condition of ``else`` is None."""
     if language == "python":
         yield child(head, "condition"), child(head, "consequence")
-        for one in head.children_by_field_name("alternative"):
-            yield child(one, "condition"), child(one, "consequence", "body")
+        for alternative in head.children_by_field_name("alternative"):
+            yield child(alternative, "condition"), child(alternative, "consequence", "body")
         return
     node: Node | None = head
     while node is not None:
         yield child(node, "condition"), child(node, "consequence")
         other = child(node, "alternative")
         if other is not None and other.type == "else_clause":
-            other = next((one for one in other.named_children if not one.is_extra), None)
+            other = next(
+                (part for part in other.named_children if not part.is_extra),
+                None,
+            )
         if other is None or other.type != head.type:
             if other is not None:
                 yield None, other
@@ -75,7 +78,7 @@ class AlikeBranches(Detector):
                 yield evidence("duplicate-condition", condition)
             asked.add(question)
             inside = statements(body)
-            done = "; ".join(folded(one) for one in inside)
+            done = "; ".join(folded(statement) for statement in inside)
             # one statement may well be what two of many cases have in common
             enough = len(inside) > 1 or (condition is None and branches == 2)
             if body is not None and done and done == before and enough:
@@ -113,8 +116,9 @@ def _is_lone_if(body: list[Node], outer: Node, language: str) -> bool:
     plain = len(list(_chain(inner, language))) == 1
     # an initialiser of Go, or a pattern of Rust, cannot be joined by `&&`
     simple = all(
-        child(one, "initializer") is None and "let " not in folded(child(one, "condition"))[:5]
-        for one in (outer, inner)
+        child(branch, "initializer") is None
+        and "let " not in folded(child(branch, "condition"))[:5]
+        for branch in (outer, inner)
     )
     return plain and simple
 
@@ -129,8 +133,8 @@ def _returned_truth(body: list[Node]) -> str | None:
         return None
     statement = bare(body[0])
     if statement.type.startswith("return"):
-        found = folded(statement).removeprefix("return").strip(" ;()").lower()
-        return found if found in _TRUTHS else None
+        returned = folded(statement).removeprefix("return").strip(" ;()").lower()
+        return returned if returned in _TRUTHS else None
     value = text(statement)
     return value if value in _TRUTHS else None
 
@@ -143,7 +147,7 @@ class NestedTernary(Detector):
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
         """Outer ones that hold one directly."""
-        parts = [bare(one) for one in seen.node.named_children]
+        parts = [bare(part) for part in seen.node.named_children]
         if any(part.type == seen.node.type for part in parts):
             outer = seen.parent
             if outer is not None and outer.type == "parenthesized_expression":
@@ -169,7 +173,9 @@ class ComplexCondition(Detector):
             node = bare(pending.pop())
             if _is_logical(node):
                 count += 1
-                pending += [one for one in (child(node, "left"), child(node, "right")) if one]
+                pending += [
+                    operand for operand in (child(node, "left"), child(node, "right")) if operand
+                ]
         if count > place.settings.max_operators:
             yield evidence("complex-condition", seen.node)
 
@@ -209,12 +215,12 @@ class UnreachableCode(Detector):
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
         """The first stretch that is never reached."""
-        inside = [one for one in seen.node.named_children if not one.is_extra]
+        inside = [part for part in seen.node.named_children if not part.is_extra]
         for number, statement in enumerate(inside[:-1]):
             if not leaves(statement):
                 continue
             rest = inside[number + 1 :]
-            if any(one.type in self._REACHED or one.type == "ERROR" for one in rest):
+            if any(part.type in self._REACHED or part.type == "ERROR" for part in rest):
                 return
             # `return; yield` makes an empty generator
             if place.language == "python" and folded(rest[0]).startswith("yield"):

@@ -58,16 +58,18 @@ def _is_access(method: Node, name: str) -> bool:
 
 
 def _kept_values(model: ClassModel) -> int:
-    fields = [one for one in model.members if "field" in one.type]
+    fields = [member for member in model.members if "field" in member.type]
     maker = model.constructor
     if maker is None or model.language == "java":
         return len(fields)
     inside = statements(child(maker, "body"))
     plain = [
-        one
-        for one in inside
-        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", folded(bare(one)))
+        statement
+        for statement in inside
+        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", folded(bare(statement)))
     ]
-    if len(plain) < len([one for one in inside if not folded(one).startswith(('"', "super"))]):
+    if len(plain) < len(
+        [statement for statement in inside if not folded(statement).startswith(('"', "super"))]
+    ):
         return 0
     return len(plain) + len(fields)

@@ -31,7 +31,7 @@ def name_of(parameter: Node) -> str:
     if named is None and parameter.type == "identifier":
         named = parameter
     if named is None:
-        named = next((one for one in parameter.named_children if one.type == "identifier"), None)
+        named = next((part for part in parameter.named_children if part.type == "identifier"), None)
     return text(named) if named is not None and named.child_count == 0 else ""
 
 
@@ -49,7 +49,11 @@ class BooleanFlag(Detector):
             return
         if name.startswith(_STATED):
             return
-        flags = {name_of(one): one for one in parameters_of(node) if _is_flag(one)}
+        flags = {
+            name_of(parameter): parameter
+            for parameter in parameters_of(node)
+            if _is_flag(parameter)
+        }
         if not flags:
             return
         asked = set()
@@ -94,17 +98,19 @@ class FeatureEnvy(Detector):
         body = child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
             return
-        names = [name_of(one) for one in parameters_of(node)]
+        names = [name_of(parameter) for parameter in parameters_of(node)]
         code = node.text or b""
         often = [
-            one for one in names if one and code.count(one.encode() + b".") >= settings.min_envied
+            candidate
+            for candidate in names
+            if candidate and code.count(candidate.encode() + b".") >= settings.min_envied
         ]
         if not often or not _is_method(seen, place.language):
             return
         types, owner, selves = _ACCESSES[place.language]
         used: Counter[str] = Counter()
-        for one in within(body, types.split()):
-            object_ = child(one, owner)
+        for candidate in within(body, types.split()):
+            object_ = child(candidate, owner)
             if object_ is not None and object_.child_count == 0:
                 used[text(object_)] += 1
         own = sum(used[name] for name in selves)
@@ -124,7 +130,7 @@ def _is_method(seen: Seen, language: str) -> bool:
     if language == "rust":
         listed = child(seen.node, "parameters")
         return listed is not None and any(
-            one.type == "self_parameter" for one in listed.named_children
+            parameter.type == "self_parameter" for parameter in listed.named_children
         )
     header = folded(seen.node)[:200].split("(")[0]
     return "static" not in header.split() and text(child(seen.node, "name")) != "constructor"

@@ -55,9 +55,9 @@ class MagicNumber(Detector):
             return
         if text(child(outer, "operator")) in ("||", "&&", "??"):
             return
-        others = [one for one in outer.named_children if one.id != seen.node.id]
+        others = [sibling for sibling in outer.named_children if sibling.id != seen.node.id]
         # a count of arguments is what it is; two numbers are a calculation written out
-        if any(_TESTS.search(folded(one)) or one.type in _NUMBERS for one in others):
+        if any(_TESTS.search(folded(sibling)) or sibling.type in _NUMBERS for sibling in others):
             return
         yield evidence("magic-number", seen.node)
 
@@ -109,7 +109,7 @@ def _query(string: str) -> bool:
 def _assembled(seen: Seen) -> Node | None:
     """What puts a value into a string: the string itself, an operator, or a formatting call."""
     node, outer = seen.node, seen.parent
-    if any(one.type in ("interpolation", "template_substitution") for one in node.named_children):
+    if any(part.type in ("interpolation", "template_substitution") for part in node.named_children):
         # a tag takes the values apart again
         tagged = outer is not None and child(outer, "arguments") == node
         return None if tagged else node
@@ -117,8 +117,8 @@ def _assembled(seen: Seen) -> Node | None:
         return None
     if outer.type in _JOINING:
         operator = text(child(outer, "operator"))
-        others = [one for one in outer.named_children if one.id != node.id]
-        constant = all(one.type == node.type for one in others)
+        others = [part for part in outer.named_children if part.id != node.id]
+        constant = all(part.type == node.type for part in others)
         return outer if operator in ("+", "%") and not constant else None
     if outer.type in ("attribute", "argument_list") and seen.grandparent is not None:
         callee = child(seen.grandparent, "function")

@@ -58,7 +58,7 @@ class LoopCosts(Detector):
 def _may_cost(node: Node) -> bool:
     """Whether it is worth asking what the names around it hold."""
     if node.type == "comparison_operator":
-        return any(one.type in ("in", "not in") for one in node.children)
+        return any(part.type in ("in", "not in") for part in node.children)
     if node.type in ("call_expression", "method_invocation"):
         return _owner_and_name(node)[1] in _SEARCHES
     right = child(node, "right")
@@ -72,7 +72,7 @@ def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidenc
     if node.type == "comparison_operator":
         sides = node.named_children
         operators = node.children_by_field_name("operators")
-        if len(sides) == 2 and [one.type for one in operators] in (["in"], ["not in"]):
+        if len(sides) == 2 and [operator.type for operator in operators] in (["in"], ["not in"]):
             listed = sides[1].type in _LISTS or kinds.get(text(sides[1])) == "list"
             # a short literal is no list to search
             if listed and sides[1].named_child_count not in range(1, 4):
@@ -90,7 +90,7 @@ def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
     if left is None or right is None:
         return False
     operator = text(child(node, "operator")) or (
-        "+=" if any(one.type == "+=" for one in node.children) else "="
+        "+=" if any(part.type == "+=" for part in node.children) else "="
     )
     if operator == "=":
         added = _only(right)
@@ -138,20 +138,20 @@ _DECLARATIONS = frozenset(
 def _kinds(function: Node, language: str) -> Iterator[tuple[str, str]]:
     """Names of the function that hold text or a list, by what they are first set to."""
     given: set[str] = set()
-    for one in within(function, _DECLARATIONS, FUNCTIONS[language]):
-        if one.type == "local_variable_declaration":
-            if folded(child(one, "type")) == "String":
-                yield text(child(child(one, "declarator") or one, "name")), "text"
-            elif folded(child(one, "type")).startswith(("List<", "ArrayList<")):
-                yield text(child(child(one, "declarator") or one, "name")), "list"
+    for declaration in within(function, _DECLARATIONS, FUNCTIONS[language]):
+        if declaration.type == "local_variable_declaration":
+            if folded(child(declaration, "type")) == "String":
+                yield text(child(child(declaration, "declarator") or declaration, "name")), "text"
+            elif folded(child(declaration, "type")).startswith(("List<", "ArrayList<")):
+                yield text(child(child(declaration, "declarator") or declaration, "name")), "list"
             continue
-        name = child(one, "name", "left")
-        value = child(one, "value", "right")
+        name = child(declaration, "name", "left")
+        value = child(declaration, "value", "right")
         if name is None or text(_only(name)) in given:
             continue
         given.add(text(_only(name)))
         if value is None:
-            if folded(child(one, "type")) == "string":
+            if folded(child(declaration, "type")) == "string":
                 yield text(name), "text"
             continue
         kind = _kind(bare(_only(value)), language)
@@ -212,11 +212,13 @@ class RangeLenLoop(Detector):
         body, listed = child(seen.node, "body"), over[10:-2]
         if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
             return
-        used = [one for one in within(body, {"identifier"}) if one.text == index.text]
+        used = [
+            reference for reference in within(body, {"identifier"}) if reference.text == index.text
+        ]
         plain = [
-            one
-            for one in within(body, {"subscript"})
-            if folded(one).replace(" ", "") == f"{listed}[{text(index)}]"
+            reference
+            for reference in within(body, {"subscript"})
+            if folded(reference).replace(" ", "") == f"{listed}[{text(index)}]"
         ]
         if used and len(used) == len(plain):
             yield Evidence(seen.node.start_byte, body.start_byte, "range-len-loop")

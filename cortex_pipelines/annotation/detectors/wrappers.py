@@ -37,22 +37,25 @@ class WrappingFunction(Detector):
             or seen.function is not None
         ):
             return
-        taken = {text(one) for one in within(child(node, "parameters") or node, {"identifier"})}
+        taken = {
+            text(identifier)
+            for identifier in within(child(node, "parameters") or node, {"identifier"})
+        }
         inner = _returned_function(body, place.language)
         if inner is None:
             return
         code = folded(child(inner, "body"))
-        if any(one[1] in taken for one in _PASSED_ON.finditer(code)):
+        if any(passed[1] in taken for passed in _PASSED_ON.finditer(code)):
             yield evidence("decorator", inner)
 
 
 def _returned_function(body: Node, language: str) -> Node | None:
     if language == "python":
         inner = {
-            text(child(one, "name")): one
+            text(child(definition, "name")): definition
             for raw in body.named_children
-            for one in [child(raw, "definition") or raw]
-            if one.type == "function_definition"
+            for definition in [child(raw, "definition") or raw]
+            if definition.type == "function_definition"
         }
         last = statements(body)[-1:] or [body]
         return inner.get(folded(last[0]).removeprefix("return "))
@@ -77,7 +80,7 @@ class ReturnInFinally(Detector):
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
         """Returns that stand in a finally block directly."""
         body = child(seen.node, "body") or next(
-            (one for one in seen.node.named_children if not one.is_extra), None
+            (part for part in seen.node.named_children if not part.is_extra), None
         )
         for statement in statements(body):
             if statement.type == "return_statement":

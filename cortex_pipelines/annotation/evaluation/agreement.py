@@ -35,8 +35,8 @@ class Counts:
     @property
     def precision(self) -> float | None:
         """Share of the rules' labels that are right; None without one."""
-        found = self.both + self.rules_only
-        return self.both / found if found else None
+        predicted = self.both + self.rules_only
+        return self.both / predicted if predicted else None
 
     @property
     def recall(self) -> float | None:
@@ -48,8 +48,8 @@ class Counts:
     def kappa(self) -> float | None:
         """Cohen's kappa: agreement beyond chance; None where chance alone would agree."""
         total = self.both + self.rules_only + self.person_only + self.neither
-        found, real = self.both + self.rules_only, self.both + self.person_only
-        by_chance = found * real + (total - found) * (total - real)
+        predicted, real = self.both + self.rules_only, self.both + self.person_only
+        by_chance = predicted * real + (total - predicted) * (total - real)
         if total * total == by_chance:
             return None
         return (total * (self.both + self.neither) - by_chance) / (total * total - by_chance)
@@ -76,8 +76,8 @@ class Agreement:
     def label_confidence(self, label: str) -> float:
         """How often a finding with this label is right."""
         counts, belief = self.labels[label], LABELS[label].belief
-        found = counts.both + counts.rules_only
-        return round((counts.both + _PRIOR * belief) / (found + _PRIOR), 4)
+        predicted = counts.both + counts.rules_only
+        return round((counts.both + _PRIOR * belief) / (predicted + _PRIOR), 4)
 
     def category_confidence(self, score: float) -> float:
         """How often a category with this much evidence is right; rises with the evidence."""
@@ -87,20 +87,33 @@ class Agreement:
 @cache
 def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
     """Compare the rules with the sample."""
-    found = judged(settings, extraction)
-    categories = sorted({one.case.category for one in found} | {one.category for one in found})
+    judgements = judged(settings, extraction)
+    categories = sorted(
+        {judgement.case.category for judgement in judgements}
+        | {judgement.category for judgement in judgements}
+    )
     return Agreement(
-        cases=len(found),
+        cases=len(judgements),
         categories={
-            name: _counts([(one.category == name, one.case.category == name) for one in found])
+            name: _counts(
+                [
+                    (judgement.category == name, judgement.case.category == name)
+                    for judgement in judgements
+                ]
+            )
             for name in categories
         },
         labels={
-            name: _counts([(name in one.labels, name in one.case.labels) for one in found])
+            name: _counts(
+                [
+                    (name in judgement.labels, name in judgement.case.labels)
+                    for judgement in judgements
+                ]
+            )
             for name in LABELS
         },
-        right=sum(one.category == one.case.category for one in found),
-        bands=_bands(found),
+        right=sum(judgement.category == judgement.case.category for judgement in judgements),
+        bands=_bands(judgements),
     )
 
 
@@ -118,17 +131,17 @@ def cached_agreement(
     known = cache.get(*key) if cache else None
     if known is not None:
         return _read(known)
-    found = agreement(settings, extraction)
+    measured = agreement(settings, extraction)
     if cache:
-        cache.put(json.dumps(asdict(found)).encode(), *key)
-    return found
+        cache.put(json.dumps(asdict(measured)).encode(), *key)
+    return measured
 
 
 def _read(kept: bytes) -> Agreement:
-    told = json.loads(kept)
+    fields = json.loads(kept)
     for name in ("categories", "labels"):
-        told[name] = {label: Counts(**counts) for label, counts in told[name].items()}
-    return Agreement(**told | {"bands": tuple((start, rate) for start, rate in told["bands"])})
+        fields[name] = {label: Counts(**counts) for label, counts in fields[name].items()}
+    return Agreement(**fields | {"bands": tuple((start, rate) for start, rate in fields["bands"])})
 
 
 def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
@@ -141,13 +154,13 @@ def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
     )
 
 
-def _bands(found: Iterable[Judged]) -> tuple[tuple[float, float], ...]:
+def _bands(judgements: Iterable[Judged]) -> tuple[tuple[float, float], ...]:
     """Rates by band; where a higher band has a lower rate, both get their common one."""
     groups: list[tuple[float, float, float]] = []  # start, right, cases; with the prior
-    cases = list(found)
+    cases = list(judgements)
     for start, end in zip(_BANDS, (*_BANDS[1:], 2.0), strict=True):
-        inside = [one for one in cases if start <= one.score < end]
-        right = sum(one.category == one.case.category for one in inside)
+        inside = [judgement for judgement in cases if start <= judgement.score < end]
+        right = sum(judgement.category == judgement.case.category for judgement in inside)
         middle = (start + min(end, 1.0)) / 2
         groups.append((start, right + _CATEGORY_PRIOR * middle, len(inside) + _CATEGORY_PRIOR))
     # pool adjacent violators: isotonic regression

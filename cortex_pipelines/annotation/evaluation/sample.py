@@ -96,11 +96,11 @@ def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tupl
         SampleError: a case's file has no unit of the name.
     """
     units, texts = _units(extraction)
-    found = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
+    rows = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
     return tuple(
         Judged(case, row["category"], row["category_score"], frozenset(row["patterns"]))
         for number, case in enumerate(cases())
-        for row in [found[f"{number}"]]
+        for row in [rows[f"{number}"]]
     )
 
 
@@ -108,17 +108,17 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
     rows: list[dict[str, Any]] = []
     texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
-        found = units_of(case.code, case.language, case.path, extraction)
+        parsed = units_of(case.code, case.language, case.path, extraction)
         named = [
-            unit for unit in found if unit.qualified_name == case.name and unit.kind != "import"
+            unit for unit in parsed if unit.qualified_name == case.name and unit.kind != "import"
         ]
         if not named:
-            names = ", ".join(unit.qualified_name for unit in found)
+            names = ", ".join(unit.qualified_name for unit in parsed)
             raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
         texts[("sample", case.path, str(number))] = case.code
         rows += [
             _row(case, number, unit, f"{number}" if unit is named[-1] else f"{number}.{place}")
-            for place, unit in enumerate(found)
+            for place, unit in enumerate(parsed)
         ]
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
 

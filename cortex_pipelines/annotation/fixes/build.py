@@ -67,11 +67,11 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
     if framed is None:
         return []
     data, frame, tree = framed
-    found = _evidence(tree, data, grammar)
+    smells = _evidence(tree, data, grammar)
     fixes = []
-    for evidence in found:
+    for evidence in smells:
         fix = _fix(evidence, data, frame, tree, grammar)
-        if fix is not None and _is_verified(evidence, found, fix, grammar):
+        if fix is not None and _is_verified(evidence, smells, fix, grammar):
             label = LABELS[evidence.label]
             says = f"{label.explanation} {_FIXERS[evidence.label][1]}"
             after = fix[frame[0] : len(fix) - frame[1]].decode(errors="replace")
@@ -93,7 +93,7 @@ def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
     """Smells that can be mended; none of them has a limit, so that no settings are asked."""
     no_limits = AnnotationSettings.model_construct()
     reading = FileReading(tree, data, grammar, (), no_limits, frozenset(_FIXERS))
-    return [one for one in reading.evidence if one.label in _FIXERS]
+    return [evidence for evidence in reading.evidence if evidence.label in _FIXERS]
 
 
 def _fix(
@@ -110,12 +110,14 @@ def _fix(
     return applied(data, edits) if edits and inside else None
 
 
-def _is_verified(evidence: Evidence, found: list[Evidence], fixed: bytes, grammar: Grammar) -> bool:
+def _is_verified(
+    evidence: Evidence, smells: list[Evidence], fixed: bytes, grammar: Grammar
+) -> bool:
     tree = parse(fixed, grammar)
     if tree.root_node.has_error or not _compiles(fixed, grammar.language):
         return False
-    before = Counter(one.label for one in found)
-    after = Counter(one.label for one in _evidence(tree, fixed, grammar))
+    before = Counter(smell.label for smell in smells)
+    after = Counter(smell.label for smell in _evidence(tree, fixed, grammar))
     # what contained the smell may go with it, but nothing may come
     return after[evidence.label] < before[evidence.label] and all(
         after[label] <= before[label] for label in after

@@ -32,12 +32,12 @@ class Smelling:
         """The outermost node of some types that begins where the evidence does and lies in it."""
         start, end = self.evidence.start, self.evidence.end
         node = self.tree.root_node.descendant_for_byte_range(start, end)
-        found: Node | None = None
+        deepest: Node | None = None
         while node is not None and node.start_byte >= start and node.end_byte <= end:
             if not types or node.type in types:
-                found = node
+                deepest = node
             node = node.parent
-        return found
+        return deepest
 
     def around(self, *types: str) -> Node | None:
         """The innermost node of some types that holds the evidence."""
@@ -66,8 +66,8 @@ class Smelling:
         """
         inside = (node, *within(node, STRINGS[self.language]))
         if any(
-            one.type in STRINGS[self.language] and one.start_point[0] != one.end_point[0]
-            for one in inside
+            part.type in STRINGS[self.language] and part.start_point[0] != part.end_point[0]
+            for part in inside
         ):
             return None
         first, *lines = self.text(node).split(b"\n")

@@ -268,7 +268,7 @@ def categorise(units: pl.DataFrame) -> pl.DataFrame:
 
 def _score(category: str) -> pl.Expr:
     doubts = [_doubt(rule) for rule in _with_echoes() if rule.category == category]
-    return 1.0 - reduce(lambda one, other: one * other, doubts)
+    return 1.0 - reduce(lambda doubt, other: doubt * other, doubts)
 
 
 def _with_echoes() -> list[Rule]:

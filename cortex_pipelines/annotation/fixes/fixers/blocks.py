@@ -51,7 +51,7 @@ def _else_after_return(smell: Smelling) -> list[Edit] | None:
         return None
     inside = statements(child(other, "body") or other)
     body = _block_of(other)
-    if not inside or body is None or any(one.type in _DECLARING for one in inside):
+    if not inside or body is None or any(statement.type in _DECLARING for statement in inside):
         return None
     moved = _moved(smell, body, inside, margin)
     # comments between the branches would be lost
@@ -71,21 +71,21 @@ def _block_of(other: Node) -> Node | None:
     """The block of an ``else``; None if it is a single statement."""
     if other.type in BLOCKS:
         return other
-    return next((one for one in other.named_children if one.type in BLOCKS), None)
+    return next((part for part in other.named_children if part.type in BLOCKS), None)
 
 
 def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
     """Statements of a block, each on lines of its own, with another margin."""
     before = smell.margin(inside[0])
-    held = [one for one in body.named_children if one.type not in BLOCKS]
-    if before is None or len(before) < len(margin) or any(one.is_extra for one in held):
+    held = [node for node in body.named_children if node.type not in BLOCKS]
+    if before is None or len(before) < len(margin) or any(node.is_extra for node in held):
         return None
     parts = []
-    for one in inside:
-        if smell.margin(one) != before:
+    for node in inside:
+        if smell.margin(node) != before:
             return None
-        part = smell.shifted(one, len(before) - len(margin))
-        tail = smell.data[one.end_byte : one.end_byte + 1]
+        part = smell.shifted(node, len(before) - len(margin))
+        tail = smell.data[node.end_byte : node.end_byte + 1]
         if part is None:
             return None
         parts.append(part + (b";" if tail == b";" else b""))
@@ -105,14 +105,15 @@ def _collapsible(smell: Smelling) -> list[Edit] | None:
     if None in conditions or block is None or margin is None or deeper is None:
         return None
     if any(
-        one.type in ("comment", "line_comment", "block_comment") for one in within(outer, _COMMENTS)
+        node.type in ("comment", "line_comment", "block_comment")
+        for node in within(outer, _COMMENTS)
     ):
         return None
     moved = smell.shifted(block, len(deeper) - len(margin))
     if moved is None or (smell.language != "python" and block.type not in BLOCKS):
         return None
     word = b"and" if smell.language == "python" else b"&&"
-    first, second = (_tight(smell, one) for one in conditions if one is not None)
+    first, second = (_tight(smell, node) for node in conditions if node is not None)
     joined = b"%s %s %s" % (first, word, second)
     held = conditions[0]
     if held is None:
@@ -197,8 +198,11 @@ def _dead_code(smell: Smelling) -> list[Edit] | None:
         "with_statement",
         "named_expression",
     } | _DECLARING
-    dead = [one for one in block.named_children if start <= one.start_byte < end]
-    if any(one.type in counts or next(within(one, counts), None) is not None for one in dead):
+    dead = [statement for statement in block.named_children if start <= statement.start_byte < end]
+    if any(
+        statement.type in counts or next(within(statement, counts), None) is not None
+        for statement in dead
+    ):
         return None
     last = smell.data[:start].rstrip()
     if dead and dead[0].prev_named_sibling is not None and dead[0].prev_named_sibling.is_extra:

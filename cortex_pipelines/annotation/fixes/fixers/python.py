@@ -41,9 +41,9 @@ def _mutable_default(smell: Smelling) -> list[Edit] | None:
 
 
 def _after_docstring(body: Node) -> Node | None:
-    inside = [one for one in body.named_children if not one.is_extra]
+    inside = [statement for statement in body.named_children if not statement.is_extra]
     if inside and inside[0].type == "expression_statement":
-        documented = [one.type for one in inside[0].named_children] == ["string"]
+        documented = [statement.type for statement in inside[0].named_children] == ["string"]
         inside = inside[1:] if documented else inside
     return inside[0] if inside else None
 
@@ -85,8 +85,8 @@ def _unsafe_yaml(smell: Smelling) -> list[Edit] | None:
     arguments = child(call, "arguments") if call is not None else None
     if callee is None or arguments is None or text(callee) not in ("yaml.load", "yaml.load_all"):
         return None
-    given = [one for one in arguments.named_children if not one.is_extra]
-    loaders = [one for one in given[1:] if "Loader" in text(one)]
+    given = [argument for argument in arguments.named_children if not argument.is_extra]
+    loaders = [argument for argument in given[1:] if "Loader" in text(argument)]
     if not given or len(loaders) != len(given) - 1 or given[0].type == "keyword_argument":
         return None
     better = smell.text(callee).replace(b".load", b".safe_load")
@@ -103,12 +103,12 @@ def _flag_argument(name: str) -> Fixer:
         call = smell.at("call")
         arguments = child(call, "arguments") if call is not None else None
         given = arguments.named_children if arguments is not None else []
-        for number, one in enumerate(given):
-            if one.type == "keyword_argument" and text(child(one, "name")) == name:
+        for number, argument in enumerate(given):
+            if argument.type == "keyword_argument" and text(child(argument, "name")) == name:
                 if number:
-                    return [(given[number - 1].end_byte, one.end_byte, b"")]
-                after = given[1].start_byte if len(given) > 1 else one.end_byte
-                return [(one.start_byte, after, b"")]
+                    return [(given[number - 1].end_byte, argument.end_byte, b"")]
+                after = given[1].start_byte if len(given) > 1 else argument.end_byte
+                return [(argument.start_byte, after, b"")]
         return None
 
     return fix
@@ -124,13 +124,13 @@ def _range_len(smell: Smelling) -> list[Edit] | None:
         return None
     listed = smell.text(over).replace(b" ", b"")[10:-2]
     places = [
-        one
-        for one in within(body, {"subscript"})
-        if smell.text(one).replace(b" ", b"") == b"%s[%s]" % (listed, index.text or b"")
+        node
+        for node in within(body, {"subscript"})
+        if smell.text(node).replace(b" ", b"") == b"%s[%s]" % (listed, index.text or b"")
     ]
-    uses = [one for one in within(function, {"identifier"}) if one.text == index.text]
+    uses = [node for node in within(function, {"identifier"}) if node.text == index.text]
     # no use elsewhere, no element replaced, and the list is left alone
-    if len(uses) != len(places) + 1 or any(_is_changed(one) for one in places):
+    if len(uses) != len(places) + 1 or any(_is_changed(node) for node in places):
         return None
     if re.search(rb"(?<![\w.])%s\b(?!\[)" % re.escape(listed), smell.text(body)):
         return None
@@ -141,7 +141,7 @@ def _range_len(smell: Smelling) -> list[Edit] | None:
         (index.start_byte, index.end_byte, name),
         (over.start_byte, over.end_byte, listed),
     ]
-    return edits + [(one.start_byte, one.end_byte, name) for one in places]
+    return edits + [(node.start_byte, node.end_byte, name) for node in places]
 
 
 def _is_changed(element: Node) -> bool:
@@ -155,7 +155,7 @@ def _is_changed(element: Node) -> bool:
 def _element_name(listed: bytes, function: Node) -> bytes | None:
     """The singular of a list's name, or ``item``; None if both are taken."""
     plural = listed.rpartition(b".")[2]
-    taken = {one.text for one in within(function, {"identifier"})}
+    taken = {identifier.text for identifier in within(function, {"identifier"})}
     wanted = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
     return next((name for name in [*wanted, b"item", b"element"] if name not in taken), None)
 
@@ -174,8 +174,14 @@ def _concatenation(smell: Smelling) -> list[Edit] | None:
     first, function = child(start, "right"), smell.around("function_definition")
     if child(start, "left") is None or text(child(start, "left")) != text(name):
         return None
-    uses = [one for one in within(loop, {"identifier"}) if one.text == name.text]
-    taken = {one.text for one in within(function, {"identifier"})} if function else {b"parts"}
+    uses = [
+        identifier for identifier in within(loop, {"identifier"}) if identifier.text == name.text
+    ]
+    taken = (
+        {identifier.text for identifier in within(function, {"identifier"})}
+        if function
+        else {b"parts"}
+    )
     margin = smell.margin(loop)
     plain = first is not None and first.type == "string" and b"{" not in smell.text(first)
     if len(uses) != 1 or b"parts" in taken or margin is None or not plain or first is None:
