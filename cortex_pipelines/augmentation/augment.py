@@ -71,9 +71,9 @@ def augmented(
         made = pl.DataFrame(rows, schema=table.schema, orient="row")
         return made.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
 
-    found = (
+    computed = (
         cache.rows(f"{table.name}-{project}", keyed[_KEY], compute)
         if cache
         else compute(keyed[_KEY])
     )
-    return table.conform(found)
+    return table.conform(computed)

@@ -69,13 +69,13 @@ class PythonUnit:
         return other is not None and not same_code(self.original, other)
 
 
-def same_code(one: CodeType, other: CodeType) -> bool:
+def same_code(left: CodeType, right: CodeType) -> bool:
     """Whether two code objects are equal but for line numbers."""
-    if one.co_code != other.co_code or _names(one) != _names(other):
+    if left.co_code != right.co_code or _names(left) != _names(right):
         return False
-    if len(one.co_consts) != len(other.co_consts):
+    if len(left.co_consts) != len(right.co_consts):
         return False
-    return all(map(_same_constant, one.co_consts, other.co_consts))
+    return all(map(_same_constant, left.co_consts, right.co_consts))
 
 
 def _names(code: CodeType) -> tuple[object, ...]:
@@ -93,10 +93,10 @@ def _names(code: CodeType) -> tuple[object, ...]:
     )
 
 
-def _same_constant(one: object, other: object) -> bool:
-    if isinstance(one, CodeType) and isinstance(other, CodeType):
-        return same_code(one, other)
-    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
-        return all(map(_same_constant, one, other))
+def _same_constant(left: object, right: object) -> bool:
+    if isinstance(left, CodeType) and isinstance(right, CodeType):
+        return same_code(left, right)
+    if isinstance(left, tuple) and isinstance(right, tuple) and len(left) == len(right):
+        return all(map(_same_constant, left, right))
     # 1, 1.0 and True are equal, -0.0 and 0.0 too
-    return type(one) is type(other) and one == other and (one != 0 or repr(one) == repr(other))
+    return type(left) is type(right) and left == right and (left != 0 or repr(left) == repr(right))

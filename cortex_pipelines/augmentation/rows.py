@@ -59,8 +59,8 @@ def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
 def _rewritten(
     unit: Row, settings: AugmentationSettings, is_drawn: bool, formatted: Rewritten | None
 ) -> list[Row]:
-    found = [formatted] if formatted else []
-    more = settings.rewrites_per_unit - len(found)
+    variants = [formatted] if formatted else []
+    more = settings.rewrites_per_unit - len(variants)
     others = rewritten(
         unit["code"],
         unit["language"],
@@ -71,12 +71,14 @@ def _rewritten(
         unit["unit_id"],
         first="layout" if is_drawn else None,
     )
-    found += [one for one in others if not formatted or one.code != formatted.code][:more]
+    variants += [variant for variant in others if not formatted or variant.code != formatted.code][
+        :more
+    ]
     return [
         _of(unit)
-        | {"variant": number, "rewrite": one.rewrite, "family": one.family}
-        | {"original_code": unit["code"], "rewritten_code": one.code}
-        for number, one in enumerate(found)
+        | {"variant": number, "rewrite": variant.rewrite, "family": variant.family}
+        | {"original_code": unit["code"], "rewritten_code": variant.code}
+        for number, variant in enumerate(variants)
     ]
 
 

@@ -118,11 +118,11 @@ class View:
         """The nodes of each type that lie in the code itself, in source order."""
         start = len(self.snippet.prefix)
         end = start + len(self.snippet.code)
-        found: dict[str, list[Node]] = {}
+        nodes_by_type: dict[str, list[Node]] = {}
         for node in self.nodes:
             if start <= node.start_byte and node.end_byte <= end:
-                found.setdefault(node.type, []).append(node)
-        return found
+                nodes_by_type.setdefault(node.type, []).append(node)
+        return nodes_by_type
 
     def statements(self, block: Node) -> list[Node]:
         """The statements directly in a block; comments left out."""

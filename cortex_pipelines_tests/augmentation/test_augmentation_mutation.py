@@ -16,7 +16,7 @@ from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
 from cortex_pipelines.augmentation.mutation.inject import CHECKS, Mutant, mutate_unit
 from cortex_pipelines.augmentation.mutation.operator import Operator
 from cortex_pipelines.augmentation.mutation.operator_registry import operators
-from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines_tests.augmentation.mutation_samples import SAMPLES
@@ -70,7 +70,7 @@ def test_two_classes_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     first, second = (type(operator) for operator in operators()[:2])
     monkeypatch.setattr(second, "name", first.name)
     with pytest.raises(RuntimeError, match="two classes"):
-        found_in(folder, Operator)
+        instances_in(folder, Operator)
     assert isinstance(folder, ModuleType)
 
 

@@ -89,9 +89,9 @@ def _in_inert_code(change: Change, view: View) -> bool:
 
 def _inert(view: View) -> list[tuple[int, int]]:
     """Stretches in which no change is seen when the code runs, outermost only, in order."""
-    found = [span for node in view.nodes for span in _inert_at(node, view)]
+    spans = [span for node in view.nodes for span in _inert_at(node, view)]
     outer: list[tuple[int, int]] = []
-    for start, end in sorted(found):
+    for start, end in sorted(spans):
         if not outer or end > outer[-1][1]:
             outer.append((start, end))
     return outer

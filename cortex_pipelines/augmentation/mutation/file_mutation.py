@@ -53,18 +53,18 @@ def mutate_code(
     view = View(parse_file(data, language, path))
     pairs = _placed(view, _units(view, path, extraction), settings.max_unit_bytes)
     if limit is None:
-        return sorted(all_mutants(pairs), key=lambda one: (one.start_byte, -one.end_byte))
+        return sorted(all_mutants(pairs), key=lambda mutant: (mutant.start_byte, -mutant.end_byte))
     return sampled(list(pairs), limit, settings.seed)
 
 
 def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
     """First byte, end and name of each unit and statement at the top, outer ones first."""
-    found = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
+    spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
     for unit in units_of(view.text, view.language, path, extraction):
         if unit.kind in _KINDS:
-            found.append((unit.start_byte, unit.end_byte, unit.name))
+            spans.append((unit.start_byte, unit.end_byte, unit.name))
     # of two with one span the named one counts
-    return sorted(found, key=lambda one: (one[0], -one[1], one[2]))
+    return sorted(spans, key=lambda span: (span[0], -span[1], span[2]))
 
 
 def _placed(

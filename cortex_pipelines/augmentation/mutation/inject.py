@@ -87,8 +87,8 @@ class MutatedUnit:
             fixed_text, buggy_text = fixed.decode(), buggy.decode()
         except UnicodeDecodeError:
             return None
-        gone = snippet.code[start:end]
-        seen = start + len(gone) - len(gone.lstrip())  # what goes may begin with a line's end
+        removed = snippet.code[start:end]
+        seen = start + len(removed) - len(removed.lstrip())  # what goes may begin with a line's end
         line = snippet.code.count(b"\n", self.start, seen) + 1
         place = f"Line {line} of `{self.name}`" if self.name else f"Line {line}"
         explanation = f"{place}: {operator.explain(change)}"
@@ -132,9 +132,9 @@ def sites(view: View) -> Iterator[Site]:
     by_type = operators_at(view.language)
     start, end = len(view.snippet.prefix), len(view.snippet.prefix) + len(view.snippet.code)
     for node in view.nodes:
-        found = by_type.get(node.type)
-        if found and start <= node.start_byte and node.end_byte <= end:
-            for operator in found:
+        operators_here = by_type.get(node.type)
+        if operators_here and start <= node.start_byte and node.end_byte <= end:
+            for operator in operators_here:
                 yield operator, node
 
 
@@ -160,7 +160,9 @@ def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) ->
     kept: dict[tuple[int, str], Mutant] = {}
     while len(kept) < limit and (mutant := lottery.next()) is not None:
         kept.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
-    return sorted(kept.values(), key=lambda one: (one.start_byte, one.end_byte, one.buggy_code))
+    return sorted(
+        kept.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code)
+    )
 
 
 class _Lottery:
@@ -181,7 +183,7 @@ class _Lottery:
             self._waiting = self._waiting or sorted(self._places)
             name = self._operator()
             self._waiting.remove(name)
-            mutant = self._one_of(name)
+            mutant = self._draw_from(name)
             if mutant is not None:
                 return mutant
             del self._places[name]
@@ -196,7 +198,7 @@ class _Lottery:
         ticket = self._below(sum(weights))
         return self._waiting[bisect_right(list(accumulate(weights)), ticket)]
 
-    def _one_of(self, name: str) -> Mutant | None:
+    def _draw_from(self, name: str) -> Mutant | None:
         """A mutant of one operator, from a place or a change not tried before."""
         operator, places = self._operators[name], self._places[name]
         while places:

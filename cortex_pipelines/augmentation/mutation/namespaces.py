@@ -100,10 +100,10 @@ def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
     around = dict.fromkeys(reversed(bound.names[max(0, end - _LOOK_BACK) : end]))
     known = bound.types.get(name)
     fitting = [
-        one
-        for one in around
-        if one not in (name, *_CONVENTIONAL)
-        and (known is None or bound.types.get(one, known) == known)
+        candidate
+        for candidate in around
+        if candidate not in (name, *_CONVENTIONAL)
+        and (known is None or bound.types.get(candidate, known) == known)
     ]
     return fitting[:most]
 
@@ -113,15 +113,15 @@ def other_callees(call: Node, view: View) -> list[str]:
     shape = call_shape(call, view)
     if shape is None:
         return []
-    found = _by_shape(call, view, call.type, _calls).get(shape[1:], _Named())
-    return _near(found, call.start_byte, shape[0])
+    callees = _by_shape(call, view, call.type, _calls).get(shape[1:], _Named())
+    return _near(callees, call.start_byte, shape[0])
 
 
 def other_attributes(node: Node, view: View) -> list[str]:
     """Other attributes that the function takes of the same object, the nearest first."""
     owner, name = node.named_children
-    found = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _Named())
-    return _near(found, node.start_byte, view.code(name))
+    attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _Named())
+    return _near(attributes, node.start_byte, view.code(name))
 
 
 def call_shape(call: Node, view: View) -> tuple[str, str, int] | None:
@@ -150,29 +150,29 @@ def is_pair(node: Node) -> bool:
     return node.named_child_count == 2 and not node.named_children[1].child_count
 
 
-def _near(found: _Named, place: int, but: str) -> list[str]:
-    at = bisect_left(found.places, place)
-    span = range(max(0, at - _LOOK_AROUND), min(len(found.places), at + _LOOK_AROUND))
-    nearest = sorted(span, key=lambda one: (abs(found.places[one] - place), one))
-    return list(dict.fromkeys(found.names[one] for one in nearest if found.names[one] != but))
+def _near(names: _Named, place: int, but: str) -> list[str]:
+    at = bisect_left(names.places, place)
+    span = range(max(0, at - _LOOK_AROUND), min(len(names.places), at + _LOOK_AROUND))
+    nearest = sorted(span, key=lambda index: (abs(names.places[index] - place), index))
+    return list(dict.fromkeys(names.names[index] for index in nearest if names.names[index] != but))
 
 
 def _bound(node: Node, view: View) -> _Named:
     home = view.home(node)
     notes: dict[int, _Named] = view.notes.setdefault("bound", {})
     if home.id not in notes:
-        found = notes[home.id] = _Named()
+        bound_names = notes[home.id] = _Named()
         if home.id != view.nodes[0].id:
             binding = [
-                (_visible_from(one, view), one)
-                for one in view.inside(home)
-                if one.type == "identifier" and _binds(one, view)
+                (_visible_from(identifier, view), identifier)
+                for identifier in view.inside(home)
+                if identifier.type == "identifier" and _binds(identifier, view)
             ]
-            for place, one in sorted(binding, key=lambda pair: pair[0]):
-                found.add(place, view.code(one))
-                declared = _declared_type(one, view)
+            for place, identifier in sorted(binding, key=lambda pair: pair[0]):
+                bound_names.add(place, view.code(identifier))
+                declared = _declared_type(identifier, view)
                 if declared:
-                    found.types.setdefault(view.code(one), declared)
+                    bound_names.types.setdefault(view.code(identifier), declared)
     return notes[home.id]
 
 
@@ -224,11 +224,11 @@ def _by_shape(node: Node, view: View, kind: str, find: _Finder) -> dict[_Shape, 
     home = view.home(node)
     notes = view.notes.setdefault(kind, {})
     if home.id not in notes:
-        found: dict[_Shape, _Named] = {}
-        of_kind = (one for one in view.inside(home) if one.type == kind)
+        by_shape: dict[_Shape, _Named] = {}
+        of_kind = (candidate for candidate in view.inside(home) if candidate.type == kind)
         for place, name, shape in find(of_kind, view):
-            found.setdefault(shape, _Named()).add(place, name)
-        notes[home.id] = found
+            by_shape.setdefault(shape, _Named()).add(place, name)
+        notes[home.id] = by_shape
     shapes: dict[_Shape, _Named] = notes[home.id]
     return shapes
 

@@ -165,11 +165,11 @@ def reindented(view: View, body: str, old: str, new: str) -> str:
 
 def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
     """Tokens that take each other's place, both ways."""
-    found: dict[str, tuple[str, ...]] = {}
+    replacements: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
-        for one, other in (pair, pair[::-1]):
-            found[one] = (*found.get(one, ()), other)
-    return found
+        for original, replacement in (pair, pair[::-1]):
+            replacements[original] = (*replacements.get(original, ()), replacement)
+    return replacements
 
 
 def on(**places: str) -> dict[str, frozenset[str]]:

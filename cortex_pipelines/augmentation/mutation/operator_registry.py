@@ -4,7 +4,7 @@ from functools import cache
 
 from cortex_pipelines.augmentation.mutation import operators as folder
 from cortex_pipelines.augmentation.mutation.operator import Operator
-from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.registry import instances_in
 
 
 @cache
@@ -14,7 +14,7 @@ def operators() -> tuple[Operator, ...]:
     Raises:
         RuntimeError: two operators have the same name.
     """
-    return found_in(folder, Operator)  # type: ignore[type-abstract]
+    return instances_in(folder, Operator)  # type: ignore[type-abstract]
 
 
 @cache
@@ -24,4 +24,4 @@ def operators_at(language: str) -> dict[str, tuple[Operator, ...]]:
     for operator in operators():
         for node_type in sorted(operator.places.get(language, ())):
             by_type.setdefault(node_type, []).append(operator)
-    return {node_type: tuple(found) for node_type, found in by_type.items()}
+    return {node_type: tuple(of_type) for node_type, of_type in by_type.items()}

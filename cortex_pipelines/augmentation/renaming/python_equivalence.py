@@ -58,10 +58,10 @@ def _plainly_equal(before: CodeType, after: CodeType) -> bool:
     if len(before.co_consts) != len(after.co_consts):
         return False
     return all(
-        _plainly_equal(one, other)
-        if isinstance(one, CodeType) and isinstance(other, CodeType)
-        else _constant(one) == _constant(other)
-        for one, other in zip(before.co_consts, after.co_consts, strict=True)
+        _plainly_equal(old, new)
+        if isinstance(old, CodeType) and isinstance(new, CodeType)
+        else _constant(old) == _constant(new)
+        for old, new in zip(before.co_consts, after.co_consts, strict=True)
     )
 
 
@@ -118,9 +118,11 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
         raise NotEquivalentError(f"{where}: other arguments, variables or outside names")
     renames = {name: outer[name] for name in before.co_freevars if name in outer}
     renames.update(zip(before.co_varnames, after.co_varnames, strict=True))
-    for one, other in zip(old, new, strict=True):
-        if not _same_step(one, other, renames):
-            raise NotEquivalentError(f"{where}: {one.opname} {one.argval} became {other.argval}")
+    for step_before, step_after in zip(old, new, strict=True):
+        if not _same_step(step_before, step_after, renames):
+            raise NotEquivalentError(
+                f"{where}: {step_before.opname} {step_before.argval} became {step_after.argval}"
+            )
     for one_code, other_code in zip(_inner(before), _inner(after), strict=True):
         _compare(one_code, other_code, renames)
     shared = Counter((op, renames.get(name, name)) for op, name in _closures(old))
@@ -132,14 +134,14 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
             raise NotEquivalentError(f"{where}: {name} is another variable in a closure")
 
 
-def _same_step(one: dis.Instruction, other: dis.Instruction, renames: dict[str, str]) -> bool:
-    if one.opname != other.opname:
+def _same_step(before: dis.Instruction, after: dis.Instruction, renames: dict[str, str]) -> bool:
+    if before.opname != after.opname:
         return False
-    if one.opname in _SORTED_BY_NAME or isinstance(one.argval, CodeType):
+    if before.opname in _SORTED_BY_NAME or isinstance(before.argval, CodeType):
         return True
-    if one.opcode in _OF_LOCALS:
-        return bool(renames.setdefault(one.argval, other.argval) == other.argval)
-    return _constant(one.argval) == _constant(other.argval)
+    if before.opcode in _OF_LOCALS:
+        return bool(renames.setdefault(before.argval, after.argval) == after.argval)
+    return _constant(before.argval) == _constant(after.argval)
 
 
 def _inner(code: CodeType) -> list[CodeType]:

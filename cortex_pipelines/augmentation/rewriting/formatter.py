@@ -52,12 +52,12 @@ class Formatter(ABC):
         """
         wanted = f"{self.name}=={self.version}"
         try:
-            found = metadata.version(self.name)
+            installed = metadata.version(self.name)
         except metadata.PackageNotFoundError:
-            found = "none"
-        if found != self.version:
+            installed = "none"
+        if installed != self.version:
             raise FormatterError(
-                f"augmentation lays out code with {wanted}, and finds {found}: another version "
+                f"augmentation lays out code with {wanted}, and finds {installed}: another version "
                 f"gives other bytes. Run `pip install {wanted}`, or set "
                 "augmentation.reformatted_share in params.yaml to 0"
             )

@@ -55,7 +55,9 @@ class _Canonical(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         if isinstance(node.op, ast.Not) and isinstance(node.operand, ast.BoolOp):
             dual = ast.Or() if isinstance(node.operand.op, ast.And) else ast.And()
-            terms: list[ast.expr] = [ast.UnaryOp(ast.Not(), one) for one in node.operand.values]
+            terms: list[ast.expr] = [
+                ast.UnaryOp(ast.Not(), operand) for operand in node.operand.values
+            ]
             return cast(ast.AST, self.visit(ast.BoolOp(dual, terms)))
         self.generic_visit(node)
         inner = node.operand
@@ -70,9 +72,9 @@ class _Canonical(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         terms: list[ast.expr] = []
-        for one in node.values:
-            same = isinstance(one, ast.BoolOp) and type(one.op) is type(node.op)
-            terms += cast(ast.BoolOp, one).values if same else [one]
+        for operand in node.values:
+            same = isinstance(operand, ast.BoolOp) and type(operand.op) is type(node.op)
+            terms += cast(ast.BoolOp, operand).values if same else [operand]
         return ast.BoolOp(node.op, terms)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
@@ -91,8 +93,8 @@ class _Canonical(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _both(one: ast.expr, other: ast.expr) -> ast.BoolOp:
-    return ast.BoolOp(ast.And(), [one, other])
+def _both(left: ast.expr, right: ast.expr) -> ast.BoolOp:
+    return ast.BoolOp(ast.And(), [left, right])
 
 
 def _positive(test: ast.expr) -> ast.expr | None:

@@ -7,7 +7,7 @@ from functools import cache
 from textwrap import dedent
 from typing import Any, NamedTuple
 
-from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import formatters as folder
 from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
 from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten
@@ -42,10 +42,10 @@ def formatters() -> dict[str, Formatter]:
     Raises:
         FormatterError: one is missing, or another version.
     """
-    found = found_in(folder, Formatter)  # type: ignore[type-abstract]
-    for one in found:
-        one.check_version()
-    return {language: one for one in found for language in one.endings}
+    installed = instances_in(folder, Formatter)  # type: ignore[type-abstract]
+    for formatter in installed:
+        formatter.check_version()
+    return {language: formatter for formatter in installed for language in formatter.endings}
 
 
 def is_drawn(share: float, *seed: object) -> bool:
@@ -74,17 +74,17 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
         if formatter and task:
             style = choose(formatter.styles, "style", seed, unit["unit_id"])
             tasks[unit["language"], style].append(task)
-    found = {}
+    rewritten = {}
     for (language, style), group in tasks.items():
         formatter = formatters()[language]
         texts = formatter.formatted([task.text for task in group], language, style)
         for task, text in zip(group, texts, strict=True):
             code = _taken_out(text, task)
             if code is not None:
-                found[task.unit["unit_id"]] = Rewritten(
+                rewritten[task.unit["unit_id"]] = Rewritten(
                     f"{formatter.name}_{style.name}", "layout", code
                 )
-    return found
+    return rewritten
 
 
 def _task(unit: dict[str, Any]) -> _Task | None:
@@ -157,5 +157,5 @@ def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
         rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(around.split()))
         for around in (prefix, suffix)
     )
-    found = re.fullmatch(rb"\s*" + before + rb"(.*)" + after + rb"\s*", text, re.DOTALL)
-    return found[1] if found else None
+    match = re.fullmatch(rb"\s*" + before + rb"(.*)" + after + rb"\s*", text, re.DOTALL)
+    return match[1] if match else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from cortex_pipelines.augmentation.python_code import compiled, header_for, same_code
-from cortex_pipelines.augmentation.registry import found_in
+from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
 from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
 from cortex_pipelines.augmentation.rewriting.rule import Rewrite, applied
@@ -38,7 +38,7 @@ class Rewritten:
 @cache
 def rewrites() -> tuple[Rewrite, ...]:
     """One of each rewrite, sorted by name."""
-    return found_in(folder, Rewrite)  # type: ignore[type-abstract]
+    return instances_in(folder, Rewrite)  # type: ignore[type-abstract]
 
 
 def rewritten(
@@ -66,25 +66,27 @@ def rewritten(
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
         return []
-    found: dict[str, Rewritten] = {}
+    by_code: dict[str, Rewritten] = {}
     for other in _variants(View(snippet), seed, first):
-        found.setdefault(other.code, other)
-        if len(found) >= limit:
+        by_code.setdefault(other.code, other)
+        if len(by_code) >= limit:
             break
-    return sorted(found.values(), key=lambda one: one.rewrite)
+    return sorted(by_code.values(), key=lambda variant: variant.rewrite)
 
 
 def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
-    def rank(one: Rewrite) -> tuple[bool, int]:
-        return one.family != first, draw(*seed, one.name) // _WEIGHTS[one.family]
+    def rank(candidate: Rewrite) -> tuple[bool, int]:
+        return candidate.family != first, draw(*seed, candidate.name) // _WEIGHTS[candidate.family]
 
-    for rewrite in sorted((one for one in rewrites() if view.language in one.languages), key=rank):
+    for rewrite in sorted(
+        (candidate for candidate in rewrites() if view.language in candidate.languages), key=rank
+    ):
         snippet = view.snippet
         edits = list(rewrite.edits(view))
         if not edits:
             continue
         shift, end = len(snippet.prefix), len(snippet.prefix) + len(snippet.code)
-        inside = [one for one in edits if shift <= one.start and one.end <= end]
+        inside = [edit for edit in edits if shift <= edit.start and edit.end <= end]
         whole = applied(view.text, inside)
         changed = whole[shift : len(whole) - len(snippet.suffix)]
         if changed != snippet.code and is_same(rewrite.family, view, changed):
@@ -104,12 +106,12 @@ def is_same(family: str, view: View, changed: bytes) -> bool:
         return False
     if view.language != "python":
         return True
-    sources = [header_for(view.nodes, snippet.prefix) + one for one in (snippet.code, changed)]
-    one, two = (compiled(source) for source in sources)
-    if one is None or two is None:
+    sources = [header_for(view.nodes, snippet.prefix) + code for code in (snippet.code, changed)]
+    code, changed_code = (compiled(source) for source in sources)
+    if code is None or changed_code is None:
         return False
     if family != "structure":
-        return same_code(one, two)
+        return same_code(code, changed_code)
     try:
         before, after = (canonical(ast.parse(source)) for source in sources)
         return before == after
@@ -117,12 +119,12 @@ def is_same(family: str, view: View, changed: bytes) -> bool:
         return False
 
 
-def _same_words(family: str, one: Snippet, other: Snippet) -> bool:
+def _same_words(family: str, before: Snippet, after: Snippet) -> bool:
     if family != "structure":
-        return one.tokens == other.tokens
+        return before.tokens == after.tokens
     first, second = (
         Counter(token for token in each.tokens if token[0].endswith(_NAMES_OR_LITERALS))
-        for each in (one, other)
+        for each in (before, after)
     )
     lost, new = first - second, second - first
     return not lost and len(new) <= 1

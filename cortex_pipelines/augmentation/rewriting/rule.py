@@ -61,7 +61,9 @@ class NodeRewrite(Rewrite):
 def applied(text: bytes, edits: list[Edit]) -> bytes:
     """The text with all edits; of two that overlap, the one that begins first."""
     parts, at = [], 0
-    for edit in sorted(edits, key=lambda one: (one.start, -one.end, one.replacement)):
+    for edit in sorted(
+        edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)
+    ):
         if edit.start >= at:
             parts += [text[at : edit.start], edit.replacement.encode()]
             at = edit.end

@@ -22,29 +22,29 @@ _END = ("end", "")
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def is_same_but_for_layout(one: Snippet, other: Snippet) -> bool:
+def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
     """Whether two versions of a unit have one syntax tree, and the same words in their comments.
 
     Python: the interpreter's own tree, docstrings without their indentation (PEP 257). Other
     languages: every node of the parse, whatever quotes stand around a string.
 
     Args:
-        one: The unit.
-        other: The other version, in whatever surroundings it needs.
+        before: The unit.
+        after: The other version, in whatever surroundings it needs.
     """
-    if other.errors or _commented(one) != _commented(other):
+    if after.errors or _commented(before) != _commented(after):
         return False
-    if one.language == "python":
-        trees = _python_tree(one), _python_tree(other)
+    if before.language == "python":
+        trees = _python_tree(before), _python_tree(after)
         return None not in trees and _same_python(*trees)
-    pairs = zip_longest(_shape(one), _shape(other))
+    pairs = zip_longest(_shape(before), _shape(after))
     return all(mine == theirs for mine, theirs in pairs)
 
 
 def _commented(snippet: Snippet) -> str:
     """What comments say, without their marks: a long one may have become two."""
-    found = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
-    return _COMMENT_MARKS.sub("", "".join(found))
+    comments = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
+    return _COMMENT_MARKS.sub("", "".join(comments))
 
 
 def _shape(snippet: Snippet) -> Iterator[tuple[str, str]]:
@@ -77,8 +77,8 @@ def _python_tree(snippet: Snippet) -> ast.Module | None:
     return tree
 
 
-def _same_python(one: object, other: object) -> bool:
-    pairs = [(one, other)]
+def _same_python(left: object, right: object) -> bool:
+    pairs = [(left, right)]
     while pairs:
         mine, theirs = pairs.pop()
         if type(mine) is not type(theirs):

@@ -43,7 +43,7 @@ def verified(
 
 def _sample(errors: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
     ids = errors["mutant_id"].to_list()
-    drawn = sorted(ids, key=lambda one: draw(settings.seed, "verification", one))
+    drawn = sorted(ids, key=lambda mutant_id: draw(settings.seed, "verification", mutant_id))
     chosen = drawn[: settings.verified_mutants]
     return errors.filter(pl.col("mutant_id").is_in(chosen)).sort("mutant_id")
 
@@ -59,12 +59,12 @@ def _rows(
         else:
             subjects.append(subject)
     compiled = lost | (compiles(subjects, texts, language, settings) if subjects else {})
-    found = lost | _killed(subjects, texts, language, settings)
+    outcomes = lost | _killed(subjects, texts, language, settings)
     version = toolchain_version(language)
     return [
         _row(row, check, version if check == "compiled" or language == "python" else "", answers)
         for row in mutants.iter_rows(named=True)
-        for check, answers in (("compiled", compiled), ("killed", found))
+        for check, answers in (("compiled", compiled), ("killed", outcomes))
     ]
 
 
@@ -73,7 +73,7 @@ def _killed(
 ) -> dict[str, Answer]:
     if language != "python":
         why = ("unknown", "tests are run for Python only")
-        return {one.mutant_id: why for one in subjects}
+        return {subject.mutant_id: why for subject in subjects}
     return killed(subjects, texts, settings) if subjects else {}
 
 

@@ -81,14 +81,18 @@ def compiles(
         settings: Limits.
     """
     if language == "python":
-        return {one.mutant_id: python_compiles(one, texts[one.path]) for one in subjects}
+        return {
+            subject.mutant_id: python_compiles(subject, texts[subject.path]) for subject in subjects
+        }
     program = _program(language)
     why = f"no {TOOLCHAINS[language].program} on this machine" if program is None else None
     why = why or sandbox.unavailable()
     if why is not None or program is None:
-        return {one.mutant_id: ("unknown", str(why)) for one in subjects}
-    said = _asked(subjects, texts, language, program, settings)
-    return {one.mutant_id: _judged(one, said, TOOLCHAINS[language]) for one in subjects}
+        return {subject.mutant_id: ("unknown", str(why)) for subject in subjects}
+    messages = _asked(subjects, texts, language, program, settings)
+    return {
+        subject.mutant_id: _judged(subject, messages, TOOLCHAINS[language]) for subject in subjects
+    }
 
 
 def toolchain_version(language: str) -> str:
@@ -102,13 +106,13 @@ def toolchain_version(language: str) -> str:
 @cache
 def _program(language: str) -> str | None:
     """The compiler itself, not a proxy of rustup's or a link."""
-    found = shutil.which(TOOLCHAINS[language].program)
-    if found is None:
+    executable = shutil.which(TOOLCHAINS[language].program)
+    if executable is None:
         return None
     if language == "rust":
-        root = _first_line([found, "--print", "sysroot"])
+        root = _first_line([executable, "--print", "sysroot"])
         return str(Path(root) / "bin" / "rustc") if root else None
-    return str(Path(found).resolve())
+    return str(Path(executable).resolve())
 
 
 @cache
@@ -116,8 +120,8 @@ def _version(program: str) -> str:
     name = PurePosixPath(program).name
     if name == "gofmt":
         return _first_line([str(Path(program).with_name("go")), "version"]) or name
-    said = _first_line([program, "--version"])
-    return said if said.startswith(name) else f"{name} {said}".strip()
+    version_line = _first_line([program, "--version"])
+    return version_line if version_line.startswith(name) else f"{name} {version_line}".strip()
 
 
 def _first_line(command: list[str]) -> str:
@@ -129,7 +133,7 @@ def _first_line(command: list[str]) -> str:
     return lines[0].strip() if lines else ""
 
 
-Said = dict[str, tuple[int | None, str]]
+CompilerAnswers = dict[str, tuple[int | None, str]]
 
 
 def _asked(
@@ -138,10 +142,10 @@ def _asked(
     language: str,
     program: str,
     settings: AugmentationSettings,
-) -> Said:
+) -> CompilerAnswers:
     """Status and words of the compiler, by mutant and, for the originals, by path."""
-    files = {one.mutant_id: (one.path, one.buggy_file) for one in subjects}
-    files |= {one.path: (one.path, texts[one.path]) for one in subjects}
+    files = {subject.mutant_id: (subject.path, subject.buggy_file) for subject in subjects}
+    files |= {subject.path: (subject.path, texts[subject.path]) for subject in subjects}
     with temporary_folder("compile") as folder:
         plan = []
         for number, (key, (path, text)) in enumerate(sorted(files.items())):
@@ -169,14 +173,14 @@ def _file_name(path: str, text: str, language: str) -> str:
 
 
 def _lines(output: bytes) -> list[tuple[str, tuple[int | None, str]]]:
-    found = []
+    answers = []
     for line in output.decode(errors="replace").splitlines():
         try:
             key, status, words = json.loads(line)
         except ValueError:
             continue  # the last line may be cut
-        found.append((str(key), (status, str(words))))
-    return found
+        answers.append((str(key), (status, str(words))))
+    return answers
 
 
 def _readable(program: str) -> list[Path]:
@@ -184,10 +188,10 @@ def _readable(program: str) -> list[Path]:
     return [Path(program).parent.parent, *settings]
 
 
-def _judged(subject: Subject, said: Said, toolchain: Toolchain) -> Answer:
-    if subject.mutant_id not in said or subject.path not in said:
+def _judged(subject: Subject, answers: CompilerAnswers, toolchain: Toolchain) -> Answer:
+    if subject.mutant_id not in answers or subject.path not in answers:
         return "unknown", "the compiler was not reached or stopped by the sandbox"
-    (status, words), (before, known) = said[subject.mutant_id], said[subject.path]
+    (status, words), (before, known) = answers[subject.mutant_id], answers[subject.path]
     if status is None or before is None:
         return "unknown", words
     if status == 0:
@@ -200,11 +204,11 @@ def _judged(subject: Subject, said: Said, toolchain: Toolchain) -> Answer:
 
 def _messages(words: str) -> set[str]:
     """Lines that say what is wrong, without places."""
-    found = set()
+    messages = set()
     for line in words.splitlines():
         error = _ERROR.search(line)
         if error and "aborting due to" not in line and "could not compile" not in line:
-            found.add(error[1].strip())
+            messages.add(error[1].strip())
         elif ".go:" in line:
-            found.add(line.rpartition(": ")[2])
-    return {message for message in found if message}
+            messages.add(line.rpartition(": ")[2])
+    return {message for message in messages if message}

@@ -61,10 +61,10 @@ def killed(
     """
     why = sandbox.unavailable()
     if why is not None:
-        return {one.mutant_id: ("unknown", why) for one in subjects}
+        return {subject.mutant_id: ("unknown", why) for subject in subjects}
     tests = pytest_files(texts)
-    jobs = [_job(one, texts, tests) for one in subjects]
-    roots = ["", "src", *sorted({_root(one.path, texts) for one in subjects} - {"", "src"})]
+    jobs = [_job(subject, texts, tests) for subject in subjects]
+    roots = ["", "src", *sorted({_root(subject.path, texts) for subject in subjects} - {"", "src"})]
     task = {
         "jobs": jobs,
         "roots": roots,
@@ -72,7 +72,10 @@ def killed(
         "calls": settings.calls_per_unit,
     }
     answers, trouble = _run(task, texts, settings)
-    return {one.mutant_id: answers.get(one.mutant_id, ("unknown", trouble)) for one in subjects}
+    return {
+        subject.mutant_id: answers.get(subject.mutant_id, ("unknown", trouble))
+        for subject in subjects
+    }
 
 
 def _run(
@@ -102,14 +105,14 @@ def _run(
 
 
 def _answers(output: bytes) -> list[tuple[str, Answer]]:
-    found = []
+    answers = []
     for line in output.decode(errors="replace").splitlines():
         try:
             row = json.loads(line)
-            found.append((str(row["mutant_id"]), (str(row["result"]), str(row["detail"]))))
+            answers.append((str(row["mutant_id"]), (str(row["result"]), str(row["detail"]))))
         except (ValueError, KeyError, TypeError):
             continue  # the last line may be cut
-    return [one for one in found if one[1][0] in ("yes", "no", "unknown")]
+    return [answer for answer in answers if answer[1][0] in ("yes", "no", "unknown")]
 
 
 def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
@@ -119,19 +122,19 @@ def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
     }
 
 
-def _job(one: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
-    root = _root(one.path, texts)
-    module = PurePosixPath(one.path).relative_to(root).with_suffix("")
+def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
+    root = _root(subject.path, texts)
+    module = PurePosixPath(subject.path).relative_to(root).with_suffix("")
     parts = module.parts[:-1] if module.name == "__init__" else module.parts
     return {
-        "mutant_id": one.mutant_id,
-        "path": one.path,
-        "buggy_file": one.buggy_file,
+        "mutant_id": subject.mutant_id,
+        "path": subject.path,
+        "buggy_file": subject.buggy_file,
         "module": ".".join(parts),
-        "qualified_name": one.qualified_name,
-        "parameters": _parameters(one.fixed_code),
-        "tests": _related(one, parts, tests),
-        "naming": [path for path, words in tests.items() if one.name in words],
+        "qualified_name": subject.qualified_name,
+        "parameters": _parameters(subject.fixed_code),
+        "tests": _related(subject, parts, tests),
+        "naming": [path for path, words in tests.items() if subject.name in words],
     }
 
 
@@ -143,15 +146,15 @@ def _root(path: str, texts: dict[str, str]) -> str:
     return "" if str(folder) == "." else str(folder)
 
 
-def _related(one: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
+def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
     """Test files that name the unit, then such as only name its module, at most a few."""
     package = set(module)
-    if one.path in tests:
-        return [one.path]
+    if subject.path in tests:
+        return [subject.path]
     ranked = [
-        (-(one.name in words), -(module[-1:] != () and module[-1] in words), len(words), path)
+        (-(subject.name in words), -(module[-1:] != () and module[-1] in words), len(words), path)
         for path, words in tests.items()
-        if one.name in words or package & words
+        if subject.name in words or package & words
     ]
     return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
 
@@ -176,7 +179,10 @@ def _of(arguments: ast.arguments) -> list[dict[str, str]]:
     given = [*arguments.posonlyargs, *arguments.args]
     given = given[: len(given) - len(arguments.defaults)] if arguments.defaults else given
     return [
-        {"name": one.arg, "type": ast.unparse(one.annotation) if one.annotation else ""}
-        for one in given
-        if one.arg not in ("self", "cls")
+        {
+            "name": parameter.arg,
+            "type": ast.unparse(parameter.annotation) if parameter.annotation else "",
+        }
+        for parameter in given
+        if parameter.arg not in ("self", "cls")
     ]

@@ -136,10 +136,10 @@ def _error(report: Any) -> str:
     missing = re.search(r"ModuleNotFoundError: No module named '[\w.]+'", text)
     if missing:
         return missing[0]
-    found = re.match(
+    match = re.match(
         r"(?:E\s+)?([\w.]*\w)(?::|$)", text.strip().splitlines()[-1 if crash is None else 0]
     )
-    return found[1] if found else "AssertionError" if crash is not None else "an error"
+    return match[1] if match else "AssertionError" if crash is not None else "an error"
 
 
 def _compared(
@@ -174,14 +174,14 @@ def _compared(
 
 def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
     try:
-        found: Any = importlib.import_module(job["module"])
+        target_owner: Any = importlib.import_module(job["module"])
         *owners, name = job["qualified_name"].split(".")
         for owner in owners:
-            found = getattr(found, owner)
-        target = _bound(found, name) if owners else getattr(found, name)
+            target_owner = getattr(target_owner, owner)
+        target = _bound(target_owner, name) if owners else getattr(target_owner, name)
     except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
-        return {"words": f"it cannot be reached: {_said(error)}"}
-    choices = [_choices(one) for one in job["parameters"]]
+        return {"words": f"it cannot be reached: {_shown_error(error)}"}
+    choices = [_choices(parameter) for parameter in job["parameters"]]
     outcomes = []
     for number in range(calls):
         values = [_pick(options, number, place) for place, options in enumerate(choices)]
@@ -205,10 +205,10 @@ def _outcome(target: Callable[..., Any], values: list[str]) -> str:
         result = target(*arguments)
         if hasattr(result, "__next__"):
             result = [item for item, _ in zip(result, range(50), strict=False)]
-        told = f"{result!r} and leaves {arguments!r}"
+        description = f"{result!r} and leaves {arguments!r}"
     except BaseException as error:  # noqa: BLE001 - the project's code may raise anything
         return f"raises {type(error).__name__}"
-    return _ADDRESS.sub("0x", told)[: 10 * _LONGEST]
+    return _ADDRESS.sub("0x", description)[: 10 * _LONGEST]
 
 
 def _choices(parameter: dict[str, str]) -> tuple[str, ...]:
@@ -223,7 +223,7 @@ def _pick(options: tuple[str, ...], number: int, place: int) -> str:
     return options[int.from_bytes(digest, "big") % len(options)]
 
 
-def _said(error: BaseException) -> str:
+def _shown_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
@@ -262,10 +262,10 @@ def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any
             os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
     try:
-        found: dict[str, Any] = json.loads(data)
+        outcome: dict[str, Any] = json.loads(data)
     except ValueError:
         return {"code": 1, "words": "the process ended without an answer"}
-    return found
+    return outcome
 
 
 def _child(work: Callable[[], dict[str, Any]], write_end: int) -> None:

@@ -96,8 +96,11 @@ class KeywordSwap(Operator):
         if call is None:
             return
         named = [part for part in node.named_children if part.type in _NAMED]
-        for one, other in pairwise(named):
-            left, right = one.child_by_field_name("value"), other.child_by_field_name("value")
+        for argument, following in pairwise(named):
+            left, right = (
+                argument.child_by_field_name("value"),
+                following.child_by_field_name("value"),
+            )
             if left is None or right is None or view.code(left) == view.code(right):
                 continue
             if not {left.type, right.type} <= _PLAIN:

@@ -59,18 +59,25 @@ def _only_jumps(body: Node) -> bool:
 
 def branches(node: Node) -> tuple[Node, Node] | None:
     """The two blocks of an ``if`` with a plain ``else``; None if there is no such ``else``."""
-    one, other = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
-    if one is None or other is None or len(node.children_by_field_name("alternative")) != 1:
+    consequence, alternative = (
+        node.child_by_field_name("consequence"),
+        node.child_by_field_name("alternative"),
+    )
+    if (
+        consequence is None
+        or alternative is None
+        or len(node.children_by_field_name("alternative")) != 1
+    ):
         return None
-    if other.type == "else_clause":
-        field = other.child_by_field_name("body")
-        inner = [part for part in other.named_children if part.type not in COMMENTS]
+    if alternative.type == "else_clause":
+        field = alternative.child_by_field_name("body")
+        inner = [part for part in alternative.named_children if part.type not in COMMENTS]
         if field is None and len(inner) != 1:
             return None
-        other = field or inner[0]
-    if other.type not in _HOLDERS or one.type not in _HOLDERS:
+        alternative = field or inner[0]
+    if alternative.type not in _HOLDERS or consequence.type not in _HOLDERS:
         return None
-    return one, other
+    return consequence, alternative
 
 
 class SwappedBranches(Operator):
@@ -84,18 +91,18 @@ class SwappedBranches(Operator):
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
         """One change at an ``if`` with a plain ``else`` and different blocks."""
-        found = branches(node)
-        if found is None:
+        pair = branches(node)
+        if pair is None:
             return
-        one, other = found
-        first, second = view.code(one), view.code(other)
+        consequence, alternative = pair
+        first, second = view.code(consequence), view.code(alternative)
         if first == second:
             return
-        between = view.between(one.end_byte, other.start_byte)
-        head = view.between(node.start_byte, one.start_byte)
+        between = view.between(consequence.end_byte, alternative.start_byte)
+        head = view.between(node.start_byte, consequence.start_byte)
         yield Change(
-            one.start_byte,
-            other.end_byte,
+            consequence.start_byte,
+            alternative.end_byte,
             second + between + first,
             head.rstrip("{ \n"),
             head,
@@ -119,18 +126,18 @@ class RemovedElse(Operator):
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
         """One change at an ``if`` with a plain ``else``, whose value nothing uses."""
-        found = branches(node)
-        if found is None or not _is_statement(node, view):
+        pair = branches(node)
+        if pair is None or not _is_statement(node, view):
             return
-        one, other = found
-        inner = [part for part in other.named_children if part.type not in COMMENTS]
+        consequence, alternative = pair
+        inner = [part for part in alternative.named_children if part.type not in COMMENTS]
         if len(inner) == 1 and inner[0].type == "pass_statement":
             return
         end = node.child_by_field_name("alternative")
-        stop = end.end_byte if end is not None else other.end_byte
-        head = view.between(node.start_byte, one.start_byte).rstrip("{ \n")
-        old = "else " + _first_line(view.code(other))
-        yield Change(one.end_byte, stop, "", head, head, old, "")
+        stop = end.end_byte if end is not None else alternative.end_byte
+        head = view.between(node.start_byte, consequence.start_byte).rstrip("{ \n")
+        old = "else " + _first_line(view.code(alternative))
+        yield Change(consequence.end_byte, stop, "", head, head, old, "")
 
 
 def _is_statement(node: Node, view: View) -> bool:

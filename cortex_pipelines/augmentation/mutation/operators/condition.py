@@ -213,8 +213,10 @@ class SwappedTernary(Operator):
         if len(parts) != 3:
             return
         first, last = (parts[0], parts[2]) if view.language == "python" else (parts[1], parts[2])
-        one, other = view.code(first), view.code(last)
-        if one == other or node.type in (first.type, last.type) or last.type == "lambda":
+        first_code, last_code = view.code(first), view.code(last)
+        if first_code == last_code or node.type in (first.type, last.type) or last.type == "lambda":
             return
         between = view.between(first.end_byte, last.start_byte)
-        yield replace_span(view, node, first.start_byte, last.end_byte, other + between + one)
+        yield replace_span(
+            view, node, first.start_byte, last.end_byte, last_code + between + first_code
+        )

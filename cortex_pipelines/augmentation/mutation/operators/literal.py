@@ -120,8 +120,10 @@ class WrongString(Operator):
             return
         others = [view.code(other) for other in _near_strings(node, view)]
         text = view.code(node)
-        fitting = [one for one in others if one != text and one[:1] == text[:1]]
-        fitting = [one for one in fitting if _WORD.fullmatch(one[1:-1])]
+        fitting = [
+            candidate for candidate in others if candidate != text and candidate[:1] == text[:1]
+        ]
+        fitting = [candidate for candidate in fitting if _WORD.fullmatch(candidate[1:-1])]
         if fitting:
             yield replace_quoting_around(view, node, fitting[0])
 
@@ -133,10 +135,10 @@ _NEAR_STRINGS = 12
 def _near_strings(node: Node, view: View) -> list[Node]:
     """Strings of the same outermost function, the following first."""
     home, strings = view.home(node), view.by_type.get(node.type, [])
-    place = bisect_left(strings, node.start_byte, key=lambda one: one.start_byte)
+    place = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
     after = strings[place + 1 : place + 1 + _NEAR_STRINGS]
     around = [*after, *strings[max(0, place - _NEAR_STRINGS) : place]]
-    return [one for one in around if view.home(one) == home and is_value(one, view)]
+    return [literal for literal in around if view.home(literal) == home and is_value(literal, view)]
 
 
 def is_value(node: Node, view: View) -> bool:

@@ -172,7 +172,7 @@ class EarlyReturn(Operator):
                 return
             inner, block = block, view.parent(block)
         siblings = view.statements(block) if block is not None else []
-        place = next((at for at, one in enumerate(siblings) if one.id == inner.id), 0)
+        place = next((at for at, sibling in enumerate(siblings) if sibling.id == inner.id), 0)
         if place == 0:
             return
         loop = siblings[place - 1]

@@ -76,8 +76,9 @@ class RemovedCall(Operator):
         name = callee_name(inner) if inner.type in _CALLS else None
         if name is None or view.code(name).lower() in _WORDS_OF_LOGS:
             return
-        said = set(view.code(inner).partition("(")[0].lower().split("."))
-        if not said & (_WORDS_OF_LOGS | {"super", "panic"}):  # these have an operator of their own
+        callee_words = set(view.code(inner).partition("(")[0].lower().split("."))
+        if not callee_words & (_WORDS_OF_LOGS | {"super", "panic"}):
+            # these have an operator of their own
             yield from remove_statement(view, node)
 
 
@@ -105,14 +106,14 @@ class SwappedStatements(Operator):
         following = node.next_named_sibling
         if following is None or following.type not in self.places[view.language]:
             return
-        one, other = view.code(node), view.code(following)
-        if not _sets(node, view) & _names(following, view) or one == other:
+        statement, other = view.code(node), view.code(following)
+        if not _sets(node, view) & _names(following, view) or statement == other:
             return
         between = view.between(node.end_byte, following.start_byte)
         if between.strip(" \t\r\n"):
             return
         start, end = node.start_byte, following.end_byte
-        yield Change(start, end, other + between + one, one, other, one, other)
+        yield Change(start, end, other + between + statement, statement, other, statement, other)
 
 
 def _names(node: Node, view: View) -> set[str]:

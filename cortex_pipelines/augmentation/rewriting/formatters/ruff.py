@@ -23,7 +23,7 @@ class Ruff(Formatter):
         from ruff import find_ruff_bin
 
         fixed = ("exclude=[]", "respect-gitignore=false")
-        options = [word for one in (*fixed, *style.options) for word in ("--config", one)]
+        options = [word for option in (*fixed, *style.options) for word in ("--config", option)]
         return [
             find_ruff_bin(),
             *("format", "--isolated", "--no-cache", "--silent", "--target-version", "py311"),

@@ -59,22 +59,24 @@ class InvertedBranches(NodeRewrite):
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
         """Where there is a plain ``else`` and the condition binds no name."""
-        found, inner = branches(node), bare(condition_of(node))
-        if found is None or inner is None or inner.type in _BINDS:
+        pair, inner = branches(node), bare(condition_of(node))
+        if pair is None or inner is None or inner.type in _BINDS:
             return
-        one, other = found
-        if not all(part.type in ("block", "statement_block") for part in found):
+        consequence, alternative = pair
+        if not all(part.type in ("block", "statement_block") for part in pair):
             return
         if any(part.type in _BINDS for part in view.inside(inner)):
             return
         condition = view.between(node.start_byte, inner.start_byte)
-        rest = view.between(inner.end_byte, one.start_byte)
-        between = view.between(one.end_byte, other.start_byte)
-        if view.language == "python" and not (_own_line(one, view) and _own_line(other, view)):
+        rest = view.between(inner.end_byte, consequence.start_byte)
+        between = view.between(consequence.end_byte, alternative.start_byte)
+        if view.language == "python" and not (
+            _own_line(consequence, view) and _own_line(alternative, view)
+        ):
             return
-        text = view.code(other) + between + view.code(one)
+        text = view.code(alternative) + between + view.code(consequence)
         head = condition + negated(inner, view) + rest
-        tail = view.between(other.end_byte, node.end_byte)
+        tail = view.between(alternative.end_byte, node.end_byte)
         yield Edit(node.start_byte, node.end_byte, head + text + tail)
 
 

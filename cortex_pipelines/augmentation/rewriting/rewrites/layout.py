@@ -48,21 +48,21 @@ def _is_text(node: Node) -> bool:
 
 def _lines(view: View) -> list[tuple[int, str]]:
     """First byte and indentation of each line of the code but the first."""
-    shift, found, start = len(view.snippet.prefix), [], 0
+    shift, lines, start = len(view.snippet.prefix), [], 0
     for line in view.snippet.code.split(b"\n"):
         if start and line.strip():
-            found.append(
+            lines.append(
                 (shift + start, line[: len(line) - len(line.lstrip())].decode("ascii", "replace"))
             )
         start += len(line) + 1
-    return found
+    return lines
 
 
 def _step(widths: list[str]) -> str:
     """What one level is made of: a tab, or the smallest difference of two lines in a row."""
     if any(width.startswith("\t") for width in widths):
         return "\t"
-    steps = {abs(len(one) - len(other)) for one, other in pairwise(widths)} - {0, 1}
+    steps = {abs(len(before) - len(after)) for before, after in pairwise(widths)} - {0, 1}
     return " " * min(steps, default=4)
 
 

@@ -104,19 +104,19 @@ class RemovedElse(NodeRewrite):
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
         """Where the first block ends with a jump; nothing is declared in the second."""
-        found = branches(node)
-        if found is None or view.parent_type(node) not in BLOCKS:
+        pair = branches(node)
+        if pair is None or view.parent_type(node) not in BLOCKS:
             return
-        one, other = found
-        if not _ends_with_jump(one) or view.lines(node) is None:
+        consequence, alternative = pair
+        if not _ends_with_jump(consequence) or view.lines(node) is None:
             return
-        inside = _held(other)
+        inside = _held(alternative)
         if not inside or any(part.type in _DECLARES for part in inside):
             return
         text = view.between(inside[0].start_byte, inside[-1].end_byte)
-        tail = view.between(inside[-1].end_byte, other.end_byte).strip(" \t\r\n;}")
+        tail = view.between(inside[-1].end_byte, alternative.end_byte).strip(" \t\r\n;}")
         if tail or any(
-            "string" in part.type and "\n" in view.code(part) for part in view.inside(other)
+            "string" in part.type and "\n" in view.code(part) for part in view.inside(alternative)
         ):
             return
         if (
@@ -128,10 +128,12 @@ class RemovedElse(NodeRewrite):
         if (
             inner is None
             or outer is None
-            or view.between(one.end_byte, other.start_byte).count("#")
+            or view.between(consequence.end_byte, alternative.start_byte).count("#")
         ):
             return
-        yield Edit(one.end_byte, node.end_byte, f"\n{outer}{reindented(view, text, inner, outer)}")
+        yield Edit(
+            consequence.end_byte, node.end_byte, f"\n{outer}{reindented(view, text, inner, outer)}"
+        )
 
 
 _DECLARES = words(
