@@ -23,9 +23,9 @@ def anomalies(file: Path, log: str | None) -> None:
 
     project = open_project(find_root())
     folder, version = made_output(project, "worker_anomalies")
-    found = watch_file(file, log, folder, load_parameters(project.root))
-    summary = {"log": found.log, "windows": found.windows, "alerts": found.alerts.height}
+    watched = watch_file(file, log, folder, load_parameters(project.root))
+    summary = {"log": watched.log, "windows": watched.windows, "alerts": watched.alerts.height}
     click.echo(json.dumps({**summary, "model_version": version}, ensure_ascii=False))
-    for row in found.alerts.iter_rows(named=True):
+    for row in watched.alerts.iter_rows(named=True):
         times = {name: row[name].isoformat() for name in ("start", "end")}
         click.echo(json.dumps({**row, **times}, ensure_ascii=False))

@@ -66,9 +66,9 @@ def _table(table: "Table", described: str) -> Iterator[str]:
 
 
 def _meaning(column: "Column") -> str:
-    said = column.meaning
+    meaning = column.meaning
     if column.one_of is not None:
-        said += f". One of: {', '.join(column.one_of)}"
+        meaning += f". One of: {', '.join(column.one_of)}"
     if column.between is not None:
-        said += f". From {column.between[0]:g} to {column.between[1]:g}"
-    return said.replace("|", "\\|").replace("\n", " ")
+        meaning += f". From {column.between[0]:g} to {column.between[1]:g}"
+    return meaning.replace("|", "\\|").replace("\n", " ")

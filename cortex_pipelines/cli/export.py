@@ -75,5 +75,7 @@ def verify(folder: Path, key: Path | None) -> None:
     root = find_root()
     if key is not None:
         click.echo(f"{trust(root, key)} is trusted now", err=True)
-    found = check(root, folder, folder)
-    click.echo(f"{found.model} {found.version}: {len(found.files)} files as exported", err=True)
+    exported = check(root, folder, folder)
+    click.echo(
+        f"{exported.model} {exported.version}: {len(exported.files)} files as exported", err=True
+    )

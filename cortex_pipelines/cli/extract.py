@@ -15,10 +15,10 @@ def extract(path: Path, out: Path) -> None:
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.operations.notebooks import load_parameters
 
-    found = extract_path(path, load_parameters().extraction)
+    extracted = extract_path(path, load_parameters().extraction)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found.units.write_parquet(out)
-    files = found.units["path"].n_unique()
-    click.echo(f"{found.units.height:,} units of {files:,} files: {out}", err=True)
-    for name, reason, detail in found.unparsed.select("path", "reason", "detail").iter_rows():
+    extracted.units.write_parquet(out)
+    files = extracted.units["path"].n_unique()
+    click.echo(f"{extracted.units.height:,} units of {files:,} files: {out}", err=True)
+    for name, reason, detail in extracted.unparsed.select("path", "reason", "detail").iter_rows():
         click.echo(f"not parsed ({reason}): {name}: {detail}", err=True)

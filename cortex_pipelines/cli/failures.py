@@ -115,9 +115,9 @@ def failure(error: BaseException, root: Path | None) -> str:
 def _words(error: BaseException) -> str:
     """What an error says: str() of a LookupError is quoted, args[0] of an OSError a number."""
     if isinstance(error, subprocess.CalledProcessError) and error.stderr:
-        said = error.stderr
-        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        text = f"{error} {said}"
+        stderr = error.stderr
+        stderr = stderr.decode(errors="replace") if isinstance(stderr, bytes) else str(stderr)
+        text = f"{error} {stderr}"
     elif isinstance(error, LookupError) and error.args:
         text = str(error.args[0])
     else:

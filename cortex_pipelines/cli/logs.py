@@ -15,11 +15,11 @@ def logs(folder: Path, as_json: bool) -> None:
     from cortex_pipelines.coordination.summary import summarise
     from cortex_pipelines.operations.notebooks import load_parameters
 
-    found = summarise(folder, load_parameters().coordination)
+    summaries = summarise(folder, load_parameters().coordination)
     if as_json:
-        click.echo(json.dumps([asdict(file) for file in found], indent=1))
+        click.echo(json.dumps([asdict(file) for file in summaries], indent=1))
         return
-    for file in found:
+    for file in summaries:
         click.echo(
             f"{file.file}: {file.kind}, {file.records} records, {file.duplicates} duplicates, "
             f"{file.test_rows} from tests, {len(file.rejected)} rejected"

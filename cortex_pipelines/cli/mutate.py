@@ -30,12 +30,12 @@ def mutate(file: Path, as_json: bool, limit: int | None) -> None:
     if len(data) > most:
         raise ValueError(f"{file}: {len(data):,} bytes; extraction.max_file_bytes is {most:,}")
     settings = parameters.augmentation
-    found = mutate_code(data, language, file.name, parameters.extraction, settings, limit)
+    mutants = mutate_code(data, language, file.name, parameters.extraction, settings, limit)
     if as_json:
-        click.echo(json.dumps([_row(mutant) for mutant in found], indent=1))
+        click.echo(json.dumps([_row(mutant) for mutant in mutants], indent=1))
     else:
-        _show(found)
-    click.echo(f"{len(found):,} mutants of {file}", err=True)
+        _show(mutants)
+    click.echo(f"{len(mutants):,} mutants of {file}", err=True)
 
 
 def _code(file: Path) -> tuple[bytes, str]:
@@ -69,14 +69,14 @@ def _row(mutant: "Mutant") -> dict[str, Any]:
     return row | {"verification": [*mutant.verification, *(["compiles"] if compiles else [])]}
 
 
-def _show(found: "list[Mutant]") -> None:
+def _show(mutants: "list[Mutant]") -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("operator", "family", "bytes", "what is wrong", box=box.SIMPLE_HEAD)
-    for mutant in found:
+    for mutant in mutants:
         span = f"{mutant.start_byte}-{mutant.end_byte}"
         table.add_row(mutant.operator, mutant.error_type, span, escape(mutant.explanation))
     Console().print(table)

@@ -23,7 +23,7 @@ def predict(task: str, master: str | None) -> None:
 
     project = open_project(find_root())
     predictors, version = made_output(project, "outcome_predictors")
-    found = expect(
+    predictions = expect(
         task,
         master,
         datetime.now(UTC),
@@ -31,5 +31,5 @@ def predict(task: str, master: str | None) -> None:
         predictors,
         load_parameters(project.root).log_tables,
     )
-    for row in found:
+    for row in predictions:
         click.echo(json.dumps({**row, "model_version": version}, ensure_ascii=False))

@@ -32,21 +32,26 @@ def refactorings(before: Path, after: Path | None, commit: str | None, as_json: 
         versions = folder_version(before, settings), folder_version(after, settings)
     else:
         raise click.UsageError("give two folders, or a repository and --commit")
-    found = detect(*versions, settings)
+    detected = detect(*versions, settings)
     if as_json:
-        click.echo(json.dumps([one.contract() for one in found], indent=1))
+        click.echo(json.dumps([refactoring.contract() for refactoring in detected], indent=1))
     else:
-        _show(found)
-    click.echo(f"{len(found):,} refactorings", err=True)
+        _show(detected)
+    click.echo(f"{len(detected):,} refactorings", err=True)
 
 
-def _show(found: "list[Refactoring]") -> None:
+def _show(detected: "list[Refactoring]") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table("place", "refactoring", "", "purity", box=box.SIMPLE_HEAD)
-    for one in found:
-        table.add_row(f"{one.path_after}:{one.line_after}", one.type, one.description, one.purity)
+    for refactoring in detected:
+        table.add_row(
+            f"{refactoring.path_after}:{refactoring.line_after}",
+            refactoring.type,
+            refactoring.description,
+            refactoring.purity,
+        )
     if table.row_count:
         Console().print(table)

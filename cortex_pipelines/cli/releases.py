@@ -18,13 +18,13 @@ def releases(as_json: bool) -> None:
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
-    found = [
+    rows = [
         standing(project.root, model) | registered(project, model.name) for model in models(project)
     ]
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(rows, indent=1))
         return
-    for row in found:
+    for row in rows:
         for line in _lines(row):
             click.echo(line)
 

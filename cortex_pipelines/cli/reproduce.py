@@ -29,10 +29,16 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(done.to_json(), indent=1))
     else:
-        for one in done.comparisons:
-            words = "same bytes" if one.same else f"DIFFERS: {one.registered} was, {one.found} is"
-            click.echo(f"{one.stage}: {words}{'; ' if one.detail else ''}{one.detail}")
-        same = sum(one.same for one in done.comparisons)
+        for comparison in done.comparisons:
+            words = (
+                "same bytes"
+                if comparison.same
+                else f"DIFFERS: {comparison.registered} was, {comparison.found} is"
+            )
+            click.echo(
+                f"{comparison.stage}: {words}{'; ' if comparison.detail else ''}{comparison.detail}"
+            )
+        same = sum(comparison.same for comparison in done.comparisons)
         click.echo(f"{done.model}: {same} of {len(done.comparisons)} versions byte for byte")
     if not done.kept:
         sys.exit(1)

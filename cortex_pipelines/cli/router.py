@@ -22,12 +22,12 @@ def train(logs: Path, out: Path) -> None:
     from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.operations.standalone import train_on_logs
 
-    found = train_on_logs(logs, out, load_parameters())
+    trained = train_on_logs(logs, out, load_parameters())
     click.echo(
         f"{'model':<10} {'accuracy':>8} {'loss':>7} {'ECE':>6}  {'against':<10} gained lost "
         "  p        p(loss)  p(Holm)  adopted"
     )
-    for step in found.steps:
+    for step in trained.steps:
         chance = ["" if step[p] is None else f"{step[p]:.2g}" for p in _CHANCES]
         click.echo(
             f"{step['model']:<10} {step['accuracy']:>8.4f} {step['loss']:>7.4f} {step['ece']:>6.4f}"
@@ -35,7 +35,7 @@ def train(logs: Path, out: Path) -> None:
             f"{chance[0]:<8} {chance[1]:<8} {chance[2]:<8} {'yes' if step['adopted'] else 'no'}"
         )
     click.echo(
-        f"{found.tasks} tasks, {found.masters} masters, out of fold; {found.seconds:.0f} s. "
+        f"{trained.tasks} tasks, {trained.masters} masters, out of fold; {trained.seconds:.0f} s. "
         f'Try: cortex route --model {out} "a task"',
         err=True,
     )

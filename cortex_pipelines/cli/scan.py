@@ -37,8 +37,8 @@ def _show(scans: "list[FileScan]") -> None:
 
     table = Table("place", "category", "rule", "severity", box=box.SIMPLE_HEAD)
     for file in scans:
-        for found in file.findings:
-            place = f"{file.path}:{found.line}:{found.start + 1}"
-            table.add_row(place, found.category, found.rule, found.severity)
+        for finding in file.findings:
+            place = f"{file.path}:{finding.line}:{finding.start + 1}"
+            table.add_row(place, finding.category, finding.rule, finding.severity)
     if table.row_count:
         Console().print(table)

@@ -61,7 +61,9 @@ def _show(speeds: "list[Speed]", chosen: "Speed") -> None:
     from rich.table import Table
 
     table = Table("precision", "row length", "tokens/s", "", box=box.SIMPLE_HEAD)
-    for one in speeds:
-        mark = "best" if one == chosen else ""
-        table.add_row(one.precision, str(one.max_length), f"{one.tokens_per_second:.0f}", mark)
+    for speed in speeds:
+        mark = "best" if speed == chosen else ""
+        table.add_row(
+            speed.precision, str(speed.max_length), f"{speed.tokens_per_second:.0f}", mark
+        )
     Console().print(table)
