@@ -101,7 +101,9 @@ class LogReader:
             if stretch.value is not None:
                 row, taken = self._row(stretch.value, name, stretch.start)
                 events.append(row | {"file": shown})
-                redacted += ({"file": shown, "byte_offset": stretch.start} | one for one in taken)
+                redacted += (
+                    {"file": shown, "byte_offset": stretch.start} | finding for finding in taken
+                )
         rejected = [
             _rejected(stretch, shown)
             for stretch in stretches
@@ -128,7 +130,8 @@ class LogReader:
         row["event_id"] = record_pseudonym(canonical(record), self._key)
         row["test_row"] = is_test_row(record, self._rules)
         return row, [
-            asdict(one) | {"places": places} for one, places in sorted(Counter(clean.found).items())
+            asdict(secret) | {"places": places}
+            for secret, places in sorted(Counter(clean.found).items())
         ]
 
     @cached_property

@@ -101,8 +101,8 @@ def scan(data: bytes, at: int = 0) -> Iterator[Stretch]:
             at = junk.end
         else:
             if boundary <= at:
-                found = _BOUNDARY.search(text, at + 1)
-                boundary = found.end() - 1 if found else len(text)
+                match = _BOUNDARY.search(text, at + 1)
+                boundary = match.end() - 1 if match else len(text)
             yield (item := _object(data, text, at, boundary))
             at = item.end
 

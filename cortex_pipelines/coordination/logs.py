@@ -100,9 +100,9 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) ->
     Raises:
         CoordinationError: the folder is missing, or a file in it has a name that is not UTF-8.
     """
-    found = logs_folder(str(folder), root)
+    logs_root = logs_folder(str(folder), root)
     shown = PathRedactor(privacy, logs_key(privacy))
-    return {"files": [_pin_of(path, found, shown) for path in log_files(found)]}
+    return {"files": [_pin_of(path, logs_root, shown) for path in log_files(logs_root)]}
 
 
 def log_files(folder: Path) -> list[Path]:

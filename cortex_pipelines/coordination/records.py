@@ -132,9 +132,9 @@ def _master(
 
 
 def _success(record: Mapping[str, Any], outcome: str | None) -> bool | None:
-    said = _first(record, _SUCCESS)
-    if isinstance(said, bool):
-        return said
+    success = _first(record, _SUCCESS)
+    if isinstance(success, bool):
+        return success
     if outcome is None:
         return None
     if _SUCCEEDED.match(outcome.lower()):
@@ -143,12 +143,12 @@ def _success(record: Mapping[str, Any], outcome: str | None) -> bool | None:
 
 
 def _at(record: Mapping[str, Any], dotted: str) -> Any:
-    found: Any = record
+    node: Any = record
     for part in _PARTS[dotted]:
-        if not isinstance(found, dict):
+        if not isinstance(node, dict):
             return None
-        found = found.get(part)
-    return found
+        node = node.get(part)
+    return node
 
 
 class _Parts(dict[str, tuple[str, ...]]):
@@ -165,9 +165,9 @@ _PARTS = _Parts()
 def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
     """The first plain value in one of the places; objects and lists are no plain values."""
     for place in places:
-        found = _at(record, place)
-        if found is not None and not isinstance(found, (dict, list)) and found != "":
-            return found
+        field = _at(record, place)
+        if field is not None and not isinstance(field, (dict, list)) and field != "":
+            return field
     return None
 
 

@@ -53,10 +53,10 @@ def summarise(folder: Path, settings: CoordinationSettings) -> list[FileSummary]
     seen: set[str] = set()
     if folder.is_file():
         return [_summary(folder, folder.name, settings, seen)]
-    found = logs_folder(str(folder), Path.cwd())
+    logs_root = logs_folder(str(folder), Path.cwd())
     return [
-        _summary(path, path.relative_to(found).as_posix(), settings, seen)
-        for path in log_files(found)
+        _summary(path, path.relative_to(logs_root).as_posix(), settings, seen)
+        for path in log_files(logs_root)
     ]
 
 

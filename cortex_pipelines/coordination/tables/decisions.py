@@ -75,10 +75,12 @@ def decided_at(event: Mapping[str, Any]) -> datetime | None:
 
 def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
     """Score by master, in the order of their names."""
-    found = next((value for place in _SCORES if isinstance(value := at(record, place), dict)), {})
+    raw_scores = next(
+        (value for place in _SCORES if isinstance(value := at(record, place), dict)), {}
+    )
     scores = {
         aliases.get(name, name): value
-        for name, said in sorted(found.items())
-        if (value := number(said)) is not None
+        for name, score in sorted(raw_scores.items())
+        if (value := number(score)) is not None
     }
     return dict(sorted(scores.items()))

@@ -71,7 +71,7 @@ def features(
 def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str, Any]]:
     """The first decision of each attempt, filled up by what later records say of the task."""
     columns = ["attempt_id", "task_id", "text", "master", "test_row"]
-    said = pl.concat(
+    records = pl.concat(
         [
             decisions.select(
                 *columns,
@@ -86,28 +86,28 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
     ).filter(pl.col("attempt_id").is_not_null())
     # In the order of time; a record without one comes last. The first says when; what it does not
     # say is filled from the others, which repeat the same decision in another file.
-    rows = said.sort("decided_at", "occurred_at", "file", "byte_offset", nulls_last=True)
-    found: dict[str, dict[str, Any]] = {}
+    rows = records.sort("decided_at", "occurred_at", "file", "byte_offset", nulls_last=True)
+    attempts: dict[str, dict[str, Any]] = {}
     for row in rows.iter_rows(named=True):
         row["margin"] = _margin(row["scores"])
-        kept = found.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
+        kept = attempts.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
         kept |= {name: row[name] for name in _FILLED if kept[name] is None}
         kept["test_row"] = kept["test_row"] or row["test_row"]
     texts = _texts(rows)
-    for kept in found.values():
-        if kept["text"] is None and len(said_so := texts.get(kept["task_id"], [])) == 1:
-            (kept["text"],) = said_so
-    return list(found.values())
+    for kept in attempts.values():
+        if kept["text"] is None and len(messages := texts.get(kept["task_id"], [])) == 1:
+            (kept["text"],) = messages
+    return list(attempts.values())
 
 
 def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
     """The different texts of each task id; an id that was given twice has several."""
-    found: dict[str | None, list[str]] = defaultdict(list)
+    texts: dict[str | None, list[str]] = defaultdict(list)
     for row in rows.iter_rows(named=True):
-        if row["text"] is not None and row["text"] not in found[row["task_id"]]:
-            found[row["task_id"]].append(row["text"])
-    found.pop(None, None)
-    return dict(found)
+        if row["text"] is not None and row["text"] not in texts[row["task_id"]]:
+            texts[row["task_id"]].append(row["text"])
+    texts.pop(None, None)
+    return dict(texts)
 
 
 _FILLED = ("task_id", "text", "priority", "confidence", "margin")
@@ -158,11 +158,11 @@ def _of_record(own: _Record, when: datetime | None, most: int) -> dict[str, floa
 
 
 def _times_by(attempts: Iterable[Mapping[str, Any]], key: str) -> dict[str, list[datetime]]:
-    found: dict[str, list[datetime]] = defaultdict(list)
+    times_by_key: dict[str, list[datetime]] = defaultdict(list)
     for attempt in attempts:
         if attempt["decided_at"] is not None and not attempt["test_row"]:
-            found[attempt[key]].append(attempt["decided_at"])
-    return defaultdict(list, {name: sorted(times) for name, times in found.items()})
+            times_by_key[attempt[key]].append(attempt["decided_at"])
+    return defaultdict(list, {name: sorted(times) for name, times in times_by_key.items()})
 
 
 def _gap(times: list[datetime], when: datetime | None) -> float | None:

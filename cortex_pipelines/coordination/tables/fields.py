@@ -24,22 +24,22 @@ def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str
 
 def at(record: Mapping[str, Any], dotted: str) -> Any:
     """The value at a dotted path; None if there is none."""
-    found: Any = record
+    node: Any = record
     for part in dotted.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
 
 
 def first_text(record: Mapping[str, Any], places: Sequence[str]) -> str | None:
     """The first text that is not empty in one of the places."""
-    found = (at(record, place) for place in places)
-    return next((text for text in found if isinstance(text, str) and text.strip()), None)
+    texts = (at(record, place) for place in places)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def first_number(record: Mapping[str, Any], places: Sequence[str]) -> float | None:
     """The first number in one of the places."""
-    found = (number(at(record, place)) for place in places)
-    return next((value for value in found if value is not None), None)
+    numbers = (number(at(record, place)) for place in places)
+    return next((value for value in numbers if value is not None), None)
 
 
 def number(value: Any) -> float | None:
@@ -47,10 +47,10 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        found = float(value)
+        parsed = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return parsed if math.isfinite(parsed) else None
 
 
 def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,8 +66,8 @@ def measured(value: Any) -> tuple[float | None, str | None]:
     """A field as a number, or else as a label; a truth value is 1 or 0."""
     if isinstance(value, bool):
         return float(value), None
-    found = number(value)
-    if found is not None or value is None:
-        return found, None
+    quantity = number(value)
+    if quantity is not None or value is None:
+        return quantity, None
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return None, text.encode("utf-8", "replace").decode("utf-8")[:MOST_LABEL]

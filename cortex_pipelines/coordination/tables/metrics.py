@@ -69,14 +69,14 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
         "worker": first_text(record, _WORKER),
         "occurred_at": event["occurred_at"],
     }
-    found = [
+    rows = [
         shared | {"metric": _clean(name), "value": value, "label": label}
         for name, field in leaves(record)
         if name not in (*_TIME, *_WORKER)
         for value, label in [measured(field)]
     ]
     # Two names may differ in what is no Unicode only; the first one stands for both.
-    named = {row["metric"]: row for row in reversed(found)}
+    named = {row["metric"]: row for row in reversed(rows)}
     return list(named.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
 
 
