@@ -51,7 +51,7 @@ def unit_splits(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """The side of each unit, decided once for all data sets and before augmentation."""
-    found = split_units(
+    splits = split_units(
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
         REPOSITORY_COMMITS.read(repository_commits),
@@ -60,7 +60,7 @@ def unit_splits(
         project,
         cache,
     )
-    return {UNIT_SPLITS.name: found}
+    return {UNIT_SPLITS.name: splits}
 
 
 @versioned_asset(tables=COMPLETION_DATASET, expectations=True)

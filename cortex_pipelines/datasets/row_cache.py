@@ -25,24 +25,24 @@ class RowMemo:
         return RowMemo(self._cache, f"{self._name}/{some}")
 
     def compute(
-        self, step: str, told: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
+        self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
     ) -> pl.DataFrame:
         """A row for each unit, in the order of the units.
 
         Args:
             step: What is made; each step remembers rows of its own.
-            told: ``unit_id`` and all else that a row is made of. Units may repeat.
+            inputs: ``unit_id`` and all else that a row is made of. Units may repeat.
             make: Gives the rows of some units, one each.
         """
         if self._cache is None:
-            return make(told)
-        keyed = told.with_columns(row_keys(told, "unit_id").alias(_KEY))
+            return make(inputs)
+        keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))
 
         def compute(missing: pl.Series) -> pl.DataFrame:
             some = keyed.filter(pl.col(_KEY).is_in(missing.implode()))
             some = some.unique(_KEY, keep="first", maintain_order=True)
             return some.select(_KEY).hstack(make(some.drop(_KEY)))
 
-        found = self._cache.rows(f"{self._name}/{step}", keyed[_KEY], compute)
-        rows = keyed.select(_KEY).join(found, on=_KEY, how="left", maintain_order="left")
+        computed = self._cache.rows(f"{self._name}/{step}", keyed[_KEY], compute)
+        rows = keyed.select(_KEY).join(computed, on=_KEY, how="left", maintain_order="left")
         return rows.drop(_KEY)

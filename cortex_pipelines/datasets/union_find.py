@@ -18,28 +18,28 @@ class UnionFind:
     def labels(self) -> NDArray[np.int64]:
         """The number that stands for the group of each; not to be changed."""
         if self._labels is None:
-            found = np.array(self._parents, dtype=np.int64)
-            while not np.array_equal(found, higher := found[found]):
-                found = higher
-            self._labels = found
-            self._parents = found.tolist()
+            roots = np.array(self._parents, dtype=np.int64)
+            while not np.array_equal(roots, higher := roots[roots]):
+                roots = higher
+            self._labels = roots
+            self._parents = roots.tolist()
         return self._labels
 
-    def together(self, one: int, other: int) -> bool:
+    def together(self, left: int, right: int) -> bool:
         """Whether two are in one group."""
-        return self._find(one) == self._find(other)
+        return self._find(left) == self._find(right)
 
-    def join(self, one: int, other: int) -> None:
+    def join(self, left: int, right: int) -> None:
         """Put the groups of two together."""
-        self._parents[self._find(one)] = self._find(other)
+        self._parents[self._find(left)] = self._find(right)
         self._labels = None
 
-    def join_all(self, ones: NDArray[np.integer], others: NDArray[np.integer]) -> None:
+    def join_all(self, lefts: NDArray[np.integer], rights: NDArray[np.integer]) -> None:
         """Put the groups of each of ``ones`` and of the one beside it in ``others`` together."""
         labels = self.labels()
-        apart = np.flatnonzero(labels[ones] != labels[others])
-        for one, other in zip(ones[apart].tolist(), others[apart].tolist(), strict=True):
-            self.join(one, other)
+        apart = np.flatnonzero(labels[lefts] != labels[rights])
+        for left, right in zip(lefts[apart].tolist(), rights[apart].tolist(), strict=True):
+            self.join(left, right)
 
     def smallest(self) -> NDArray[np.int64]:
         """The smallest number in the group of each."""

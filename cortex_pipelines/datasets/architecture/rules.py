@@ -85,8 +85,8 @@ def parts_of(edge: Edge) -> Parts | None:
     if at >= len(own) or at >= len(other):
         return None  # a folder that holds the other side
     folder = "/".join(own[:at])
-    one, two = _part(own, at), _part(other, at)
-    return Parts(edge.source, folder, one, two) if one != two else None
+    own_part, other_part = _part(own, at), _part(other, at)
+    return Parts(edge.source, folder, own_part, other_part) if own_part != other_part else None
 
 
 def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[Rule]:
@@ -134,11 +134,11 @@ def _by_order(rules: Sequence[Rule], counts: Counter[Parts]) -> Iterator[Rule]:
 
 
 def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = sorted(below.get(start, ()))
     while waiting:
         part = waiting.pop()
-        if part not in found:
-            found.add(part)
-            waiting += sorted(below.get(part, set()) - found)
-    return found
+        if part not in reached:
+            reached.add(part)
+            waiting += sorted(below.get(part, set()) - reached)
+    return reached

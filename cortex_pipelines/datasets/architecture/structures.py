@@ -107,18 +107,18 @@ def _columns(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSett
 def _deployed(fact: Row, beside: Sequence[Row]) -> str:
     """What facts say about something that is deployed, in a sentence."""
     whole = fact["relation"] == "builds"
-    said: dict[str, list[str]] = defaultdict(list)
+    objects: dict[str, list[str]] = defaultdict(list)
     for row in beside:
         mine = whole or (row["subject"] == fact["subject"] and _covers(fact, row))
         if row["fact"] == "deployment" and row is not fact and mine:
-            said[row["relation"]].append(row["object"])
+            objects[row["relation"]].append(row["object"])
     parts = [
-        f"{words} {', '.join(dict.fromkeys(said[relation]))}"
+        f"{words} {', '.join(dict.fromkeys(objects[relation]))}"
         for relation, words in (
             ("image", "from"), ("runs-on", "on"), ("port", "with port"), ("command", "running"),
             ("depends-on", "after"), ("needs", "after"), ("uses", "using"),
         )
-        if said[relation]
+        if objects[relation]
     ]  # fmt: skip
     return f"{fact['subject']} {'; '.join(parts)[:300]}" if parts else ""
 
@@ -169,7 +169,7 @@ def _readmes(
     texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings
 ) -> dict[tuple[str, str], str]:
     """First paragraph of prose in the README of each folder that has one."""
-    found: dict[tuple[str, str], str] = {}
+    readmes: dict[tuple[str, str], str] = {}
     for (source, path), text in texts.items():
         folder, _, name = path.rpartition("/")
         if _README.match(name):
@@ -177,8 +177,8 @@ def _readmes(
             prose = [p for p in paragraphs if not _NOT_PROSE.match(p) and len(p.split()) > 4
                      and not p.rstrip().endswith(":")]  # fmt: skip
             if prose:
-                found.setdefault((source, folder), _cut(" ".join(prose[0].split()), settings))
-    return found
+                readmes.setdefault((source, folder), _cut(" ".join(prose[0].split()), settings))
+    return readmes
 
 
 def _covers(outer: Row, inner: Row) -> bool:

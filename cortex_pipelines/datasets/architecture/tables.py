@@ -96,8 +96,8 @@ def architecture_tables(
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
     """What the project has nothing of, for the data card."""
-    found = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
-    none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in found]
+    kinds = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
+    none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
     rules = tables[DEPENDENCY_RULES.name]
     return Part(
@@ -185,9 +185,9 @@ def _judged(
         pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
         pl.coalesce(
             "not_made",
-            pl.when(pl.Series([found is not None for found in dirty], dtype=pl.Boolean)).then(
-                pl.lit("contaminated")
-            ),
+            pl.when(
+                pl.Series([benchmark is not None for benchmark in dirty], dtype=pl.Boolean)
+            ).then(pl.lit("contaminated")),
             pl.when(short).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is on the side of its first member
@@ -204,9 +204,9 @@ def _selected(
     made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
     selected = select_rows(made, NAME, _COMPARED, settings, join)
     require_no_leakage(selected.rows, NAME, _COMPARED, join)
-    gone = candidates.filter(pl.col("not_made").is_not_null())
+    not_made = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(
-        [selected.left_out, gone.with_columns(pl.col("not_made").alias("left_out"))],
+        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))],
         how="diagonal",
     )
     tables = {t.name: t.conform(selected.rows[t.name]) for t in ARCHITECTURE_DATASET[:3]}

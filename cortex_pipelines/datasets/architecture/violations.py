@@ -79,12 +79,14 @@ def rule_sides(rules: Sequence[Rule], settings: DatasetSettings) -> dict[str, st
 
     A project with few rules keeps all of them in train.
     """
-    ids = sorted((rule.rule_id for rule in rules), key=lambda one: draw(settings.seed, "rule", one))
+    ids = sorted(
+        (rule.rule_id for rule in rules), key=lambda rule_id: draw(settings.seed, "rule", rule_id)
+    )
     test = int(len(ids) * settings.test_share)
     validation = test + int(len(ids) * settings.validation_share)
     return {
-        one: "test" if at < test else "validation" if at < validation else "train"
-        for at, one in enumerate(ids)
+        rule_id: "test" if at < test else "validation" if at < validation else "train"
+        for at, rule_id in enumerate(ids)
     }
 
 
@@ -170,18 +172,18 @@ def _shown(
 
 def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
     """The fewest pairs that lead from one part to another, the first by name among equals."""
-    came: dict[str, tuple[str, str] | None] = {start: None}
+    edge_into: dict[str, tuple[str, str] | None] = {start: None}
     waiting = deque([start])
-    while waiting and end not in came:
+    while waiting and end not in edge_into:
         here = waiting.popleft()
         for pair in pairs:
-            if pair[0] == here and pair[1] not in came:
-                came[pair[1]] = pair
+            if pair[0] == here and pair[1] not in edge_into:
+                edge_into[pair[1]] = pair
                 waiting.append(pair[1])
-    step, chain = came.get(end), []
+    step, chain = edge_into.get(end), []
     while step is not None:
         chain.append(step)
-        step = came[step[0]]
+        step = edge_into[step[0]]
     return chain[::-1] or None
 
 

@@ -195,9 +195,9 @@ def finished_tables(
     """
     texts = COMPARED[name]
     reason = pl.col("split_reason")
-    told = pl.when(is_variant()).then(reason + "; variant of a train unit")
+    of_variant = pl.when(is_variant()).then(reason + "; variant of a train unit")
     rows = candidates.with_columns(
-        told.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
+        of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
     )
     made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, f"{project.name}/{name}", settings)
@@ -209,10 +209,10 @@ def finished_tables(
         [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out")), units],
         how="diagonal",
     )
-    found = {
+    split_tables = {
         table.name: _side(selected.rows, table, name) for table in tables if table.name in SPLITS
     }
-    return found | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
+    return split_tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
 
 
 def _side(rows: Mapping[str, pl.DataFrame], table: Table, name: str) -> pl.DataFrame:

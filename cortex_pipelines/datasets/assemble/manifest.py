@@ -57,8 +57,8 @@ def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series
     for source, path, line in redactions.select("source", "path", "line").sort("line").iter_rows():
         lines.setdefault((source, path), []).append(line)
     counts = [
-        bisect_right(found, end) - bisect_left(found, start)
-        if (found := lines.get((source, path)))
+        bisect_right(redaction_lines, end) - bisect_left(redaction_lines, start)
+        if (redaction_lines := lines.get((source, path)))
         else 0
         for source, path, start, end in units.select(
             "source", "path", "start_line", "end_line"
@@ -78,7 +78,7 @@ def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -
     named = rows.with_columns(
         pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
     ).sort("entry_id")
-    found = _columns(named.head(settings.max_named_left_out), "entry_id")
+    entries = _columns(named.head(settings.max_named_left_out), "entry_id")
     rest = named.slice(settings.max_named_left_out).group_by("language").len().sort("language")
     more = [
         {
@@ -90,8 +90,8 @@ def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -
         }
         for language, count in rest.iter_rows()
     ]
-    found = pl.concat([found, pl.DataFrame(more, schema=found.schema)])
-    return found.with_columns(_filters(reason))
+    entries = pl.concat([entries, pl.DataFrame(more, schema=entries.schema)])
+    return entries.with_columns(_filters(reason))
 
 
 def _ordinals(rows: pl.DataFrame) -> pl.Series:

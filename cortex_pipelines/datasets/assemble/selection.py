@@ -45,8 +45,8 @@ class Selection:
 def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
     """Candidates with ``example_id``: a hash of what the model sees and has to write."""
     # a gap has an identity of its own, by the code after it
-    told = [column for column in _IDENTITY if column in candidates.columns]
-    parts = candidates.select(pl.col(told).fill_null("")).iter_rows()
+    identity = [column for column in _IDENTITY if column in candidates.columns]
+    parts = candidates.select(pl.col(identity).fill_null("")).iter_rows()
     ids = [hashlib.sha256("\x1f".join((name, *row)).encode()).hexdigest()[:32] for row in parts]
     return candidates.with_columns(pl.Series("example_id", ids, dtype=pl.String))
 
@@ -69,20 +69,20 @@ def select_rows(
         settings: Bounds, shares and threshold.
         join: Finds near-duplicates.
     """
-    found = _Parts(join)
+    splits = _Parts(join)
     first = pl.col("example_id").is_first_distinct()
-    found.leave(candidates.filter(~first), "repeated")
+    splits.leave(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
     variant = is_variant()
     held: list[pl.DataFrame] = []
     for side in reversed(SPLITS):
         mine = rows.filter((pl.col("split") == side) & ~variant)
-        found.add(side, mine, held, name, texts, settings, _most(side, settings), side)
-        held.append(found.rows[side])
+        splits.add(side, mine, held, name, texts, settings, _most(side, settings), side)
+        held.append(splits.rows[side])
     variants = rows.filter(variant & (pl.col("split") == "train"))
-    room = _room_for_variants(found.rows["train"].height, settings)
-    found.add("train", variants, held[:2], name, texts, settings, room, "variants")
-    return Selection(found.rows, pl.concat(found.left_out))
+    room = _room_for_variants(splits.rows["train"].height, settings)
+    splits.add("train", variants, held[:2], name, texts, settings, room, "variants")
+    return Selection(splits.rows, pl.concat(splits.left_out))
 
 
 class _Parts:
@@ -128,16 +128,16 @@ def require_no_leakage(
         DatasetError: there are some.
     """
     sides = {side: rows[side] for side in SPLITS}
-    for one, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
+    for split, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
             wanted = ("example_id", *columns)
             other = pl.concat([sides[side].select(wanted) for side in others])
-            found = join.between(sides[one].select(wanted), other, columns, f"{one} checked")
-            if found.height:
+            leaks = join.between(sides[split].select(wanted), other, columns, f"{split} checked")
+            if leaks.height:
                 raise DatasetError(
-                    f"{name}: {found.height} rows of {one} have a near-duplicate in another split "
-                    f"by {' and '.join(columns)}, for example {found['example_id'][0]} and "
-                    f"{found['other_example_id'][0]}; this must not happen, please report it"
+                    f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "
+                    f"split by {' and '.join(columns)}, for example {leaks['example_id'][0]} and "
+                    f"{leaks['other_example_id'][0]}; this must not happen, please report it"
                 )
 
 
@@ -153,8 +153,8 @@ def _without_near_duplicates(
     for columns in texts:
         wanted = ("example_id", *columns)
         others = pl.concat([side.select(wanted) for side in held])
-        found = join.between(rows.select(wanted), others, columns, step)
-        rows = rows.join(found, on="example_id", how="anti", maintain_order="left")
+        duplicates = join.between(rows.select(wanted), others, columns, step)
+        rows = rows.join(duplicates, on="example_id", how="anti", maintain_order="left")
     return rows
 
 
@@ -211,8 +211,8 @@ def _capped(
     weights = rows["weight"].to_list() if side == "train" else [1.0] * rows.height
     ids = rows["example_id"].to_list()
     priorities = [
-        weight / ((draw(settings.seed, "sample", one) + 1) / 2**64)
-        for one, weight in zip(ids, weights, strict=True)
+        weight / ((draw(settings.seed, "sample", row_id) + 1) / 2**64)
+        for row_id, weight in zip(ids, weights, strict=True)
     ]
     ranked = rows.select("example_id", "language").with_columns(
         pl.Series("priority", priorities, dtype=pl.Float64)

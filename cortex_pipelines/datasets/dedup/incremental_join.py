@@ -68,19 +68,19 @@ class IncrementalSimilarityJoin:
         """
         name = f"{self._name}/twins/{step}/{'+'.join(columns)}"
         known = self._cache.recall(name) if self._cache else None
-        one = _Side(mine, columns, "mine", known, self._settings)
-        other = _Side(theirs, columns, "theirs", known, self._settings)
+        left = _Side(mine, columns, "mine", known, self._settings)
+        right = _Side(theirs, columns, "theirs", known, self._settings)
         order = _known_order(known)
-        if known is None or max(one.share_of_new, other.share_of_new) > _MOST_NEW:
-            one.forget()
-            other.forget()
-            order = ShingleOrder.of(one.new_sets(), other.new_sets())
-        found = _pairs(one, other, order, self._settings)
-        new = np.concatenate([one.new, other.new])
+        if known is None or max(left.share_of_new, right.share_of_new) > _MOST_NEW:
+            left.forget()
+            right.forget()
+            order = ShingleOrder.of(left.new_sets(), right.new_sets())
+        pairs = _pairs(left, right, order, self._settings)
+        new = np.concatenate([left.new, right.new])
         if self._cache and (known is None or new.sum() > _WORTH_KEEPING * len(new)):
-            sides = (one.state(found, order), other.state(TWINS.to_frame(), order))
+            sides = (left.state(pairs, order), right.state(TWINS.to_frame(), order))
             self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
-        return found
+        return pairs
 
 
 class _Side:
@@ -95,10 +95,10 @@ class _Side:
         settings: DatasetSettings,
     ) -> None:
         self._frame, self._columns, self._side, self._settings = frame, columns, side, settings
-        told = pl.DataFrame(schema=_STATE) if known is None else known
-        told = told.filter(pl.col(_SIDE) == side)
+        known_rows = pl.DataFrame(schema=_STATE) if known is None else known
+        known_rows = known_rows.filter(pl.col(_SIDE) == side)
         self.known = frame.select(_ID).join(
-            told.drop(_SIDE), on=_ID, how="left", maintain_order="left"
+            known_rows.drop(_SIDE), on=_ID, how="left", maintain_order="left"
         )
         self._sets: ShingleSets | None = None
 
@@ -139,37 +139,37 @@ class _Side:
 
     def like(self, others: ShingleSets, order: ShingleOrder) -> Bools:
         """Which of the known texts have a first shingle in common with one of the others'."""
-        found = np.zeros(len(self.known), dtype=bool)
+        is_similar = np.zeros(len(self.known), dtype=bool)
         wanted = _prefixes(others, order, self._settings)[0].astype(np.uint64) << _HIGH
-        told = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
-        flat = told.explode(_PREFIX)
+        prefixes = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
+        flat = prefixes.explode(_PREFIX)
         hashes = flat[_PREFIX].to_numpy().astype(np.uint64) << _HIGH
         hits = KnownShingles(np.unique(wanted)).places(hashes) >= 0
-        found[flat["at"].to_numpy()[hits]] = True
-        return found
+        is_similar[flat["at"].to_numpy()[hits]] = True
+        return is_similar
 
     def still_there(self, others: "_Side") -> pl.DataFrame:
         """Pairs that were found last time, of texts that are known on both sides."""
-        told = self.known.select(TWINS.names()).filter(pl.col(_OTHER).list.len() > 0)
-        pairs = told.explode(_OTHER, _SIMILARITY)
+        paired = self.known.select(TWINS.names()).filter(pl.col(_OTHER).list.len() > 0)
+        pairs = paired.explode(_OTHER, _SIMILARITY)
         known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(known, on=_OTHER, how="semi")
 
-    def state(self, found: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
+    def state(self, new_pairs: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
         """What is to be known of all texts next time.
 
         Args:
-            found: Pairs, kept with the first text of each.
+            new_pairs: Pairs, kept with the first text of each.
             order: Which shingles of a text come first.
         """
         hashes, counts = _prefixes(self.new_sets(), order, self._settings)
         owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
         lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
         fresh = pl.DataFrame({_ID: self.ids.filter(pl.Series(self.new)), _PREFIX: lists})
-        told = pl.concat([self.known.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
-        pairs = found.group_by(_ID).agg(_OTHER, _SIMILARITY)
+        prefixes = pl.concat([self.known.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
+        pairs = new_pairs.group_by(_ID).agg(_OTHER, _SIMILARITY)
         return (
-            told.join(pairs, on=_ID, how="left")
+            prefixes.join(pairs, on=_ID, how="left")
             .with_columns(pl.lit(self._side).alias(_SIDE))
             .select(pl.col(name).cast(dtype) for name, dtype in _STATE.items())
         )
@@ -211,8 +211,8 @@ def _similar_pairs(
 
 
 def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:
-    found: list[str] = ids.filter(pl.Series(which, dtype=pl.Boolean)).to_list()
-    return found
+    chosen_ids: list[str] = ids.filter(pl.Series(which, dtype=pl.Boolean)).to_list()
+    return chosen_ids
 
 
 def _prefixes(
@@ -234,8 +234,8 @@ def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
 def _order_rows(order: ShingleOrder) -> pl.DataFrame:
     """The order as rows of what is kept, a level each."""
     levels = pl.Series(_PREFIX, [level.tolist() for level in order.common], dtype=_STATE[_PREFIX])
-    told = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
+    constants = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
     return levels.to_frame().select(
-        pl.lit(told[name], dtype=dtype).alias(name) if name in told else pl.col(name)
+        pl.lit(constants[name], dtype=dtype).alias(name) if name in constants else pl.col(name)
         for name, dtype in _STATE.items()
     )

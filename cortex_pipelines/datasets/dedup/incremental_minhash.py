@@ -62,14 +62,16 @@ class IncrementalClustering:
         keys = pl.Series(_TEXT, [_key(text) for text in texts], dtype=pl.String)
         state = self._cache.recall(name)
         known = None if state is None else _Known.of(keys, state)
-        found = self._with_new(known, texts) if known and known.new.any() else known
-        if found is None:
-            found = self._from_nothing(keys, texts)
-            kept = found.state().clear() if found.has_full_bucket() else found.state()
+        clustering = self._with_new(known, texts) if known and known.new.any() else known
+        if clustering is None:
+            clustering = self._from_nothing(keys, texts)
+            kept = (
+                clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
+            )
             self._cache.keep(name, kept)
         elif state is not None and _moved(keys, state[_TEXT]) > _WORTH_KEEPING * len(texts):
-            self._cache.keep(name, found.state())
-        labels: list[int] = found.labels.tolist()
+            self._cache.keep(name, clustering.state())
+        labels: list[int] = clustering.labels.tolist()
         return labels
 
     def _from_nothing(self, keys: pl.Series, texts: list[str]) -> "_Known":
@@ -116,12 +118,12 @@ class _Known:
         """What is known of some texts; a cluster that is not there as a whole is not."""
         size = pl.len().over(_CLUSTER)
         numbered = state.select(_TEXT, _CLUSTER, size.alias("size")).with_row_index("at")
-        told = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
-        whole = told.select(pl.col("size") == size)[:, 0].fill_null(False).to_numpy()
-        labels = told[_CLUSTER].fill_null(-1).to_numpy()
-        there, known = told["at"].is_not_null().to_numpy(), state[_BANDS].to_numpy()
+        matched = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
+        whole = matched.select(pl.col("size") == size)[:, 0].fill_null(False).to_numpy()
+        labels = matched[_CLUSTER].fill_null(-1).to_numpy()
+        there, known = matched["at"].is_not_null().to_numpy(), state[_BANDS].to_numpy()
         bands = np.zeros((len(keys), known.shape[1]), dtype=np.uint32)
-        bands[there] = known[told["at"].drop_nulls().to_numpy()]
+        bands[there] = known[matched["at"].drop_nulls().to_numpy()]
         return cls(keys, np.where(whole, labels, -1), bands)
 
     @property
@@ -144,7 +146,7 @@ class _Known:
 
 def _agreeing(bands: Bands, new: Bools) -> Bools | None:
     """Which texts agree with a new one in a band; None if too many do in one and the same."""
-    found = new.copy()
+    agreeing = new.copy()
     for band in range(bands.shape[1]):
         values = bands[:, band]
         wanted = np.unique(values[new])
@@ -153,8 +155,8 @@ def _agreeing(bands: Bands, new: Bools) -> Bools | None:
         same = wanted[places] == values
         if np.bincount(places[same]).max(initial=0) > MOST_COMPARED:
             return None
-        found |= same
-    return found
+        agreeing |= same
+    return agreeing
 
 
 def _moved(keys: pl.Series, known: pl.Series) -> int:

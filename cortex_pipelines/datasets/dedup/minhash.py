@@ -58,11 +58,11 @@ def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64
     """Hash of each band of the MinHash signatures: one row a set, one column a band."""
     bands, rows = settings.minhash_bands, settings.minhash_rows
     factors = odd_numbers(rows, f"band:{settings.seed}")
-    found = [np.empty((0, bands), dtype=np.uint64)]
+    keys = [np.empty((0, bands), dtype=np.uint64)]
     for batch in sets.batches(_SHINGLES_AT_ONCE):
         signatures = minhash(batch, settings).reshape(len(batch), bands, rows)
-        found.append(mixed((signatures * factors).sum(axis=2, dtype=np.uint64)))
-    return np.concatenate(found)
+        keys.append(mixed((signatures * factors).sum(axis=2, dtype=np.uint64)))
+    return np.concatenate(keys)
 
 
 def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
@@ -96,15 +96,15 @@ def _nearest(
     """
     fullest = np.argsort(-counts, kind="stable")
     starts = (np.cumsum(counts) - counts)[fullest]
-    found: NDArray[np.uint16] = rank[filled[starts]]
-    table = np.empty_like(found)
+    ranks: NDArray[np.uint16] = rank[filled[starts]]
+    table = np.empty_like(ranks)
     for step in range(1, int(counts.max(initial=0))):
         many = int(np.searchsorted(-counts[fullest], -step, side="left"))
         # mode: without it the result is buffered
         np.take(rank, filled[starts[:many] + step], axis=0, out=table[:many], mode="clip")
-        np.minimum(found[:many], table[:many], out=found[:many])
-    nearest = np.empty_like(found)
-    nearest[fullest] = found
+        np.minimum(ranks[:many], table[:many], out=ranks[:many])
+    nearest = np.empty_like(ranks)
+    nearest[fullest] = ranks
     return nearest
 
 
@@ -159,9 +159,12 @@ def _join(
     most = np.minimum(sketches[left], sketches[right]).sum(axis=1, dtype=np.int64)
     union = sets.sizes[left] + sets.sizes[right] - most
     likely = most >= threshold * union
-    for one, other in zip(left[likely].tolist(), right[likely].tolist(), strict=True):
-        if not forest.together(one, other) and jaccard(sets[one], sets[other]) >= threshold:
-            forest.join(one, other)
+    for left_row, right_row in zip(left[likely].tolist(), right[likely].tolist(), strict=True):
+        if (
+            not forest.together(left_row, right_row)
+            and jaccard(sets[left_row], sets[right_row]) >= threshold
+        ):
+            forest.join(left_row, right_row)
 
 
 def _sketches(sets: ShingleSets) -> NDArray[np.uint8]:

@@ -47,7 +47,7 @@ class ShingleOrder:
 
     def first(self, sets: ShingleSets, counts: NDArray[np.int64]) -> NDArray[np.uint64]:
         """The first ``counts`` shingles of each set, set after set."""
-        found = [np.empty(0, dtype=np.uint64)]
+        prefixes = [np.empty(0, dtype=np.uint64)]
         for start in range(0, len(sets), _SETS_AT_ONCE):
             stop = min(start + _SETS_AT_ONCE, len(sets))
             hashes = sets.hashes[sets.borders[start] : sets.borders[stop]]
@@ -58,8 +58,8 @@ class ShingleOrder:
             order = np.argsort(keys, kind="stable")
             begins = np.cumsum(sizes) - sizes
             rank = np.arange(len(order)) - np.repeat(begins, sizes)
-            found.append(hashes[order[rank < np.repeat(counts[start:stop], sizes)]])
-        return np.concatenate(found)
+            prefixes.append(hashes[order[rank < np.repeat(counts[start:stop], sizes)]])
+        return np.concatenate(prefixes)
 
     @cached_property
     def _levels(self) -> NDArray[np.uint8]:

@@ -84,9 +84,9 @@ class KnownShingles:
         places = np.full(len(hashes), -1)
         likely = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
         if len(likely):
-            found = np.searchsorted(self._hashes, hashes[likely])
-            found[found == len(self._hashes)] = 0
-            places[likely] = np.where(self._hashes[found] == hashes[likely], found, -1)
+            positions = np.searchsorted(self._hashes, hashes[likely])
+            positions[positions == len(self._hashes)] = 0
+            places[likely] = np.where(self._hashes[positions] == hashes[likely], positions, -1)
         return places
 
 
@@ -101,24 +101,24 @@ def shingles(text: str, size: int) -> Shingles:
 
 def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
     """The shingles of each text; about 40 MB/s."""
-    found = [_batch_shingles(batch, size) for batch in _batches(texts)]
-    hashes = [hashes for hashes, _ in found]
-    sizes = [sizes for _, sizes in found]
+    batches = [_batch_shingles(batch, size) for batch in _batches(texts)]
+    hashes = [hashes for hashes, _ in batches]
+    sizes = [sizes for _, sizes in batches]
     empty = np.empty(0, dtype=np.uint64)
     return ShingleSets(
         np.concatenate([empty, *hashes]), _starts(np.concatenate([np.empty(0, np.int64), *sizes]))
     )
 
 
-def jaccard(one: Shingles, other: Shingles) -> float:
+def jaccard(left: Shingles, right: Shingles) -> float:
     """Exact Jaccard similarity of two sets of shingles."""
-    common = in_common(one, other)
-    return common / (len(one) + len(other) - common)
+    common = in_common(left, right)
+    return common / (len(left) + len(right) - common)
 
 
-def in_common(one: Shingles, other: Shingles) -> int:
+def in_common(left: Shingles, right: Shingles) -> int:
     """Number of shingles that two sets share."""
-    merged = np.concatenate((one, other))
+    merged = np.concatenate((left, right))
     merged.sort()
     return int(np.count_nonzero(merged[1:] == merged[:-1]))
 
@@ -238,9 +238,9 @@ def _byte_values() -> Shingles:
 def _powers(count: int) -> tuple[Shingles, Shingles]:
     """Powers of an odd number and of its inverse, modulo 2**64."""
     base = int(odd_numbers(1, "power")[0])
-    found = []
+    tables = []
     for factor in (base, pow(base, -1, 1 << 64)):
         powers = np.full(count, factor, dtype=np.uint64)
         powers[0] = 1
-        found.append(np.cumprod(powers, dtype=np.uint64))
-    return found[0], found[1]
+        tables.append(np.cumprod(powers, dtype=np.uint64))
+    return tables[0], tables[1]

@@ -103,11 +103,13 @@ def _candidates(
         held = np.add.reduceat(places >= 0, batch.borders[:-1], dtype=np.int64)
         prefixes = prefix_lengths(batch.sizes, threshold)
         lacking = batch.sizes - held
-        for one in np.flatnonzero(lacking < prefixes).tolist():
-            inside = places[batch.borders[one] : batch.borders[one + 1]]
-            prefix = _rarest(inside[inside >= 0], counts, int(prefixes[one] - lacking[one]))
-            found = [sets_of[starts[place] : starts[place + 1]] for place in prefix.tolist()]
-            yield from ((left + one, right) for right in np.unique(np.concatenate(found)).tolist())
+        for row in np.flatnonzero(lacking < prefixes).tolist():
+            inside = places[batch.borders[row] : batch.borders[row + 1]]
+            prefix = _rarest(inside[inside >= 0], counts, int(prefixes[row] - lacking[row]))
+            holders = [sets_of[starts[place] : starts[place + 1]] for place in prefix.tolist()]
+            yield from (
+                (left + row, right) for right in np.unique(np.concatenate(holders)).tolist()
+            )
         left += len(batch)
 
 

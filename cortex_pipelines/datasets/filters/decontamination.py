@@ -54,13 +54,13 @@ def contaminated(
         fingerprints: Benchmarks.
         settings: Share of an item's shingles from which a text counts as holding it.
     """
-    found: list[str | None] = [None] * len(texts)
+    benchmark_of: list[str | None] = [None] * len(texts)
     sizes = sorted({known.tokens for known in fingerprints})
     sets = {tokens: all_shingles(texts, tokens) for tokens in sizes}
     for known in fingerprints:
         for index, name in matches(sets[known.tokens], known, settings):
-            found[index] = found[index] or name
-    return found
+            benchmark_of[index] = benchmark_of[index] or name
+    return benchmark_of
 
 
 def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
@@ -124,8 +124,8 @@ def matches(
         first, last = starts[places[shared]], starts[places[shared] + 1]
         texts = np.searchsorted(batch.borders, shared, side="right") - 1
         pairs = np.repeat(texts, last - first) * len(needed) + items[_ranges(first, last)]
-        found, counts = np.unique(pairs, return_counts=True)
-        enough = found[counts >= needed[found % len(needed)]]
+        matching_pairs, counts = np.unique(pairs, return_counts=True)
+        enough = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
         yield from (
             (start + pair // len(needed), known.names[pair % len(needed)])
             for pair in enough.tolist()

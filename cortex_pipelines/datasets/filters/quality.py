@@ -43,7 +43,7 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
         ("comments", comments > settings.max_comment_share),
     )
     # a plain `when` chain: the first that holds gives the reason
-    found = pl.lit(None, dtype=pl.String)
+    reasons = pl.lit(None, dtype=pl.String)
     for reason, holds in reversed(broken):
-        found = pl.when(holds).then(pl.lit(reason)).otherwise(found)
-    return found
+        reasons = pl.when(holds).then(pl.lit(reason)).otherwise(reasons)
+    return reasons

@@ -37,11 +37,11 @@ COLUMNS = (
 
 def calls_of(units: pl.DataFrame) -> pl.DataFrame:
     """What the code of each unit calls, each once: column ``calls`` of ``receiver.name``."""
-    found = [
+    calls = [
         [f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))]
         for code in units["code"]
     ]
-    return pl.Series("calls", found, dtype=pl.List(pl.String)).to_frame()
+    return pl.Series("calls", calls, dtype=pl.List(pl.String)).to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class RepositoryContext:
             & pl.col("split").is_not_null()
         ).sort("source", "path", "start_byte", "unit_id")
         columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
-        found = rows.select(*columns, "context", "split").iter_rows()
-        return [Definition(*row) for row in found]
+        visible = rows.select(*columns, "context", "split").iter_rows()
+        return [Definition(*row) for row in visible]
 
     @cached_property
     def _places(self) -> dict[tuple[str, str, str], list[Definition]]:
@@ -121,7 +121,7 @@ class RepositoryContext:
         return beside[: self._most]
 
     def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[Definition]:
-        found = 0
+        yielded = 0
         for call in calls:
             receiver, _, name = call.rpartition(".")
             known = self._names.get((unit["source"], name), [])
@@ -132,8 +132,8 @@ class RepositoryContext:
             near = [other for other in known if other.path == unit["path"]] or known
             if len(near) == 1 and self._may_show(unit, near[0]):
                 yield near[0]
-                found += 1
-            if found == self._most:
+                yielded += 1
+            if yielded == self._most:
                 return
 
     def _may_show(self, unit: dict[str, Any], other: Definition) -> bool:

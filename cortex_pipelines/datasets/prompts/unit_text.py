@@ -96,8 +96,8 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
         place: blake2b(texts.get(place, b""), digest_size=16).hexdigest()
         for place in units.select("source", "path").unique().iter_rows()
     }
-    found = [hashes[place] for place in units.select("source", "path").iter_rows()]
-    return pl.Series("text_hash", found, dtype=pl.String)
+    unit_hashes = [hashes[place] for place in units.select("source", "path").iter_rows()]
+    return pl.Series("text_hash", unit_hashes, dtype=pl.String)
 
 
 def with_layout(
@@ -153,7 +153,7 @@ def _imports(units: pl.DataFrame) -> dict[Place, list[str]]:
     ends = {
         place: list(accumulate((end for _, end in spans), max)) for place, spans in holders.items()
     }
-    found: dict[Place, dict[tuple[int, str], str]] = {}
+    by_file: dict[Place, dict[tuple[int, str], str]] = {}
     rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
     for source, path, start, code in rows.select(
         "source", "path", "start_byte", "code"
@@ -162,8 +162,8 @@ def _imports(units: pl.DataFrame) -> dict[Place, list[str]]:
         before = bisect_right(starts.get(place, []), start)
         if not before or ends[place][before - 1] <= start:
             # One statement that imports several names may be several units.
-            found.setdefault(place, {})[start, code] = code
-    return {place: list(imports.values()) for place, imports in found.items()}
+            by_file.setdefault(place, {})[start, code] = code
+    return {place: list(imports.values()) for place, imports in by_file.items()}
 
 
 def _indent(text: bytes, start: int) -> str:

@@ -81,10 +81,10 @@ def sizes(tables: Tables, column: str) -> pl.DataFrame:
         tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String})
         for split in SPLITS
     ]
-    found = counted[0]
+    joined = counted[0]
     for other in counted[1:]:
-        found = found.join(other, on=column, how="full", coalesce=True, nulls_equal=True)
-    filled = found.with_columns(pl.col(split).fill_null(0) for split in SPLITS)
+        joined = joined.join(other, on=column, how="full", coalesce=True, nulls_equal=True)
+    filled = joined.with_columns(pl.col(split).fill_null(0) for split in SPLITS)
     return (
         filled.with_columns(pl.sum_horizontal(*SPLITS).alias("all"))
         .sort(["all", column], descending=[True, False], nulls_last=True)
@@ -129,7 +129,7 @@ def _totals(tables: Tables) -> pl.DataFrame:
 
 
 def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
-    gone = _by_reason(entries.filter(pl.col("left_out").is_not_null()))
+    excluded = _by_reason(entries.filter(pl.col("left_out").is_not_null()))
     limits = (
         f"Lines up to {settings.longest_line} characters and {settings.mean_line} in the mean, at "
         f"least {settings.min_alphanumeric:g} letters and digits, at most "
@@ -139,16 +139,16 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     )
     redacted = int(entries.filter(pl.col("split").is_not_null())["redactions"].sum())
     private = f"Placeholders for private data in the spans of the rows: {redacted}."
-    return [limits, gone.rename({"left_out": "filter", "count": "left out"}), private]
+    return [limits, excluded.rename({"left_out": "filter", "count": "left out"}), private]
 
 
 def _languages(entries: pl.DataFrame) -> list[Part]:
     """Rows of each language, what of it is left out, and why a side has none of it."""
     kept = entries.filter(pl.col("split").is_not_null())
-    gone = entries.filter(pl.col("left_out").is_not_null())
+    excluded = entries.filter(pl.col("left_out").is_not_null())
     rows, why = [], []
     for language in entries["language"].drop_nulls().unique().sort():
-        mine, lost = (some.filter(pl.col("language") == language) for some in (kept, gone))
+        mine, lost = (some.filter(pl.col("language") == language) for some in (kept, excluded))
         counts = [mine.filter(pl.col("split") == split).height for split in SPLITS]
         reasons = _by_reason(lost)
         mostly = ", ".join(f"{reason} {count}" for reason, count in reasons.head(3).iter_rows())
@@ -162,8 +162,8 @@ def _languages(entries: pl.DataFrame) -> list[Part]:
     return [Part("Languages", table, why) if why else Part("Languages", table)]
 
 
-def _by_reason(gone: pl.DataFrame) -> pl.DataFrame:
-    counted = gone.group_by("left_out").agg(pl.col("count").sum())
+def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
+    counted = excluded.group_by("left_out").agg(pl.col("count").sum())
     return counted.sort(["count", "left_out"], descending=[True, False])
 
 
@@ -197,10 +197,10 @@ def _caps(entries: pl.DataFrame) -> list[Any]:
     """What the caps left out of train, and how the weights of the rows differ from it."""
     kept = entries.filter(pl.col("split") == "train")
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
-    gone = entries.filter((pl.col("left_out") == "sample") & of_train)
+    excluded = entries.filter((pl.col("left_out") == "sample") & of_train)
     rows = [
         (name, some.height, sum(some["weight"].sort()) / some.height)
-        for name, some in (("kept in train", kept), ("left out by a cap", gone))
+        for name, some in (("kept in train", kept), ("left out by a cap", excluded))
         if some.height
     ]
     schema = {"rows": pl.String, "number": pl.Int64, "mean weight": pl.Float64}
@@ -217,37 +217,37 @@ def _split(tables: Tables, settings: DatasetSettings) -> list[Any]:
 
 
 def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
-    found = entries.filter(pl.col("left_out") == "contaminated")
+    contaminated = entries.filter(pl.col("left_out") == "contaminated")
     lists = ["HumanEval", "MBPP", *(benchmark.path for benchmark in settings.decontaminate)]
     share = settings.contamination_share
     return [
-        f"Compared with {', '.join(lists)}: {int(found['count'].sum())} left out that hold "
+        f"Compared with {', '.join(lists)}: {int(contaminated['count'].sum())} left out that hold "
         f"{share:g} or more of an item's token runs.",
-        found.drop_nulls("path").select("source", "path", "start_byte", "end_byte").head(20),
+        contaminated.drop_nulls("path").select("source", "path", "start_byte", "end_byte").head(20),
     ]
 
 
 def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
-    found: list[Any] = []
+    examples: list[Any] = []
     few = (
         train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
     )
     for row in few.sort("kind", "example_id").iter_rows(named=True):
         caption = f"{row['kind']}, {row['language']}, {row['path']}"
         text = f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}"
-        found.append((caption, text))
-    return found
+        examples.append((caption, text))
+    return examples
 
 
 def _metrics(tables: Tables) -> str:
     import json
 
     entries = tables[MANIFEST.name]
-    gone = entries.filter(pl.col("left_out").is_not_null())
+    excluded = entries.filter(pl.col("left_out").is_not_null())
     counts = {f"rows_{split}": tables[split].height for split in SPLITS}
     kinds = sizes(tables, "kind")
     counts |= {f"kind_{kind}": count for kind, count in kinds.select("kind", "all").iter_rows()}
-    by_reason = _by_reason(gone).sort("left_out")
+    by_reason = _by_reason(excluded).sort("left_out")
     counts |= {f"left_out_{reason}": int(count) for reason, count in by_reason.iter_rows()}
     kept = entries.filter(pl.col("split").is_not_null())
     for column in ("language", "category"):

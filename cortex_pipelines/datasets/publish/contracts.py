@@ -61,12 +61,12 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
         .add_batch_definition_whole_dataframe("all")
         .get_batch({"dataframe": frame.to_pandas()})
     )
-    found = batch.validate(suite)
-    failures = tuple(sorted(_in_words(result) for result in found.results if not result.success))
-    numbers = found.statistics
+    report = batch.validate(suite)
+    failures = tuple(sorted(_in_words(result) for result in report.results if not result.success))
+    numbers = report.statistics
     return ContractResult(
         table=table.name,
-        success=bool(found.success),
+        success=bool(report.success),
         failures=failures,
         statistics={
             "evaluated": int(numbers["evaluated_expectations"]),
@@ -74,7 +74,7 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
             "unsuccessful": int(numbers["unsuccessful_expectations"]),
             "rows": frame.height,
         },
-        document=found,
+        document=report,
     )
 
 
@@ -134,8 +134,8 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
 
     out.mkdir(parents=True, exist_ok=True)
     links = []
-    for title, found in sorted(results.items()):
-        for result in found:
+    for title, suite_results in sorted(results.items()):
+        for result in suite_results:
             page = "".join(c if c.isalnum() else "_" for c in f"{title}_{result.table}") + ".html"
             rendered = ValidationResultsPageRenderer().render(result.document)
             (out / page).write_text(DefaultJinjaPageView().render(rendered), encoding="utf-8")
@@ -173,10 +173,10 @@ def _in_words(result: Any) -> str:
     column = config.kwargs.get("column")
     where = f"column {column}: " if column else ""
     wanted = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()))
-    return f"{where}{name}" + (f" ({wanted})" if wanted else "") + _found(result)
+    return f"{where}{name}" + (f" ({wanted})" if wanted else "") + _observed(result)
 
 
-def _found(result: Any) -> str:
+def _observed(result: Any) -> str:
     outcome = result.result or {}
     if result.exception_info and result.exception_info.get("raised_exception"):
         return f"; could not be checked: {result.exception_info.get('exception_message')}"

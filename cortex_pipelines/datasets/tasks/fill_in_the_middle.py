@@ -67,8 +67,8 @@ def infilling_candidates(
         return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
 
     columns = [name for name in _COLUMNS if name in units.columns]
-    told = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
-    return units.drop(*MADE, strict=False).hstack(known.compute("gaps", told, make))
+    inputs = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
+    return units.drop(*MADE, strict=False).hstack(known.compute("gaps", inputs, make))
 
 
 def _shown(units: pl.DataFrame, context: RepositoryContext, known: RowMemo) -> pl.Series:

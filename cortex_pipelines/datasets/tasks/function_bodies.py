@@ -21,14 +21,14 @@ MADE = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
 
 def bodies(units: pl.DataFrame) -> pl.Series:
     """The body of each unit as it would have to be written; null where there is none."""
-    found = [
+    body_texts = [
         parts.body if parts else None
         for parts in (
             _parts(*row)
             for row in units.select("kind", "code", "start_byte", "body_start_byte").iter_rows()
         )
     ]
-    return pl.Series("body", found, dtype=pl.String)
+    return pl.Series("body", body_texts, dtype=pl.String)
 
 
 def completion_candidates(
@@ -46,8 +46,8 @@ def completion_candidates(
         rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
-    told = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    return units.hstack((known or RowMemo()).compute("bodies", told, make))
+    inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
+    return units.hstack((known or RowMemo()).compute("bodies", inputs, make))
 
 
 def unit_prompt(

@@ -132,21 +132,21 @@ def naming_candidates(
     local = units.select("unit_id").join(
         local_names, on="unit_id", how="left", maintain_order="left"
     )
-    told = units.select(
+    inputs = units.select(
         *COLUMNS,
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    made = units.select("unit_id").hstack((known or RowMemo()).compute("names", told, make))
+    made = units.select("unit_id").hstack((known or RowMemo()).compute("names", inputs, make))
     return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
     """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
     names = pl.element().str.split("=").list.first()
-    told = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
+    with_names = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
     of_all_variants = pl.col("local_names").explode(empty_as_null=False)
-    return told.group_by("unit_id", maintain_order=True).agg(of_all_variants)
+    return with_names.group_by("unit_id", maintain_order=True).agg(of_all_variants)
 
 
 def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
@@ -218,18 +218,18 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
         start: Byte at which the declaration begins; its own lines do not count.
         end: Byte at which it ends.
     """
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     wanted = name.encode()
     at = text.find(wanted) if wanted else -1
-    while at >= 0 and len(found) < _USES:
+    while at >= 0 and len(lines) < _USES:
         first, last = _line_around(text, at)
         outside = last <= start or first >= end
         if outside and last - first <= _LONGEST_USE:
             line = text[first:last].decode("utf-8", "replace").strip()
             if name in _WORD.findall(line):
-                found[line] = None
+                lines[line] = None
         at = text.find(wanted, last)
-    return list(found)
+    return list(lines)
 
 
 def _line_around(text: bytes, at: int) -> tuple[int, int]:

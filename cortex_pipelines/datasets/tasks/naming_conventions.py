@@ -46,7 +46,9 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
     known = names.unique().sort("kind", "language", "name")
     styles = [style_of(name) for name in known["name"]]
     style = pl.col("style")
-    snake, camel = ((style == one).sum().over(_GROUP) for one in ("snake_case", "camelCase"))
+    snake, camel = (
+        (style == convention).sum().over(_GROUP) for convention in ("snake_case", "camelCase")
+    )
     word = (
         pl.when(snake > camel)
         .then(pl.lit("snake_case"))
@@ -54,10 +56,10 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("camelCase"))
         .otherwise(style)
     )
-    told = known.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
+    styled = known.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
         pl.when(style == "lower").then(word).otherwise(style).alias("convention")
     )
-    counted = told.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
+    counted = styled.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
     total = pl.col("names").sum().over(_GROUP)
     return (
         counted.with_columns((pl.col("names") / total).alias("share"))

@@ -147,7 +147,7 @@ def pair_candidates(
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
     dirty = contaminated(codes, benchmarks, settings)
     places = [_place_of(pair, sides, licences, settings) for pair in pairs.iter_rows(named=True)]
-    told = pl.DataFrame(places, schema=_PLACE, orient="row")
+    place_columns = pl.DataFrame(places, schema=_PLACE, orient="row")
     rows = pairs.select(
         *("source", "language", "before", "after", "purpose", "smell"),
         pl.col("pair_id").alias("unit_id"),
@@ -160,7 +160,7 @@ def pair_candidates(
         pl.lit("").alias("indent"),
         pl.format("Refactor this code: {}.", "type").alias("request"),
         pl.lit("The refactored code:").alias("title"),
-    ).hstack(told)
+    ).hstack(place_columns)
     listed = pl.Series([name is not None for name in dirty], dtype=pl.Boolean)
     barred = (
         pl.when(listed)
@@ -225,7 +225,10 @@ def _tasks(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     prompt = pl.concat_str(*parts, separator="\n")
     made = pl.when(pl.col("not_made").is_null())
     return (
-        rows.select(*(one.alias(name) for one, name in zip(written, _CODES, strict=True)), *lines)
+        rows.select(
+            *(code_column.alias(name) for code_column, name in zip(written, _CODES, strict=True)),
+            *lines,
+        )
         .with_columns(why.alias("not_made"))
         .select(made.then(prompt).alias("prompt"), made.then(after).alias("completion"), "not_made")
     )

@@ -36,13 +36,13 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
         return pl.DataFrame(rows, schema=_ROWS, orient="row")
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
-    found: dict[str, list[SmellFix]] = {}
+    fixes_by_key: dict[str, list[SmellFix]] = {}
     for key, *fields in (
         cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows()
     ):
-        found.setdefault(key, []).append(SmellFix(*fields))
+        fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
     units_keyed = zip(wanted["unit_id"], keyed, strict=True)
-    return {unit: found[key] for unit, key in units_keyed if key in found}
+    return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}
 
 
 def _key(code: str, language: str, path: str) -> str:

@@ -46,8 +46,8 @@ def statement_candidates(
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
-    told = units.select(*columns, text_hashes(units, texts))
-    return units.hstack((known or RowMemo()).compute("statements", told, make))
+    inputs = units.select(*columns, text_hashes(units, texts))
+    return units.hstack((known or RowMemo()).compute("statements", inputs, make))
 
 
 def code_before(text: bytes, start: int, room: int) -> str:
@@ -87,8 +87,8 @@ def _example(
 def _cut(unit: dict[str, Any]) -> int:
     """Where the model takes over."""
     if unit["kind"] == "import":
-        found = _IMPORT_WORDS.match(unit["code"])
-        return found.end() if found else 0
+        match = _IMPORT_WORDS.match(unit["code"])
+        return match.end() if match else 0
     return word_end(unit["code"], unit["name"])
 
 

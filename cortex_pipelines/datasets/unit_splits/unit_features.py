@@ -44,8 +44,8 @@ class UnitFacts:
     def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
         """Column ``left_out``: the first filter that a unit does not pass by itself, or null."""
         filters = left_out(self._settings).alias(_LEFT_OUT)
-        told = units.select("unit_id", *_JUDGED)
-        return self._known.compute("quality", told, lambda some: some.select(filters))
+        inputs = units.select("unit_id", *_JUDGED)
+        return self._known.compute("quality", inputs, lambda some: some.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
         """Ids of the units that hold an item of a benchmark."""
@@ -57,8 +57,8 @@ class UnitFacts:
         return self._that_hold("example", functions, _OF_EXAMPLE, self._usable)
 
     def _dirty(self, units: pl.DataFrame) -> list[bool]:
-        found = contaminated(units["code"].to_list(), self._benchmarks, self._settings)
-        return [name is not None for name in found]
+        benchmark_names = contaminated(units["code"].to_list(), self._benchmarks, self._settings)
+        return [name is not None for name in benchmark_names]
 
     def _usable(self, units: pl.DataFrame) -> list[bool]:
         made = completion_candidates(units, self._settings)
@@ -80,8 +80,8 @@ class UnitFacts:
         def make(some: pl.DataFrame) -> pl.DataFrame:
             return pl.Series(_HOLDS, judge(some), dtype=pl.Boolean).to_frame()
 
-        told = units.select("unit_id", *columns)
+        inputs = units.select("unit_id", *columns)
         ids: list[str] = (
-            units["unit_id"].filter(self._known.compute(fact, told, make)[_HOLDS]).to_list()
+            units["unit_id"].filter(self._known.compute(fact, inputs, make)[_HOLDS]).to_list()
         )
         return ids
