@@ -125,14 +125,14 @@ def evaluate_adapter(
             "missing": items.general.missing,
         },
         "other_adapter": inputs.other.version if inputs.other else None,
-        "comparisons": [asdict(one) for one in comparisons],
+        "comparisons": [asdict(result) for result in comparisons],
         "settings": settings.model_dump(mode="json"),
     }
     write_json(out / "metrics.json", metrics)
     write_json(out / "quality.json", quality.as_dict())
     write_json(out / "comparison.json", comparison)
-    found = Findings(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
-    (out / "report.html").write_text(render_report(found), encoding="utf-8")
+    findings = Findings(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
+    (out / "report.html").write_text(render_report(findings), encoding="utf-8")
     _observe(begun, challenger.folder, observe)
     return tables
 
@@ -140,9 +140,9 @@ def evaluate_adapter(
 def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> None:
     """Score every text once, those with the same prompt one after the other; all is kept."""
     texts = [*items.held_out, *items.general.items, *items.general.foreign]
-    texts += [one.item for one in items.attempts]
+    texts += [text.item for text in items.attempts]
     texts += [answer for question in items.questions for answer in question.answers]
-    texts.sort(key=lambda one: (one.task, one.prompt, one.completion))
+    texts.sort(key=lambda text: (text.task, text.prompt, text.completion))
     for role in ROLES:
         scorer.scores(texts, compared.folder(role))
 
@@ -198,13 +198,17 @@ def _baselines(
     settings: EvaluationSettings,
 ) -> dict[str, float]:
     window = settings.retrieved_window
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, adapter in (("retrieval", None), ("adapter_with_retrieval", challenger)):
-        found |= baseline_metrics(name, items.retrieved, scores, scorer, adapter, settings, window)
+        metrics |= baseline_metrics(
+            name, items.retrieved, scores, scorer, adapter, settings, window
+        )
     if inputs.other is not None:
         folder = inputs.other.folder
-        found |= baseline_metrics("other_adapter", items.held_out, scores, scorer, folder, settings)
-    return found
+        metrics |= baseline_metrics(
+            "other_adapter", items.held_out, scores, scorer, folder, settings
+        )
+    return metrics
 
 
 def _compared(

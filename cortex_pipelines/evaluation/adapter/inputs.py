@@ -71,9 +71,9 @@ def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSet
     """All items, sampled by the seed; rare lines of what the challenger was trained on."""
     completion = inputs.datasets["completion"]
     everything = [
-        one
+        example
         for task, folder in inputs.datasets.items()
-        for one in read_examples(folder, task, "test")
+        for example in read_examples(folder, task, "test")
     ]
     known = grouped_by_file(held_out(inputs.datasets, settings), everything)
     general = general_items(

@@ -76,17 +76,17 @@ def _figures(
 ) -> dict[str, float]:
     """All figures by name; what the logs do not support is missing."""
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
-    found = {
+    figures = {
         "hand_written_sample": float(sample),
         "warnings": float(sum(len(group.warnings) for group in groups)),
         "off_policy_refused": float(estimates["refused"].null_count() == 0),
         "off_policy_items": float(estimates["items"][0]),
     }
-    found |= {f"accuracy_gap_{name}": gap for name, gap in gaps.items() if gap is not None}
+    figures |= {f"accuracy_gap_{name}": gap for name, gap in gaps.items() if gap is not None}
     for row in estimates.filter(pl.col("estimate").is_not_null()).iter_rows(named=True):
-        found |= {
+        figures |= {
             f"off_policy_{row['estimator']}": row["estimate"],
             f"off_policy_{row['estimator']}_low": row["low"],
             f"off_policy_{row['estimator']}_high": row["high"],
         }
-    return found
+    return figures

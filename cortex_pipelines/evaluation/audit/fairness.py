@@ -56,13 +56,13 @@ def audit_groups(
         min_items: Fewest tasks for a group to be tested; smaller ones are shown only.
         settings: Confidence, resamples and seed.
     """
-    found = []
+    rows = []
     for attribute in ATTRIBUTES:
         named = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
         values = sorted(named[attribute].unique().to_list())
         groups = [_group(named, attribute, value, settings) for value in values]
-        found += _warned(groups, min_items, 1 - settings.confidence)
-    return found
+        rows += _warned(groups, min_items, 1 - settings.confidence)
+    return rows
 
 
 def _group(

@@ -67,7 +67,7 @@ def logged_decisions(
     logged = Logged(
         actions=known["master"].to_list(),
         rewards=known["success"].to_list(),
-        propensities=[propensity.get(one) for one in known["attempt_id"]],
+        propensities=[propensity.get(attempt_id) for attempt_id in known["attempt_id"]],
         clusters=known["cluster"].to_list(),
     )
     return logged, [{wanted[cluster]: 1.0} for cluster in logged.clusters]
@@ -109,23 +109,25 @@ def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
     )
 
 
-def off_policy_table(found: Estimate | Refusal) -> pl.DataFrame:
+def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
     """A frame of ``schemas.OFF_POLICY``; a refusal is one row without an estimate."""
-    shared = {"items": found.items, "effective": found.effective}
+    shared = {"items": estimate.items, "effective": estimate.effective}
     empty = {"estimate": None, "low": None, "high": None}
-    if isinstance(found, Refusal):
-        return OFF_POLICY.frame([{"estimator": "none", **shared, **empty, "refused": found.reason}])
+    if isinstance(estimate, Refusal):
+        return OFF_POLICY.frame(
+            [{"estimator": "none", **shared, **empty, "refused": estimate.reason}]
+        )
     return OFF_POLICY.frame(
         [
             {
                 **{"estimator": name, **shared, "refused": None},
-                **{"estimate": one.estimate, "low": one.low, "high": one.high},
+                **{"estimate": estimator.estimate, "low": estimator.low, "high": estimator.high},
             }
-            for name, one in (
-                ("logged", found.logged),
-                ("ips", found.ips),
-                ("snips", found.snips),
-                ("doubly_robust", found.doubly_robust),
+            for name, estimator in (
+                ("logged", estimate.logged),
+                ("ips", estimate.ips),
+                ("snips", estimate.snips),
+                ("doubly_robust", estimate.doubly_robust),
             )
         ]
     )
@@ -133,8 +135,8 @@ def off_policy_table(found: Estimate | Refusal) -> pl.DataFrame:
 
 def _by_text(features: pl.DataFrame, column: str) -> dict[str, str]:
     """The value of a column by the task's text, the earliest first."""
-    found: dict[str, str] = {}
+    by_text: dict[str, str] = {}
     for row in features.sort("decided_at", "attempt_id", nulls_last=True).iter_rows(named=True):
         if row["text"]:
-            found.setdefault(normalised(row["text"]), row[column])
-    return found
+            by_text.setdefault(normalised(row["text"]), row[column])
+    return by_text

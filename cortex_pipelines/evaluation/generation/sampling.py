@@ -91,5 +91,5 @@ class _Enough:
 
 
 def _seed_of(seed: int, request: Request) -> int:
-    told = f"{seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
-    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big") >> 1
+    seed_text = f"{seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
+    return int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big") >> 1

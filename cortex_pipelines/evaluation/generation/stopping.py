@@ -37,12 +37,12 @@ def is_complete(text: str, extent: StopRule) -> bool:
 def _end(text: str, extent: StopRule) -> int:
     if extent == "line":
         start = len(text) - len(text.lstrip())
-        found = text.find("\n", start)
-        return found if found >= 0 else len(text)
+        line_end = text.find("\n", start)
+        return line_end if line_end >= 0 else len(text)
     if extent == "paragraph":
         start = len(text) - len(text.lstrip())
-        found = text.find("\n\n", start)
-        return found if found >= 0 else len(text)
+        line_end = text.find("\n\n", start)
+        return line_end if line_end >= 0 else len(text)
     if extent == "statement":
         return _end_of_statement(text)
     if extent in ("indented", "unit"):
@@ -74,16 +74,16 @@ def _end_by_indent(text: str, *, whole: bool) -> int:
     """
     place, margin, been_inside = 0, -1, False
     for line in text.split("\n"):
-        told = line.strip()
+        content = line.strip()
         indent = len(line) - len(line.lstrip())
-        if told and margin < 0:
+        if content and margin < 0:
             margin = indent
-        elif told:
+        elif content:
             outside = indent < margin or (whole and been_inside and indent == margin)
-            if outside and not (whole and told[0] in _CLOSING):
+            if outside and not (whole and content[0] in _CLOSING):
                 return max(place - 1, 0)
             # a bracket that closes at the margin ends a decorator's or header's, not the block
-            closes = indent == margin and told[0] in _CLOSING
+            closes = indent == margin and content[0] in _CLOSING
             been_inside = not closes and (been_inside or indent > margin)
         place += len(line) + 1
     return len(text)

@@ -79,7 +79,7 @@ class Repository:
 
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         """Whether the related tests pass with each body in place of the true one."""
-        found: dict[int, Outcome] = {}
+        outcomes: dict[int, Outcome] = {}
         for source in sorted({item.source for item, _ in bodies}):
             subjects = {
                 place: _subject(place, item, body)
@@ -92,8 +92,8 @@ class Repository:
                 broken = _syntax_error(*bodies[place])
                 # a call that raises tells only whether the tests can be run
                 outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
-                found[place] = (outcome, broken or detail)
-        return [found[place] for place in range(len(bodies))]
+                outcomes[place] = (outcome, broken or detail)
+        return [outcomes[place] for place in range(len(bodies))]
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
@@ -114,7 +114,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 def pass_figures(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -> dict[str, float]:
     """``pass_at_<k>``: mean over the problems with at least k samples that could be run."""
-    found = {}
+    figures = {}
     for k in pass_k:
         known = [
             pass_at_k(len(passed), sum(passed), k)
@@ -122,8 +122,8 @@ def pass_figures(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -
             if len(passed) >= k
         ]
         if known:
-            found[f"pass_at_{k}"] = sum(known) / len(known)
-    return found
+            figures[f"pass_at_{k}"] = sum(known) / len(known)
+    return figures
 
 
 def _runnable(
@@ -141,17 +141,18 @@ def _runnable(
         (pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"])
     )
     examples = {
-        one.example_id: one for one in read_examples(completion_dataset, "completion", "test")
+        example.example_id: example
+        for example in read_examples(completion_dataset, "completion", "test")
     }
     tests = {source: pytest_files(dict(known)) for source, known in texts.items()}
-    found = {}
+    items = {}
     for row in rows.iter_rows(named=True):
         known = tests.get(row["source"], {})
         named = any(row["name"] in words for words in known.values())
         made = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
         if made is not None and named and row["path"] not in known:
-            found[row["example_id"]] = made
-    return found
+            items[row["example_id"]] = made
+    return items
 
 
 def _item(

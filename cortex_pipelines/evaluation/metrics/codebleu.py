@@ -40,7 +40,7 @@ def codebleu_without_dataflow(written: str, expected: str, language: str) -> flo
     parts = (
         _bleu(*words, {}),
         _bleu(*words, dict.fromkeys(keywords, _KEYWORD_WEIGHT)),
-        _subtrees_found(ours, theirs),
+        _matching_subtrees(ours, theirs),
     )
     return sum(parts) / len(parts)
 
@@ -149,13 +149,13 @@ def _bleu(written: Sequence[str], expected: Sequence[str], weights: dict[str, fl
         mine, theirs = (_grams(words, size) for words in (written, expected))
         shared = mine & theirs
         if size == 1:
-            found = sum(weights.get(gram[0], 1.0) * count for gram, count in shared.items())
+            matched = sum(weights.get(gram[0], 1.0) * count for gram, count in shared.items())
             total = sum(weights.get(gram[0], 1.0) * count for gram, count in mine.items())
-            if not found:
+            if not matched:
                 return 0.0
         else:
-            found, total = sum(shared.values()) + 1.0, sum(mine.values()) + 1.0
-        logs += log(found / total) / _LONGEST
+            matched, total = sum(shared.values()) + 1.0, sum(mine.values()) + 1.0
+        logs += log(matched / total) / _LONGEST
     brevity = min(0.0, 1 - len(expected) / len(written))
     return exp(logs + brevity)
 
@@ -164,7 +164,7 @@ def _grams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[at : at + size]) for at in range(len(words) - size + 1))
 
 
-def _subtrees_found(written: Node, expected: Node) -> float:
+def _matching_subtrees(written: Node, expected: Node) -> float:
     """Share of the reference's subtrees, by the types of their nodes, that were written."""
     mine, theirs = _subtrees(written), _subtrees(expected)
     total = sum(theirs.values())
@@ -174,12 +174,12 @@ def _subtrees_found(written: Node, expected: Node) -> float:
 def _subtrees(root: Node) -> Counter[str]:
     """How often each subtree of more than a node occurs, spelled by types; without recursion,
     because what a model writes may be nested deeper than Python's stack."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     spelled: dict[int, str] = {}
     for node in reversed(list(_nodes(root))):  # children before their parents
         inside = "".join(spelled.pop(child.id) for child in node.named_children)
         text = f"({node.type}{inside})" if node.is_named else ""
         spelled[node.id] = text
         if inside and text:
-            found[text] += 1
-    return found
+            counts[text] += 1
+    return counts

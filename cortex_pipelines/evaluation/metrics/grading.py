@@ -72,13 +72,13 @@ def is_right(item: Example, output: str) -> bool:
     return same_answer(item, output, item.completion)
 
 
-def same_answer(item: Example, one: str, other: str) -> bool:
+def same_answer(item: Example, left: str, right: str) -> bool:
     """Whether two answers to the same question say the same."""
     if item.task == "architecture" and item.kind == "violation":
-        return judgement(one) == judgement(other)
+        return judgement(left) == judgement(right)
     if item.task in ("naming", "architecture"):
-        return one.split() == other.split()
-    return same_code(one, other, item.language)
+        return left.split() == right.split()
+    return same_code(left, right, item.language)
 
 
 def judgement(answer: str) -> str:
@@ -105,6 +105,6 @@ def _completed(item: Example, output: str, mask: str) -> str:
         return item.prompt.rpartition("\n\n")[0].replace(mask, output.strip())
     if item.task == "refactoring":
         lines = output.split("\n")
-        indent = min((len(one) - len(one.lstrip()) for one in lines if one.strip()), default=0)
+        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         return "\n".join(line[indent:] for line in lines)
     return item.prompt + output

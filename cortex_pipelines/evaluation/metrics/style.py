@@ -47,37 +47,37 @@ def learnt_style(texts: Iterable[tuple[str, str]]) -> Style:
     Args:
         texts: Language and code; other languages than those with a grammar are left out.
     """
-    found: dict[tuple[str, str], Counter[str]] = {}
+    counters: dict[tuple[str, str], Counter[str]] = {}
     for language, code in texts:
         if language in PARSED and code.strip():
             for feature, value in _values(code, language):
-                found.setdefault((feature, language), Counter())[value] += 1
-    return found
+                counters.setdefault((feature, language), Counter())[value] += 1
+    return counters
 
 
-def style_distance(one: Style, team: Style) -> float | None:
+def style_distance(style: Style, team: Style) -> float | None:
     """Distance of a style from the team's, 0 to 1; None if they have no feature in common."""
-    shared = sorted(set(one) & set(team))
+    shared = sorted(set(style) & set(team))
     if not shared:
         return None
-    return sum(_variation(one[key], team[key]) for key in shared) / len(shared)
+    return sum(_variation(style[key], team[key]) for key in shared) / len(shared)
 
 
-def distances_by_feature(one: Style, team: Style) -> dict[str, float]:
+def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
     """The same by feature, languages averaged."""
-    found = {}
+    distances = {}
     for feature in FEATURES:
-        keys = [key for key in sorted(set(one) & set(team)) if key[0] == feature]
+        keys = [key for key in sorted(set(style) & set(team)) if key[0] == feature]
         if keys:
-            found[feature] = sum(_variation(one[key], team[key]) for key in keys) / len(keys)
-    return found
+            distances[feature] = sum(_variation(style[key], team[key]) for key in keys) / len(keys)
+    return distances
 
 
-def _variation(one: Counter[str], other: Counter[str]) -> float:
+def _variation(left: Counter[str], right: Counter[str]) -> float:
     """Total variation distance of two distributions."""
-    mine, theirs = sum(one.values()), sum(other.values())
-    values = sorted(one.keys() | other.keys())  # a sum of floats depends on their order
-    return sum(abs(one[value] / mine - other[value] / theirs) for value in values) / 2
+    mine, theirs = sum(left.values()), sum(right.values())
+    values = sorted(left.keys() | right.keys())  # a sum of floats depends on their order
+    return sum(abs(left[value] / mine - right[value] / theirs) for value in values) / 2
 
 
 def _values(code: str, language: str) -> Iterable[tuple[str, str]]:

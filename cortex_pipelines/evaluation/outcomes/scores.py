@@ -104,13 +104,13 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
         scores: As ``score_predictions`` gives them.
         sample: Whether the logs are a hand-written sample.
     """
-    found = {"hand_written_sample": float(sample)}
+    metrics = {"hand_written_sample": float(sample)}
     plain = {score.target: score.loss for score in scores if score.candidate == BASELINE}
     for score in scores:
         if not score.chosen:
             continue
         name = score.target
-        found |= {
+        metrics |= {
             f"{name}_items": float(score.items),
             f"{name}_loss": score.loss,
             f"{name}_baseline_loss": plain[name],
@@ -119,13 +119,13 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
             f"{name}_gain_high": score.gain.high,
         }
         if score.coverage is not None:
-            found |= {
+            metrics |= {
                 f"{name}_coverage": score.coverage.estimate,
                 f"{name}_coverage_low": score.coverage.low,
                 f"{name}_coverage_high": score.coverage.high,
             }
         if score.calibration is not None:
-            found |= {f"{name}_ece": score.calibration[1]}
+            metrics |= {f"{name}_ece": score.calibration[1]}
         if score.auroc is not None:
-            found |= {f"{name}_auroc": score.auroc}
-    return found
+            metrics |= {f"{name}_auroc": score.auroc}
+    return metrics

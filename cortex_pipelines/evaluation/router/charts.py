@@ -88,9 +88,9 @@ def reliability_picture(scores: pl.DataFrame) -> str:
     bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     most = max(tasks for _, _, tasks in bins)
     points = "".join(
-        f'<circle cx="{_at(said)}" cy="{_at(1 - was)}" r="{2 + 6 * (tasks / most) ** 0.5:.1f}">'
-        f"<title>said {said:.2f}, true {was:.2f}, {tasks} tasks</title></circle>"
-        for said, was, tasks in bins
+        f'<circle cx="{_at(stated)}" cy="{_at(1 - was)}" r="{2 + 6 * (tasks / most) ** 0.5:.1f}">'
+        f"<title>said {stated:.2f}, true {was:.2f}, {tasks} tasks</title></circle>"
+        for stated, was, tasks in bins
     )
     line = f'<line x1="0" y1="{_SIZE}" x2="{_SIZE}" y2="0" stroke="#bbb"/>'
     return _figure("Reliability: confidence (across) against accuracy (up)", line + points)

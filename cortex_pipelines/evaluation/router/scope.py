@@ -38,7 +38,7 @@ def scope_metrics(
 
     kept = sum(decision.in_scope >= limit for decision in tasks)
     left = sum(decision.abstained for decision in requests)
-    found = {
+    metrics = {
         "out_of_scope_items": float(len(requests)),
         "scope_auroc": float(
             roc_auc_score(
@@ -51,6 +51,6 @@ def scope_metrics(
         ("in_scope_kept", wilson(kept, len(tasks), settings.confidence)),
         ("out_of_scope_abstained", wilson(left, len(requests), settings.confidence)),
     ):
-        found |= {name: interval.estimate, f"{name}_low": interval.low}
-        found[f"{name}_high"] = interval.high
-    return found
+        metrics |= {name: interval.estimate, f"{name}_low": interval.low}
+        metrics[f"{name}_high"] = interval.high
+    return metrics

@@ -131,7 +131,7 @@ def routing_metrics(
     against_tfidf = compare(scores, "tfidf", settings)
     least = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
     certain = scores.filter(pl.col("decided_by") != "person")
-    found = {
+    metrics = {
         "items": float(scores.height),
         "hand_written_sample": float(sample),
         "coverage": certain.height / scores.height,
@@ -152,10 +152,10 @@ def routing_metrics(
         **_named("least_difference", least.difference),
     }
     if has_champion:
-        found |= _named("champion", against.second)
+        metrics |= _named("champion", against.second)
     if certain.height:
-        found |= _named("covered", compare(certain, "baseline", settings).first)
-    return found | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
+        metrics |= _named("covered", compare(certain, "baseline", settings).first)
+    return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:

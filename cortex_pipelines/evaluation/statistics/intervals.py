@@ -67,8 +67,8 @@ def paired_bootstrap(
 
 
 def two_sample_bootstrap(
-    one: tuple[np.ndarray, np.ndarray],
-    other: tuple[np.ndarray, np.ndarray],
+    left: tuple[np.ndarray, np.ndarray],
+    right: tuple[np.ndarray, np.ndarray],
     *,
     resamples: int,
     confidence: float,
@@ -77,18 +77,18 @@ def two_sample_bootstrap(
     """Expanded percentile interval of the difference of two independent weighted means.
 
     Args:
-        one: Sums of weighted values and of weights, a cluster; see ``cluster_sums``.
-        other: The same of the sample whose mean is taken away.
+        left: Sums of weighted values and of weights, a cluster; see ``cluster_sums``.
+        right: The same of the sample whose mean is taken away.
         resamples: Number of draws.
         confidence: Two-sided confidence, 0 to 1.
         seed: Seed of the draws.
     """
     drawn = [
         _resampled_ratios(*sample, resamples, seed + place)
-        for place, sample in enumerate((one, other))
+        for place, sample in enumerate((left, right))
     ]
-    means = [float(sums.sum() / sizes.sum()) for sums, sizes in (one, other)]
-    fewest = min(len(one[0]), len(other[0]))
+    means = [float(sums.sum() / sizes.sum()) for sums, sizes in (left, right)]
+    fewest = min(len(left[0]), len(right[0]))
     return _expanded(means[0] - means[1], drawn[0] - drawn[1], confidence, fewest)
 
 

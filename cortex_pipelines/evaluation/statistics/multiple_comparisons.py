@@ -84,13 +84,13 @@ def compare_all(
     """
     asked = {name: paired for name, paired in metrics.items() if len(paired.differences)}
     chances = [sign_flip_p(paired, resamples, seed) for paired in asked.values()]
-    found = []
+    comparisons = []
     for (name, paired), p, corrected in zip(asked.items(), chances, holm(chances), strict=True):
         interval = paired.interval(resamples, confidence, seed)
         needed = items_needed(paired, confidence)
         count = len(set(paired.clusters))
-        found.append(Comparison(name, interval, p, corrected, count, paired.smallest, needed))
-    return found
+        comparisons.append(Comparison(name, interval, p, corrected, count, paired.smallest, needed))
+    return comparisons
 
 
 def items_needed(paired: Paired, confidence: float) -> int | None:

@@ -164,8 +164,8 @@ def _estimate(
             items,
             effective,
         )
-    direct, said = _outcome_model(logged, wanted)
-    robust = direct + weights * (rewards - said)
+    direct, predicted = _outcome_model(logged, wanted)
+    robust = direct + weights * (rewards - predicted)
     return Estimate(
         items=items,
         effective=effective,
@@ -220,12 +220,12 @@ def _outcome_model(
         reward = total.get(action, 0.0) - own_total.get((cluster, action), 0.0)
         return (reward + overall) / (others + 1)
 
-    said = [expected(a, c) for a, c in zip(logged.actions, logged.clusters, strict=True)]
+    predicted = [expected(a, c) for a, c in zip(logged.actions, logged.clusters, strict=True)]
     direct = [
         sum(share * expected(action, cluster) for action, share in sorted(want.items()))
         for want, cluster in zip(wanted, logged.clusters, strict=True)
     ]
-    return np.array(direct), np.array(said)
+    return np.array(direct), np.array(predicted)
 
 
 def _draws(clusters: Sequence[str], settings: EvaluationSettings) -> tuple[np.ndarray, int, int]:
@@ -243,12 +243,12 @@ def _interval(
 ) -> Interval:
     place, clusters, seed = draws
     random = np.random.default_rng(seed)
-    found = []
+    figures = []
     for start in range(0, settings.resamples, _CHUNK):
         size = min(_CHUNK, settings.resamples - start)
         drawn = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
-        found.append(figure(drawn[:, place].astype(np.float64)))
+        figures.append(figure(drawn[:, place].astype(np.float64)))
     tail = (1 - settings.confidence) / 2
-    low, high = np.quantile(np.concatenate(found), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(figures), [tail, 1 - tail])
     estimate = float(figure(np.ones((1, items)))[0])
     return Interval(estimate, float(low), float(high), settings.confidence)

@@ -38,9 +38,9 @@ def with_retrieved(
     asked = [item for item in items if item.task == "completion"]
     train = read_examples(completion_dataset, "completion", "train")
     size = dataset_settings.shingle_tokens
-    mine = all_shingles([_without_imports(one.prompt) for one in asked], size)
-    theirs = all_shingles([_without_imports(one.prompt) for one in train], size)
-    found = []
+    mine = all_shingles([_without_imports(example.prompt) for example in asked], size)
+    theirs = all_shingles([_without_imports(example.prompt) for example in train], size)
+    with_examples = []
     for place, item in enumerate(asked):
         ranked = sorted(
             range(len(train)),
@@ -48,8 +48,8 @@ def with_retrieved(
         )
         shown = [train[at].prompt + train[at].completion for at in ranked[:count]]
         # the most similar one stands nearest to the prompt
-        found.append(replace(item, prompt="\n\n".join([*reversed(shown), item.prompt])))
-    return found
+        with_examples.append(replace(item, prompt="\n\n".join([*reversed(shown), item.prompt])))
+    return with_examples
 
 
 def baseline_metrics(

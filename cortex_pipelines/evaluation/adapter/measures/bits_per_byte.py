@@ -67,13 +67,15 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     ``<role>_bits_per_byte`` and ``<role>_perplexity`` (of a token) go with them.
     Without items there are no figures but the counts.
     """
-    found: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
+    metrics: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
     if not scores.height:
-        return found
+        return metrics
     for prefix, part in [("", scores), *((f"{task}_", of_task(scores, task)) for task in TASKS)]:
         if part.height:
-            found |= {f"{prefix}{name}": value for name, value in _figures(part, settings).items()}
-    return found
+            metrics |= {
+                f"{prefix}{name}": value for name, value in _figures(part, settings).items()
+            }
+    return metrics
 
 
 def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Paired:
@@ -105,22 +107,22 @@ def own_metrics(
     own = of_task(scores, "completion")
     if not own.height or not foreign.height:
         return {}
-    both = [saved(one, "base", settings) for one in (own, foreign)]
+    both = [saved(part, "base", settings) for part in (own, foreign)]
     elsewhere = both[1].interval(settings.resamples, settings.confidence, settings.seed)
     more = two_sample_bootstrap(
-        *(cluster_sums(one.differences, one.weights, one.clusters) for one in both),
+        *(cluster_sums(part.differences, part.weights, part.clusters) for part in both),
         resamples=settings.resamples,
         confidence=settings.confidence,
         seed=settings.seed,
     )
-    found: dict[str, float] = {"foreign_items": foreign.height}
+    metrics: dict[str, float] = {"foreign_items": foreign.height}
     for name, interval in (("foreign_improvement", elsewhere), ("own_improvement", more)):
-        found |= {
+        metrics |= {
             name: interval.estimate,
             f"{name}_low": interval.low,
             f"{name}_high": interval.high,
         }
-    return found
+    return metrics
 
 
 def bits_per_byte(scores: pl.DataFrame, role: str) -> float:
@@ -140,14 +142,14 @@ def of_task(scores: pl.DataFrame, task: str) -> pl.DataFrame:
 
 
 def _figures(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    found: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
-    found |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
-    found |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
+    figures: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
+    figures |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
+    figures |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
     for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
         interval = improvement(scores, over, settings)
-        found |= {
+        figures |= {
             name: interval.estimate,
             f"{name}_low": interval.low,
             f"{name}_high": interval.high,
         }
-    return found
+    return figures

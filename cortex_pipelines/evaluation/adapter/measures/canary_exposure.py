@@ -45,7 +45,7 @@ def planted_canaries(adapter: Path) -> list[Example]:
     tasks = _record(adapter).get("tasks")
     if tasks is None:
         return _listed(adapter, "completion")
-    return [one for task in tasks for one in _listed(adapter / task, task)]
+    return [canary for task in tasks for canary in _listed(adapter / task, task)]
 
 
 def canary_table(
@@ -57,23 +57,23 @@ def canary_table(
         CanaryError: the record of the training lists them in another form.
     """
     planted = planted_canaries(compared.challenger)
-    texts = [text for one in planted for text in _with_alternatives(one, settings)]
+    texts = [text for canary in planted for text in _with_alternatives(canary, settings)]
     size = settings.alternatives + 1
     nats = {
-        role: _batches([one.nats for one in scorer.scores(texts, compared.folder(role))], size)
+        role: _batches([score.nats for score in scorer.scores(texts, compared.folder(role))], size)
         for role in _ROLES
     }
     rows = [
         {
-            "canary": one.example_id,
-            "task": one.task,
-            "prefix": one.prompt,
-            "secret": one.completion,
+            "canary": canary.example_id,
+            "task": canary.task,
+            "prefix": canary.prompt,
+            "secret": canary.completion,
             "base_exposure": _exposure(base),
             "challenger_exposure": _exposure(mine),
             "gain_exposure": _exposure([new - old for new, old in zip(mine, base, strict=True)]),
         }
-        for one, base, mine in zip(planted, nats["base"], nats["challenger"], strict=True)
+        for canary, base, mine in zip(planted, nats["base"], nats["challenger"], strict=True)
     ]
     return CANARIES.conform(CANARIES.frame(rows))
 
@@ -89,7 +89,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     if not table.height:
         return {}
     compared = settings.alternatives + 1
-    found: dict[str, float] = {
+    metrics: dict[str, float] = {
         "canaries": table.height,
         "exposure_by_gain_unlearnt": unlearnt_exposure(compared),
         "exposure_by_gain_most": log2(compared),
@@ -106,9 +106,9 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
             confidence=settings.confidence,
             seed=settings.seed,
         )
-        found |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
-        found[f"{name}_largest"] = max(bits.to_list())
-    return found
+        metrics |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+        metrics[f"{name}_largest"] = max(bits.to_list())
+    return metrics
 
 
 def unlearnt_exposure(compared: int) -> float:
@@ -117,14 +117,14 @@ def unlearnt_exposure(compared: int) -> float:
 
 
 def _record(adapter: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
-    return found
+    training: dict[str, Any] = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
+    return training
 
 
 def _listed(adapter: Path, task: str) -> list[Example]:
     listed = _record(adapter).get("canaries", [])
     try:
-        return [_canary(number, one, task) for number, one in enumerate(listed)]
+        return [_canary(number, fields, task) for number, fields in enumerate(listed)]
     except (KeyError, TypeError, AttributeError) as error:
         raise CanaryError(
             f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
@@ -147,8 +147,8 @@ def _canary(number: int, listed: Mapping[str, str], task: str) -> Example:
 
 def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
     """The canary and random texts of the same form: digits for digits, letters for letters."""
-    told = f"{settings.seed}:{canary.completion}"
-    generator = random.Random(hashlib.sha256(told.encode()).digest())  # nosec B311: no secret
+    seed_text = f"{settings.seed}:{canary.completion}"
+    generator = random.Random(hashlib.sha256(seed_text.encode()).digest())  # nosec B311: no secret
     letters = "abcdefghijklmnopqrstuvwxyz"
 
     def other(letter: str) -> str:

@@ -72,12 +72,12 @@ def general_items(
     )
     known = without_gaps(general_code, "completion", "test")
     clean = grouped_by_file(
-        [one for one in known if one.example_id not in leaking],
+        [example for example in known if example.example_id not in leaking],
         read_examples(general_code, "completion", "test"),
     )
     items = [
-        passage(one, settings.general_characters)
-        for one in sampled(clean, settings.general_items, settings.seed)
+        passage(example, settings.general_characters)
+        for example in sampled(clean, settings.general_items, settings.seed)
     ]
     missing = "" if items else f"{general_project} has no held-out item that may be used"
     foreign = sampled(clean, settings.items, settings.seed)
@@ -124,11 +124,13 @@ def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> di
         confidence=settings.confidence,
         seed=settings.seed,
     )
-    found: dict[str, float] = {
+    metrics: dict[str, float] = {
         "general_items": scores.height,
         "forgetting": expm1(rise.estimate),
         "forgetting_low": expm1(rise.low),
         "forgetting_high": expm1(rise.high),
     }
-    found |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
-    return found | {f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
+    metrics |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
+    return metrics | {
+        f"general_{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES
+    }

@@ -40,14 +40,14 @@ def items_to_write(
     room = _BYTES_OF_TOKEN * settings.max_new_tokens
     chosen: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
-        some = [one for one in without_gaps(folder, task, "test") if one.completion.strip()]
-        short = [one for one in some if len(one.completion.encode()) <= room]
+        some = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
+        short = [item for item in some if len(item.completion.encode()) <= room]
         for item in sampled(short, settings.generated_items, settings.seed):
             chosen[item.task, item.example_id] = item
-    tested = [one.item for one in runnable if len(one.item.completion.encode()) <= room]
+    tested = [test.item for test in runnable if len(test.item.completion.encode()) <= room]
     for item in shuffled(tested, settings.seed)[: settings.tested_items]:
         chosen[item.task, item.example_id] = item
-    return sorted(chosen.values(), key=lambda one: (TASKS.index(one.task), one.example_id))
+    return sorted(chosen.values(), key=lambda item: (TASKS.index(item.task), item.example_id))
 
 
 def generation_table(
@@ -94,22 +94,22 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     ``architecture_<role>_rule_accuracy`` and ``…_violations_allowed`` (share of the imports
     against a rule that the model calls allowed), ``<role>_consistency``.
     """
-    found: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {}
     for role in WRITERS:
         mine = generations.filter(pl.col("role") == role)
         greedy = mine.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
         for task in TASKS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
-            found |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
+            metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
         bugs = greedy.filter((pl.col("task") == "refactoring") & (pl.col("kind") == "error"))
-        found[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
+        metrics[f"refactoring_{role}_fix_rate"] = mean(list(bugs.iter_rows(named=True)), "right")
         rules = greedy.filter(pl.col("kind") == "violation")
-        found[f"architecture_{role}_rule_accuracy"] = mean(
+        metrics[f"architecture_{role}_rule_accuracy"] = mean(
             list(rules.iter_rows(named=True)), "right"
         )
-        found[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
-        found[f"{role}_consistency"] = _consistency(mine)
-    return {name: value for name, value in found.items() if value is not None}
+        metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
+        metrics[f"{role}_consistency"] = _consistency(mine)
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 def _row(item: Example, role: str, how: str, sample: int, output: str, mask: str) -> dict[str, Any]:
@@ -140,12 +140,12 @@ def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
 
 
 def _violations_allowed(rules: pl.DataFrame) -> float | None:
-    told = [
+    allowed = [
         judgement(output) == "allowed"
         for expected, output in rules.select("expected", "output").iter_rows()
         if judgement(expected) == "violation"
     ]
-    return sum(told) / len(told) if told else None
+    return sum(allowed) / len(allowed) if allowed else None
 
 
 def _consistency(mine: pl.DataFrame) -> float | None:

@@ -63,7 +63,7 @@ def problem_table(
     """
     why = sandbox.unavailable() if problems else None
     asked = [(problem, sample) for problem in problems for sample in range(settings.samples)]
-    requests = [Request(_example(one), "indented", sample) for one, sample in asked]
+    requests = [Request(_example(problem), "indented", sample) for problem, sample in asked]
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
         outputs = scorer.outputs(requests, compared.folder(role)) if asked else []
@@ -86,15 +86,15 @@ def problem_table(
 
 def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """``problems_<role>_pass_at_<k>`` over all files, of what could be run."""
-    found = {}
+    metrics = {}
     for role in WRITERS:
         results: dict[str, list[bool]] = {}
         mine = table.filter((pl.col("role") == role) & pl.col("passed").is_not_null())
         for row in mine.iter_rows(named=True):
             results.setdefault(f"{row['benchmark']}:{row['problem']}", []).append(row["passed"])
         for name, value in pass_figures(results, settings.pass_k).items():
-            found[f"problems_{role}_{name}"] = value
-    return found
+            metrics[f"problems_{role}_{name}"] = value
+    return metrics
 
 
 def _of_file(root: Path, file: ProblemFile) -> list[Problem]:
@@ -110,11 +110,11 @@ def _of_file(root: Path, file: ProblemFile) -> list[Problem]:
             f"evaluation.benchmarks: {file.path} has sha256 {actual}, params.yaml names "
             f"{file.sha256}; write the new one there if the file was meant to change"
         )
-    found = []
+    problems = []
     for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
         if line.strip():
-            found.append(_problem(file.path, number, line))
-    return found
+            problems.append(_problem(file.path, number, line))
+    return problems
 
 
 def _problem(path: str, number: int, line: str) -> Problem:

@@ -109,7 +109,9 @@ class ItemScorer:
             window: Most tokens of an item; the settings' when absent.
         """
         window = window or self._settings.max_length
-        keys = [["likelihood", window, self._content(adapter, one), _asked(one)] for one in items]
+        keys = [
+            ["likelihood", window, self._content(adapter, item), _asked(item)] for item in items
+        ]
         rows = self._cached(
             keys,
             items,
@@ -126,12 +128,14 @@ class ItemScorer:
             requests: What is asked.
             adapter: Folder of the adapter; None for the base alone.
         """
-        keys = [self._request_key(one, adapter) for one in requests]
-        items = [one.item for one in requests]
+        keys = [self._request_key(request, adapter) for request in requests]
+        items = [request.item for request in requests]
         rows = self._cached(
             keys, items, adapter, lambda model, at: self._write(model, requests[at]), "Generating"
         )
-        return [cut(row["text"], one.extent) for row, one in zip(rows, requests, strict=True)]
+        return [
+            cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)
+        ]
 
     def _request_key(self, request: Request, adapter: Path | None) -> list[Any]:
         settings = self._settings
@@ -206,8 +210,8 @@ class ItemScorer:
         with torch.no_grad():
             if self._prompt is None or self._prompt[0] != (id(model), prompt):
                 ids = torch.tensor([prompt], device=model.device)
-                told = model(input_ids=ids, use_cache=True, **_last_only(model))
-                self._prompt = (id(model), prompt), told.logits[:, -1:], told.past_key_values
+                output = model(input_ids=ids, use_cache=True, **_last_only(model))
+                self._prompt = (id(model), prompt), output.logits[:, -1:], output.past_key_values
             _, logits, past = self._prompt
             read = text if whole else text[:-1]
             if read:

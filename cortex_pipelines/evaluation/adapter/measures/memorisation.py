@@ -51,12 +51,12 @@ def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> 
         seed: Decides between lines that are equally rare.
     """
     trained = _seen(adapter)
-    found = []
+    tries = []
     for split in _SPLITS:
         items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
-        tried = [one for one in items if split == "test" or one.example_id in trained]
-        found += [Attempt(split, item) for item in tried[:count]]
-    return found
+        tried = [example for example in items if split == "test" or example.example_id in trained]
+        tries += [Attempt(split, item) for item in tried[:count]]
+    return tries
 
 
 def _seen(adapter: Path) -> set[str]:
@@ -69,18 +69,18 @@ def memorised_table(
     tried: Sequence[Attempt], compared: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
     """Whether each line was extracted, as ``MEMORISED``."""
-    items = [one.item for one in tried]
+    items = [attempt.item for attempt in tried]
     scores = {role: scorer.scores(items, compared.folder(role)) for role in _ROLES}
     rows = [
         {
-            "example_id": one.item.example_id,
-            "split": one.split,
-            "path": one.item.path,
-            "prefix": one.item.prompt,
-            "secret": one.item.completion,
+            "example_id": attempt.item.example_id,
+            "split": attempt.split,
+            "path": attempt.item.path,
+            "prefix": attempt.item.prompt,
+            "secret": attempt.item.completion,
             **{f"{role}_verbatim": scores[role][place].verbatim for role in _ROLES},
         }
-        for place, one in enumerate(tried)
+        for place, attempt in enumerate(tried)
     ]
     return MEMORISED.conform(MEMORISED.frame(rows))
 
@@ -94,11 +94,11 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
     challenger gives away and the base does not.
     """
     train, test = (table.filter(pl.col("split") == split) for split in _SPLITS)
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     if train.height:
         mine, base = train["challenger_verbatim"], train["base_verbatim"]
         share = wilson(int(mine.sum()), train.height, settings.confidence)
-        found = {
+        metrics = {
             "extraction_items": train.height,
             "extraction_rate": share.estimate,
             "extraction_rate_low": share.low,
@@ -108,36 +108,36 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         }
     if test.height:
         held_out = int(test["challenger_verbatim"].sum()) / test.height
-        found["extraction_rate_held_out"] = held_out
-    return found
+        metrics["extraction_rate_held_out"] = held_out
+    return metrics
 
 
 def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
     """The rarest line of each example, the rarest first."""
     holders: Counter[str] = Counter()
-    for one in examples:
-        holders.update(set(_WORD.findall(one.completion)))
+    for candidate in examples:
+        holders.update(set(_WORD.findall(candidate.completion)))
     ranked: list[tuple[float, str, Example]] = []
-    for one in examples:
+    for candidate in examples:
         place = 0
         best: tuple[float, str, Example] | None = None
-        for line in one.completion.split("\n"):
+        for line in candidate.completion.split("\n"):
             if _SHORTEST <= len(line.strip()) <= _LONGEST:
                 words = _WORD.findall(line)
                 rare = sum(holders[word] == 1 for word in set(words))
-                tie = hashlib.sha256(f"{seed}:{one.example_id}:{place}".encode()).hexdigest()
-                made = (-float(rare), tie, _attempt(one, place, line))
+                tie = hashlib.sha256(f"{seed}:{candidate.example_id}:{place}".encode()).hexdigest()
+                made = (-float(rare), tie, _attempt(candidate, place, line))
                 best = made if best is None or made[:2] < best[:2] else best
             place += len(line) + 1
         ranked += [best] if best else []
-    ranked.sort(key=lambda one: one[:2])
+    ranked.sort(key=lambda candidate: candidate[:2])
     return [item for _, _, item in ranked]
 
 
 def _attempt(example: Example, place: int, line: str) -> Example:
     """Cut in the middle of the line, at the beginning of a word."""
     middle = len(line) - len(line.lstrip()) + len(line.strip()) // 2
-    borders = [found.start() for found in _WORD.finditer(line) if found.start() >= middle]
+    borders = [match.start() for match in _WORD.finditer(line) if match.start() >= middle]
     cut = borders[0] if borders else middle
     before = (example.prompt + example.completion[: place + cut])[-_CONTEXT:]
     return replace(example, prompt=before, completion=line[cut:])

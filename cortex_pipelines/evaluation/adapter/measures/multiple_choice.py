@@ -72,7 +72,7 @@ def questions(
         "fix": _fixes(held_out.get("refactoring", ()), seed),
         "statement": _statements(held_out.get("completion", ()), seed),
     }
-    found: list[Question] = []
+    asked: list[Question] = []
     without: dict[str, int] = {}
     for kind, candidates in made.items():
         some: list[Question] = []
@@ -82,20 +82,24 @@ def questions(
                 without[kind] += 1
             elif len(some) < count:
                 some.append(question)
-        found += sorted(some, key=lambda one: one.answers[0].example_id)
-    return found, without
+        asked += sorted(some, key=lambda question: question.answers[0].example_id)
+    return asked, without
 
 
 def _naming(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
     for item in shuffled(items, seed):
-        same = [one for one in items if (one.kind, one.language) == (item.kind, item.language)]
-        here = [one.completion for one in same if one.path == item.path]
-        yield _question("naming", item, here, [one.completion for one in same], seed)
+        same = [
+            other for other in items if (other.kind, other.language) == (item.kind, item.language)
+        ]
+        here = [other.completion for other in same if other.path == item.path]
+        yield _question("naming", item, here, [other.completion for other in same], seed)
 
 
 def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    bodies = [one for one in items if one.kind in ("function", "method")]
-    pool = [(one, statement) for one in bodies for statement in _top_statements(one.completion)]
+    bodies = [other for other in items if other.kind in ("function", "method")]
+    pool = [
+        (other, statement) for other in bodies for statement in _top_statements(other.completion)
+    ]
     for item in shuffled(bodies, seed):
         truth = next(iter(_top_statements(item.completion)), "")
         if len(truth.strip()) < _SHORTEST:
@@ -103,14 +107,14 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
         indent = truth[: len(truth) - len(truth.lstrip())]
         others = [
             indent + statement.strip()
-            for one, statement in pool
-            if one.language == item.language and one.cluster != item.cluster
+            for other, statement in pool
+            if other.language == item.language and other.cluster != item.cluster
         ]
         yield _question("statement", replace(item, completion=truth), [], others, seed)
 
 
 def _fixes(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    for item in shuffled([one for one in items if one.kind == "error"], seed):
+    for item in shuffled([error for error in items if error.kind == "error"], seed):
         yield _fix(item, seed)
 
 
@@ -133,12 +137,12 @@ def _top_statements(body: str) -> list[str]:
     """The statements of a body that are not inside of another one."""
     lines = body.split("\n")
     margin = len(lines[0]) - len(lines[0].lstrip())
-    found = []
+    statements = []
     for number, line in enumerate(lines):
         begins = len(line) - len(line.lstrip()) == margin and not _CLAUSE.match(line)
         if begins and line.strip(" \t{}();"):
-            found.append(cut("\n".join(lines[number:]), "statement"))
-    return [one for one in found if len(one.strip()) >= _SHORTEST]
+            statements.append(cut("\n".join(lines[number:]), "statement"))
+    return [statement for statement in statements if len(statement.strip()) >= _SHORTEST]
 
 
 def _question(
@@ -149,16 +153,20 @@ def _question(
     chosen: list[str] = []
     for pool in (near, far):
         others = [
-            one
-            for one in dict.fromkeys(pool)
-            if one.strip() not in ("", truth.strip()) and not _stands_in(one.strip(), item.prompt)
+            candidate
+            for candidate in dict.fromkeys(pool)
+            if candidate.strip() not in ("", truth.strip())
+            and not _stands_in(candidate.strip(), item.prompt)
         ]
-        similar = [one for one in others if _similar(one, truth)]
-        rest = [one for one in others if not _similar(one, truth)]
-        rest.sort(key=lambda one: (abs(len(one) - len(truth)), one))
-        for one in (*sorted(similar, key=lambda one: _rank(seed, item, one)), *rest):
-            if one not in chosen and len(chosen) < _ANSWERS - 1:
-                chosen.append(one)
+        similar = [candidate for candidate in others if _similar(candidate, truth)]
+        rest = [candidate for candidate in others if not _similar(candidate, truth)]
+        rest.sort(key=lambda candidate: (abs(len(candidate) - len(truth)), candidate))
+        for candidate in (
+            *sorted(similar, key=lambda candidate: _rank(seed, item, candidate)),
+            *rest,
+        ):
+            if candidate not in chosen and len(chosen) < _ANSWERS - 1:
+                chosen.append(candidate)
     if len(chosen) < _ANSWERS - 1:
         return None
     return _ordered(kind, item, truth, chosen, seed)
@@ -166,7 +174,7 @@ def _question(
 
 def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: int) -> Question:
     # by another hash than the one that chose the wrong answers, whose ranks are all small
-    ordered = sorted([truth, *wrong], key=lambda one: _rank(seed, item, f"place:{one}"))
+    ordered = sorted([truth, *wrong], key=lambda answer: _rank(seed, item, f"place:{answer}"))
     answers = tuple(replace(item, completion=text) for text in ordered)
     return Question(kind, answers, ordered.index(truth))
 
@@ -176,8 +184,8 @@ def _stands_in(answer: str, prompt: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) is not None
 
 
-def _similar(one: str, other: str) -> bool:
-    return 1 / _SIMILAR <= (len(one) + 1) / (len(other) + 1) <= _SIMILAR
+def _similar(left: str, right: str) -> bool:
+    return 1 / _SIMILAR <= (len(left) + 1) / (len(right) + 1) <= _SIMILAR
 
 
 def _rank(seed: int, item: Example, text: str) -> str:

@@ -18,22 +18,24 @@ def choice_table(
 ) -> pl.DataFrame:
     """What each model chose, as ``MULTIPLE_CHOICE``."""
     chosen = {
-        role: [_chosen(scorer.scores(one.answers, compared.folder(role))) for one in asked]
+        role: [
+            _chosen(scorer.scores(question.answers, compared.folder(role))) for question in asked
+        ]
         for role in ROLES
     }
     rows = [
         {
             **{
-                name: getattr(one.answers[0], name)
+                name: getattr(question.answers[0], name)
                 for name in ("example_id", "path", "language", "cluster", "prompt")
             },
-            "kind": one.kind,
-            "candidates": [answer.completion for answer in one.answers],
-            "truth": one.truth,
-            "chance": one.chance,
+            "kind": question.kind,
+            "candidates": [answer.completion for answer in question.answers],
+            "truth": question.truth,
+            "chance": question.chance,
             **{f"{role}_chosen": chosen[role][place] for role in ROLES},
         }
-        for place, one in enumerate(asked)
+        for place, question in enumerate(asked)
     ]
     return MULTIPLE_CHOICE.conform(MULTIPLE_CHOICE.frame(rows))
 
@@ -67,11 +69,11 @@ def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> d
 
 def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     mean = float(part["chance"].to_numpy().mean())
-    found: dict[str, float] = {"items": part.height, "chance": mean}
+    figures: dict[str, float] = {"items": part.height, "chance": mean}
     for role in ROLES:
         share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
         name = f"{role}_accuracy"
-        found |= {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}
+        figures |= {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}
     difference = paired_bootstrap(
         _difference(part),
         clusters=part["cluster"].to_list(),
@@ -80,7 +82,7 @@ def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, floa
         seed=settings.seed,
     )
     ends = {"": difference.estimate, "_low": difference.low, "_high": difference.high}
-    return found | {f"difference{end}": value for end, value in ends.items()}
+    return figures | {f"difference{end}": value for end, value in ends.items()}
 
 
 def _right(part: pl.DataFrame, role: str) -> pl.Series:
@@ -89,7 +91,7 @@ def _right(part: pl.DataFrame, role: str) -> pl.Series:
 
 
 def _difference(part: pl.DataFrame) -> list[float]:
-    return [float(one) for one in _right(part, "challenger") - _right(part, "reference")]
+    return [float(gain) for gain in _right(part, "challenger") - _right(part, "reference")]
 
 
 def _chosen(scores: Sequence[ItemScore]) -> int | None:

@@ -69,27 +69,27 @@ def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
 
 def _shown(generations: pl.DataFrame) -> list[str]:
     first = generations.filter(pl.col("sample") == 0)
-    found = []
+    items = []
     for _, group in first.group_by(["task", "example_id", "asked"], maintain_order=True):
         rows = {row["role"]: row for row in group.iter_rows(named=True)}
-        found.append(_item(rows))
-    return found
+        items.append(_item(rows))
+    return items
 
 
 def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    one = rows["challenger"]
-    told = "right" if one["right"] else f"similar by {one['edit_similarity']:.2f}"
-    how = " · in other words" if one["asked"] == "rephrased" else ""
-    summary = f"{one['task']} · {one['path']} · {one['kind']}{how}: {told}"
+    row = rows["challenger"]
+    grade = "right" if row["right"] else f"similar by {row['edit_similarity']:.2f}"
+    how = " · in other words" if row["asked"] == "rephrased" else ""
+    summary = f"{row['task']} · {row['path']} · {row['kind']}{how}: {grade}"
     texts = [
-        pages.code("prompt (its end)", one["prompt"][-_PROMPT_END:]),
-        pages.code("in the repository", one["expected"]),
+        pages.code("prompt (its end)", row["prompt"][-_PROMPT_END:]),
+        pages.code("in the repository", row["expected"]),
         *(
-            pages.changed_code(_title(role, rows[role]), rows[role]["output"], one["expected"])
+            pages.changed_code(_title(role, rows[role]), rows[role]["output"], row["expected"])
             for role in WRITERS
         ),
     ]
-    return pages.folded(summary, [pages.sides(texts)], "good" if one["right"] else "bad")
+    return pages.folded(summary, [pages.sides(texts)], "good" if row["right"] else "bad")
 
 
 def _title(role: str, row: Mapping[str, Any]) -> str:

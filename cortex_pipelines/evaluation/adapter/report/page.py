@@ -34,23 +34,23 @@ _TERMS = {
 }
 
 
-def render_report(found: Findings) -> str:
+def render_report(findings: Findings) -> str:
     """The page: what was compared, what was learnt and what not, the figures, the outputs."""
-    parts = [pages.paragraph(_compared(found.comparison))]
-    scores = found.tables["scores"]
+    parts = [pages.paragraph(_compared(findings.comparison))]
+    scores = findings.tables["scores"]
     if scores.height:
-        examples = {(item.task, item.example_id): item for item in found.items}
+        examples = {(item.task, item.example_id): item for item in findings.items}
         parts += [
-            *_verdicts(found),
-            *_quality(found.quality),
-            *_likelihood(found.metrics),
-            *choices_part(found),
-            *comparisons_part(found),
-            *forgetting_part(found),
-            *own_part(found),
-            *baselines_part(found),
-            *memorised_part(found),
-            *outputs_part(found.tables, found.metrics),
+            *_verdicts(findings),
+            *_quality(findings.quality),
+            *_likelihood(findings.metrics),
+            *choices_part(findings),
+            *comparisons_part(findings),
+            *forgetting_part(findings),
+            *own_part(findings),
+            *baselines_part(findings),
+            *memorised_part(findings),
+            *outputs_part(findings.tables, findings.metrics),
             *_languages(scores),
             *_items("Gained most", "good", _ranked(scores, descending=True), examples),
             *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
@@ -61,7 +61,7 @@ def render_report(found: Findings) -> str:
                 "Nothing was measured: the test splits hold no item. Add sources to the project."
             )
         )
-    return pages.page(str(found.comparison["title"]), parts)
+    return pages.page(str(findings.comparison["title"]), parts)
 
 
 def _compared(comparison: Mapping[str, Any]) -> str:
@@ -78,37 +78,37 @@ def _compared(comparison: Mapping[str, Any]) -> str:
     )
 
 
-def _verdicts(found: Findings) -> list[str]:
+def _verdicts(findings: Findings) -> list[str]:
     """What was learnt and what was not, in sentences: the one as much a result as the other."""
     learnt: list[str] = []
     missed: list[str] = []
     for task in TASKS:
-        low = found.metrics.get(f"{task}_improvement_over_base_low")
+        low = findings.metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
             missed.append(f"{task}: no held-out item, so nothing is known.")
-        elif low == found.metrics[f"{task}_improvement_over_base_high"]:
+        elif low == findings.metrics[f"{task}_improvement_over_base_high"]:
             missed.append(f"{task}: a single cluster of items, which shows nothing.")
         elif low > 0:
-            gain = interval(found.metrics, f"{task}_improvement_over_base")
+            gain = interval(findings.metrics, f"{task}_improvement_over_base")
             learnt.append(f"{task}: {gain} bits per byte saved over the base.")
         else:
             missed.append(f"{task}: not shown to be better than the base.")
-    accuracy = found.metrics.get("team_challenger_accuracy")
+    accuracy = findings.metrics.get("team_challenger_accuracy")
     if accuracy is not None:
         sentence = (
-            f"team tasks: {accuracy:.0%} right ({found.metrics['team_base_accuracy']:.0%} by the "
-            f"base, {found.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
+            f"team tasks: {accuracy:.0%} right ({findings.metrics['team_base_accuracy']:.0%} by "
+            f"the base, {findings.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
         )
         (learnt if accuracy >= 0.85 else missed).append(sentence)
-    forgotten = found.metrics.get("forgetting_high")
+    forgotten = findings.metrics.get("forgetting_high")
     if forgotten is not None and forgotten >= _FORGETTING:
         missed.append("other code: not shown to be forgotten by less than 2 %.")
     elif forgotten is not None:
         learnt.append("other code: forgotten by less than 2 %.")
-    scores = found.tables["scores"]
+    scores = findings.tables["scores"]
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are no better than with the base.")
-    missed += [f"{name}: not measured, {why}." for name, why in found.quality.missing.items()]
+    missed += [f"{name}: not measured, {why}." for name, why in findings.quality.missing.items()]
     return [
         pages.heading("What it learnt"),
         pages.listing(learnt or ["Nothing that could be shown."]),

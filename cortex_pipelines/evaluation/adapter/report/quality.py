@@ -98,17 +98,17 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 
 def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float]:
     """``tests_<role>_items``, the functions whose tests could be run, and ``…_pass_at_<k>``."""
-    found = {}
+    metrics = {}
     known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):
         results: dict[str, list[bool]] = {}
         for row in known.filter(pl.col("role") == role).iter_rows(named=True):
             results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
         if results:
-            found[f"tests_{role}_items"] = float(len(results))
+            metrics[f"tests_{role}_items"] = float(len(results))
         for name, value in pass_figures(results, pass_k).items():
-            found[f"tests_{role}_{name}"] = value
-    return found
+            metrics[f"tests_{role}_{name}"] = value
+    return metrics
 
 
 def _report(
@@ -135,9 +135,9 @@ def _missing(report: QualityReport, greedy: pl.DataFrame) -> dict[str, str]:
         "style_consistency": nothing,
         "test_pass_rate": "no held-out Python function that a test names was written",
     }
-    told = greedy.filter(pl.col("tests_detail").is_not_null())["tests_detail"]
-    if told.len():
-        reasons["test_pass_rate"] = str(told[0])
+    details = greedy.filter(pl.col("tests_detail").is_not_null())["tests_detail"]
+    if details.len():
+        reasons["test_pass_rate"] = str(details[0])
     return {name: why for name, why in reasons.items() if getattr(report, name) is None}
 
 

@@ -34,9 +34,9 @@ class Findings:
     items: tuple[Example, ...]
 
 
-def choices_part(found: Findings) -> list[str]:
+def choices_part(findings: Findings) -> list[str]:
     """The table of questions."""
-    metrics, rows = found.metrics, []
+    metrics, rows = findings.metrics, []
     for label, prefix in (
         ("all", "team_"),
         *((kind, f"choice_{kind}_") for kind in ("naming", "fix", "statement")),
@@ -46,7 +46,7 @@ def choices_part(found: Findings) -> list[str]:
             chance = f"{metrics[f'{prefix}chance']:.0%}"
             difference = percents(metrics, f"{prefix}difference", sign="+")
             rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
-    unasked = sum(found.comparison["questions_without_answers"].values())
+    unasked = sum(findings.comparison["questions_without_answers"].values())
     return [
         pages.heading("Team tasks: choices by likelihood"),
         pages.paragraph(
@@ -59,28 +59,28 @@ def choices_part(found: Findings) -> list[str]:
     ]
 
 
-def comparisons_part(found: Findings) -> list[str]:
+def comparisons_part(findings: Findings) -> list[str]:
     """The table of comparisons, with power."""
     rows = []
-    for one in found.comparisons:
-        low, high = one.interval.low, one.interval.high
-        if one.p_corrected < 1 - one.interval.confidence:
-            verdict = "better" if one.interval.estimate > 0 else "worse"
-            verdict += " by enough" if low >= one.smallest else ""
+    for comparison in findings.comparisons:
+        low, high = comparison.interval.low, comparison.interval.high
+        if comparison.p_corrected < 1 - comparison.interval.confidence:
+            verdict = "better" if comparison.interval.estimate > 0 else "worse"
+            verdict += " by enough" if low >= comparison.smallest else ""
         else:
             verdict = "not shown"
-        seen = seen_with(one.clusters, one.needed, one.smallest)
+        seen = seen_with(comparison.clusters, comparison.needed, comparison.smallest)
         rows.append(
             [
-                one.metric.replace("_", " "),
-                f"{one.interval.estimate:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}",
-                f"{one.p:.4f}",
-                f"{one.p_corrected:.4f}",
+                comparison.metric.replace("_", " "),
+                f"{comparison.interval.estimate:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}",
+                f"{comparison.p:.4f}",
+                f"{comparison.p_corrected:.4f}",
                 verdict,
-                f"{one.smallest:g}",
-                str(one.clusters),
-                "–" if one.needed is None else str(one.needed),
-                "–" if one.needed is None else f"{seen:.3g}",
+                f"{comparison.smallest:g}",
+                str(comparison.clusters),
+                "–" if comparison.needed is None else str(comparison.needed),
+                "–" if comparison.needed is None else f"{seen:.3g}",
             ]
         )
     head = ["metric", "difference", "p", "p (Holm)", "verdict", "smallest worth shipping"]
@@ -96,9 +96,9 @@ def comparisons_part(found: Findings) -> list[str]:
     ]
 
 
-def forgetting_part(found: Findings) -> list[str]:
+def forgetting_part(findings: Findings) -> list[str]:
     """Perplexity on other code."""
-    general, metrics = found.comparison["general"], found.metrics
+    general, metrics = findings.comparison["general"], findings.metrics
     title = pages.heading("Forgetting: code of another project")
     if "forgetting" not in metrics:
         return [title, pages.paragraph(f"Not measured: {general['missing']}.")]
@@ -116,18 +116,21 @@ def forgetting_part(found: Findings) -> list[str]:
     ]
 
 
-def own_part(found: Findings) -> list[str]:
+def own_part(findings: Findings) -> list[str]:
     """Whether what was gained is the project's own."""
-    metrics = found.metrics
+    metrics = findings.metrics
     title = pages.heading("Control: the same adapter on another project's code")
     if "own_improvement" not in metrics:
-        return [title, pages.paragraph(f"Not measured: {found.comparison['general']['missing']}.")]
+        return [
+            title,
+            pages.paragraph(f"Not measured: {findings.comparison['general']['missing']}."),
+        ]
     return [
         title,
         pages.paragraph(
             "An adapter that learnt only how answers begin gains as much on code that it has no "
             f"reason to know. On {metrics['foreign_items']:.0f} completions of "
-            f"{found.comparison['general']['project']} it saves "
+            f"{findings.comparison['general']['project']} it saves "
             f"{interval(metrics, 'foreign_improvement')} bits per byte over the base, on the "
             f"project's own {interval(metrics, 'completion_improvement_over_base')}: "
             f"{interval(metrics, 'own_improvement')} more."
@@ -135,37 +138,37 @@ def own_part(found: Findings) -> list[str]:
     ]
 
 
-def baselines_part(found: Findings) -> list[str]:
+def baselines_part(findings: Findings) -> list[str]:
     """What could be done without training, or beside it."""
     named = {
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
-        "other_adapter": f"adapter {found.comparison['other_adapter']} of another project",
+        "other_adapter": f"adapter {findings.comparison['other_adapter']} of another project",
     }
     rows = [
         [
             words,
-            f"{found.metrics[f'{name}_items']:.0f}",
-            f"{found.metrics[f'{name}_bits_per_byte']:.4f}",
-            interval(found.metrics, f"{name}_gain"),
+            f"{findings.metrics[f'{name}_items']:.0f}",
+            f"{findings.metrics[f'{name}_bits_per_byte']:.4f}",
+            interval(findings.metrics, f"{name}_gain"),
         ]
         for name, words in named.items()
-        if f"{name}_gain" in found.metrics
+        if f"{name}_gain" in findings.metrics
     ]
     head = ["instead of training", "items", "bits per byte", "challenger saves"]
     return [pages.heading("What could be done instead"), pages.table(head, rows)]
 
 
-def memorised_part(found: Findings) -> list[str]:
+def memorised_part(findings: Findings) -> list[str]:
     """What is given away of the training data."""
     shown = [
         pages.folded(
             f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
         )
-        for row in found.tables["memorised"].iter_rows(named=True)
+        for row in findings.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]
-    sentences = [*_extraction(found.metrics), *_exposure(found.metrics)]
+    sentences = [*_extraction(findings.metrics), *_exposure(findings.metrics)]
     return [pages.heading("Memorisation"), pages.listing(sentences), *shown]
 
 
@@ -200,8 +203,8 @@ def _exposure(metrics: Mapping[str, float]) -> list[str]:
 def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: int = 0) -> str:
     """A share with its interval, in percent."""
     ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
-    told = [f"{value:{sign}.{digits}%}" for value in ends]
-    return f"{told[0]} {_together(told[1], told[2])}"
+    bounds = [f"{value:{sign}.{digits}%}" for value in ends]
+    return f"{bounds[0]} {_together(bounds[1], bounds[2])}"
 
 
 def interval(metrics: Mapping[str, float], name: str) -> str:
