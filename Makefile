@@ -94,9 +94,8 @@ demo-full: install ## the same with an adapter for every project
 	$(MAKE) --no-print-directory summary
 
 summary:
-	cortex status
-	cortex releases
-	@echo
+	cortex summary
+	@echo "Every output and its version: cortex status. Every model and its champion: cortex releases."
 	@echo "Look around: make ui, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5000 (MLflow)"
 
 ui: install ## Dagster on port 3000 and MLflow on port 5000

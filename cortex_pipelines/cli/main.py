@@ -30,6 +30,7 @@ from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.status import status
+from cortex_pipelines.cli.summary import summary
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.cli.upgrade import upgrade
 from cortex_pipelines.versioning.root import ProjectError, find_root
@@ -132,6 +133,7 @@ _COMMANDS = (
     router,
     scan,
     status,
+    summary,
     tune_machine,
     upgrade,
     verify,

@@ -48,17 +48,15 @@ def status(
 
 
 def count_rows(project: Project, name: str, partition: str | None) -> int:
-    """Rows of all tables of an output in the workspace; none of what is not there or damaged."""
+    """Rows of all tables of an output in the workspace."""
     folder = project.output(name, partition)
-    return sum(
-        _rows(path)
-        for table in project.graph.assets[name].tables
-        if (path := folder / f"{table.name}.parquet").exists()
-    )
+    tables = project.graph.assets[name].tables
+    return sum(table_rows(folder / f"{table.name}.parquet") for table in tables)
 
 
-def _rows(path: Path) -> int:
+def table_rows(path: Path) -> int:
+    """Rows of a Parquet file; 0 if it is missing or damaged."""
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowInvalid, OSError):
-        return 0  # edited or cut off; the table says that it is stale
+        return 0  # edited or cut off: the status says that it is stale

@@ -6,6 +6,14 @@ from typing import Any, Literal
 
 from cortex_pipelines.release.settings import GateSettings, GuardSettings
 
+_MEANINGS = {
+    "improvement_over_base": "bits per byte saved against the base, all tasks",
+    "own_improvement_low": "gain on the project's own code beyond that on other code, low end",
+    "exposure_by_gain": "bits by which planted strings are remembered",
+    "extraction_beyond_base": "share of rare training lines that are completed verbatim",
+}
+"""What the figures guarded by the profiles are; any other figure goes by its name alone."""
+
 SAMPLE = "Measured on a hand-written sample: the path works, nothing else is shown"
 
 
@@ -142,4 +150,5 @@ def _in_words(guard: GuardResult) -> str:
         for words, limit in (("at least", guard.at_least), ("at most", guard.at_most))
         if limit is not None
     ]
-    return f"{guard.name} is {guard.value:.4g}, must be {' and '.join(limits)}"
+    meaning = f" ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else ""
+    return f"{guard.name}{meaning} is {guard.value:.4g}, must be {' and '.join(limits)}"

@@ -131,6 +131,12 @@ def test_never_promoted_unless_the_whole_interval_is_above_zero(
     assert (found.verdict == "refused") == (interval[2] < 0)
 
 
+def test_a_broken_guard_of_the_profiles_says_what_it_guards() -> None:
+    limits = guard("own_improvement_low", at_least=0.0)
+    reason = verdict({**BETTER, "own_improvement_low": -0.02}, **limits).reason
+    assert "gain on the project's own code beyond that on other code" in reason
+
+
 def test_a_guard_on_the_low_end_of_an_interval_keeps_and_does_not_refuse() -> None:
     limits = guard("own_low", at_least=0.0)
     assert verdict({**BETTER, "own_low": 0.1}, **limits).verdict == "promoted"

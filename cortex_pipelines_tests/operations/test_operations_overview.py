@@ -1,0 +1,76 @@
+"""`cortex summary`: what was made and what it reached, with intervals and reports."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from cortex_pipelines.cli.main import main
+
+PARAMETERS = """\
+profile: standard
+projects: {shop: {sources: [{directory: shop}]}}
+coordination: {logs: logs, sample: false}
+"""
+ADAPTER = {
+    "team_challenger_accuracy": 0.66,
+    "team_base_accuracy": 0.57,
+    "team_difference": 0.09,
+    "team_difference_low": -0.01,
+    "team_difference_high": 0.132,
+    "team_items": 134.0,
+    "completion_items": 0,
+    "completion_improvement_over_base": None,
+    "general_items": 48.0,
+    "general_challenger_perplexity": 12.854,
+    "general_base_perplexity": 12.797,
+    "forgetting": 0.005,
+    "forgetting_low": -0.0258,
+    "forgetting_high": 0.0291,
+}
+
+
+def write(path: Path, figures: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures))
+
+
+def shown(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(main, ["summary"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_a_summary_gives_scores_with_intervals_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "p"
+    root.mkdir()
+    (root / "params.yaml").write_text(PARAMETERS)
+    before = shown(root, monkeypatch)
+    assert "shop 0 0 0 not made yet" in before
+    assert "No model is evaluated yet: `cortex run` makes what is missing." in before
+
+    data = root / "data"
+    (data / "code_units/shop").mkdir(parents=True)
+    pl.DataFrame({"name": ["a", "b"]}).write_parquet(data / "code_units/shop/units.parquet")
+    for task, rows in (("completion", 20), ("naming", 3)):
+        write(data / f"{task}_dataset/shop/metrics.json", {"rows_train": rows, "rows_test": 99})
+    write(data / "code_adapter_evaluation/shop/metrics.json", ADAPTER)
+    (data / "code_adapter_evaluation/shop/report.html").write_text("")
+    write(
+        data / "code_adapter_release/shop/verdict.json",
+        {"verdict": "kept", "reason": "too few", "model_version": "0" * 32},
+    )
+    after = shown(root, monkeypatch)
+    assert "shop 0 2 23" in after
+    assert "code_adapter-shop: kept too few" in after
+    assert "questions answered correctly 66% base model 57% +9 (-1 to +13) points 134" in after
+    assert "12.85 base model 12.80 -0.5 (-2.9 to +2.6) % 48" in after
+    assert "bits per byte" not in after  # nothing was measured on completions
+    assert "data/code_adapter_evaluation/shop/report.html" in after
