@@ -28,12 +28,12 @@ def code_units(
     Large units also come in parts, and units with the tests that exercise them.
     """
     files = REPOSITORY_FILES.read(repository_files)
-    found = extract(files, extraction, project, cache)
+    extracted = extract(files, extraction, project, cache)
     return {
-        "units": found.units,
-        "chunks": found.chunks,
-        "tests": found.tests,
-        "unparsed_files": found.unparsed,
+        "units": extracted.units,
+        "chunks": extracted.chunks,
+        "tests": extracted.tests,
+        "unparsed_files": extracted.unparsed,
     }
 
 
@@ -51,5 +51,5 @@ def architecture_facts(
     """Modules and their imports, routes, APIs, schemas, deployment and service boundaries."""
     files = REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS)
     units = CODE_UNITS.read(code_units, "source", *UNIT_COLUMNS)
-    found = facts_of_project(files, units, architecture, extraction, cache, project)
-    return {ARCHITECTURE_FACTS.name: found}
+    facts = facts_of_project(files, units, architecture, extraction, cache, project)
+    return {ARCHITECTURE_FACTS.name: facts}

@@ -27,8 +27,8 @@ def carried(data: bytes) -> int:
     """
     work = depth = comments = lines = at = 0
     last, new_line = b"", False
-    while found := _TOKEN.search(data, at):
-        token, at = found[0], found.end()
+    while match := _TOKEN.search(data, at):
+        token, at = match[0], match.end()
         if token == b"\n":
             new_line = True
         elif token == b"#":
@@ -59,9 +59,9 @@ def _end_of_line(data: bytes, at: int) -> int:
 
 def _end_of_string(data: bytes, at: int, quote: bytes) -> int:
     """Where a string ends that begins before a place: behind its quote, its line or the text."""
-    for found in _STRINGS[quote].finditer(data, at):
-        if found[0] == quote:
-            return found.end()
-        if found[0] == b"\n":
-            return found.start()
+    for match in _STRINGS[quote].finditer(data, at):
+        if match[0] == quote:
+            return match.end()
+        if match[0] == b"\n":
+            return match.start()
     return len(data)

@@ -138,26 +138,26 @@ class _Splitter:
 
     def _grouped(self, children: list[Node], part: _Part) -> list[_Part]:
         """Groups of small children, and each large child by itself."""
-        found: list[_Part] = []
+        groups: list[_Part] = []
         here = last = part.start
         for child in children:
             stop = min(child.end_byte, part.end)
             if stop - max(child.start_byte, part.start) > self.limit:
                 if here < last:
-                    found.append(part._replace(start=here, end=last))
-                found.append(part._replace(node=child, start=last, end=stop))
+                    groups.append(part._replace(start=here, end=last))
+                groups.append(part._replace(node=child, start=last, end=stop))
                 here = stop
             elif "comment" in child.type:
                 # a comment belongs to what follows it
                 continue
             elif child.is_named and here < last and stop - here > self.limit:
                 # what separates elements stays with the one before
-                found.append(part._replace(start=here, end=last))
+                groups.append(part._replace(start=here, end=last))
                 here = last
             last = stop
         if here < part.end:
-            found.append(part._replace(start=here))
-        return found
+            groups.append(part._replace(start=here))
+        return groups
 
     def _text(self, start: int, end: int) -> bytes:
         return self.data[start : min(end, start + _MAX_HEAD)]

@@ -22,8 +22,8 @@ def read_code(
     tree = syntax_tree(data, grammar, settings.max_file_bytes)
     if isinstance(tree, Unparsed):
         return [], tree
-    found = outline(tree.root_node, grammar, data)
-    return nested_units(data, found, settings), None
+    file_outline = outline(tree.root_node, grammar, data)
+    return nested_units(data, file_outline, settings), None
 
 
 def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:

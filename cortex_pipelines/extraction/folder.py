@@ -50,8 +50,8 @@ def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no file or folder is there; give one that exists")
-    found = [_row(file, path, settings) for file in _files(path)]
-    rows = [row for row in found if row is not None]
+    candidates = [_row(file, path, settings) for file in _files(path)]
+    rows = [row for row in candidates if row is not None]
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
     made = extract(files, settings)
     order = ["path", "start_byte", "end_byte", "kind", "name"]

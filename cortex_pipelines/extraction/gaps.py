@@ -44,29 +44,29 @@ def readable(data: bytes, language: str) -> bytes:
     return _USING.sub(_as_name, data)
 
 
-def _the_last_ones(found: re.Match[bytes]) -> bytes:
-    if found[0].count(b"\n") <= _MOST_COMMENTS:
-        return found[0]
-    lines = found[0].splitlines(keepends=True)
+def _the_last_ones(match: re.Match[bytes]) -> bytes:
+    if match[0].count(b"\n") <= _MOST_COMMENTS:
+        return match[0]
+    lines = match[0].splitlines(keepends=True)
     blank = (_NOT_BLANK.sub(b" ", line) for line in lines[:-_MOST_COMMENTS])
     return b"".join([*blank, *lines[-_MOST_COMMENTS:]])
 
 
-def _as_name(found: re.Match[bytes]) -> bytes:
-    before = found.string[found.start() - 1 : found.start()]
+def _as_name(match: re.Match[bytes]) -> bytes:
+    before = match.string[match.start() - 1 : match.start()]
     inside_word = before.isalnum() or before in (b"_", b"$", b".")
-    return found[0] if inside_word else b"i" * len(found[0])
+    return match[0] if inside_word else b"i" * len(match[0])
 
 
-def _with_name(found: re.Match[bytes]) -> bytes:
-    exported = found.string.endswith(b"export ", 0, found.start())
-    return b"function " + _UNNAMED if exported else found[0]
+def _with_name(match: re.Match[bytes]) -> bytes:
+    exported = match.string.endswith(b"export ", 0, match.start())
+    return b"function " + _UNNAMED if exported else match[0]
 
 
-def _after_semicolon(found: re.Match[bytes]) -> bytes:
-    start = found.start()
-    before = found.string[max(0, start - _LOOK_BACK) : start + 1]
+def _after_semicolon(match: re.Match[bytes]) -> bytes:
+    start = match.start()
+    before = match.string[max(0, start - _LOOK_BACK) : start + 1]
     if not _ENDS_WITH_TYPE.search(before):
-        return found[0]
-    blank = found[0].index(b"<") - 1
-    return found[0][:blank] + b";" + found[0][blank + 1 :]
+        return match[0]
+    blank = match[0].index(b"<") - 1
+    return match[0][:blank] + b";" + match[0][blank + 1 :]

@@ -229,8 +229,8 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
     """What the ``#set!`` directives of each pattern say; a key without a value is an empty word."""
     query = _query(grammar, queries)
-    found = map(query.pattern_settings, range(query.pattern_count))
-    return [{key: value or "" for key, value in said.items()} for said in found]
+    settings = map(query.pattern_settings, range(query.pattern_count))
+    return [{key: value or "" for key, value in pattern.items()} for pattern in settings]
 
 
 def _is_garbage(root: Node) -> bool:
@@ -257,4 +257,4 @@ def _query(grammar: Grammar, queries: Path) -> Query:
 def _query_text(queries: Path, name: str) -> str:
     """A query with the ones that its lines ``; inherits: <name>`` stand for."""
     text = (queries / f"{name}.scm").read_text(encoding="utf-8")
-    return _INHERITS.sub(lambda found: _query_text(queries, found[1]), text)
+    return _INHERITS.sub(lambda match: _query_text(queries, match[1]), text)

@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.outline import Outline
 _BLANK = b" \t\r\n\x0c"
 
 
-def start_with_attributes(data: bytes, start: int, found: Outline) -> tuple[int, int | None]:
+def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tuple[int, int | None]:
     """First byte of a unit with the attributes before it, and where its doc comment ends.
 
     Attributes and comments may follow each other in any order; comments above the first attribute
@@ -20,36 +20,38 @@ def start_with_attributes(data: bytes, start: int, found: Outline) -> tuple[int,
     """
     first, here, doc_end = start, start, None
     while (end := _end_before(data, here)) is not None:
-        if end in found.attributes:
-            first = here = found.attributes[end]
-        elif end in found.comments and _trails_no_code(data, found.comments[end], found):
-            if doc_end is None and end in found.docs:
+        if end in file_outline.attributes:
+            first = here = file_outline.attributes[end]
+        elif end in file_outline.comments and _trails_no_code(
+            data, file_outline.comments[end], file_outline
+        ):
+            if doc_end is None and end in file_outline.docs:
                 doc_end = end
-            here = found.comments[end]
+            here = file_outline.comments[end]
         else:
             break
     return first, doc_end
 
 
-def end_of_last_statement(data: bytes, start: int, end: int, found: Outline) -> int:
+def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outline) -> int:
     """Byte after the last one that is no white space, comment or lone semicolon."""
     while True:
         while end > start and data[end - 1] in _BLANK:
             end -= 1
-        before = found.comments.get(end, found.trailing.get(end))
+        before = file_outline.comments.get(end, file_outline.trailing.get(end))
         if before is None or before <= start:
             return end
         end = before
 
 
-def doc_comments(data: bytes, end: int, found: Outline) -> bytes:
+def doc_comments(data: bytes, end: int, file_outline: Outline) -> bytes:
     """The doc comments that stand together and end at a byte."""
-    start: int | None = found.docs[end]
+    start: int | None = file_outline.docs[end]
     first = end
     while start is not None:
         first = start
         before = _end_before(data, first)
-        start = found.docs.get(before) if before is not None else None
+        start = file_outline.docs.get(before) if before is not None else None
         if start is not None and not _begins_line(data, start):
             break
     return data[first:end]
@@ -74,8 +76,8 @@ def _end_before(data: bytes, start: int) -> int | None:
     return start if start and line_ends <= 1 else None
 
 
-def _trails_no_code(data: bytes, comment: int, found: Outline) -> bool:
-    return _begins_line(data, comment) or _end_on_line(data, comment) in found.attributes
+def _trails_no_code(data: bytes, comment: int, file_outline: Outline) -> bool:
+    return _begins_line(data, comment) or _end_on_line(data, comment) in file_outline.attributes
 
 
 def _begins_line(data: bytes, start: int) -> bool:

@@ -28,7 +28,7 @@ def names_of(
     declares = definition.kind in DECLARATIONS
     if declares:
         # a pattern of the query may find one name twice
-        declared = {one.id: one for node in nodes for one in _declared(node)}
+        declared = {identifier.id: identifier for node in nodes for identifier in _declared(node)}
         nodes = list(declared.values())
     if len(nodes) == 1:
         last = definition.first("name_end")
@@ -48,16 +48,18 @@ def _declared(name: Node) -> list[Node]:
     """The names in what takes a value apart, without keys and default values."""
     if "pattern" not in name.type:
         return [name]
-    inside, found = [name], []
+    inside, names = [name], []
     while inside:
         node = inside.pop()
         if "identifier" in node.type:
-            found.append(node)
+            names.append(node)
         elif "pattern" in node.type:
-            others = [one for name in ("key", "right") for one in node.children_by_field_name(name)]
+            others = [
+                part for name in ("key", "right") for part in node.children_by_field_name(name)
+            ]
             beside = {other.id for other in others}
             inside += [child for child in node.children if child.id not in beside][::-1]
-    return found
+    return names
 
 
 def text_of(data: bytes, node: Node) -> str:

@@ -82,27 +82,27 @@ class _File:
     """A file on its way to units; ``cuts`` are its comments, in order."""
 
     data: bytes
-    found: Outline
+    outline: Outline
     cuts: list[tuple[int, int]]
     attributes: list[tuple[int, int]]
     settings: ExtractionSettings
 
 
-def nested_units(data: bytes, found: Outline, settings: ExtractionSettings) -> list[Unit]:
+def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSettings) -> list[Unit]:
     """The units of a file, in the order of their first bytes, outer ones first.
 
     Args:
         data: The file's UTF-8 text.
-        found: What its query found.
+        outline: Definitions, comments and attributes that its queries matched.
         settings: Limits.
     """
-    comments = sorted((start, end) for end, start in found.comments.items())
-    attributes = sorted((start, end) for end, start in found.attributes.items())
-    file = _File(data, found, comments, attributes, settings)
+    comments = sorted((start, end) for end, start in file_outline.comments.items())
+    attributes = sorted((start, end) for end, start in file_outline.attributes.items())
+    file = _File(data, file_outline, comments, attributes, settings)
     # two definitions in one stretch (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
     around: list[_Enclosing] = []
-    ordered = sorted(map(_placed, found.definitions.values()), key=_outer_first)
+    ordered = sorted(map(_placed, file_outline.definitions.values()), key=_outer_first)
     starts = [*(start for start, *_ in ordered), len(data)]
     for (start, below, _, definition), following in zip(ordered, starts[1:], strict=True):
         end = -below
@@ -179,9 +179,9 @@ def _kind(definition: Definition, around: list[_Enclosing]) -> str:
 
 def _nearest(around: list[_Enclosing]) -> str | None:
     """Kind of the innermost type, function or module around; a declaration is no home."""
-    for one in reversed(around):
-        if one.kind not in DECLARATIONS:
-            return one.kind
+    for unit in reversed(around):
+        if unit.kind not in DECLARATIONS:
+            return unit.kind
     return None
 
 
@@ -196,7 +196,7 @@ def _units(
     """A unit for each name: all but declarations have one at most."""
     if not any(name for name, _ in names):
         return []
-    whole = file.found.widest(definition.node)
+    whole = file.outline.widest(definition.node)
     span = _span(file, definition, whole, "" if kind == "import" else header)
     code = file.data[span.start : span.end].decode(errors="replace")
     chunks = []
@@ -219,8 +219,8 @@ def _units(
 
 def _span(file: _File, definition: Definition, whole: Node, signature: str) -> _Span:
     data, first, last = file.data, whole.start_byte, whole.end_byte
-    start, doc_end = start_with_attributes(data, first, file.found)
-    end = end_of_last_statement(data, start, last, file.found)
+    start, doc_end = start_with_attributes(data, first, file.outline)
+    end = end_of_last_statement(data, start, last, file.outline)
     docstring, body_start = _documentation(file, definition, doc_end)
     return _Span(
         start, end,
@@ -231,7 +231,7 @@ def _span(file: _File, definition: Definition, whole: Node, signature: str) -> _
 
 
 def _calls(file: _File, start: int, end: int) -> list[str]:
-    calls = file.found.calls
+    calls = file.outline.calls
     inside = calls[bisect_left(calls, (start,)) : bisect_left(calls, (end,))]
     return sorted({name for _, name in inside}) if inside else []
 
@@ -241,7 +241,7 @@ def _documentation(
 ) -> tuple[str | None, int | None]:
     """Documentation, and where the implementation begins."""
     body = definition.first("body")
-    inside = file.found.documented.get(body.id) if body else None
+    inside = file.outline.documented.get(body.id) if body else None
     if inside:
         rest = inside.get("implementation")
         literal = inside["docstring"][0]
@@ -252,7 +252,7 @@ def _documentation(
     start = body.start_byte if body else None
     if doc_end is None:
         return None, start
-    comments = doc_comments(file.data, doc_end, file.found)
+    comments = doc_comments(file.data, doc_end, file.outline)
     return comment_text(comments.decode(errors="replace")), start
 
 
@@ -261,7 +261,7 @@ def _header(file: _File, definition: Definition) -> str:
     names = definition.pieces.get("name")
     if names is None or definition.kind in ("import", "test"):
         return ""
-    whole, body = file.found.widest(definition.node), definition.first("body")
+    whole, body = file.outline.widest(definition.node), definition.first("body")
     start, end = whole.start_byte, body.start_byte if body else whole.end_byte
     name = names[0].start_byte
     # an annotation before the name decorates the unit; one behind it, a parameter

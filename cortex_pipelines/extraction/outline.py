@@ -101,7 +101,7 @@ class Outline:
 
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     """What the query of the language finds under a node."""
-    found = Outline()
+    collected = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
     settings, doc_words = _settings(grammar), _doc_words(grammar)
@@ -117,30 +117,30 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
                 start = member.start_byte
                 calls.append((start, data[start : member.end_byte]))
         elif "comment" in captures:
-            _add_comment(found, captures["comment"][0], data, doc_words[pattern])
+            _add_comment(collected, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
-            found.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
+            collected.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:
             grouped.append(captures["grouped"][0].id)
         elif "attribute" in captures:
-            _add_stretches(found.attributes, captures["attribute"])
+            _add_stretches(collected.attributes, captures["attribute"])
         elif "trailing" in captures:
-            _add_stretches(found.trailing, captures["trailing"])
+            _add_stretches(collected.trailing, captures["trailing"])
         elif "documented" in captures:
-            found.documented[captures["documented"][0].id] = captures
+            collected.documented[captures["documented"][0].id] = captures
         else:
-            _add_definition(found, pattern, captures, settings[pattern])
+            _add_definition(collected, pattern, captures, settings[pattern])
     for node_id in grouped:
-        found.wrappers.pop(node_id, None)
-    found.wrappers |= _wholes(found.definitions.values())
+        collected.wrappers.pop(node_id, None)
+    collected.wrappers |= _wholes(collected.definitions.values())
     words = {name: name.decode(errors="replace") for _, name in calls}
-    found.calls = sorted((start, words[name]) for start, name in calls)
-    return found
+    collected.calls = sorted((start, words[name]) for start, name in calls)
+    return collected
 
 
 def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
     """The declaration of each definition that is the only one of its kind in it."""
-    found: dict[int, Node] = {}
+    wholes: dict[int, Node] = {}
     kinds: dict[int, Counter[str]] = {}  # children of a declaration are counted once for all
     for definition in definitions:
         whole = definition.first("whole")
@@ -149,8 +149,8 @@ def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
         if whole.id not in kinds:
             kinds[whole.id] = Counter(child.type for child in whole.named_children)
         if kinds[whole.id][definition.node.type] == 1:
-            found[definition.node.id] = whole
-    return found
+            wholes[definition.node.id] = whole
+    return wholes
 
 
 @cache
@@ -163,17 +163,17 @@ def _settings(grammar: Grammar) -> list[dict[str, str]]:
 def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
     """With what a comment that documents begins, for each pattern."""
     words = [settings.get("doc") for settings in _settings(grammar)]
-    return [() if said is None else tuple(said.encode().split(b" ")) for said in words]
+    return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
 
 
-def _add_comment(found: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
+def _add_comment(collected: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
     start, end = node.start_byte, node.end_byte
     # a line comment of Rust holds the end of its line
     if data[end - 1 : end] == b"\n":
         end -= 1
-    found.comments[end] = start
+    collected.comments[end] = start
     if data.startswith(doc_words, start):
-        found.docs[end] = start
+        collected.docs[end] = start
 
 
 def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
@@ -182,17 +182,17 @@ def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
 
 
 def _add_definition(
-    found: Outline, pattern: int, captures: Captures, settings: dict[str, str]
+    collected: Outline, pattern: int, captures: Captures, settings: dict[str, str]
 ) -> None:
     capture = next(name for name in captures if name in _DEFINING)
     node = captures.pop(capture)[0]
-    known = found.definitions.get(node.id)
+    known = collected.definitions.get(node.id)
     if known is None or pattern < known.pattern:
         role, kind = _DEFINING[capture]
         body = node.child_by_field_name(settings["body"]) if "body" in settings else None
         if body is not None:
             captures["body"] = [body]
-        found.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
+        collected.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
     elif known.pattern == pattern:
         for name, nodes in captures.items():
             known.pieces.setdefault(name, []).extend(nodes)

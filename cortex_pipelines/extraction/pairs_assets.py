@@ -37,10 +37,10 @@ def refactoring_pairs(
     """Refactorings in the history of a project: code before and after, what was done and why."""
     commits = REPOSITORY_COMMITS.read(repository_commits)
     miner = PairMiner(project, pairs, refactoring, ingestion, privacy)
-    found = without_private_errors(
+    mined = without_private_errors(
         partial(mine_history, project_source, commits, project, root, miner, pairs, cache),
         SourceError,
         privacy,
         project_key(project, privacy),
     )
-    return {REFACTORING_PAIRS.name: found}
+    return {REFACTORING_PAIRS.name: mined}

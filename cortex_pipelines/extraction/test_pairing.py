@@ -42,16 +42,16 @@ def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) ->
     """
     reached = _reached(units, tests, files)
     targets = _targets(units.filter(pl.col("name").is_in(_all_called(tests))))
-    found: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
+    candidates: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
     columns = ("unit_id", "source", "path", "name", "calls", "code")
     for case, source, path, name, calls, code in tests.select(columns).iter_rows():
         near = reached.get((source, path), [])
         for unit, called in _called(near, calls, targets, source):
             if unit != case:
                 unlike = _plain(called) not in _plain(name)
-                found[unit].append((unlike, len(code), case))
-    ids = sorted(found)
-    best = [[case for *_, case in sorted(found[unit])[:MAX_TESTS]] for unit in ids]
+                candidates[unit].append((unlike, len(code), case))
+    ids = sorted(candidates)
+    best = [[case for *_, case in sorted(candidates[unit])[:MAX_TESTS]] for unit in ids]
     schema = pl.Schema({"unit_id": pl.String(), "tests": pl.List(pl.String)})
     return pl.DataFrame({"unit_id": ids, "tests": best}, schema=schema)
 
@@ -66,13 +66,13 @@ _Targets = dict[tuple[str, str], dict[str, list[tuple[str, str]]]]
 def _targets(units: pl.DataFrame) -> _Targets:
     """By source and path, by simple name: id and enclosing type of the units to be tested."""
     wanted = units.filter(pl.col("kind").is_in(_TESTED) & _is_tested())
-    found: _Targets = {}
+    targets: _Targets = {}
     columns = ("source", "path", "name", "unit_id", "qualified_name", "kind")
     for source, path, name, unit, qualified, kind in wanted.select(columns).iter_rows():
         parts = qualified.split(".")
         owner = parts[-2] if kind == "method" and len(parts) > 1 else ""
-        found.setdefault((source, path), {}).setdefault(name, []).append((unit, owner))
-    return found
+        targets.setdefault((source, path), {}).setdefault(name, []).append((unit, owner))
+    return targets
 
 
 def _is_tested() -> pl.Expr:
@@ -85,11 +85,13 @@ def _called(
     near: list[str], calls: list[str], targets: _Targets, source: str
 ) -> Iterator[tuple[str, str]]:
     """Units that some calls can only mean, with the name called."""
-    said = set(calls)
+    called = set(calls)
     for name in calls:
-        known = [one for path in near for one in targets.get((source, path), {}).get(name, ())]
+        known = [
+            target for path in near for target in targets.get((source, path), {}).get(name, ())
+        ]
         if len(known) > 1:
-            known = [(unit, owner) for unit, owner in known if owner and owner in said]
+            known = [(unit, owner) for unit, owner in known if owner and owner in called]
         if len(known) == 1:
             yield known[0][0], name
 
@@ -98,18 +100,18 @@ def _reached(
     units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame
 ) -> dict[tuple[str, str], list[str]]:
     """Files that each file with tests reaches, sorted."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    reached: dict[tuple[str, str], set[str]] = defaultdict(set)
     testing = tests.select("source", "path", "language").unique(maintain_order=True)
-    said = _imports(units, testing)
+    imports = _imports(units, testing)
     for (source, language), index in _indices(units).items():
         for test_source, path, test_language in testing.iter_rows():
             if test_source == source and _FAMILY.get(test_language, test_language) == language:
-                names = said.get((source, path), [])
-                found[source, path] |= set(_near(path, language, names, index))
+                names = imports.get((source, path), [])
+                reached[source, path] |= set(_near(path, language, names, index))
     paired = files.filter(pl.col("tested_paths").list.len() > 0)
     for source, path, tested in paired.select("source", "path", "tested_paths").iter_rows():
-        found[source, path] |= set(tested)
-    return {key: sorted(paths) for key, paths in found.items()}
+        reached[source, path] |= set(tested)
+    return {key: sorted(paths) for key, paths in reached.items()}
 
 
 @dataclass(slots=True)
@@ -123,16 +125,16 @@ class _Index:
 
 
 def _indices(units: pl.DataFrame) -> dict[tuple[str, str], _Index]:
-    found: dict[tuple[str, str], _Index] = defaultdict(_Index)
+    indices: dict[tuple[str, str], _Index] = defaultdict(_Index)
     files = units.select("source", "path", "language").unique().sort("source", "path", "language")
     for source, path, language in files.iter_rows():
-        index = found[source, _FAMILY.get(language, language)]
+        index = indices[source, _FAMILY.get(language, language)]
         index.paths.add(path)
         index.folders[dirname(path)].append(path)
         index.packages[_package(dirname(path))].append(path)
         for module in _module_names(path):
             index.modules[module].append(path)
-    return found
+    return indices
 
 
 def _package(folder: str) -> str:
@@ -153,16 +155,16 @@ def _module_names(path: str) -> list[str]:
 def _imports(units: pl.DataFrame, testing: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
     """What each file with tests imports or requires, as written."""
     inside = units.join(testing, on=["source", "path"], how="semi")
-    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    imported_names: dict[tuple[str, str], list[str]] = defaultdict(list)
     imports = inside.filter(pl.col("kind") == "import").sort("path", "start_byte")
     for source, path, name, code in imports.select("source", "path", "name", "code").iter_rows():
-        said[source, path] += _imported(name, code)
+        imported_names[source, path] += _imported(name, code)
     required = inside.filter(
         pl.col("calls").list.contains("require") & (pl.col("kind") != "import")
     )
     for source, path, code in required.select("source", "path", "code").iter_rows():
-        said[source, path] += _REQUIRED.findall(code)
-    return said
+        imported_names[source, path] += _REQUIRED.findall(code)
+    return imported_names
 
 
 def _imported(name: str, code: str) -> list[str]:
@@ -187,7 +189,9 @@ def _near(path: str, language: str, names: Iterable[str], index: _Index) -> Iter
         yield path
         if "/tests/" in f"/{path}":
             root = f"/{path}".partition("/tests/")[0].strip("/")
-            yield from (one for one in index.paths if one.startswith(join(root, "src/")))
+            yield from (
+                candidate for candidate in index.paths if candidate.startswith(join(root, "src/"))
+            )
     elif language == "python":
         for name in names:
             yield from _python_files(folder, name, index)
@@ -204,9 +208,9 @@ def _python_files(folder: str, name: str, index: _Index) -> Iterator[str]:
     dots = len(name) - len(name.lstrip("."))
     parts = name.lstrip(".").replace(".", "/")
     module = normpath(join(folder, "../" * (dots - 1), parts)) if dots else parts
-    found = index.modules.get(module, ())
-    yield from found
-    for path in found:
+    modules = index.modules.get(module, ())
+    yield from modules
+    for path in modules:
         if path.endswith("/__init__.py"):
             yield from index.folders.get(dirname(path), ())
 

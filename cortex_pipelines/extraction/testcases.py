@@ -30,10 +30,10 @@ _HEAD_CHARS = 400
 
 def in_test_file() -> pl.Expr:
     """Whether a unit's path is that of a test file in its language."""
-    found = pl.lit(False)
+    matches = pl.lit(False)
     for language, form in _FILES.items():
-        found = found | ((pl.col("language") == language) & pl.col("path").str.contains(form))
-    return found
+        matches = matches | ((pl.col("language") == language) & pl.col("path").str.contains(form))
+    return matches
 
 
 def cases_in(definitions: pl.DataFrame) -> pl.DataFrame:
@@ -47,12 +47,12 @@ def cases_in(definitions: pl.DataFrame) -> pl.DataFrame:
     """
     name, language = pl.col("name"), pl.col("language")
     named = pl.lit(False)
-    for one, form in _NAMES.items():
-        named = named | ((language == one) & name.str.contains(form))
+    for name_language, form in _NAMES.items():
+        named = named | ((language == name_language) & name.str.contains(form))
     marked = pl.lit(False)
-    for one, form in _MARKS.items():
+    for name_language, form in _MARKS.items():
         head = pl.col("code").str.head(_HEAD_CHARS)
-        marked = marked | ((language == one) & head.str.contains(form))
+        marked = marked | ((language == name_language) & head.str.contains(form))
     function = pl.col("kind").is_in(_FUNCTIONS) & (named & in_test_file() | marked)
     call = (pl.col("kind") == "test") & in_test_file()
     return definitions.filter(function | call).select(list(TEST_CASES.schema))

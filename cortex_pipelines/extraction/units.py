@@ -99,8 +99,8 @@ def units_of(
     Raises:
         UnknownLanguageError: no grammar parses the language.
     """
-    found, _ = read_code(text, language, path, settings)
-    return [unit for unit in found if unit.kind != "test"]
+    units, _ = read_code(text, language, path, settings)
+    return [unit for unit in units if unit.kind != "test"]
 
 
 def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
@@ -192,8 +192,8 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
 def _read(
     text: str, language: str, path: str, settings: ExtractionSettings
 ) -> tuple[list[Unit], Unparsed | None]:
-    found = attempted(lambda: read_code(text, language, path, settings))
-    return ([], Unparsed("damaged", found.words)) if isinstance(found, Damage) else found
+    outcome = attempted(lambda: read_code(text, language, path, settings))
+    return ([], Unparsed("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
 
 
 def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
@@ -221,5 +221,5 @@ def _without_collector() -> Iterator[None]:
 def _chunks(units: pl.DataFrame) -> pl.DataFrame:
     large = units.filter(pl.col("starts").list.len() > 0)
     numbers = pl.int_ranges(pl.col("starts").list.len(), dtype=pl.Int64).alias("chunk")
-    found = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
-    return found.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})
+    exploded = large.select("unit_id", numbers, *_CHUNKS).explode("chunk", *_CHUNKS)
+    return exploded.rename({"starts": "start_byte", "ends": "end_byte", "codes": "code"})

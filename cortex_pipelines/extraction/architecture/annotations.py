@@ -9,13 +9,13 @@ from cortex_pipelines.extraction.architecture.syntax import string_value, text
 
 def annotations(node: Node) -> dict[str, Node]:
     """Annotations of a declaration by simple name; the first of each."""
-    found: dict[str, Node] = {}
+    annotated: dict[str, Node] = {}
     for child in node.children:
         for mark in child.children if child.type == "modifiers" else ():
             if mark.type in ("annotation", "marker_annotation"):
                 name = text(mark.child_by_field_name("name")).rsplit(".", 1)[-1]
-                found.setdefault(name, mark)
-    return found
+                annotated.setdefault(name, mark)
+    return annotated
 
 
 def element(annotation: Node | None, *names: str) -> Node | None:

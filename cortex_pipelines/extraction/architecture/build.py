@@ -65,13 +65,13 @@ def architecture_facts(
         if row["fact"] == UNREAD:
             place = f"{row['path']} of {row['source']}"
             _LOG.warning("%s: states no facts, it was set aside: %s", place, row["object"])
-    found: list[Row] = []
+    rows: list[Row] = []
     for (source,), inside in files.sort("source", "path").group_by("source", maintain_order=True):
         notes = UnitNotes(units.filter(pl.col("source") == source))
         resolved = _source_facts(by_source[str(source)], inside, notes)
         texts = dict(inside.select("path", "text").iter_rows())
-        found += _finished(resolved, texts, str(source), settings)
-    return ARCHITECTURE_FACTS.frame(found)
+        rows += _finished(resolved, texts, str(source), settings)
+    return ARCHITECTURE_FACTS.frame(rows)
 
 
 def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> list[Row]:
@@ -92,7 +92,7 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
     for (path, _), targets in imports.items():
         by_path[path] += targets
     mounts = Mounts(kinds["route"] + kinds[MOUNT], by_path, resolver)
-    found = [
+    facts = [
         *_modules(kinds["module"], notes),
         *_imports(kinds[IMPORT], imports),
         *_crossings(kinds[IMPORT], imports, index),
@@ -104,8 +104,8 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
         *_needs(kinds["service-dependency"], index),
     ]
     passed = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, UNREAD}
-    found += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
-    for row in found:
+    facts += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
+    for row in facts:
         if row["description"] is None:
             # a model is about its table, and documented under its own name
             names = (row["subject"], row["object"])
@@ -116,17 +116,17 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
         package = index.package_of(row["path"])
         row["boundary"] = package.name if package else None
         row["language"] = languages[row["path"]]
-    return found
+    return facts
 
 
 def _services(rows: list[Row]) -> list[Row]:
     """One package a folder and format; what is only guessed gives way to a manifest."""
-    found: dict[tuple[str, str], Row] = {}
+    services: dict[tuple[str, str], Row] = {}
     declared = {row["object"] for row in rows if not parsed_detail(row["detail"]).get("guessed")}
     for row in rows:
         if not parsed_detail(row["detail"]).get("guessed") or row["object"] not in declared:
-            found.setdefault((row["object"], row["technology"]), row)
-    return list(found.values())
+            services.setdefault((row["object"], row["technology"]), row)
+    return list(services.values())
 
 
 def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> Index:

@@ -53,14 +53,14 @@ def collected(
             left.unique("cache_key", keep="first", maintain_order=True), settings, parsing
         )
 
-    found = (
+    computed = (
         compute(keyed["cache_key"])
         if cache is None
         else cache.rows(f"architecture/{project}", keyed["cache_key"], compute)
     )
     placed = keyed.select("source", "path", "cache_key")
     return placed.join(
-        found.select(list(_KEYED)), on="cache_key", how="inner", maintain_order="left_right"
+        computed.select(list(_KEYED)), on="cache_key", how="inner", maintain_order="left_right"
     ).drop("cache_key")
 
 
@@ -77,20 +77,20 @@ def _computed(
     files: pl.DataFrame, settings: ArchitectureSettings, parsing: ExtractionSettings
 ) -> pl.DataFrame:
     rows = [
-        {"cache_key": key, **found}
+        {"cache_key": key, **fact}
         for key, path, language, text in track(
             files.select("cache_key", "path", "language", "text").rows(), "Reading architecture"
         )
-        for found in _of_file(SourceFile(path, language, text, settings, parsing))
+        for fact in _of_file(SourceFile(path, language, text, settings, parsing))
     ]
     return pl.DataFrame(rows, schema=_KEYED, orient="row")
 
 
 def _of_file(file: SourceFile) -> list[dict[str, Any]]:
-    found = attempted(lambda: list(facts_of(file)))
-    if isinstance(found, Damage):
-        return [row(Fact(1, 1, UNREAD, file.path, "set-aside", found.words))]
-    return found
+    facts = attempted(lambda: list(facts_of(file)))
+    if isinstance(facts, Damage):
+        return [row(Fact(1, 1, UNREAD, file.path, "set-aside", facts.words))]
+    return facts
 
 
 def _key(path: str, language: str | None, text: str) -> str:

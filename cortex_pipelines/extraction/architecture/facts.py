@@ -45,7 +45,7 @@ class Fact:
 
 
 STATED = pl.Schema(
-    {one.name: ARCHITECTURE_FACTS.schema.get(one.name, pl.String) for one in fields(Fact)}
+    {column.name: ARCHITECTURE_FACTS.schema.get(column.name, pl.String) for column in fields(Fact)}
 )
 """Columns of a frame of facts, as the fields of ``Fact``."""
 

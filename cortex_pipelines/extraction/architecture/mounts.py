@@ -63,12 +63,12 @@ class Mounts:
         above = self._above.get(node, [])[:_MAX_PLACES]
         if not above or node in seen or len(seen) >= _MAX_DEPTH:
             return [own]
-        found: dict[str, None] = {}
+        prefixes: dict[str, None] = {}
         for outer, prefix, replaces in above:
             inner = prefix if replaces else _joined(prefix, own)
             for before in self._prefixes(outer, seen | {node}):
-                found.setdefault(_joined(before, inner))
-        return list(found)[:_MAX_PLACES]
+                prefixes.setdefault(_joined(before, inner))
+        return list(prefixes)[:_MAX_PLACES]
 
     def _add(self, row: dict[str, Any]) -> None:
         path, detail = row["path"], parsed_detail(row["detail"])

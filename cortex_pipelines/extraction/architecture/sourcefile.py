@@ -66,16 +66,16 @@ class SourceFile:
     @cached_property
     def captures(self) -> dict[str, list[Captures]]:
         """What the language's query finds, by the first capture's name; in order of place."""
-        found: dict[str, list[Captures]] = {}
+        by_kind: dict[str, list[Captures]] = {}
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
             tree = syntax_tree(self.text.encode(), grammar, self.parsing.max_file_bytes)
             if isinstance(tree, Unparsed):
-                return found
+                return by_kind
             for _, captures in matches(grammar, tree.root_node, _QUERIES):
                 for kind in [name for name in captures if not name.startswith("_")][:1]:
-                    found.setdefault(kind, []).append(captures)
-        return found
+                    by_kind.setdefault(kind, []).append(captures)
+        return by_kind
 
     def nodes(self, kind: str) -> list[Node]:
         """The nodes that the language's query captures under a name."""

@@ -52,7 +52,7 @@ class TableOf:
 def table_facts(table: TableOf) -> list[Fact]:
     """The table, its columns and what they refer to."""
     about = table.about or None
-    found = [
+    facts = [
         Fact(
             table.start_line, table.end_line, "schema", table.name, table.kind,
             table.model or table.name, table.technology, about, "comment" if about else None,
@@ -61,10 +61,10 @@ def table_facts(table: TableOf) -> list[Fact]:
     for column in table.columns:
         lines = (column.start_line, column.end_line)
         described = f"{column.name} {' '.join(column.type.split())}".strip()
-        found.append(Fact(*lines, "schema", table.name, "column", described, table.technology))
+        facts.append(Fact(*lines, "schema", table.name, "column", described, table.technology))
         if column.references:
-            found.append(
+            facts.append(
                 Fact(*lines, "schema", table.name, "references", column.references,
                      table.technology)
             )  # fmt: skip
-    return found
+    return facts

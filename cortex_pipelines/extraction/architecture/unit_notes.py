@@ -44,8 +44,8 @@ class UnitNotes:
 
     def about(self, path: str, subject: str, line: int) -> str | None:
         """Documentation of the unit with a name that begins on a line."""
-        found = self._documented.get((path, subject))
-        return found[1] if found and found[0] == line else None
+        documented = self._documented.get((path, subject))
+        return documented[1] if documented and documented[0] == line else None
 
     def handler(self, path: str, handler: str, imports: Mapping[str, list[Target]]) -> str | None:
         """Documentation of a handler: in its file, or where an import finds it."""
@@ -56,6 +56,6 @@ class UnitNotes:
         for target in imports.get(path, ()):
             if target.scope == INTERNAL and target.local == words[0]:
                 name = words[-1] if len(words) > 1 else target.name or target.local
-                found = self._documented.get((target.object, name))
-                return found[1] if found else None
+                documented = self._documented.get((target.object, name))
+                return documented[1] if documented else None
         return None

@@ -58,37 +58,35 @@ class Yaml:
         """The value under a path of keys, or None."""
         here = self
         for key in keys:
-            found = next((value for name, _, value in here.entries if name == key), None)
-            if found is None:
+            child = next((value for name, _, value in here.entries if name == key), None)
+            if child is None:
                 return None
-            here = found
+            here = child
         return here
 
     def scalar(self, *keys: str) -> str:
         """Text of the scalar under a path of keys; empty if there is none."""
-        found = self.get(*keys)
-        return found.value if found else ""
+        node = self.get(*keys)
+        return node.value if node else ""
 
     def strings(self, *keys: str) -> "list[Yaml]":
         """Scalars under a path of keys: the items of a list, keys of a mapping, or the one."""
-        found = self.get(*keys)
-        if found is None:
+        node = self.get(*keys)
+        if node is None:
             return []
-        if found.is_map:
-            return [
-                Yaml(key.start_line, value.end_line, name) for name, key, value in found.entries
-            ]
-        return [item for item in (found.items if found.is_list else [found]) if item.value]
+        if node.is_map:
+            return [Yaml(key.start_line, value.end_line, name) for name, key, value in node.entries]
+        return [item for item in (node.items if node.is_list else [node]) if item.value]
 
     def children(self, *keys: str) -> "list[tuple[str, Yaml, Yaml]]":
         """The pairs of the mapping under a path of keys."""
-        found = self.get(*keys)
-        return found.entries if found else []
+        node = self.get(*keys)
+        return node.entries if node else []
 
     def list(self, *keys: str) -> "list[Yaml]":
         """The items of the sequence under a path of keys."""
-        found = self.get(*keys)
-        return found.items if found else []
+        node = self.get(*keys)
+        return node.items if node else []
 
 
 def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
@@ -97,10 +95,10 @@ def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
         return []
     if "{{" in text:
         text = _ACTION.sub(_placeholder, _ACTION_LINE.sub("", text))
-    found: list[Yaml] = []
+    roots: list[Yaml] = []
     with suppress(*_BROKEN):  # what stands before the error is kept
-        _build(YAML(typ="safe", pure=True).parse(text), found, settings.max_yaml_depth)
-    return found
+        _build(YAML(typ="safe", pure=True).parse(text), roots, settings.max_yaml_depth)
+    return roots
 
 
 def _placeholder(action: re.Match[str]) -> str:
@@ -108,7 +106,7 @@ def _placeholder(action: re.Match[str]) -> str:
     return f"__{inner}__"
 
 
-def _build(events: Iterator[Event], found: list[Yaml], max_depth: int) -> None:
+def _build(events: Iterator[Event], roots: list[Yaml], max_depth: int) -> None:
     open_nodes: list[tuple[Yaml, list[Yaml]]] = []  # node, keys that wait for a value
     nodes = 0
     for event in events:
@@ -122,7 +120,7 @@ def _build(events: Iterator[Event], found: list[Yaml], max_depth: int) -> None:
             if nodes > _MAX_NODES or len(open_nodes) >= max_depth:
                 return
             node = _node(event)
-            _attach(node, open_nodes, found)
+            _attach(node, open_nodes, roots)
             if node.is_map or node.is_list:
                 open_nodes.append((node, []))
 
@@ -139,9 +137,9 @@ def _node(event: Event) -> Yaml:
                 is_list=isinstance(event, SequenceStartEvent))  # fmt: skip
 
 
-def _attach(node: Yaml, open_nodes: list[tuple[Yaml, list[Yaml]]], found: list[Yaml]) -> None:
+def _attach(node: Yaml, open_nodes: list[tuple[Yaml, list[Yaml]]], roots: list[Yaml]) -> None:
     if not open_nodes:
-        found.append(node)
+        roots.append(node)
         return
     parent, waiting = open_nodes[-1]
     if parent.is_list:

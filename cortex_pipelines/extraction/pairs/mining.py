@@ -57,7 +57,7 @@ class PairMiner:
     def mine(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         """Rows of REFACTORING_PAIRS of some commits, with their ``cache_key``."""
         wanted = commits.to_dicts()
-        found = changed_files(
+        contents = changed_files(
             mirror,
             wanted,
             self._settings,
@@ -66,36 +66,37 @@ class PairMiner:
         )
         frames = [pl.DataFrame(schema=_ROWS)]
         for commit in track(wanted, "Looking for refactorings"):
-            rows = list(self._pairs(commit, next(found)))
+            rows = list(self._pairs(commit, next(contents)))
             if rows:
                 frames.append(pl.DataFrame(rows, schema=_ROWS, orient="row"))
         return pl.concat(frames)
 
     def _pairs(self, commit: dict[str, Any], files: ChangedFiles) -> Iterator[dict[str, Any]]:
-        found = detect(files.before, files.after, self._refactoring)
-        if len(found) > self._settings.max_pairs:
+        refactorings = detect(files.before, files.after, self._refactoring)
+        if len(refactorings) > self._settings.max_pairs:
             return
         seen = set()
-        for one in found:
-            codes = (one.code_before, one.code_after)
-            if codes not in seen and self._is_kept(one, commit):
+        for refactoring in refactorings:
+            codes = (refactoring.code_before, refactoring.code_after)
+            if codes not in seen and self._is_kept(refactoring, commit):
                 seen.add(codes)
-                yield self._row(one, commit)
+                yield self._row(refactoring, commit)
 
-    def _is_kept(self, found: Refactoring, commit: dict[str, Any]) -> bool:
-        if " ".join(found.code_before.split()) == " ".join(found.code_after.split()):
+    def _is_kept(self, refactoring: Refactoring, commit: dict[str, Any]) -> bool:
+        before, after = refactoring.code_before, refactoring.code_after
+        if " ".join(before.split()) == " ".join(after.split()):
             return False  # a mere move: nothing to write
-        lines = max(found.code_before.count("\n"), found.code_after.count("\n")) + 1
+        lines = max(before.count("\n"), after.count("\n")) + 1
         if self._settings.small_lines < lines < self._settings.large_lines:
             return True
-        text = f"{self._settings.seed}:{commit['commit']}:{found.code_before}:{found.code_after}"
+        text = f"{self._settings.seed}:{commit['commit']}:{before}:{after}"
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:8], "big") < self._settings.extreme_share * 2**64
 
-    def _row(self, found: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, refactoring: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
         message = cleaned(commit["subject"], commit["body"])
-        smell = smell_gone(found, self._settings)
-        contract = found.contract()
+        smell = smell_gone(refactoring, self._settings)
+        contract = refactoring.contract()
         identity = [commit["source"], commit["commit"], *(str(part) for part in contract.values())]
         digest = hashlib.sha256("\x1f".join(identity).encode("utf-8", "surrogatepass"))
         return {
@@ -105,11 +106,15 @@ class PairMiner:
             "source": commit["source"],
             "commit": commit["commit"],
             "committed_at": commit["committed_at"],
-            "language": found.language,
-            "before": self._redacted(found.code_before, found.path_before, found.language),
-            "after": self._redacted(found.code_after, found.path_after, found.language),
-            "description": self._redacted(found.description, "", None),
-            "purpose": purpose_of(found, message, smell),
+            "language": refactoring.language,
+            "before": self._redacted(
+                refactoring.code_before, refactoring.path_before, refactoring.language
+            ),
+            "after": self._redacted(
+                refactoring.code_after, refactoring.path_after, refactoring.language
+            ),
+            "description": self._redacted(refactoring.description, "", None),
+            "purpose": purpose_of(refactoring, message, smell),
             "smell": smell,
             "message": message,
         }
@@ -150,11 +155,11 @@ def mine_history(
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         wanted = chosen.filter(pl.col("cache_key").is_in(missing.to_list()))
-        found = [
+        frames = [
             miner.mine(mirror, wanted.filter(pl.col("source") == label))
             for label, mirror in mirrors.items()
         ]
-        return pl.concat([pl.DataFrame(schema=_ROWS), *found])
+        return pl.concat([pl.DataFrame(schema=_ROWS), *frames])
 
     rows = cache.rows(f"pairs/{project}", chosen["cache_key"], compute)
     return REFACTORING_PAIRS.conform(_newest(rows, settings))

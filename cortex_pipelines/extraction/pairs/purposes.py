@@ -27,27 +27,30 @@ _READABLE = ("Rename", "Reorder")
 _STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Parameter", "Split")
 
 
-def purpose_of(found: Refactoring, message: str, smell: str | None) -> str:
+def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str:
     """``security``, ``performance``, ``smell`` or ``readability``; weak, as it is told by words."""
     if _SECURITY.search(message):
         return "security"
-    if _PERFORMANCE.search(message) and not found.type.startswith(_READABLE):
+    if _PERFORMANCE.search(message) and not refactoring.type.startswith(_READABLE):
         return "performance"
-    structural = found.type.startswith(_STRUCTURAL)
+    structural = refactoring.type.startswith(_STRUCTURAL)
     return "smell" if smell or structural else "readability"
 
 
-def smell_gone(found: Refactoring, settings: PairSettings) -> str | None:
+def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:
     """The smell of the code before that the code after has no more; None if there is none."""
-    lines_before = found.end_line_before - found.start_line_before + 1
-    lines_after = found.end_line_after - found.start_line_after + 1
+    lines_before = refactoring.end_line_before - refactoring.start_line_before + 1
+    lines_after = refactoring.end_line_after - refactoring.start_line_after + 1
     if lines_before > settings.long_lines >= lines_after:
         return "long-method"
-    before, after = parameter_count(found.code_before), parameter_count(found.code_after)
-    if found.type == "Remove Parameter" and before > settings.many_parameters >= after:
+    before, after = (
+        parameter_count(refactoring.code_before),
+        parameter_count(refactoring.code_after),
+    )
+    if refactoring.type == "Remove Parameter" and before > settings.many_parameters >= after:
         return "long-parameter-list"
-    origin = "\n".join(found.code_after.splitlines()[:lines_after])
-    if depth(found.code_before) > settings.deep_levels >= depth(origin):
+    origin = "\n".join(refactoring.code_after.splitlines()[:lines_after])
+    if depth(refactoring.code_before) > settings.deep_levels >= depth(origin):
         return "deep-nesting"
     return None
 

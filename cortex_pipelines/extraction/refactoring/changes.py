@@ -40,136 +40,138 @@ class Changes:
         """All of them, in no particular order."""
         paired = self._paired
         kept: list[Mapped] = [
-            (one, other, paired.likeness.mapped(one, other))
-            for one, other in [*paired.functions, *paired.moved]
+            (old, new, paired.likeness.mapped(old, new))
+            for old, new in [*paired.functions, *paired.moved]
         ]
-        insides = {id(one): look_inside(one, other, mapped) for one, other, mapped in kept}
+        insides = {id(old): look_inside(old, new, mapped) for old, new, mapped in kept}
         self._names = {key: inside.names for key, inside in insides.items()}
-        for one, other, mapped in kept:
-            yield from self._function(one, other)
-            yield from inner_changes(one, other, mapped, insides[id(one)], self._purity)
+        for old, new, mapped in kept:
+            yield from self._function(old, new)
+            yield from inner_changes(old, new, mapped, insides[id(old)], self._purity)
         for pair in paired.types:
             yield from self._type(*pair)
-        for found in find_extractions(paired.new.values(), kept, self._settings):
-            yield from self._extracted(found)
-        back = [(other, one, mapped.reversed()) for one, other, mapped in kept]
-        for found in find_extractions(paired.gone.values(), back, self._settings):
-            yield self._inlined(found)
+        for extraction in find_extractions(paired.added.values(), kept, self._settings):
+            yield from self._extracted(extraction)
+        back = [(new, old, mapped.reversed()) for old, new, mapped in kept]
+        for extraction in find_extractions(paired.removed.values(), back, self._settings):
+            yield self._inlined(extraction)
 
-    def _type(self, one: Type, other: Type) -> Iterator[Change]:
-        moved, renamed = one.place.path != other.place.path, one.name != other.name
-        if one.kind == OBJECT or not (moved or renamed):
+    def _type(self, old: Type, new: Type) -> Iterator[Change]:
+        moved, renamed = old.place.path != new.place.path, old.name != new.name
+        if old.kind == OBJECT or not (moved or renamed):
             return
         what = _what(moved, renamed)
         yield Change(
             f"{what} Class",
-            (one.name, other.name),
-            (one.place.owner, other.place.owner),
-            (one.place, other.place),
-            moved_or_renamed(what, one.kind, (one.name, other.name), (one.place, other.place)),
-            self._same_type(one, other),
+            (old.name, new.name),
+            (old.place.owner, new.place.owner),
+            (old.place, new.place),
+            moved_or_renamed(what, old.kind, (old.name, new.name), (old.place, new.place)),
+            self._same_type(old, new),
         )
 
-    def _same_type(self, one: Type, other: Type) -> bool:
-        if self._purity.unpaired([*one.methods, *other.methods]):
+    def _same_type(self, old: Type, new: Type) -> bool:
+        if self._purity.unpaired([*old.methods, *new.methods]):
             return False
-        stayed = (self._paired.stayed.get(id(method)) for method in one.methods)
+        stayed = (self._paired.stayed.get(id(method)) for method in old.methods)
         same = (
             pair is not None and self._purity.function(*pair, self._names[id(pair[0])])
             for pair in stayed
         )
-        return self._purity.statements(one.statements, other.statements) and all(same)
+        return self._purity.statements(old.statements, new.statements) and all(same)
 
-    def _function(self, one: Function, other: Function) -> Iterator[Change]:
-        moved = id(other) in self._moved
+    def _function(self, old: Function, new: Function) -> Iterator[Change]:
+        moved = id(new) in self._moved
         # what it is assigned to is a part of a function's name
-        names = one.full_name, other.full_name
-        if not moved and (_same_name(one, other) or _constructors(one, other)):
+        names = old.full_name, new.full_name
+        if not moved and (_same_name(old, new) or _constructors(old, new)):
             return
-        if moved and (one.place.inside or other.place.inside) and not self._lifted(one, other):
+        if moved and (old.place.inside or new.place.inside) and not self._lifted(old, new):
             return  # a function inside of another goes where its code goes
         what = _what(moved, names[0] != names[1])
         if what == "Move":
-            what = self._direction(one, other)
+            what = self._direction(old, new)
         yield Change(
             f"{what} Method",
-            (one.name, other.name),
-            (one.place.owner, other.place.owner),
-            (one.place, other.place),
-            moved_or_renamed(what, one.kind, names, (one.place, other.place)),
-            self._purity.function(one, other, self._names[id(one)]),
+            (old.name, new.name),
+            (old.place.owner, new.place.owner),
+            (old.place, new.place),
+            moved_or_renamed(what, old.kind, names, (old.place, new.place)),
+            self._purity.function(old, new, self._names[id(old)]),
         )
 
-    def _direction(self, one: Function, other: Function) -> str:
+    def _direction(self, old: Function, new: Function) -> str:
         """Whether a method went to a superclass or subclass, or elsewhere."""
-        if one.place.owner and other.place.owner:
-            owner = self._owner_after(one)
-            if not {one.place.owner, owner}.isdisjoint(self._paired.parents(other.place.owner)):
+        if old.place.owner and new.place.owner:
+            owner = self._owner_after(old)
+            if not {old.place.owner, owner}.isdisjoint(self._paired.parents(new.place.owner)):
                 return "Push Down"
-            if other.place.owner in self._paired.parents(one.place.owner):
+            if new.place.owner in self._paired.parents(old.place.owner):
                 return "Pull Up"
         return "Move"
 
-    def _lifted(self, one: Function, other: Function) -> bool:
+    def _lifted(self, old: Function, new: Function) -> bool:
         """Whether a function went out of functions or into them, and stayed in their container."""
-        home, around = self._paired.home_after(home_of(one))
-        path, to = home_of(other)
+        home, around = self._paired.home_after(home_of(old))
+        path, to = home_of(new)
         short, long = sorted((around, to), key=len)
         return home == path and long[: len(short)] == short
 
-    def _owner_after(self, one: Function) -> str | None:
+    def _owner_after(self, old: Function) -> str | None:
         """Name that the type around a function goes by after."""
-        _, around = self._paired.home_after(home_of(one))
-        return around[-1] if around and one.place.owner else one.place.owner
+        _, around = self._paired.home_after(home_of(old))
+        return around[-1] if around and old.place.owner else old.place.owner
 
-    def _extracted(self, found: Extraction) -> Iterator[Change]:
-        away = _within(found) or not self._same_container(found.origin, found.extracted)
+    def _extracted(self, extraction: Extraction) -> Iterator[Change]:
+        away = _within(extraction) or not self._same_container(
+            extraction.origin, extraction.extracted
+        )
         yield Change(
             "Extract And Move Method" if away else "Extract Method",
-            (None, found.extracted.name),
-            (found.origin.name or None, found.caller.name or None),
-            (found.origin.place, found.extracted.place),
-            f"{titled(found.extracted)} was extracted from {titled(found.origin)}",
-            self._purity.extraction(found, self._names[id(found.origin)]),
-            codes=extraction_codes(found),
+            (None, extraction.extracted.name),
+            (extraction.origin.name or None, extraction.caller.name or None),
+            (extraction.origin.place, extraction.extracted.place),
+            f"{titled(extraction.extracted)} was extracted from {titled(extraction.origin)}",
+            self._purity.extraction(extraction, self._names[id(extraction.origin)]),
+            codes=extraction_codes(extraction),
         )
-        yield from renamed_in_extraction(found, self._purity)
+        yield from renamed_in_extraction(extraction, self._purity)
 
-    def _inlined(self, found: Extraction) -> Change:
-        away = not self._same_container(found.extracted, found.origin)
-        before, after = extraction_codes(found)[::-1]
+    def _inlined(self, extraction: Extraction) -> Change:
+        away = not self._same_container(extraction.extracted, extraction.origin)
+        before, after = extraction_codes(extraction)[::-1]
         return Change(
             "Move And Inline Method" if away else "Inline Method",
-            (found.extracted.name, None),
-            (found.caller.name or None, found.origin.name or None),
-            (found.extracted.place, found.origin.place),
-            f"{titled(found.extracted)} was inlined into {titled(found.origin)}",
-            self._purity.extraction(found, {}),
+            (extraction.extracted.name, None),
+            (extraction.caller.name or None, extraction.origin.name or None),
+            (extraction.extracted.place, extraction.origin.place),
+            f"{titled(extraction.extracted)} was inlined into {titled(extraction.origin)}",
+            self._purity.extraction(extraction, {}),
             codes=(before, after),
         )
 
-    def _same_container(self, one: Function, other: Function) -> bool:
-        path, _ = self._paired.home_after(home_of(one))
-        return (path, self._owner_after(one)) == (other.place.path, other.place.owner)
+    def _same_container(self, old: Function, new: Function) -> bool:
+        path, _ = self._paired.home_after(home_of(old))
+        return (path, self._owner_after(old)) == (new.place.path, new.place.owner)
 
 
-def _same_name(one: Function, other: Function) -> bool:
+def _same_name(old: Function, new: Function) -> bool:
     """Whether functions go by one name, also where what they are assigned to does by another."""
-    parts, others = one.full_name.split("."), other.full_name.split(".")
-    return one.name == other.name and (parts == others or parts[0] != others[0])
+    old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
+    return old.name == new.name and (old_parts == new_parts or old_parts[0] != new_parts[0])
 
 
-def _within(found: Extraction) -> bool:
+def _within(extraction: Extraction) -> bool:
     """Whether a function was extracted into one that is inside of its origin."""
-    around, place = found.caller.place, found.extracted.place
+    around, place = extraction.caller.place, extraction.extracted.place
     lines = around.start_line <= place.start_line and place.end_line <= around.end_line
     inner = place.around[len(around.around) :]  # several may stand in one line
-    return found.caller.name in inner and around.path == place.path and lines
+    return extraction.caller.name in inner and around.path == place.path and lines
 
 
-def _constructors(one: Function, other: Function) -> bool:
+def _constructors(old: Function, new: Function) -> bool:
     """Whether both go by the name of their class."""
-    return (one.name, other.name) == (one.place.owner, other.place.owner)
+    return (old.name, new.name) == (old.place.owner, new.place.owner)
 
 
 def _what(moved: bool, renamed: bool) -> str:

@@ -26,36 +26,38 @@ def detect(
     Returns:
         Refactorings in order of path, line and type.
     """
-    ones = {path: text for path, text in before.items() if after.get(path) != text}
-    others = {path: text for path, text in after.items() if before.get(path) != text}
-    pairs = dict(pair_files(ones, others))
-    left = sorted(set(others) - set(pairs.values()))
-    names = [(path, pairs.get(path)) for path in sorted(ones)] + [(None, path) for path in left]
+    old_files = {path: text for path, text in before.items() if after.get(path) != text}
+    new_files = {path: text for path, text in after.items() if before.get(path) != text}
+    pairs = dict(pair_files(old_files, new_files))
+    left = sorted(set(new_files) - set(pairs.values()))
+    names = [(path, pairs.get(path)) for path in sorted(old_files)] + [
+        (None, path) for path in left
+    ]
     limit = settings.max_file_bytes
     files = [
         (
-            read_file(one, ones[one], limit) if one is not None else None,
-            read_file(other, others[other], limit) if other is not None else None,
+            read_file(old, old_files[old], limit) if old is not None else None,
+            read_file(new, new_files[new], limit) if new is not None else None,
         )
-        for one, other in names
+        for old, new in names
     ]
     paired = Pairing(files)
     pair_types(paired, settings)
     pair_functions(paired, settings)
-    found = {change.row() for change in Changes(paired, settings).all()}
-    return sorted(found, key=_order)
+    refactorings = {change.row() for change in Changes(paired, settings).all()}
+    return sorted(refactorings, key=_order)
 
 
-def _order(one: Refactoring) -> tuple[str | int, ...]:
+def _order(refactoring: Refactoring) -> tuple[str | int, ...]:
     return (
-        one.path_after,
-        one.line_after,
-        one.type,
-        one.path_before,
-        one.line_before,
-        one.name_before or "",
-        one.name_after or "",
-        one.container_before or "",
-        one.container_after or "",
-        one.description,
+        refactoring.path_after,
+        refactoring.line_after,
+        refactoring.type,
+        refactoring.path_before,
+        refactoring.line_before,
+        refactoring.name_before or "",
+        refactoring.name_after or "",
+        refactoring.container_before or "",
+        refactoring.container_after or "",
+        refactoring.description,
     )

@@ -56,21 +56,21 @@ def find_extractions(
     for function in new:
         if function.name and function.statements:
             by_name[function.name].append(function)
-    found = []
-    for one, other, rest in kept:
-        called = [name for name in sorted(other.calls) if other.calls[name] > one.calls[name]]
+    extractions = []
+    for origin, caller, rest in kept:
+        called = [name for name in sorted(caller.calls) if caller.calls[name] > origin.calls[name]]
         tried: set[int] = set()
         while called:
             for function in by_name.get(called.pop(), ()):
                 if id(function) in tried:
                     continue
                 tried.add(id(function))
-                mapped = _taken(function, one, rest)
-                if _is_extraction(mapped, function, one, rest, settings):
-                    found.append(Extraction(one, other, function, mapped, rest))
+                mapped = _taken(function, origin, rest)
+                if _is_extraction(mapped, function, origin, rest, settings):
+                    extractions.append(Extraction(origin, caller, function, mapped, rest))
                     # what was taken from the origin may have been taken apart again
                     called += sorted(function.calls)
-    return found
+    return extractions
 
 
 def _taken(function: Function, origin: Function, rest: StatementMap) -> StatementMap:
@@ -87,14 +87,14 @@ def _taken(function: Function, origin: Function, rest: StatementMap) -> Statemen
 
 def _map_expressions(mapped: StatementMap) -> None:
     """Map what is returned to the statement that it was a part of."""
-    for other in mapped.left_after():
-        expression = _expression(mapped.after[other])
+    for new in mapped.left_after():
+        expression = _expression(mapped.after[new])
         if expression is None:
             continue
-        for one, statement in enumerate(mapped.before):
-            if one not in mapped.pairs and _holds(statement, *expression):
-                mapped.pairs[one] = other
-                mapped.likeness[one] = 1.0
+        for old, statement in enumerate(mapped.before):
+            if old not in mapped.pairs and _holds(statement, *expression):
+                mapped.pairs[old] = new
+                mapped.likeness[old] = 1.0
                 break
 
 
@@ -127,25 +127,29 @@ def _is_extraction(
     settings: RefactoringSettings,
 ) -> bool:
     """Whether most of the new function is from the origin, or most of what is gone went there."""
-    strong = [one for one, like in mapped.likeness.items() if like >= _STRONG]
+    strong = [index for index, like in mapped.likeness.items() if like >= _STRONG]
     if not strong:
         return False
-    same = sum(mapped.after[other].weight for other in set(mapped.pairs.values()))
+    same = sum(mapped.after[index].weight for index in set(mapped.pairs.values()))
     if same >= settings.least_extract * function.weight:
         return True
-    gone = [one for at, one in enumerate(origin.statements) if rest.likeness.get(at, 0.0) < _KEPT]
-    texts = Counter(one.texts for one in gone)
-    taken = [one for one in strong if texts[mapped.before[one].texts]]
-    weight = sum(mapped.before[one].weight for one in taken)
-    if weight >= _MUCH and weight >= _MOST * sum(one.weight for one in gone):
+    removed = [
+        statement
+        for at, statement in enumerate(origin.statements)
+        if rest.likeness.get(at, 0.0) < _KEPT
+    ]
+    texts = Counter(statement.texts for statement in removed)
+    taken = [index for index in strong if texts[mapped.before[index].texts]]
+    weight = sum(mapped.before[index].weight for index in taken)
+    if weight >= _MUCH and weight >= _MOST * sum(statement.weight for statement in removed):
         return True
     return _replaced_by_call(function, origin, rest)
 
 
 def _replaced_by_call(function: Function, origin: Function, rest: StatementMap) -> bool:
     """Whether a statement of the new function, word for word, stood where it is called now."""
-    kept = {one.texts for one in function.statements if one.weight >= _SAYING}
-    calls = [at for at, one in enumerate(rest.after) if called_names([one])[function.name]]
+    kept = {line.texts for line in function.statements if line.weight >= _SAYING}
+    calls = [at for at, line in enumerate(rest.after) if called_names([line])[function.name]]
     for index, statement in enumerate(origin.statements):
         if statement.texts in kept and rest.likeness.get(index, 0.0) < _KEPT:
             start = next((rest.pairs[at] for at in range(index, -1, -1) if at in rest.pairs), -1)

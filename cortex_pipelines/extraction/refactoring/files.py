@@ -25,20 +25,20 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
     same = {path: _likeness(lines[path], others[path]) for path in before if path in after}
     firm = {path for path, like in same.items() if like >= _LEAST}
     scored = [
-        (-like - 0.05 * (_name(one) == _name(other)), one, other)
-        for one, other, like in _alike(
-            {path: found for path, found in lines.items() if path not in firm},
-            {path: found for path, found in others.items() if path not in firm},
+        (-like - 0.05 * (_name(old) == _name(new)), old, new)
+        for old, new, like in _alike(
+            {path: counts for path, counts in lines.items() if path not in firm},
+            {path: counts for path, counts in others.items() if path not in firm},
         )
-        if like >= _TAKEN_OVER or (one not in same and other not in same)
+        if like >= _TAKEN_OVER or (old not in same and new not in same)
     ]
     scored += [(-like - _SAME_PATH, path, path) for path, like in same.items() if path not in firm]
     pairs = {path: path for path in firm}
     taken = set(firm)
-    for _, one, other in sorted(scored):
-        if one not in pairs and other not in taken:
-            pairs[one] = other
-            taken.add(other)
+    for _, old, new in sorted(scored):
+        if old not in pairs and new not in taken:
+            pairs[old] = new
+            taken.add(new)
     return sorted(pairs.items())
 
 
@@ -50,9 +50,9 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _likeness(one: Counter[str], other: Counter[str]) -> float:
-    total = one.total() + other.total()
-    return 2 * (one & other).total() / total if total else 1.0
+def _likeness(old: Counter[str], new: Counter[str]) -> float:
+    total = old.total() + new.total()
+    return 2 * (old & new).total() / total if total else 1.0
 
 
 def _alike(
@@ -63,16 +63,16 @@ def _alike(
     for path, lines in after.items():
         for line in lines:
             places[line].append(path)
-    found = []
+    pairs = []
     for path, lines in before.items():
         shared: Counter[str] = Counter()
         for line in lines:
             others = places.get(line, ())
             if len(others) <= _COMMON:
                 shared.update(others)
-        for other, _ in sorted(shared.items(), key=lambda one: (-one[1], one[0]))[:10]:
-            like = _likeness(lines, after[other])
-            least = _LEAST_SAME_NAME if _name(path) == _name(other) else _LEAST
-            if like >= least and other != path:
-                found.append((path, other, like))
-    return found
+        for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
+            like = _likeness(lines, after[candidate])
+            least = _LEAST_SAME_NAME if _name(path) == _name(candidate) else _LEAST
+            if like >= least and candidate != path:
+                pairs.append((path, candidate, like))
+    return pairs

@@ -42,49 +42,49 @@ class Inside:
         }
 
 
-def look_inside(one: Function, other: Function, mapped: StatementMap) -> Inside:
+def look_inside(old: Function, new: Function, mapped: StatementMap) -> Inside:
     """What goes by another name in a function, or in the code of a module outside of functions."""
-    renames = renamed_names(names_of(one), names_of(other), evidence(mapped))
-    return Inside(renames, _signature(one, other, renames))
+    renames = renamed_names(names_of(old), names_of(new), evidence(mapped))
+    return Inside(renames, _signature(old, new, renames))
 
 
 def inner_changes(
-    one: Function, other: Function, mapped: StatementMap, inside: Inside, purity: Purity
+    old: Function, new: Function, mapped: StatementMap, inside: Inside, purity: Purity
 ) -> Iterator[Change]:
     """Renamed variables, and renamed, added, removed and reordered parameters of a function."""
-    same = purity.body(one, other, inside.names) and purity.parameters(one, other, inside.names)
-    yield from _variables(one, other, inside.renames, mapped, same)
-    if one.name:
-        yield from _parameters(one, other, inside.signature, same)
+    same = purity.body(old, new, inside.names) and purity.parameters(old, new, inside.names)
+    yield from _variables(old, new, inside.renames, mapped, same)
+    if old.name:
+        yield from _parameters(old, new, inside.signature, same)
 
 
-def _signature(one: Function, other: Function, renames: list[Renamed]) -> Signature:
+def _signature(old: Function, new: Function, renames: list[Renamed]) -> Signature:
     bodies = {renamed.before: renamed.after for renamed in renames}
-    return compare_signatures(one, other, bodies, (_assigned(one), _assigned(other)))
+    return compare_signatures(old, new, bodies, (_assigned(old), _assigned(new)))
 
 
 def _assigned(function: Function) -> set[str]:
     own = {parameter.name for parameter in function.parameters}
-    assigned = (one for one in function.statements if one.kind in ASSIGNMENTS)
+    assigned = (statement for statement in function.statements if statement.kind in ASSIGNMENTS)
     return {name for name, kind, _ in bound_in(assigned) if kind == VARIABLE} - own
 
 
 def _variables(
-    one: Function, other: Function, renames: list[Renamed], mapped: StatementMap, same: bool
+    old: Function, new: Function, renames: list[Renamed], mapped: StatementMap, same: bool
 ) -> Iterator[Change]:
     for renamed in renames:
         kind = type_of_rename(renamed)
         if kind == "Rename Parameter" and OWN in (renamed.kind_before, renamed.kind_after):
             continue  # the signature tells
-        if not one.name and one.place.language == "python" and _global(renamed, mapped):
+        if not old.name and old.place.language == "python" and _global(renamed, mapped):
             kind = "Rename Attribute"
         word = "parameter" if kind == "Rename Parameter" else "variable"
         yield Change(
             kind,
             (renamed.before, renamed.after),
-            (one.name or None, other.name or None),
-            (one.place, other.place),
-            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in {titled(other)}",
+            (old.name or None, new.name or None),
+            (old.place, new.place),
+            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in {titled(new)}",
             same,
             (renamed.line_before, renamed.line_after),
         )
@@ -108,18 +108,22 @@ def _global(renamed: Renamed, mapped: StatementMap) -> bool:
 
 
 def _parameters(
-    one: Function, other: Function, signature: Signature, same: bool
+    old_function: Function, new_function: Function, signature: Signature, same: bool
 ) -> Iterator[Change]:
-    containers, places, title = (one.name, other.name), (one.place, other.place), titled(other)
+    containers, places, title = (
+        (old_function.name, new_function.name),
+        (old_function.place, new_function.place),
+        titled(new_function),
+    )
     for old, new in signature.renamed:
         words = f"the parameter {old.name} of {title} was renamed to {new.name}"
         names, lines = (old.name, new.name), (old.line, new.line)
         yield Change("Rename Parameter", names, containers, places, words, same, lines)
     for new in signature.added:
-        words, lines = f"{title} got the parameter {new.name}", (one.place.line, new.line)
+        words, lines = f"{title} got the parameter {new.name}", (old_function.place.line, new.line)
         yield Change("Add Parameter", (None, new.name), containers, places, words, same, lines)
     for old in signature.removed:
-        words, lines = f"{title} lost the parameter {old.name}", (old.line, other.place.line)
+        words, lines = f"{title} lost the parameter {old.name}", (old.line, new_function.place.line)
         yield Change("Remove Parameter", (old.name, None), containers, places, words, same, lines)
     for old, parts in signature.split:
         part = ", ".join(new.name for new in parts)
@@ -130,7 +134,7 @@ def _parameters(
         yield Change("Split Parameter", (old.name, part), containers, places, words, same, lines)
     if signature.reordered:
         words = f"the parameters of {title} were put into another order"
-        lists = _listed(one), _listed(other)
+        lists = _listed(old_function), _listed(new_function)
         yield Change("Reorder Parameter", lists, containers, places, words, same)
 
 
@@ -138,23 +142,24 @@ def _listed(function: Function) -> str:
     return ", ".join(parameter.name for parameter in function.parameters)
 
 
-def renamed_in_extraction(found: Extraction, purity: Purity) -> Iterator[Change]:
+def renamed_in_extraction(extraction: Extraction, purity: Purity) -> Iterator[Change]:
     """Variables that go by another name in the function that was made of their code.
 
     So do parameters of the origin that are handed on to it.
     """
-    ones, others = names_of(found.origin), names_of(found.extracted)
-    for renamed in renamed_names(ones, others, evidence(found.mapped), merged=True):
+    old_names, new_names = names_of(extraction.origin), names_of(extraction.extracted)
+    for renamed in renamed_names(old_names, new_names, evidence(extraction.mapped), merged=True):
         kind = type_of_rename(renamed)
         if kind in ("Rename Variable", "Rename Parameter"):
             word = "variable" if kind == "Rename Variable" else "parameter"
             yield Change(
                 kind,
                 (renamed.before, renamed.after),
-                (found.origin.name or None, found.extracted.name),
-                (found.origin.place, found.extracted.place),
+                (extraction.origin.name or None, extraction.extracted.name),
+                (extraction.origin.place, extraction.extracted.place),
                 f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in"
-                f" {titled(found.extracted)}, which was extracted from {titled(found.origin)}",
-                purity.extraction(found, {renamed.before: renamed.after}),
+                f" {titled(extraction.extracted)}, which was extracted from"
+                f" {titled(extraction.origin)}",
+                purity.extraction(extraction, {renamed.before: renamed.after}),
                 (renamed.line_before, renamed.line_after),
             )

@@ -8,23 +8,23 @@ from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_st
 from cortex_pipelines.extraction.refactoring.model import Function, Type, words_of
 
 
-def shared(one: Counter[str], other: Counter[str]) -> float:
+def shared(first: Counter[str], second: Counter[str]) -> float:
     """Share of two bags of words that is in both."""
-    total = one.total() + other.total()
-    return 2 * (one & other).total() / total if total else 1.0
+    total = first.total() + second.total()
+    return 2 * (first & second).total() / total if total else 1.0
 
 
 @lru_cache(maxsize=65536)
-def names_alike(one: str, other: str) -> float:
+def names_alike(first: str, second: str) -> float:
     """How alike two identifiers are: by their words, and by their characters."""
-    words = Counter(words_of(one)), Counter(words_of(other))
-    letters = SequenceMatcher(None, one.lower(), other.lower(), autojunk=False).ratio()
+    words = Counter(words_of(first)), Counter(words_of(second))
+    letters = SequenceMatcher(None, first.lower(), second.lower(), autojunk=False).ratio()
     return max(shared(*words), letters if letters >= 0.6 else 0.0)
 
 
-def parameters_alike(one: Function, other: Function) -> float:
+def parameters_alike(first: Function, second: Function) -> float:
     """Share of the parameters' names that is in both; 1 where there are none."""
-    names = [Counter(parameter.name for parameter in side.parameters) for side in (one, other)]
+    names = [Counter(parameter.name for parameter in side.parameters) for side in (first, second)]
     return shared(*names)
 
 
@@ -34,26 +34,29 @@ class FunctionLikeness:
     def __init__(self) -> None:
         self._maps: dict[tuple[int, int], StatementMap] = {}
 
-    def mapped(self, one: Function, other: Function) -> StatementMap:
+    def mapped(self, old: Function, new: Function) -> StatementMap:
         """Which statement of one is which of the other."""
-        key = id(one), id(other)
+        key = id(old), id(new)
         if key not in self._maps:
-            self._maps[key] = map_statements(one.statements, other.statements)
+            self._maps[key] = map_statements(old.statements, new.statements)
         return self._maps[key]
 
-    def bodies(self, one: Function, other: Function) -> float:
+    def bodies(self, old: Function, new: Function) -> float:
         """Share of two bodies that is the same; without words in common they are not mapped."""
-        if shared(one.words, other.words) < 0.2:
+        if shared(old.words, new.words) < 0.2:
             return 0.0
-        return self.mapped(one, other).share()
+        return self.mapped(old, new).share()
 
 
-def types_alike(one: Type, other: Type) -> float:
+def types_alike(first: Type, second: Type) -> float:
     """How alike two types are: names of members, and the words of all they hold."""
     members = [
-        Counter([method.name for method in side.methods]) + _fields(side) for side in (one, other)
+        Counter([method.name for method in side.methods]) + _fields(side)
+        for side in (first, second)
     ]
-    words = [sum((method.words for method in side.methods), _words(side)) for side in (one, other)]
+    words = [
+        sum((method.words for method in side.methods), _words(side)) for side in (first, second)
+    ]
     return 0.5 * shared(*members) + 0.5 * shared(*words)
 
 

@@ -47,16 +47,16 @@ class StatementMap:
 
     def reversed(self) -> "StatementMap":
         """The same map with time running backwards."""
-        pairs = {other: one for one, other in self.pairs.items()}
-        likeness = {other: self.likeness[one] for one, other in self.pairs.items()}
+        pairs = {new: old for old, new in self.pairs.items()}
+        likeness = {new: self.likeness[old] for old, new in self.pairs.items()}
         return StatementMap(self.after, self.before, pairs, likeness)
 
     def share(self) -> float:
         """How much of both versions is the same, 0 to 1."""
-        total = sum(one.weight for one in self.before) + sum(one.weight for one in self.after)
+        total = sum(statement.weight for statement in [*self.before, *self.after])
         same = sum(
-            self.likeness[one] * (self.before[one].weight + self.after[other].weight)
-            for one, other in self.pairs.items()
+            self.likeness[old] * (self.before[old].weight + self.after[new].weight)
+            for old, new in self.pairs.items()
         )
         return same / total if total else 1.0
 
@@ -70,39 +70,44 @@ def map_statements(
         before, after: The statements.
         least: Likeness of statements that are mapped though their place does not suggest it.
     """
-    found = StatementMap(before, after)
-    gaps = _map_equal(found)
-    _map_moved(found)
-    _map_similar(found, gaps, least)
-    _map_enclosing(found)
-    _map_in_place(found)
-    return found
+    mapped = StatementMap(before, after)
+    gaps = _map_equal(mapped)
+    _map_moved(mapped)
+    _map_similar(mapped, gaps, least)
+    _map_enclosing(mapped)
+    _map_in_place(mapped)
+    return mapped
 
 
-def likeness(one: Statement, other: Statement) -> float:
+def likeness(old: Statement, new: Statement) -> float:
     """How alike two statements are, 0 to 1: shared words, and the same shape."""
-    if one.texts == other.texts:
+    if old.texts == new.texts:
         return 1.0
-    if not one.texts or not other.texts:
+    if not old.texts or not new.texts:
         return 0.0
-    shared = max(_shared(one.words, other.words), _PARTS * _shared(one.parts, other.parts))
-    if one.shape == other.shape:
+    shared = max(_shared(old.words, new.words), _PARTS * _shared(old.parts, new.parts))
+    if old.shape == new.shape:
         return 0.4 + 0.6 * shared if shared else 0.3
-    return shared if one.kind == other.kind else shared - _OTHER_KIND
+    return shared if old.kind == new.kind else shared - _OTHER_KIND
 
 
-def _shared(one: Counter[str], other: Counter[str]) -> float:
-    total = one.total() + other.total()
-    if len(one) > len(other):
-        one, other = other, one
-    return 2 * sum(min(count, other[word]) for word, count in one.items()) / total if total else 0.0
+def _shared(first: Counter[str], second: Counter[str]) -> float:
+    total = first.total() + second.total()
+    if len(first) > len(second):
+        first, second = second, first
+    return (
+        2 * sum(min(count, second[word]) for word, count in first.items()) / total if total else 0.0
+    )
 
 
-def _map_equal(found: StatementMap) -> tuple[list[int], list[int]]:
+def _map_equal(mapped: StatementMap) -> tuple[list[int], list[int]]:
     """Map equal statements in order; gives the gap between them that each statement is in."""
-    keys = [one.texts for one in found.before], [one.texts for one in found.after]
+    keys = (
+        [statement.texts for statement in mapped.before],
+        [statement.texts for statement in mapped.after],
+    )
     blocks = SequenceMatcher(None, *keys, autojunk=len(keys[0]) * len(keys[1]) > _MAX_ANCHORS)
-    gaps = [0] * len(found.before), [0] * len(found.after)
+    gaps = [0] * len(mapped.before), [0] * len(mapped.after)
     ends = (0, 0)
     for gap, (start, other, size) in enumerate(blocks.get_matching_blocks()):
         for side, first in enumerate((start, other)):
@@ -111,123 +116,123 @@ def _map_equal(found: StatementMap) -> tuple[list[int], list[int]]:
             for index in range(first, first + size):
                 gaps[side][index] = -1
         for step in range(size):
-            _pair(found, start + step, other + step, 1.0)
+            _pair(mapped, start + step, other + step, 1.0)
         ends = start + size, other + size
     return gaps
 
 
-def _map_moved(found: StatementMap) -> None:
+def _map_moved(mapped: StatementMap) -> None:
     places: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index in found.left_after():
-        places[found.after[index].texts].append(index)
-    for index in found.left_before():
-        one = found.before[index]
-        others = places.get(one.texts)
-        if others and (one.weight > 2 or _same_parent(found, index, others[0])):
+    for index in mapped.left_after():
+        places[mapped.after[index].texts].append(index)
+    for index in mapped.left_before():
+        statement = mapped.before[index]
+        others = places.get(statement.texts)
+        if others and (statement.weight > 2 or _same_parent(mapped, index, others[0])):
             near = (
-                place for place, o in enumerate(others[:_BAND]) if _same_parent(found, index, o)
+                place for place, o in enumerate(others[:_BAND]) if _same_parent(mapped, index, o)
             )
-            _pair(found, index, others.pop(next(near, 0)), 1.0)
+            _pair(mapped, index, others.pop(next(near, 0)), 1.0)
 
 
-def _map_similar(found: StatementMap, gaps: tuple[list[int], list[int]], least: float) -> None:
+def _map_similar(mapped: StatementMap, gaps: tuple[list[int], list[int]], least: float) -> None:
     scored = []
-    for one, other in _candidates(found, gaps):
-        like = likeness(found.before[one], found.after[other])
+    for old, new in _candidates(mapped, gaps):
+        like = likeness(mapped.before[old], mapped.after[new])
         if like >= least:
-            near = 0.1 * (gaps[0][one] == gaps[1][other]) + 0.1 * _same_parent(found, one, other)
-            scored.append((-like - near, abs(one - other), one, other, like))
-    _take(found, sorted(scored))
+            near = 0.1 * (gaps[0][old] == gaps[1][new]) + 0.1 * _same_parent(mapped, old, new)
+            scored.append((-like - near, abs(old - new), old, new, like))
+    _take(mapped, sorted(scored))
 
 
 def _candidates(
-    found: StatementMap, gaps: tuple[list[int], list[int]]
+    mapped: StatementMap, gaps: tuple[list[int], list[int]]
 ) -> Iterable[tuple[int, int]]:
-    ones, others = found.left_before(), found.left_after()
-    if len(ones) * len(others) <= _MAX_PAIRS:
-        pairs = [(one, other) for one in ones for other in others]
+    unmapped_before, unmapped_after = mapped.left_before(), mapped.left_after()
+    if len(unmapped_before) * len(unmapped_after) <= _MAX_PAIRS:
+        pairs = [(old, new) for old in unmapped_before for new in unmapped_after]
     else:
-        pairs = list(_near(ones, others, gaps))
-    return [(a, b) for a, b in pairs if _comparable(found.before[a], found.after[b])]
+        pairs = list(_near(unmapped_before, unmapped_after, gaps))
+    return [(a, b) for a, b in pairs if _comparable(mapped.before[a], mapped.after[b])]
 
 
 def _near(
-    ones: list[int], others: list[int], gaps: tuple[list[int], list[int]]
+    unmapped_before: list[int], unmapped_after: list[int], gaps: tuple[list[int], list[int]]
 ) -> Iterable[tuple[int, int]]:
     """Statements between the same neighbours, and about as far from them."""
     sides: tuple[dict[int, list[int]], dict[int, list[int]]] = defaultdict(list), defaultdict(list)
-    for side, indices in enumerate((ones, others)):
+    for side, indices in enumerate((unmapped_before, unmapped_after)):
         for index in indices:
             sides[side][gaps[side][index]].append(index)
     for gap, inside in sides[0].items():
         opposite = sides[1].get(gap, [])
-        for place, one in enumerate(inside):
+        for place, old in enumerate(inside):
             at = place * len(opposite) // len(inside)
-            for other in opposite[max(0, at - _BAND) : at + _BAND + 1]:
-                yield one, other
+            for new in opposite[max(0, at - _BAND) : at + _BAND + 1]:
+                yield old, new
 
 
-def _comparable(one: Statement, other: Statement) -> bool:
-    if bool(one.children) != bool(other.children):
+def _comparable(old: Statement, new: Statement) -> bool:
+    if bool(old.children) != bool(new.children):
         return False
-    return not one.children or one.kind == other.kind
+    return not old.children or old.kind == new.kind
 
 
-def _map_enclosing(found: StatementMap) -> None:
+def _map_enclosing(mapped: StatementMap) -> None:
     """Map what encloses mostly the same statements."""
     votes: Counter[tuple[int, int]] = Counter()
-    for one, other in found.pairs.items():
-        up = found.before[one].parent, found.after[other].parent
+    for old, new in mapped.pairs.items():
+        up = mapped.before[old].parent, mapped.after[new].parent
         if min(up) >= 0:
-            votes[up] += found.before[one].weight
-    after = set(found.pairs.values())
+            votes[up] += mapped.before[old].weight
+    after = set(mapped.pairs.values())
     # inner ones first: indices rise inwards
-    for (one, other), _ in sorted(votes.items(), key=lambda vote: (-vote[1], vote[0])):
-        if one in found.pairs or other in after:
+    for (old, new), _ in sorted(votes.items(), key=lambda vote: (-vote[1], vote[0])):
+        if old in mapped.pairs or new in after:
             continue
-        if found.before[one].kind == found.after[other].kind:
-            _pair(found, one, other, likeness(found.before[one], found.after[other]))
-            after.add(other)
+        if mapped.before[old].kind == mapped.after[new].kind:
+            _pair(mapped, old, new, likeness(mapped.before[old], mapped.after[new]))
+            after.add(new)
 
 
-def _map_in_place(found: StatementMap) -> None:
+def _map_in_place(mapped: StatementMap) -> None:
     """Map what is left where the statements around, before or behind are the same."""
     scored = []
-    after = set(found.left_after())
-    for one in found.left_before():
-        for other in _neighbours(found, one):
-            if other in after and _comparable(found.before[one], found.after[other]):
-                like = likeness(found.before[one], found.after[other])
+    after = set(mapped.left_after())
+    for old in mapped.left_before():
+        for new in _neighbours(mapped, old):
+            if new in after and _comparable(mapped.before[old], mapped.after[new]):
+                like = likeness(mapped.before[old], mapped.after[new])
                 if like >= _LEAST_IN_PLACE:
-                    scored.append((-like, abs(one - other), one, other, like))
-    _take(found, sorted(set(scored)))
+                    scored.append((-like, abs(old - new), old, new, like))
+    _take(mapped, sorted(set(scored)))
 
 
-def _neighbours(found: StatementMap, one: int) -> list[int]:
+def _neighbours(mapped: StatementMap, old: int) -> list[int]:
     """Statements after that stand right behind or before what their like stands beside."""
     places = []
-    if one - 1 in found.pairs:
-        places.append(found.pairs[one - 1] + 1)
-    if one + 1 in found.pairs:
-        places.append(found.pairs[one + 1] - 1)
-    if not places and one == 0:
+    if old - 1 in mapped.pairs:
+        places.append(mapped.pairs[old - 1] + 1)
+    if old + 1 in mapped.pairs:
+        places.append(mapped.pairs[old + 1] - 1)
+    if not places and old == 0:
         places.append(0)
-    return [place for place in places if 0 <= place < len(found.after)]
+    return [place for place in places if 0 <= place < len(mapped.after)]
 
 
-def _take(found: StatementMap, scored: list[tuple[float, int, int, int, float]]) -> None:
-    after = set(found.pairs.values())
-    for _, _, one, other, like in scored:
-        if one not in found.pairs and other not in after:
-            _pair(found, one, other, like)
-            after.add(other)
+def _take(mapped: StatementMap, scored: list[tuple[float, int, int, int, float]]) -> None:
+    after = set(mapped.pairs.values())
+    for _, _, old, new, like in scored:
+        if old not in mapped.pairs and new not in after:
+            _pair(mapped, old, new, like)
+            after.add(new)
 
 
-def _pair(found: StatementMap, one: int, other: int, like: float) -> None:
-    found.pairs[one] = other
-    found.likeness[one] = like
+def _pair(mapped: StatementMap, old: int, new: int, like: float) -> None:
+    mapped.pairs[old] = new
+    mapped.likeness[old] = like
 
 
-def _same_parent(found: StatementMap, one: int, other: int) -> bool:
-    up, over = found.before[one].parent, found.after[other].parent
-    return over == (found.pairs.get(up, -2) if up >= 0 else -1)
+def _same_parent(mapped: StatementMap, old: int, new: int) -> bool:
+    up, over = mapped.before[old].parent, mapped.after[new].parent
+    return over == (mapped.pairs.get(up, -2) if up >= 0 else -1)

@@ -70,11 +70,11 @@ class Statement:
     @cached_property
     def parts(self) -> Counter[str]:
         """The words that its names are made of, and its values."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for text, count in self.words.items():
             for part in words_of(text) if text[:1].isalpha() or text[:1] == "_" else [text]:
-                found[part] += count
-        return found
+                counts[part] += count
+        return counts
 
     @cached_property
     def shape(self) -> tuple[str, ...]:
@@ -92,16 +92,16 @@ class Statement:
 def chosen(statements: list[Statement], indices: list[int]) -> list[Statement]:
     """Copies of some of a function's statements, as if the others were not there."""
     places = {index: place for place, index in enumerate(indices)}
-    found = []
+    copies = []
     for index in indices:
         parent = statements[index].parent
         while parent >= 0 and parent not in places:
             parent = statements[parent].parent
         copy = replace(statements[index], parent=places.get(parent, -1), children=[])
-        found.append(copy)
+        copies.append(copy)
         if copy.parent >= 0:
-            found[copy.parent].children.append(len(found) - 1)
-    return found
+            copies[copy.parent].children.append(len(copies) - 1)
+    return copies
 
 
 @dataclass(slots=True, eq=False)

@@ -17,70 +17,70 @@ _COMMON_NAME, _COMMON_STATEMENT = 30, 10  # what more functions share says nothi
 
 
 def pair_moved(
-    found: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings
+    pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings
 ) -> None:
     """Pair functions of different containers, outer ones first: inner ones go with them.
 
     Args:
-        found: What is paired already.
+        pairing: What is paired already.
         calls: How often one function is called in another's place, by their names.
         settings: Thresholds.
     """
     scored = []
-    for one, other in _moved_candidates(found, calls):
-        body = found.likeness.bodies(one, other)
-        if body >= _least_of_move(one, other, settings, calls[one.name, other.name]):
-            depth = len(one.place.around)
-            score = body + 0.3 * (one.name == other.name) + 0.1 * parameters_alike(one, other)
-            place = one.place.path, one.place.line, other.place.line
-            scored.append((depth, -score, *place, one, other))
+    for old, new in _moved_candidates(pairing, calls):
+        body = pairing.likeness.bodies(old, new)
+        if body >= _least_of_move(old, new, settings, calls[old.name, new.name]):
+            depth = len(old.place.around)
+            score = body + 0.3 * (old.name == new.name) + 0.1 * parameters_alike(old, new)
+            place = old.place.path, old.place.line, new.place.line
+            scored.append((depth, -score, *place, old, new))
     scored.sort(key=lambda item: item[:5])
     for _, level in groupby(scored, key=lambda item: item[0]):
-        for *_, one, other in level:
-            if id(one) in found.gone and id(other) in found.new:
-                found.pair_functions(one, other, moved=not _misplaced(found, one, other))
-        pair_same(found)
+        for *_, old, new in level:
+            if id(old) in pairing.removed and id(new) in pairing.added:
+                pairing.pair_functions(old, new, moved=not _misplaced(pairing, old, new))
+        pair_same(pairing)
 
 
 def _least_of_move(
-    one: Function, other: Function, settings: RefactoringSettings, calls: int
+    old: Function, new: Function, settings: RefactoringSettings, calls: int
 ) -> float:
-    small = min(one.weight, other.weight) <= settings.small_body
-    if one.name == other.name:
+    small = min(old.weight, new.weight) <= settings.small_body
+    if old.name == new.name:
         return settings.least_move + 0.25 * small
     return 2.0 if small else settings.least_move_and_rename - CALLED * bool(calls)
 
 
-def _misplaced(found: Pairing, one: Function, other: Function) -> bool:
+def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
     """Whether only a syntax error makes a function seem to have moved."""
-    paths = {one.place.path, other.place.path}
-    same_file = found.homes.get((one.place.path, ())) == (other.place.path, ())
-    return same_file and one.name == other.name and not paths.isdisjoint(found.broken)
+    paths = {old.place.path, new.place.path}
+    same_file = pairing.homes.get((old.place.path, ())) == (new.place.path, ())
+    return same_file and old.name == new.name and not paths.isdisjoint(pairing.broken)
 
 
 def _moved_candidates(
-    found: Pairing, calls: Counter[tuple[str, str]]
+    pairing: Pairing, calls: Counter[tuple[str, str]]
 ) -> Iterable[tuple[Function, Function]]:
     """Functions of one name, called in each other's place, or with an uncommon statement."""
     called: dict[str, list[str]] = defaultdict(list)
-    for one_name, other_name in sorted(calls):
-        called[one_name].append(other_name)
+    for old_name, new_name in sorted(calls):
+        called[old_name].append(new_name)
     by_name: dict[str, list[Function]] = defaultdict(list)
     by_statement: dict[tuple[str, ...], list[Function]] = defaultdict(list)
-    for other in found.new.values():
-        if other.name and other.statements:
-            by_name[other.name].append(other)
-            for texts in {one.texts for one in other.statements if one.weight > 2}:
-                by_statement[texts].append(other)
-    for one in found.gone.values():
-        if not one.name or not one.statements:
+    for new in pairing.added.values():
+        if new.name and new.statements:
+            by_name[new.name].append(new)
+            for texts in {line.texts for line in new.statements if line.weight > 2}:
+                by_statement[texts].append(new)
+    for old in pairing.removed.values():
+        if not old.name or not old.statements:
             continue
-        names = [one.name, *called[one.name]]
-        others = {id(other): other for name in names for other in by_name[name][:_COMMON_NAME]}
-        for statement in one.statements:
+        names = [old.name, *called[old.name]]
+        others = {id(new): new for name in names for new in by_name[name][:_COMMON_NAME]}
+        for statement in old.statements:
             sharing = by_statement.get(statement.texts, ())
             if len(sharing) <= _COMMON_STATEMENT:
-                others |= {id(other): other for other in sharing}
-        for other in others.values():
-            if shared(one.words, other.words) >= 0.3:
-                yield one, other
+                others |= {id(new): new for new in sharing}
+        for new in others.values():
+            if shared(old.words, new.words) >= 0.3:
+                yield old, new

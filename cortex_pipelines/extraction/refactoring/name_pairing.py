@@ -9,36 +9,36 @@ from cortex_pipelines.extraction.refactoring.pairing import Home, Pairing, home_
 _MAX_OVERLOADS = 50
 
 
-def pair_same(found: Pairing) -> None:
+def pair_same(pairing: Pairing) -> None:
     """Pair functions of one name in one container."""
     places: dict[tuple[Home, str], list[Function]] = defaultdict(list)
-    for other in found.new.values():
-        places[home_of(other), other.name].append(other)
+    for new in pairing.added.values():
+        places[home_of(new), new.name].append(new)
     groups: dict[tuple[Home, str], list[Function]] = defaultdict(list)
-    for one in found.gone.values():
-        groups[found.home_after(home_of(one)), one.name].append(one)
+    for old in pairing.removed.values():
+        groups[pairing.home_after(home_of(old)), old.name].append(old)
     for key in sorted(groups):
-        for one, other in _overloads(found, groups[key], places[key]):
-            found.pair_functions(one, other)
+        for old, new in _overloads(pairing, groups[key], places[key]):
+            pairing.pair_functions(old, new)
 
 
 def _overloads(
-    found: Pairing, ones: list[Function], others: list[Function]
+    pairing: Pairing, old_functions: list[Function], new_functions: list[Function]
 ) -> list[tuple[Function, Function]]:
     """Pair functions of one name: by equal parameters first, then by what is most alike."""
-    if len(ones) == len(others) == 1 or not others:
-        return list(zip(ones, others, strict=False))
+    if len(old_functions) == len(new_functions) == 1 or not new_functions:
+        return list(zip(old_functions, new_functions, strict=False))
     scored = sorted(
         (
-            -(_types(one) == _types(other) and one.has_body == other.has_body)
-            - parameters_alike(one, other)
-            - found.likeness.bodies(one, other),
+            -(_types(old) == _types(new) and old.has_body == new.has_body)
+            - parameters_alike(old, new)
+            - pairing.likeness.bodies(old, new),
             abs(at - place),
             at,
             place,
         )
-        for at, one in enumerate(ones[:_MAX_OVERLOADS])
-        for place, other in enumerate(others[:_MAX_OVERLOADS])
+        for at, old in enumerate(old_functions[:_MAX_OVERLOADS])
+        for place, new in enumerate(new_functions[:_MAX_OVERLOADS])
     )
     pairs: dict[int, int] = {}
     taken: set[int] = set()
@@ -46,7 +46,7 @@ def _overloads(
         if at not in pairs and place not in taken:
             pairs[at] = place
             taken.add(place)
-    return [(ones[at], others[place]) for at, place in pairs.items()]
+    return [(old_functions[at], new_functions[place]) for at, place in pairs.items()]
 
 
 def _types(function: Function) -> tuple[str, ...]:

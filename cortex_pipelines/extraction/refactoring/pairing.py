@@ -29,17 +29,17 @@ class Pairing:
     types: list[tuple[Type, Type]] = field(default_factory=list)
     stayed: dict[int, tuple[Function, Function]] = field(default_factory=dict)
     moved: list[tuple[Function, Function]] = field(default_factory=list)
-    gone: dict[int, Function] = field(default_factory=dict)
-    new: dict[int, Function] = field(default_factory=dict)
+    removed: dict[int, Function] = field(default_factory=dict)
+    added: dict[int, Function] = field(default_factory=dict)
     homes: dict[Home, Home] = field(default_factory=dict)
     likeness: FunctionLikeness = field(default_factory=FunctionLikeness)
 
     def __post_init__(self) -> None:
-        for one, other in self.files:
-            self.gone |= {id(function): function for function in (one.functions if one else ())}
-            self.new |= {id(function): function for function in (other.functions if other else ())}
-            if one is not None and other is not None:
-                self.homes[one.path, ()] = other.path, ()
+        for old, new in self.files:
+            self.removed |= {id(function): function for function in (old.functions if old else ())}
+            self.added |= {id(function): function for function in (new.functions if new else ())}
+            if old is not None and new is not None:
+                self.homes[old.path, ()] = new.path, ()
         self.broken = {
             file.path for pair in self.files for file in pair if file is not None and file.has_error
         }
@@ -66,26 +66,26 @@ class Pairing:
         """Names of what types of this name are made from, in either version."""
         return self._parents.get(name, set())
 
-    def pair_types(self, one: Type, other: Type) -> None:
+    def pair_types(self, old: Type, new: Type) -> None:
         """Note that two types are versions of each other."""
-        self.types.append((one, other))
-        self.homes[inside(one)] = inside(other)
+        self.types.append((old, new))
+        self.homes[inside(old)] = inside(new)
 
-    def pair_functions(self, one: Function, other: Function, *, moved: bool = False) -> None:
+    def pair_functions(self, old: Function, new: Function, *, moved: bool = False) -> None:
         """Note that two functions are versions of each other."""
         if moved:
-            self.moved.append((one, other))
+            self.moved.append((old, new))
         else:
-            self.stayed[id(one)] = one, other
-        if one.name:
-            self.homes[inside(one)] = inside(other)
-        del self.gone[id(one)], self.new[id(other)]
+            self.stayed[id(old)] = old, new
+        if old.name:
+            self.homes[inside(old)] = inside(new)
+        del self.removed[id(old)], self.added[id(new)]
 
-    def part(self, one: Function) -> None:
+    def part(self, old: Function) -> None:
         """Take back that a function stayed."""
-        _, other = self.stayed.pop(id(one))
-        self.homes.pop(inside(one), None)
-        self.gone[id(one)], self.new[id(other)] = one, other
+        _, new = self.stayed.pop(id(old))
+        self.homes.pop(inside(old), None)
+        self.removed[id(old)], self.added[id(new)] = old, new
 
 
 def home_of(unit: Function | Type) -> Home:

@@ -21,25 +21,25 @@ class Purity:
     """
 
     def __init__(self, paired: Pairing) -> None:
-        names = [(one.name, other.name) for one, other in paired.types]
-        names += [(one.name, other.name) for one, other in [*paired.functions, *paired.moved]]
-        self._names = {one: other for one, other in names if one and one != other}
-        self._changed = {id(one) for one in paired.gone.values()}
-        self._changed |= {id(other) for other in paired.new.values()}
+        names = [(old.name, new.name) for old, new in paired.types]
+        names += [(old.name, new.name) for old, new in [*paired.functions, *paired.moved]]
+        self._names = {old: new for old, new in names if old and old != new}
+        self._changed = {id(old) for old in paired.removed.values()}
+        self._changed |= {id(new) for new in paired.added.values()}
 
-    def body(self, one: Function, other: Function, names: Names) -> bool:
+    def body(self, old: Function, new: Function, names: Names) -> bool:
         """Whether two versions of a function do the same, given renamed variables."""
         known = {**self._names, **names}
-        before = [self._renamed(statement, known) for statement in one.statements]
-        return before == [statement.texts for statement in other.statements] and self._head(
-            one, other, known
+        before = [self._renamed(statement, known) for statement in old.statements]
+        return before == [statement.texts for statement in new.statements] and self._head(
+            old, new, known
         )
 
-    def parameters(self, one: Function, other: Function, names: Names) -> bool:
+    def parameters(self, old: Function, new: Function, names: Names) -> bool:
         """Whether the parameters that both versions have kept their types and defaults."""
         known = {**self._names, **names}
-        after = {parameter.name: parameter for parameter in other.parameters}
-        for parameter in one.parameters:
+        after = {parameter.name: parameter for parameter in new.parameters}
+        for parameter in old.parameters:
             same = after.get(known.get(parameter.name, parameter.name))
             if same is not None:
                 values = known.get(parameter.type, parameter.type), parameter.default
@@ -47,14 +47,14 @@ class Purity:
                     return False
         return True
 
-    def function(self, one: Function, other: Function, names: Names) -> bool:
+    def function(self, old: Function, new: Function, names: Names) -> bool:
         """Whether a function is the same but for its name, its place and renamed variables."""
         known = {**self._names, **names}
-        kept = [known.get(parameter.name, parameter.name) for parameter in one.parameters]
+        kept = [known.get(parameter.name, parameter.name) for parameter in old.parameters]
         return (
-            kept == [parameter.name for parameter in other.parameters]
-            and self.parameters(one, other, names)
-            and self.body(one, other, names)
+            kept == [parameter.name for parameter in new.parameters]
+            and self.parameters(old, new, names)
+            and self.body(old, new, names)
         )
 
     def unpaired(self, functions: list[Function]) -> bool:
@@ -63,30 +63,30 @@ class Purity:
 
     def statements(self, before: list[Statement], after: list[Statement]) -> bool:
         """Whether statements outside of functions are the same."""
-        ones = [self._renamed(statement, self._names) for statement in before]
-        return ones == [statement.texts for statement in after]
+        renamed = [self._renamed(statement, self._names) for statement in before]
+        return renamed == [statement.texts for statement in after]
 
-    def extraction(self, found: Extraction, names: Names) -> bool:
+    def extraction(self, extraction: Extraction, names: Names) -> bool:
         """Whether what is gone from the origin is all that the new function does.
 
         What took its place in the origin has to call the new function; values of the part may have
         become parameters.
         """
         known = {**self._names, **names}
-        taken = set(found.mapped.pairs.values())
-        for index, statement in enumerate(found.extracted.statements):
+        taken = set(extraction.mapped.pairs.values())
+        for index, statement in enumerate(extraction.extracted.statements):
             if index not in taken and not _only_returns(statement):
                 return False
-        for index, place in found.mapped.pairs.items():
-            one, other = found.mapped.before[index], found.extracted.statements[place]
-            if one.texts != other.texts and one.shape != other.shape:
+        for index, place in extraction.mapped.pairs.items():
+            old, new = extraction.mapped.before[index], extraction.extracted.statements[place]
+            if old.texts != new.texts and old.shape != new.shape:
                 return False
-        left = Counter(self._renamed(one, known) for one in found.origin.statements)
-        left -= Counter(self._renamed(one, known) for one in found.mapped.before)
+        left = Counter(self._renamed(old, known) for old in extraction.origin.statements)
+        left -= Counter(self._renamed(old, known) for old in extraction.mapped.before)
         rest = Counter(
             statement.texts
-            for statement in found.caller.statements
-            if found.extracted.name not in statement.texts
+            for statement in extraction.caller.statements
+            if extraction.extracted.name not in statement.texts
         )
         return left == rest
 
@@ -98,8 +98,8 @@ class Purity:
             for text, mark in zip(statement.texts, statement.marks, strict=True)
         )
 
-    def _head(self, one: Function, other: Function, names: Names) -> bool:
-        return tuple(names.get(token, token) for token in one.head) == other.head
+    def _head(self, old: Function, new: Function, names: Names) -> bool:
+        return tuple(names.get(token, token) for token in old.head) == new.head
 
 
 def _only_returns(statement: Statement) -> bool:

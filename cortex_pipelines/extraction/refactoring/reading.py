@@ -58,15 +58,15 @@ def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
 
 
 class _Reader:
-    def __init__(self, path: str, language: str, data: bytes, found: Outline) -> None:
-        self._path, self._language, self._data, self._found = path, language, data, found
+    def __init__(self, path: str, language: str, data: bytes, file_outline: Outline) -> None:
+        self._path, self._language, self._data, self._outline = path, language, data, file_outline
         self._units = {
-            found.widest(definition.node).id
-            for definition in found.definitions.values()
+            file_outline.widest(definition.node).id
+            for definition in file_outline.definitions.values()
             if definition.role == "definition" and definition.kind in FUNCTIONS | TYPES
         } | {
             definition.node.id
-            for definition in found.definitions.values()
+            for definition in file_outline.definitions.values()
             if definition.kind in ("method", "type") and "name" in definition.pieces
         }
         self._statements = StatementReader(data, lambda node: node.id in self._units)
@@ -74,7 +74,7 @@ class _Reader:
     def file(self, root: Node) -> SourceFile:
         file = SourceFile(self._path, self._language, root.has_error)
         around: list[_Around] = []
-        for definition in sorted(self._found.definitions.values(), key=_outer_first):
+        for definition in sorted(self._outline.definitions.values(), key=_outer_first):
             while around and around[-1].end <= definition.node.start_byte:
                 around.pop()
             if len(around) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
@@ -89,7 +89,7 @@ class _Reader:
         if name and kind in FUNCTIONS:
             function = self._function(definition, name, around)
             file.functions.append(function)
-            owner = next((one.type for one in reversed(around) if one.kind != "module"), None)
+            owner = next((unit.type for unit in reversed(around) if unit.kind != "module"), None)
             if definition.node.type == "pair":
                 owner = self._object(file, function)
             if owner is not None:
@@ -104,8 +104,8 @@ class _Reader:
         *around, name = member.place.around
         if name == _NAMELESS:
             return None
-        known = (one for one in reversed(file.types) if one.kind == OBJECT and one.name == name)
-        same = next((one for one in known if one.place.around == tuple(around)), None)
+        known = (kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name)
+        same = next((kind for kind in known if kind.place.around == tuple(around)), None)
         if same is None:
             place = replace(member.place, around=tuple(around), code="")
             same = Type(name, OBJECT, place, (), [])
@@ -143,7 +143,7 @@ class _Reader:
     def _head(
         self, definition: Definition, callable_node: Node, body: Node | None
     ) -> tuple[str, ...]:
-        whole = self._found.widest(definition.node)
+        whole = self._outline.widest(definition.node)
         end = body.start_byte if body is not None else whole.end_byte
         cuts = [callable_node.child_by_field_name(field) for field in ("parameters", "parameter")]
         cuts.append(definition.first("name"))
@@ -167,15 +167,15 @@ class _Reader:
         return ".".join(parts)
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
-        found: list[Parameter] = []
+        parameters: list[Parameter] = []
         for field in ("parameters", "parameter"):
             for group in node.children_by_field_name(field):
                 single = field == "parameter" or group.type == "identifier"
                 for child in [group] if single else group.named_children:
-                    found += self._bound(child)
-        if found and found[0].name in RECEIVERS:
-            found = found[1:]
-        return tuple(found)
+                    parameters += self._bound(child)
+        if parameters and parameters[0].name in RECEIVERS:
+            parameters = parameters[1:]
+        return tuple(parameters)
 
     def _bound(self, node: Node) -> list[Parameter]:
         kind = node.child_by_field_name("type")
@@ -202,14 +202,14 @@ class _Reader:
         )
 
     def _place(self, definition: Definition, around: list[_Around]) -> Place:
-        whole = self._found.widest(definition.node)
+        whole = self._outline.widest(definition.node)
         mark = definition.first("keyword") or definition.first("name") or whole
         receiver = definition.first("receiver")
-        types = [one.name for one in around if one.kind in TYPES]
-        functions = [one.name for one in around if one.kind in FUNCTIONS]
+        types = [unit.name for unit in around if unit.kind in TYPES]
+        functions = [unit.name for unit in around if unit.kind in FUNCTIONS]
         functions = [name for name in functions if name not in ("", "exports")]
         # what a file exports as a whole is no container
-        names = [one.name for one in around if one.name not in ("", "exports")]
+        names = [unit.name for unit in around if unit.name not in ("", "exports")]
         names += self._objects(definition.node)
         if receiver is not None:
             names.append(self._text(receiver))

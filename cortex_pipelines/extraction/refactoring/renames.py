@@ -47,14 +47,14 @@ class Renamed:
     line_after: int
 
 
-def aligned(one: Statement, other: Statement) -> Iterator[tuple[int, int]]:
+def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
     """Positions of the tokens of two statements that are the same or take each other's place."""
-    if one.shape == other.shape:
-        yield from zip(range(len(one.texts)), range(len(other.texts)), strict=True)
+    if old.shape == new.shape:
+        yield from zip(range(len(old.texts)), range(len(new.texts)), strict=True)
         return
-    matcher = SequenceMatcher(None, one.texts, other.texts, autojunk=len(one.texts) > 1000)
+    matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
     for op, a, a_end, b, b_end in matcher.get_opcodes():
-        if op == "equal" or (op == "replace" and one.marks[a:a_end] == other.marks[b:b_end]):
+        if op == "equal" or (op == "replace" and old.marks[a:a_end] == new.marks[b:b_end]):
             yield from zip(range(a, a_end), range(b, b_end), strict=True)
 
 
@@ -77,18 +77,18 @@ class Evidence:
     @cached_property
     def before(self) -> Counter[str]:
         """How often each name before was seen."""
-        found: Counter[str] = Counter()
-        for (one, _), count in self.seen.items():
-            found[one] += count
-        return found
+        counts: Counter[str] = Counter()
+        for (name, _), count in self.seen.items():
+            counts[name] += count
+        return counts
 
     @cached_property
     def after(self) -> Counter[str]:
         """How often each name after was seen."""
-        found: Counter[str] = Counter()
-        for (_, other), count in self.seen.items():
-            found[other] += count
-        return found
+        counts: Counter[str] = Counter()
+        for (_, name), count in self.seen.items():
+            counts[name] += count
+        return counts
 
 
 def evidence(mapped: StatementMap) -> Evidence:
@@ -97,75 +97,73 @@ def evidence(mapped: StatementMap) -> Evidence:
     lost = {
         mapped.before[index].texts[place] for index, place in first[0] if index not in mapped.pairs
     }
-    found = Evidence({}, Counter(), set(), lost)
+    collected = Evidence({}, Counter(), set(), lost)
     for index, place in mapped.pairs.items():
-        one, other = mapped.before[index], mapped.after[place]
-        pairs = list(aligned(one, other))
-        same = sum(one.texts[a] == other.texts[b] for a, b in pairs if one.marks[a] != "o")
+        old, new = mapped.before[index], mapped.after[place]
+        pairs = list(aligned(old, new))
+        same = sum(old.texts[a] == new.texts[b] for a, b in pairs if old.marks[a] != "o")
         names = Counter(
-            (one.texts[a], other.texts[b])
-            for a, b in pairs
-            if one.marks[a] == "i" == other.marks[b]
+            (old.texts[a], new.texts[b]) for a, b in pairs if old.marks[a] == "i" == new.marks[b]
         )
-        found.seen += names
+        collected.seen += names
         for pair, count in names.items():
-            if pair[0] != pair[1] and not _part_of(one.texts, other.texts):
-                rest = max(one.weight, other.weight) - same - count
+            if pair[0] != pair[1] and not _part_of(old.texts, new.texts):
+                rest = max(old.weight, new.weight) - same - count
                 strength = same / (same + rest) if same else _BARE
-                found.replaced[pair] = found.replaced.get(pair, 0.0) + strength
-        found.declared |= {
-            (one.texts[a], other.texts[b])
+                collected.replaced[pair] = collected.replaced.get(pair, 0.0) + strength
+        collected.declared |= {
+            (old.texts[a], new.texts[b])
             for a, b in pairs
             if (index, a) in first[0] and (place, b) in first[1]
         }
-    return found
+    return collected
 
 
-def _part_of(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+def _part_of(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
     """Whether one of two statements takes a part of what the other takes: ``a.b`` and ``a.b.c``."""
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((old, new), key=len)
     end = len(short)
     return end < len(long) and long[end] in (".", "[") and long[end - 1] == short[end - 1]
 
 
 def _first_declarations(statements: list[Statement]) -> set[tuple[int, int]]:
     """Where each name is bound first: index of the statement and position in it."""
-    found: dict[str, tuple[int, int]] = {}
+    declarations: dict[str, tuple[int, int]] = {}
     for index, statement in enumerate(statements):
         for position, _ in statement.declares:
-            found.setdefault(statement.texts[position], (index, position))
-    return set(found.values())
+            declarations.setdefault(statement.texts[position], (index, position))
+    return set(declarations.values())
 
 
 def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
     """Names of functions that mapped statements call in each other's place."""
     for index, place in mapped.pairs.items():
-        one, other = mapped.before[index], mapped.after[place]
-        if one.texts == other.texts:
+        old, new = mapped.before[index], mapped.after[place]
+        if old.texts == new.texts:
             continue
-        for a, b in _callees(one, other):
-            if one.texts[a] != other.texts[b] and one.marks[a] in "ip":
-                yield one.texts[a], other.texts[b]
+        for a, b in _callees(old, new):
+            if old.texts[a] != new.texts[b] and old.marks[a] in "ip":
+                yield old.texts[a], new.texts[b]
 
 
-def _callees(one: Statement, other: Statement) -> set[tuple[int, int]]:
+def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
     """Positions of what is called in each other's place, also where what it belongs to differs."""
-    pairs = set(aligned(one, other))
-    matcher = SequenceMatcher(None, one.texts, other.texts, autojunk=len(one.texts) > 1000)
+    pairs = set(aligned(old, new))
+    matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
     for op, _, a_end, _, b_end in matcher.get_opcodes():
         if op == "replace":
             pairs.add((a_end - 1, b_end - 1))
     return {
-        (a, b) for a, b in pairs if one.texts[a + 1 : a + 2] == ("(",) == other.texts[b + 1 : b + 2]
+        (a, b) for a, b in pairs if old.texts[a + 1 : a + 2] == ("(",) == new.texts[b + 1 : b + 2]
     }
 
 
 def names_of(function: Function) -> dict[str, tuple[str, int]]:
     """Kind and line of each name that a function binds, by the name."""
-    found = {one.name: (OWN, one.line) for one in function.parameters}
+    bound = {parameter.name: (OWN, parameter.line) for parameter in function.parameters}
     for name, kind, line in bound_in(function.statements):
-        found.setdefault(name, (kind, line))
-    return found
+        bound.setdefault(name, (kind, line))
+    return bound
 
 
 def bound_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
@@ -193,32 +191,32 @@ def renamed_names(
         merged: Whether several names may become one, as where copies of code become one function.
     """
     scored = []
-    for (one, other), strength in sorted(seen.replaced.items()):
-        if one not in before or other not in after or not _free(before, after, seen, one, other):
+    for (old, new), strength in sorted(seen.replaced.items()):
+        if old not in before or new not in after or not _free(before, after, seen, old, new):
             continue
-        declared = (one, other) in seen.declared
-        count = seen.seen[one, other]
-        many = merged or other == "_"
-        share = count / max(seen.before[one], 1 if many else seen.after[other])
-        kinds = before[one][0], after[other][0]
-        if kinds == (OWN, VARIABLE) and names_alike(one, other) < _ALIKE:
+        declared = (old, new) in seen.declared
+        count = seen.seen[old, new]
+        many = merged or new == "_"
+        share = count / max(seen.before[old], 1 if many else seen.after[new])
+        kinds = before[old][0], after[new][0]
+        if kinds == (OWN, VARIABLE) and names_alike(old, new) < _ALIKE:
             continue  # it is gone, and something else takes its place
-        sure = strength * (1 + _NAME * names_alike(one, other))
-        if (OWN in kinds and _same_place(before, after, one, other)) or (declared and other == "_"):
+        sure = strength * (1 + _NAME * names_alike(old, new))
+        if (OWN in kinds and _same_place(before, after, old, new)) or (declared and new == "_"):
             least = _LEAST_OWN
         else:
             least = _LEAST_STRENGTH if declared or OWN in kinds else _LEAST_USES
         if (share >= 0.5 or (declared and strength >= _LEAST_STRENGTH)) and sure >= least:
-            scored.append((-declared, -share * count, one, other))
+            scored.append((-declared, -share * count, old, new))
     pairs: dict[str, str] = {}
     taken: set[str] = set()
-    for _, _, one, other in sorted(scored):
-        if one not in pairs and (merged or other == "_" or other not in taken):
-            pairs[one] = other
-            taken.add(other)
+    for _, _, old, new in sorted(scored):
+        if old not in pairs and (merged or new == "_" or new not in taken):
+            pairs[old] = new
+            taken.add(new)
     return [
-        Renamed(one, other, before[one][0], after[other][0], before[one][1], after[other][1])
-        for one, other in pairs.items()
+        Renamed(old, new, before[old][0], after[new][0], before[old][1], after[new][1])
+        for old, new in pairs.items()
     ]
 
 
@@ -226,28 +224,28 @@ def _free(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
     seen: Evidence,
-    one: str,
-    other: str,
+    old: str,
+    new: str,
 ) -> bool:
     """Whether neither name is what it was, or the other has become, on the other side."""
-    if (one, other) in seen.declared:
-        kept = (one, one) in seen.declared or (other, other) in seen.declared
+    if (old, new) in seen.declared:
+        kept = (old, old) in seen.declared or (new, new) in seen.declared
         own = [
             names[name][0] == OWN
-            for name in (one, other)
+            for name in (old, new)
             for names in (before, after)
             if name in names
         ]
         return not kept and not any(own)
-    return one not in after and other not in before
+    return old not in after and new not in before
 
 
 def _same_place(
-    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], one: str, other: str
+    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
 ) -> bool:
     """Whether parameters are at the same place of their list."""
-    kinds = before[one][0], after[other][0]
-    return kinds == (OWN, OWN) and list(before).index(one) == list(after).index(other)
+    kinds = before[old][0], after[new][0]
+    return kinds == (OWN, OWN) and list(before).index(old) == list(after).index(new)
 
 
 def type_of_rename(renamed: Renamed) -> str:

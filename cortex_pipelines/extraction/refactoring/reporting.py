@@ -35,28 +35,28 @@ class Change:
 
     def row(self) -> Refactoring:
         """The refactoring as it is reported."""
-        one, other = self.places
-        lines = self.lines or (one.line, other.line)
-        codes = self.codes or (one.code, other.code)
+        old, new = self.places
+        lines = self.lines or (old.line, new.line)
+        codes = self.codes or (old.code, new.code)
         return Refactoring(
             type=self.type,
             name_before=self.names[0],
             name_after=self.names[1],
             container_before=self.containers[0],
             container_after=self.containers[1],
-            path_before=one.path,
-            path_after=other.path,
+            path_before=old.path,
+            path_after=new.path,
             line_before=lines[0],
             line_after=lines[1],
             description=f"{self.words[:1].upper()}{self.words[1:]}.",
             purity="pure" if self.pure else "mixed",
-            language=other.language,
+            language=new.language,
             code_before=codes[0],
             code_after=codes[1],
-            start_line_before=one.start_line,
-            end_line_before=one.end_line,
-            start_line_after=other.start_line,
-            end_line_after=other.end_line,
+            start_line_before=old.start_line,
+            end_line_before=old.end_line,
+            start_line_after=new.start_line,
+            end_line_after=new.end_line,
         )
 
 
@@ -64,12 +64,12 @@ def moved_or_renamed(
     what: str, kind: str, names: tuple[str, str], places: tuple[Place, Place]
 ) -> str:
     """Sentence on a unit that has another name, another place, or both."""
-    one, other = places
+    old, new = places
     parts = []
     if names[0] != names[1]:
         parts.append(f"was renamed to {names[1]}")
     if what != "Rename":
-        parts.append(f"moved from {_where(one)} to {_where(other)}")
+        parts.append(f"moved from {_where(old)} to {_where(new)}")
     return f"the {kind} {names[0]} {' and '.join(parts)}"
 
 
@@ -82,8 +82,8 @@ def titled(function: Function) -> str:
     return f"the {function.kind} {function.name}" if function.name else "the module"
 
 
-def extraction_codes(found: Extraction) -> tuple[str, str]:
+def extraction_codes(extraction: Extraction) -> tuple[str, str]:
     """Code of the origin, and of the caller with the extracted function."""
-    caller, extracted = found.caller.place.code, found.extracted.place.code
+    caller, extracted = extraction.caller.place.code, extraction.extracted.place.code
     both = caller if extracted in caller else f"{caller}\n\n{extracted}"
-    return found.origin.place.code, both
+    return extraction.origin.place.code, both

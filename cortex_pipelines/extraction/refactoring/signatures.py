@@ -27,37 +27,42 @@ class Signature:
 
 
 def compare_signatures(
-    one: Function, other: Function, evidence: dict[str, str], bound: tuple[set[str], set[str]]
+    old_function: Function,
+    new_function: Function,
+    evidence: dict[str, str],
+    bound: tuple[set[str], set[str]],
 ) -> Signature:
     """Compare the parameters of two versions of a function.
 
     Args:
-        one, other: The versions.
+        old_function, new_function: The versions.
         evidence: Names before that the bodies show as renamed, to their names after.
         bound: Variables that the bodies bind, before and after: a parameter that becomes one is
             localized, not removed; one that was one is no added parameter.
     """
-    before = {parameter.name: parameter for parameter in one.parameters}
-    after = {parameter.name: parameter for parameter in other.parameters}
+    before = {parameter.name: parameter for parameter in old_function.parameters}
+    after = {parameter.name: parameter for parameter in new_function.parameters}
     pairs = {
         name: to
         for name, to in evidence.items()
         if name in before and name not in after and to in after and to not in before
     }
-    gone = [old for name, old in before.items() if name not in after and name not in bound[1]]
-    new = [fresh for name, fresh in after.items() if name not in before and name not in bound[0]]
-    split = [(parameter, parts) for parameter in gone if len(parts := _parts(parameter, new)) > 1]
-    parted = {one.name for one, _ in split} | {part.name for _, parts in split for part in parts}
+    removed = [old for name, old in before.items() if name not in after and name not in bound[1]]
+    added = [fresh for name, fresh in after.items() if name not in before and name not in bound[0]]
+    split = [
+        (parameter, parts) for parameter in removed if len(parts := _parts(parameter, added)) > 1
+    ]
+    parted = {old.name for old, _ in split} | {part.name for _, parts in split for part in parts}
     pairs = {name: to for name, to in pairs.items() if parted.isdisjoint((name, to))}
     known = parted | set(evidence) | set(evidence.values())
-    gone = [parameter for parameter in gone if parameter.name not in known]
-    new = [parameter for parameter in new if parameter.name not in known]
-    for parameter, partner in _by_place(one, other, gone, new):
+    removed = [parameter for parameter in removed if parameter.name not in known]
+    added = [parameter for parameter in added if parameter.name not in known]
+    for parameter, partner in _by_place(old_function, new_function, removed, added):
         pairs[parameter.name] = partner.name
     return Signature(
         [(before[name], after[to]) for name, to in pairs.items()],
-        [parameter for parameter in new if parameter.name not in pairs.values()],
-        [parameter for parameter in gone if parameter.name not in pairs],
+        [parameter for parameter in added if parameter.name not in pairs.values()],
+        [parameter for parameter in removed if parameter.name not in pairs],
         split,
         _reordered(before, after),
     )
@@ -74,20 +79,22 @@ def _parts(parameter: Parameter, new: list[Parameter]) -> list[Parameter]:
 
 
 def _by_place(
-    one: Function, other: Function, gone: list[Parameter], new: list[Parameter]
+    old_function: Function, new_function: Function, removed: list[Parameter], added: list[Parameter]
 ) -> list[tuple[Parameter, Parameter]]:
     """Parameters that the bodies say nothing of: alike by name, or the only one in their place."""
     scored = []
-    alone = min(len(gone), len(new)) == 1
-    used = _used(one), _used(other)
-    for parameter in gone:
-        for partner in new:
+    alone = min(len(removed), len(added)) == 1
+    used = _used(old_function), _used(new_function)
+    for parameter in removed:
+        for partner in added:
             if parameter.type and partner.type and parameter.type != partner.type:
                 continue
             name = names_alike(parameter.name, partner.name)
-            place = alone and _same_place(one, other, parameter, partner, len(gone) == len(new))
+            place = alone and _same_place(
+                old_function, new_function, parameter, partner, len(removed) == len(added)
+            )
             silent = parameter.name not in used[0] or partner.name not in used[1]
-            single = len(gone) == len(new) == 1
+            single = len(removed) == len(added) == 1
             if place or ((silent or single) and name >= _ALIKE and parameter.form == partner.form):
                 scored.append((-name - place, parameter.name, partner.name, parameter, partner))
     pairs: dict[str, tuple[Parameter, Parameter]] = {}
@@ -104,11 +111,15 @@ def _used(function: Function) -> set[str]:
 
 
 def _same_place(
-    one: Function, other: Function, parameter: Parameter, partner: Parameter, single: bool
+    old_function: Function,
+    new_function: Function,
+    parameter: Parameter,
+    partner: Parameter,
+    single: bool,
 ) -> bool:
     """Whether parameters are as far from the start, or as far from the end if no other changed."""
-    place, at = one.parameters.index(parameter), other.parameters.index(partner)
-    from_end = place - len(one.parameters) == at - len(other.parameters)
+    place, at = old_function.parameters.index(parameter), new_function.parameters.index(partner)
+    from_end = place - len(old_function.parameters) == at - len(new_function.parameters)
     return place == at or (single and from_end)
 
 

@@ -62,7 +62,7 @@ class StatementReader:
 
     def read(self, body: Node) -> list[Statement]:
         """The statements of a body: a block, or an expression that is returned."""
-        self._found: list[Statement] = []
+        self._statements: list[Statement] = []
         self._tokens: list[list[tuple[str, str, int]]] = []
         self._declared: dict[int, str] = {}
         if body.type in BLOCKS:
@@ -74,9 +74,9 @@ class StatementReader:
         return self._finished()
 
     def _begin(self, kind: str, node: Node, parent: int) -> int:
-        self._found.append(Statement(kind, node.start_point[0] + 1, parent))
+        self._statements.append(Statement(kind, node.start_point[0] + 1, parent))
         self._tokens.append([])
-        return len(self._found) - 1
+        return len(self._statements) - 1
 
     def _walk(self, top: Node, current: int) -> None:
         # a node's parent is kept: asking for it costs as much as the nesting is deep
@@ -119,7 +119,7 @@ class StatementReader:
         tokens.append((text, _mark(node, parent, last), node.start_byte))
 
     def _finished(self) -> list[Statement]:
-        for index, statement in enumerate(self._found):
+        for index, statement in enumerate(self._statements):
             tokens = _shortened(self._tokens[index])
             if tokens and tokens[-1][0] in (",", ":"):
                 tokens.pop()
@@ -132,8 +132,8 @@ class StatementReader:
                 and not (text[:1].isupper() and "match" in statement.kind)
             )
             if statement.parent >= 0:
-                self._found[statement.parent].children.append(index)
-        return self._found
+                self._statements[statement.parent].children.append(index)
+        return self._statements
 
 
 def _shortened(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:

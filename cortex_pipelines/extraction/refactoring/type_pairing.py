@@ -13,78 +13,78 @@ _TAKEN_OVER = 0.8  # likeness from which it is, and the type went by another nam
 _COMMON = 30  # a word that more types share says nothing
 
 
-def pair_types(found: Pairing, settings: RefactoringSettings) -> None:
+def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
     """Pair types: of one name in one place first, then by what they hold."""
-    gone = {id(one): one for file, _ in found.files if file for one in file.types}
-    new = {id(one): one for _, file in found.files if file for one in file.types}
-    lost = {one.path for one, other in found.files if one and not other}
-    fresh = {other.path for one, other in found.files if other and not one}
+    removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
+    added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
+    lost = {old.path for old, new in pairing.files if old and not new}
+    fresh = {new.path for old, new in pairing.files if new and not old}
     weak = []
-    for one, other in _same(found, list(gone.values()), list(new.values())):
-        if types_alike(one, other) >= _WEAK:
-            _take(found, one, other, gone, new)
+    for old, new in _same(pairing, list(removed.values()), list(added.values())):
+        if types_alike(old, new) >= _WEAK:
+            _take(pairing, old, new, removed, added)
         else:
-            weak.append((one, other))
+            weak.append((old, new))
     doubtful = {id(kind) for pair in weak for kind in pair}
     scored = []
-    for one, other in _candidates(list(gone.values()), list(new.values())):
-        same_home = found.home_after(home_of(one)) == home_of(other)
-        like = types_alike(one, other)
-        if like < _TAKEN_OVER and not doubtful.isdisjoint((id(one), id(other))):
+    for old, new in _candidates(list(removed.values()), list(added.values())):
+        same_home = pairing.home_after(home_of(old)) == home_of(new)
+        like = types_alike(old, new)
+        if like < _TAKEN_OVER and not doubtful.isdisjoint((id(old), id(new))):
             continue
-        along = one.place.path in lost and other.place.path in fresh
-        if like >= _least(one, other, same_home or along, settings):
-            score = like + 0.2 * names_alike(one.name, other.name) + 0.2 * same_home
-            scored.append((-score, one.place.path, one.place.line, other.place.line, one, other))
-    best = [(one, other) for *_, one, other in sorted(scored, key=lambda item: item[:4])]
+        along = old.place.path in lost and new.place.path in fresh
+        if like >= _least(old, new, same_home or along, settings):
+            score = like + 0.2 * names_alike(old.name, new.name) + 0.2 * same_home
+            scored.append((-score, old.place.path, old.place.line, new.place.line, old, new))
+    best = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
     # a type that nothing else became kept its name
-    for one, other in [*best, *weak]:
-        if id(one) in gone and id(other) in new:
-            _take(found, one, other, gone, new)
+    for old, new in [*best, *weak]:
+        if id(old) in removed and id(new) in added:
+            _take(pairing, old, new, removed, added)
 
 
-def _same(found: Pairing, gone: list[Type], new: list[Type]) -> Iterable[tuple[Type, Type]]:
+def _same(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
     """Types of one name in one place, outer ones first: they may give the place of inner ones."""
     places: dict[tuple[Home, str], list[Type]] = defaultdict(list)
-    for other in new:
-        places[home_of(other), other.name].append(other)
-    for one in sorted(gone, key=lambda one: len(one.place.around)):
-        others = places[found.home_after(home_of(one)), one.name]
+    for new in added:
+        places[home_of(new), new.name].append(new)
+    for old in sorted(removed, key=lambda kind: len(kind.place.around)):
+        others = places[pairing.home_after(home_of(old)), old.name]
         if others:
-            yield one, others.pop(0)
+            yield old, others.pop(0)
 
 
-def _candidates(gone: list[Type], new: list[Type]) -> Iterable[tuple[Type, Type]]:
+def _candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
     """Types of one name, of one file, or with a method's name in common."""
     by_word: dict[str, list[Type]] = defaultdict(list)
-    for other in new:
-        for word in _words(other):
-            by_word[word].append(other)
-    for one in gone:
+    for new in added:
+        for word in _words(new):
+            by_word[word].append(new)
+    for old in removed:
         others = {
-            id(other): other
-            for word in sorted(_words(one))
-            for other in by_word[word][:_COMMON]
-            if word == one.name or len(by_word[word]) <= _COMMON
+            id(new): new
+            for word in sorted(_words(old))
+            for new in by_word[word][:_COMMON]
+            if word == old.name or len(by_word[word]) <= _COMMON
         }
-        for other in others.values():
-            if other.kind == one.kind:
-                yield one, other
+        for new in others.values():
+            if new.kind == old.kind:
+                yield old, new
 
 
-def _words(one: Type) -> set[str]:
-    return {one.name, one.place.path, *(method.name for method in one.methods)}
+def _words(kind: Type) -> set[str]:
+    return {kind.name, kind.place.path, *(method.name for method in kind.methods)}
 
 
-def _least(one: Type, other: Type, expected: bool, settings: RefactoringSettings) -> float:
-    if one.name == other.name:
+def _least(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
+    if old.name == new.name:
         return settings.least_move
     # where it was, or from a file that is gone to one that is new
     return settings.least_rename if expected else settings.least_move_and_rename
 
 
 def _take(
-    found: Pairing, one: Type, other: Type, gone: dict[int, Type], new: dict[int, Type]
+    pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]
 ) -> None:
-    found.pair_types(one, other)
-    del gone[id(one)], new[id(other)]
+    pairing.pair_types(old, new)
+    del removed[id(old)], added[id(new)]

@@ -26,7 +26,7 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: not a folder; give the folders of two versions")
-    found: Version = {}
+    version: Version = {}
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - _CONTROL)
         for file in (Path(place) / name for name in sorted(names)):
@@ -36,8 +36,8 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
                 continue
             path = file.relative_to(folder).as_posix()
             if _may_be_code(path):
-                _add(found, path, file.read_bytes())
-    return found
+                _add(version, path, file.read_bytes())
+    return version
 
 
 def commit_versions(
@@ -80,10 +80,12 @@ def _git_folder(repository: Path) -> Path:
     if inner.is_file():  # of a work tree or submodule
         words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
         inner = repository / words.strip()
-    found = next((one for one in (inner, repository) if (one / "HEAD").is_file()), None)
-    if found is None:
+    git_folder = next(
+        (folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None
+    )
+    if git_folder is None:
         raise SourceError(f"{repository}: not a git repository; give the folder of one")
-    return found
+    return git_folder
 
 
 def _changes(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:

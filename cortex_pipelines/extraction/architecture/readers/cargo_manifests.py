@@ -42,5 +42,5 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, dict) else {}
+    table = data.get(key)
+    return table if isinstance(table, dict) else {}

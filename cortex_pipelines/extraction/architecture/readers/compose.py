@@ -33,8 +33,8 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 def _context(file: SourceFile, service: Yaml) -> str:
     written = service.scalar("build", "context") or service.scalar("build") or "."
-    found = joined(file.folder, written)
-    return written if found is None else found or "."
+    folder = joined(file.folder, written)
+    return written if folder is None else folder or "."
 
 
 def _parts(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:

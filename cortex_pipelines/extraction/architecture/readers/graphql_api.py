@@ -35,13 +35,13 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             kind, name, start = match["kind"], match["name"], line
             if kind in ("union", "scalar"):
                 yield _fact(line, line, name, kind, name, about)
-            told, about = about, ""
+            description, about = about, ""
         elif match["open"]:
             depth += 1
         elif match["close"]:
             depth = max(depth - 1, 0)
             if not depth and name:
-                yield _fact(start, line, name, _ROOTS.get(name, kind), name, told)
+                yield _fact(start, line, name, _ROOTS.get(name, kind), name, description)
                 name = ""
         elif match["field"] and depth == 1 and name:
             last = line + match[0].rstrip().count("\n")

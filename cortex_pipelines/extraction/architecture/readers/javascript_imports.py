@@ -43,16 +43,16 @@ def _names(node: Node) -> list[tuple[str, str]]:
     """Pairs of exported and local name; ``default`` and ``*`` as the language has them."""
     if node.type == "call_expression":
         return _required(node)
-    found: list[tuple[str, str]] = []
+    names: list[tuple[str, str]] = []
     clause = next((c for c in node.named_children if c.type.endswith("clause")), None)
     for part in clause.named_children if clause is not None else ():
         if part.type == "identifier":
-            found.append(("default", text(part)))
+            names.append(("default", text(part)))
         elif part.type == "namespace_import":
-            found += [("*", text(name)) for name in part.named_children[-1:]]
+            names += [("*", text(name)) for name in part.named_children[-1:]]
         for name in part.named_children if part.type == "named_imports" else ():
-            found.append(_pair(name))
-    return found
+            names.append(_pair(name))
+    return names
 
 
 def _pair(name: Node) -> tuple[str, str]:

@@ -26,8 +26,8 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             yield from _chart(document)
             continue
         objects = document.list("items") if document.scalar("kind") == "List" else [document]
-        for found in objects:
-            yield from _object(file, found)
+        for manifest in objects:
+            yield from _object(file, manifest)
 
 
 def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:

@@ -26,10 +26,10 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     """A route of each exported handler."""
     app = _APP.search(file.path)
     pages = _PAGES.search(file.path)
-    found = app or pages
-    if found is None:
+    match = app or pages
+    if match is None:
         return
-    path = _PARAMETER.sub(r"{\1}", _GROUP.sub("", found[1]))
+    path = _PARAMETER.sub(r"{\1}", _GROUP.sub("", match[1]))
     for node in file.nodes("export"):
         declared = node.child_by_field_name("declaration") or node.child_by_field_name("value")
         if declared is None:

@@ -61,13 +61,13 @@ def _aliases(file: SourceFile, data: dict[str, Any]) -> Iterator[Fact]:
 def _strings(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    found = {}
+    strings = {}
     for key, target in value.items():
         if isinstance(target, dict):
             target = next((t for t in target.values() if _text(t)), None)
         if _text(target):
-            found[key] = str(target)
-    return found
+            strings[key] = str(target)
+    return strings
 
 
 def _text(value: Any) -> bool:

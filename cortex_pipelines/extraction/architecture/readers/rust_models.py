@@ -30,9 +30,9 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             continue
         start = first_line(node)
         columns = [
-            ColumnOf(found[1], found[2].strip(), line, line)
-            for found in _COLUMN.finditer(code, match.end())
-            for line in [start + code.count("\n", 0, found.start(1))]
+            ColumnOf(column[1], column[2].strip(), line, line)
+            for column in _COLUMN.finditer(code, match.end())
+            for line in [start + code.count("\n", 0, column.start(1))]
         ]
         table = TableOf(match[1], "table", "diesel", start, last_line(node), columns,
                         file.comment_above(start))  # fmt: skip

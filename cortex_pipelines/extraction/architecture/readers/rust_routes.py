@@ -41,8 +41,8 @@ def reads(file: SourceFile) -> bool:
 
 def facts(file: SourceFile) -> Iterator[Fact]:
     """Routes by attribute or call, and what is mounted where."""
-    found = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
-    technology = found[0] if found else None
+    frameworks = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
+    technology = frameworks[0] if frameworks else None
     for node in file.nodes("attribute"):
         yield from _attribute(file, node, technology)
     for call in file.nodes("call"):

@@ -20,19 +20,19 @@ def reads(file: SourceFile) -> bool:
 
 def facts(file: SourceFile) -> Iterator[Fact]:
     """Each block at the top; its end is the first closing brace in the first column."""
-    start, name, kind, source, told = 0, "", "", "", ""
+    start, name, kind, source, description = 0, "", "", "", ""
     for number, line in enumerate(file.lines, 1):
         match = _BLOCK.match(line)
         if match:
-            start, kind, source, told = number, match[1], match[2], ""
+            start, kind, source, description = number, match[1], match[2], ""
             name = ".".join(part for part in match.groups() if part)
-        if start and (found := _SOURCE.match(line)) and kind == "module":
-            source = found[1]
-        if start and (found := _ABOUT.match(line)):
-            told = found[1]
+        if start and (attribute := _SOURCE.match(line)) and kind == "module":
+            source = attribute[1]
+        if start and (attribute := _ABOUT.match(line)):
+            description = attribute[1]
         if start and (line.startswith("}") or (match and line.rstrip().endswith("}"))):
-            about = told or file.comment_above(start)
-            label = "summary" if told else "comment"
+            about = description or file.comment_above(start)
+            label = "summary" if description else "comment"
             yield Fact(start, number, "deployment", name, kind, source, "terraform", about or None,
                        label if about else None)  # fmt: skip
             start = 0

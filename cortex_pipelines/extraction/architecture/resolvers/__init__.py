@@ -32,20 +32,20 @@ class Resolver:
         resolver = _resolvers().get(self.languages.get(path) or "")
         if resolver is None:
             return []
-        found: list[Target] = resolver.resolve(self.index, Import(path, module, detail))
-        return list(dict.fromkeys(found))
+        targets: list[Target] = resolver.resolve(self.index, Import(path, module, detail))
+        return list(dict.fromkeys(targets))
 
     def module(self, path: str, module: str) -> str | None:
         """The file of the source that a module name leads to, or None."""
-        found = self.targets(path, module, {"names": [("", "")]})
-        return next((target.object for target in found if target.scope == INTERNAL), None)
+        targets = self.targets(path, module, {"names": [("", "")]})
+        return next((target.object for target in targets if target.scope == INTERNAL), None)
 
 
 @cache
 def _resolvers() -> dict[str, ModuleType]:
-    found = {}
+    modules = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
         loaded = importlib.import_module(f"{__name__}.{module}")
         for language in getattr(loaded, "LANGUAGES", ()):
-            found[language] = loaded
-    return found
+            modules[language] = loaded
+    return modules

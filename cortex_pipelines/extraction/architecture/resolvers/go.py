@@ -14,14 +14,14 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
 LANGUAGES = ("go",)
 
 
-def resolve(index: Index, found: Import) -> list[Target]:
+def resolve(index: Index, imported: Import) -> list[Target]:
     """The folder of the package, the module that is required, or the standard library's path."""
-    path = found.module
-    names = found.detail.get("names") or [("", "")]
+    path = imported.module
+    names = imported.detail.get("names") or [("", "")]
     local = names[0][1]
     parts = path.split("/")
     for end in range(len(parts), 0, -1):
-        package = index.named(found.path, "go", "/".join(parts[:end]))
+        package = index.named(imported.path, "go", "/".join(parts[:end]))
         if package is not None:
             folder = joined(package.root, path[len(package.name) + 1 :] or ".")
             known = folder is not None and folder in index.folders
@@ -32,7 +32,7 @@ def resolve(index: Index, found: Import) -> list[Target]:
         return [Target(path, UNRESOLVED, local)]
     if "." not in path.split("/")[0]:
         return [Target(path, STANDARD, local)]
-    return [Target(_module(index, found.path, path), EXTERNAL, local)]
+    return [Target(_module(index, imported.path, path), EXTERNAL, local)]
 
 
 def _module(index: Index, importer: str, path: str) -> str:

@@ -79,54 +79,54 @@ class Index:
     @cached_property
     def folders(self) -> frozenset[str]:
         """All folders, the root as an empty text."""
-        found = {""}
+        folders = {""}
         for path in self.paths:
             folder = dirname(path)
-            while folder not in found:
-                found.add(folder)
+            while folder not in folders:
+                folders.add(folder)
                 folder = dirname(folder)
-        return frozenset(found)
+        return frozenset(folders)
 
     @cached_property
     def java_types(self) -> dict[str, list[str]]:
         """Files of each top-level type of Java, by its qualified name."""
-        found: dict[str, list[str]] = {}
+        files: dict[str, list[str]] = {}
         for path in sorted(self.namespaces):
             if path.endswith(".java"):
                 name = path.rsplit("/", 1)[-1].removesuffix(".java")
-                found.setdefault(f"{self.namespaces[path]}.{name}", []).append(path)
-        return found
+                files.setdefault(f"{self.namespaces[path]}.{name}", []).append(path)
+        return files
 
     @cached_property
     def java_packages(self) -> dict[str, list[str]]:
         """Folders of each package of Java."""
-        found: dict[str, list[str]] = {}
+        folders: dict[str, list[str]] = {}
         for path in sorted(self.namespaces):
             if path.endswith(".java"):
-                found.setdefault(self.namespaces[path], []).append(dirname(path))
-        return found
+                folders.setdefault(self.namespaces[path], []).append(dirname(path))
+        return folders
 
     @cached_property
     def by_technology(self) -> dict[str, list[Package]]:
         """Packages by the format of their manifest, those with longer names first."""
-        found: dict[str, list[Package]] = {}
+        packages: dict[str, list[Package]] = {}
         for package in sorted(self.packages, key=lambda p: (-len(p.name), p.name, p.root)):
-            found.setdefault(package.technology, []).append(package)
-        return found
+            packages.setdefault(package.technology, []).append(package)
+        return packages
 
     @cached_property
     def module_roots(self) -> dict[str, tuple[str, ...]]:
         """Folders that hold a top-level Python module or package of a name, in order."""
-        found: dict[str, set[str]] = {}
+        roots_of: dict[str, set[str]] = {}
         for path in self.paths:
             if path.endswith((".py", ".pyi")):
                 folder, name = path.rpartition("/")[::2]
                 stem = name.partition(".")[0]
                 if stem == "__init__":
-                    found.setdefault(folder.rsplit("/", 1)[-1], set()).add(dirname(folder))
+                    roots_of.setdefault(folder.rsplit("/", 1)[-1], set()).add(dirname(folder))
                 elif join(folder, "__init__.py") not in self.paths:
-                    found.setdefault(stem, set()).add(folder)
-        return {name: tuple(sorted(roots)) for name, roots in found.items()}
+                    roots_of.setdefault(stem, set()).add(folder)
+        return {name: tuple(sorted(roots)) for name, roots in roots_of.items()}
 
     def package_of(self, path: str, *technologies: str) -> Package | None:
         """The innermost package that holds a file."""
@@ -134,26 +134,26 @@ class Index:
 
     def _package_at(self, folder: str, technologies: tuple[str, ...]) -> Package | None:
         passed = []
-        found = None
+        package = None
         while (folder, technologies) not in self._known:
             passed.append((folder, technologies))
             here = self._by_root.get(folder, ())
             fits = [p for p in here if not technologies or p.technology in technologies]
-            found = fits[0] if fits else None
-            if found is not None or folder == dirname(folder):
+            package = fits[0] if fits else None
+            if package is not None or folder == dirname(folder):
                 break
             folder = dirname(folder)
         else:
-            found = self._known[folder, technologies]
-        self._known.update(dict.fromkeys(passed, found))
-        return found
+            package = self._known[folder, technologies]
+        self._known.update(dict.fromkeys(passed, package))
+        return package
 
     @cached_property
     def _by_root(self) -> dict[str, list[Package]]:
-        found: dict[str, list[Package]] = {}
+        packages: dict[str, list[Package]] = {}
         for package in sorted(self.packages, key=lambda p: (p.root, p.technology, p.name)):
-            found.setdefault(package.root, []).append(package)
-        return found
+            packages.setdefault(package.root, []).append(package)
+        return packages
 
     def named(self, importer: str, technology: str, *names: str) -> Package | None:
         """The nearest package of a format with one of the names."""
@@ -174,7 +174,10 @@ def nearest(importer: str, paths: Sequence[str]) -> str | None:
 
     def shared(path: str) -> int:
         pairs = zip(own, path.split("/"), strict=False)
-        return next((at for at, (one, other) in enumerate(pairs) if one != other), len(own))
+        return next(
+            (at for at, (own_part, other_part) in enumerate(pairs) if own_part != other_part),
+            len(own),
+        )
 
     return min(paths, key=lambda path: (-shared(path), path))
 
@@ -191,5 +194,5 @@ def joined(folder: str, relative: str) -> str | None:
 
 def parsed_detail(text: str) -> Mapping[str, Any]:
     """The detail of a fact; nothing for an empty text."""
-    found: Mapping[str, Any] = json.loads(text) if text else {}
-    return found
+    detail: Mapping[str, Any] = json.loads(text) if text else {}
+    return detail

@@ -48,15 +48,15 @@ _JAVAX = frozenset(
 )
 
 
-def resolve(index: Index, found: Import) -> list[Target]:
+def resolve(index: Index, imported: Import) -> list[Target]:
     """The file of the type, the folder of the package, or the package's name."""
-    words = found.module.split(".")
+    words = imported.module.split(".")
     for end in range(len(words), 0, -1):
         name = ".".join(words[:end])
-        file = nearest(found.path, index.java_types.get(name, ()))
+        file = nearest(imported.path, index.java_types.get(name, ()))
         if file is not None:
             return [Target(file, INTERNAL, words[-1], words[-1])]
-        folder = nearest(found.path, index.java_packages.get(name, ()))
+        folder = nearest(imported.path, index.java_packages.get(name, ()))
         if folder is not None and words[end:] == ["*"]:
             return [Target(folder, INTERNAL)]
     package = _package(words)

@@ -69,23 +69,23 @@ _NODE = frozenset(
 )
 
 
-def resolve(index: Index, found: Import) -> list[Target]:
+def resolve(index: Index, imported: Import) -> list[Target]:
     """The file of the source, the package by its name, or Node's own module."""
-    module = found.module
-    path = _path(index, found.path, module)
+    module = imported.module
+    path = _path(index, imported.path, module)
     if path is not None:
-        return _named(path, INTERNAL, found)
+        return _named(path, INTERNAL, imported)
     if module.startswith("."):
-        return _named(module, UNRESOLVED, found)
+        return _named(module, UNRESOLVED, imported)
     name = module.removeprefix("node:")
     if module != name or name.split("/")[0] in _NODE:
-        return _named(name, STANDARD, found)
+        return _named(name, STANDARD, imported)
     parts = module.split("/")
-    return _named("/".join(parts[: 2 if module.startswith("@") else 1]), EXTERNAL, found)
+    return _named("/".join(parts[: 2 if module.startswith("@") else 1]), EXTERNAL, imported)
 
 
-def _named(target: str, scope: str, found: Import) -> list[Target]:
-    names = found.detail.get("names", ())
+def _named(target: str, scope: str, imported: Import) -> list[Target]:
+    names = imported.detail.get("names", ())
     return [Target(target, scope, local, name) for name, local in names] or [Target(target, scope)]
 
 
@@ -94,9 +94,9 @@ def _path(index: Index, importer: str, module: str) -> str | None:
         base = joined(dirname(importer), module)
         return None if base is None else _file(index, base)
     for base in (*_aliased(index, importer, module), *_of_packages(index, importer, module)):
-        found = _file(index, base)
-        if found is not None:
-            return found
+        file = _file(index, base)
+        if file is not None:
+            return file
     return None
 
 

@@ -18,23 +18,23 @@ LANGUAGES = ("python",)
 _DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
-def resolve(index: Index, found: Import) -> list[Target]:
+def resolve(index: Index, imported: Import) -> list[Target]:
     """The modules: of the source by path, of others by the name of their top package."""
-    names: list[tuple[str, str]] = [(n, local) for n, local in found.detail.get("names", ())]
-    dots = len(found.module) - len(found.module.lstrip("."))
-    words = [word for word in found.module[dots:].split(".") if word]
+    names: list[tuple[str, str]] = [(n, local) for n, local in imported.detail.get("names", ())]
+    dots = len(imported.module) - len(imported.module.lstrip("."))
+    words = [word for word in imported.module[dots:].split(".") if word]
     if dots:
-        folder = dirname(found.path)
+        folder = dirname(imported.path)
         for _ in range(dots - 1):
             if not folder:
-                return [Target(found.module, UNRESOLVED)]
+                return [Target(imported.module, UNRESOLVED)]
             folder = dirname(folder)
-        return _targets(index, folder, words, names) or [Target(found.module, UNRESOLVED)]
-    for root in _roots(index, found.path, words[0] if words else ""):
+        return _targets(index, folder, words, names) or [Target(imported.module, UNRESOLVED)]
+    for root in _roots(index, imported.path, words[0] if words else ""):
         targets = _targets(index, root, words, names)
         if targets:
             return targets
-    top = words[0] if words else found.module
+    top = words[0] if words else imported.module
     scope = STANDARD if top in sys.stdlib_module_names else EXTERNAL
     return [Target(top, scope, local, name) for name, local in names] or [Target(top, scope)]
 
@@ -77,19 +77,19 @@ def _targets(
 ) -> list[Target]:
     base = "/".join([part for part in (root, *words) if part])
     module = _module(index, base)
-    found: list[Target] = []
+    targets: list[Target] = []
     for name, local in names:
         inner = (
             _module(index, f"{base}/{name}" if base else name) if name not in ("", "*") else None
         )
         if inner is not None:
-            found.append(Target(inner, INTERNAL, local))
+            targets.append(Target(inner, INTERNAL, local))
         elif module is not None:
-            found.append(Target(module, INTERNAL, local, name))
-    if not found and words and module is None and _module(index, _top(root, words)) is not None:
+            targets.append(Target(module, INTERNAL, local, name))
+    if not targets and words and module is None and _module(index, _top(root, words)) is not None:
         # the package is here, the module is not: made by a build, or compiled
         return [Target(".".join(words), UNRESOLVED)]
-    return found
+    return targets
 
 
 def _top(root: str, words: list[str]) -> str:

@@ -20,22 +20,22 @@ _STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
 _ROOTS = frozenset({"lib.rs", "main.rs", "mod.rs", "build.rs"})
 
 
-def resolve(index: Index, found: Import) -> list[Target]:
+def resolve(index: Index, imported: Import) -> list[Target]:
     """The file of the module, or the crate; nothing for a name of the file itself."""
-    words = [word for word in found.module.split("::") if word and word != "*"]
+    words = [word for word in imported.module.split("::") if word and word != "*"]
     if not words:
         return []
-    here = _folder(found.path) + "".join(f"/{m}" for m in found.detail.get("inside", ()))
+    here = _folder(imported.path) + "".join(f"/{m}" for m in imported.detail.get("inside", ()))
     top = words[0]
     local = words[-1]
     if top in ("crate", "self", "super") or top.startswith("$"):
-        return _relative(index, found, words, here, local)
+        return _relative(index, imported, words, here, local)
     if top in _STANDARD:
         return [Target(top, STANDARD, local)]
     child = _file(index, here.strip("/"), words)
-    if child is not None and not found.module.startswith("::"):
+    if child is not None and not imported.module.startswith("::"):
         return [Target(child, INTERNAL, local)]
-    crate = index.named(found.path, "cargo", top, top.replace("_", "-"))
+    crate = index.named(imported.path, "cargo", top, top.replace("_", "-"))
     if crate is not None:
         path = _file(index, join(crate.root, "src"), words[1:]) or _entry(index, crate)
         return [Target(path or crate.root, INTERNAL, local)]
@@ -44,21 +44,23 @@ def resolve(index: Index, found: Import) -> list[Target]:
     return [Target(top, EXTERNAL, local)]
 
 
-def _relative(index: Index, found: Import, words: list[str], here: str, local: str) -> list[Target]:
+def _relative(
+    index: Index, imported: Import, words: list[str], here: str, local: str
+) -> list[Target]:
     if words[0] == "crate":
-        root = _root(index, found.path)
-        entry = index.first((join(root, "lib.rs"), join(root, "main.rs"))) or found.path
+        root = _root(index, imported.path)
+        entry = index.first((join(root, "lib.rs"), join(root, "main.rs"))) or imported.path
         path = _file(index, root, words[1:]) or entry
-        return [Target(path, INTERNAL, local)] if path != found.path else []
+        return [Target(path, INTERNAL, local)] if path != imported.path else []
     while words and words[0] in ("self", "super"):
         here = dirname(here) if words[0] == "super" else here
         words = words[1:]
     target = _file(index, here.strip("/"), words) if words else None
-    if target is None and not found.detail.get("inside"):
+    if target is None and not imported.detail.get("inside"):
         target = _owner(index, here.strip("/"))
-    if target is None or target == found.path:
-        declared = found.module.startswith("self::") and target is None
-        return [Target(found.module, UNRESOLVED)] if declared else []
+    if target is None or target == imported.path:
+        declared = imported.module.startswith("self::") and target is None
+        return [Target(imported.module, UNRESOLVED)] if declared else []
     return [Target(target, INTERNAL, local)]
 
 
@@ -84,9 +86,9 @@ def _file(index: Index, folder: str, words: list[str]) -> str | None:
     """The file of the longest beginning of a path that is a module."""
     for end in range(len(words), 0, -1):
         base = "/".join([part for part in (folder, *words[:end]) if part])
-        found = index.first((f"{base}.rs", f"{base}/mod.rs"))
-        if found is not None:
-            return found
+        file = index.first((f"{base}.rs", f"{base}/mod.rs"))
+        if file is not None:
+            return file
     return None
 
 
