@@ -75,11 +75,11 @@ class Mounts:
         if not detail["router"]:
             return
         edge = ((path, detail["router"]), row["subject"], detail["replaces"])
-        for node in self._found(path, row["object"], 0):
+        for node in self._routers_of(path, row["object"], 0):
             if node != edge[0] and edge not in self._above[node]:
                 self._above[node].append(edge)
 
-    def _found(self, path: str, name: str, depth: int) -> list[Router]:
+    def _routers_of(self, path: str, name: str, depth: int) -> list[Router]:
         """The routers that a name means in a file."""
         kind, _, rest = name.partition(" ")
         if kind == "module":
@@ -98,7 +98,7 @@ class Mounts:
         if symbol in ("default", "*"):
             return self._roots(target.object, "")
         if symbol in self._imports.get(target.object, {}):
-            return self._found(target.object, symbol, depth + 1)
+            return self._routers_of(target.object, symbol, depth + 1)
         return []
 
     def _made(self, path: str, name: str) -> list[Router]:
