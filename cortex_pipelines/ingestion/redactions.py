@@ -26,15 +26,15 @@ def redaction_rows(redacted: Redacted) -> list[dict[str, Any]]:
     """What was taken out of a text: values of a column of type ``REDACTION``."""
     return [
         {
-            "line": one.finding.line,
-            "start": one.finding.start,
-            "end": one.finding.end,
-            "category": one.finding.category,
-            "rule": one.finding.rule,
-            "severity": one.finding.severity,
-            "placeholder": one.placeholder,
+            "line": redaction.finding.line,
+            "start": redaction.finding.start,
+            "end": redaction.finding.end,
+            "category": redaction.finding.category,
+            "rule": redaction.finding.rule,
+            "severity": redaction.finding.severity,
+            "placeholder": redaction.placeholder,
         }
-        for one in redacted.redactions
+        for redaction in redacted.redactions
     ]
 
 
@@ -46,8 +46,8 @@ def name_rows(taken: Iterable[NameRedaction], before: int = 0) -> list[dict[str,
         before: Characters that stand before the path, where there are several paths.
     """
     return [
-        asdict(one) | {"line": IN_PATH, "start": before + one.start, "end": before + one.end}
-        for one in taken
+        asdict(span) | {"line": IN_PATH, "start": before + span.start, "end": before + span.end}
+        for span in taken
     ]
 
 
@@ -79,5 +79,5 @@ def _shown_word(word: str, shown: PathRedactor) -> str:
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
     """Schema ``REDACTIONS`` of a frame with the columns source, path and redactions."""
-    found = frame.select(*_PLACE, "redactions").explode("redactions").drop_nulls("redactions")
-    return REDACTIONS.conform(found.unnest("redactions"))
+    redactions = frame.select(*_PLACE, "redactions").explode("redactions").drop_nulls("redactions")
+    return REDACTIONS.conform(redactions.unnest("redactions"))

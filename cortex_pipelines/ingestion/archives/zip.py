@@ -60,10 +60,10 @@ def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
 
 def _check_directory(path: Path, max_files: int) -> None:
     """Count the directory's entries before the library holds all of them in memory."""
-    found = 0
+    entries = 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
-            found += chunk.count(_CENTRAL_ENTRY)
+            entries += chunk.count(_CENTRAL_ENTRY)
     # tenfold: archives inside the archive, stored as they are, have directories too
-    if found > 10 * max_files:
-        raise DamagedArchiveError(f"{found} entries; ingestion.max_files is {max_files}")
+    if entries > 10 * max_files:
+        raise DamagedArchiveError(f"{entries} entries; ingestion.max_files is {max_files}")

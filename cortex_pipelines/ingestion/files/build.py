@@ -105,11 +105,11 @@ def _read(
         return frame_of(rows, CONTENT)
 
     known = cache.rows(f"files/{project}", listing["cache_key"], compute)
-    found = listing.join(known, on="cache_key", how="left", maintain_order="left")
-    for row in found.filter(pl.col("reason").is_not_null()).iter_rows(named=True):
+    contents = listing.join(known, on="cache_key", how="left", maintain_order="left")
+    for row in contents.filter(pl.col("reason").is_not_null()).iter_rows(named=True):
         skipped = Skipped(row["path"], row["reason"], row["detail"], row["size_bytes"])
         inventory.skip(row["source"], skipped)
-    texts = found.filter(pl.col("reason").is_null())
+    texts = contents.filter(pl.col("reason").is_null())
     if texts.is_empty() and not any(reason == REASON for _, _, reason in inventory.skipped):
         raise SourceError(_nothing(project, inventory))
     parts = [
@@ -117,14 +117,14 @@ def _read(
         for label, reading in inventory.readings.items()
     ]
     whole = pl.concat(parts)
-    gone = forgotten_by_author(whole, project, privacy)
-    for label, path, size in gone.select("source", "path", "size_bytes").iter_rows():
+    forgotten = forgotten_by_author(whole, project, privacy)
+    for label, path, size in forgotten.select("source", "path", "size_bytes").iter_rows():
         inventory.skip(label, forgotten_file(path, size))
     place = ["source", "path"]
     return {
-        "files": REPOSITORY_FILES.conform(whole.join(gone, on=place, how="anti")),
+        "files": REPOSITORY_FILES.conform(whole.join(forgotten, on=place, how="anti")),
         "skipped_files": SKIPPED_FILES.frame(list(_skipped_rows(inventory))),
-        "redactions": redaction_table(texts.join(gone, on=place, how="anti")),
+        "redactions": redaction_table(texts.join(forgotten, on=place, how="anti")),
     }
 
 
@@ -174,20 +174,20 @@ def _take_inventory(
         reading = open_source(entry, pin, settings, root)
         inventory.readings[entry.label] = reading
         files = inventory.files[entry.label] = {}
-        for found in reading.entries():
-            if isinstance(found, Skipped):
-                inventory.skip(entry.label, found)
+        for member in reading.entries():
+            if isinstance(member, Skipped):
+                inventory.skip(entry.label, member)
             elif any(
                 is_forgotten(privacy, project, entry.label, path)
-                for path in {found.path, shown(found.path)}
+                for path in {member.path, shown(member.path)}
             ):
-                inventory.skip(entry.label, forgotten_file(found.path, found.size))
-            elif found.size > left:
-                inventory.skip(entry.label, _too_much(found, settings))
+                inventory.skip(entry.label, forgotten_file(member.path, member.size))
+            elif member.size > left:
+                inventory.skip(entry.label, _too_much(member, settings))
                 break
             else:
-                left -= found.size
-                files[_key(found)] = found
+                left -= member.size
+                files[_key(member)] = member
     return inventory
 
 

@@ -87,11 +87,11 @@ def _read(
         return frame_of(rows, _SCHEMA)
 
     known = cache.rows(f"commits/{project}", listing["cache_key"], compute)
-    found = listing.join(known, on="cache_key", how="inner", maintain_order="left")
-    found = kept_commits(found, project, privacy)
+    commits = listing.join(known, on="cache_key", how="inner", maintain_order="left")
+    commits = kept_commits(commits, project, privacy)
     return {
-        "commits": REPOSITORY_COMMITS.conform(found),
-        "redactions": redaction_table(found.with_columns(path="commit")),
+        "commits": REPOSITORY_COMMITS.conform(commits),
+        "redactions": redaction_table(commits.with_columns(path="commit")),
     }
 
 
@@ -100,7 +100,7 @@ def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
     for label, (mirror, revision) in mirrors.items():
         cut = commits_without_parents(mirror)
-        keys = [f"{one}{'^' * (one in cut)}" for one in list_commits(mirror, revision)]
+        keys = [f"{commit}{'^' * (commit in cut)}" for commit in list_commits(mirror, revision)]
         frames.append(pl.DataFrame({"source": [label] * len(keys), "cache_key": keys}))
     return pl.concat(frames)
 
@@ -112,7 +112,7 @@ def _rows(
         return
     key = project_key(project, privacy)
     called, shown = pseudonyms(key), PathRedactor(privacy, key)
-    keys = {one.removesuffix("^"): one for one in wanted["cache_key"]}
+    keys = {cache_key.removesuffix("^"): cache_key for cache_key in wanted["cache_key"]}
     history = look_up_commits(mirror, keys, _FIELDS, "--diff-merges=first-parent")
     for (commit, parents, time, address, message), paths in history:
         text = message.decode("utf-8", "replace").strip("\n")

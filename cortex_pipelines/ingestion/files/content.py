@@ -44,10 +44,10 @@ def content_of(
         privacy: What is taken out.
         key: `project_key` of the project.
     """
-    found: dict[str, Any] = dict.fromkeys(CONTENT) | {"blob": blob_id(file.data)}
+    fields: dict[str, Any] = dict.fromkeys(CONTENT) | {"blob": blob_id(file.data)}
     problem = _no_text(file.data)
     if problem:
-        return found | dict(zip(("reason", "detail"), problem, strict=True))
+        return fields | dict(zip(("reason", "detail"), problem, strict=True))
     text = file.data.decode("utf-8")
     language = language_of(file.path, text)
     is_notebook = language == "jupyter"
@@ -55,11 +55,11 @@ def content_of(
         try:
             notebook = read_notebook(text)
         except NotebookError as error:
-            return found | {"reason": "damaged_notebook", "detail": str(error)}
+            return fields | {"reason": "damaged_notebook", "detail": str(error)}
         language, text = notebook.language, notebook.text
     licences = stated_licences(file.path, language, text, settings.licence_head_lines)
     redacted = redact_text(text, file.path, language, privacy, key)
-    return found | {
+    return fields | {
         "language": language,
         "generated": is_generated(file.path, language, text, settings),
         "notebook": is_notebook,

@@ -48,7 +48,7 @@ def _licences(
     stating = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
     stated = [is_reuse(path) for path in files["path"]]
-    found = licences_of(
+    licences = licences_of(
         files["path"].to_list(),
         dict(headers.iter_rows()),
         Folders(stating.iter_rows()),
@@ -57,14 +57,16 @@ def _licences(
     )
     silent = reading.kind in settings.trainable_without_licence
     allowed = {None: silent} | {
-        licence: permitted(licence, settings.trainable_licences) for licence, _ in found if licence
+        licence: permitted(licence, settings.trainable_licences)
+        for licence, _ in licences
+        if licence
     }
     trainable = [
         allowed[licence] and not generated
-        for (licence, _), generated in zip(found, files["generated"], strict=True)
+        for (licence, _), generated in zip(licences, files["generated"], strict=True)
     ]
     return [
-        pl.Series("licence", [licence for licence, _ in found], pl.String),
-        pl.Series("licence_source", [by for _, by in found], pl.String),
+        pl.Series("licence", [licence for licence, _ in licences], pl.String),
+        pl.Series("licence_source", [by for _, by in licences], pl.String),
         pl.Series("trainable", trainable, pl.Boolean),
     ]

@@ -86,10 +86,10 @@ def language_of(path: str, text: str) -> str | None:
     """
     name = PurePosixPath(path).name
     ending = name.rpartition(".")[2].lower() if "." in name else ""
-    found = _NAMES.get(name) or _ENDINGS.get(ending)
-    if found == "typescript" and text.lstrip("\ufeff \r\n\t").startswith("<"):
+    by_path = _NAMES.get(name) or _ENDINGS.get(ending)
+    if by_path == "typescript" and text.lstrip("\ufeff \r\n\t").startswith("<"):
         return "xml"  # Qt's translations end in .ts too
-    return found or _by_shebang(text)
+    return by_path or _by_shebang(text)
 
 
 def _by_shebang(text: str) -> str | None:

@@ -84,7 +84,7 @@ def _encodable(text: str) -> str:
 
 def _language(metadata: Any) -> str:
     facts = metadata if isinstance(metadata, dict) else {}
-    said = [
+    declared = [
         block.get(key)
         for block, key in (
             (facts.get("language_info"), "name"),
@@ -93,7 +93,7 @@ def _language(metadata: Any) -> str:
         )
         if isinstance(block, dict)
     ]
-    name = next((word for word in said if isinstance(word, str) and word), "python").lower()
+    name = next((word for word in declared if isinstance(word, str) and word), "python").lower()
     matches = (language for language, form in _KERNELS.items() if re.fullmatch(form, name[:40]))
     return next(matches, name[:40])
 
@@ -114,11 +114,11 @@ def _readable(source: str, language: str, mark: str) -> str:
 
 
 def _without_magic(line: str, mark: str) -> str:
-    found = _MAGIC.match(line)
-    if not found:
+    match = _MAGIC.match(line)
+    if not match:
         return line
     # a block may hold nothing else
-    return f"{found[1]}pass  {mark} {line.lstrip()}" if found[1] else f"{mark} {line}"
+    return f"{match[1]}pass  {mark} {line.lstrip()}" if match[1] else f"{mark} {line}"
 
 
 def _parses(source: str) -> bool:

@@ -89,9 +89,9 @@ def _subject(path: str, family: str) -> str | None:
     """Name of what a test tests; None if the file is no test."""
     stem, folders = _stem(path), path.split("/")[:-1]
     for form in _PATTERNS[family]:
-        found = form.fullmatch(stem)
-        if found:
-            return found[1]
+        match = form.fullmatch(stem)
+        if match:
+            return match[1]
     if family == "rust" and stem in ("tests", "test") and folders:
         return folders[-1]
     if family in ("web", "rust") and _TEST_FOLDERS & set(folders) and stem not in _NOT_TESTS:
@@ -139,8 +139,8 @@ def _folders(path: str) -> list[str]:
 
 def _shared(ours: list[str], theirs: list[str]) -> int:
     """Length of the beginning that two lists share."""
-    for length, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one != other:
+    for length, (own, partner) in enumerate(zip(ours, theirs, strict=False)):
+        if own != partner:
             return length
     return min(len(ours), len(theirs))
 

@@ -43,12 +43,12 @@ def last_authors(
         pseudonym: Gives what stands for a mail address.
     """
     wanted = {path.encode("utf-8", "surrogateescape") for path in paths}
-    found: dict[str, str | None] = {}
+    authors: dict[str, str | None] = {}
     with suppress(ExhaustedError):
         for (_, address), changed in walk_history(mirror, revision, "%ae", "--no-merges"):
             for path in wanted.intersection(changed):
-                found[path.decode("utf-8", "surrogateescape")] = pseudonym(address)
+                authors[path.decode("utf-8", "surrogateescape")] = pseudonym(address)
             wanted.difference_update(changed)
             if not wanted:
                 break
-    return found
+    return authors

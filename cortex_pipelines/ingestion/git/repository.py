@@ -122,16 +122,16 @@ def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
     name = _full_name(source.ref, refs)
     if name:
         _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
-        found = _commit_in(mirror, _TAKEN)
+        commit = _commit_in(mirror, _TAKEN)
     else:
-        found = _find_commit(source, root, mirror)
-    if found is None:
+        commit = _find_commit(source, root, mirror)
+    if commit is None:
         heads = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
         raise SourceError(
             f"{source.label}: no branch, tag or commit {source.ref!r}; branches are "
             f"{', '.join(sorted(heads)[:20]) or 'none'}; correct `ref` in params.yaml"
         )
-    return found
+    return commit
 
 
 def _full_name(ref: str, refs: list[str]) -> str | None:
@@ -148,10 +148,10 @@ def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
     if not _COMMIT_ID.match(source.ref):
         return None
     _fetch(source, root, mirror, *_EVERYTHING)
-    found = _commit_in(mirror, source.ref)
-    if found is None and _fetch_id(source, root, mirror, source.ref):
-        found = _commit_in(mirror, source.ref)
-    return found
+    commit = _commit_in(mirror, source.ref)
+    if commit is None and _fetch_id(source, root, mirror, source.ref):
+        commit = _commit_in(mirror, source.ref)
+    return commit
 
 
 def _bring(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
@@ -234,7 +234,7 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
     commits = [
         name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"
     ]
-    there, found = set(commits), {}
+    there, absent_parents = set(commits), {}
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for commit in commits:
             ask.write(commit.encode() + b"\n")
@@ -242,8 +242,8 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
             size = int(answer.readline().split()[2])
             head = answer.read(size + 1).partition(b"\n\n")[0].decode("ascii", "replace")
             parents = [line[7:] for line in head.splitlines() if line.startswith("parent ")]
-            found[commit] = [parent for parent in parents if parent not in there]
-    return found
+            absent_parents[commit] = [parent for parent in parents if parent not in there]
+    return absent_parents
 
 
 def _unreachable(source: GitSource, place: str, error: SourceError) -> SourceError:

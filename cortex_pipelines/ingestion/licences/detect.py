@@ -49,11 +49,11 @@ def stated_licences(path: str, language: str | None, text: str, head_lines: int)
     if folders and folders[-1] == _COLLECTED:
         return Stated(None, None, None)
     if language in _PROSE and _LICENCE_FILE.fullmatch(name):
-        found = licence_of_text(text[:_LONGEST_TEXT])
+        licence = licence_of_text(text[:_LONGEST_TEXT])
         # a page on copyright need not be about licences
-        if found == NOT_UNDERSTOOD and name.lower().startswith("copyright"):
-            found = None
-        return Stated(None, found, "file" if found else None)
+        if licence == NOT_UNDERSTOOD and name.lower().startswith("copyright"):
+            licence = None
+        return Stated(None, licence, "file" if licence else None)
     head = "\n".join(line[:400] for line in text.split("\n", head_lines)[:head_lines])
     header = licence_of_header(head)
     declared = declared_licence(path, text) if is_manifest(path) else None
@@ -85,10 +85,10 @@ class Folders:
         while folder not in self._known and folder not in self._memory and folder:
             passed.append(folder)
             folder = _parent(folder)
-        found = self._known.get(folder) or self._memory.get(folder)
+        stated = self._known.get(folder) or self._memory.get(folder)
         for below in passed:
-            self._memory[below] = found
-        return found
+            self._memory[below] = stated
+        return stated
 
 
 def _parent(path: str) -> str:
@@ -101,12 +101,12 @@ def _agreed(texts: list[str], manifests: list[str]) -> tuple[str, str]:
     A text that was recognised counts more than a manifest, which is often left as a tool made it;
     but a manifest that names all of the texts says how they go together (MIT OR Apache-2.0).
     """
-    known = [one for one in texts if one != NOT_UNDERSTOOD]
+    known = [licence for licence in texts if licence != NOT_UNDERSTOOD]
     declared = sorted(set(manifests) - {NOT_UNDERSTOOD})
     named = frozenset[str]().union(*map(families, known))
-    for one in declared:
-        if named <= families(one):
-            return one, "manifest"
+    for licence in declared:
+        if named <= families(licence):
+            return licence, "manifest"
     if texts:
         return all_of(texts) or NOT_UNDERSTOOD, "file"
     return NOT_UNDERSTOOD, "manifest"
@@ -128,7 +128,7 @@ def licences_of(
         own: Licence of the project's own code, for what is silent or not understood.
         annotated: What REUSE says of files by their paths.
     """
-    found: list[tuple[str | None, str | None]] = []
+    licences: list[tuple[str | None, str | None]] = []
     for path in paths:
         licence: str | None
         by: str | None
@@ -140,5 +140,5 @@ def licences_of(
             licence, by = folders.of(path) or (None, None)
         if own and licence in (None, NOT_UNDERSTOOD):
             licence, by = own, "project"
-        found.append((licence, by))
-    return found
+        licences.append((licence, by))
+    return licences

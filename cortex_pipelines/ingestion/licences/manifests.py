@@ -50,11 +50,11 @@ def is_manifest(path: str) -> bool:
     return PurePosixPath(path).name in _READERS
 
 
-def _one(said: Iterable[Any]) -> str | None:
+def _one(names: Iterable[Any]) -> str | None:
     """What is said first and understood; if nothing is understood, that."""
-    found = [licence_named(one) for one in said if isinstance(one, str)]
-    known = [one for one in found if one]
-    return next((one for one in known if one != NOT_UNDERSTOOD), known[0] if known else None)
+    licences = [licence_named(name) for name in names if isinstance(name, str)]
+    known = [name for name in licences if name]
+    return next((name for name in known if name != NOT_UNDERSTOOD), known[0] if known else None)
 
 
 def _table(values: Any, *keys: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _package_json(text: str) -> list[Any]:
     values = _table(json.loads(text))
     stated = values.get("license", values.get("licenses"))
     several = stated if isinstance(stated, list) else [stated]
-    names = [one.get("type") if isinstance(one, dict) else one for one in several]
+    names = [entry.get("type") if isinstance(entry, dict) else entry for entry in several]
     words = [name for name in names if isinstance(name, str)]
     return [" OR ".join(words)] if words else []
 

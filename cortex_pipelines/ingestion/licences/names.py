@@ -70,11 +70,11 @@ def licence_classifiers(classifiers: list[str]) -> list[str]:
     return [licence_named(leaf) or NOT_UNDERSTOOD for leaf in leaves if leaf != "OSI Approved"]
 
 
-def _gnu_name(found: re.Match[str]) -> str:
-    kind, letter, version, minor, later = found.groups()
+def _gnu_name(match: re.Match[str]) -> str:
+    kind, letter, version, minor, later = match.groups()
     before = {"affero ": "A", "lesser ": "L", "library ": "L"}.get(
         kind or "", (letter or "").upper()
     )
-    later = later or "+" * ("+" in found[0] or "later" in found[0])
+    later = later or "+" * ("+" in match[0] or "later" in match[0])
     text = f"{before}GPL-{version}.{minor or 0}-{'or-later' if later else 'only'}"
     return spdx(text) or NOT_UNDERSTOOD

@@ -58,20 +58,22 @@ def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
         files: Path and text of each file for which ``is_reuse`` holds. What cannot be read says
             nothing.
     """
-    found: list[Annotation] = []
+    stated: list[Annotation] = []
     for path, text in sorted(files, key=lambda file: (file[0].count("/"), file[0])):
         if len(text) <= _LONGEST:
-            found += _dep5(text) if path == _DEP5 else _toml(path, text)
-    return found
+            stated += _dep5(text) if path == _DEP5 else _toml(path, text)
+    return stated
 
 
 def annotated_licence(path: str, header: str | None, known: Iterable[Annotation]) -> str | None:
     """The licence of a file by its annotations and its own header; None if they say nothing."""
-    matching = [one for one in known if one.names(path)]
-    outermost = next((one for one in matching if one.precedence == OVERRIDE), None)
+    matching = [annotation for annotation in known if annotation.names(path)]
+    outermost = next(
+        (annotation for annotation in matching if annotation.precedence == OVERRIDE), None
+    )
     if outermost is not None:
-        same = [one for one in matching if one.folder == outermost.folder]
-        return [one for one in same if one.precedence == OVERRIDE][-1].licence
+        same = [annotation for annotation in matching if annotation.folder == outermost.folder]
+        return [annotation for annotation in same if annotation.precedence == OVERRIDE][-1].licence
     if not matching:
         return header
     nearest = matching[-1]
@@ -106,13 +108,13 @@ def _dep5(text: str) -> Iterator[Annotation]:
 
 
 def _expression(licences: list[str]) -> str:
-    return all_of(spdx(one) or NOT_UNDERSTOOD for one in licences) or NOT_UNDERSTOOD
+    return all_of(spdx(licence) or NOT_UNDERSTOOD for licence in licences) or NOT_UNDERSTOOD
 
 
 def _strings(entry: Any, key: str) -> list[str]:
     value = entry.get(key) if isinstance(entry, dict) else None
     values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str)]
+    return [text for text in values if isinstance(text, str)]
 
 
 def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
@@ -131,7 +133,7 @@ def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
         else:
             stretches[-1][-1] += meaning or re.escape(escaped or sign or plain)
     *early, last = stretches
-    parts = [_stretch(one, last=False) for one in early] + [_stretch(last, last=True)]
+    parts = [_stretch(stretch, last=False) for stretch in early] + [_stretch(last, last=True)]
     middle = "".join(f"(?>{_ANYTHING}?{part})" for part in parts[1:-1])
     whole = parts[0] + (middle + _ANYTHING + parts[-1] if early else "")
     return re.compile(whole, re.DOTALL)
@@ -140,5 +142,5 @@ def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
 def _stretch(literals: list[str], *, last: bool) -> str:
     first, *others = literals
     early, final = (others[:-1], others[-1:]) if last else (others, [])
-    found = first + "".join(f"(?>{_IN_FOLDER}?{literal})" for literal in early)
-    return found + "".join(_IN_FOLDER + literal for literal in final)
+    pattern = first + "".join(f"(?>{_IN_FOLDER}?{literal})" for literal in early)
+    return pattern + "".join(_IN_FOLDER + literal for literal in final)

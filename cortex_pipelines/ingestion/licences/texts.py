@@ -108,14 +108,14 @@ def licence_of_text(text: str) -> str | None:
 
     ``NOASSERTION`` if it says something that is not understood, None if it says nothing.
     """
-    said = _said(text)
-    if not said:
+    words = _words_of(text)
+    if not words:
         return None
-    short = len(said.split()) < _SHORT
+    short = len(words.split()) < _SHORT
     named = spdx(text.strip()) if short else None
-    found = named or all_of(_found(said))
+    licence = named or all_of(_licences_in(words))
     # a few words that grant and forbid nothing only point to where the licence is
-    return found or (None if short and not _TERMS.search(said) else NOT_UNDERSTOOD)
+    return licence or (None if short and not _TERMS.search(words) else NOT_UNDERSTOOD)
 
 
 def licence_of_header(head: str) -> str | None:
@@ -129,27 +129,27 @@ def licence_of_header(head: str) -> str | None:
         return all_of(spdx(tag) or NOT_UNDERSTOOD for tag in tags)
     if not re.search("licen[sc]e|permission|redistribution|confidential", head, re.IGNORECASE):
         return None
-    return all_of(_found(_said(head), texts=bool(_TEXT_IN_HEAD.search(head))))
+    return all_of(_licences_in(_words_of(head), texts=bool(_TEXT_IN_HEAD.search(head))))
 
 
-def _found(said: str, *, texts: bool = True) -> list[str]:
+def _licences_in(words: str, *, texts: bool = True) -> list[str]:
     """Licences that words state, and whether others of them take some of that back."""
-    found = _by_text(said) if texts else []
-    found += [name for form, name in _TITLES if form.search(said)]
-    found = found or _by_notice(said)
-    return found + [RESTRICTED] * bool(_RESTRICTIONS.search(said))
+    licences = _by_text(words) if texts else []
+    licences += [name for form, name in _TITLES if form.search(words)]
+    licences = licences or _by_notice(words)
+    return licences + [RESTRICTED] * bool(_RESTRICTIONS.search(words))
 
 
-def _said(text: str) -> str:
+def _words_of(text: str) -> str:
     """Words of a text in lower case, without the lines that name holders."""
     return " ".join(_WORD.findall(_HOLDER.sub("", text).lower()))
 
 
-def _runs(said: str) -> set[tuple[str, ...]]:
+def _runs(text: str) -> set[tuple[str, ...]]:
     """Runs of words, with one name for all holders and without the numbers of clauses."""
     for form, same in _NAMES_OF_HOLDERS:
-        said = form.sub(same, said)
-    words = [word for word in said.split() if len(word) > 1]
+        text = form.sub(same, text)
+    words = [word for word in text.split() if len(word) > 1]
     return set(zip(*(words[start:] for start in range(_RUN)), strict=False))
 
 
@@ -160,31 +160,31 @@ def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
 
     gnu = re.compile(r"A?L?GPL-")
     return tuple(
-        (name + "-only" * bool(gnu.match(name)), frozenset(_runs(_said(text))))
+        (name + "-only" * bool(gnu.match(name)), frozenset(_runs(_words_of(text))))
         for name, text in LICENSES
     )
 
 
-def _by_text(said: str) -> list[str]:
+def _by_text(words: str) -> list[str]:
     """Licences whose text stands in a file; not those that are a part of another one there."""
-    runs = _runs(said)
+    runs = _runs(words)
     held = [(text & runs, text, name) for name, text in _texts()]
-    held = [one for one in held if len(one[0]) >= _SHARE * len(one[1])]
-    found, explained = [], set[tuple[str, ...]]()
-    for part, text, name in sorted(held, key=lambda one: (-len(one[0]), one[2])):
+    held = [candidate for candidate in held if len(candidate[0]) >= _SHARE * len(candidate[1])]
+    names, explained = [], set[tuple[str, ...]]()
+    for part, text, name in sorted(held, key=lambda candidate: (-len(candidate[0]), candidate[2])):
         if len(part - explained) >= _OWN_SHARE * len(text):
-            found.append(name)
+            names.append(name)
             explained |= part
-    return found
+    return names
 
 
-def _by_notice(said: str) -> list[str]:
-    found = [
+def _by_notice(words: str) -> list[str]:
+    names = [
         name.format(*filter(None, match.groups()))
         for form, name in _NOTICES
-        if (match := form.search(said))
+        if (match := form.search(words))
     ]
-    return found + [_gnu_name(*match.groups()) for match in _GNU.finditer(said)]
+    return names + [_gnu_name(*match.groups()) for match in _GNU.finditer(words)]
 
 
 def _gnu_name(kind: str | None, version: str, minor: str | None, later: str | None) -> str:

@@ -81,10 +81,10 @@ def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceL
     path = root / CACHE / "downloads" / str(pin["sha256"])
     if not path.is_file() or file_sha256(path) != pin["sha256"]:
         exact = NpmSource(npm=f"{source.name}@{pin['version']}")
-        found = take_npm(exact, root, root / CACHE)
-        if found["integrity"] != pin["integrity"]:
+        package = take_npm(exact, root, root / CACHE)
+        if package["integrity"] != pin["integrity"]:
             raise SourceError(
-                f"{source.label}: version {pin['version']} has integrity {found['integrity']}, "
+                f"{source.label}: version {pin['version']} has integrity {package['integrity']}, "
                 f"sources.lock has {pin['integrity']}; `cortex update` takes what is there now"
             )
     return below_top(list(read_archive(path, source.label, limits)))

@@ -62,8 +62,8 @@ def pip_options() -> dict[str, list[str]]:
     if listing.returncode:  # an environment without pip
         values = {name: os.environ.get(_variable(name), "") for name in _OPTIONS}
         return {name: value.split() for name, value in values.items() if value}
-    found = dict(_config_lines(listing.stdout))
-    ordered = [(name, found.get(f"{part}.{name}")) for part in _SECTIONS for name in _OPTIONS]
+    configured = dict(_config_lines(listing.stdout))
+    ordered = [(name, configured.get(f"{part}.{name}")) for part in _SECTIONS for name in _OPTIONS]
     return {name: value.split() for name, value in ordered if value}
 
 
@@ -126,12 +126,12 @@ class Indexes:
         finder = PackageFinder(self._session, ignore_compatibility=True, no_binary=[":all:"])
         finder.sources.clear()
         (finder.add_index_url if kind == "index" else finder.add_find_links)(place)
-        for found in finder.find_all_packages(canonicalize_name(package), allow_yanked=True):
+        for candidate in finder.find_all_packages(canonicalize_name(package), allow_yanked=True):
             try:
-                version = Version(found.version or "")
+                version = Version(candidate.version or "")
             except InvalidVersion:
                 continue
-            yield Release(version, found.link.filename, found.link)
+            yield Release(version, candidate.link.filename, candidate.link)
 
     def download(self, release: Release, folder: Path) -> str:
         """Bring a file into ``folder``, under its SHA-256, which is returned.
@@ -193,13 +193,13 @@ def _network_errors() -> tuple[type[Exception], ...]:
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
     """What unearth only logs: an index that refuses. A missing page is an answer, not a problem."""
-    told: list[str] = []
+    messages: list[str] = []
 
     class _Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
             if "(404)" not in message:
-                told.append(message)
+                messages.append(message)
 
     logger, keep = logging.getLogger("unearth.collector"), _Keep(logging.WARNING)
     before = logger.propagate, logger.disabled
@@ -207,7 +207,7 @@ def _warnings() -> Iterator[list[str]]:
     # a database migration in the same process may have switched all loggers off
     logger.propagate, logger.disabled = False, False
     try:
-        yield told
+        yield messages
     finally:
         logger.removeHandler(keep)
         logger.propagate, logger.disabled = before

@@ -53,13 +53,13 @@ def _walk(folder: Path) -> Iterator[str]:
     """Paths of what is not a folder, relative, with forward slashes, in byte order."""
     if not folder.is_dir():
         raise SourceError(f"there is no folder {folder}; correct `directory` in params.yaml")
-    found: list[str] = []
+    paths: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_unreadable):
         here = Path(place)
         linked = [name for name in folders if (here / name).is_symlink()]
         folders[:] = [name for name in folders if name not in linked and not _tool(here / name)]
-        found += ((here / name).relative_to(folder).as_posix() for name in [*files, *linked])
-    return iter(sorted(found, key=os.fsencode))
+        paths += ((here / name).relative_to(folder).as_posix() for name in [*files, *linked])
+    return iter(sorted(paths, key=os.fsencode))
 
 
 def _unreadable(error: OSError) -> None:
