@@ -47,9 +47,9 @@ def examine(root: Path) -> Iterator[Finding]:
 
 def _programs() -> Iterator[Finding]:
     for name, needed_for in (("git", "git sources"), ("dvc", "dvc repro and dvc pull")):
-        found = shutil.which(name)
+        path = shutil.which(name)
         remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
-        yield Finding(name, found is not None, found or "not on the PATH", remedy)
+        yield Finding(name, path is not None, path or "not on the PATH", remedy)
 
 
 def stores(root: Path) -> Iterator[Finding]:
@@ -92,11 +92,11 @@ def _packages(root: Path) -> Iterator[Finding]:
     wrong = []
     for name, wanted in pinned:
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # a package for tests only, or for another platform
-        if found.partition("+")[0] != wanted:
-            wrong.append(f"{name} {found} (pinned {wanted})")
+        if installed.partition("+")[0] != wanted:
+            wrong.append(f"{name} {installed} (pinned {wanted})")
     yield Finding(
         "packages as pinned",
         not wrong,

@@ -91,8 +91,8 @@ def export(
     )
 
     def ollama(source: Source, folder: Path) -> Checked:
-        found = base_gguf or _only_gguf(weights_folder(pinned.source, pinned.pin, project.root))
-        return write_ollama(source, found, folder)
+        gguf = base_gguf or _only_gguf(weights_folder(pinned.source, pinned.pin, project.root))
+        return write_ollama(source, gguf, folder)
 
     writers: dict[str, Callable[[Source, Path], Checked]] = {
         "peft": write_peft,
@@ -110,8 +110,8 @@ def export(
 
 
 def _only_gguf(folder: Path) -> Path | None:
-    found = sorted(folder.glob("*.gguf"))
-    return found[0] if len(found) == 1 else None
+    files = sorted(folder.glob("*.gguf"))
+    return files[0] if len(files) == 1 else None
 
 
 def _card(path: Path, version: str) -> str:

@@ -130,13 +130,13 @@ def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel
     cannot be told, so the answer errs on the side of naming too many.
     """
     wanted = set(partitions)
-    found = []
+    models = []
     for version in open_client(project.root).search_model_versions():
         tags = dict(version.tags)
         tree = lineage(project, f"{version.name}/{version.version}")
         used = {node.partition for node in _nodes(tree) if node.name in INGESTED and node.partition}
         if used & wanted:
-            found.append(
+            models.append(
                 TrainedModel(
                     str(version.name),
                     str(version.version),
@@ -145,7 +145,7 @@ def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel
                     tuple(sorted(used & wanted)),
                 )
             )
-    return sorted(found, key=lambda model: (model.name, int(model.number)))
+    return sorted(models, key=lambda model: (model.name, int(model.number)))
 
 
 def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why: str) -> None:
@@ -184,12 +184,12 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
 
 def made_from_sources(project: Project) -> list[str]:
     """Names of the assets that hold material of sources, directly or through others."""
-    found: list[str] = []
+    made: list[str] = []
     for asset in project.graph.order:
         inputs = {other.name for other in project.graph.wiring(asset.name).assets}
-        if asset.name in INGESTED or inputs & set(found):
-            found.append(asset.name)
-    return found
+        if asset.name in INGESTED or inputs & set(made):
+            made.append(asset.name)
+    return made
 
 
 def _nodes(node: Node) -> Iterator[Node]:
@@ -224,7 +224,9 @@ def _purge_mlflow(project: Project) -> int:
     client, uri = open_client(project.root), tracking_uri(project.root)
     models = {str(version.run_id) for version in client.search_model_versions()}
     here = workspace_id(project.root)
-    runs = [run for one in experiment_ids(project.root) for run in _all_runs(client, one)]
+    runs = [
+        run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)
+    ]
     former: set[str] = set()
     for name in made_from_sources(project):
         asset = project.graph.assets[name]

@@ -53,8 +53,8 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
         if project in (None, name):
             key = project_key(name, params.privacy)
             taken = partial(take_pins, settings, root, root / CACHE)
-            found = without_private_errors(taken, SourceError, params.privacy, key)
-            pins[f"projects.{name}"] = found
+            taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
+            pins[f"projects.{name}"] = taken_pins
     if project is None:
         logs = logs_folder(params.coordination.logs, root)
         pins["coordination"] = take_coordination_pin(logs, root, params.privacy)

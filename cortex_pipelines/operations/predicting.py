@@ -55,12 +55,12 @@ def expect(
     # half a surrogate pair, as an argument may hold it, fits in no table
     clean = text.encode("utf-8", "replace").decode("utf-8")
     rows = _asked(clean, asked, when, decisions, outcomes, settings)
-    said = models.predict(rows).with_columns(rows["master"])
+    predictions = models.predict(rows).with_columns(rows["master"])
     left_out = _left_out(predictors)
     used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
     return [
         {"master": row["master"], **_answer(models, row), "models": used, "left_out": left_out}
-        for row in said.iter_rows(named=True)
+        for row in predictions.iter_rows(named=True)
     ]
 
 
@@ -88,18 +88,18 @@ def _asked(
 
 
 def _answer(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     for name, predictor in sorted(models.predictors.items()):
         if predictor.target.kind == "probability":
-            found[name] = row[name]
+            answer[name] = row[name]
         else:
-            found[name] = {
+            answer[name] = {
                 "median": row[name],
                 "low": row[f"{name}_low"],
                 "high": row[f"{name}_high"],
                 "unit": predictor.target.unit,
             }
-    return found
+    return answer
 
 
 def _left_out(predictors: Path) -> dict[str, str]:

@@ -73,15 +73,15 @@ class Reproduction:
     @property
     def same(self) -> bool:
         """Whether every version came out byte for byte."""
-        return all(one.same for one in self.comparisons)
+        return all(comparison.same for comparison in self.comparisons)
 
     @property
     def kept(self) -> bool:
         """Whether all that has to be the same here is: on the same type of processor everything."""
         return all(
-            one.same
-            for one in self.comparisons
-            if one.determinism == "exact" or self.same_processor
+            comparison.same
+            for comparison in self.comparisons
+            if comparison.determinism == "exact" or self.same_processor
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +92,9 @@ class Reproduction:
             "folder": str(self.folder),
             "same_processor": self.same_processor,
             "same": self.same,
-            "stages": [asdict(one) | {"same": one.same} for one in self.comparisons],
+            "stages": [
+                asdict(comparison) | {"same": comparison.same} for comparison in self.comparisons
+            ],
         }
 
 
@@ -159,9 +161,9 @@ class _Entry:
         self.version: str = tags["dvc_md5"]
         self.evaluation = f"{self.asset}_evaluation"
         self.locks = locks_of(project, self.name, self.number)
-        found = find_run(project.root, self.asset, self.partition, self.version)
-        self.commit = found[1].get("git_commit", "") if found else ""
-        self.processor = found[1].get("processor", "") if found else ""
+        run = find_run(project.root, self.asset, self.partition, self.version)
+        self.commit = run[1].get("git_commit", "") if run else ""
+        self.processor = run[1].get("processor", "") if run else ""
         if not self.commit or "dvc.lock" not in self.locks:
             raise ReproductionError(
                 f"{self.name} version {self.number}: the registry does not say "
@@ -197,13 +199,13 @@ class _Entry:
         for asset in reversed(path):
             if not asset.partitioned or asset.name in read:
                 read |= {other.name for other in self.project.graph.wiring(asset.name).assets}
-        found: dict[str, list[str]] = {}
+        stages: dict[str, list[str]] = {}
         for asset in path:
             for address in self.stages_then:
                 name, _, part = address.partition("@")
                 if name == asset.name and name in read and part not in ("", self.partition):
-                    found.setdefault(part, []).append(name)
-        return found
+                    stages.setdefault(part, []).append(name)
+        return stages
 
     def stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
         """Address and determinism of every stage on the way that stood in the lock."""
@@ -303,14 +305,14 @@ def _compare(
     entry: _Entry, folder: Path, address: str, determinism: str, made: Mapping[str, Any]
 ) -> VersionComparison:
     registered = str(entry.stages_then[address]["outs"][0]["md5"])
-    found = str(made[address]["outs"][0]["md5"]) if address in made else "not made"
+    reproduced = str(made[address]["outs"][0]["md5"]) if address in made else "not made"
     name, _, partition = address.partition("@")
     detail = ""
-    if registered != found and name == entry.asset:
+    if registered != reproduced and name == entry.asset:
         detail = _weights_apart(entry, folder / "data" / name / partition)
-    elif registered != found and name == entry.evaluation:
+    elif registered != reproduced and name == entry.evaluation:
         detail = _figures_apart(entry, folder / "data" / name / partition, registered)
-    return VersionComparison(address, determinism, registered, found, detail)
+    return VersionComparison(address, determinism, registered, reproduced, detail)
 
 
 def _weights_apart(entry: _Entry, made: Path) -> str:

@@ -95,8 +95,8 @@ def _below(folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
                 yield entry.path, _stamp(entry.stat())
 
 
-def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def recall(root: Path) -> list[dict[str, Any]] | None:

@@ -94,15 +94,15 @@ def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
 
 
 def _differences(values: Mapping[str, Any], base: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for key, value in values.items():
         inner, under = settings_in(model, key), base.get(key)
         if inner is not None and isinstance(value, Mapping) and isinstance(under, Mapping):
             if below := _differences(value, under, inner):
-                found[key] = below
+                changed[key] = below
         elif key not in base or value != under:
-            found[key] = value
-    return found
+            changed[key] = value
+    return changed
 
 
 def _count(differences: Any) -> int:
