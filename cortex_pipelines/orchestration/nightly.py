@@ -193,14 +193,14 @@ def _promoted(gate: Any, output: Any, each: bool, todo: Any) -> Any:
 
 def _one_of(mapped: Any) -> Any:
     """The output of a step that is mapped over projects, as one of the same project reads it."""
-    found: list[Any] = []
+    outputs: list[Any] = []
 
     def keep(output: Any) -> Any:
-        found.append(output)
+        outputs.append(output)
         return output
 
     mapped.map(keep)
-    return found[0]
+    return outputs[0]
 
 
 def _pins_op(project: Project) -> dg.OpDefinition:

@@ -94,7 +94,7 @@ def segments(project: Project, names: Iterable[str]) -> list[tuple[bool, list[st
     """
     chosen = set(names)
     waiting = [asset for asset in project.graph.order if asset.name in chosen]
-    found: list[tuple[bool, list[str]]] = []
+    groups: list[tuple[bool, list[str]]] = []
     while waiting:
         for partitioned in (True, False):
             group: list[str] = []
@@ -105,8 +105,8 @@ def segments(project: Project, names: Iterable[str]) -> list[tuple[bool, list[st
                     group.append(asset.name)
                     waiting.remove(asset)
             if group:
-                found.append((partitioned, group))
-    return found
+                groups.append((partitioned, group))
+    return groups
 
 
 def run_stale(
@@ -150,11 +150,11 @@ def _left_alone(
     project: Project, names: Iterable[str], partition: str | None, missing: set[str]
 ) -> set[str]:
     """Those of some assets, in topological order, that read what is missing, near or far."""
-    gone = set(missing)
+    unmade = set(missing)
     for name in names:
-        if gone & _read_by(project, name, partition):
-            gone.add(_address(name, partition))
-    return {name for name in names if _address(name, partition) in gone}
+        if unmade & _read_by(project, name, partition):
+            unmade.add(_address(name, partition))
+    return {name for name in names if _address(name, partition) in unmade}
 
 
 def _read_by(project: Project, name: str, partition: str | None) -> set[str]:

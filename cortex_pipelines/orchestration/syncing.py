@@ -53,13 +53,13 @@ def _metadata(project: Project, view: DvcView) -> dict[str, Any]:
     """Metadata of an output as a materialisation gives it, with its MLflow run."""
     if view.version != view.locked or view.version is None:
         return {}  # edited by hand: no run made these bytes
-    found = find_run(project.root, view.asset.name, view.partition, view.version)
+    run = find_run(project.root, view.asset.name, view.partition, view.version)
     tracker = MlflowTracker()
-    if found is None:
+    if run is None:
         version = Version(view.version, view.made_from, computed=True)
         run_id = tracker.record(project, view.asset, view.partition, version, "")
     else:
-        run_id = found[0]
+        run_id = run[0]
     return describe(project, view.asset, view.partition, view.version) | {
         "mlflow/run_id": run_id,
         "mlflow/run": dg.MetadataValue.url(tracker.link(run_id)),
