@@ -108,13 +108,13 @@ def check_logs(
     """
     keys = list(_RULE)
     left = _left_in_records(events, settings)
-    found = redacted.group_by(keys).agg(pl.col("places").sum())
+    counts = redacted.group_by(keys).agg(pl.col("places").sum())
     return {
         "compliant": not left,
         "problems": _left_in_words(left),
         "left": left,
         "action": _action(settings),
-        "found": found.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
+        "found": counts.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
         "records": {
             "published": events.height,
             "redacted": redacted.select("file", "byte_offset").n_unique(),
@@ -187,12 +187,12 @@ def _left_in_records(events: pl.DataFrame, settings: PrivacySettings) -> list[di
         return []
     scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")
     rows = [
-        (one.category, one.rule, one.severity)
+        (redaction.category, redaction.rule, redaction.severity)
         for payload in events["payload"]
-        for one in scan(json.loads(payload)).found
+        for redaction in scan(json.loads(payload)).found
     ]
-    found = pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row")
-    return _counted(found, [*_RULE], "places")
+    remaining = pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row")
+    return _counted(remaining, [*_RULE], "places")
 
 
 def _left_in_words(left: Iterable[dict[str, Any]]) -> list[str]:

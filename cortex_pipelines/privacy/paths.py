@@ -108,13 +108,13 @@ def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, 
         settings: What counts, and which categories are taken out.
         key: `project_key` of the project, or `logs_key`.
     """
-    found = _private_part(name, settings)
-    if found is None:
+    span = _private_part(name, settings)
+    if span is None:
         return name, None
     ending = _ENDING.search(name)
     # an ending that belongs to what is private ("@firm.com") tells no language
     kept = ending[0] if ending and _private_part(name[: ending.start()], settings) else ""
-    return name_pseudonym(name, key) + kept, found
+    return name_pseudonym(name, key) + kept, span
 
 
 def _private_part(name: str, settings: PrivacySettings) -> Span | None:
@@ -142,11 +142,11 @@ def _variants(name: str) -> Iterator[tuple[str, bool]]:
     if "_" in name:
         yield name.replace("_", " "), False
         if _MATERIAL.search(name):
-            starts = [0, *(found.end() for found in re.finditer("_", name))][:20]
+            starts = [0, *(match.end() for match in re.finditer("_", name))][:20]
             for start in starts:
                 rest = name[start:]
                 yield rest, False
-                for cut in [found.start() for found in re.finditer("[_.-]", rest)][-4:]:
+                for cut in [match.start() for match in re.finditer("[_.-]", rest)][-4:]:
                     yield rest[:cut], False
 
 
@@ -154,8 +154,8 @@ def _network_address(name: str, settings: PrivacySettings) -> Span | None:
     """A public address; four small numbers are a version far more often."""
     if PERSONAL not in settings.redact:
         return None
-    for found in _ADDRESS.finditer(name):
-        if max(map(int, found[0].split("."))) >= _ADDRESS_NUMBER:
-            for span in spans_of(found[0], "", settings):
+    for match in _ADDRESS.finditer(name):
+        if max(map(int, match[0].split("."))) >= _ADDRESS_NUMBER:
+            for span in spans_of(match[0], "", settings):
                 return span
     return None

@@ -96,14 +96,14 @@ class _Key:
 
     Args:
         shown: What it is called in the redacted record.
-        found: What was taken out of it.
+        redactions: What was taken out of it.
         speaks: Its name, if it may say of its value that it is private; else empty.
         numbered: Whether its value may be a phone number.
         stands_for_another: Whether it only says "value", and the name is elsewhere.
     """
 
     shown: str
-    found: tuple[Found, ...]
+    redactions: tuple[Found, ...]
     speaks: str
     numbered: bool
     stands_for_another: bool
@@ -142,38 +142,40 @@ class RecordRedactor:
 
     def __call__(self, record: Any) -> RedactedRecord:
         """One record; see `redact_record`."""
-        found: list[Found] = []
-        value = self._value(record, self._read(""), found, 0)
-        return RedactedRecord(value if found else record, tuple(found))
+        redactions: list[Found] = []
+        value = self._value(record, self._read(""), redactions, 0)
+        return RedactedRecord(value if redactions else record, tuple(redactions))
 
-    def _value(self, value: Any, key: _Key, found: list[Found], depth: int) -> Any:
+    def _value(self, value: Any, key: _Key, redactions: list[Found], depth: int) -> Any:
         if isinstance(value, str):
-            return self._text(value, key.speaks, found)
+            return self._text(value, key.speaks, redactions)
         if depth > _DEEPEST:
             raise RecursionError(f"the record is nested deeper than {_DEEPEST} levels")
         if isinstance(value, dict):
-            return self._members(value, key, found, depth + 1)
+            return self._members(value, key, redactions, depth + 1)
         if isinstance(value, (list, tuple)):
-            return [self._value(item, key, found, depth + 1) for item in value]
-        return self._number(value, found) if key.numbered else value
+            return [self._value(item, key, redactions, depth + 1) for item in value]
+        return self._number(value, redactions) if key.numbered else value
 
     def _members(
-        self, members: dict[Any, Any], outer: _Key, found: list[Found], depth: int
+        self, members: dict[Any, Any], outer: _Key, redactions: list[Found], depth: int
     ) -> dict[str, Any]:
         shown = {}
         for name, value in members.items():
             key = self._keys.get(name) or self._read(str(name))
-            found += key.found
+            redactions += key.redactions
             if key.stands_for_another:  # {"name": "PASSWORD", "value": …}
-                shown[key.shown] = self._value(value, self._named(members, outer), found, depth)
+                shown[key.shown] = self._value(
+                    value, self._named(members, outer), redactions, depth
+                )
             else:
-                shown[key.shown] = self._value(value, key, found, depth)
+                shown[key.shown] = self._value(value, key, redactions, depth)
         return shown
 
     def _named(self, members: dict[Any, Any], outer: _Key) -> _Key:
         """What the value is a value of: the name beside it, else the key of the object."""
-        said = (members.get(name) for name in _MEMBER_NAMES)
-        name = next((name for name in said if isinstance(name, str)), None)
+        named_by = (members.get(name) for name in _MEMBER_NAMES)
+        name = next((name for name in named_by if isinstance(name, str)), None)
         return outer if name is None else self._read(name)
 
     def _read(self, name: str) -> _Key:
@@ -184,7 +186,7 @@ class RecordRedactor:
             shown = name_pseudonym(name, self._key)
         key = _Key(
             shown=shown,
-            found=tuple(replace(one, placeholder=shown) for one in inside),
+            redactions=tuple(replace(redaction, placeholder=shown) for redaction in inside),
             speaks=name if _speaks(name) else "",
             numbered=bool(_NUMBERED.intersection(_words(name))),
             stands_for_another=name.lower() in _MEMBER_VALUES,
@@ -193,7 +195,7 @@ class RecordRedactor:
             self._keys[name] = key
         return key
 
-    def _text(self, text: str, name: str, found: list[Found]) -> str:
+    def _text(self, text: str, name: str, redactions: list[Found]) -> str:
         if not name and (not text or (_HARMLESS.fullmatch(text) and not _TELLING.search(text))):
             return text
         place = (name, text)
@@ -203,7 +205,7 @@ class RecordRedactor:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
             self._known[place] = known
-        found += known[1]
+        redactions += known[1]
         return known[0]
 
     def _redacted(self, text: str, name: str) -> tuple[str, tuple[Found, ...]]:
@@ -213,28 +215,33 @@ class RecordRedactor:
         if len(text) <= _LONGEST_NAME and not any(map(str.isspace, text)) and "://" not in text:
             return self._names(text)
         redacted = redact_text(text, "", None, self._settings, self._key)
-        found = [
-            Found(one.finding.category, one.finding.rule, one.finding.severity, one.placeholder)
-            for one in redacted.redactions
+        redactions = [
+            Found(
+                redaction.finding.category,
+                redaction.finding.rule,
+                redaction.finding.severity,
+                redaction.placeholder,
+            )
+            for redaction in redacted.redactions
         ]
-        shown = _PART.sub(lambda part: self._part(part[0], found), redacted.text)
-        return shown, tuple(found)
+        shown = _PART.sub(lambda part: self._part(part[0], redactions), redacted.text)
+        return shown, tuple(redactions)
 
-    def _part(self, part: str, found: list[Found]) -> str:
+    def _part(self, part: str, redactions: list[Found]) -> str:
         """A word of a text, which may be a name that prose does not have."""
         if "://" in part or PLACEHOLDER.search(part):
             return part
-        return self._text(part, "", found)
+        return self._text(part, "", redactions)
 
     def _names(self, text: str) -> tuple[str, tuple[Found, ...]]:
         """An id, a name or a path."""
-        parts, found = [], []
+        parts, redactions = [], []
         for part in _SLASH.split(text):
             shown, span = redact_name(part, self._settings, self._key)
             parts.append(shown)
             if span is not None:
-                found.append(Found(span.category, span.rule, span.severity, shown))
-        return "".join(parts), tuple(found)
+                redactions.append(Found(span.category, span.rule, span.severity, shown))
+        return "".join(parts), tuple(redactions)
 
     def _by_name(self, text: str, name: str) -> Found | None:
         """What stands for a value that its key makes private."""
@@ -248,13 +255,13 @@ class RecordRedactor:
             return Found(PERSONAL, "person", "medium", self._person(text))
         return None
 
-    def _number(self, value: Any, found: list[Found]) -> Any:
+    def _number(self, value: Any, redactions: list[Found]) -> Any:
         """A phone number may be written as a number."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
             return value
         shown = self._person(str(value))
-        found.append(Found(PERSONAL, "phone", "medium", shown))
+        redactions.append(Found(PERSONAL, "phone", "medium", shown))
         return shown
 
     def _person(self, text: str) -> str:

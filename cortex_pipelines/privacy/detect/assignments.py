@@ -91,10 +91,10 @@ def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterat
             if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
                 yield from _compared_with(text, hit.start(), done, settings)
             if operator is not None and runs.worth_a_look(hit.start(), operator):
-                found = _value_after(text, hit.start(), done, operator, settings)
-                if found:
-                    yield found
-                    done = found.end
+                secret = _value_after(text, hit.start(), done, operator, settings)
+                if secret:
+                    yield secret
+                    done = secret.end
 
 
 def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:

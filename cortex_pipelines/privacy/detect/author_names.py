@@ -71,9 +71,9 @@ def author_names(text: str, lower: str) -> Iterator[Span]:
 
 def _person(text: str) -> str:
     """The name of a person that a text begins with; empty if it is that of an organisation."""
-    found = _PERSON.match(text)
-    if found is None or PLACEHOLDER.search(text):
+    match = _PERSON.match(text)
+    if match is None or PLACEHOLDER.search(text):
         return ""
-    if any(word.strip(".,'’").lower() in _NOT_A_PERSON for word in found[0].split()):
+    if any(word.strip(".,'’").lower() in _NOT_A_PERSON for word in match[0].split()):
         return ""
-    return found[0].rstrip(". -")
+    return match[0].rstrip(". -")

@@ -42,10 +42,10 @@ def json_web_token(value: str) -> bool:
     if not header:
         return False
     try:
-        found = json.loads(header)
+        fields = json.loads(header)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and bool(found.keys() & {"alg", "typ", "enc", "kid"})
+    return isinstance(fields, dict) and bool(fields.keys() & {"alg", "typ", "enc", "kid"})
 
 
 def user_and_password(value: str) -> bool:

@@ -111,8 +111,8 @@ def _private_keys(text: str) -> Iterator[Span]:
 
 
 def _is_material(body: str) -> bool:
-    found = [run for run in _MATERIAL.findall(body) if not is_sample(run)]
-    return sum(map(len, found)) >= 32
+    runs = [run for run in _MATERIAL.findall(body) if not is_sample(run)]
+    return sum(map(len, runs)) >= 32
 
 
 def _end_of_material(text: str, start: int, limit: int) -> int:

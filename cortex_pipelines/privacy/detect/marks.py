@@ -36,8 +36,8 @@ _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re
 
 
 def _word_part(start: str) -> str:
-    found = re.match(r"\w*", start)
-    return found[0] if found else ""
+    match = re.match(r"\w*", start)
+    return match[0] if match else ""
 
 
 _OF_START: dict[str, list[Format]] = defaultdict(list)
@@ -79,19 +79,19 @@ def marked_secrets(text: str, words: set[str]) -> Iterator[Span]:
 
 
 def _starts_among(words: set[str]) -> set[str]:
-    found = set(_BY_WORD[""])
+    candidates = set(_BY_WORD[""])
     for word in words & _LEADING:
-        found.update(_BY_WORD[word])
+        candidates.update(_BY_WORD[word])
     for word in words:
         starts = _BY_LETTERS.get(word[:_LETTERS])
         if starts:
-            found.update(start for start in starts if word.startswith(start))
+            candidates.update(start for start in starts if word.startswith(start))
         if len(word) >= _SHORTEST_WORD:
-            found.update(_BY_LETTERS.get(word[:_SHORT_LETTERS], ()))
+            candidates.update(_BY_LETTERS.get(word[:_SHORT_LETTERS], ()))
             if word[0] in "nrt":  # may follow an escaped line feed
-                found.update(_BY_LETTERS.get(word[1 : 1 + _LETTERS], ()))
-                found.update(_BY_WORD.get(word[1:], ()))
-    return found
+                candidates.update(_BY_LETTERS.get(word[1 : 1 + _LETTERS], ()))
+                candidates.update(_BY_WORD.get(word[1:], ()))
+    return candidates
 
 
 def _places(text: str, literal: str) -> Iterator[int]:

@@ -90,18 +90,18 @@ def suspicion(name: str) -> int:
 
 
 def _words(name: str) -> list[str]:
-    found: list[str] = []
+    words: list[str] = []
     for piece in pieces(name):
         lower = piece.lower()
         compound = _COMPOUND.fullmatch(lower)
         tail = None if compound else _TAIL.search(lower)
         if compound:
-            found += compound.groups()[:2]
+            words += compound.groups()[:2]
         elif tail and tail.start():
-            found += (lower[: tail.start()], tail[0])
+            words += (lower[: tail.start()], tail[0])
         else:
-            found.append(lower)
-    return found
+            words.append(lower)
+    return words
 
 
 def _strength(words: list[str], at: int) -> int:

@@ -118,10 +118,10 @@ def _stands_alone(text: str, at: int) -> bool:
 def _is_public(address: str) -> bool:
     """Whether an address belongs to somebody: it is not private, reserved or a network's."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return found.is_global and not found.is_multicast and not address.endswith((".0", "::"))
+    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::"))
 
 
 def _is_phone(number: str) -> bool:

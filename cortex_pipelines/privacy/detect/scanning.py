@@ -36,7 +36,7 @@ def spans_of(
     lower = text.lower()
     if len(lower) != len(text):  # a few capital letters have lower forms of two characters
         lower = "".join(c.lower() if c.isascii() else c for c in text)
-    found = [
+    spans = [
         *placed_secrets(text),
         *marked_secrets(text, words),
         *assigned_secrets(text, lower, settings),
@@ -44,7 +44,7 @@ def spans_of(
         *personal_data(text),
         *author_names(text, lower),
     ]
-    return without_overlaps(span for span in found if not _is_allowed(text, span, settings))
+    return without_overlaps(span for span in spans if not _is_allowed(text, span, settings))
 
 
 def _is_allowed(text: str, span: Span, settings: PrivacySettings) -> bool:

@@ -104,8 +104,8 @@ def longest_run(value: str) -> int:
 def _runs(value: str) -> Iterator[int]:
     """Lengths of the parts of a value that are counted up or down."""
     step, size = 0, 1
-    for one, two in pairwise(value.lower().translate(_GUARDS)):
-        by = _ORDER.get(one + two, 0)
+    for first, second in pairwise(value.lower().translate(_GUARDS)):
+        by = _ORDER.get(first + second, 0)
         if by and by == step:
             size += 1
         else:
@@ -116,12 +116,12 @@ def _runs(value: str) -> Iterator[int]:
 
 
 def _steps() -> dict[str, int]:
-    found: dict[str, int] = {}
+    steps: dict[str, int] = {}
     for number, run in enumerate(_RUNS, 1):
-        for one, two in pairwise(run):
-            found.setdefault(one + two, number)
-            found.setdefault(two + one, -number)
-    return found
+        for first, second in pairwise(run):
+            steps.setdefault(first + second, number)
+            steps.setdefault(second + first, -number)
+    return steps
 
 
 _ORDER = _steps()

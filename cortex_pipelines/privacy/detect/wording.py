@@ -64,9 +64,9 @@ def pieces(text: str) -> list[str]:
 
 def lexical_share(text: str) -> float:
     """Share of the ASCII letters and digits that stand in words, from 0 to 1."""
-    found = pieces(text)
-    total = sum(map(len, found))
-    return sum(len(piece) for piece in found if is_word_piece(piece)) / total if total else 0.0
+    words = pieces(text)
+    total = sum(map(len, words))
+    return sum(len(piece) for piece in words if is_word_piece(piece)) / total if total else 0.0
 
 
 def is_word_piece(piece: str) -> bool:
