@@ -107,8 +107,8 @@ def _data(data: Sequence[Training]) -> list[str]:
         "| data set | version | examples | licences of the files |",
         "| --- | --- | --- | --- |",
     ]
-    for one in data:
-        rows = pl.read_parquet(one.folder / f"{MANIFEST.name}.parquet").filter(
+    for source in data:
+        rows = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet").filter(
             pl.col("split") == "train"
         )
         counts = (
@@ -117,7 +117,7 @@ def _data(data: Sequence[Training]) -> list[str]:
             .sort(["len", "licence"], descending=[True, False])
         )
         licences = ", ".join(f"{name} ({count})" for name, count in counts.iter_rows()) or "none"
-        lines.append(f"| {one.name} | `{one.version}` | {rows.height} | {licences} |")
+        lines.append(f"| {source.name} | `{source.version}` | {rows.height} | {licences} |")
     note = "Examples are those of the train split; a token budget may have taken a sample of them."
     return [*lines, "", note]
 
@@ -158,9 +158,9 @@ def _not_shown(
         if "improvement" in name and ends and ends[0] <= 0 <= ends[1]:
             lines.append(f"- {name}: the interval {ends[0]:.4g} to {ends[1]:.4g} has zero in it.")
     lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
-    for one in data:
-        if not any(name.startswith(f"{one.figures}_") for name in metrics):
-            lines.append(f"- {one.figures}: trained on, no figure of its own.")
+    for source in data:
+        if not any(name.startswith(f"{source.figures}_") for name in metrics):
+            lines.append(f"- {source.figures}: trained on, no figure of its own.")
     lines.append("- Anything on other projects, other languages or longer code than was measured.")
     return lines
 
@@ -187,5 +187,5 @@ def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | No
 
 
 def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content

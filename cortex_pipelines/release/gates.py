@@ -89,14 +89,14 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
 
 def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, float]:
     """The figure and its interval, under names that are the same for every model."""
-    found = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
-    missing = [name for name in found.values() if name not in metrics]
+    figures = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
+    missing = [name for name in figures.values() if name not in metrics]
     if missing:
         raise GateError(
             f"the evaluation's metrics.json has no {', '.join(missing)}; correct `figure` in the "
             f"release section of params.yaml to one of its names: {', '.join(sorted(metrics))}"
         )
-    return {name: float(metrics[key]) for name, key in found.items()}
+    return {name: float(metrics[key]) for name, key in figures.items()}
 
 
 def _judged(

@@ -12,11 +12,11 @@ ROLLED_BACK = "rollback"
 
 def numbers(lines: Sequence[Entry]) -> dict[str, str]:
     """Version to semantic version, of all that were released; a version keeps its first one."""
-    found: dict[str, str] = {}
+    by_version: dict[str, str] = {}
     for line in lines:
         if line.version and line.number:
-            found.setdefault(line.version, line.number)
-    return found
+            by_version.setdefault(line.version, line.number)
+    return by_version
 
 
 def canary(lines: Sequence[Entry]) -> Entry | None:
@@ -55,8 +55,8 @@ def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
 
 def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
     """What a released version was made from, as its line says."""
-    found = [e.made_from for e in lines if e.version == version and e.made_from]
-    return found[-1] if found else None
+    inputs = [e.made_from for e in lines if e.version == version and e.made_from]
+    return inputs[-1] if inputs else None
 
 
 def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
@@ -91,12 +91,12 @@ def resolve(lines: Sequence[Entry], reference: str) -> str | None:
     if reference == "baseline":
         return None
     known = {version: numbers(lines).get(version, "") for version in champions(lines)}
-    found = [v for v, number in known.items() if reference == number or v.startswith(reference)]
-    if len(found) != 1:
+    matches = [v for v, number in known.items() if reference == number or v.startswith(reference)]
+    if len(matches) != 1:
         there = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in known.items()) or "none yet"
-        problem = "is more than one version" if found else "was never champion"
+        problem = "is more than one version" if matches else "was never champion"
         raise LookupError(f"{reference} {problem}; there is: baseline, {there}")
-    return found[0]
+    return matches[0]
 
 
 def plan_of(lines: Sequence[Entry], version: str | None) -> dict[str, Any] | None:

@@ -114,11 +114,11 @@ class ResidentBase:
     def _require_fit(self, adapter: Lora) -> None:
         for name in adapter.layers:
             module = self._layers.get(name)
-            found = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
-            if module is None or found != (module.in_features, module.out_features):
+            shape = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
+            if module is None or shape != (module.in_features, module.out_features):
                 raise UntrustedModelError(
                     f"the adapter does not fit on {self.base.name}, which has no {name} with "
-                    f"{found[0]} inputs and {found[1]} outputs"
+                    f"{shape[0]} inputs and {shape[1]} outputs"
                 )
 
     def take_off(self) -> None:
@@ -197,22 +197,22 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
 
 def base_of(folder: Path) -> dict[str, str] | None:
     """``name`` and ``digest`` of the base that a model belongs on; None if it stands alone."""
-    found: dict[str, str] | None = _record(folder).get("base")
-    return found
+    base: dict[str, str] | None = _record(folder).get("base")
+    return base
 
 
 def parent_of(folder: Path) -> str | None:
     """Version of the model that a model's training started from; None if it started afresh."""
-    found: str | None = _record(folder).get("parent")
-    return found
+    parent: str | None = _record(folder).get("parent")
+    return parent
 
 
 def _record(folder: Path) -> dict[str, Any]:
     path = folder / TRAINING
     try:
-        found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        record = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     except (ValueError, RecursionError) as error:
         raise UntrustedModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         raise UntrustedModelError(f"{path} holds no record of a training")
-    return found
+    return record

@@ -45,8 +45,10 @@ class Manifest:
             UntrustedModelError: it is none.
         """
         try:
-            found = json.loads(data)
-            manifest = cls(found["model"], found["version"], found["base"], dict(found["files"]))
+            fields = json.loads(data)
+            manifest = cls(
+                fields["model"], fields["version"], fields["base"], dict(fields["files"])
+            )
             same = manifest.to_bytes() == data
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             kind = type(error).__name__
@@ -94,7 +96,7 @@ def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
         folder: The folder.
         leave_out: Paths that do not count.
     """
-    found = {
+    files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or not path.is_dir()
@@ -102,7 +104,7 @@ def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
     return {
         # DVC may link to files in its cache; a link to a folder is no part of any model
         name: file_sha256(path) if path.is_file() else ""
-        for name, path in found.items()
+        for name, path in files.items()
         if name not in leave_out
     }
 
@@ -115,12 +117,12 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
     """
     now = checksums(folder, leave_out)
     then = manifest.files
-    found = {
+    differences = {
         "changed": [name for name in sorted(now.keys() & then.keys()) if now[name] != then[name]],
         "missing": sorted(then.keys() - now.keys()),
         "not part of it": sorted(now.keys() - then.keys()),
     }
-    wrong = [f"{', '.join(names)}: {words}" for words, names in found.items() if names]
+    wrong = [f"{', '.join(names)}: {words}" for words, names in differences.items() if names]
     if wrong:
         raise UntrustedModelError(
             f"{manifest.model}: the files in {folder} are not those that were released "

@@ -116,9 +116,9 @@ def following(number: str, step: Change, taken: Collection[str]) -> str:
             minor, patch = minor + 1, 0
         else:
             patch += 1
-        found = f"{major}.{minor}.{patch}"
-        if found not in taken:
-            return found
+        candidate = f"{major}.{minor}.{patch}"
+        if candidate not in taken:
+            return candidate
 
 
 def _files(pin: Any) -> Any:
@@ -129,5 +129,5 @@ def _files(pin: Any) -> Any:
 def _value(params: Mapping[str, Any], dotted: str) -> Any:
     """A setting by its dotted key among sections that are kept by name."""
     section, _, key = dotted.partition(".")
-    found = params.get(section)
-    return found.get(key) if isinstance(found, dict) else None
+    settings = params.get(section)
+    return settings.get(key) if isinstance(settings, dict) else None

@@ -94,13 +94,13 @@ def verify(
     data = (signed / MANIFEST).read_bytes()
     _check_signature(root, data, signed / SIGNATURE)
     manifest = Manifest.from_bytes(data)
-    for what, wanted, found in (
+    for what, wanted, signed_for in (
         ("model", model, manifest.model),
         ("version", version, manifest.version),
     ):
-        if wanted is not None and wanted != found:
+        if wanted is not None and wanted != signed_for:
             raise UntrustedModelError(
-                f"the manifest in {signed} is for the {what} {found}, not for {wanted}"
+                f"the manifest in {signed} is for the {what} {signed_for}, not for {wanted}"
             )
     beside = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
     compare(folder, manifest, leave_out=beside)
@@ -127,8 +127,8 @@ def _check_signature(root: Path, data: bytes, path: Path) -> None:
 
     try:
         text = path.read_bytes()
-        found = json.loads(text)
-        mark, signature = str(found["key"]), base64.b64decode(found["signature"], validate=True)
+        content = json.loads(text)
+        mark, signature = str(content["key"]), base64.b64decode(content["signature"], validate=True)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UntrustedModelError(f"{path} is no signature ({type(error).__name__})") from error
     known = known_keys(root)

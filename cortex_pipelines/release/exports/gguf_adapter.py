@@ -84,11 +84,11 @@ def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
         a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
         rows = layout.rows(pair.layer, pair.b.shape[0])
         rescaled = b * np.float32(alpha / a.shape[0] / pair.scale)
-        for found, expected in ((a, pair.a), (rescaled, pair.b[rows])):
-            if found.shape != expected.shape:
-                raise ExportError(f"{name} is {found.shape} in {path.name}, not {expected.shape}")
+        for actual, expected in ((a, pair.a), (rescaled, pair.b[rows])):
+            if actual.shape != expected.shape:
+                raise ExportError(f"{name} is {actual.shape} in {path.name}, not {expected.shape}")
             largest = float(np.abs(expected).max()) or 1.0
-            worst = max(worst, float(np.abs(found - expected).max()) / largest)
+            worst = max(worst, float(np.abs(actual - expected).max()) / largest)
     if worst > 1e-6:  # a float32 has seven digits, and one multiplication may round the last
         raise ExportError(f"{path.name} is {worst:.2g} apart from the adapter")
     return worst
@@ -100,8 +100,8 @@ def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
 
     reader = gguf.GGUFReader(path)
     alpha = float(reader.fields[gguf.Keys.Adapter.LORA_ALPHA].contents())
-    found = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in reader.tensors}
-    return found, alpha
+    tensors = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in reader.tensors}
+    return tensors, alpha
 
 
 def _alpha(pairs: list[Pair]) -> float:
@@ -133,18 +133,18 @@ def _write(source: Source, layout: Layout, pairs: list[Pair], alpha: float, path
 
 
 def _tensors(layout: Layout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
-    found: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
     for pair in pairs:
         name = _name(layout, pair.layer)
         factor = np.float32(pair.scale * pair.a.shape[0] / alpha)
         b = pair.b[layout.rows(pair.layer, pair.b.shape[0])] * factor
-        found[f"{name}.lora_a"] = np.ascontiguousarray(pair.a, dtype=np.float32)
-        found[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
-    return found
+        tensors[f"{name}.lora_a"] = np.ascontiguousarray(pair.a, dtype=np.float32)
+        tensors[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
+    return tensors
 
 
 def _name(layout: Layout, layer: str) -> str:
-    found = layout.name_of(layer)
-    if found is None:
+    tensor_name = layout.name_of(layer)
+    if tensor_name is None:
         raise ExportError(f"the layer {layer} has no name in GGUF for {layout.architecture}")
-    return f"{found}.weight"
+    return f"{tensor_name}.weight"

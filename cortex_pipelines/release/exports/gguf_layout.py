@@ -44,8 +44,8 @@ class Layout:
             return np.arange(count)
         size = count // heads
         head, place = np.divmod(np.arange(count), size)
-        found: npt.NDArray[np.int64] = head * size + (place % 2) * (size // 2) + place // 2
-        return found
+        rows: npt.NDArray[np.int64] = head * size + (place % 2) * (size // 2) + place // 2
+        return rows
 
 
 def layout_of(base: Path) -> Layout:

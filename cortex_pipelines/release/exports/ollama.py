@@ -77,7 +77,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
 
     layout = layout_of(folder)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(gguf_file).tensors}
-    found = []
+    correlations = []
     for layer, weights in _rotated(folder, tuple(layout.heads)):
         name = f"{layout.name_of(layer)}.weight"
         if name not in tensors:
@@ -87,24 +87,24 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
         if theirs.shape != weights.shape:
             raise ExportError(f"{gguf_file.name} is of another model: {name} is {theirs.shape}")
         ours = weights[layout.rows(layer, weights.shape[0])]
-        found.append(float(np.corrcoef(theirs.ravel(), ours.ravel())[0, 1]))
-    if not found or min(found) < _LIKENESS:
+        correlations.append(float(np.corrcoef(theirs.ravel(), ours.ravel())[0, 1]))
+    if not correlations or min(correlations) < _LIKENESS:
         raise ExportError(
             f"{gguf_file.name} is not the base that the adapter was trained on: its attention "
-            f"weights correlate by {min(found, default=0.0):.2f}, {_LIKENESS:g} is needed"
+            f"weights correlate by {min(correlations, default=0.0):.2f}, {_LIKENESS:g} is needed"
         )
-    return min(found)
+    return min(correlations)
 
 
 def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
     """The layers of a base that end so, with their weights in float32."""
     from safetensors import safe_open
 
-    found = []
+    rotated = []
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 - it is no mapping
                 layer = name.removesuffix(".weight")
                 if name.endswith(".weight") and layer.endswith(ends):
-                    found.append((layer, file.get_tensor(name).float().numpy()))
-    return found
+                    rotated.append((layer, file.get_tensor(name).float().numpy()))
+    return rotated
