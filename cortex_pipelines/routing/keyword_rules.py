@@ -159,10 +159,10 @@ def _hits(patterns: Sequence[re.Pattern[str]], text: str) -> int:
 
 
 def _mapping(value: Any, key: str, name: str) -> Mapping[str, Any]:
-    found = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(found, Mapping):
+    mapping = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(mapping, Mapping):
         raise RulesError(f"{name}: {key} must be an object of names and values")
-    return found
+    return mapping
 
 
 def _share(limits: Mapping[str, Any], key: str, name: str) -> float:

@@ -28,8 +28,8 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
     A spike in one record, a shift of all, a trend over the window, or a value that stands still a
     shift away from where it was.
     """
-    found = windows.copy()
-    for number, window in enumerate(found):
+    changed = windows.copy()
+    for number, window in enumerate(changed):
         digest = hashlib.sha256(f"{settings.seed}\n{number}".encode()).digest()
         kind = DISTURBANCES[digest[0] % len(DISTURBANCES)]
         metric = int.from_bytes(digest[1:5], "big") % windows.shape[2]
@@ -43,7 +43,7 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
             window[:, metric] += np.linspace(0, size, windows.shape[1])
         else:
             window[:, metric] = window[0, metric] + size
-    return found
+    return changed
 
 
 def found_shares(detector: Detector, windows: np.ndarray, changed: np.ndarray) -> np.ndarray:
@@ -71,7 +71,9 @@ def choose(
         settings: What is put in.
     """
     changed = disturbed(windows, settings)
-    shares = {name: found_shares(one, windows, changed) for name, one in detectors.items()}
+    shares = {
+        name: found_shares(detector, windows, changed) for name, detector in detectors.items()
+    }
     chosen = select_model(
         [(name, 1 - share) for name, share in shares.items()],
         errors=_ERRORS * sqrt(settings.window),

@@ -189,7 +189,10 @@ class Autoencoder:
                 optimiser.step()
         finally:
             torch.set_num_threads(threads)
-        arrays = [(one.weight.detach().numpy(), one.bias.detach().numpy()) for one in linear]
+        arrays = [
+            (linear_layer.weight.detach().numpy(), linear_layer.bias.detach().numpy())
+            for linear_layer in linear
+        ]
         return cls(tuple((w.astype(np.float64), b.astype(np.float64)) for w, b in arrays))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -238,21 +241,21 @@ class Together:
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Mean distance from the usual score, in spreads of it."""
-        found = [
+        scores = [
             (np.log(detector.score(windows) + floor) - centre) / spread
             for detector, floor, centre, spread in zip(
                 self.detectors, self.floors, self.centres, self.spreads, strict=True
             )
         ]
-        return np.asarray(np.mean(found, axis=0))
+        return np.asarray(np.mean(scores, axis=0))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         """Mean share of each metric in what is unusual."""
-        found = []
+        shares = []
         for detector in self.detectors:
             own = detector.blame(windows)
-            found.append(own / np.maximum(own.sum(axis=1, keepdims=True), 1e-12))
-        return np.asarray(np.mean(found, axis=0))
+            shares.append(own / np.maximum(own.sum(axis=1, keepdims=True), 1e-12))
+        return np.asarray(np.mean(shares, axis=0))
 
 
 def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, Detector]:

@@ -77,13 +77,13 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
     from safetensors.numpy import load_file
 
     try:
-        said = json.loads((folder / DETECTORS_FILE).read_text(encoding="utf-8"))
+        stored = json.loads((folder / DETECTORS_FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS_FILE)
-        found = {
+        detectors = {
             file: _restored(values, _of(tensors, number))
-            for number, (file, values) in enumerate(sorted(said["logs"].items()))
+            for number, (file, values) in enumerate(sorted(stored["logs"].items()))
         }
-        return int(said["window"]), found
+        return int(stored["window"]), detectors
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise DetectorError(
             f"{folder}: no detectors ({type(error).__name__}: {error}); "
@@ -128,12 +128,12 @@ def _arrays(part: Any) -> dict[str, np.ndarray]:
 
 
 def _of(tensors: Mapping[str, np.ndarray], number: int) -> dict[str, dict[str, np.ndarray]]:
-    found: dict[str, dict[str, np.ndarray]] = {}
+    parts: dict[str, dict[str, np.ndarray]] = {}
     for name, array in tensors.items():
         log, part, rest = name.split(".", 2)
         if log == str(number):
-            found.setdefault(part, {})[rest] = array
-    return found
+            parts.setdefault(part, {})[rest] = array
+    return parts
 
 
 def _restored(

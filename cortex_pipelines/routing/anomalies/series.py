@@ -43,9 +43,9 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
         present: Share of a log's records that a metric has to stand in.
     """
     return [
-        found
+        series
         for _, log in sorted(metrics.group_by("file"), key=lambda item: str(item[0]))
-        if (found := list(_of_log(log, present)))
+        if (series := list(_of_log(log, present)))
     ]
 
 

@@ -70,13 +70,13 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
     shares = (settings.train_share, settings.train_share + settings.threshold_share)
     # the first record of a part; past the end there is none
     first = [times[min(round(len(times) * share), len(times) - 1)] for share in shares]
-    found: dict[str, list[tuple[str, datetime, datetime, np.ndarray]]] = {p: [] for p in PARTS}
+    by_part: dict[str, list[tuple[str, datetime, datetime, np.ndarray]]] = {p: [] for p in PARTS}
     for series in log:
         part_of = [sum(time >= begin for begin in first) for time in series.times]
         for start in range(len(series.times) - settings.window + 1):
             end = start + settings.window
             if part_of[start] == part_of[end - 1]:
-                found[PARTS[part_of[start]]].append(
+                by_part[PARTS[part_of[start]]].append(
                     (
                         series.subject,
                         series.times[start],
@@ -85,7 +85,7 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
                     )
                 )
     shape = (0, settings.window, len(log[0].metrics))
-    return {part: _together(windows, shape) for part, windows in found.items()}
+    return {part: _together(windows, shape) for part, windows in by_part.items()}
 
 
 def all_windows(log: Sequence[Series], size: int) -> Windows:
@@ -95,13 +95,13 @@ def all_windows(log: Sequence[Series], size: int) -> Windows:
         log: Its series, at least one.
         size: Records of a window.
     """
-    found = [
+    windows = [
         (series.subject, series.times[start], series.times[start + size - 1], values)
         for series in log
         for start in range(len(series.times) - size + 1)
         for values in [series.values[start : start + size]]
     ]
-    return _together(found, (0, size, len(log[0].metrics)))
+    return _together(windows, (0, size, len(log[0].metrics)))
 
 
 def _together(

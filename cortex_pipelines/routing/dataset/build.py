@@ -100,13 +100,13 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
     Raises:
         RulesError: the rules file lacks something; says what.
     """
-    found = [
+    candidates = [
         (row["file"].count("/"), row["file"], row["byte_offset"], row["payload"])
         for row in events.filter(pl.col("kind") == "routing_rules").iter_rows(named=True)
     ]
-    if not found:
+    if not candidates:
         return None
-    _, file, _, payload = min(found)
+    _, file, _, payload = min(candidates)
     rules: dict[str, Any] = json.loads(payload)
     parse_rules(rules, file)
     return rules

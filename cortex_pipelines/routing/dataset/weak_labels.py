@@ -67,7 +67,7 @@ def weak_tasks(
         per_master: Most tasks of one master, chosen by hash so that growth keeps most of them.
     """
     labeller = WeakLabeller(rules)
-    found: dict[str, dict[str, WeakTask]] = defaultdict(dict)
+    by_master: dict[str, dict[str, WeakTask]] = defaultdict(dict)
     for row in commits.sort("source", "commit").iter_rows(named=True):
         text = row["subject"].strip()
         key = normalised(text)
@@ -76,10 +76,10 @@ def weak_tasks(
         master = labeller.master(text, row["paths"])
         if master:
             task = WeakTask(text, master, f"{project}/{row['source']}", row["committed_at"])
-            found[master].setdefault(key, task)
+            by_master[master].setdefault(key, task)
     return [
         tasks[key]
-        for _, tasks in sorted(found.items())
+        for _, tasks in sorted(by_master.items())
         for key in sorted(tasks, key=_by_hash)[:per_master]
     ]
 

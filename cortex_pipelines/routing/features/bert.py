@@ -47,8 +47,8 @@ class _Linear:
         import torch
 
         if not self._packed:
-            found = torch.nn.functional.linear(values, self._weight, self._bias)
-            return found if plus is None else found + plus
+            projected = torch.nn.functional.linear(values, self._weight, self._bias)
+            return projected if plus is None else projected + plus
         linear = torch.ops.mkldnn._linear_pointwise
         if plus is None:
             return linear(values, self._weight, self._bias, "none", [], "")
@@ -129,14 +129,14 @@ class BertForward:
         size, epsilon = (self.width,), self._epsilon
         norm, gelu = torch.nn.functional.layer_norm, torch.nn.functional.gelu
         values = norm(self._words[ids] + self._places[: ids.shape[1]], size, *self._norm, epsilon)
-        found = []
+        states = []
         for layer in self._layers:
             mixed = layer.mixed(self._attend(layer, values), values)
             values = norm(mixed, size, *layer.first_norm, epsilon)
             narrow = layer.narrow(gelu(layer.wide(values)), values)
             values = norm(narrow, size, *layer.second_norm, epsilon)
-            found.append(values)
-        return found
+            states.append(values)
+        return states
 
     def _attend(self, layer: _Layer, values: "torch.Tensor") -> "torch.Tensor":
         import torch

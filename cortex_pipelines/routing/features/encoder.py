@@ -127,7 +127,7 @@ class SentenceEncoder:
         kept = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
         # Half a surrogate pair, as JSON may hold it, is no text that a tokenizer takes.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in kept]
-        return [list(found.ids) for found in self._tokenizer.encode_batch(clean)]
+        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(clean)]
 
     def _forward(self, ids: list[list[int]], size: int) -> Floats:
         """Embeddings of texts of one length, in a batch that is filled up to ``size``.
@@ -189,10 +189,10 @@ def _forward_pass(
         ).eval()
 
     def states(ids: Any) -> list[Any]:
-        found = general(
+        output = general(
             input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True
         )
-        return list(found.hidden_states[1:])
+        return list(output.hidden_states[1:])
 
     return states, int(general.config.hidden_size), int(general.config.max_position_embeddings)
 
@@ -209,12 +209,12 @@ def cached_embeddings(
         identity: What else decides an embedding: the encoder's pin and its settings.
     """
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-    found = {key: cache.get("embedding", *identity, key) for key in keys}
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if found[key] is None}
+    known = {key: cache.get("embedding", *identity, key) for key in keys}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
     if missing:
         vectors = load().encode(list(missing.values()))
         for key, vector in zip(missing, vectors, strict=True):
-            found[key] = vector.astype("<f4").tobytes()
-            cache.put(found[key] or b"", "embedding", *identity, key)
-    rows = [np.frombuffer(found[key] or b"", dtype="<f4") for key in keys]
+            known[key] = vector.astype("<f4").tobytes()
+            cache.put(known[key] or b"", "embedding", *identity, key)
+    rows = [np.frombuffer(known[key] or b"", dtype="<f4") for key in keys]
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)

@@ -108,8 +108,8 @@ class FeatureExtractor:
         for text in texts:
             clipped = _clean(text)
             for counter in self._counters:
-                found, weights = counter.weigh(clipped)
-                columns += found
+                places, weights = counter.weigh(clipped)
+                columns += places
                 values.append(weights)
             ends.append(len(columns))
         lexical = csr_matrix(
@@ -200,18 +200,18 @@ class _Counter:
     def weigh(self, text: str) -> tuple[list[int], Floats]:
         """Columns in rising order, and their weights: (1 + log count) x idf, at length 1."""
         counts: dict[int, int] = {}
-        for column in self._found(text) if self._columns else ():
+        for column in self._columns_in(text) if self._columns else ():
             counts[column] = counts.get(column, 0) + 1
         columns = sorted(counts)
         if not columns:
             return [], _NOTHING
         often = np.array([counts[column] for column in columns], dtype=np.float32)
         places = np.array(columns) - self._first
-        found = (1.0 + np.log(often)) * self._weights[places]
-        weighed: Floats = (found / np.sqrt((found * found).sum())).astype(np.float32)
+        tfidf = (1.0 + np.log(often)) * self._weights[places]
+        weighed: Floats = (tfidf / np.sqrt((tfidf * tfidf).sum())).astype(np.float32)
         return columns, weighed
 
-    def _found(self, text: str) -> Iterator[int]:
+    def _columns_in(self, text: str) -> Iterator[int]:
         """The column of each known term, as often as the text has it."""
         if not self._within_words:
             yield from self._known(text)

@@ -55,8 +55,8 @@ class Kernel:
 
     def features(self, tasks: Features) -> Floats:
         """Random Fourier features, shape (tasks, features)."""
-        found: Floats = np.cos(tasks.projected @ self._directions + self._phases)
-        return found * np.float32(np.sqrt(2.0 / len(self._phases)))
+        cosines: Floats = np.cos(tasks.projected @ self._directions + self._phases)
+        return cosines * np.float32(np.sqrt(2.0 / len(self._phases)))
 
     def raw(self, tasks: Features) -> Doubles:
         """Regressed membership of each master: about 1 for the right one, about 0 for others."""

@@ -29,14 +29,14 @@ class Keywords:
         """See ``CandidateModel``."""
         shares = np.full((len(features), len(self._numbers)), _DOUBT)
         for row, text in enumerate(features.texts):
-            said = self._rules.decide(text)
-            for master, score in said.scores.items():
+            decision = self._rules.decide(text)
+            for master, score in decision.scores.items():
                 if master in self._numbers:
                     shares[row, self._numbers[master]] += score
-            if said.master is None and self._fallback in self._numbers:
+            if decision.master is None and self._fallback in self._numbers:
                 shares[row, self._numbers[self._fallback]] += self._rules.thresholds.minimum
-        found: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
-        return found
+        logs: Doubles = np.log(shares / shares.sum(axis=1, keepdims=True))
+        return logs
 
     def arrays(self) -> Mapping[str, Floats]:
         """Nothing is learnt."""

@@ -69,8 +69,8 @@ class Retrieval:
 
         scale = np.abs(sentences).max(axis=1, keepdims=True)
         rough = torch.from_numpy(_in_bytes(sentences, np.maximum(scale, 1e-12)))
-        found = torch.topk(torch._int_mm(rough, self._rough), count, dim=1, sorted=False)
-        places: Indices = np.sort(found.indices.numpy(), axis=1)
+        top = torch.topk(torch._int_mm(rough, self._rough), count, dim=1, sorted=False)
+        places: Indices = np.sort(top.indices.numpy(), axis=1)
         return places
 
     @cached_property
@@ -92,8 +92,8 @@ class Retrieval:
         rows = np.repeat(np.arange(len(places)), places.shape[1])
         np.add.at(shares, (rows, self._labels[places].ravel()), votes.ravel())
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        found: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
-        return found
+        logs: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
+        return logs
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""

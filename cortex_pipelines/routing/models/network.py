@@ -88,8 +88,8 @@ class Neural:
         hidden = np.maximum(features.projected @ arrays["inward"] + arrays["inward_bias"], 0.0)
         mixed = features.projected + hidden @ arrays["outward"]
         length = np.linalg.norm(mixed, axis=1, keepdims=True)
-        found: Floats = mixed / np.maximum(length, 1e-6)
-        return found
+        normalized: Floats = mixed / np.maximum(length, 1e-6)
+        return normalized
 
 
 Watch = Callable[[int, Neural], None]

@@ -54,10 +54,10 @@ class Lexical:
 
     def logits(self, features: Features) -> Doubles:
         """Each master's logit against all others; low for all where nothing is familiar."""
-        found: Doubles = (
+        logits: Doubles = (
             np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
         )
-        return found
+        return logits
 
     def arrays(self) -> Mapping[str, Floats]:
         """See ``CandidateModel``."""

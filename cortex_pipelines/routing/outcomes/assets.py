@@ -32,7 +32,7 @@ def outcome_predictors(
         for table in (DECISIONS, OUTCOMES, FEATURES)
     )
     rows = attempts(decisions, outcomes, features, predictors)
-    models, found = build_predictors(rows, predictors)
+    models, tables = build_predictors(rows, predictors)
     models.save(out)
     observe("train_seconds", monotonic() - began)
-    return found
+    return tables

@@ -43,17 +43,17 @@ def attempts(
     for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(
         named=True
     ):
-        found = known.get(row["attempt_id"], {})
+        outcome = known.get(row["attempt_id"], {})
         of_task = by_task.get(row["task_id"] or "", {})
-        success = found.get("success")
+        success = outcome.get("success")
         if success is None and row["attempt_id"] in left:
             success = False
         rows.append(
             row
-            | {name: found.get(name, of_task.get(name)) for name in _AMOUNTS}
+            | {name: outcome.get(name, of_task.get(name)) for name in _AMOUNTS}
             | {
                 "success": None if success is None else float(success),
-                "when": row["decided_at"] or found.get("when"),
+                "when": row["decided_at"] or outcome.get("when"),
                 "cluster": normalised(row["text"]),
             }
         )
@@ -73,10 +73,10 @@ def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dic
     ordered = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
         "occurred_at", "file", "byte_offset", nulls_last=False
     )
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    by_attempt: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in ordered.iter_rows(named=True):
-        kept = found[row["attempt_id"]]
-        said = {
+        kept = by_attempt[row["attempt_id"]]
+        reported = {
             "success": row["success"],
             "duration_seconds": row["duration_seconds"] or None,
             "tokens": row["tokens"] or None,
@@ -84,18 +84,18 @@ def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dic
             "complexity_score": row["complexity_score"],
         }
         kept.setdefault("when", row["occurred_at"])
-        kept |= {name: value for name, value in said.items() if value is not None}
-    return dict(found)
+        kept |= {name: value for name, value in reported.items() if value is not None}
+    return dict(by_attempt)
 
 
 def _of_tasks(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """What records that name no master say of a task; the choice of a model is one."""
-    found: dict[str, dict[str, Any]] = {}
+    by_task: dict[str, dict[str, Any]] = {}
     rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
     for row in rows.sort("occurred_at", "file", "byte_offset").iter_rows(named=True):
         if row["complexity_score"] is not None:
-            found[row["task_id"]] = {"complexity_score": row["complexity_score"]}
-    return found
+            by_task[row["task_id"]] = {"complexity_score": row["complexity_score"]}
+    return by_task
 
 
 def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:

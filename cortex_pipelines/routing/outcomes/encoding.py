@@ -108,7 +108,9 @@ class Encoding:
         numbers = _numbers(rows, self.columns)
         scaled = np.nan_to_num((numbers - np.array(self.centre)) / np.array(self.spread))
         known = [
-            np.array([[value == one for one in values] for value in _category(rows, name)])
+            np.array(
+                [[value == category for category in values] for value in _category(rows, name)]
+            )
             for name, values in zip(self.columns.categories, self.categories, strict=True)
         ]
         parts = [scaled, *known]
@@ -129,8 +131,8 @@ class Encoding:
 def _numbers(rows: pl.DataFrame, columns: Columns) -> np.ndarray:
     plain = rows.select(pl.col(columns.numbers).cast(pl.Float64))
     amounts = rows.select(pl.col(columns.amounts).cast(pl.Float64).clip(0.0).log1p())
-    found = [frame.fill_null(float("nan")).to_numpy() for frame in (plain, amounts) if frame.width]
-    return np.hstack([*found, np.zeros((rows.height, 0))])
+    blocks = [frame.fill_null(float("nan")).to_numpy() for frame in (plain, amounts) if frame.width]
+    return np.hstack([*blocks, np.zeros((rows.height, 0))])
 
 
 def _category(rows: pl.DataFrame, name: str) -> list[str]:

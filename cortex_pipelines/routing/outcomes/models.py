@@ -53,7 +53,7 @@ def ladder(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[st
     return {
         "constant": [lambda rows, values: Fitted(_middle(kind, values), {}, None, ())],
         "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
-        "linear": [_linear(kind, columns, settings, one) for one in settings.strengths],
+        "linear": [_linear(kind, columns, settings, strength) for strength in settings.strengths],
     }
 
 
@@ -65,12 +65,12 @@ def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: fl
     """The figure of each master, drawn to that of all where its tasks are few."""
     base = _middle(kind, values)
     masters = np.array(rows["master"].to_list())
-    found = {}
+    offsets = {}
     for master in sorted(set(masters.tolist())):
         own = values[masters == master]
         share = len(own) / (len(own) + shrinkage)
-        found[master] = share * _middle(kind, own) + (1 - share) * base
-    return Fitted(base, found, None, ())
+        offsets[master] = share * _middle(kind, own) + (1 - share) * base
+    return Fitted(base, offsets, None, ())
 
 
 def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength: float) -> Fit:
@@ -91,23 +91,23 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
     return fit
 
 
-def losses(kind: Kind, said: np.ndarray, values: np.ndarray) -> np.ndarray:
+def losses(kind: Kind, predicted: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Loss of each task: squared error of a probability (Brier), absolute error of an amount."""
-    errors = said - values
+    errors = predicted - values
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
 
 
-def select_model(found: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
+def select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
     """The model to use: the next is taken only if its losses are lower by more than their error.
 
     Two standard errors of the paired difference are a test at the level of 5 percent, about.
 
     Args:
-        found: Rungs from the one to start with, each with its losses on the same held-out items.
+        candidates: Model names from the simplest, each with its losses on the same held-out items.
         errors: How many standard errors; more than one where items overlap.
     """
-    chosen, own = found[0]
-    for name, other in found[1:]:
+    chosen, own = candidates[0]
+    for name, other in candidates[1:]:
         gained = own - other
         error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
         if gained.mean() > errors * error:

@@ -48,8 +48,8 @@ class OutcomePredictors:
             PredictorError: there are none.
         """
         try:
-            said = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            return cls(TypeAdapter(dict[str, Predictor]).validate_python(said))
+            stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            return cls(TypeAdapter(dict[str, Predictor]).validate_python(stored))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "all of it"
@@ -59,8 +59,8 @@ class OutcomePredictors:
 
     def save(self, folder: Path) -> None:
         """Write them to a folder, as JSON."""
-        said = {name: asdict(value) for name, value in sorted(self.predictors.items())}
-        text = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False)
+        content = {name: asdict(value) for name, value in sorted(self.predictors.items())}
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
@@ -73,13 +73,13 @@ class OutcomePredictors:
             One row a task: for each target its prediction (a calibrated probability, or a
             median), and for an amount ``<target>_low`` and ``<target>_high``.
         """
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         for name, predictor in sorted(self.predictors.items()):
-            said, low, high = predictor.predict(features)
-            found[name] = said
+            predicted, low, high = predictor.predict(features)
+            columns[name] = predicted
             if predictor.target.kind == "amount":
-                found |= {f"{name}_low": low, f"{name}_high": high}
-        return pl.DataFrame(found)
+                columns |= {f"{name}_low": low, f"{name}_high": high}
+        return pl.DataFrame(columns)
 
 
 def _none(folder: Path, why: object) -> PredictorError:
@@ -160,8 +160,8 @@ def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[st
     wanted = scaled(actual, target)
     rows = []
     for candidate, predictor in trained.predictors.items():
-        said, low, high = predictor.predict(test)
-        lost = losses(target.kind, scaled(said, target), wanted)
+        predicted, low, high = predictor.predict(test)
+        lost = losses(target.kind, scaled(predicted, target), wanted)
         before = predictor.uncalibrated(test)
         rows += [
             {
@@ -172,7 +172,7 @@ def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[st
                 "cluster": test["cluster"][place],
                 "master": test["master"][place],
                 "actual": float(actual[place]),
-                "predicted": float(said[place]),
+                "predicted": float(predicted[place]),
                 "low": float(low[place]) if target.kind == "amount" else None,
                 "high": float(high[place]) if target.kind == "amount" else None,
                 "uncalibrated": float(before[place]),

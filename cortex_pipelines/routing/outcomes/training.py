@@ -70,10 +70,10 @@ class Predictor:
             middle = self._in_unit(self.slope * raw + self.shift)
             return middle, middle, middle
         middle = raw + self.shift
-        low, said, high = (
+        low, predicted, high = (
             self._in_unit(v) for v in (middle - self.reach, middle, middle + self.reach)
         )
-        return said, low, high
+        return predicted, low, high
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         if self.target.kind == "probability":
@@ -133,13 +133,13 @@ def train(
 
 def scaled(values: np.ndarray, target: Target) -> np.ndarray:
     """Values in the scale in which they are learnt."""
-    found: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
-    return found
+    scaled_values: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
+    return scaled_values
 
 
 def _loss(target: Target, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
-    said = _chance(raw) if target.kind == "probability" and candidate == "linear" else raw
-    return losses(target.kind, said, values)
+    predicted = _chance(raw) if target.kind == "probability" and candidate == "linear" else raw
+    return losses(target.kind, predicted, values)
 
 
 def _fold(cluster: str, settings: PredictorSettings) -> int:
@@ -149,15 +149,15 @@ def _fold(cluster: str, settings: PredictorSettings) -> int:
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: Fit) -> np.ndarray:
     """What is said of each task by a model that was trained without its fold."""
-    said = np.zeros(len(values))
+    predicted = np.zeros(len(values))
     for number in np.unique(fold):
         held = fold == number
         if held.all() or _one_class_less(values[~held], values):
-            said[held] = fit(rows, values).raw(rows.filter(pl.Series(held)))
+            predicted[held] = fit(rows, values).raw(rows.filter(pl.Series(held)))
             continue
         model = fit(rows.filter(pl.Series(~held)), values[~held])
-        said[held] = model.raw(rows.filter(pl.Series(held)))
-    return said
+        predicted[held] = model.raw(rows.filter(pl.Series(held)))
+    return predicted
 
 
 def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:

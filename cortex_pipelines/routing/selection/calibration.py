@@ -12,12 +12,12 @@ def reliability(
     confidence: Sequence[float], right: Sequence[bool]
 ) -> list[tuple[float, float, int]]:
     """Of each bin that holds a task: mean confidence, share that is right, and tasks."""
-    said, was = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
+    confidences, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    place = np.minimum((confidences * BINS).astype(int), BINS - 1)
     return [
         (
-            float(said[place == number].mean()),
-            float(was[place == number].mean()),
+            float(confidences[place == number].mean()),
+            float(correct[place == number].mean()),
             int((place == number).sum()),
         )
         for number in range(BINS)
@@ -29,5 +29,6 @@ def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool
     """Mean gap between confidence and accuracy over equal bins, weighted by tasks."""
     total = len(confidence)
     return sum(
-        abs(said - was) * tasks / total for said, was, tasks in reliability(confidence, right)
+        abs(mean_confidence - accuracy) * tasks / total
+        for mean_confidence, accuracy, tasks in reliability(confidence, right)
     )

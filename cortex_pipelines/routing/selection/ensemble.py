@@ -52,8 +52,8 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
         pull = _PRIOR / total
         return value + pull * float((away**2).sum()), gradient + 2 * pull * away
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(scores))
-    return [round(float(weight), 6) for weight in found.x]
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(scores))
+    return [round(float(weight), 6) for weight in optimum.x]
 
 
 def cross_fitted(
@@ -64,11 +64,11 @@ def cross_fitted(
     So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
     neither the candidates nor the weights have seen.
     """
-    found = np.zeros_like(scores[0])
+    scores_out_of_fold = np.zeros_like(scores[0])
     for fold in np.unique(folds):
         held, others = folds == fold, folds != fold
         if not others.any():
             return combined(scores, [1.0 / len(scores)] * len(scores))
         weights = learn_weights([s[others] for s in scores], labels[others], shares[others])
-        found[held] = combined([score[held] for score in scores], weights)
-    return found
+        scores_out_of_fold[held] = combined([score[held] for score in scores], weights)
+    return scores_out_of_fold

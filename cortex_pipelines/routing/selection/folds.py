@@ -18,12 +18,12 @@ def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
         labels: Number of each task's master.
         folds: Number of folds.
     """
-    found = np.zeros(len(labels), dtype=np.int64)
+    fold_of = np.zeros(len(labels), dtype=np.int64)
     dealt = 0
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label).tolist()
         own = sorted(places, key=lambda place: (keys[place], place))
         for place in own:
-            found[place] = dealt % folds
+            fold_of[place] = dealt % folds
             dealt += 1
-    return found
+    return fold_of

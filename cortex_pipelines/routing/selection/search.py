@@ -36,7 +36,7 @@ def search_neural(
         training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings)
     )
     # a third of the passes: before, the learning rate alone decides which is ahead
-    found = search(
+    outcome = search(
         lambda trial: _tried(trial, train, held),
         settings.trials,
         settings.seed,
@@ -44,7 +44,7 @@ def search_neural(
         studies / f"router-{_identity(train, held)}.jsonl",
         "Searching the router's settings",
     )
-    return NeuralSettings(**found.best.parameters), found
+    return NeuralSettings(**outcome.best.parameters), outcome
 
 
 def search_fold(judged: Indices, folds: Indices) -> int:

@@ -199,17 +199,17 @@ def _candidates(
         "kernel": Kernel,
         "neural": Neural,
     }
-    found: dict[str, Any] = {
+    candidates: dict[str, Any] = {
         "retrieval": Retrieval.restore(grouped["retrieval"], len(config.masters), config.neighbours)
     }
     for name in sorted({*config.weights, *_ALWAYS} - {"retrieval"}):
         if name != "rules":
-            found[name] = plain[name].restore(grouped[name])
+            candidates[name] = plain[name].restore(grouped[name])
         elif rules is None:
             raise KeyError(RULES_FILE)
         else:
-            found[name] = Keywords(rules, config.masters, config.fallback_master)
-    return found
+            candidates[name] = Keywords(rules, config.masters, config.fallback_master)
+    return candidates
 
 
 def _tensors(path: Path) -> dict[str, dict[str, Floats]]:

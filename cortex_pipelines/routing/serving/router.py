@@ -182,15 +182,15 @@ class Router:
             return [self.by_rules(text) for text in texts]
         if self._encoder is None and texts:
             self._encoder = self._make_encoder()
-        found: list[Decision] = []
+        decisions: list[Decision] = []
         for start in range(0, len(texts), _AT_ONCE):
             part = texts[start : start + _AT_ONCE]
             began = perf_counter()
             assert self._encoder is not None  # nosec B101: there is a text
             embeddings = self._encoder.serve(part)
             spent = _since(began, len(part))
-            found += self._decide_all(self._package, part, embeddings, spent)
-        return found
+            decisions += self._decide_all(self._package, part, embeddings, spent)
+        return decisions
 
     def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
         """Where each task goes, its embedding being known."""
@@ -219,21 +219,21 @@ class Router:
         began = perf_counter()
         if self._rules is None:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
-        said = self._rules.decide(text)
-        ranked = sorted(said.scores, key=lambda name: (-said.scores[name], name))
-        others = tuple((name, said.scores[name]) for name in ranked if name != said.master)
+        decision = self._rules.decide(text)
+        ranked = sorted(decision.scores, key=lambda name: (-decision.scores[name], name))
+        others = tuple((name, decision.scores[name]) for name in ranked if name != decision.master)
         return Decision(
-            master=said.master or self._fallback,
-            confidence=said.score,
-            in_scope=float(max(said.scores.values()) > 0),
-            supporting=said.supporting,
+            master=decision.master or self._fallback,
+            confidence=decision.score,
+            in_scope=float(max(decision.scores.values()) > 0),
+            supporting=decision.supporting,
             alternatives=tuple(pair for pair in others if pair[1] > 0),
-            decided_by=RULES if said.master else PERSON,
+            decided_by=RULES if decision.master else PERSON,
             evidence=(),
-            abstained=said.master is None,
+            abstained=decision.master is None,
             latency_ms=_since(began, 1),
             model_version=RULES,
-            probabilities=said.scores,
+            probabilities=decision.scores,
         )
 
     def _decide_all(
@@ -271,12 +271,12 @@ class Router:
         ]
         weights = list(config.weights.values())
         logs = combined(scores, weights)
-        said = np.array([any(char.isalnum() for char in text) for text in texts])
-        if not said.all():
-            logs[~said] = _shares_of(package)
+        has_words = np.array([any(char.isalnum() for char in text) for text in texts])
+        if not has_words.all():
+            logs[~has_words] = _shares_of(package)
         scope = package.scope.score(cosines, features.sentence)
-        scope[~said] = 0.0
-        evidence = _evidence(package, places, cosines, said)
+        scope[~has_words] = 0.0
+        evidence = _evidence(package, places, cosines, has_words)
         voters = _voters(list(config.weights), scores, weights, logs)
         took = round(spent + _since(began, len(texts)), 3)
         return [
@@ -329,8 +329,8 @@ class Router:
         """Whether the rules would let this very master work alone."""
         if self._rules is None:
             return False
-        said = self._rules.decide(text)
-        return said.master == master and said.score >= self._rules.thresholds.single
+        decision = self._rules.decide(text)
+        return decision.master == master and decision.score >= self._rules.thresholds.single
 
 
 def _voters(
@@ -351,12 +351,12 @@ def _shares_of(package: Package) -> Doubles:
     """How often each master was right so far, as logarithms: all there is to say of no text."""
     counts = Counter(task["master"] for task in package.neighbours)
     shares = np.array([counts[name] + 1.0 for name in package.config.masters])
-    found: Doubles = np.log(shares / shares.sum())
-    return found
+    logs: Doubles = np.log(shares / shares.sum())
+    return logs
 
 
 def _evidence(
-    package: Package, places: Indices, cosines: Floats, said: Any
+    package: Package, places: Indices, cosines: Floats, has_words: Any
 ) -> list[tuple[Mapping[str, Any], ...]]:
     count = package.config.evidence
     return [
@@ -366,7 +366,7 @@ def _evidence(
         )
         if any_word
         else ()
-        for row, near, any_word in zip(places, cosines, said, strict=True)
+        for row, near, any_word in zip(places, cosines, has_words, strict=True)
     ]
 
 

@@ -58,8 +58,8 @@ def read_tasks(path: Path) -> list[Task]:
 
 def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
     """The keyword rules that stand beside the logs, nearest to the top; None if there are none."""
-    found = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
-    return Path(min(found)[1]) if found else None
+    candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
+    return Path(min(candidates)[1]) if candidates else None
 
 
 class _Number(float):
