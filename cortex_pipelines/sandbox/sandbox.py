@@ -165,8 +165,8 @@ def _filter() -> dict[str, object]:
 def _check_program(program: str, folder: Path, path: str, places: Sequence[str]) -> None:
     """Through bubblewrap, a program that is not there looks like one that failed."""
     inside = [Path(place) for place in (*places, str(folder.resolve()))]
-    found = shutil.which(str(folder / program) if "/" in program else program, path=path)
-    if found is None or not any(Path(found).is_relative_to(place) for place in inside):
+    executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
+    if executable is None or not any(Path(executable).is_relative_to(place) for place in inside):
         raise SandboxError(f"{program} cannot be run: it is not there, inside of the sandbox")
 
 

@@ -176,7 +176,7 @@ def program(machine: str | None = None) -> bytes:
     for name, number in _numbers(CHECKED, machine).items():
         checks = _CHECKS[name]
         code += [(_EQUAL, 0, len(checks), number), *checks]
-    return b"".join(struct.pack("=HBBI", *one) for one in (*code, _return(_ALLOW)))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in (*code, _return(_ALLOW)))
 
 
 def numbers(machine: str | None = None) -> dict[str, int]:

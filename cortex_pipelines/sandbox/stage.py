@@ -202,13 +202,13 @@ def _become_bubblewrap(
 
 def _wait_for_all(child: int) -> int:
     """Status of a child, when it and all its descendants have ended."""
-    found = 0
+    exit_status = 0
     with contextlib.suppress(ChildProcessError):
         while True:
             ended, status = os.wait()
             if ended == child:
-                found = status
-    return found
+                exit_status = status
+    return exit_status
 
 
 def _make_root(plan: dict[str, Any]) -> None:
@@ -221,7 +221,9 @@ def _make_root(plan: dict[str, Any]) -> None:
     options = f"size={size},nr_inodes={_LEAST_FILES + size // _FILE_BYTES},mode=755"
     _mount("tmpfs", str(root), "tmpfs", _NOSUID | _NODEV, options)
     seen: list[Path] = []
-    for path in sorted({Path(path) for path in plan["readable"]}, key=lambda one: len(one.parts)):
+    for path in sorted(
+        {Path(path) for path in plan["readable"]}, key=lambda readable: len(readable.parts)
+    ):
         if path.exists() and not any(path.is_relative_to(above) for above in seen):
             _show(path, root)
             if not path.is_symlink():
@@ -360,7 +362,10 @@ def _limit(limits: dict[str, int], helpers: int = 0) -> None:
 def _mount(
     source: str | None, place: str, kind: str | None, flags: int, options: str | None = None
 ) -> None:
-    words = [None if one is None else os.fsencode(one) for one in (source, place, kind, options)]
+    words = [
+        None if argument is None else os.fsencode(argument)
+        for argument in (source, place, kind, options)
+    ]
     done = _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
     _check(done, f"{source or place} cannot be mounted")
 
