@@ -95,7 +95,7 @@ class Table:
 
     def violations(self, frame: pl.DataFrame) -> list[str]:
         """What in the rows of a frame with the right columns breaks the contract, in words."""
-        found = [
+        problems = [
             f"column {column.name}: {count} {what}"
             for column in self.columns
             for what, count in _column_violations(column, frame[column.name]).items()
@@ -104,24 +104,24 @@ class Table:
         if self.key:
             repeated = frame.height - frame.select(self.key).unique().height
             if repeated:
-                found.append(f"{repeated} rows repeat the key ({', '.join(self.key)})")
+                problems.append(f"{repeated} rows repeat the key ({', '.join(self.key)})")
         if frame.height < self.min_rows:
-            found.append(f"{frame.height} rows, at least {self.min_rows} are needed")
-        return found
+            problems.append(f"{frame.height} rows, at least {self.min_rows} are needed")
+        return problems
 
 
 def _column_violations(column: Column, values: pl.Series) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     if not column.nullable:
-        found["values are missing"] = values.null_count()
+        counts["values are missing"] = values.null_count()
     present = values.drop_nulls()
     if column.one_of is not None:
-        found[f"values are not one of {', '.join(column.one_of)}"] = int(
+        counts[f"values are not one of {', '.join(column.one_of)}"] = int(
             (~present.is_in(list(column.one_of))).sum()
         )
     if column.between is not None:
         low, high = column.between
-        found[f"values are outside {low:g} to {high:g}"] = int(
+        counts[f"values are outside {low:g} to {high:g}"] = int(
             (~present.is_between(low, high)).sum()
         )
-    return found
+    return counts
