@@ -25,14 +25,14 @@ def record_curves(
     """
     from mlflow.entities import Metric
 
-    found = [
+    metrics = [
         Metric(name, value, at, step)
         for file in sorted(folder.glob(f"**/{TRAINING_FILE}"))
         for name, value, step in _measured(file, file.parent.relative_to(folder).as_posix())
         if (name, step) not in written
     ]
-    for start in range(0, len(found), _AT_ONCE):
-        client.log_batch(run, metrics=found[start : start + _AT_ONCE])
+    for start in range(0, len(metrics), _AT_ONCE):
+        client.log_batch(run, metrics=metrics[start : start + _AT_ONCE])
 
 
 def _measured(file: Path, part: str) -> Iterator[tuple[str, float, int]]:

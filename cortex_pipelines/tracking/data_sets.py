@@ -104,4 +104,4 @@ def _type(dtype: Any) -> Any:
     }
     if isinstance(dtype, pl.Date | pl.Datetime) or dtype in (pl.Date, pl.Datetime):
         return DataType.datetime
-    return next((found for kind, found in known.items() if dtype == kind), DataType.string)
+    return next((data_type for kind, data_type in known.items() if dtype == kind), DataType.string)

@@ -44,17 +44,17 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'inputs'").fetchone():
             return {}  # a process is about to create it
         digests = dict(connection.execute(_DIGESTS))
-        found: dict[Key, tuple[str, str | None]] = {}
+        versions: dict[Key, tuple[str, str | None]] = {}
         for asset, partition, version, run in connection.execute(_RUNS):
-            found[asset, partition, version] = (run, digests.get(run))
-    return found
+            versions[asset, partition, version] = (run, digests.get(run))
+    return versions
 
 
 def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
     """The same by MLflow's client, some hundred runs at a time."""
     from cortex_pipelines.tracking.store import experiment_ids, open_client
 
-    found: dict[Key, tuple[str, str | None]] = {}
+    versions: dict[Key, tuple[str, str | None]] = {}
     token: str | None = ""
     while token is not None:
         page = open_client(root).search_runs(
@@ -74,5 +74,5 @@ def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
                     if any(tag.value == "output" for tag in given.tags)
                 ]
                 key = (tags["asset_key"], tags.get("partition", ""), tags["dvc_md5"])
-                found[key] = (str(run.info.run_id), digests[0] if digests else None)
-    return found
+                versions[key] = (str(run.info.run_id), digests[0] if digests else None)
+    return versions

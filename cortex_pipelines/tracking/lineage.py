@@ -66,10 +66,10 @@ class _Walk:
         self._seen: set[tuple[str, str | None, str]] = set()
 
     def node(self, name: str, partition: str | None, version: str) -> Node:
-        found = find_run(self._project.root, name, partition, version)
-        if found is None:
+        run = find_run(self._project.root, name, partition, version)
+        if run is None:
             return Node(name, partition, version)
-        run_id, tags = found
+        run_id, tags = run
         node = Node(name, partition, version, run_id, tags.get("git_commit", ""))
         if (name, partition, version) in self._seen:
             return node

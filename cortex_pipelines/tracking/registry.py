@@ -111,10 +111,10 @@ def parent_tag(folder: Path) -> dict[str, str]:
 
 def find_version(project: Project, name: str, md5: str) -> str | None:
     """Number of the registered version with this DVC hash; None if there is none."""
-    found = open_client(project.root).search_model_versions(
+    versions = open_client(project.root).search_model_versions(
         f"name = '{name}' and tags.dvc_md5 = '{md5}'"
     )
-    return str(found[0].version) if found else None
+    return str(versions[0].version) if versions else None
 
 
 def follow_ledger(project: Project, model: Model) -> int:
@@ -179,10 +179,10 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
         if number.isdigit()
         else f"tags.semantic_version = '{number}'"
     )
-    found = client.search_model_versions(f"name = '{name}' and {which}")
-    if not found:
+    versions = client.search_model_versions(f"name = '{name}' and {which}")
+    if not versions:
         raise LookupError(f"model {name} has no version {number}")
-    return name, str(found[0].version), dict(found[0].tags)
+    return name, str(versions[0].version), dict(versions[0].tags)
 
 
 def locks_of(project: Project, name: str, number: str) -> dict[str, str]:

@@ -311,10 +311,10 @@ def git_commit(root: Path) -> str:
 
 def _git(root: Path, *words: str) -> str:
     """What git answers; empty where it has no answer."""
-    found = subprocess.run(
+    completed = subprocess.run(
         ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
     )
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
 def _metrics(folder: Path, version: Version) -> Iterator[tuple[str, float]]:

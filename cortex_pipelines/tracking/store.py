@@ -107,13 +107,13 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
 def experiment_id(root: Path, name: str) -> str:
     """Id of an experiment, made if it is not there."""
     client = open_client(root)
-    found = client.get_experiment_by_name(name)
-    if found:
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment:
+        return str(experiment.experiment_id)
     with FileLock(root / ".mlflow" / ".experiment.lock"):
-        found = client.get_experiment_by_name(name)
-        if found:
-            return str(found.experiment_id)
+        experiment = client.get_experiment_by_name(name)
+        if experiment:
+            return str(experiment.experiment_id)
         return str(client.create_experiment(name, artifact_location=_artifacts(root, name)))
 
 
@@ -146,10 +146,10 @@ def workspace_id(root: Path) -> str:
 
 def experiment_ids(root: Path) -> list[str]:
     """Ids of all experiments."""
-    client, found, token = open_client(root), [], None
+    client, ids, token = open_client(root), [], None
     while True:
         page = client.search_experiments(max_results=1000, page_token=token)
-        found += [str(experiment.experiment_id) for experiment in page]
+        ids += [str(experiment.experiment_id) for experiment in page]
         token = page.token
         if not token:
-            return found
+            return ids

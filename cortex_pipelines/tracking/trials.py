@@ -24,12 +24,12 @@ def record_trials(client: Any, experiment: str, parent: str, folder: Path) -> No
     file = folder / TRIALS_FILE
     if not file.exists():
         return
-    found = json.loads(file.read_text(encoding="utf-8"))
-    for trial in found["trials"]:
-        _record(client, experiment, parent, trial, best=trial["number"] == found["best"])
+    search = json.loads(file.read_text(encoding="utf-8"))
+    for trial in search["trials"]:
+        _record(client, experiment, parent, trial, best=trial["number"] == search["best"])
     client.log_artifact(parent, str(file))
-    if found["importance"]:
-        client.log_figure(parent, _figure(found), "importance.png")
+    if search["importance"]:
+        client.log_figure(parent, _figure(search), "importance.png")
 
 
 def _record(
@@ -58,14 +58,14 @@ def _record(
     client.set_terminated(run_id, _STATUS[trial["state"]])
 
 
-def _figure(found: dict[str, Any]) -> Any:
+def _figure(search: dict[str, Any]) -> Any:
     """Bars, the longest on top."""
     from matplotlib.figure import Figure
 
-    shares = sorted(found["importance"].items(), key=lambda pair: (pair[1], pair[0]))
+    shares = sorted(search["importance"].items(), key=lambda pair: (pair[1], pair[0]))
     figure = Figure(figsize=(6, 1 + 0.4 * len(shares)), layout="constrained")
     axes = figure.subplots()
     axes.barh([name for name, _ in shares], [share for _, share in shares])
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"share of the differences in {found['objective']} (fANOVA)")
+    axes.set_xlabel(f"share of the differences in {search['objective']} (fANOVA)")
     return figure
