@@ -18,18 +18,18 @@ def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
         address: The stage, ``asset`` or ``asset@project``; an unknown one has no path.
     """
     made_by = {str(out["path"]): name for name, stage in stages.items() for out in stage["outs"]}
-    found: set[str] = set()
+    names: set[str] = set()
     ahead = [address] if address in stages else []
     while ahead:
         name = ahead.pop()
-        if name in found:
+        if name in names:
             continue
-        found.add(name)
+        names.add(name)
         for dep in stages[name].get("deps", []):
             path = str(dep["path"])
             # a stage that reads all projects depends on the folder that theirs are in
             ahead += [by for out, by in made_by.items() if f"{out}/".startswith(f"{path}/")]
-    return sorted(found)
+    return sorted(names)
 
 
 def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:

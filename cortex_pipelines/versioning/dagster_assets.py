@@ -277,9 +277,9 @@ def _check_results(
     asset: VersionedAsset, checks: tuple[ContractCheck, ...]
 ) -> Iterator[dg.AssetCheckResult]:
     """Results of the contracts; of an unchanged version they stand, since it was published."""
-    found = {check.table: check for check in checks}
+    by_table = {check.table: check for check in checks}
     for table in asset.tables:
-        check = found.get(table.name)
+        check = by_table.get(table.name)
         yield dg.AssetCheckResult(
             asset_key=asset.name,
             check_name=f"{table.name}_contract",
@@ -291,13 +291,13 @@ def _check_results(
 def _check_metadata(check: ContractCheck | None) -> dict[str, Any]:
     if check is None:
         return {"unchanged": True}
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "rows": check.rows,
         "failures": "; ".join(check.failures) or "none",
     }
     if check.page:
-        found["expectations"] = dg.MetadataValue.path(check.page)
-    return found
+        metadata["expectations"] = dg.MetadataValue.path(check.page)
+    return metadata
 
 
 def _verdict_result(
@@ -347,7 +347,7 @@ def describe(
 ) -> dict[str, Any]:
     """Metadata of a materialisation, made from the output in the workspace."""
     folder = project.output(asset.name, partition)
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "dvc_md5": version,
         "dagster/uri": folder.relative_to(project.root).as_posix(),
     }
@@ -357,32 +357,32 @@ def describe(
         count = int(frame.select(pl.len()).collect().item())
         if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
             rows += count
-        found[f"{table.name}/rows"] = count
-        found[f"{table.name}/preview"] = dg.MetadataValue.md(
+        metadata[f"{table.name}/rows"] = count
+        metadata[f"{table.name}/preview"] = dg.MetadataValue.md(
             preview(frame.head(_PREVIEW_ROWS).collect())
         )
         plots = table_plots(table, frame)
-        found |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
+        metadata |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
     if asset.tables:
-        found["dagster/row_count"] = rows
-        found["dagster/column_schema"] = column_schema(asset.tables[0])
-        found["dagster/column_lineage"] = column_lineage(
+        metadata["dagster/row_count"] = rows
+        metadata["dagster/column_schema"] = column_schema(asset.tables[0])
+        metadata["dagster/column_lineage"] = column_lineage(
             asset.tables[0], project.graph.wiring(asset.name).assets
         )
     numbers = read_json(folder / "metrics.json")
-    found |= {
+    metadata |= {
         f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None
     }
     verdict = read_json(folder / "verdict.json")
     if verdict:
-        found |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
-    found |= {
+        metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
+    metadata |= {
         name: dg.MetadataValue.md(picture)
         for name, picture in curves(read_json(folder / "training.json")).items()
     }
     if (folder / "report.html").exists():
-        found["report"] = dg.MetadataValue.path(str(folder / "report.html"))
-    return found
+        metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))
+    return metadata
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -402,13 +402,13 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.TableColumnLineage:
     """Columns that are handed through unchanged: declared once, used by both tables."""
-    found: dict[str, list[dg.TableColumnDep]] = {}
+    deps: dict[str, list[dg.TableColumnDep]] = {}
     for other in upstream:
         for column in other.tables[0].columns if other.tables else ():
             if any(column is mine for mine in table.columns):
                 dep = dg.TableColumnDep(dg.AssetKey(other.name), column.name)
-                found.setdefault(column.name, []).append(dep)
-    return dg.TableColumnLineage(found)
+                deps.setdefault(column.name, []).append(dep)
+    return dg.TableColumnLineage(deps)
 
 
 def preview(frame: pl.DataFrame) -> str:

@@ -122,8 +122,8 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
     if not path.exists():
         return []
     if why := rwlock_damage(path):
-        gone = kept.set_aside(root, path)
-        return [f".dvc/tmp/rwlock {why}: DVC begins a new one; what was left of it is {gone}"]
+        remains = kept.set_aside(root, path)
+        return [f".dvc/tmp/rwlock {why}: DVC begins a new one; what was left of it is {remains}"]
     held = _held_locks(path)
     living = [lock for lock in held if began_before(int(lock[2]["pid"]), path) is not False]
     if living != held:
@@ -341,12 +341,12 @@ def restore(root: Path, version: str, target: Path) -> bool:
     with Repo(str(root)) as repo:
         cache = repo.cache.local
         try:
-            found = load(cache, HashInfo("md5", version))
+            stored = load(cache, HashInfo("md5", version))
         except FileNotFoundError:
             _LOG.info("version %s is not in the DVC cache", version)
             return False
         try:
-            checkout(str(target), LocalFileSystem(), found, cache, force=True)
+            checkout(str(target), LocalFileSystem(), stored, cache, force=True)
         except (FileNotFoundError, CheckoutError):
             return False
     return True

@@ -142,11 +142,11 @@ class Graph:
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         """The named assets and all that depend on them."""
-        found = set(names)
+        reached = set(names)
         for asset in self.order:
-            if any(upstream.name in found for upstream in self._wirings[asset.name].assets):
-                found.add(asset.name)
-        return found
+            if any(upstream.name in reached for upstream in self._wirings[asset.name].assets):
+                reached.add(asset.name)
+        return reached
 
     def _wire(self, asset: VersionedAsset) -> Wiring:
         names = asset.parameters

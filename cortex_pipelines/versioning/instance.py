@@ -24,9 +24,9 @@ def renew_databases(root: Path) -> list[str]:
     if not (home / _READY).exists():
         return []
     with FileLock(home / _LOCK):
-        found = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
+        sentences = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
     words = "Dagster begins a new one, and `cortex sync` tells it of all there is"
-    return [f"{sentence}: {words}" for sentence in found if sentence]
+    return [f"{sentence}: {words}" for sentence in sentences if sentence]
 
 
 def open_instance(root: Path) -> "DagsterInstance":

@@ -54,14 +54,14 @@ def mend(root: Path, name: str) -> str | None:
             f"last commit: `git log -- {name}` finds an older one, `git checkout COMMIT -- {name}` "
             "brings it back"
         )
-    gone = set_aside(root, path, moved=good is None)
+    remains = set_aside(root, path, moved=good is None)
     if good is None:
         return (
             f"{name} {why} and there was none before it: what was made is made again; what was "
-            f"left of it is {gone}"
+            f"left of it is {remains}"
         )
     write_whole(path, good)
-    return f"{name} {why}: the last good one is back; what was left of it is {gone}"
+    return f"{name} {why}: the last good one is back; what was left of it is {remains}"
 
 
 def damage(root: Path, name: str) -> str | None:

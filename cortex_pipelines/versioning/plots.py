@@ -19,7 +19,7 @@ _MOST_BARS = 12
 
 def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
     """A bar chart in Markdown for each telling column of a table, by ``<table>/<column>``."""
-    found = {}
+    plots = {}
     for column in _PLOTTED:
         if column in table.schema:
             counts = (
@@ -31,8 +31,8 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
             )
             if counts.height:
                 bars = {str(value): int(count) for value, count in counts.iter_rows()}
-                found[f"{table.name}/by {column}"] = markdown(bar_chart(bars), f"rows by {column}")
-    return found
+                plots[f"{table.name}/by {column}"] = markdown(bar_chart(bars), f"rows by {column}")
+    return plots
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, str]:

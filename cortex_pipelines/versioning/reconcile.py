@@ -124,16 +124,16 @@ def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
     """
     from dvc.dependency.param import ParamsDependency
 
-    found = ["command changed"] if stage.changed_stage() else []
+    reasons = ["command changed"] if stage.changed_stage() else []
     for dep in stage.deps:
         if isinstance(dep, ParamsDependency) and (root / dep.def_path).is_file():
-            found += _changed_parameters(root, dep)
+            reasons += _changed_parameters(root, dep)
             continue
         key = (dep.def_path, str(dep.hash_info.value) if dep.hash_info else None)
         if key not in asked:
             asked[key] = list(_in_words(dep))
-        found += asked[key]
-    return found + [words for out in stage.outs for words in _in_words(out)]
+        reasons += asked[key]
+    return reasons + [words for out in stage.outs for words in _in_words(out)]
 
 
 def _in_words(entry: Any) -> Iterator[str]:
@@ -152,16 +152,16 @@ def _changed_parameters(root: Path, entry: Any) -> list[str]:
     if entry.hash_info.value is None:
         return [f"{place} new"]
     locked, now = entry.hash_info.value, read_values(root / entry.def_path)
-    found = []
+    changes = []
     for key in sorted(entry.params):
         there, value = _at(now, key)
         if not there:
-            found.append(f"{place}:{key} deleted")
+            changes.append(f"{place}:{key} deleted")
         elif key not in locked:
-            found.append(f"{place}:{key} new")
+            changes.append(f"{place}:{key} new")
         elif value != locked[key]:
-            found.append(f"{place}:{key} modified")
-    return found
+            changes.append(f"{place}:{key} modified")
+    return changes
 
 
 def _at(values: Any, dotted: str) -> tuple[bool, Any]:

@@ -62,8 +62,8 @@ def figures(project: Project) -> dict[str, Any]:
             folder = f"data/{asset.name}" + (f"/{partition}" if partition else "")
             metrics += [f"{folder}/{file}" for file in shown.metrics]
             plots += [plot_entry(plot, address, folder) for plot in shown.plots]
-    found: dict[str, Any] = {"metrics": metrics, "plots": plots}
-    return {key: value for key, value in found.items() if value}
+    fields: dict[str, Any] = {"metrics": metrics, "plots": plots}
+    return {key: value for key, value in fields.items() if value}
 
 
 def render(project: Project) -> str:

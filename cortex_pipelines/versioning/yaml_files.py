@@ -51,10 +51,10 @@ def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
 
 def look_up(values: Mapping[str, Any], dotted: str) -> Any:
     """The value under a dotted key; None if there is none."""
-    found: Any = values
+    value: Any = values
     for part in dotted.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def read_values(path: Path) -> dict[str, Any]:

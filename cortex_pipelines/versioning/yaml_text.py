@@ -119,8 +119,8 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
         where = f"line {line}: " if line is not None else ""
         words = item["msg"].removeprefix("Value error, ")
         # of a key that is missing, what is found is all that stands around it
-        told = item["type"] != "missing" or isinstance(loc[-1], int)
-        value = f" (found {_short(item['input'])})" if told else ""
+        has_value = item["type"] != "missing" or isinstance(loc[-1], int)
+        value = f" (found {_short(item['input'])})" if has_value else ""
         phrases.append(f"{where}{key}: {words}{value}; {_remedy(item, loc, model)}")
     more = error.error_count() - len(phrases)
     return "; ".join(phrases) + (f"; and {more} more" if more > 0 else "")
@@ -176,12 +176,12 @@ def _require_small(value: Any, chars: int, name: str) -> None:
     left = 4 * chars + 1000
     waiting = [(value, 0)]
     while waiting:
-        one, depth = waiting.pop()
+        node, depth = waiting.pop()
         inside: Sequence[Any] = ()
-        if isinstance(one, Mapping):
-            inside = [*one.keys(), *one.values()]
-        elif isinstance(one, (list, set, tuple)):
-            inside = list(one)
+        if isinstance(node, Mapping):
+            inside = [*node.keys(), *node.values()]
+        elif isinstance(node, (list, set, tuple)):
+            inside = list(node)
         left -= 1 + len(inside)
         if left < 0:
             raise YamlTextError(name, f"it grows far beyond its own size; {_ALIASES}")
