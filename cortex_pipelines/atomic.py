@@ -108,9 +108,9 @@ def began_before(process: int, path: Path) -> bool | None:
 
 def discard(folder: Path) -> None:
     """Remove a folder, moving it aside first so that nobody sees half of it."""
-    gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{_MARK}")
-    folder.rename(gone)
-    _remove(gone)
+    doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{_MARK}")
+    folder.rename(doomed)
+    _remove(doomed)
 
 
 @contextmanager

@@ -233,10 +233,10 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
     return parameters
 
 
-def _refuse_private_places(found: Parameters) -> None:
+def _refuse_private_places(params: Parameters) -> None:
     """Places of sources are copied as they are to locks and histories, so none may be private."""
-    shown = PathRedactor(found.privacy, logs_key(found.privacy))
-    for where, place in _places(found):
+    shown = PathRedactor(params.privacy, logs_key(params.privacy))
+    for where, place in _places(params):
         _, taken = shown.redact(place)
         if taken:
             raise ProjectError(
@@ -247,12 +247,12 @@ def _refuse_private_places(found: Parameters) -> None:
             )
 
 
-def _places(found: Parameters) -> Iterator[tuple[str, str]]:
+def _places(params: Parameters) -> Iterator[tuple[str, str]]:
     """Names of branches, tags and folders in ``params.yaml``, each with its key."""
-    for name, project in found.projects.items():
+    for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
             for key, place in source.place.items():
                 # what stands before the host of a URL is the account that git logs in with
                 if key in ("ref", "directory", "archive") or (key == "git" and not is_url(place)):
                     yield f"projects.{name}.sources.{number}.{key}", place
-    yield "coordination.logs", found.coordination.logs
+    yield "coordination.logs", params.coordination.logs

@@ -125,15 +125,15 @@ def search(
         except optuna.TrialPruned:
             study.tell(asked, state=optuna.trial.TrialState.PRUNED)
         _remember(memory, study.trials[number])
-    found = Found(
-        tuple(_trial(number, one) for number, one in enumerate(study.trials)),
+    outcome = Found(
+        tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)),
         _importance(study, seed),
         seed,
     )
     memory.unlink(missing_ok=True)
-    if all(trial.state != "complete" for trial in found.trials):
+    if all(trial.state != "complete" for trial in outcome.trials):
         raise ValueError(f"none of {trials} trials of the search came to a number")
-    return found
+    return outcome
 
 
 def _trial(number: int, frozen: Any) -> Trial:
@@ -153,8 +153,8 @@ def _importance(study: Any, seed: int) -> dict[str, float]:
     if len({trial.value for trial in whole}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {name: round(float(share), 6) for name, share in sorted(found.items())}
+    importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: round(float(share), 6) for name, share in sorted(importances.items())}
 
 
 def _remember(memory: Path, frozen: Any) -> None:
@@ -164,7 +164,9 @@ def _remember(memory: Path, frozen: Any) -> None:
     line = {
         "state": frozen.state.name,
         "params": frozen.params,
-        "distributions": {name: to_json(one) for name, one in frozen.distributions.items()},
+        "distributions": {
+            name: to_json(distribution) for name, distribution in frozen.distributions.items()
+        },
         "value": frozen.value,
         "steps": list(frozen.intermediate_values.items()),
     }
@@ -188,7 +190,9 @@ def _restored(line: Mapping[str, Any]) -> Any:
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState[line["state"]],
         params=line["params"],
-        distributions={name: from_json(one) for name, one in line["distributions"].items()},
+        distributions={
+            name: from_json(distribution) for name, distribution in line["distributions"].items()
+        },
         value=line["value"],
         intermediate_values={int(step): value for step, value in line["steps"]},
     )

@@ -77,15 +77,15 @@ class RowCache:
         if known is not None:
             fresh = fresh.select(known.columns)
         rows = fresh if known is None else pl.concat([known, fresh])
-        found = wanted.to_frame().join(rows, on=_KEY, how="left", maintain_order="left_right")
+        joined = wanted.to_frame().join(rows, on=_KEY, how="left", maintain_order="left_right")
         # rows that came since, and those that nothing asks for any more
-        beside = 2 * rows.height - found.height - (0 if base is None else base.height)
+        beside = 2 * rows.height - joined.height - (0 if base is None else base.height)
         if base is None or beside > _MOST_MORE * base.height:
             self._table(name + _MORE).unlink(missing_ok=True)
-            self.keep(name, found)
+            self.keep(name, joined)
         elif not missing.is_empty():
             self.keep(name + _MORE, fresh if more is None else pl.concat([more, fresh]))
-        return found.filter(pl.col(_PRESENT)).drop(_PRESENT)
+        return joined.filter(pl.col(_PRESENT)).drop(_PRESENT)
 
     def recall(self, name: str) -> pl.DataFrame | None:
         """The table that was kept last under a name, or None; one that was cut off is no table."""
