@@ -10,8 +10,7 @@ from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning import stages
 from cortex_pipelines.versioning.root import ProjectError
 
-_FILES = {
-    "params.yaml": """\
+PARAMETERS = """\
 # What differs from the profile. `cortex params` shows all values, where they come from and what
 # they mean; `cortex add NAME SOURCE` adds a project.
 profile: standard
@@ -21,7 +20,11 @@ projects: {}
 coordination: # the agent system's logs; the router is trained on them
   logs: logs
   sample: false
-""",
+"""
+"""``params.yaml`` of a project that has just begun."""
+
+_FILES = {
+    "params.yaml": PARAMETERS,
     "workspace.yaml": "load_from:\n  - python_module: cortex_pipelines.definitions\n",
     "Makefile": """\
 export DAGSTER_HOME := $(CURDIR)/.dagster

@@ -6,6 +6,7 @@ does the work. ``folder`` is any folder in a project; by default the current one
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cortex_pipelines.versioning.root import ProjectError, find_root
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load_parameters(folder: str | Path | None = None) -> "Parameters":
-    """The parameters of the project; outside of any project, those that ship with the package.
+    """The parameters of the project; outside of any project, those of the ``standard`` profile.
 
     Args:
         folder: A folder in the project.
@@ -33,13 +34,16 @@ def load_parameters(folder: str | Path | None = None) -> "Parameters":
         ProjectError: ``params.yaml`` is wrong, or there is no project in or above ``folder``.
     """
     from cortex_pipelines import config
+    from cortex_pipelines.operations.beginning import PARAMETERS
 
     try:
         root = _root(folder)
     except ProjectError:
-        root = Path(__file__).resolve().parents[2]
-        if folder is not None or not (root / "params.yaml").is_file():
+        if folder is not None:
             raise
+        with TemporaryDirectory() as empty:
+            (Path(empty) / "params.yaml").write_text(PARAMETERS, encoding="utf-8")
+            return config.load_parameters(Path(empty))
     return config.load_parameters(root)
 
 

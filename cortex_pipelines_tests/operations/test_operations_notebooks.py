@@ -124,12 +124,15 @@ def test_a_router_is_never_that_of_another_folder(
     assert decision.master
 
 
-def test_parameters_that_ship_outside_of_any_project(
+def test_parameters_outside_of_any_project_are_those_of_the_standard_profile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
-    here = cortex_pipelines.load_parameters()
-    assert here == cortex_pipelines.load_parameters(REPOSITORY)
+    parameters = cortex_pipelines.load_parameters()
+    assert not parameters.projects
+    assert parameters.datasets.max_train is None  # no cap but in the demo
+    (tmp_path / "shop.py").write_text("def sell():\n    return 1\n")
+    assert cortex_pipelines.extract_units("shop.py")["name"].to_list() == ["sell"]
     with pytest.raises(RuntimeError, match=r"no params\.yaml"):
         cortex_pipelines.open_project()
