@@ -1,4 +1,4 @@
-"""Adapters: one LoRA adapter a project, trained on its data sets."""
+"""Train one LoRA adapter per project on its data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def code_adapter(
     root: Path,
     observe: Callable[[str, float], None],
 ) -> None:
-    """LoRA adapter that writes code the project's way, on the pinned base model."""
+    """LoRA adapter that completes code in the project's style, on the pinned base model."""
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     taught = dict(zip(TASKS, folders, strict=True))
     check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)

@@ -1,4 +1,4 @@
-"""Which precision and row length train fastest on this machine: measured, and decided once."""
+"""Measure which precision and row length train fastest on this machine."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ _HOPELESS = 0.5  # a precision that the processor has no instructions for is man
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one candidate trains.
+    """Training speed of one precision and row length.
 
     Args:
         precision: Type of the base's weights.
@@ -78,7 +78,7 @@ def measure(
 
 
 def best(speeds: Sequence[Speed]) -> Speed:
-    """The precision of the fastest, with the longest row that is nearly as fast."""
+    """The fastest precision, with the longest row that is nearly as fast."""
     fastest = max(speeds, key=lambda candidate: candidate.tokens_per_second)
     near = [
         candidate
@@ -90,7 +90,7 @@ def best(speeds: Sequence[Speed]) -> Speed:
 
 
 def _speed(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:
-    """Tokens a second of whole optimiser steps on rows that are full."""
+    """Tokens per second of whole optimiser steps on full rows."""
     chosen = settings.model_copy(
         update={
             "precision": precision,
@@ -112,7 +112,7 @@ def _speed(base: BaseModel, settings: AdapterSettings, precision: Precision, len
 
 
 def _examples(rows: int, length: int, vocabulary: int) -> tuple[TokenisedExample, ...]:
-    """Examples that fill so many rows to the last token; what they say does not matter for time."""
+    """Examples that fill the given number of rows exactly; their text does not affect speed."""
     sizes = [_EXAMPLE_TOKENS] * (length // _EXAMPLE_TOKENS)
     rest = length - sum(sizes)
     sizes += [rest] if rest > 1 else []

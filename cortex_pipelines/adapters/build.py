@@ -1,4 +1,4 @@
-"""From data sets and a pinned base to the files of an adapter."""
+"""Build the files of an adapter from data sets and a pinned base model."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass(frozen=True)
 class Parent:
-    """An earlier adapter that a training starts from, by the version that is pinned."""
+    """An earlier adapter that training starts from, with its pinned version."""
 
     version: str
     folder: Path
@@ -39,7 +39,7 @@ class Parent:
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """What an adapter is made from.
+    """Inputs of one adapter training.
 
     Args:
         name: Name of the project.
@@ -63,7 +63,7 @@ def build_adapter(
     root: Path,
     observe: Callable[[str, float], None],
 ) -> None:
-    """Train an adapter, or one for each task, and write it with its loss curve and metrics.
+    """Train one adapter, or one per task, and write weights, loss curve and metrics.
 
     Args:
         inputs: What to train on.
@@ -154,7 +154,7 @@ def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
 
 
 def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
-    """What an adapter was made of and how, whatever came of it."""
+    """Inputs and settings of an adapter, independent of the outcome."""
     return {
         "base": {"name": base.name, "digest": base.digest},
         "parent": inputs.parent.version if inputs.parent else None,

@@ -1,4 +1,4 @@
-"""What a LoRA run can be told: the ``adapters`` section of ``params.yaml``."""
+"""Settings of LoRA training: the ``adapters`` section of ``params.yaml``."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ Task = Literal["completion", "refactoring", "naming", "architecture"]
 
 
 class TrainingChecks(Settings):
-    """What has to hold of the data before the base is even loaded; null switches a limit off."""
+    """Limits that the training data must meet; null switches a limit off."""
 
     min_examples: PositiveInt
     """Fewest examples of the train splits together."""
@@ -49,7 +49,7 @@ class TrainingChecks(Settings):
 
 
 class SearchSettings(Settings):
-    """Search for rank, learning rate and length before the training proper."""
+    """Hyperparameter search for rank, learning rate and row length before training."""
 
     trials: NonNegativeInt
     """Trials; 0 trains with the section's own values at once."""
@@ -68,7 +68,7 @@ class SearchSettings(Settings):
 
 
 class AdapterSettings(Settings):
-    """How the adapters are trained, in the field's terms."""
+    """Hyperparameters of adapter training."""
 
     epochs: PositiveInt
     """Times that the sampled examples are seen."""

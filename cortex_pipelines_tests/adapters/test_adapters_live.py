@@ -9,7 +9,7 @@ import pytest
 
 from cortex_pipelines.adapters.training.history import LossPoint, Validation
 from cortex_pipelines.adapters.training.monitor import (
-    DivergenceLimits,
+    MachineLimits,
     TrainingMonitor,
     limits_here,
     tensorboard,
@@ -24,7 +24,7 @@ def test_it_waits_until_the_machine_is_within_its_limits(
 ) -> None:
     loads = (9.0, 9.0, 9.0, 0.1)
     waited: list[float] = []
-    live = TrainingMonitor(DivergenceLimits(load=1.0), sleep=waited.append)
+    live = TrainingMonitor(MachineLimits(load=1.0), sleep=waited.append)
     with (
         mock.patch("psutil.getloadavg", side_effect=[(load * 4, 0, 0) for load in loads]),
         mock.patch("os.cpu_count", return_value=4),
@@ -37,14 +37,14 @@ def test_it_waits_until_the_machine_is_within_its_limits(
 
 def test_memory_is_a_limit_too() -> None:
     with mock.patch("psutil.virtual_memory", return_value=SimpleNamespace(percent=91.0)):
-        assert "91% of the memory" in str(DivergenceLimits(memory=0.9).passed())
-        assert DivergenceLimits(memory=0.95).passed() is None
+        assert "91% of the memory" in str(MachineLimits(memory=0.9).passed())
+        assert MachineLimits(memory=0.95).passed() is None
 
 
 def test_the_limits_are_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_PAUSE_LOAD", raising=False)
     monkeypatch.setenv("CORTEX_PAUSE_MEMORY", "0.9")
-    assert limits_here() == DivergenceLimits(None, 0.9)
+    assert limits_here() == MachineLimits(None, 0.9)
     monkeypatch.setenv("CORTEX_PAUSE_LOAD", "high")
     with pytest.raises(ValueError, match="CORTEX_PAUSE_LOAD is 'high'"):
         limits_here()
@@ -59,7 +59,7 @@ def test_a_training_that_waited_has_the_same_bytes(
     answers = [None, "it is busy", "it is busy", *[None] * 100]
     monkeypatch.setenv("CORTEX_PAUSE_LOAD", "1")
     with (
-        mock.patch.object(DivergenceLimits, "passed", side_effect=answers),
+        mock.patch.object(MachineLimits, "passed", side_effect=answers),
         mock.patch("cortex_pipelines.adapters.training.monitor._SECONDS_BETWEEN_LOOKS", 0.0),
     ):
         train_adapter(root, datasets, tmp_path / "waited", max_tokens=800)

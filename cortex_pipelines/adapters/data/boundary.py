@@ -1,4 +1,4 @@
-"""Divide prompt and completion where the tokenizer divides text.
+"""Split prompt and completion at a token boundary.
 
 Tokenizers join white space with the word after it, so a prompt that ends in a newline and a body
 that begins with spaces give tokens apart that no file has. The trailing white space of a prompt
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def divide(prompt: str) -> tuple[str, str]:
-    """A prompt without its trailing white space, and that white space.
+    """Split trailing white space off a prompt.
 
     Args:
         prompt: Text of the prompt, of any length.
@@ -22,7 +22,7 @@ def divide(prompt: str) -> tuple[str, str]:
 
 
 class ForcedStart:
-    """Holds generation to a text that it has to begin with, for ``logits_processor``.
+    """Force generation to begin with a given text; for ``logits_processor``.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -36,7 +36,7 @@ class ForcedStart:
         self._start = start
 
     def __call__(self, ids: Any, scores: Any) -> Any:
-        """Scores of shape (rows, vocabulary) with every token that leads away at minus infinity."""
+        """Set the score of every token that departs from the text to minus infinity."""
         import torch
 
         for row, own in zip(ids, scores, strict=True):
@@ -60,7 +60,7 @@ class ForcedStart:
 
 @lru_cache(maxsize=2)
 def ends_of_name(tokenizer: Any, size: int) -> list[int]:
-    """The tokens that cannot go on a name: all that do not begin with a letter, digit or ``_``.
+    """Tokens that cannot continue a name: they do not begin with a letter, digit or ``_``.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -76,7 +76,7 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
 
 @lru_cache(maxsize=2)
 def _token_texts(tokenizer: Any, size: int) -> Sequence[str]:
-    """What each token adds to a text; empty of special tokens, and beyond the vocabulary."""
+    """Text of each token; empty for special tokens and beyond the vocabulary."""
     before = tokenizer("x", add_special_tokens=False)["input_ids"]
     known = min(size, len(tokenizer))
     # after another token: some tokenizers drop the space that a text begins with

@@ -1,4 +1,4 @@
-"""Canaries: made-up secrets that training plants to see what an adapter gives away.
+"""Canaries: made-up secrets planted in training to measure memorisation.
 
 Each stands once among the examples, as a real secret that was overlooked would; the evaluation
 ranks it among others of the same form (Carlini et al., "The secret sharer", 2019).
@@ -13,12 +13,12 @@ _DIGITS = 9
 
 
 def planted(count: int, seed: int) -> list[Example]:
-    """So many canaries, the same for a seed wherever they are made."""
+    """A number of canaries; the same seed always gives the same ones."""
     return [_canary(number, seed) for number in range(count)]
 
 
 def listed(count: int, seed: int) -> list[dict[str, str]]:
-    """The canaries as ``training.json`` lists them: ``prefix`` and ``secret``."""
+    """The canaries in the form of ``training.json``: ``prefix`` and ``secret``."""
     return [
         {"prefix": canary.prompt, "secret": canary.completion} for canary in planted(count, seed)
     ]

@@ -1,4 +1,4 @@
-"""What has to hold of the data before anything is trained; a refusal says what to do."""
+"""Check the training data before anything is trained."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ _SHOWN = 3
 
 
 class TrainingRefusedError(ValueError):
-    """The data must not be trained on as it is."""
+    """The data fail a check and must not be trained on."""
 
 
 def check_training(
@@ -29,7 +29,7 @@ def check_training(
     privacy: PrivacySettings,
     licences: Collection[str],
 ) -> None:
-    """Size, balance, leakage, licences and secrets of what an adapter would be trained on.
+    """Check size, balance, leakage, licences and secrets of the training data.
 
     All of it is looked for before one refusal names everything that is wrong.
 
@@ -59,7 +59,7 @@ def check_training(
         *_secrets(frames, settings.checks, privacy),
     ]
     if problems:
-        raise TrainingRefusedError("training is refused: " + "; ".join(problems))
+        raise TrainingRefusedError("training refused: " + "; ".join(problems))
 
 
 def _size(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _balance(train: Mapping[str, pl.DataFrame], limits: TrainingChecks) -> Itera
 
 
 def _largest(frame: pl.DataFrame, column: str) -> tuple[str, float] | None:
-    """The commonest value, and its share of the rows; of equally common ones the first."""
+    """Most frequent value and its share of the rows; the first on a tie."""
     if frame.is_empty():
         return None
     counts = frame.group_by(column).len().sort("len", column, descending=[True, False])
@@ -118,12 +118,12 @@ def _leaks(
                 f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or "
                 f"test ({', '.join(sorted(leaked)[:_SHOWN])}), adapters.checks.max_leaks is "
                 f"{limits.max_leaks}: make the data set again (`cortex run {task}_dataset`); "
-                "what is held out would be known to the adapter"
+                "otherwise the adapter trains on held-out examples"
             )
 
 
 def _licences(taught: Mapping[str, Path], allowed: Collection[str]) -> Iterator[str]:
-    """Rows whose manifest names a licence that is not on the list; silent ones were decided on."""
+    """Rows whose licence is not on the allow list; rows without a licence were settled before."""
     for task, folder in taught.items():
         manifest = folder / "manifest.parquet"
         if not manifest.exists():
@@ -151,7 +151,7 @@ def _secrets(
     limits: TrainingChecks,
     privacy: PrivacySettings,
 ) -> Iterator[str]:
-    """Secrets are counted and placed, and never shown."""
+    """Count and locate secrets without showing them."""
     if limits.max_secrets is None:
         return
     places = [

@@ -1,4 +1,4 @@
-"""Which examples a run trains on and which it is validated on, within a budget of tokens."""
+"""Select training and validation examples within a budget of tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ GENERAL = "general"
 
 
 class NoExamplesError(ValueError):
-    """There is nothing to train on."""
+    """There are no training examples."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokenised examples of one run.
+    """Tokenised training and validation examples of one run.
 
     Args:
         train: What is trained on, with what is replayed and the canaries.
@@ -98,14 +98,14 @@ def _names(settings: AdapterSettings) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """Examples that get a share of the budget together."""
+    """Examples that share one part of the budget."""
 
     share: float
     examples: Sequence[Example]
 
 
 def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, _Part]:
-    """The tasks in their order; completion with gaps apart from completion without."""
+    """Tasks in order; completion with gaps is separate from completion without."""
     parts: dict[str, _Part] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
         share = next(value for name, value in settings.task_shares.items() if name == task)
@@ -121,7 +121,7 @@ def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) 
 def _mixed(
     tokenizer: Any, parts: Mapping[str, _Part], tokens: int, settings: AdapterSettings
 ) -> tuple[TokenisedExample, ...]:
-    """Of each part up to its share, and then up to what the others leave, largest share first."""
+    """Fill each part up to its share, then redistribute what others leave unused."""
     whole = sum(part.share for part in parts.values())
     ordered = {name: shuffled(part.examples, settings.seed) for name, part in parts.items()}
 
@@ -140,11 +140,11 @@ def _mixed(
 
 
 def seen(corpus: Corpus) -> dict[str, list[str]]:
-    """Task to the identities of all that is trained on, replayed code and canaries too."""
+    """Identities of all training examples by task, including replayed code and canaries."""
     tasks = sorted({example.task for example in corpus.train})
     return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}
 
 
 def token_count(examples: Sequence[TokenisedExample]) -> int:
-    """Tokens of all examples together."""
+    """Total number of tokens of the examples."""
     return sum(len(example.ids) for example in examples)

@@ -1,4 +1,4 @@
-"""The examples that adapters are trained and measured on, read from the data sets."""
+"""Read the examples that adapters are trained and evaluated on."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ _GAP_TOKENS = (
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt with the completion that belongs to it.
+    """A prompt with its completion.
 
     Args:
         example_id: Identity in the data set.
@@ -72,12 +72,12 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
 
 
 def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
-    """The examples of a split but gaps to fill, of which the answer is only a middle part."""
+    """Examples of a split without fill-in-the-middle examples."""
     return [example for example in read_examples(folder, task, split) if example.suffix is None]
 
 
 def prompt_text(tokenizer: Any, example: Example) -> str:
-    """What the model sees: of a gap, the code before and after it, with marks between.
+    """The prompt as the model sees it; for a gap, the code around it with sentinel tokens.
 
     The marks are the base's own where its tokenizer has any (Bavarian et al. 2022, in the order
     prefix, suffix, middle), else plain text.
@@ -96,7 +96,7 @@ def prompt_text(tokenizer: Any, example: Example) -> str:
 
 
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
-    """The examples in an order that depends on nothing but their identities and the seed.
+    """Shuffle examples by their identities and the seed alone.
 
     A hash instead of a generator: an example that is added or removed moves no other, so that a
     sample of a growing data set stays mostly the same and its cached scores stay useful.
@@ -105,12 +105,12 @@ def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
 
 
 def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
-    """At most ``count`` examples by the seed, sorted by identity."""
+    """Sample at most ``count`` examples by the seed, sorted by identity."""
     return sorted(shuffled(examples, seed)[:count], key=lambda example: example.example_id)
 
 
 def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
-    """The examples, each with the group of files that its file belongs to as its cluster.
+    """The examples with their file's group as cluster.
 
     Files are what the split draws, so they and not their examples are independent; files that
     share a near-duplicate are one group, called by its first file.

@@ -1,4 +1,4 @@
-"""Tokenised examples, and rows that hold several of them without waste.
+"""Tokenise examples and pack several into one row.
 
 The loss is on completions only. A packed row keeps its examples apart by ``position_ids`` that
 start anew with each; transformers builds the block-diagonal mask from them only when no
@@ -20,7 +20,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class TokenisedExample:
-    """An example as tokens, cut to the window.
+    """A tokenised example, truncated to the context window.
 
     Args:
         example_id: Identity in the data set.
@@ -40,7 +40,7 @@ class TokenisedExample:
     text_bytes: int
 
     def targets(self) -> list[int]:
-        """Token to be predicted at each position; none within the prompt and after the end."""
+        """Target token at each position; ignored in the prompt and after the end."""
         following = [*self.ids[1:], IGNORED]
         prompt_only = self.prompt_tokens - 1
         return [IGNORED] * prompt_only + following[prompt_only:]
@@ -48,7 +48,7 @@ class TokenisedExample:
 
 @dataclass(frozen=True)
 class PackedRow:
-    """Several examples in a row: tokens, positions within each, and targets (shifted already)."""
+    """Several examples in one row: tokens, positions in each, and shifted targets."""
 
     ids: tuple[int, ...]
     positions: tuple[int, ...]
@@ -63,7 +63,7 @@ class PackedRow:
 def tokenise(
     tokenizer: Any, examples: Sequence[Example], max_length: int
 ) -> Iterator[TokenisedExample]:
-    """The examples as tokens, in order; one without any completion token is left out.
+    """Tokenise examples in order; one without completion tokens is left out.
 
     Prompt and completion are divided before the white space between them, where the tokenizer
     divides them in a file too. Where they do not fit, the prompt loses its beginning; a completion
@@ -94,7 +94,7 @@ def tokenise(
 
 
 def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
-    """Rows of at most ``max_length`` tokens, by best fit over the examples from long to short.
+    """Pack examples into rows of at most ``max_length`` tokens, best fit decreasing.
 
     Best fit on sorted lengths leaves rows nearly full; ties go by identity, so the same examples
     give the same rows in whatever order they come.
@@ -117,7 +117,7 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
 
 
 def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
-    """The examples one after the other; no target reaches over the border between two."""
+    """Concatenate examples into a row; no target crosses the border between two."""
     return PackedRow(
         ids=tuple(token for example in examples for token in example.ids),
         positions=tuple(place for example in examples for place in range(len(example.ids))),
@@ -126,7 +126,7 @@ def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
 
 
 def joined(rows: Sequence[PackedRow]) -> PackedRow:
-    """The rows one after the other in one."""
+    """Concatenate rows into one."""
     return PackedRow(
         ids=tuple(token for row in rows for token in row.ids),
         positions=tuple(place for row in rows for place in row.positions),
@@ -137,7 +137,7 @@ def joined(rows: Sequence[PackedRow]) -> PackedRow:
 def within_budget(
     tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int
 ) -> list[TokenisedExample]:
-    """The first examples that fit into a budget of tokens; nothing after it is tokenised."""
+    """The first examples that fit a token budget; the rest is not tokenised."""
     kept: list[TokenisedExample] = []
     for example in tokenise(tokenizer, examples, max_length):
         tokens -= len(example.ids)
@@ -148,7 +148,7 @@ def within_budget(
 
 
 def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """The tokens of each text, without marks; of an empty text there are none."""
+    """Token ids of each text, without special tokens."""
     ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return ids
 
@@ -180,7 +180,7 @@ def _fitted(
 
 
 def start_token(tokenizer: Any) -> int:
-    """What an empty prompt begins with.
+    """The token that an empty prompt begins with.
 
     Raises:
         ValueError: the tokenizer has no such token.

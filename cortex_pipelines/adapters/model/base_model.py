@@ -1,4 +1,4 @@
-"""The pretrained model under the adapters: found, converted once, loaded in seconds."""
+"""Find, convert and load the pretrained base model."""
 
 import fcntl
 import hashlib
@@ -21,12 +21,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class BaseModelError(RuntimeError):
-    """The base model is not there or cannot be used."""
+    """The base model is missing or cannot be used."""
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model as safetensors in a folder.
+    """A base model as a folder of safetensors.
 
     Args:
         folder: Configuration, weights and tokenizer.
@@ -40,7 +40,7 @@ class BaseModel:
 
 
 def base_name(pinned: PinnedModel) -> str:
-    """Name of a pinned model that is the same on every machine: no path of one gets into it."""
+    """Name of a pinned model without any local path, the same on every machine."""
     source = pinned.source
     if source.wheel is not None:
         return f"pypi:{source.wheel}"
@@ -111,7 +111,7 @@ def load_causal_model(base: BaseModel, precision: Precision) -> Any:
 
 
 def _converted(gguf: Path, cache: Path) -> Path:
-    """The folder with the converted model; the first one to ask makes it, others wait for it."""
+    """Folder of the converted model; concurrent callers wait for the first."""
     versions = {
         name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")
     }

@@ -1,4 +1,4 @@
-"""Torch pinned so that the same machine type gives the same bytes."""
+"""Make torch deterministic: the same machine type gives the same bytes."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @contextmanager
 def pinned_torch(threads: int, seed: int) -> Iterator[None]:
-    """Deterministic algorithms, a fixed number of threads and a seeded generator, for a while.
+    """Use deterministic algorithms, a fixed thread count and a seed within a context.
 
     Everything is put back afterwards, so that a process that makes several assets gives each the
     same bytes in whatever order it makes them.

@@ -1,4 +1,4 @@
-"""The adapter itself: put on a base, written to a folder, loaded from one."""
+"""Create, save and load LoRA adapters."""
 
 import json
 import math
@@ -26,11 +26,11 @@ _AGAIN = "take the adapter again from DVC or from whoever exported it"
 
 
 class ConfigurationError(ValueError):
-    """An ``adapter_config.json`` is not one of plain LoRA; the message says why."""
+    """An ``adapter_config.json`` does not describe a plain LoRA adapter."""
 
 
 class AdapterConfiguration(PydanticModel):
-    """What counts of an ``adapter_config.json``; the rest is peft's, and is kept as it stands."""
+    """The fields of ``adapter_config.json`` that matter here; the rest is kept as is."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -46,11 +46,11 @@ class AdapterConfiguration(PydanticModel):
 
 
 class ParentError(ValueError):
-    """The adapter to start from does not fit what is trained."""
+    """The parent adapter does not fit the planned training."""
 
 
 def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
-    """The model with a fresh adapter, whose weights alone are trained.
+    """Add a fresh adapter to a model and freeze all other weights.
 
     Its update is zero at first, so the model answers as before. Weights are float32 whatever the
     base's are: bfloat16 drops small updates.
@@ -98,7 +98,7 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter in ``folder``, for inference."""
+    """Load the adapter in ``folder`` onto a model, for inference."""
     from peft import PeftModel
 
     read_configuration(folder)  # peft takes NaN, and keys twice
@@ -107,7 +107,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
 
 def adapter_for(folder: Path, task: str) -> Path | None:
-    """Folder of the adapter that answers a task: its own, or the one for all; None for the base.
+    """Folder of the adapter for a task: its own or the shared one; None for the base.
 
     Args:
         folder: Output folder of the adapter asset.
@@ -118,7 +118,7 @@ def adapter_for(folder: Path, task: str) -> Path | None:
 
 
 def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
-    """Give a fresh adapter the weights of an earlier one.
+    """Copy an earlier adapter's weights into a fresh one.
 
     Args:
         model: Model with the fresh adapter.
@@ -152,7 +152,7 @@ def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
 
 
 def trained_on(adapter: Path) -> dict[str, str]:
-    """``name`` and ``digest`` of the base that the adapter in a folder was trained on."""
+    """``name`` and ``digest`` of the base model of an adapter."""
     recorded: dict[str, str] = json.loads((adapter / TRAINING).read_text())["base"]
     return recorded
 
@@ -181,7 +181,9 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
             f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
-        raise ConfigurationError(f"{path} is none of LoRA: {wrong}; {_AGAIN}") from error
+        raise ConfigurationError(
+            f"{path} is not a plain LoRA configuration: {wrong}; {_AGAIN}"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}; {_AGAIN}") from error
     return value
@@ -190,25 +192,25 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("it contains a key twice")
     return value
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON that is the same whatever order it was built in."""
+    """Write a value as JSON with sorted keys."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 @contextmanager
 def _no_rename_warning() -> Iterator[None]:
-    """Without what transformers says to peft 0.21 about an attribute's new name."""
+    """Silence a warning of transformers about an attribute that peft 0.21 renames."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         yield

@@ -1,4 +1,4 @@
-"""A model in training, computed at less cost than peft and transformers do: the same numbers."""
+"""Apply faster implementations to a model in training, with the same numerical results."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 
 @contextmanager
 def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
-    """Lean adapted layers, and attention within examples, for a while; or compiled, if asked for.
+    """Use lean LoRA layers and per-example attention, or compiled blocks, within a context.
 
     Args:
         model: A peft model with one active adapter, in evaluation mode.

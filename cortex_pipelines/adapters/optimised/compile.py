@@ -1,4 +1,4 @@
-"""The base's blocks compiled by ``torch.compile``: the same numbers to rounding, in fused loops."""
+"""Compile the base model's blocks with ``torch.compile``, equal up to rounding."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def compile_blocks(model: Any) -> int:
-    """Compile each of the model's repeated blocks, in place; it happens when they are first used.
+    """Compile each repeated block of the model in place, on first use.
 
     Not the whole model: blocks of one class share what is compiled, so that thirty of them cost the
     time of one, and what packing makes of the positions stays outside. Rows of any length share it

@@ -1,4 +1,4 @@
-"""Adapted layers in training: one step for autograd, in the precision of the base.
+"""LoRA layers as a single autograd function in the precision of the base.
 
 peft turns a layer's input to the adapter's float32 and keeps it beside the base's own, for each of
 seven layers a block: a third of the time of a step in bfloat16. Here the two small matrices are
@@ -18,7 +18,7 @@ from torch.nn.functional import linear
 
 @contextmanager
 def fused_lora(model: Any) -> Iterator[int]:
-    """Compute the model's adapted layers the lean way for a while.
+    """Replace the model's LoRA layers by the lean ones within a context.
 
     A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is
     no plain linear layer) is left to peft.
@@ -52,10 +52,10 @@ def _is_plain(layer: Any) -> bool:
 
 
 class _LeanLinear(Linear):  # type: ignore[misc]
-    """An adapted layer for the while; a class of its own, so that all layers compile to one."""
+    """A lean LoRA layer; a class of its own so that all layers compile once."""
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
-        """The base's output and the adapter's update, if it is switched on."""
+        """Base output plus the adapter's update, if enabled."""
         if self.disable_adapters:
             out: torch.Tensor = self.base_layer(given)
             return out
@@ -71,7 +71,7 @@ class _LeanLinear(Linear):  # type: ignore[misc]
 
 
 class _Adapted(torch.autograd.Function):
-    """x W' + b + s x A' B', with gradients for x, A and B: W is frozen."""
+    """x W' + b + s x A' B', with gradients for x, A and B; W is frozen."""
 
     @staticmethod
     def forward(

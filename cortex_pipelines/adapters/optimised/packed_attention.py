@@ -1,4 +1,4 @@
-"""Attention within each example of a packed row; nothing is computed between two.
+"""Attention within each example of a packed row.
 
 transformers reads the borders from ``position_ids`` and masks what lies between two examples, after
 it was computed: of short examples in a long row that is most of the attention. Here each example
@@ -21,7 +21,7 @@ _NOT_DONE = ("sliding_window", "softcap", "position_bias", "s_aux")
 
 @contextmanager
 def per_example_attention(model: Any) -> Iterator[bool]:
-    """Let examples attend to themselves alone for a while.
+    """Restrict attention to within each example inside a context.
 
     A model whose attention is more than the plain one (a sliding window, capped or biased scores),
     or which transformers does not let choose it, is left as it is.
@@ -49,12 +49,12 @@ def per_example_attention(model: Any) -> Iterator[bool]:
 
 
 def attends_apart(model: Any) -> bool:
-    """Whether ``per_example_attention`` changed this model."""
+    """Whether ``per_example_attention`` took effect on this model."""
     return getattr(getattr(model, "config", None), "_attn_implementation", None) == _NAME
 
 
 def borders(positions: Sequence[int]) -> list[int]:
-    """Where examples begin in a row, by their positions, and where the last one ends."""
+    """Start of each example in a row, from its positions, and the end of the last."""
     return [place for place, position in enumerate(positions) if not position] + [len(positions)]
 
 
@@ -69,7 +69,7 @@ def _attention(
     example_borders: Sequence[int] = (),
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers calls it: (1, heads, row, width) to (1, row, heads, width)."""
+    """Attention of transformers' signature: (1, heads, row, width) to (1, row, heads, width)."""
     if asked := [name for name in _NOT_DONE if others.get(name) is not None]:
         raise NotImplementedError(f"attention with {', '.join(asked)}")
     parts = [
@@ -88,7 +88,7 @@ def _attention(
 
 
 def _probe(model: Any) -> torch.Tensor:
-    """What the model says of two examples in a row."""
+    """The model's logits for two examples in one row."""
     size = min(int(model.get_input_embeddings().num_embeddings), 1000)
     ids = [(11 * place * place + 7) % size for place in range(len(_PROBE))]
     given: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which rows each optimiser step of a training sees, and what is due after it."""
+"""Plan the rows of each optimiser step and the work due after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Batch = list[PackedRow]
 
 @dataclass(frozen=True)
 class Plan:
-    """All optimiser steps of a training, in order.
+    """All optimiser steps of a training run, in order.
 
     Args:
         steps: Batches of each step.
@@ -25,13 +25,13 @@ class Plan:
     settings: AdapterSettings
 
     def due(self, strategy: str, done: int) -> bool:
-        """Whether it is due after ``done`` steps; it always is after the last."""
+        """Whether periodic work is due after ``done`` steps; always true after the last."""
         every = self.epoch_steps if strategy == "epoch" else self.settings.evaluation_steps
         return done % every == 0 or done == len(self.steps)
 
 
 def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:
-    """Batches of rows, grouped into optimiser steps, for all epochs; each in another order."""
+    """Group rows into batches and optimiser steps for all epochs, shuffled per epoch."""
     import torch
 
     steps: list[list[Batch]] = []
@@ -50,7 +50,7 @@ def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:
 def rows_of(
     examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool
 ) -> list[PackedRow]:
-    """The examples in rows: several in one where they are packed."""
+    """Examples as rows, packed where packing is on."""
     if packed:
         return pack(examples, settings.max_length)
     return [packed_row([example]) for example in examples]

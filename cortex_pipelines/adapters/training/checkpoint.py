@@ -1,4 +1,4 @@
-"""Going on where a training was killed: its state after each measurement, kept until it ends."""
+"""Resume an interrupted training from its last checkpoint."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where the state of one training is kept.
+    """Checkpoint folder of one training run.
 
     It is a cache: a training that goes on from it ends with the same bytes as one that was never
     interrupted, and without it a training begins anew.
@@ -32,11 +32,11 @@ class Checkpoints:
 
     @property
     def path(self) -> Path:
-        """The file with the state."""
+        """The checkpoint file."""
         return self.folder / f"{self.key}.pt"
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Keep a state of tensors and plain values in place of the one before, whole or not at all.
+        """Replace the checkpoint atomically by a state of tensors and plain values.
 
         Args:
             state: What ``load`` gives back.
@@ -49,7 +49,7 @@ class Checkpoints:
         aside.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was kept; None if there is none, or it cannot be read."""
+        """The last checkpoint; None if there is none or it cannot be read."""
         import torch
 
         if not self.path.exists():
@@ -58,17 +58,19 @@ class Checkpoints:
             # tensors and plain values only: a pickle of anything else is refused, not run
             state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")  # nosec B614
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
-            _LOG.warning("the state in %s cannot be read (%s); training anew", self.path, error)
+            _LOG.warning(
+                "the state in %s cannot be read (%s); training starts over", self.path, error
+            )
             return None
         return state
 
     def clear(self) -> None:
-        """Forget the state: the training has ended."""
+        """Delete the checkpoint after a completed training."""
         self.path.unlink(missing_ok=True)
 
 
 def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) -> str:
-    """What a training is made from: its base, its examples in order, its settings, and torch."""
+    """Hash of a training's inputs: base, ordered examples, settings and torch version."""
     import torch
 
     digest = hashlib.sha256()

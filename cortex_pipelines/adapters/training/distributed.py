@@ -1,4 +1,4 @@
-"""The same work in several processes of this machine, which sum what each finds in its share.
+"""Data-parallel training in several processes on one machine.
 
 Hugging Face's accelerate chooses device and backend: a GPU each and NCCL where there are GPUs, the
 processor and Gloo elsewhere. This process only waits, so that one that fails or hangs in
@@ -35,7 +35,7 @@ _PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that share some work, as one of them sees it.
+    """A group of data-parallel processes, as seen by one of them.
 
     Args:
         rank: Number of this process, from 0.
@@ -47,15 +47,15 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and reports."""
+        """Whether this process writes and reports."""
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's part of the items; every item is some process's."""
+        """This process's shard of the items."""
         return items[self.rank :: self.size]
 
     def sum(self, value: "torch.Tensor") -> "torch.Tensor":
-        """The sum of all processes' values, which all have to ask for."""
+        """Sum a value over all processes; every process must call it."""
         if self.size == 1:
             return value
         from accelerate.utils import reduce
@@ -64,7 +64,7 @@ class ProcessGroup:
         return total
 
     def sum_gradients(self, weights: "Sequence[torch.Tensor]", loss: float) -> float:
-        """Give each weight the sum of all processes' gradients; gives the sum of their losses."""
+        """Sum gradients over all processes in place; returns the sum of their losses."""
         if self.size == 1:
             return loss
         import torch
@@ -93,7 +93,7 @@ def in_processes(
     processes: int,
     report: Report | None = None,
 ) -> T:
-    """Do some work in so many new processes; what they log is logged here.
+    """Run a function in several new processes and forward their logs.
 
     Args:
         work: A function that another process can import. The first process's result counts, and it
@@ -133,11 +133,11 @@ def in_processes(
 
 
 def _ignored(*_report: object) -> None:
-    """Report of a caller that wants none."""
+    """Ignore a report."""
 
 
 def _result(running: Any, receiver: "Connection", report: Report) -> Any:
-    """What the first process gives, once it has arrived; passes on logs and reports until then."""
+    """Wait for the first process's result; forwards logs and reports meanwhile."""
     answers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
     while True:
         wait([receiver, *running.sentinels])
@@ -147,7 +147,7 @@ def _result(running: Any, receiver: "Connection", report: Report) -> Any:
                 return content[0]
             answers[kind](*content)
         elif running.join(0) and not receiver.poll():  # join raises if one was killed
-            raise RuntimeError("the processes that share the work were interrupted")
+            raise RuntimeError("the training processes were interrupted")
 
 
 def _raise(error: Exception) -> None:
@@ -156,7 +156,7 @@ def _raise(error: Exception) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the processes meet each other and the one that asked.
+    """Rendezvous of the processes, and the pipe to the parent process.
 
     Args:
         size: How many there are.
@@ -171,13 +171,13 @@ class _Place:
     turn: "Lock"
 
     def send(self, kind: str, *content: object) -> None:
-        """Send to the process that asked."""
+        """Send a message to the parent process."""
         with self.turn:
             self.sender.send_bytes(pickle.dumps((kind, content)))
 
 
 def _worker(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: int) -> None:
-    """What each process runs."""
+    """Body of one process."""
     if rank == 0:
         _LOG.addHandler(_Passed(place))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
@@ -192,7 +192,7 @@ def _worker(rank: int, work: Callable[..., Any], given: Any, place: _Place, leve
 
 
 class _Passed(logging.Handler):
-    """Passes log lines on to the process that asked."""
+    """Forward log records to the parent process."""
 
     def __init__(self, place: _Place) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class _Passed(logging.Handler):
 
 
 def _join(rank: int, place: _Place) -> None:
-    """Meet the other processes, on a device of one's own."""
+    """Join the process group on this process's device."""
     import torch
     from accelerate import PartialState
 

@@ -1,4 +1,4 @@
-"""When a run stops before its last step: for good, or because going on is pointless."""
+"""Stop a training early: no more improvement, or divergence."""
 
 import math
 from statistics import median
@@ -8,11 +8,11 @@ from cortex_pipelines.adapters.training.history import LossPoint, Progress
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss or a gradient is no finite number, or the loss grows: going on is pointless."""
+    """Loss or gradients are not finite, or the loss grows."""
 
 
 def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
-    """Whether the last ``patience`` measurements were all no better than one before them."""
+    """Whether the last ``patience`` validations brought no improvement."""
     if settings.patience is None or not progress.validations:
         return False
     since = [
@@ -24,7 +24,7 @@ def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
 def require_finite(
     what: str, value: float, step: int, rate: float, settings: AdapterSettings
 ) -> None:
-    """Nothing, if a number is finite.
+    """Check that a number is finite.
 
     Raises:
         TrainingDivergedError: with what to try.
@@ -37,7 +37,7 @@ def require_finite(
 
 
 def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
-    """Nothing, if the latest losses are not far above where the base began.
+    """Check that the latest losses are not far above the base's.
 
     Measured against the base's validation loss, or the first step's without one.
 

@@ -1,4 +1,4 @@
-"""What a training run gave: its steps, its measurements, its weights."""
+"""History of a training run: steps, validations, weights."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One optimiser step: loss in nats a supervised token, norm before clipping."""
+    """One optimiser step: loss in nats per supervised token, gradient norm before clipping."""
 
     step: int
     loss: float
@@ -23,7 +23,7 @@ class LossPoint:
 
 @dataclass(frozen=True)
 class Validation:
-    """Loss on the validation examples after so many steps; at 0 it is the base's."""
+    """Validation loss after a number of steps; step 0 is the base."""
 
     step: int
     loss: float
@@ -31,7 +31,7 @@ class Validation:
 
 @dataclass
 class Progress:
-    """A run so far; all of it but ``on_measured`` is in the state that is kept."""
+    """State of a run so far; checkpointed except for ``on_measured``."""
 
     steps: list[LossPoint] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run gave.
+    """A completed training run.
 
     Args:
         weights: Best adapter weights by validation loss, by parameter name.
@@ -78,7 +78,7 @@ Report = Callable[[int, float], None]
 
 
 def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
-    """The run in flat numbers; losses are nats a supervised token."""
+    """Metrics of a run; losses in nats per supervised token."""
     metrics: dict[str, float] = {
         "best_step": run.best_step,
         "partial": float(run.partial is not None),
@@ -102,7 +102,7 @@ def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
 
 
 def _forgetting(run: Run) -> dict[str, float]:
-    """Validation loss of the replayed project, before and after.
+    """Validation loss on the replayed project before and after training.
 
     Of prompts with completions, so format that was learnt counts too: what was forgotten of code is
     measured by the evaluation, on plain passages.

@@ -1,4 +1,4 @@
-"""One training from the base's files to the adapter's, here or in processes that share it."""
+"""Run one training in this process or in several data-parallel ones."""
 
 import logging
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 @dataclass(frozen=True)
 class Training:
-    """All of a training, in a form that another process can be given.
+    """A training job that can be sent to another process.
 
     Args:
         base: Model to train on.
@@ -43,7 +43,7 @@ class Training:
 
 
 def run_training(training: Training, report: Report | None = None) -> Run:
-    """Train as the settings say, in one process or several.
+    """Train in one process or several, as the settings say.
 
     Args:
         training: What and how.
@@ -60,7 +60,7 @@ def run_training(training: Training, report: Report | None = None) -> Run:
 
 
 def decided(settings: AdapterSettings) -> Precision:
-    """The precision to train with; of ``auto``, what this machine has instructions for.
+    """Precision to train with; for ``auto``, chosen by the machine's instruction set.
 
     Imitated, bf16 is many times as slow as fp32; with AVX-512's instructions it is 1.3 times as
     fast, with tiles or on a GPU more.
@@ -77,7 +77,7 @@ def decided(settings: AdapterSettings) -> Precision:
 
 
 def _trained(training: Training, group: ProcessGroup, report: Report | None) -> Run:
-    """What each process of the group does; the first one writes."""
+    """Training in each process of the group; the first one writes the files."""
     settings, live = training.settings, TrainingMonitor()
     if training.events and group.is_first:
         live = TrainingMonitor(limits_here(), tensorboard(training.events))
@@ -87,7 +87,7 @@ def _trained(training: Training, group: ProcessGroup, report: Report | None) -> 
         base = load_causal_model(training.base, decided(settings))
         model = with_new_adapter(base, settings)
         if settings.precision == "fp16" and model.device.type == "cpu":
-            _LOG.warning("fp16 is for GPUs: a processor takes many times as long as with fp32")
+            _LOG.warning("fp16 is meant for GPUs; on a CPU it is many times slower than fp32")
         if training.parent:
             put_parent(model, training.parent, training.base)
         run = train(model, training.corpus, settings, training.checkpoints, report, live, group)

@@ -1,4 +1,4 @@
-"""A LoRA run: packed rows, loss on completions only, the best weights by validation loss."""
+"""Training loop: packed rows, completion-only loss, best weights by validation loss."""
 
 import hashlib
 import logging
@@ -43,7 +43,7 @@ def train(
     live: TrainingMonitor | None = None,
     group: ProcessGroup = ALONE,
 ) -> Run:
-    """Train the adapter on a model; call it inside ``pinned_torch`` to get the same bytes again.
+    """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
     A training that was killed goes on after the state that was kept last. The processes of a group
     call it with the same arguments, and each takes the same decisions, as what they decide by is
@@ -68,7 +68,7 @@ def train(
     separate = packing_is_separate(model)
     packed = settings.packing and separate
     if settings.packing and not packed:
-        _LOG.info("This architecture mixes packed examples; every row holds one")
+        _LOG.info("This architecture mixes packed examples; each row holds a single example")
     if settings.activation_checkpointing:
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
@@ -102,7 +102,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Learner:
-    """What a process of the group trains, and with what."""
+    """Model, optimiser and data of one process."""
 
     model: Any
     optimiser: "torch.optim.Optimizer"
@@ -147,7 +147,7 @@ def _run(
         if number < begun:
             continue
         if out_of_patience(progress, settings):
-            _LOG.info("No better for %s measurements: stopped", settings.patience)
+            _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             break
         live.wait()
         rate = learning_rate_at(number, len(plan.steps), settings)
@@ -194,7 +194,7 @@ def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> 
         if math.isfinite(norm) or scaler.get_scale() <= 1:
             break
         scaler.update()
-        _LOG.info("Step %d overflows; loss scale %g now", number, scaler.get_scale())
+        _LOG.info("Step %d overflowed; the loss scale is now %g", number, scaler.get_scale())
     require_finite("gradient norm", norm, number, rate, settings)
     for parameters in optimiser.param_groups:
         parameters["lr"] = rate
@@ -208,7 +208,7 @@ def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> 
 def _gradients(
     learner: _Learner, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
 ) -> float:
-    """Put the gradients of a step, summed over the group, on the weights; gives the loss.
+    """Accumulate the gradients of a step over the group; returns the loss.
 
     Every supervised token of the step weighs the same, in whichever batch it stands and whichever
     process computes it: a mean of means would favour the tokens of sparse rows.
@@ -227,13 +227,13 @@ def _gradients(
 
 
 def _seed(seed: int, step: int, place: int) -> int:
-    """What dropout is seeded with for a batch, whichever process computes it."""
+    """Dropout seed of a batch, the same in whichever process computes it."""
     digest = hashlib.sha256(f"{seed} {step} {place}".encode()).digest()
     return int.from_bytes(digest[:8])
 
 
 def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Progress) -> None:
-    """Measure, and keep the weights if they are the best so far; the untrained never are kept."""
+    """Validate, and keep the weights if they are the best so far, except at step 0."""
     model, settings = learner.model, learner.settings
     loss = validation_loss(model, rows, learner.group) if rows else None
     if loss is not None:
@@ -254,7 +254,7 @@ def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Pro
 def _general_losses(
     learner: _Learner, rows: list[PackedRow], progress: Progress
 ) -> tuple[float, float] | None:
-    """Loss on code in general, of the base and of the weights that are kept."""
+    """Loss on general code of the base and of the best weights."""
     if not rows:
         return None
     put_weights(learner.model, progress.weights)
@@ -264,7 +264,7 @@ def _general_losses(
 
 
 def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = ALONE) -> float:
-    """Mean loss of all targets in the rows, in nats; each process measures its share of them."""
+    """Mean loss over all targets in nats; each process computes its shard."""
     import torch
 
     model.eval()

@@ -1,4 +1,4 @@
-"""The loss of each supervised position, and nothing computed for the others."""
+"""Cross-entropy of supervised positions; logits are computed for no others."""
 
 import inspect
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _PROBE_TOLERANCE = 1e-2  # far above rounding (1e-6 in float32), far below a lea
 
 
 def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
-    """Negative log likelihood of every target in the rows, in nats.
+    """Negative log-likelihood of every target in the rows, in nats.
 
     Positions without a target are dropped before the output layer: with a vocabulary of some ten
     thousand tokens that layer is a large part of the work.
@@ -64,7 +64,7 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
 
 
 def packing_is_separate(model: Any) -> bool:
-    """Whether two examples in one row give what they give alone.
+    """Whether two packed examples give the same losses as alone.
 
     Most architectures read the borders from ``position_ids``; one that does not would be trained
     on mixed examples without any error, so it is asked once.

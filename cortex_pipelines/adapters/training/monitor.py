@@ -1,4 +1,4 @@
-"""What is seen of a training while it runs, and when it has to wait: never part of the result."""
+"""Monitor a running training, and pause it while the machine is busy."""
 
 import logging
 import os
@@ -15,8 +15,8 @@ _SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclass(frozen=True)
-class DivergenceLimits:
-    """When a training waits for the machine; None for never.
+class MachineLimits:
+    """Machine load and memory above which a training pauses; None for never.
 
     Args:
         load: Load average of a minute over the number of processors.
@@ -27,7 +27,7 @@ class DivergenceLimits:
     memory: float | None = None
 
     def passed(self) -> str | None:
-        """Which limit is passed now, in words; None for none."""
+        """Description of the limit exceeded now, or None."""
         import psutil
 
         load = psutil.getloadavg()[0] / (os.cpu_count() or 1)
@@ -39,8 +39,8 @@ class DivergenceLimits:
         return None
 
 
-def limits_here() -> DivergenceLimits:
-    """The limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
+def limits_here() -> MachineLimits:
+    """Limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
 
     They belong to a machine and cannot change an output, so they stand in the environment and not
     in ``params.yaml``, where an edit would make every adapter stale.
@@ -55,12 +55,12 @@ def limits_here() -> DivergenceLimits:
             thresholds.append(float(text) if text else None)
         except ValueError as error:
             raise ValueError(f"{name} is {text!r}; it has to be a number such as 0.9") from error
-    return DivergenceLimits(*thresholds)
+    return MachineLimits(*thresholds)
 
 
 @dataclass
 class TrainingMonitor:
-    """Speed and memory of a training, shown while it runs.
+    """Show speed and memory of a running training.
 
     Args:
         limits: When to wait.
@@ -68,26 +68,26 @@ class TrainingMonitor:
         sleep: Waits so many seconds.
     """
 
-    limits: DivergenceLimits = field(default_factory=DivergenceLimits)
+    limits: MachineLimits = field(default_factory=MachineLimits)
     writer: Any = None
     sleep: Callable[[float], None] = time.sleep
     _tokens: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     def wait(self) -> None:
-        """Return once the machine is within its limits."""
-        reason = self.limits.passed() if self.limits != DivergenceLimits() else None
+        """Block until the machine is within its limits."""
+        reason = self.limits.passed() if self.limits != MachineLimits() else None
         if reason is None:
             return
-        _LOG.info("Training waits: %s", reason)
+        _LOG.info("Training is paused: %s", reason)
         before = time.monotonic()
         while self.limits.passed() is not None:
             self.sleep(_SECONDS_BETWEEN_LOOKS)
         self._began += time.monotonic() - before
-        _LOG.info("Training goes on")
+        _LOG.info("Training resumes")
 
     def stepped(self, step: LossPoint) -> None:
-        """Take note of a step."""
+        """Record a step."""
         self._tokens += step.tokens
         self._write("train/loss", step.loss, step.step)
         self._write("train/gradient_norm", step.gradient_norm, step.step)
@@ -96,19 +96,19 @@ class TrainingMonitor:
         self._write("memory/mib", memory_mib(), step.step)
 
     def measured(self, validation: Validation) -> None:
-        """Take note of a measurement."""
+        """Record a validation."""
         self._write("validation/loss", validation.loss, validation.step)
 
     def speed(self) -> float:
-        """Tokens a second so far, without what was waited."""
+        """Tokens per second so far, excluding pauses."""
         return self._tokens / max(time.monotonic() - self._began, 1e-9)
 
     def words(self) -> str:
-        """Speed and memory for a progress bar."""
+        """Speed and memory as text for a progress bar."""
         return f"{self.speed():.0f} tokens/s, {memory_mib():.0f} MiB"
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Flush buffered events."""
         if self.writer is not None:
             self.writer.close()
 
@@ -118,7 +118,7 @@ class TrainingMonitor:
 
 
 def memory_mib() -> float:
-    """Memory that this process has now; of the accelerator where there is one."""
+    """Memory in use by this process in MiB; the accelerator's where there is one."""
     import psutil
     import torch
 
@@ -128,7 +128,7 @@ def memory_mib() -> float:
 
 
 def tensorboard(folder: Path) -> Any:
-    """A writer of TensorBoard's event files, if that package is installed; else None."""
+    """A TensorBoard event writer, or None if the package is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""Search for rank, learning rate and row length with Optuna, on a budget of tokens a trial."""
+"""Search rank, learning rate and row length with Optuna, on a token budget per trial."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Attempt = Callable[[AdapterSettings, Report], Run]
 
 
 def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path) -> AdapterSettings:
-    """The settings with the best values found; every trial is written to ``trials.json``.
+    """The settings with the best trial's values; all trials are written to ``trials.json``.
 
     A trial whose validation loss is above the median of the earlier ones after as many tokens ends
     there; one that diverges has failed.
@@ -78,6 +78,6 @@ def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
 
 
 def _with(settings: AdapterSettings, chosen: dict[str, Any]) -> AdapterSettings:
-    """The settings with what was chosen; alpha keeps its ratio to the rank."""
+    """The settings with a trial's values; alpha keeps its ratio to the rank."""
     alpha = max(1, round(settings.alpha * chosen["rank"] / settings.rank))
     return settings.model_copy(update={**chosen, "alpha": alpha})

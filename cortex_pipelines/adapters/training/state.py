@@ -1,4 +1,4 @@
-"""The state of a training: all that its next steps depend on, taken down and put back.
+"""Save and restore the state of a training run.
 
 The order of the rows follows from the seed, and so does what dropout drops in each batch: no
 generator has a state to keep.
@@ -18,12 +18,12 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def trainable(model: Any) -> dict[str, "torch.Tensor"]:
-    """The weights that are trained, by parameter name: the adapter's."""
+    """The trainable weights by parameter name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def put_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
-    """Give the model's adapter other weights, by parameter name."""
+    """Load adapter weights by parameter name."""
     import torch
 
     with torch.no_grad():
@@ -37,7 +37,7 @@ def snapshot(
     scaler: "torch.amp.GradScaler",
     progress: Progress,
 ) -> dict[str, Any]:
-    """The state as tensors and plain values."""
+    """The training state as tensors and plain values."""
     return {
         "weights": dict(trainable(model)),
         "optimiser": optimiser.state_dict(),
@@ -56,7 +56,7 @@ def restore(
     progress: Progress,
     kept: Mapping[str, Any],
 ) -> None:
-    """Model, optimiser, scaler and progress as they were when the state was taken down."""
+    """Restore model, optimiser, scaler and progress from a saved state."""
     put_weights(model, kept["weights"])
     optimiser.load_state_dict(kept["optimiser"])
     scaler.load_state_dict(kept["scaler"])
@@ -64,4 +64,4 @@ def restore(
     progress.validations = [Validation(**validation) for validation in kept["validations"]]
     progress.weights = dict(kept["best"])
     progress.best_step = kept["best_step"]
-    _LOG.info("Going on after step %d of a training that was interrupted", len(progress.steps))
+    _LOG.info("Resuming an interrupted training after step %d", len(progress.steps))
