@@ -1,4 +1,4 @@
-"""Units of code with what is known about them, and the evidence for it."""
+"""Annotate code units with categories, labels, quality and complexity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _FILES_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known of some units.
+    """Annotated units with their findings.
 
     Args:
         units: Rows of ``ANNOTATED_UNITS``.
@@ -48,7 +48,7 @@ class Annotations:
 
 
 class MissingFileError(ValueError):
-    """Units come from a file that is not among the files."""
+    """A unit's file is missing from the given files."""
 
 
 def annotate(
@@ -59,7 +59,7 @@ def annotate(
     project: str = "",
     cache: RowCache | None = None,
 ) -> Annotations:
-    """The units with category, labels, quality and complexity.
+    """Annotate units with category, labels, quality and complexity.
 
     Args:
         units: Rows of ``CODE_UNITS``, in any order.
@@ -87,7 +87,7 @@ def annotate(
 
 
 def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
-    """The texts of the files that have units."""
+    """Texts of the files that contain units."""
     wanted = units.select(*_FILE).unique().sort(_FILE)
     with_texts = wanted.join(
         files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left"
@@ -132,7 +132,7 @@ def _facts(
 
 
 def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
-    """Each file with the hash of all that the facts of its units depend on."""
+    """Cache key of each file: a hash of everything its annotations depend on."""
     rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
     read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
     keys = []

@@ -1,4 +1,4 @@
-"""Units of code with what is known about them."""
+"""Annotate code units with labels, quality and complexity."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def annotated_units(
     cache: RowCache,
     out: Path,
 ) -> dict[str, pl.DataFrame]:
-    """Code units with category, labels and their evidence, quality and complexity."""
+    """Code units with category, labels, evidence, quality and complexity."""
     units = CODE_UNITS.read(code_units)
     files = REPOSITORY_FILES.read(repository_files)
     annotations = annotate(units, files, annotation, extraction, project, cache)

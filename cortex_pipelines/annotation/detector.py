@@ -1,4 +1,4 @@
-"""What a rule that looks at single nodes is, and all of them."""
+"""Base class and registry of detectors that inspect single syntax nodes."""
 
 import importlib
 import inspect
@@ -19,7 +19,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings
 
 @dataclass(frozen=True, order=True)
 class Evidence:
-    """Bytes of a file that show a label."""
+    """A span of a file that supports a label."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a detector looks.
+    """File context of a detector.
 
     Args:
         language: Language as tables call it.
@@ -42,7 +42,7 @@ class Place:
 
 
 class Detector(ABC):
-    """A rule: asks for nodes of some types, and says which of them show what.
+    """A rule that inspects syntax nodes of certain types.
 
     Subclasses set ``labels`` and ``types`` (language to node types); they must cost no more than
     the size of the node that they are given, and may not recurse.
@@ -53,7 +53,7 @@ class Detector(ABC):
 
     @abstractmethod
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """What a node shows.
+        """Evidence shown by one node.
 
         Args:
             seen: A node of one of the types, and what is around it.
@@ -61,13 +61,13 @@ class Detector(ABC):
         """
 
     def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
-        """What all nodes of a type show, in their order; a rule about neighbours overrides it."""
+        """Evidence of all nodes of a type in order; override to compare neighbours."""
         for visited in seen:
             yield from self.find(visited, place)
 
 
 def evidence(label: str, node: Node) -> Evidence:
-    """A node as evidence of a label."""
+    """Evidence of a label at a node."""
     return Evidence(node.start_byte, node.end_byte, label)
 
 
@@ -75,13 +75,13 @@ _TEST = re.compile(r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|
 
 
 def is_test(path: str) -> bool:
-    """Whether a file holds tests, by its path."""
+    """Whether a path belongs to a test file."""
     return _TEST.search(path) is not None
 
 
 @cache
 def detectors() -> tuple[Detector, ...]:
-    """One of each detector in ``annotation/detectors/``, by module and name."""
+    """One instance of each detector in ``annotation/detectors/``, by module and name."""
     instances = []
     for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda module: module.name):
         module = importlib.import_module(f"{folder.__name__}.{info.name}")
@@ -97,7 +97,7 @@ def detectors() -> tuple[Detector, ...]:
 
 @cache
 def detectors_of(language: str, labels: frozenset[str]) -> dict[str, tuple[Detector, ...]]:
-    """Node type to the detectors of some labels that ask for it, in one language."""
+    """Detectors of some labels in one language, by node type."""
     by_type: dict[str, list[Detector]] = {}
     for detector in detectors():
         if labels.isdisjoint(detector.labels):

@@ -1,4 +1,4 @@
-"""All evidence in a file, from its query, its nodes and the figures of its units."""
+"""Collect all evidence in a file: queries, detectors and size limits."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -21,7 +21,7 @@ _FUNCTIONS = ("function", "method")
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted of a unit.
+    """Size measures of a unit.
 
     Args:
         complexity: Its complexity.
@@ -37,7 +37,7 @@ class Figures:
 
 
 class FileReading:
-    """What one parse of a file says of its units.
+    """Evidence and complexity of a file, from one parse.
 
     Args:
         tree: Tree of the file.
@@ -93,7 +93,7 @@ class FileReading:
         )
 
     def _past_limits(self, unit: dict[str, Any], figures: Figures) -> Iterable[Evidence]:
-        """Smells of size, shown by the unit itself."""
+        """Size smells, with the unit itself as evidence."""
         settings, complexity = self._settings, figures.complexity
         start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
         if unit["kind"] not in _FUNCTIONS:
@@ -116,7 +116,7 @@ class FileReading:
 def owners(
     evidence: Sequence[Evidence], units: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[Evidence, dict[str, Any], list[dict[str, Any]]]]:
-    """Each piece of evidence, the innermost unit that holds it, and all units that do.
+    """The innermost unit and all units that contain each piece of evidence.
 
     Args:
         evidence: In order of place.

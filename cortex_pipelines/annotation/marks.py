@@ -1,4 +1,4 @@
-"""Evidence that a language's query finds, and where parameters begin.
+"""Evidence from a language's tree-sitter query, and the starts of parameters.
 
 The captures of ``queries/<language>.scm``:
 
@@ -22,7 +22,7 @@ _MAX_DEPTH = 30_000
 
 
 def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], list[int]]:
-    """Evidence in a file, and where its parameters begin, in order.
+    """Evidence in a file, and the start offsets of its parameters in order.
 
     Args:
         root: Root of the file's tree.
@@ -46,7 +46,7 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
 
 
 def _starts(parameters: list[Node]) -> list[int]:
-    """Where parameters begin; those of a function type inside of a parameter do not count."""
+    """Start offsets of parameters, without those of nested function types."""
     starts, last_end = [], -1
     for start, end in sorted((node.start_byte, node.end_byte) for node in parameters):
         if start >= last_end:

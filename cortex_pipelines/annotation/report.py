@@ -1,4 +1,4 @@
-"""What was found in a project's units, as one HTML page that needs nothing else."""
+"""Self-contained HTML report of a project's annotations."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -29,7 +29,7 @@ _NOTE = (
 
 
 def annotation_metrics(annotations: Annotations) -> dict[str, float]:
-    """Numbers for MLflow: sizes, means, and agreement with the hand-labelled sample."""
+    """Metrics for MLflow: sizes, means, and agreement with the hand-labelled sample."""
     units, agreed = annotations.units, annotations.agreement
     judged = [counts for counts in agreed.labels.values() if counts.both + counts.person_only]
     metrics: dict[str, float] = {
@@ -63,7 +63,7 @@ def _pooled(counts: Iterable[Counts], missed: str) -> float:
 
 
 def annotation_report(annotations: Annotations, project: str) -> str:
-    """The page; the same bytes for the same rows."""
+    """Render the report; the same rows give the same bytes."""
     units, findings = annotations.units, annotations.findings
     parts = [
         "<!doctype html>",
@@ -143,7 +143,7 @@ def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
 
 
 def _spread_out(some: pl.DataFrame) -> pl.DataFrame:
-    """A few rows from all over."""
+    """A few rows sampled evenly."""
     step = max(1, some.height // _EXAMPLES)
     return some.gather_every(step).head(_EXAMPLES)
 

@@ -1,4 +1,4 @@
-"""What annotation can be told in ``params.yaml``."""
+"""Settings of annotation in ``params.yaml``."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class QualityWeights(Settings):
-    """How much each feature counts in the quality of a unit; only their ratios matter."""
+    """Relative weights of the quality features."""
 
     documented: Weight
     """Has a docstring or doc comment."""
@@ -34,7 +34,7 @@ class QualityWeights(Settings):
 
 
 class AnnotationSettings(Settings):
-    """Thresholds of the anti-patterns and weights of the quality."""
+    """Thresholds of the code smells and weights of the quality score."""
 
     max_lines: Count
     """Lines of a function that are not blank, before it is long (pylint, max-statements)."""

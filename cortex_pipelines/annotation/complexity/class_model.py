@@ -1,4 +1,4 @@
-"""A class by its parts, in the languages whose methods stand inside of it."""
+"""Parts of a class, in languages that define methods inside the class body."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ CONSTRUCTORS = frozenset({"__init__", "constructor", "new"})
 
 @dataclass(frozen=True)
 class ClassModel:
-    """A class by its parts; ``methods`` are those that stand in it directly."""
+    """A class with its name, members, direct methods and ancestors."""
 
     node: Node
     language: str
@@ -27,21 +27,21 @@ class ClassModel:
 
     @cached_property
     def members(self) -> list[Node]:
-        """What stands in the body, decorators taken off."""
+        """Members of the class body, without decorators."""
         body = child(self.node, "body")
         inside = body.named_children if body is not None else []
         return [child(member, "definition") or member for member in inside if not member.is_extra]
 
     @cached_property
     def methods(self) -> dict[str, Node]:
-        """Methods by name; of several with one name, the last."""
+        """Direct methods by name; the last of overloads."""
         return {
             text(child(method, "name")): method for method in self.members if method.type in METHODS
         }
 
     @cached_property
     def constructor(self) -> Node | None:
-        """The constructor, if it is written."""
+        """The constructor, if the class defines one."""
         constructors = [
             member for member in self.members if member.type == "constructor_declaration"
         ]
@@ -50,7 +50,7 @@ class ClassModel:
 
     @cached_property
     def ancestors(self) -> str:
-        """What it inherits from and implements, as it is written."""
+        """Source text of base classes and interfaces."""
         clauses = [child(self.node, "superclasses", "superclass"), child(self.node, "interfaces")]
         heritage = [
             clause for clause in self.node.named_children if clause.type == "class_heritage"

@@ -1,4 +1,4 @@
-"""Halstead's measures, exact on every machine.
+"""Halstead complexity measures, computed identically on every machine.
 
 A logarithm from the C library may differ in its last bit from one machine to the next, so it is
 taken in decimal, which is rounded right by definition. The rest is one rounded operation each.
@@ -14,7 +14,7 @@ _DIGITS = Decimal("0.000001")
 
 @dataclass(frozen=True)
 class Halstead:
-    """Counts of tokens (Halstead, Elements of Software Science, 1977).
+    """Token counts for Halstead's measures (Elements of Software Science, 1977).
 
     Args:
         distinct_operators, distinct_operands: Vocabulary, usually n1 and n2.
@@ -28,13 +28,13 @@ class Halstead:
 
     @property
     def volume(self) -> float:
-        """Length times the bits that name one of the vocabulary, to six digits."""
+        """Program length times log2 of the vocabulary size, to six digits."""
         vocabulary = self.distinct_operators + self.distinct_operands
         return _volume(self.operators + self.operands, vocabulary)
 
     @property
     def difficulty(self) -> float:
-        """Half the distinct operators times how often an operand is used; 0 without operands."""
+        """Half the distinct operators times the mean uses of an operand; 0 without operands."""
         if not self.distinct_operands:
             return 0.0
         return self.distinct_operators * self.operands / (2 * self.distinct_operands)

@@ -1,4 +1,4 @@
-"""Complexity of a unit: sums over its stretch of what one walk of the tree found.
+"""Complexity of a unit, from one walk of its file's syntax tree.
 
 Where tools differ, these figures follow the tool that people use for the language:
 
@@ -27,7 +27,7 @@ from cortex_pipelines.annotation.complexity.treewalk import Walk
 
 @dataclass(frozen=True)
 class Complexity:
-    """Figures of a unit.
+    """Complexity measures of a unit.
 
     Args:
         cyclomatic: Cyclomatic complexity, from 1.
@@ -47,7 +47,7 @@ class Complexity:
 def complexity_of(
     walk: Walk, start: int, end: int, body_start: int | None, starts: list[int]
 ) -> Complexity:
-    """Complexity of a unit.
+    """Measure the complexity of a unit.
 
     Args:
         walk: What was found in its file; the unit's start and body were among the places.

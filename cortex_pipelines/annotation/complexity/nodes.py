@@ -1,4 +1,4 @@
-"""Reading nodes of six grammars alike."""
+"""Uniform access to the syntax nodes of six grammars."""
 
 from collections.abc import Collection, Iterator
 
@@ -46,7 +46,7 @@ def text(node: Node | None) -> str:
 
 
 def child(node: Node, *fields: str) -> Node | None:
-    """The child in the first of some fields that has one."""
+    """The first child under any of the given fields."""
     for field in fields:
         field_child = node.child_by_field_name(field)
         if field_child is not None:
@@ -55,7 +55,7 @@ def child(node: Node, *fields: str) -> Node | None:
 
 
 def statements(node: Node | None) -> list[Node]:
-    """Statements of a block, comments left out; a single statement is a block of one."""
+    """Statements of a block without comments; a single statement counts as a block."""
     if node is None:
         return []
     while node.type in BLOCKS or node.type == "else_clause":
@@ -69,7 +69,7 @@ def statements(node: Node | None) -> list[Node]:
 
 
 def bare(statement: Node) -> Node:
-    """A statement without the ``expression_statement`` or parentheses around it."""
+    """A statement without its ``expression_statement`` wrapper or parentheses."""
     while statement.type in ("expression_statement", "parenthesized_expression"):
         inside = [part for part in statement.named_children if not part.is_extra]
         if len(inside) != 1:
@@ -79,12 +79,12 @@ def bare(statement: Node) -> Node:
 
 
 def leaves(statement: Node | None) -> bool:
-    """Whether a statement always leaves its block: return, raise, break, continue."""
+    """Whether a statement always exits its block: return, raise, break, continue."""
     return statement is not None and bare(statement).type in LEAVING
 
 
 def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> Iterator[Node]:
-    """Nodes of some types inside of a node, in order, not looking into barred ones."""
+    """Descendants of given types in order, without descending into barred types."""
     pending = list(reversed(node.named_children))
     while pending:
         descendant = pending.pop()
@@ -95,7 +95,7 @@ def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> 
 
 
 def folded(node: Node | None) -> str:
-    """Text of a node with white space folded, to compare; empty for a long one.
+    """Node text with white space collapsed, for comparison; empty for long text.
 
     Nested nodes are each asked for their text: without a limit that would cost the square of it.
     """
@@ -105,7 +105,7 @@ def folded(node: Node | None) -> str:
 
 
 def parameters_of(function: Node) -> list[Node]:
-    """Parameters in order, separators and comments left out."""
+    """Parameters in order, without separators and comments."""
     listed = child(function, "parameters")
     candidates = listed.named_children if listed is not None else []
     return [parameter for parameter in candidates if parameter.type in _PARAMETERS]

@@ -1,4 +1,4 @@
-"""Which functions call themselves: one reads them twice (Campbell, Cognitive Complexity, 2018)."""
+"""Detect direct recursion (Campbell, Cognitive Complexity, 2018)."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ class _Function:
 
 @dataclass
 class Callers:
-    """The functions around the current node of a walk.
+    """Stack of functions around the current node of a walk.
 
     Args:
         language: Language as tables call it.
@@ -31,7 +31,7 @@ class Callers:
     _by_name: dict[bytes, list[_Function]] = field(default_factory=dict)
 
     def enter(self, node: Node, parent: Node | None) -> None:
-        """Go into a function."""
+        """Enter a function."""
         receiver = node.child_by_field_name("receiver")
         method = (bool(self._around) and self._around[-1] is None) or receiver is not None
         selves = _SELVES if receiver is None else frozenset({_receiver_name(receiver)})
@@ -40,7 +40,7 @@ class Callers:
         self._by_name.setdefault(function.name, []).append(function)
 
     def enter_type(self) -> None:
-        """Go into a type."""
+        """Enter a type."""
         self._around.append(None)
 
     def leave(self) -> None:
@@ -50,7 +50,7 @@ class Callers:
             self._by_name[function.name].pop()
 
     def calls_itself(self, call: Node) -> int | None:
-        """Where the function begins that is called from inside of itself, the first time."""
+        """Start of the function that a call makes recursive, on its first such call."""
         owner, name = _callee(call) if self._around else (None, None)
         function = next(iter(self._by_name.get(name or b"", [])[-1:]), None)
         if not name or function is None or function.is_recursive:
@@ -79,7 +79,7 @@ def _receiver_name(receiver: Node) -> bytes:
 
 
 def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
-    """Owner and name of what is called; no name if it is no plain one."""
+    """Owner and name of a called function; the name is empty if it is not a plain name."""
     named = call.child_by_field_name("name")
     if named is not None:
         owner = call.child_by_field_name("object")

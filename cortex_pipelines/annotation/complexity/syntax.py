@@ -1,4 +1,4 @@
-"""What the node types of each grammar are for: the one table behind all figures of complexity.
+"""Roles of each grammar's node types: the table behind all complexity measures.
 
 Roles of control flow:
 
@@ -140,7 +140,7 @@ INTERPOLATIONS = frozenset({"interpolation", "template_substitution"})
 
 @dataclass(frozen=True)
 class Syntax:
-    """A grammar's node kinds, by their number.
+    """Node kinds of a grammar, by number.
 
     Args:
         flow: Kind to its role in control flow.
@@ -156,13 +156,13 @@ class Syntax:
 
 
 def types_of(role: str, language: str) -> frozenset[str]:
-    """Node types that have a role in a language; none if it has no such thing."""
+    """Node types with a given role in a language; may be empty."""
     return frozenset(_ROLES[language].get(role, "").split())
 
 
 @cache
 def syntax_of(name: str, language: Language) -> Syntax:
-    """Roles of a grammar's node kinds.
+    """Build the role table of a grammar.
 
     Args:
         name: Language as tables call it.

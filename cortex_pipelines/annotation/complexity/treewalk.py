@@ -1,4 +1,4 @@
-"""One walk over a file's tree: steps of control flow, tokens, and nodes that rules ask for.
+"""Walk a syntax tree once and collect control flow, tokens and requested nodes.
 
 Everything is kept by position, so that any unit's figures are sums over a stretch of it. Nothing
 recurses: a file may nest as deeply as its size allows.
@@ -25,7 +25,7 @@ _DEEPENING = frozenset({"if", "elif", "loop", "catch", "ternary", "switch", "gua
 
 @dataclass(frozen=True, slots=True)
 class FlowStep:
-    """A construct's part in the figures.
+    """Contribution of one construct to the complexity measures.
 
     Args:
         start, end: Its bytes.
@@ -44,7 +44,7 @@ class FlowStep:
 
 
 class Seen(NamedTuple):
-    """A node that a rule asked for, and where it stands.
+    """A node that a rule requested, with its context.
 
     Asking a node for its parent costs a walk from the root, so what rules need is noted here.
 
@@ -64,7 +64,7 @@ class Seen(NamedTuple):
 
 @dataclass
 class Walk:
-    """What one walk found, in the order of the file.
+    """Results of one walk, in source order.
 
     Args:
         steps: Constructs of control flow, by their start.
@@ -86,7 +86,7 @@ class Walk:
 
 
 class _Entered(NamedTuple):
-    """What a node means for what it holds; ``group`` is its chain of ``and`` and ``or``."""
+    """Effect of a node on its children; ``group`` is its ``and``/``or`` chain."""
 
     role: str
     level: int
@@ -201,12 +201,12 @@ class _Walker:
             self._walk.operand_texts.append(self._texts.setdefault(text, len(self._texts)))
 
     def _stands_alone(self) -> bool:
-        """Whether it is a string that nothing is done with: documentation, no operand."""
+        """Whether a string is an expression statement, such as a docstring."""
         parent = self._nodes[-1]
         return parent is not None and _is_docstring(parent)
 
     def _enter(self, node: Node, role: str, level: int) -> _Entered:
-        """Count a node that takes part in control flow."""
+        """Count a control-flow node."""
         handler = _HANDLERS.get(role)
         if handler is not None:
             return handler(self, node, role, level)
@@ -226,7 +226,7 @@ class _Walker:
         return _Entered(role, level)
 
     def _guard(self, node: Node, role: str, level: int) -> _Entered:
-        """``let … else`` of Rust; without ``else`` a mere declaration."""
+        """``let … else`` of Rust; without ``else`` it is a plain declaration."""
         if node.child_by_field_name("alternative") is None:
             return _Entered("", level)
         return self._construct(node, role, level)
@@ -297,7 +297,7 @@ class _Walker:
         return _Entered("", level)
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:
-        """Whether a function stands in one that only holds others: it is no level deeper."""
+        """Whether the enclosing function only wraps others, so that nesting does not grow."""
         allowed = FRAMES.get(self._language)
         if allowed is None or inner.type not in allowed:
             return False
@@ -329,7 +329,7 @@ _HANDLERS = {
 
 
 def _is_default(case: Node, pattern: Node | None) -> bool:
-    """Whether a case is for whatever is left: ``default``, or a lone ``_`` without a guard."""
+    """Whether a case is the default: ``default``, or a lone ``_`` without a guard."""
     if case.child_count and case.children[0].type == "default":
         return True
     if case.child_by_field_name("guard") is not None:
@@ -340,7 +340,7 @@ def _is_default(case: Node, pattern: Node | None) -> bool:
 
 
 def _has_code(node: Node) -> bool:
-    """Whether a string is more than one token: there is code in it."""
+    """Whether a string contains interpolated code."""
     return any(child.type in INTERPOLATIONS for child in node.named_children)
 
 

@@ -1,4 +1,4 @@
-"""Calls that are known to be unsafe or slow: a table of names, arguments and places."""
+"""Unsafe or slow calls, from a table of names and arguments."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _GLUED = r"\+|%|\bf[\"']|\.format\(|\$\{|\bSprintf\(|\bformat!"
 
 @dataclass(frozen=True)
 class CallRule:
-    """A call that shows a label.
+    """A call pattern that indicates a label.
 
     Args:
         label: The label.
@@ -163,13 +163,13 @@ _CALLS = {
 
 
 class UnsafeCalls(Detector):
-    """Calls that the table knows."""
+    """Detects the calls of the table."""
 
     labels = tuple(sorted({rule.label for rule in RULES}))
     types: ClassVar = _CALLS
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """The label of each rule that holds for a call."""
+        """Labels of all rules that match a call."""
         name = called(seen.node)
         if not name or len(name) > 200:
             return
@@ -184,7 +184,7 @@ class UnsafeCalls(Detector):
 
 
 def called(call: Node) -> str:
-    """Full name of what is called, ``new`` before a constructor's; empty if it is long."""
+    """Qualified name of a called function, prefixed by ``new`` for constructors; empty if long."""
     made = child(call, "constructor", "type")
     if made is not None and call.type in ("new_expression", "object_creation_expression"):
         return f"new {folded(made)}"

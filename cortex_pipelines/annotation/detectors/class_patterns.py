@@ -1,4 +1,4 @@
-"""Patterns that several methods of a class make together."""
+"""Design patterns formed by several methods of a class."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ _WORDS = re.compile(r"\w+")
 
 
 class ClassPatterns(Detector):
-    """Patterns that several methods make together."""
+    """Detects design patterns formed by several methods of a class."""
 
     labels = (
         "builder",
@@ -122,7 +122,7 @@ def _returns_itself(method: Node, model: ClassModel) -> bool:
 
 
 def _injected(model: ClassModel) -> Node | None:
-    """A constructor's parameter of a type that does something, which the object keeps."""
+    """A constructor parameter of a service type that the object stores."""
     maker = model.constructor
     if maker is None or model.language == "rust":
         return None
@@ -147,7 +147,7 @@ def _kept_names(body: str) -> set[str]:
 
 
 def _calls_own(code: str, step: str) -> bool:
-    """Whether a method of the same object is called: by itself in Java, else after ``self``."""
+    """Whether a method calls another of its own object: bare in Java, else through ``self``."""
     called = f"{step}("
     return any(
         f"{before}{called}" in f" {code}" for before in ("self.", "this.", " ", "(", "!", "{")
@@ -155,7 +155,7 @@ def _calls_own(code: str, step: str) -> bool:
 
 
 def _single(model: ClassModel) -> Node | None:
-    """One kept instance, and the way to it."""
+    """Singleton: one stored instance and its accessor."""
     if model.language == "python":
         made = model.methods.get("__new__")
         return made if made is not None and re.search(r"_instances?\b", folded(made)) else None
@@ -167,7 +167,7 @@ def _single(model: ClassModel) -> Node | None:
 
 
 def _template(model: ClassModel) -> Node | None:
-    """A method that is written and calls one that is left to subclasses."""
+    """Template method: a concrete method that calls an abstract one."""
     left = set()
     for name, method in model.methods.items():
         body = child(method, "body")
@@ -194,7 +194,7 @@ def _template(model: ClassModel) -> Node | None:
 
 
 def _composite(model: ClassModel) -> Node | None:
-    """A method that goes through the parts and calls the same method of each."""
+    """Composite: a method that calls the same method on each child."""
     for name, method in model.methods.items():
         body = folded(child(method, "body"))
         over = re.search(
@@ -211,7 +211,7 @@ def _composite(model: ClassModel) -> Node | None:
 
 
 def _chained(model: ClassModel) -> Node | None:
-    """A method that hands on to the same method of the next handler."""
+    """Chain of responsibility: a method that delegates to the next handler's same method."""
     for name, method in model.methods.items():
         body = folded(child(method, "body"))
         if any(match[2] == name for match in _ON_NEXT.finditer(body)):
@@ -220,7 +220,7 @@ def _chained(model: ClassModel) -> Node | None:
 
 
 def _wrapping(model: ClassModel) -> Node | None:
-    """A class whose methods call those of the same name on one thing that it holds."""
+    """Decorator: methods that delegate to the same methods of one wrapped object."""
     through: dict[str, list[Node]] = {}
     for name, method in model.methods.items():
         if name in CONSTRUCTORS:

@@ -1,4 +1,4 @@
-"""What comments hold that is not explanation."""
+"""TODO notes and commented-out code."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -29,29 +29,29 @@ _STATEMENTS = re.compile(r"statement|declaration|assignment|call|definition|if_e
 
 
 class Todo(Detector):
-    """A note that something is left to do."""
+    """A TODO or similar note in a comment."""
 
     labels = ("todo-comment",)
     types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Comments with one of the words that editors look for."""
+        """Comments with a marker word that editors recognise."""
         if _TODO.search(text(seen.node)):
             yield evidence("todo-comment", seen.node)
 
 
 class CommentedOutCode(Detector):
-    """Code that was not deleted but put into a comment."""
+    """Code left in a comment."""
 
     labels = ("commented-out-code",)
     types: ClassVar = Todo.types
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """One comment by itself."""
+        """Check a single comment."""
         return self.find_all([seen], place)
 
     def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
-        """Runs of comments whose text looks like, and parses as, statements of the language."""
+        """Runs of comments that parse as statements of the language."""
         parsed = 0
         for run in _runs([comment.node for comment in seen]):
             start, end = run[0].start_byte, run[-1].end_byte
@@ -64,7 +64,7 @@ class CommentedOutCode(Detector):
 
 
 def _runs(comments: Sequence[Node]) -> Iterator[list[Node]]:
-    """Comments that stand together: each on the line below, and at the same margin."""
+    """Group comments on consecutive lines with the same indentation."""
     run: list[Node] = []
     for comment in comments:
         if run and not _is_below(run[-1], comment):
@@ -83,7 +83,7 @@ def _is_below(first: Node, second: Node) -> bool:
 
 
 def _code(raw: str) -> str | None:
-    """Comments without their markers, if that looks like code."""
+    """Comment text without markers, if it looks like code."""
     if raw.startswith(("///", "//!", "/**", "#!", "# type:", "# noqa", "# pragma", "//go:")):
         return None
     lines = [_MARKERS.sub(r"\1", line) for line in raw.split("\n")]
@@ -95,7 +95,7 @@ def _code(raw: str) -> str | None:
 
 
 def _parses(code: str, language: str) -> bool:
-    """Whether it is code: without an error, and more than a name or a number."""
+    """Whether text parses without error as more than a name or number."""
     for before, after in _FRAMES[language]:
         root = parse(f"{before}{_dedent(code)}{after}".encode(), grammar_for(language)).root_node
         if not root.has_error:

@@ -1,4 +1,4 @@
-"""Branches that are alike, needless, or hard to read."""
+"""Duplicate, needless or hard-to-read branches."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -24,7 +24,7 @@ _TRUTHS = frozenset({"true", "false"})
 
 
 def _is_head(seen: Seen) -> bool:
-    """Whether an ``if`` begins its chain: it is no ``else if``."""
+    """Whether an ``if`` starts its chain, not an ``else if``."""
     parent = seen.parent
     if parent is None or parent.type == "else_clause":
         return parent is None
@@ -34,7 +34,7 @@ def _is_head(seen: Seen) -> bool:
 
 
 def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None]]:
-    """Condition and body of each branch; the condition of ``else`` is None."""
+    """Condition and body of each branch; None as condition of ``else``."""
     if language == "python":
         yield child(head, "condition"), child(head, "consequence")
         for alternative in head.children_by_field_name("alternative"):
@@ -57,13 +57,13 @@ def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None
 
 
 class AlikeBranches(Detector):
-    """Two branches of a chain with the same condition, or both with the same body."""
+    """Two branches of a chain with the same condition or the same body."""
 
     labels = ("duplicate-condition", "duplicate-branches")
     types: ClassVar = _IFS
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Second conditions, and bodies that repeat the one before."""
+        """Repeated conditions, and bodies equal to the previous one."""
         if not _is_head(seen):
             return
         asked: set[str] = set()
@@ -87,13 +87,13 @@ class AlikeBranches(Detector):
 
 
 class NeedlessBranches(Detector):
-    """An ``if`` whose shape says less than it seems to."""
+    """An ``if`` statement that can be simplified."""
 
     labels = ("collapsible-if", "else-after-return", "redundant-boolean")
     types: ClassVar = _IFS
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Conditions that could be one, ``else`` after a return, ``if c: return True``."""
+        """Collapsible conditions, ``else`` after a return, ``if c: return True``."""
         if not _is_head(seen):
             return
         branches = list(_chain(seen.node, place.language))
@@ -140,13 +140,13 @@ def _returned_truth(body: list[Node]) -> str | None:
 
 
 class NestedTernary(Detector):
-    """A conditional expression that is a part of another, not passed through a call."""
+    """A conditional expression directly inside another."""
 
     labels = ("nested-ternary",)
     types: ClassVar = {language: types_of("ternary", language) for language in LANGUAGES}
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Outer ones that hold one directly."""
+        """Outermost conditional expressions that contain one."""
         parts = [bare(part) for part in seen.node.named_children]
         if any(part.type == seen.node.type for part in parts):
             outer = seen.parent
@@ -157,7 +157,7 @@ class NestedTernary(Detector):
 
 
 class ComplexCondition(Detector):
-    """A condition with many ``and`` and ``or``."""
+    """A condition with many ``and`` and ``or`` operators."""
 
     labels = ("complex-condition",)
     types: ClassVar = {
@@ -165,7 +165,7 @@ class ComplexCondition(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Whole conditions past the limit."""
+        """Whole conditions above the limit."""
         if not _is_logical(seen.node) or (seen.parent is not None and _is_logical(seen.parent)):
             return
         count, pending = 0, [seen.node]
@@ -188,7 +188,7 @@ def _is_logical(node: Node) -> bool:
 
 
 class UnreachableCode(Detector):
-    """What follows a return, raise, break or continue in its block."""
+    """Code after a return, raise, break or continue in its block."""
 
     labels = ("dead-code",)
     types: ClassVar = {
@@ -214,7 +214,7 @@ class UnreachableCode(Detector):
     )
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """The first stretch that is never reached."""
+        """The first unreachable statements of a block."""
         inside = [part for part in seen.node.named_children if not part.is_extra]
         for number, statement in enumerate(inside[:-1]):
             if not leaves(statement):
@@ -230,7 +230,7 @@ class UnreachableCode(Detector):
 
 
 class BroadHandler(Detector):
-    """A handler for every exception that does not hand it on."""
+    """A handler that catches every exception and does not re-raise it."""
 
     labels = ("broad-except", "bare-except")
     types: ClassVar = {
@@ -240,7 +240,7 @@ class BroadHandler(Detector):
     _BROAD: ClassVar = frozenset({"Exception", "BaseException", "Throwable", "RuntimeException"})
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Handlers of a type that all or most exceptions have, without a raise."""
+        """Handlers of a very general exception type without a raise."""
         caught = _caught(seen.node)
         if caught is not None and folded(caught) not in self._BROAD:
             return
@@ -258,7 +258,7 @@ _MAX_HANDLER_BYTES = 4000
 
 
 def _caught(handler: Node) -> Node | None:
-    """What a handler catches."""
+    """Exception types that a handler catches."""
     if handler.type == "except_clause":
         value = child(handler, "value")
         if value is not None and value.type == "as_pattern":

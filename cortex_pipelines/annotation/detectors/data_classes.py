@@ -1,4 +1,4 @@
-"""Classes that only keep data."""
+"""Data classes: classes without behaviour."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")
 
 
 class DataClass(Detector):
-    """A class that keeps values and lets them be read and set, and does nothing else."""
+    """A class that only stores values with accessors."""
 
     labels = ("data-class",)
     types: ClassVar = {
@@ -27,7 +27,7 @@ class DataClass(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """The name of such a class, unless it is declared to be one or inherits."""
+        """The class name, unless it is declared a data class or inherits."""
         decorated = seen.parent is not None and seen.parent.type == "decorated_definition"
         if decorated or seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
             return

@@ -1,4 +1,4 @@
-"""Parameters and what a function does with them."""
+"""Boolean flags and feature envy."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "
 
 
 def name_of(parameter: Node) -> str:
-    """Name of a parameter; empty if it is a pattern."""
+    """Name of a parameter; empty for a pattern."""
     named = child(parameter, "name", "pattern", "left")
     if named is None and parameter.type == "identifier":
         named = parameter
@@ -36,13 +36,13 @@ def name_of(parameter: Node) -> str:
 
 
 class BooleanFlag(Detector):
-    """A parameter that chooses between two functions in one."""
+    """A boolean parameter that switches a function between two behaviours."""
 
     labels = ("boolean-flag",)
     types: ClassVar = FUNCTIONS
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Boolean parameters that a branch of the function asks for by themselves."""
+        """Boolean parameters used alone as a branch condition."""
         node = seen.node
         name, body = text(child(node, "name")), child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
@@ -81,7 +81,7 @@ _ACCESSES = {
 
 
 class FeatureEnvy(Detector):
-    """A method that works with another object's data far more than with its own."""
+    """A method that uses another object's data far more than its own."""
 
     labels = ("feature-envy",)
     types: ClassVar = {
@@ -93,7 +93,7 @@ class FeatureEnvy(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Methods that read one parameter's members often, and their own object's hardly."""
+        """Methods that mostly access one parameter's members."""
         node, settings = seen.node, place.settings
         body = child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
@@ -122,7 +122,7 @@ class FeatureEnvy(Detector):
 
 
 def _is_method(seen: Seen, language: str) -> bool:
-    """Whether a function belongs to an object: static ones and constructors do not count."""
+    """Whether a function is an instance method; static methods and constructors are not."""
     if language == "python":
         first = next(iter(parameters_of(seen.node)), None)
         dunder = text(child(seen.node, "name")).startswith("__")

@@ -1,4 +1,4 @@
-"""Numbers and strings whose place says what they are."""
+"""Magic numbers, SQL injection and other suspicious literals."""
 
 import re
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ _TESTS = re.compile(r"(?i)\b(len|length|size|count|status|argc|shape|ndim)\b|ver
 
 
 class MagicNumber(Detector):
-    """A number in a comparison or calculation of a function, that has no name."""
+    """An unnamed number in a comparison or calculation."""
 
     labels = ("magic-number",)
     types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Numbers but the plain ones, compared or calculated with."""
+        """Numbers in comparisons and calculations, except common ones."""
         outer = seen.parent
         if seen.function is None or outer is None:
             return
@@ -83,13 +83,13 @@ _FORMATTING = re.compile(r"(\.format|^fmt\.S?printf|^String\.format|Sprintf)$")
 
 
 class QueryByConcatenation(Detector):
-    """A query in SQL that is put together from text and values."""
+    """An SQL query built by string concatenation."""
 
     labels = ("sql-concatenation",)
     types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Queries with a value added, formatted or interpolated."""
+        """Queries with a value concatenated, formatted or interpolated."""
         node = seen.node
         if node.type == "macro_invocation":
             if (
@@ -107,7 +107,7 @@ def _query(string: str) -> bool:
 
 
 def _assembled(seen: Seen) -> Node | None:
-    """What puts a value into a string: the string itself, an operator, or a formatting call."""
+    """Node that inserts a value into a string: interpolation, operator or formatting call."""
     node, outer = seen.node, seen.parent
     if any(part.type in ("interpolation", "template_substitution") for part in node.named_children):
         # a tag takes the values apart again
@@ -132,13 +132,13 @@ def _assembled(seen: Seen) -> Node | None:
 
 
 class HardCodedBind(Detector):
-    """Listening on every interface, whatever the machine is connected to."""
+    """Binding to all network interfaces."""
 
     labels = ("hard-coded-bind",)
     types: ClassVar = STRINGS
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """The address that means all of them, with or without a port, inside of a call."""
+        """The wildcard address as a call argument, with or without a port."""
         inside = (
             text(seen.node).strip("\"'`") if seen.node.end_byte - seen.node.start_byte < 40 else ""
         )
@@ -153,12 +153,12 @@ class HardCodedBind(Detector):
 
 
 class RawHtml(Detector):
-    """React's way to put text into a page as it is; its name says what it is."""
+    """React's unescaped HTML attribute."""
 
     labels = ("raw-html",)
     types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Attributes of that name."""
+        """Uses of the attribute."""
         if folded(seen.node).startswith("dangerouslySetInnerHTML"):
             yield evidence("raw-html", seen.node)

@@ -1,4 +1,4 @@
-"""What costs more the more often a loop goes round."""
+"""Costly or non-idiomatic loops."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -36,7 +36,7 @@ _LOOKED_AT = frozenset(
 
 
 class LoopCosts(Detector):
-    """Text grown, and lists searched, in each round.
+    """Strings concatenated or lists searched in each iteration.
 
     What a name holds, the function around the loop says.
     """
@@ -47,7 +47,7 @@ class LoopCosts(Detector):
     )
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Concatenations and searches in the body of a loop."""
+        """Concatenations and searches in a loop body."""
         function = seen.function
         if not seen.loops or function is None or not _may_cost(seen.node):
             return
@@ -56,7 +56,7 @@ class LoopCosts(Detector):
 
 
 def _may_cost(node: Node) -> bool:
-    """Whether it is worth asking what the names around it hold."""
+    """Quick check whether types of the names involved need to be known."""
     if node.type == "comparison_operator":
         return any(part.type in ("in", "not in") for part in node.children)
     if node.type in ("call_expression", "method_invocation"):
@@ -108,7 +108,7 @@ def _grows_text(node: Node, kinds: dict[str, str], language: str) -> bool:
 
 
 def _only(node: Node) -> Node:
-    """The one element of a list of expressions (Go)."""
+    """The single element of an expression list (Go)."""
     if node.type == "expression_list" and node.named_child_count == 1:
         return node.named_children[0]
     return node
@@ -136,7 +136,7 @@ _DECLARATIONS = frozenset(
 
 
 def _kinds(function: Node, language: str) -> Iterator[tuple[str, str]]:
-    """Names of the function that hold text or a list, by what they are first set to."""
+    """Names of a function that hold text or a list, by their first assignment."""
     given: set[str] = set()
     for declaration in within(function, _DECLARATIONS, FUNCTIONS[language]):
         if declaration.type == "local_variable_declaration":
@@ -170,7 +170,7 @@ def _kind(value: Node, language: str) -> str:
 
 
 class AwaitInLoop(Detector):
-    """Waiting for each before starting the next."""
+    """Awaiting sequentially in a loop."""
 
     labels = ("await-in-loop",)
     types: ClassVar = {
@@ -180,32 +180,32 @@ class AwaitInLoop(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Awaits in the body of a loop, but in ``for await`` and retries that sleep."""
+        """Awaits in a loop body, except ``for await`` and retries that sleep."""
         waits = "sleep" in folded(seen.node) or "delay" in folded(seen.node).lower()
         if seen.loops and not waits:
             yield evidence("await-in-loop", seen.node)
 
 
 class DeferInLoop(Detector):
-    """Go: what is deferred in a loop waits for the function's end."""
+    """A Go ``defer`` in a loop, which runs only when the function returns."""
 
     labels = ("defer-in-loop",)
     types: ClassVar = {"go": frozenset({"defer_statement"})}
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Defers in the body of a loop."""
+        """Defer statements in a loop body."""
         if seen.loops:
             yield evidence("defer-in-loop", seen.node)
 
 
 class RangeLenLoop(Detector):
-    """Python: counting through what could be gone through itself."""
+    """Python loop over indices instead of elements."""
 
     labels = ("range-len-loop",)
     types: ClassVar = {"python": frozenset({"for_statement"})}
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """``for i in range(len(x))`` where ``x[i]`` is all that ``i`` is used for."""
+        """``for i in range(len(x))`` where ``i`` is only used as ``x[i]``."""
         index, over = child(seen.node, "left"), folded(child(seen.node, "right")).replace(" ", "")
         if index is None or not (over.startswith("range(len(") and over.endswith("))")):
             return

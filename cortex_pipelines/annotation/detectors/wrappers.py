@@ -1,4 +1,4 @@
-"""Functions that take a function and return another around it; returns that drop exceptions."""
+"""Decorator functions, and returns that swallow exceptions."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _PASSED_ON = re.compile(
 
 
 class WrappingFunction(Detector):
-    """A function that takes one, and returns another that calls it."""
+    """A function that takes a function and returns a wrapper of it."""
 
     labels = ("decorator",)
     types: ClassVar = {
@@ -28,7 +28,7 @@ class WrappingFunction(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """The function that is returned."""
+        """The returned wrapper."""
         node = seen.node
         body = child(node, "body")
         if (
@@ -69,7 +69,7 @@ def _returned_function(body: Node, language: str) -> Node | None:
 
 
 class ReturnInFinally(Detector):
-    """A return in ``finally`` drops an exception that is on its way."""
+    """A return in ``finally``, which swallows the pending exception."""
 
     labels = ("return-in-finally",)
     types: ClassVar = {
@@ -78,7 +78,7 @@ class ReturnInFinally(Detector):
     }
 
     def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
-        """Returns that stand in a finally block directly."""
+        """Returns directly inside a finally block."""
         body = child(seen.node, "body") or next(
             (part for part in seen.node.named_children if not part.is_extra), None
         )

@@ -1,4 +1,4 @@
-"""How far the rules agree with the hand-labelled sample, and what that makes of their confidence.
+"""Agreement of the rules with the hand-labelled sample, and calibrated confidences.
 
 A confidence is the rate at which a person agreed, shrunk toward what the writer of the rule
 believes by some imagined cases (a beta prior), since a label may have few cases. The rules were
@@ -25,7 +25,7 @@ _BANDS = (0.0, 0.5, 0.7, 0.85, 0.95)
 
 @dataclass(frozen=True)
 class Counts:
-    """Cases by what the rules and the person say of one label."""
+    """Confusion counts of rules and annotator for one label."""
 
     both: int
     rules_only: int
@@ -34,19 +34,19 @@ class Counts:
 
     @property
     def precision(self) -> float | None:
-        """Share of the rules' labels that are right; None without one."""
+        """Precision of the rules; None without predictions."""
         predicted = self.both + self.rules_only
         return self.both / predicted if predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the person's labels that the rules found; None without one."""
+        """Recall of the rules; None without positives."""
         real = self.both + self.person_only
         return self.both / real if real else None
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's kappa: agreement beyond chance; None where chance alone would agree."""
+        """Cohen's kappa; None where chance agreement is perfect."""
         total = self.both + self.rules_only + self.person_only + self.neither
         predicted, real = self.both + self.rules_only, self.both + self.person_only
         by_chance = predicted * real + (total - predicted) * (total - real)
@@ -57,7 +57,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What the sample says of the rules.
+    """Agreement of the rules with the sample.
 
     Args:
         cases: Number of cases.
@@ -74,19 +74,19 @@ class Agreement:
     bands: tuple[tuple[float, float], ...]
 
     def label_confidence(self, label: str) -> float:
-        """How often a finding with this label is right."""
+        """Estimated precision of a finding with this label."""
         counts, belief = self.labels[label], LABELS[label].belief
         predicted = counts.both + counts.rules_only
         return round((counts.both + _PRIOR * belief) / (predicted + _PRIOR), 4)
 
     def category_confidence(self, score: float) -> float:
-        """How often a category with this much evidence is right; rises with the evidence."""
+        """Estimated accuracy of a category by its score; monotone in the score."""
         return next(rate for start, rate in reversed(self.bands) if score >= start)
 
 
 @cache
 def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
-    """Compare the rules with the sample."""
+    """Compare the rules with the hand-labelled sample."""
     judgements = judged(settings, extraction)
     categories = sorted(
         {judgement.case.category for judgement in judgements}
@@ -120,7 +120,7 @@ def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> A
 def cached_agreement(
     settings: AnnotationSettings, extraction: ExtractionSettings, cache: RowCache | None
 ) -> Agreement:
-    """The same, read where it was kept if neither rules nor sample have changed since.
+    """Agreement from the cache, recomputed when rules or sample change.
 
     Args:
         settings: Limits and weights of the rules.
@@ -145,7 +145,7 @@ def _read(kept: bytes) -> Agreement:
 
 
 def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
-    """Counts of what the rules and the person say, in this order."""
+    """Confusion counts of (rules, annotator) pairs."""
     return Counts(
         pairs.count((True, True)),
         pairs.count((True, False)),
@@ -155,7 +155,7 @@ def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
 
 
 def _bands(judgements: Iterable[Judged]) -> tuple[tuple[float, float], ...]:
-    """Rates by band; where a higher band has a lower rate, both get their common one."""
+    """Accuracy by score band, made monotone by pooling adjacent violators."""
     groups: list[tuple[float, float, float]] = []  # start, right, cases; with the prior
     cases = list(judgements)
     for start, end in zip(_BANDS, (*_BANDS[1:], 2.0), strict=True):

@@ -1,4 +1,4 @@
-"""The hand-labelled sample: short units in six languages, with what a person says of them.
+"""Hand-labelled sample of short units in six languages.
 
 ``sample/<language>.txt`` holds cases. A case begins with a line
 
@@ -28,7 +28,7 @@ _MARK = "=== "
 
 @dataclass(frozen=True)
 class Case:
-    """A unit with what a person says of it.
+    """A unit with its human labels.
 
     Args:
         language: Its language.
@@ -49,7 +49,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Judged:
-    """A case, and what the rules say of it."""
+    """A case with the labels of the rules."""
 
     case: Case
     category: str
@@ -58,12 +58,12 @@ class Judged:
 
 
 class SampleError(ValueError):
-    """The sample is not as it has to be."""
+    """The sample file is malformed."""
 
 
 @cache
 def cases(folder: Path = _SAMPLE) -> tuple[Case, ...]:
-    """All cases, in the order of the languages and files.
+    """All cases, ordered by language and file.
 
     Raises:
         SampleError: the first line of a case has not four parts.
@@ -90,7 +90,7 @@ def _case(language: str, part: str) -> Case:
 
 @cache
 def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Judged, ...]:
-    """What the rules say of each case.
+    """Label each case by the rules.
 
     Raises:
         SampleError: a case's file has no unit of the name.

@@ -1,4 +1,4 @@
-"""Mechanical fixes of smells: the same unit without one of them.
+"""Mechanical fixes of code smells in a unit.
 
 Only what can be done without understanding the program is done, and each fix is verified: the new
 code parses, differs, and shows the smell once less and no other smell more.
@@ -34,7 +34,7 @@ _FRAMES = {
 
 @dataclass(frozen=True)
 class SmellFix:
-    """One smell of a unit, mended.
+    """A unit with one smell fixed.
 
     Args:
         smell: Label of the smell, as in ``UNIT_FINDINGS``.
@@ -52,7 +52,7 @@ class SmellFix:
 
 
 def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
-    """Fixes of a unit's smells, one each, in order of their place.
+    """Fixes of a unit's smells, one each, in source order.
 
     Args:
         code: Exact text of the unit (a function, method or class).
@@ -80,7 +80,7 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
 
 
 def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree] | None:
-    """Code that parses, how much stands before and behind the unit, and its tree."""
+    """Parsable code around the unit, its offsets and its tree."""
     for before, after in _FRAMES[grammar.language]:
         whole = before + data + after
         tree = parse(whole, grammar)
@@ -90,7 +90,7 @@ def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree
 
 
 def _evidence(tree: Tree, data: bytes, grammar: Grammar) -> list[Evidence]:
-    """Smells that can be mended; none of them has a limit, so that no settings are asked."""
+    """Smells with a fixer; none depends on settings."""
     no_limits = AnnotationSettings.model_construct()
     reading = FileReading(tree, data, grammar, (), no_limits, frozenset(_FIXERS))
     return [evidence for evidence in reading.evidence if evidence.label in _FIXERS]
@@ -125,7 +125,7 @@ def _is_verified(
 
 
 def _compiles(fixed: bytes, language: str) -> bool:
-    """Whether Python's own parser takes the code too, as a method has it or at the margin."""
+    """Whether Python's own parser accepts the code too."""
     if language != "python":
         return True
     try:

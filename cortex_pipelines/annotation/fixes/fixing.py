@@ -1,4 +1,4 @@
-"""What a mechanical fix is: edits of a piece of code that take one smell away."""
+"""Smells with their source code, and edits that fix them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Edit = tuple[int, int, bytes]
 
 @dataclass(frozen=True)
 class Smelling:
-    """A smell in a piece of code.
+    """A smell with the code around it.
 
     Args:
         data: The code, as it was parsed.
@@ -29,7 +29,7 @@ class Smelling:
     evidence: Evidence
 
     def at(self, *types: str) -> Node | None:
-        """The outermost node of some types that begins where the evidence does and lies in it."""
+        """The outermost node of given types that starts at the evidence and lies inside it."""
         start, end = self.evidence.start, self.evidence.end
         node = self.tree.root_node.descendant_for_byte_range(start, end)
         deepest: Node | None = None
@@ -40,7 +40,7 @@ class Smelling:
         return deepest
 
     def around(self, *types: str) -> Node | None:
-        """The innermost node of some types that holds the evidence."""
+        """The innermost node of given types that contains the evidence."""
         node = self.tree.root_node.descendant_for_byte_range(self.evidence.start, self.evidence.end)
         while node is not None and node.type not in types:
             node = node.parent
@@ -51,16 +51,16 @@ class Smelling:
         return self.data[node.start_byte : node.end_byte]
 
     def line_start(self, place: int) -> int:
-        """Where the line of a byte begins."""
+        """Start of the line of a byte offset."""
         return self.data.rfind(b"\n", 0, place) + 1
 
     def margin(self, node: Node) -> bytes | None:
-        """White space before a node on its line; None if something else stands there."""
+        """Indentation of a node; None if other text precedes it on its line."""
         before = self.data[self.line_start(node.start_byte) : node.start_byte]
         return before if not before.strip() else None
 
     def shifted(self, node: Node, by: int) -> bytes | None:
-        """Text of a node with ``by`` bytes less margin on all its further lines.
+        """Text of a node with its further lines unindented by ``by`` bytes.
 
         None where a line has less, or where a string runs over several lines.
         """
@@ -81,7 +81,7 @@ Fixer = Callable[[Smelling], list[Edit] | None]
 
 
 def applied(data: bytes, edits: list[Edit]) -> bytes:
-    """Code with edits made; they may not overlap, and those at one place keep their order."""
+    """Apply non-overlapping edits to code; edits at the same offset keep their order."""
     parts, here = [], 0
     for start, end, text in sorted(edits, key=lambda edit: edit[:2]):
         parts += [data[here:start], text]

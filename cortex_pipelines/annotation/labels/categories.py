@@ -1,4 +1,4 @@
-"""What a unit is for, by rules: weak labels, and called so.
+"""Categorise units by weak labelling rules.
 
 Each rule that holds is evidence of its weight; evidence for one category adds up as independent
 chances do, 1 - (1 - a)(1 - b). The weights are a person's estimate of how often a rule is right,
@@ -38,7 +38,7 @@ _SCRIPT = r"\.[cm]?[jt]sx?$"
 
 @dataclass(frozen=True)
 class Rule:
-    """Evidence for a category.
+    """A weak labelling rule for one category.
 
     Args:
         category: Category it speaks for.
@@ -241,7 +241,7 @@ DEFAULT = "utility"
 
 
 def categorise(units: pl.DataFrame) -> pl.DataFrame:
-    """The units with ``category``, ``category_source`` and ``category_score``.
+    """Add ``category``, ``category_source`` and ``category_score`` to units.
 
     Args:
         units: Units with the columns that the rules name.

@@ -1,4 +1,4 @@
-"""What is known of the units of some files: facts of each unit, and the evidence for its labels."""
+"""Annotate the units of files and collect evidence for their labels."""
 
 import re
 from bisect import bisect_left
@@ -76,7 +76,7 @@ _KEPT = (
 def label_units(
     units: pl.DataFrame, texts: Mapping[FileKey, str], settings: AnnotationSettings
 ) -> pl.DataFrame:
-    """Facts of units, one row each.
+    """Annotations of units, one row each.
 
     Args:
         units: Rows of ``CODE_UNITS``, all of each file.
@@ -121,7 +121,7 @@ def _file_facts(
 def _findings(
     units: Sequence[dict[str, Any]], evidence: Sequence[Evidence], data: bytes
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, set[str]]]:
-    """Findings by the innermost unit, and labels by every unit that holds one."""
+    """Findings by the innermost unit; labels by every enclosing unit."""
     ends = [line.start() for line in re.finditer(b"\n", data)]
     own: dict[str, list[dict[str, Any]]] = {unit["unit_id"]: [] for unit in units}
     held: dict[str, set[str]] = {unit["unit_id"]: set() for unit in units}

@@ -1,4 +1,4 @@
-"""Labels that a unit's name gives away: ``HttpClientAdapter``, ``LoggingMixin``."""
+"""Labels implied by a unit's name: ``HttpClientAdapter``, ``LoggingMixin``."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _OF_FUNCTIONS = (("memoisation", re.compile(r"^memoi[sz]e\b|\bmemoi[sz]ed$")),)
 
 
 def labels_by_name(unit: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Labels with their evidence: from the unit's first byte to where its body begins."""
+    """Labels implied by the name, with the unit's header as evidence."""
     if unit["kind"] not in _TYPES and unit["kind"] not in ("function", "method"):
         return
     words = words_of(unit["name"])

@@ -1,4 +1,4 @@
-"""Quality of a unit: a weighted mean of features between 0 and 1.
+"""Code quality of a unit: a weighted mean of features between 0 and 1.
 
 It is monotone: it never falls when documentation is added, nor rises when a unit gets longer, more
 complex, more deeply nested, or takes another parameter or anti-pattern. It says how a unit is
@@ -11,7 +11,7 @@ from cortex_pipelines.annotation.settings import AnnotationSettings, QualityWeig
 
 
 def quality(settings: AnnotationSettings) -> pl.Expr:
-    """Quality between 0 and 1, to six digits, of units with their figures."""
+    """Quality score between 0 and 1, to six digits."""
     features = quality_features(settings)
     weights = settings.quality_weights.model_dump()
     total = sum(weights.values())
@@ -21,7 +21,7 @@ def quality(settings: AnnotationSettings) -> pl.Expr:
 
 
 def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
-    """Each feature by its name in ``QualityWeights``: 1 is best, 0 worst."""
+    """Feature values by their names in ``QualityWeights``: 1 is best, 0 worst."""
     return {
         "documented": _holds(pl.col("docstring").is_not_null()),
         "short": _within("lines", settings.max_lines),
@@ -43,5 +43,5 @@ def _holds(condition: pl.Expr) -> pl.Expr:
 
 
 def _within(column: str, limit: int) -> pl.Expr:
-    """1 up to the limit, beyond it the limit's share of the value."""
+    """1 up to the limit, then limit divided by value."""
     return limit / pl.max_horizontal(pl.col(column), pl.lit(limit))

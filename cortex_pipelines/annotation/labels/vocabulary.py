@@ -1,4 +1,4 @@
-"""All labels that a finding may have: what sort it is, what it is about, and what it says.
+"""Vocabulary of labels: kind, subject and meaning.
 
 ``belief`` is how often a person who wrote the rule expects it to be right; the hand-labelled
 sample corrects it (``agreement.py``).
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Label:
-    """What a finding with this label is.
+    """Meaning of a label.
 
     Args:
         kind: ``pattern``; ``smell`` (harder to read or change); ``anti-pattern`` (known to fail).

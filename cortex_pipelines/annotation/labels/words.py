@@ -1,4 +1,4 @@
-"""Words of a name, and the first sentence of a documentation."""
+"""Split names into words, and extract the first sentence of documentation."""
 
 import re
 from functools import lru_cache
@@ -17,7 +17,7 @@ def words_of(name: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _humps(run: str) -> list[str]:
-    """Parts of ``HTTPUrl``: a capital begins one after a small letter, or before one."""
+    """Parts of a camel-case name such as ``HTTPUrl``."""
     borders = [
         place
         for place in range(1, len(run))
@@ -28,7 +28,7 @@ def _humps(run: str) -> list[str]:
 
 
 def first_sentence(docstring: str) -> str:
-    """The first sentence of a documentation without markers, cut at a word where it is long."""
+    """First sentence of documentation without markers, truncated at a word."""
     plain = _MARKUP.sub("", _INLINE_TAG.sub(r"\1", docstring[: 20 * _MOST_CHARS])).strip()
     sentence = " ".join(_SENTENCE_END.split(plain, maxsplit=1)[0].split()).rstrip(" .:")
     if len(sentence) <= _MOST_CHARS:

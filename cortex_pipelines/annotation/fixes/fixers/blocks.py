@@ -1,4 +1,4 @@
-"""Fixes of branches and comments, in all languages."""
+"""Fixes of branches and comments in all languages."""
 
 from tree_sitter import Node
 
@@ -41,7 +41,7 @@ _LOOSE = frozenset(
 
 
 def _else_after_return(smell: Smelling) -> list[Edit] | None:
-    """The ``else`` goes, and what it held moves a level out."""
+    """Remove the ``else`` and unindent its body."""
     whole = smell.around(*_IFS)
     if whole is None or whole.parent is None or whole.parent.type not in _LISTS:
         return None
@@ -75,7 +75,7 @@ def _block_of(other: Node) -> Node | None:
 
 
 def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
-    """Statements of a block, each on lines of its own, with another margin."""
+    """Re-indent the statements of a block."""
     before = smell.margin(inside[0])
     held = [node for node in body.named_children if node.type not in BLOCKS]
     if before is None or len(before) < len(margin) or any(node.is_extra for node in held):
@@ -93,7 +93,7 @@ def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> by
 
 
 def _collapsible(smell: Smelling) -> list[Edit] | None:
-    """Two conditions become one, and the body moves a level out."""
+    """Merge two nested conditions and unindent the body."""
     outer = smell.at(*_IFS)
     body = child(outer, "consequence") if outer is not None else None
     inside = statements(body)
@@ -132,7 +132,7 @@ _PARENTHESISED = frozenset({"javascript", "typescript", "java"})
 
 
 def _tight(smell: Smelling, condition: Node) -> bytes:
-    """A condition that may stand beside ``and``."""
+    """A condition, parenthesised if needed beside ``and``."""
     inner = bare(condition) if smell.language in _PARENTHESISED else condition
     operator = text(child(inner, "operator"))
     tight = inner.type not in _LOOSE or operator in ("and", "&&") or operator in _COMPARING
@@ -143,7 +143,7 @@ _COMPARING = frozenset({"==", "!=", "<", ">", "<=", ">=", "===", "!==", "instanc
 
 
 def _redundant_boolean(smell: Smelling) -> list[Edit] | None:
-    """The condition itself is returned."""
+    """Return the condition itself."""
     whole = smell.at(*_IFS)
     condition = child(whole, "condition") if whole is not None else None
     inside = statements(child(whole, "consequence")) if whole is not None else []
@@ -167,7 +167,7 @@ def _redundant_boolean(smell: Smelling) -> list[Edit] | None:
 
 
 def _commented_out(smell: Smelling) -> list[Edit] | None:
-    """The lines of the comment go."""
+    """Remove the lines of the comment."""
     start, end = smell.line_start(smell.evidence.start), smell.evidence.end
     if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (
         b"\n",
@@ -178,7 +178,7 @@ def _commented_out(smell: Smelling) -> list[Edit] | None:
 
 
 def _dead_code(smell: Smelling) -> list[Edit] | None:
-    """What is never reached goes, if nothing of it counts before it is run."""
+    """Remove unreachable code without declarations."""
     start, end = smell.evidence.start, smell.evidence.end
     block = smell.around(*BLOCKS)
     before = smell.data[smell.line_start(start) : start]
@@ -211,7 +211,7 @@ def _dead_code(smell: Smelling) -> list[Edit] | None:
 
 
 def _typeof(smell: Smelling) -> list[Edit] | None:
-    """``typeof x == "string"`` compares two strings: nothing is converted."""
+    """Use ``===`` for ``typeof x == "string"``; both sides are strings."""
     comparison = smell.at("binary_expression")
     left = child(comparison, "left") if comparison is not None else None
     operator = child(comparison, "operator") if comparison is not None else None
@@ -221,7 +221,7 @@ def _typeof(smell: Smelling) -> list[Edit] | None:
 
 
 def _string_identity(smell: Smelling) -> list[Edit] | None:
-    """``a == "b"`` of Java becomes ``"b".equals(a)``."""
+    """Replace ``a == "b"`` of Java by ``"b".equals(a)``."""
     comparison = smell.at("binary_expression")
     if comparison is None:
         return None

@@ -1,4 +1,4 @@
-"""Fixes of Python."""
+"""Fixes for Python."""
 
 import re
 
@@ -11,7 +11,7 @@ _SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
 
 
 def _mutable_default(smell: Smelling) -> list[Edit] | None:
-    """``a=[]`` becomes ``a=None``, and the body begins by making the list."""
+    """Replace the default ``a=[]`` by ``a=None`` and create the list in the body."""
     parameter = smell.at("default_parameter", "typed_default_parameter")
     function = smell.around("function_definition")
     if parameter is None or function is None:
@@ -79,7 +79,7 @@ def _bare_except(smell: Smelling) -> list[Edit] | None:
 
 
 def _unsafe_yaml(smell: Smelling) -> list[Edit] | None:
-    """``yaml.load(file, …)`` becomes ``yaml.safe_load(file)``."""
+    """Replace ``yaml.load(file, …)`` by ``yaml.safe_load(file)``."""
     call = smell.at("call")
     callee = child(call, "function") if call is not None else None
     arguments = child(call, "arguments") if call is not None else None
@@ -97,7 +97,7 @@ def _unsafe_yaml(smell: Smelling) -> list[Edit] | None:
 
 
 def _flag_argument(name: str) -> Fixer:
-    """Takes an argument out of a call."""
+    """Remove an argument from a call."""
 
     def fix(smell: Smelling) -> list[Edit] | None:
         call = smell.at("call")
@@ -115,7 +115,7 @@ def _flag_argument(name: str) -> Fixer:
 
 
 def _range_len(smell: Smelling) -> list[Edit] | None:
-    """``for i in range(len(xs))`` with ``xs[i]`` becomes ``for x in xs`` with ``x``."""
+    """Replace ``for i in range(len(xs))`` with ``xs[i]`` by ``for x in xs``."""
     loop, function = smell.around("for_statement"), smell.around("function_definition")
     if loop is None or function is None:
         return None
@@ -153,7 +153,7 @@ def _is_changed(element: Node) -> bool:
 
 
 def _element_name(listed: bytes, function: Node) -> bytes | None:
-    """The singular of a list's name, or ``item``; None if both are taken."""
+    """Singular of a list's name, or ``item``; None if both are taken."""
     plural = listed.rpartition(b".")[2]
     taken = {identifier.text for identifier in within(function, {"identifier"})}
     wanted = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
@@ -161,7 +161,7 @@ def _element_name(listed: bytes, function: Node) -> bytes | None:
 
 
 def _concatenation(smell: Smelling) -> list[Edit] | None:
-    """``out += piece`` in a loop becomes a list of pieces, joined behind the loop."""
+    """Replace ``out += piece`` in a loop by a list joined after the loop."""
     added, loop = smell.at("augmented_assignment"), smell.around("for_statement", "while_statement")
     if added is None or loop is None or loop.parent is None or added.parent is None:
         return None
