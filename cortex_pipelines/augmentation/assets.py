@@ -1,4 +1,4 @@
-"""Assets of this room: what is made of the units by changing them."""
+"""Assets that augment code units: renamed, rewritten and mutated."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from cortex_pipelines.versioning import versioned_asset
 def augmented_units(
     annotated_units: Path, augmentation: AugmentationSettings, project: str, cache: RowCache
 ) -> dict[str, pl.DataFrame]:
-    """Functions renamed and rewritten with the same behaviour, and functions with one error."""
+    """Functions renamed or rewritten with the same behaviour, and functions with one bug."""
     units = ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS)
     return augment(units, augmentation, project, cache)
 
@@ -40,7 +40,7 @@ def mutant_verification(
     repository_files: Path,
     augmentation: AugmentationSettings,
 ) -> dict[str, pl.DataFrame]:
-    """Which injected errors compile, and which a test or a comparison of outputs finds."""
+    """Which injected bugs compile, and which are killed by a test or a comparison of outputs."""
     tables = verified(
         INJECTED_ERRORS.read(augmented_units),
         ANNOTATED_UNITS.read(annotated_units),

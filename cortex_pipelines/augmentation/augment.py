@@ -1,4 +1,4 @@
-"""Augmentations of a project's units, as tables."""
+"""Build the augmentation tables of a project's units."""
 
 import polars as pl
 
@@ -28,7 +28,7 @@ def augment(
     project: str = "",
     cache: RowCache | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """All augmentations of a project's functions and methods.
+    """Augment all functions and methods of a project.
 
     Args:
         units: Units (ANNOTATED_UNITS or CODE_UNITS).
@@ -44,7 +44,7 @@ def augment(
 
 
 def augmentable(units: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
-    """Functions and methods that parse, were written by a person and are not too long."""
+    """Functions and methods that parse, are hand-written and are not too long."""
     return units.filter(
         pl.col("kind").is_in(_KINDS)
         & ~pl.col("has_error")

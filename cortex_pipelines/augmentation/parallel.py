@@ -1,4 +1,4 @@
-"""Work on many units in several processes, the result in order and the same as in one.
+"""Process units in parallel, with ordered results as from one process.
 
 The processes are started by hand and talk JSON: ``multiprocessing`` would fork a process that has
 threads (polars'), or import the caller's main module again, which a script may not survive.
@@ -27,7 +27,7 @@ _START = f"from {__name__} import serve; serve()"
 
 
 def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -> list[Row]:
-    """The rows that ``work`` makes of the units, in their order.
+    """Rows that ``work`` makes of the units, in their order.
 
     Args:
         work: A function of a module that makes of a unit the same whatever the others are; what it
@@ -52,7 +52,7 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
 
 
 def track_all(made: Any, number: int, doing: str) -> Any:
-    """The results one by one, telling how far the work has come."""
+    """Results one by one, with progress."""
     results = iter(made)
     for _ in track(range(number), doing):
         yield next(results)
@@ -81,7 +81,7 @@ def _elsewhere(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
 
 
 def serve() -> None:
-    """One share of the work: a task from standard input, its rows to standard output."""
+    """Process one share: read a task from standard input, write its rows to standard output."""
     task = json.loads(sys.stdin.buffer.read())
     work, kind = (_named(*task[name]) for name in ("work", "settings"))
     settings = kind(**task["values"])

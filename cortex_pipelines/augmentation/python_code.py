@@ -1,4 +1,4 @@
-"""What Python's own compiler says about a piece of code."""
+"""Compile Python code and compare code objects."""
 
 import warnings
 from functools import cached_property
@@ -10,7 +10,7 @@ from cortex_pipelines.augmentation.snippets import text_of
 
 
 def compiled(source: bytes) -> CodeType | None:
-    """The code object of a source, or None if Python refuses it. Nothing is run."""
+    """Code object of a source, or None if it does not compile; nothing is run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -20,7 +20,7 @@ def compiled(source: bytes) -> CodeType | None:
 
 
 def header_for(nodes: list[Node], prefix: bytes) -> bytes:
-    """What Python needs before a unit: ``nonlocal`` names must be bound by a function around.
+    """Code that must precede a unit, such as an enclosing function for ``nonlocal`` names.
 
     Args:
         nodes: Nodes of the unit.
@@ -41,7 +41,7 @@ def header_for(nodes: list[Node], prefix: bytes) -> bytes:
 
 
 class PythonUnit:
-    """A unit of Python, compiled once, to compare changed versions with.
+    """A compiled Python unit, to compare with changed versions.
 
     Args:
         code: The unit.
@@ -54,11 +54,11 @@ class PythonUnit:
 
     @cached_property
     def original(self) -> CodeType | None:
-        """Code object of the unit as it is; None if Python refuses it."""
+        """Code object of the original unit, or None if it does not compile."""
         return compiled(self._header + self._code)
 
     def does_something_else(self, changed: bytes) -> bool | None:
-        """Whether a changed version compiles, to other instructions.
+        """Whether a changed version compiles to different instructions.
 
         Trivial compiler equivalence (Papadakis and others, 2015): what compiles to the same code
         does the same. None where the original does not compile, so nothing can be said.
@@ -70,7 +70,7 @@ class PythonUnit:
 
 
 def same_code(left: CodeType, right: CodeType) -> bool:
-    """Whether two code objects are equal but for line numbers."""
+    """Whether two code objects are equal except for line numbers."""
     if left.co_code != right.co_code or _names(left) != _names(right):
         return False
     if len(left.co_consts) != len(right.co_consts):

@@ -1,4 +1,4 @@
-"""The classes of a kind, found by listing a folder: adding one changes no other file."""
+"""Plugin registry: discovers classes by listing a package."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def instances_in(folder: ModuleType, kind: type[T]) -> tuple[T, ...]:
-    """One of each concrete class of a kind in the modules of a folder, sorted by name.
+    """One instance of each concrete subclass in a package, sorted by name.
 
     Raises:
         RuntimeError: two of them have the same name.

@@ -1,4 +1,4 @@
-"""From units to the rows of their augmentations: what a process does with its share of units."""
+"""Turn units into rows of the augmentation tables, in a worker process."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ Row = dict[str, Any]
 
 
 def renamed_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    """Rows of RENAMED_UNITS for each unit, each variant once."""
+    """Rows of RENAMED_UNITS for each unit, without duplicates."""
     return (_renamed(unit, settings) for unit in units)
 
 
 def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iterator[list[Row]]:
-    """Rows of REWRITTEN_UNITS for each unit; the formatters take all at once."""
+    """Rows of REWRITTEN_UNITS for each unit, formatted in one batch."""
     if not settings.rewrites_per_unit:
         return iter([[] for _ in units])
     drawn = {

@@ -1,4 +1,4 @@
-"""What may be set for augmentation."""
+"""Settings of augmentation."""
 
 from pydantic import Field
 
@@ -57,7 +57,7 @@ class AugmentationSettings(Settings):
     """What the sandbox may print, in bytes."""
 
     def sandbox_limits(self, seconds: float, compilers: bool = False) -> Limits:
-        """What a run in the sandbox may use.
+        """Resource limits of a run in the sandbox.
 
         Args:
             seconds: Time until it is ended.

@@ -1,4 +1,4 @@
-"""A unit of code parsed by itself, although its span begins in the middle of a file."""
+"""Parse a unit of code on its own, outside of its file."""
 
 import re
 from bisect import bisect_right
@@ -25,7 +25,7 @@ _TRIVIA = frozenset({"comment", "line_comment", "block_comment"})
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of code inside what it needs around it to parse.
+    """A piece of code with the surrounding code it needs to parse.
 
     Args:
         code: The code itself.
@@ -48,7 +48,7 @@ class Snippet:
         return _snippet(code, self.language, self.path, (self.prefix, self.suffix))
 
     def with_change(self, start: int, end: int, replacement: bytes) -> "Snippet":
-        """The snippet with other bytes in a stretch of its code; only what changed is parsed.
+        """The snippet with a span replaced, parsed incrementally.
 
         Args:
             start: First byte that goes, counted in the code.
@@ -87,14 +87,14 @@ class Snippet:
         return [0, *(match.end() for match in re.finditer(b"\n", text))]
 
     def nodes(self) -> Iterator[Node]:
-        """Nodes that lie in the code, in source order; its surroundings are left out."""
+        """Nodes of the code without its surroundings, in source order."""
         start, end = len(self.prefix), len(self.prefix) + len(self.code)
         for node in walk(self.tree.root_node):
             if start <= node.start_byte and node.end_byte <= end:
                 yield node
 
     def span(self, node: Node) -> tuple[int, int]:
-        """Where the node lies in the code."""
+        """Span of a node within the code."""
         return node.start_byte - len(self.prefix), node.end_byte - len(self.prefix)
 
     @cached_property
@@ -107,14 +107,14 @@ class Snippet:
 
     @cached_property
     def tokens(self) -> list[tuple[str, bytes]]:
-        """The normalised tree: type and text of every leaf, and where blocks end.
+        """Normalised tree: type and text of every leaf, and block ends.
 
         Comments and layout do not count.
         """
         return list(self._leaves())
 
     def same_tree(self, other: "Snippet", place: int = 0) -> bool:
-        """Whether both normalised trees are equal; stops at the first difference.
+        """Whether both normalised trees are equal.
 
         Args:
             other: The other version.
@@ -143,7 +143,7 @@ class Snippet:
 
 
 def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
-    """All nodes under ``root``, parents first, in source order; not recursive, so depth is free."""
+    """All nodes under ``root``, parents first, in source order, without recursion."""
     stack = [root]
     while stack:
         node = stack.pop()
@@ -155,12 +155,12 @@ def walk(root: Node, skip: frozenset[str] = frozenset()) -> Iterator[Node]:
 
 
 def text_of(node: Node) -> str:
-    """Source text of a node; bytes that are not UTF-8 come back as replacement characters."""
+    """Source text of a node, with replacement characters for invalid UTF-8."""
     return (node.text or b"").decode("utf-8", "replace")
 
 
 def parse_unit(code: bytes, language: str, kind: str, path: str = "") -> Snippet | None:
-    """A unit parsed in the surroundings that it needs, or None if it does not parse by itself.
+    """Parse a unit in suitable surroundings; None if it does not parse on its own.
 
     Args:
         code: The unit's code.
@@ -177,7 +177,7 @@ def parse_unit(code: bytes, language: str, kind: str, path: str = "") -> Snippet
 
 
 def parse_file(code: bytes, language: str, path: str = "") -> Snippet:
-    """A whole file, with whatever syntax errors it has."""
+    """Parse a whole file, including one with syntax errors."""
     return _snippet(code, language, path, (b"", b""))
 
 

@@ -1,4 +1,4 @@
-"""A parsed text as operators and rewrites see it: each node with its parent, field and function.
+"""A parsed text with parent, field and enclosing function of each node.
 
 tree-sitter finds a parent by walking down from the root; one walk that writes them down makes the
 question free.
@@ -65,28 +65,28 @@ class View:
                 around.pop()
 
     def parent(self, node: Node) -> Node | None:
-        """The node directly around, or None."""
+        """The parent node, or None."""
         above = self._above[self._place[node.id]]
         return self.nodes[above] if above >= 0 else None
 
     def parent_type(self, node: Node) -> str:
-        """Type of the node directly around; empty for the root."""
+        """Type of the parent; empty for the root."""
         above = self._above[self._place[node.id]]
         return self.nodes[above].type if above >= 0 else ""
 
     def field(self, node: Node) -> str:
-        """Field that the node has in its parent; empty if it has none."""
+        """Field name of the node in its parent; empty if it has none."""
         return self._fields[self._place[node.id]]
 
     def around(self, node: Node) -> Iterator[Node]:
-        """The nodes around, innermost first."""
+        """Ancestors of a node, innermost first."""
         above = self._above[self._place[node.id]]
         while above >= 0:
             yield self.nodes[above]
             above = self._above[above]
 
     def inside(self, node: Node) -> Iterator[Node]:
-        """The node and all nodes in it, parents first."""
+        """The node and its descendants, parents first."""
         place = self._place[node.id]
         for at in range(place, len(self.nodes)):
             if at > place and self._above[at] < place:
@@ -94,15 +94,15 @@ class View:
             yield self.nodes[at]
 
     def code(self, node: Node) -> str:
-        """Text of a node; bytes that are not UTF-8 come back as replacement characters."""
+        """Text of a node, with replacement characters for invalid UTF-8."""
         return self.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
     def between(self, start: int, end: int) -> str:
-        """Text of a stretch of bytes."""
+        """Text of a byte span."""
         return self.text[start:end].decode("utf-8", "replace")
 
     def home(self, node: Node) -> Node:
-        """The outermost function around the node; the root where there is none."""
+        """The outermost function around a node; the root if there is none."""
         return self.nodes[self._homes[self._place[node.id]]]
 
     @cached_property
@@ -115,7 +115,7 @@ class View:
 
     @cached_property
     def by_type(self) -> dict[str, list[Node]]:
-        """The nodes of each type that lie in the code itself, in source order."""
+        """Nodes of the code by type, in source order."""
         start = len(self.snippet.prefix)
         end = start + len(self.snippet.code)
         nodes_by_type: dict[str, list[Node]] = {}
@@ -125,11 +125,11 @@ class View:
         return nodes_by_type
 
     def statements(self, block: Node) -> list[Node]:
-        """The statements directly in a block; comments left out."""
+        """Statements directly in a block, without comments."""
         return [part for part in block.named_children if part.type not in COMMENTS]
 
     def lines(self, node: Node) -> tuple[int, int] | None:
-        """Bytes of the lines that a statement fills alone, with the last line's end; else None."""
+        """Span of the lines that a statement occupies alone, with its line break; else None."""
         text = self.text
         start = text.rfind(b"\n", 0, node.start_byte) + 1
         end = node.end_byte

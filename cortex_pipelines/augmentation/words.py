@@ -1,6 +1,6 @@
-"""Sets of words, as node types and keywords are written down."""
+"""Word sets for node types and keywords."""
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text that are parted by white space."""
+    """Set of the words of a text, split at white space."""
     return frozenset(text.split())

@@ -1,4 +1,4 @@
-"""Changes that change nothing: known equivalent mutations, by rule, in any language."""
+"""Detect equivalent mutants by syntactic rules, in any language."""
 
 import re
 from bisect import bisect_right
@@ -27,7 +27,7 @@ _BEFORE = 24
 
 
 def is_equivalent(operator: str, change: Change, view: View) -> bool:
-    """Whether a change is known to leave the behaviour as it is.
+    """Whether a mutation is known to preserve behaviour.
 
     Dead code, docstrings and annotations; terms that do nothing (``x + 0`` is ``x - 0``); operands
     or arguments that are equal once their brackets are gone; conversions to what the value is
@@ -62,7 +62,7 @@ def _has_no_effect(operator: str, change: Change, view: View) -> bool:
 
 
 def _folded(text: str) -> str:
-    """The text without white space, and without brackets around all of it."""
+    """Text without white space and outer brackets."""
     folded = "".join(text.split())
     while folded.startswith("(") and folded.endswith(")") and _closes_at_end(folded):
         folded = folded[1:-1]
@@ -88,7 +88,7 @@ def _in_inert_code(change: Change, view: View) -> bool:
 
 
 def _inert(view: View) -> list[tuple[int, int]]:
-    """Stretches in which no change is seen when the code runs, outermost only, in order."""
+    """Spans where edits have no effect at run time, outermost only, in order."""
     spans = [span for node in view.nodes for span in _inert_at(node, view)]
     outer: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -115,7 +115,7 @@ def _inert_at(node: Node, view: View) -> list[tuple[int, int]]:
 
 
 def _after(jump: Node, view: View) -> list[tuple[int, int]]:
-    """What follows a jump in its block is never reached; a function may be called all the same."""
+    """Unreachable code after a jump in its block; function definitions are excluded."""
     block = view.parent(jump)
     following = jump.next_named_sibling
     if block is None or following is None or block.type not in BLOCKS:

@@ -1,4 +1,4 @@
-"""Every mutant of a whole file, each of the innermost unit around its error."""
+"""Generate all mutants of a file, each assigned to its innermost unit."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ def mutate_code(
     settings: AugmentationSettings,
     limit: int | None = None,
 ) -> list[Mutant]:
-    """Mutants of a whole file.
+    """Generate the mutants of a whole file.
 
     Args:
         code: Text of the file.
@@ -58,7 +58,7 @@ def mutate_code(
 
 
 def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
-    """First byte, end and name of each unit and statement at the top, outer ones first."""
+    """Start, end and name of each unit and top-level statement, outer ones first."""
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
     for unit in units_of(view.text, view.language, path, extraction):
         if unit.kind in _KINDS:
@@ -70,7 +70,7 @@ def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[
 def _placed(
     view: View, units: list[tuple[int, int, str]], longest: int
 ) -> Iterator[tuple[MutatedUnit, Site]]:
-    """Each place with the innermost unit around it; nodes and units come in source order."""
+    """Pair each node with its innermost unit; both come in source order."""
     around: list[MutatedUnit] = []
     coming = 0
     for operator, node in sites(view):

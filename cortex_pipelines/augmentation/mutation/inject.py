@@ -1,4 +1,4 @@
-"""Injecting errors: every mutant of a unit or file, each verified as far as syntax can tell."""
+"""Inject bugs into a unit or file and verify the mutants' syntax."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ known equivalent mutation (for Python: other byte code); the change undone gives
 
 @dataclass(frozen=True)
 class Mutant:
-    """A unit with one error in it.
+    """A unit with one injected bug.
 
     Args:
         operator: Name of the operator that made it.
@@ -46,13 +46,13 @@ class Mutant:
 
     @property
     def verification(self) -> tuple[str, ...]:
-        """The checks it passed; one that fails any of ``CHECKS`` does not come to be."""
+        """Checks that the mutant passed; a mutant that fails any of ``CHECKS`` is discarded."""
         return CHECKS
 
 
 @dataclass
 class MutatedUnit:
-    """What is mutated: a stretch of a parsed text.
+    """A span of parsed text to mutate.
 
     Args:
         view: The text.
@@ -69,7 +69,7 @@ class MutatedUnit:
     python: PythonUnit | None
 
     def mutant(self, operator: Operator, change: Change) -> Mutant | None:
-        """The mutant of one change, if it passes every check."""
+        """The mutant of one change, or None if a check fails."""
         snippet = self.view.snippet
         shift = len(snippet.prefix)
         start, end = change.start - shift, change.end - shift
@@ -98,7 +98,7 @@ class MutatedUnit:
 
 
 def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
-    """Whether the change parses with no new error, to another tree, and can be undone."""
+    """Whether the change adds no syntax error, changes the tree and can be undone."""
     other = snippet.with_change(start, end, replacement)
     stop = start + len(replacement)
     restored = other.code[:start] + snippet.code[start:end] + other.code[stop:]
@@ -112,7 +112,7 @@ def _sound(snippet: Snippet, start: int, end: int, replacement: bytes) -> bool:
 def mutate_unit(
     code: str, language: str, kind: str, path: str, name: str, limit: int, *seed: object
 ) -> list[Mutant]:
-    """At most ``limit`` mutants of one unit; none if it does not parse by itself."""
+    """At most ``limit`` mutants of a unit; none if it does not parse on its own."""
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
         return []
@@ -128,7 +128,7 @@ Site = tuple[Operator, Node]
 
 
 def sites(view: View) -> Iterator[Site]:
-    """Every operator at every node that it works on, in source order."""
+    """All applicable operators at all nodes, in source order."""
     by_type = operators_at(view.language)
     start, end = len(view.snippet.prefix), len(view.snippet.prefix) + len(view.snippet.code)
     for node in view.nodes:
@@ -139,7 +139,7 @@ def sites(view: View) -> Iterator[Site]:
 
 
 def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
-    """Every mutant, each buggy code of a unit once."""
+    """All mutants, without duplicates per unit."""
     seen: set[tuple[int, str]] = set()
     for unit, (operator, node) in units:
         for change in operator.changes(node, unit.view):
@@ -150,7 +150,7 @@ def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
 
 
 def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) -> list[Mutant]:
-    """At most ``limit`` mutants of a weighted draw without replacement, in source order.
+    """At most ``limit`` mutants, drawn by weight without replacement, in source order.
 
     First an operator is drawn by its weight, then one of its places: so what comes out follows
     the weights however many identifiers there are for each operator sign. An operator comes again
@@ -166,7 +166,7 @@ def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) ->
 
 
 class _Lottery:
-    """Mutants in the order in which they are drawn."""
+    """Weighted random draw of mutants."""
 
     def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
         self._operators = {operator.name: operator for _, (operator, _) in units}
@@ -178,7 +178,7 @@ class _Lottery:
         self._drawn = 0
 
     def next(self) -> Mutant | None:
-        """The next mutant drawn; None when there is no more."""
+        """The next mutant drawn, or None when exhausted."""
         while self._places:
             self._waiting = self._waiting or sorted(self._places)
             name = self._operator()
@@ -199,7 +199,7 @@ class _Lottery:
         return self._waiting[bisect_right(list(accumulate(weights)), ticket)]
 
     def _draw_from(self, name: str) -> Mutant | None:
-        """A mutant of one operator, from a place or a change not tried before."""
+        """An untried mutant of one operator."""
         operator, places = self._operators[name], self._places[name]
         while places:
             ticket = self._below(len(places))

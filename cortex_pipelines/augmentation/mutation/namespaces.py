@@ -1,4 +1,4 @@
-"""Which names of a function could be taken for each other: variables, callees, attributes.
+"""Confusable names in a function: variables, callees, attributes.
 
 All answers come from lists that are made once a function and searched by bisection, so that a
 function of any size costs no more than its length.
@@ -57,7 +57,7 @@ _LOOK_AROUND = 16
 
 @dataclass
 class _Named:
-    """Places of names in source order."""
+    """Names and their positions in source order."""
 
     places: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class _Named:
 
 
 def is_use(node: Node, view: View) -> bool:
-    """Whether an identifier stands where the value of a variable is used."""
+    """Whether an identifier reads a variable."""
     parent = view.parent(node)
     if parent is None or parent.type not in _USES or view.code(node) in _CONVENTIONAL:
         return False
@@ -86,12 +86,12 @@ def is_use(node: Node, view: View) -> bool:
 
 
 def bound_before(name: str, node: Node, view: View) -> bool:
-    """Whether the function around gives the name a value before the node."""
+    """Whether the enclosing function binds the name before the node."""
     return _bound(node, view).first.get(name, node.start_byte) < node.start_byte
 
 
 def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
-    """Other names that the function around binds before the node, the last bound first.
+    """Other names bound before the node in its function, the latest first.
 
     None of another type, where both are declared.
     """
@@ -109,7 +109,7 @@ def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
 
 
 def other_callees(call: Node, view: View) -> list[str]:
-    """Other names that the function calls in the same way, the nearest first."""
+    """Other functions called the same way in the function, nearest first."""
     shape = call_shape(call, view)
     if shape is None:
         return []
@@ -118,14 +118,14 @@ def other_callees(call: Node, view: View) -> list[str]:
 
 
 def other_attributes(node: Node, view: View) -> list[str]:
-    """Other attributes that the function takes of the same object, the nearest first."""
+    """Other attributes accessed on the same object in the function, nearest first."""
     owner, name = node.named_children
     attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _Named())
     return _near(attributes, node.start_byte, view.code(name))
 
 
 def call_shape(call: Node, view: View) -> tuple[str, str, int] | None:
-    """Name of what is called, text of its receiver, number of arguments."""
+    """Callee name, receiver text and number of arguments of a call."""
     arguments = call.child_by_field_name("arguments")
     function = call.child_by_field_name("function")
     if arguments is None:
@@ -146,7 +146,7 @@ def call_shape(call: Node, view: View) -> tuple[str, str, int] | None:
 
 
 def is_pair(node: Node) -> bool:
-    """Whether it is an object and the name of one attribute."""
+    """Whether a node is an attribute access ``object.name``."""
     return node.named_child_count == 2 and not node.named_children[1].child_count
 
 
@@ -177,7 +177,7 @@ def _bound(node: Node, view: View) -> _Named:
 
 
 def _visible_from(name: Node, view: View) -> int:
-    """Where a name can first be used: behind the value it gets, or what a loop runs over."""
+    """Offset from which a name is bound: after its value, or after the loop's iterable."""
     form = view.parent(name)
     if form is not None and form.type == "expression_list":
         form = view.parent(form)
@@ -190,7 +190,7 @@ def _visible_from(name: Node, view: View) -> int:
 
 
 def _declared_type(name: Node, view: View) -> str:
-    """Text of the type that a declaration gives a name; empty if it gives none."""
+    """Text of a name's declared type; empty if there is none."""
     for above in islice(view.around(name), 2):
         kind = above.child_by_field_name("type")
         if kind is not None:

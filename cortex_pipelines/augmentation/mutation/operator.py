@@ -1,4 +1,4 @@
-"""What a mutation operator is: one kind of mistake, declared on syntax nodes."""
+"""Mutation operators: base classes, each operator models one kind of bug."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _LONGEST_QUOTE = 80
 
 @dataclass(frozen=True)
 class Change:
-    """One replacement in a parsed text.
+    """One text replacement.
 
     Args:
         start: First byte replaced.
@@ -39,7 +39,7 @@ class Change:
 
 
 class Operator(ABC):
-    """One kind of mistake.
+    """A mutation operator for one kind of bug.
 
     A subclass in ``augmentation/mutation/operators/`` is found by listing that folder. The first
     line of its docstring says what the mistake is.
@@ -61,10 +61,10 @@ class Operator(ABC):
 
     @abstractmethod
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Every way to make the mistake at a node of one of the declared types."""
+        """All changes that the operator makes at a node of its types."""
 
     def explain(self, change: Change) -> str:
-        """The explanation of one change in words."""
+        """Explain a change in words."""
         return self.explanation.format(
             right=_quote(change.right),
             wrong=_quote(change.wrong),
@@ -74,17 +74,17 @@ class Operator(ABC):
 
 
 class TokenSwap(Operator):
-    """An operator token is replaced by another one."""
+    """Replaces an operator token by another."""
 
     swaps: ClassVar[Mapping[str, tuple[str, ...]]]
     """Token to what may take its place."""
 
     def applies(self, node: Node, view: View) -> bool:
-        """Whether the node is of a sort that the swap makes sense in."""
+        """Whether the swap makes sense at the node."""
         return True
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Every swap of a token that stands directly in the node."""
+        """Every swap of a token directly under the node."""
         tokens = [part for part in node.children if part.type in self.swaps and not part.is_named]
         if tokens and self.applies(node, view):
             for token in tokens:
@@ -93,12 +93,12 @@ class TokenSwap(Operator):
 
 
 def replace_part(view: View, whole: Node, part: Node, replacement: str) -> Change:
-    """The change of one part of a node; the explanation quotes all of the node."""
+    """Change a part of a node; the explanation quotes the whole node."""
     return replace_span(view, whole, part.start_byte, part.end_byte, replacement)
 
 
 def replace_span(view: View, whole: Node, start: int, end: int, replacement: str) -> Change:
-    """The change of a stretch in a node; the explanation quotes all of the node."""
+    """Change a span of a node; the explanation quotes the whole node."""
     head = view.between(whole.start_byte, start)
     tail = view.between(end, whole.end_byte)
     old = view.between(start, end)
@@ -116,7 +116,7 @@ def _near(head: str, tail: str) -> tuple[str, str]:
 
 
 def replace_quoting_around(view: View, node: Node, replacement: str) -> Change:
-    """The change of a whole node; the explanation quotes what it is a part of."""
+    """Change a whole node; the explanation quotes its parent."""
     whole = node
     for whole in view.around(node):
         length = whole.end_byte - whole.start_byte
@@ -129,12 +129,12 @@ _LISTS = words("argument_list arguments expression_list")
 
 
 def replace_node(view: View, node: Node, replacement: str) -> Change:
-    """The change of a whole node."""
+    """Change a whole node."""
     return replace_span(view, node, node.start_byte, node.end_byte, replacement)
 
 
 def remove_statement(view: View, node: Node) -> Iterator[Change]:
-    """The change that takes a statement out, its lines with it, if the code allows it there."""
+    """Remove a statement with its lines, where the syntax allows it."""
     block = view.parent(node)
     if block is None or block.type not in _REMOVABLE_FROM:
         return
@@ -153,7 +153,7 @@ _REMOVABLE_FROM = words(
 
 
 def reindented(view: View, body: str, old: str, new: str) -> str:
-    """The lines of a body that were indented by ``old``, indented by ``new``."""
+    """Re-indent the lines of a body from ``old`` to ``new``."""
     lines = body.split("\n")
     return "\n".join(
         [
@@ -164,7 +164,7 @@ def reindented(view: View, body: str, old: str, new: str) -> str:
 
 
 def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
-    """Tokens that take each other's place, both ways."""
+    """Two-way replacement table of token pairs."""
     replacements: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         for original, replacement in (pair, pair[::-1]):
@@ -173,18 +173,18 @@ def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def on(**places: str) -> dict[str, frozenset[str]]:
-    """Node types by language, written as words."""
+    """Node types by language, from words."""
     return {language: words(types) for language, types in places.items()}
 
 
 def everywhere(types: str, **exceptions: str) -> dict[str, frozenset[str]]:
-    """The same node types in all six languages, but for exceptions."""
+    """The same node types in all six languages, with exceptions."""
     languages = ("python", "javascript", "typescript", "java", "go", "rust")
     return on(**{language: exceptions.get(language, types) for language in languages})
 
 
 def has_text(node: Node) -> bool:
-    """Whether the node or an operand is a string: ``+`` and ``%`` then mean other things."""
+    """Whether a node or operand is a string, where ``+`` and ``%`` have other meanings."""
     stack = [node]
     while stack:
         part = stack.pop()

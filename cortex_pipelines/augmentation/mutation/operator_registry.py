@@ -1,4 +1,4 @@
-"""All mutation operators, found by listing ``augmentation/mutation/operators/``."""
+"""Registry of mutation operators in ``augmentation/mutation/operators/``."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from cortex_pipelines.augmentation.registry import instances_in
 
 @cache
 def operators() -> tuple[Operator, ...]:
-    """One of each operator, sorted by name.
+    """One instance of each operator, sorted by name.
 
     Raises:
         RuntimeError: two operators have the same name.
@@ -19,7 +19,7 @@ def operators() -> tuple[Operator, ...]:
 
 @cache
 def operators_at(language: str) -> dict[str, tuple[Operator, ...]]:
-    """Node type to the operators that work on it, for one language."""
+    """Operators by node type, for one language."""
     by_type: dict[str, list[Operator]] = {}
     for operator in operators():
         for node_type in sorted(operator.places.get(language, ())):

@@ -1,4 +1,4 @@
-"""How JavaScript, TypeScript, Java, Go and Rust declare local variables: data for block_scopes."""
+"""Declarations of local variables in JavaScript, TypeScript, Java, Go and Rust."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Declaration:
 
 @dataclass(frozen=True)
 class BlockLanguage:
-    """What block_scopes has to know about a language with block scopes.
+    """Scoping rules of a language with block scopes.
 
     Args:
         declarations: Forms that declare a local variable that may be renamed.

@@ -1,4 +1,4 @@
-"""Local variables of functions in languages with block scopes, conservatively.
+"""Local variables of functions in block-scoped languages, conservatively.
 
 A name is renamed everywhere in a unit or not at all. It may be when every identifier of that name
 in the unit lies in the scope of a local declaration of it: then none means anything outside the
@@ -26,7 +26,7 @@ _NAME_TYPES = ("identifier", "identifier_pattern", "label_name")
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where a name is declared, in which stretch it can be seen, what must enclose its uses."""
+    """Declaration and extent of a name, and the node that must enclose its uses."""
 
     declared_at: int
     start: int
@@ -35,7 +35,7 @@ class _Scope:
 
 
 def block_locals(snippet: Snippet) -> list[LocalVariable]:
-    """Local variables that may be renamed, with every place where each is used."""
+    """Local variables that may be renamed, with all their uses."""
     language = BLOCK_LANGUAGES[snippet.language]
     nodes = list(snippet.nodes())
     identifiers = [node for node in nodes if _is_name(node)]
@@ -85,7 +85,7 @@ def _opaque_words(nodes: list[Node], language: BlockLanguage) -> set[str]:
 
 
 def _roles(root: Node) -> _Roles:
-    """``type.field`` of the place where each node stands; ``type`` alone if the field is unnamed.
+    """``type.field`` of each node in its parent; ``type`` alone for unnamed fields.
 
     One walk: asking each node for its place among many siblings takes time squared.
     """
@@ -113,7 +113,7 @@ def _is_fixed(node: Node, language: BlockLanguage, roles: _Roles) -> bool:
 
 
 def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scope | None:
-    """Scope of the name that this identifier declares; None if it declares none."""
+    """Scope of the name that an identifier declares, or None."""
     top = node
     while top.parent is not None and top.parent.type in language.patterns:
         top = top.parent
@@ -162,7 +162,7 @@ def _barrier(node: Node, language: BlockLanguage) -> int | None:
 
 
 def _covered(use: Node, scopes: list[_Scope], language: BlockLanguage) -> bool:
-    """Whether the use means a variable declared in the unit."""
+    """Whether a use refers to a variable declared in the unit."""
     barrier = _barrier(use, language)
     return any(
         scope.declared_at == use.start_byte

@@ -1,4 +1,4 @@
-"""Whether two Python functions are one but for the names of local variables.
+"""Check that two Python functions differ only in the names of local variables.
 
 Independent of the analysis that made the renames: Python's own compiler decides what is local, and
 the byte code of both must agree instruction by instruction.
@@ -18,7 +18,7 @@ _SORTED_BY_NAME = frozenset({"MAKE_CELL", "LOAD_CLOSURE"})
 
 
 class NotEquivalentError(ValueError):
-    """Two pieces of code differ in more than the names of local variables."""
+    """Two functions differ in more than local variable names."""
 
 
 def check_equivalent(original: str, renamed: str) -> None:
@@ -44,7 +44,7 @@ def check_equivalent(original: str, renamed: str) -> None:
 
 
 def _plainly_equal(before: CodeType, after: CodeType) -> bool:
-    """Whether the code is equal as bytes and the local variables are others, one to one.
+    """Whether the bytecode is equal and the local variables map one to one.
 
     Most functions are: variables go by number, in the order in which they come up. Not for those
     with closures, whose variables are sorted by name.
@@ -66,7 +66,7 @@ def _plainly_equal(before: CodeType, after: CodeType) -> bool:
 
 
 def _shape(tree: ast.Module) -> list[str]:
-    """Everything in the tree but the names that can stand for a local variable."""
+    """The syntax tree without names that can be local variables."""
     shape = []
     for node in ast.walk(tree):
         shape.append(type(node).__name__)
@@ -96,7 +96,7 @@ def _signature(code: CodeType) -> tuple[object, ...]:
 
 
 def _constant(value: object) -> str:
-    """A constant as text that tells 1 from True and does not depend on the order of a set."""
+    """Text of a constant that distinguishes 1 from True and ignores set order."""
     if isinstance(value, frozenset):
         return "{" + ", ".join(sorted(_constant(item) for item in value)) + "}"
     if isinstance(value, tuple):
@@ -105,7 +105,7 @@ def _constant(value: object) -> str:
 
 
 def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
-    """Check that one code object becomes the other by renaming its variables, one to one.
+    """Check that two code objects are equal up to a one-to-one renaming of variables.
 
     Args:
         before: Code object of the original.
@@ -115,7 +115,7 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
     where = before.co_qualname
     old, new = list(dis.get_instructions(before)), list(dis.get_instructions(after))
     if _signature(before) != _signature(after) or len(old) != len(new):
-        raise NotEquivalentError(f"{where}: other arguments, variables or outside names")
+        raise NotEquivalentError(f"{where}: arguments, variables or outer names differ")
     renames = {name: outer[name] for name in before.co_freevars if name in outer}
     renames.update(zip(before.co_varnames, after.co_varnames, strict=True))
     for step_before, step_after in zip(old, new, strict=True):
@@ -127,11 +127,13 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
         _compare(one_code, other_code, renames)
     shared = Counter((op, renames.get(name, name)) for op, name in _closures(old))
     if len(set(renames.values())) != len(renames) or shared != Counter(_closures(new)):
-        raise NotEquivalentError(f"{where}: two variables became one, or closures share others")
+        raise NotEquivalentError(
+            f"{where}: two variables were merged, or closures share different ones"
+        )
     for name in before.co_freevars:
         # What a closure calls its variable, the function around it must call it too.
         if outer.setdefault(name, renames.get(name, name)) != renames.get(name, name):
-            raise NotEquivalentError(f"{where}: {name} is another variable in a closure")
+            raise NotEquivalentError(f"{where}: {name} is a different variable in a closure")
 
 
 def _same_step(before: dis.Instruction, after: dis.Instruction, renames: dict[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Local variables of a Python function, by the language's own scoping rules.
+"""Local variables of a Python function, by Python's scoping rules.
 
 Follows "Resolution of names" in the language reference: a name bound anywhere in a function is
 local to it unless declared global or nonlocal; a class body is skipped when a nested function looks
@@ -44,7 +44,7 @@ class _Scope:
         self.fixed.add(name)
 
     def owner_of(self, name: str) -> "_Scope | None":
-        """The scope that the name belongs to when used here; None if it is not in the unit."""
+        """Scope that a name used here belongs to; None if outside the unit."""
         scope: _Scope | None = self
         while scope is not None:
             if scope is self or scope.kind != "class":
@@ -64,7 +64,7 @@ class _Scope:
 
 @dataclass
 class _Names:
-    """What a walk over the tree finds: who uses which name in which scope."""
+    """Uses of names by scope, collected in a walk over the tree."""
 
     uses: list[tuple[str, Node, _Scope]] = field(default_factory=list)
     pinned: set[str] = field(default_factory=set)
@@ -75,7 +75,7 @@ class _Names:
 
 
 def python_locals(snippet: Snippet) -> list[LocalVariable]:
-    """Local variables that may be renamed, with every place where each is used.
+    """Local variables that may be renamed, with all their uses.
 
     Parameters are not among them (a caller may pass them by keyword), nor names of imports,
     nested functions and classes, captures of ``match`` and names that ``f"{x=}"`` prints. A unit
@@ -115,7 +115,7 @@ def _collect(root: Node, names: _Names) -> None:
 
 
 def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Scope]]:
-    """Note what the node itself says about names; give its parts with their scopes."""
+    """Record the names of a node and return its children with their scopes."""
     kind = node.type
     if kind == "identifier":
         names.uses.append((text_of(node), node, scope))
@@ -153,7 +153,7 @@ def _enter(node: Node, scope: _Scope, names: _Names) -> Iterator[tuple[Node, _Sc
 
 
 def _only_annotates(assignment: Node) -> bool:
-    """Whether it is ``(x): int``, which makes x no variable, unlike ``x: int``."""
+    """Whether the node is ``(x): int``, which does not make x local, unlike ``x: int``."""
     target = assignment.child_by_field_name("left")
     has_value = assignment.child_by_field_name("right") is not None
     return not has_value and target is not None and target.type != "identifier"

@@ -1,4 +1,4 @@
-"""Renaming the local variables of a unit, its behaviour unchanged."""
+"""Rename the local variables of a unit without changing its behaviour."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _SNAKE = ("python", "rust")
 
 @dataclass(frozen=True)
 class Renamed:
-    """A unit with other names.
+    """A unit with renamed variables.
 
     Args:
         code: The code with the new names.
@@ -45,7 +45,7 @@ class Renamed:
 
 
 def local_variables(code: str, language: str, kind: str, path: str = "") -> list[LocalVariable]:
-    """Local variables of a unit that may be renamed, in order of their first place.
+    """Renamable local variables of a unit, by first occurrence.
 
     Args:
         code: The unit's code.
@@ -58,7 +58,7 @@ def local_variables(code: str, language: str, kind: str, path: str = "") -> list
 
 
 def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> Renamed | None:
-    """The unit with its local variables renamed; None if nothing can safely be renamed.
+    """Rename a unit's local variables; None if nothing can safely be renamed.
 
     Args:
         code: The unit's code.
@@ -85,7 +85,7 @@ def rename_locals(code: str, language: str, kind: str, path: str, *seed: object)
 
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
-    """The code with each variable's name replaced at all of its places."""
+    """Replace the names of variables at all their positions."""
     places = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
     parts, at = [], 0
     for (start, end), new in places:
@@ -112,7 +112,7 @@ def _candidates(old: str, language: str, seed: tuple[object, ...]) -> Iterator[s
 
 
 def _styled(words: list[str], old: str, language: str) -> str:
-    """The words joined as the old name is: UPPER_CASE, snake_case or camelCase."""
+    """Join words in the style of the old name: UPPER_CASE, snake_case or camelCase."""
     if old.isupper() and len(old) > 1:
         return "_".join(words).upper()
     if language in _SNAKE:
@@ -121,7 +121,7 @@ def _styled(words: list[str], old: str, language: str) -> str:
 
 
 def _is_sound(snippet: Snippet, changed: bytes) -> bool:
-    """Last line of defence: whatever the analysis overlooks must not get into a data set."""
+    """Final safety check that the renamed code is equivalent."""
     other = snippet.with_code(changed)
     kinds = [kind for kind, _ in snippet.tokens]
     if other.errors or kinds != [kind for kind, _ in other.tokens]:

@@ -1,4 +1,4 @@
-"""What a local variable is to the rooms that rename or mask it."""
+"""Local variables, as renaming and masking use them."""
 
 from dataclasses import dataclass
 

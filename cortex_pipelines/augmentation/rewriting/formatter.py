@@ -1,4 +1,4 @@
-"""What a formatter is: a program that lays out many texts in one process, and its styles."""
+"""Code formatters: run a formatter on many texts in one process."""
 
 import os
 import subprocess
@@ -14,18 +14,18 @@ _MOST_FILES = 5000
 
 
 class FormatterError(RuntimeError):
-    """A formatter is missing, or is another version than the one that makes these bytes."""
+    """A formatter is missing or has the wrong version."""
 
 
 class Style(NamedTuple):
-    """One way in which a formatter lays out code: its name in the data, and its options."""
+    """A formatting style: its name in the data and its options."""
 
     name: str
     options: tuple[str, ...]
 
 
 class Formatter(ABC):
-    """A formatter from a wheel.
+    """A code formatter installed from a wheel.
 
     A subclass in ``augmentation/rewriting/formatters/`` is found by listing that folder.
     """
@@ -42,10 +42,10 @@ class Formatter(ABC):
 
     @abstractmethod
     def command(self, style: Style) -> list[str]:
-        """The command that lays out the files named after it, in place."""
+        """The command that formats the given files in place."""
 
     def check_version(self) -> None:
-        """Make sure that it is the version declared.
+        """Check that the declared version is installed.
 
         Raises:
             FormatterError: it is missing or another one.
@@ -57,13 +57,13 @@ class Formatter(ABC):
             installed = "none"
         if installed != self.version:
             raise FormatterError(
-                f"augmentation lays out code with {wanted}, and finds {installed}: another version "
-                f"gives other bytes. Run `pip install {wanted}`, or set "
+                f"augmentation needs {wanted} to format code, but found {installed}: another "
+                f"version gives other bytes. Run `pip install {wanted}`, or set "
                 "augmentation.reformatted_share in params.yaml to 0"
             )
 
     def formatted(self, texts: Sequence[bytes], language: str, style: Style) -> list[bytes]:
-        """Each text as the formatter lays it out, whatever the others are.
+        """Format each text independently.
 
         Args:
             texts: Code; what the formatter refuses comes back as it is.
@@ -90,7 +90,7 @@ class Formatter(ABC):
         return [text for half in halves for text in self._formatted(half, language, style)]
 
     def _ends_well(self, style: Style, files: Sequence[Path]) -> bool:
-        """Whether the program ran to its end; that it refused a file is no matter."""
+        """Whether the program exited normally; files that it rejected are tolerated."""
         try:
             done = subprocess.run(
                 [*self.command(style), *(file.name for file in files)],

@@ -1,4 +1,4 @@
-"""One form for all the ways in which rewrites may write the same Python.
+"""Canonical form of Python syntax trees, to compare rewritten code.
 
 Independent of the code that rewrites: it works on Python's own syntax tree and knows only what is
 equivalent, not what was done.
@@ -19,7 +19,7 @@ _BLOCKS = ("body", "orelse", "finalbody")
 
 
 def canonical(tree: ast.Module) -> str:
-    """The tree in a form that is the same for equivalent ways to write it.
+    """Canonical form of a tree, the same for all equivalent rewrites.
 
     Comparisons of names and literals point one way; ``not`` stands at single terms; what follows a
     branch that jumps is in the other one; branches have the positive condition first; nested
@@ -98,7 +98,7 @@ def _both(left: ast.expr, right: ast.expr) -> ast.BoolOp:
 
 
 def _positive(test: ast.expr) -> ast.expr | None:
-    """The condition without its negation; None if it has none."""
+    """A condition without its negation; None if it has none."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -109,7 +109,7 @@ def _positive(test: ast.expr) -> ast.expr | None:
 
 
 def _folded(block: list[ast.stmt]) -> list[ast.stmt]:
-    """A row of statements with what follows a jumping branch as its ``else``."""
+    """Statements with those after a jumping branch moved into its ``else``."""
     folded: list[ast.stmt] = []
     for statement in reversed(block):
         while isinstance(statement, ast.If) and (inner := _held_alone(statement)) is not None:
@@ -126,7 +126,7 @@ def _folded(block: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _held_alone(branch: ast.If) -> ast.If | None:
-    """The ``if`` that is all there is in another one, neither with an ``else``."""
+    """The single ``if`` nested in another, both without ``else``."""
     inner = branch.body[0]
     if branch.orelse or len(branch.body) != 1 or not isinstance(inner, ast.If):
         return None

@@ -1,4 +1,4 @@
-"""Laying out units as real formatters do, many in one process, and showing they stay the same."""
+"""Reformat units with real formatters and verify that they stay the same."""
 
 import re
 from collections import defaultdict
@@ -24,7 +24,7 @@ _DRAWS = 2**64
 
 
 class _Task(NamedTuple):
-    """A unit in the surroundings in which it is laid out."""
+    """A unit with the surrounding code that the formatter needs."""
 
     unit: dict[str, Any]
     snippet: Snippet
@@ -37,7 +37,7 @@ class _Task(NamedTuple):
 
 @cache
 def formatters() -> dict[str, Formatter]:
-    """The formatter of each language that has one; their versions are those declared.
+    """Formatter of each supported language; their versions are checked.
 
     Raises:
         FormatterError: one is missing, or another version.
@@ -49,12 +49,12 @@ def formatters() -> dict[str, Formatter]:
 
 
 def is_drawn(share: float, *seed: object) -> bool:
-    """Whether a unit is among the share that gets another layout, by hash."""
+    """Whether a unit belongs to the reformatted share, by hash."""
     return draw("reformatted", *seed) < share * _DRAWS
 
 
 def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritten]:
-    """Units as a formatter lays them out, each in a style drawn by hash.
+    """Reformat units, each in a style drawn by hash.
 
     Args:
         units: Units with ``unit_id``, ``language``, ``kind``, ``path`` and ``code``.
@@ -88,7 +88,7 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
 
 
 def _task(unit: dict[str, Any]) -> _Task | None:
-    """The unit as it is given to a formatter, or None if it is not fit for one."""
+    """Formatter input of a unit, or None if it is not suitable."""
     snippet = parse_unit(unit["code"].encode(), unit["language"], unit["kind"], unit["path"])
     if snippet is None or not _is_fit(snippet):
         return None
@@ -98,7 +98,7 @@ def _task(unit: dict[str, Any]) -> _Task | None:
 
 
 def _is_fit(snippet: Snippet) -> bool:
-    """Whether code is not too deep, and without JSX, in which white space is text."""
+    """Whether code is not nested too deeply and has no JSX, where white space matters."""
     stack = [(snippet.tree.root_node, 0)]
     while stack:
         node, depth = stack.pop()
@@ -109,7 +109,7 @@ def _is_fit(snippet: Snippet) -> bool:
 
 
 def _blocks_around(unit: dict[str, Any], prefix: bytes) -> bytes:
-    """Blocks that put a unit of Python as deep as it stands in its file, as its lines tell."""
+    """Python blocks that nest a unit as deeply as in its file."""
     lines = [line.expandtabs(_STEP) for line in unit["code"].split("\n")[1:] if line.strip()]
     body = min((len(line) - len(line.lstrip()) for line in lines), default=0)
     own = prefix.rpartition(b"\n")[2]
@@ -120,7 +120,7 @@ def _blocks_around(unit: dict[str, Any], prefix: bytes) -> bytes:
 
 
 def _without_last_commas(snippet: Snippet) -> Snippet:
-    """Without commas after the last argument: clang-format lays them out as if one more came."""
+    """Remove trailing commas, which clang-format treats as a further argument."""
     last = [
         Edit(*snippet.span(node), "")
         for node in snippet.nodes()
@@ -130,7 +130,7 @@ def _without_last_commas(snippet: Snippet) -> Snippet:
 
 
 def _taken_out(text: bytes, task: _Task) -> str | None:
-    """The unit out of its surroundings; None if nothing changed, or more than the layout."""
+    """The formatted unit alone; None if unchanged or changed in more than layout."""
     inside = _between(text, task.prefix, task.snippet.suffix)
     if inside is None:
         return None
@@ -146,13 +146,13 @@ def _taken_out(text: bytes, task: _Task) -> str | None:
 
 
 def _flush(code: str) -> str:
-    """The code with all its lines but the first as far to the left as they can be."""
+    """Dedent all lines but the first."""
     first, end, rest = code.partition("\n")
     return first + end + dedent(rest)
 
 
 def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
-    """What stands between two texts, whatever white space is in them now."""
+    """Text between two others, ignoring white space."""
     before, after = (
         rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(around.split()))
         for around in (prefix, suffix)

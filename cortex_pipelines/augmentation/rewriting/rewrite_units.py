@@ -1,4 +1,4 @@
-"""Writing a unit in another way, its behaviour unchanged, and showing that it is."""
+"""Rewrite units with unchanged behaviour and verify it."""
 
 import ast
 from collections import Counter
@@ -22,7 +22,7 @@ _NAMES_OR_LITERALS = ("identifier", "literal", "content", "fragment", "integer",
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A unit written in another way.
+    """A rewritten unit.
 
     Args:
         rewrite: Name of the rewrite.
@@ -37,7 +37,7 @@ class Rewritten:
 
 @cache
 def rewrites() -> tuple[Rewrite, ...]:
-    """One of each rewrite, sorted by name."""
+    """One instance of each rewrite, sorted by name."""
     return instances_in(folder, Rewrite)  # type: ignore[type-abstract]
 
 
@@ -50,7 +50,7 @@ def rewritten(
     *seed: object,
     first: str | None = None,
 ) -> list[Rewritten]:
-    """At most ``limit`` other ways to write a unit, drawn by hash; each only once.
+    """At most ``limit`` distinct rewrites of a unit, drawn by hash.
 
     Args:
         code: The unit's code.
@@ -94,7 +94,7 @@ def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterat
 
 
 def is_same(family: str, view: View, changed: bytes) -> bool:
-    """Whether a changed unit does what the unit does, as far as can be shown.
+    """Whether a rewritten unit is equivalent to the original, as far as can be verified.
 
     Comments and layout: the same tokens and, for Python, the same byte code. Structure: it
     parses, with the same names and literals, none lost and none new but of a result; for Python

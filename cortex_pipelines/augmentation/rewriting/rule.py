@@ -1,4 +1,4 @@
-"""What a rewrite is: another way to write the same, declared on syntax nodes."""
+"""Rewrites: base classes, each rewrite preserves behaviour."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from cortex_pipelines.augmentation.view import View
 
 
 class Edit(NamedTuple):
-    """One replacement: first byte, byte after the last one, what takes their place."""
+    """One replacement: start, end (exclusive), new text."""
 
     start: int
     end: int
@@ -18,7 +18,7 @@ class Edit(NamedTuple):
 
 
 class Rewrite(ABC):
-    """Another way to write what a unit does.
+    """A behaviour-preserving rewrite.
 
     A subclass in ``augmentation/rewriting/rewrites/`` is found by listing that folder.
     """
@@ -32,7 +32,7 @@ class Rewrite(ABC):
 
     @abstractmethod
     def edits(self, view: View) -> Iterator[Edit]:
-        """Every replacement that it makes in a unit; where two overlap the first counts."""
+        """All replacements in a unit; of overlapping ones the first counts."""
 
 
 class NodeRewrite(Rewrite):
@@ -44,22 +44,22 @@ class NodeRewrite(Rewrite):
 
     @property
     def languages(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Languages claimed."""
+        """Supported languages."""
         return tuple(self.places)
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """The replacements at all places."""
+        """Replacements at all nodes."""
         for kind in sorted(self.places[view.language]):
             for node in view.by_type.get(kind, ()):
                 yield from self.edits_at(node, view)
 
     @abstractmethod
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """The replacements at one node."""
+        """Replacements at one node."""
 
 
 def applied(text: bytes, edits: list[Edit]) -> bytes:
-    """The text with all edits; of two that overlap, the one that begins first."""
+    """Apply edits to a text; of overlapping ones the first wins."""
     parts, at = [], 0
     for edit in sorted(
         edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)

@@ -1,4 +1,4 @@
-"""Whether two texts are the same code but for how they are laid out, tokens of layout included.
+"""Compare two texts for equality except for layout.
 
 A formatter does more than a token-preserving layout: it chooses quotes, brackets that mean nothing
 and the commas at the end of a list, moves comments, and indents what is in docstrings.
@@ -23,7 +23,7 @@ _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
-    """Whether two versions of a unit have one syntax tree, and the same words in their comments.
+    """Whether two versions of a unit have equal syntax trees and comment words.
 
     Python: the interpreter's own tree, docstrings without their indentation (PEP 257). Other
     languages: every node of the parse, whatever quotes stand around a string.
@@ -42,13 +42,13 @@ def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
 
 
 def _commented(snippet: Snippet) -> str:
-    """What comments say, without their marks: a long one may have become two."""
+    """Words of all comments without markers; a long comment may have been split."""
     comments = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
     return _COMMENT_MARKS.sub("", "".join(comments))
 
 
 def _shape(snippet: Snippet) -> Iterator[tuple[str, str]]:
-    """Type of each node, text of each leaf, and where nodes end; comments left out."""
+    """Node types, leaf texts and node ends, without comments."""
     stack: list[Node | None] = [snippet.tree.root_node]
     while stack:
         node = stack.pop()
@@ -100,7 +100,7 @@ def _same_python(left: object, right: object) -> bool:
 
 
 def _without_indentation(first: ast.stmt) -> None:
-    """Leave a docstring its words and lines alone."""
+    """Normalise the indentation of a docstring."""
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         constant = first.value
         if isinstance(constant.value, str):

@@ -1,4 +1,4 @@
-"""What this machine can say about injected errors: do they compile, does anything notice them."""
+"""Verify injected bugs on this machine: do they compile, does anything detect them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def verified(
     files: pl.DataFrame,
     settings: AugmentationSettings,
 ) -> pl.DataFrame:
-    """The answers for a sample of a project's injected errors.
+    """Verification results for a sample of a project's injected bugs.
 
     Args:
         errors: INJECTED_ERRORS.
@@ -86,7 +86,7 @@ def _row(
 
 
 def _subject(row: dict[str, Any], texts: dict[str, str]) -> Subject | None:
-    """The mutant in its file; None if the unit does not stand where it should."""
+    """The mutant in its file; None if the unit is not at its recorded position."""
     data = texts.get(row["path"] or "", "").encode()
     start, end = row["start_byte"], row["end_byte"]
     if start is None or data[start:end] != row["fixed_code"].encode():

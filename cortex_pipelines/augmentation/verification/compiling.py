@@ -1,4 +1,4 @@
-"""Which mutants compile, by the compilers that this machine has."""
+"""Check which mutants compile, with the compilers on this machine."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _ERROR = re.compile(r"error\b\W*(.*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Toolchain:
-    """How a language is compiled.
+    """Compiler of a language and its options.
 
     Args:
         program: What has to be on the PATH.
@@ -58,7 +58,7 @@ for name, command in json.load(open("plan.json")):
 
 
 def python_compiles(subject: Subject, original: str) -> Answer:
-    """Whether Python compiles the file with the error; nothing of it is run."""
+    """Whether Python compiles the mutated file, without running it."""
     if compiled(original.encode()) is None:
         return "unknown", "the file does not compile as it is"
     if compiled(subject.buggy_file.encode()) is None:
@@ -96,7 +96,7 @@ def compiles(
 
 
 def toolchain_version(language: str) -> str:
-    """Name and version of what compiles a language here; empty if nothing does."""
+    """Name and version of a language's compiler here; empty if there is none."""
     if language == "python":
         return f"Python {'.'.join(map(str, sys.version_info[:3]))}"
     program = _program(language)
@@ -105,7 +105,7 @@ def toolchain_version(language: str) -> str:
 
 @cache
 def _program(language: str) -> str | None:
-    """The compiler itself, not a proxy of rustup's or a link."""
+    """Path of the compiler itself, not of a rustup proxy or a link."""
     executable = shutil.which(TOOLCHAINS[language].program)
     if executable is None:
         return None
@@ -143,7 +143,7 @@ def _asked(
     program: str,
     settings: AugmentationSettings,
 ) -> CompilerAnswers:
-    """Status and words of the compiler, by mutant and, for the originals, by path."""
+    """Exit status and output of the compiler, by mutant and, for the originals, by path."""
     files = {subject.mutant_id: (subject.path, subject.buggy_file) for subject in subjects}
     files |= {subject.path: (subject.path, texts[subject.path]) for subject in subjects}
     with temporary_folder("compile") as folder:
@@ -166,7 +166,7 @@ def _asked(
 
 
 def _file_name(path: str, text: str, language: str) -> str:
-    """The file's own name; a JavaScript module is told by its ending."""
+    """File name for the compiler; a JavaScript module is recognised by its extension."""
     name = PurePosixPath(path).name
     is_module = any(line.startswith(("import ", "export ")) for line in text.splitlines())
     return f"{PurePosixPath(name).stem}.mjs" if language == "javascript" and is_module else name
@@ -203,7 +203,7 @@ def _judged(subject: Subject, answers: CompilerAnswers, toolchain: Toolchain) ->
 
 
 def _messages(words: str) -> set[str]:
-    """Lines that say what is wrong, without places."""
+    """Error lines without positions."""
     messages = set()
     for line in words.splitlines():
         error = _ERROR.search(line)

@@ -1,4 +1,4 @@
-"""Which mutants of Python code a test kills, or a comparison of what calls give."""
+"""Check which mutants of Python code are killed by tests or by differing outputs."""
 
 import ast
 import json
@@ -46,7 +46,7 @@ Answer = tuple[str, str]
 def killed(
     subjects: list[Subject], texts: dict[str, str], settings: AugmentationSettings
 ) -> dict[str, Answer]:
-    """Whether something that runs tells each mutant from the original.
+    """Whether a test or call distinguishes each mutant from the original.
 
     The related tests of the repository are run in a sandbox, on the original first; where none
     kills the mutant, original and mutant are called with the same values and compared.
@@ -81,7 +81,7 @@ def killed(
 def _run(
     task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings
 ) -> tuple[dict[str, Answer], str]:
-    """The answers that came, and why the others did not."""
+    """Results that arrived, and why the others are missing."""
     limits = settings.sandbox_limits(settings.verification_seconds)
     with temporary_folder("trial") as folder:
         for path, text in texts.items():
@@ -139,7 +139,7 @@ def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) ->
 
 
 def _root(path: str, texts: dict[str, str]) -> str:
-    """Folder from which the file is imported: the nearest around it that is no package."""
+    """Import root of a file: the nearest folder above it that is not a package."""
     folder = PurePosixPath(path).parent
     while str(folder) != "." and f"{folder}/__init__.py" in texts:
         folder = folder.parent
@@ -147,7 +147,7 @@ def _root(path: str, texts: dict[str, str]) -> str:
 
 
 def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
-    """Test files that name the unit, then such as only name its module, at most a few."""
+    """Test files that mention the unit, then those that mention its module, at most a few."""
     package = set(module)
     if subject.path in tests:
         return [subject.path]
@@ -160,7 +160,7 @@ def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str
 
 
 def _parameters(code: str) -> list[dict[str, str]]:
-    """Names and types of the parameters that a call has to give, ``self`` and ``cls`` left out."""
+    """Names and types of required parameters, without ``self`` and ``cls``."""
     lines = code.split("\n")
     indent = next((line for line in lines[1:] if line.lstrip().startswith(("def ", "async "))), "")
     source = f"if 1:\n{indent[: len(indent) - len(indent.lstrip())]}{code}" if indent else code

@@ -1,4 +1,4 @@
-"""Runs tests and calls on mutants; a script for the inside of the sandbox, standard library only.
+"""Run tests and calls on mutants inside the sandbox; standard library only.
 
 Reads ``jobs.json`` beside it and prints a line of JSON for each answer, as soon as it has it, so
 that running out of time costs only what was not reached. The project lies in ``project/``. Every
@@ -49,7 +49,7 @@ _BY_TYPE = {
 
 
 def main() -> None:
-    """Answer every job."""
+    """Process every job."""
     task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
     seconds = float(task["test_seconds"])
@@ -77,7 +77,7 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
 
 
 def _baseline(test: str, sound: dict[str, str], seconds: float) -> str:
-    """Why a test file is of no use: it does not pass on the original. Empty if it does."""
+    """Why a test file is unusable: it fails on the original. Empty if it passes."""
     if test not in sound:
         result = _forked(lambda: _pytest([test]), seconds)
         if result is None:
@@ -114,23 +114,23 @@ def _pytest(tests: list[str]) -> dict[str, Any]:
 
 
 class _Failures:
-    """Remembers the first failure."""
+    """Records the first failure."""
 
     first = ""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Called by pytest for each phase of a test."""
+        """Pytest hook for each phase of a test."""
         if report.failed and not self.first:
             self.first = f"{report.nodeid} fails by {_error(report)}"
 
     def pytest_collectreport(self, report: Any) -> None:
-        """Called by pytest for each file."""
+        """Pytest hook for each collected file."""
         if report.failed and not self.first:
             self.first = f"{report.nodeid} cannot be collected: {_error(report)}"
 
 
 def _error(report: Any) -> str:
-    """Class of the error; its words may hold addresses, times and other chance."""
+    """Class name of an error, without its message, which may not be deterministic."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr)
     missing = re.search(r"ModuleNotFoundError: No module named '[\w.]+'", text)
@@ -145,7 +145,7 @@ def _error(report: Any) -> str:
 def _compared(
     job: dict[str, Any], place: Path, original: bytes, calls: int, seconds: float
 ) -> dict[str, str]:
-    """Whether the original and the mutant answer some calls differently."""
+    """Whether original and mutant behave differently on some calls."""
     runs = []
     for code in (None, None, job["buggy_file"]):
         with _mutated(place, code, original):
@@ -192,7 +192,7 @@ def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
 
 
 def _bound(owner: Any, name: str) -> Callable[..., Any]:
-    """A method as it can be called: of the class, or of an object made without arguments."""
+    """A callable method: of the class, or of an instance created without arguments."""
     kind = type(vars(owner).get(name)).__name__
     made = owner if kind in ("staticmethod", "classmethod") else owner()
     target: Callable[..., Any] = getattr(made, name)
@@ -229,7 +229,7 @@ def _shown_error(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _mutated(place: Path, code: str | None, original: bytes) -> Iterator[None]:
-    """The file with other text for a while."""
+    """Replace the text of a file within a context."""
     if code is not None:
         place.write_bytes(code.encode())
     try:
@@ -239,7 +239,7 @@ def _mutated(place: Path, code: str | None, original: bytes) -> Iterator[None]:
 
 
 def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any] | None:
-    """What a fork of this process finds out; None if it takes too long."""
+    """Run a function in a fork; None on timeout."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Mistakes in what is passed: arguments swapped or forgotten, keywords given each other's value."""
+"""Argument bugs: swapped or missing arguments, swapped keyword values."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -25,13 +25,13 @@ _NOT_POSITIONAL = COMMENTS | words(
 
 
 def _whole(node: Node, view: View) -> Node | None:
-    """The call around an argument list; None for the bases of a Python class."""
+    """The call of an argument list; None for Python base classes."""
     call = view.parent(node)
     return None if call is None or call.type == "class_definition" else call
 
 
 class ArgumentSwap(Operator):
-    """Two arguments in the wrong order."""
+    """Swaps two positional arguments."""
 
     name = "argument_swap"
     error_type = _FAMILY
@@ -55,7 +55,7 @@ class ArgumentSwap(Operator):
 
 
 class ArgumentDrop(Operator):
-    """An argument that is forgotten, where no compiler would tell."""
+    """Drops an argument where no compiler would notice."""
 
     name = "argument_drop"
     error_type = _REMOVAL
@@ -77,7 +77,7 @@ class ArgumentDrop(Operator):
 
 
 class KeywordSwap(Operator):
-    """Two named arguments that got each other's value."""
+    """Swaps the values of two keyword arguments."""
 
     name = "keyword_swap"
     error_type = _FAMILY
@@ -91,7 +91,7 @@ class KeywordSwap(Operator):
     explanation = "{wrong} gives two names each other's value; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Each two neighbours that are both named and whose values differ."""
+        """Each pair of neighbouring keyword arguments with different values."""
         call = _whole(node, view)
         if call is None:
             return

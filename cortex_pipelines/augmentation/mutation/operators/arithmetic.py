@@ -1,4 +1,4 @@
-"""Mistakes in calculating: the wrong operator, operands the wrong way round, a part left out."""
+"""Arithmetic bugs: wrong operator, swapped operands, missing term."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -32,7 +32,7 @@ _ORDERED = ("-", "/", "//", "%", "**", "<<", ">>")
 
 
 class Arithmetic(TokenSwap):
-    """Another arithmetic operator."""
+    """Replaces an arithmetic operator."""
 
     name = "arithmetic"
     error_type = _FAMILY
@@ -42,12 +42,12 @@ class Arithmetic(TokenSwap):
     explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: View) -> bool:
-        """Not to the concatenation or formatting of strings."""
+        """Not string concatenation or formatting."""
         return not has_text(node)
 
 
 class Bitwise(TokenSwap):
-    """Another operator on bits."""
+    """Replaces a bitwise operator."""
 
     name = "bitwise"
     error_type = _FAMILY
@@ -58,7 +58,7 @@ class Bitwise(TokenSwap):
 
 
 class AugmentedAssignment(TokenSwap):
-    """Another augmented assignment."""
+    """Replaces an augmented assignment operator."""
 
     name = "augmented_assignment"
     error_type = _FAMILY
@@ -68,12 +68,12 @@ class AugmentedAssignment(TokenSwap):
     explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: View) -> bool:
-        """Not where a string is appended."""
+        """Not appending to a string."""
         return not any(has_text(part) for part in node.named_children)
 
 
 class LostAccumulation(Operator):
-    """A value that is replaced instead of added to."""
+    """Replaces an augmented assignment by a plain one."""
 
     name = "lost_accumulation"
     error_type = _FAMILY
@@ -82,14 +82,14 @@ class LostAccumulation(Operator):
     explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each augmented assignment."""
+        """One change per augmented assignment."""
         sign = next((part for part in node.children if not part.is_named), None)
         if sign is not None and sign.type.endswith("=") and len(sign.type) > 1:
             yield replace_span(view, node, sign.start_byte, sign.end_byte, "=")
 
 
 class WrongStep(TokenSwap):
-    """A counter that runs the wrong way."""
+    """Reverses the direction of a counter."""
 
     name = "wrong_step"
     error_type = _FAMILY
@@ -105,7 +105,7 @@ class WrongStep(TokenSwap):
 
 
 class OperandSwap(Operator):
-    """Operands the wrong way round, where their order matters."""
+    """Swaps the operands of a non-commutative operator."""
 
     name = "operand_swap"
     error_type = _FAMILY
@@ -127,7 +127,7 @@ class OperandSwap(Operator):
 
 
 class BrokenChain(Operator):
-    """A term that is missing in a chain of them."""
+    """Drops a term of a chain."""
 
     name = "broken_chain"
     error_type = _FAMILY
@@ -136,7 +136,7 @@ class BrokenChain(Operator):
     explanation = "{wrong} lacks {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The last term of a chain of at least three, or the last limit of ``a < b < c``."""
+        """The last term of at least three, or the last bound of ``a < b < c``."""
         parts = node.named_children
         if node.type == "comparison_operator":
             if len(parts) > 2:

@@ -1,4 +1,4 @@
-"""Mistakes in branching: guards forgotten, branches exchanged, an ``else`` or ``break`` missing."""
+"""Branching bugs: missing guards, swapped branches, missing ``else`` or ``break``."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -25,7 +25,7 @@ _IF = everywhere("if_statement", rust="if_expression")
 
 
 class RemovedGuard(Operator):
-    """An early exit that is missing."""
+    """Removes an early exit."""
 
     name = "removed_guard"
     error_type = _FAMILY
@@ -34,7 +34,7 @@ class RemovedGuard(Operator):
     explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at an ``if`` that has no ``else`` and does nothing but jump."""
+        """One change at an ``if`` without ``else`` that only jumps."""
         body = node.child_by_field_name("consequence")
         if body is None or node.child_by_field_name("alternative") is not None:
             return
@@ -43,7 +43,7 @@ class RemovedGuard(Operator):
 
 
 def statement_of(node: Node, view: View) -> Node:
-    """The statement that an expression of Rust is; anything else is one by itself."""
+    """The statement around a Rust expression; otherwise the node itself."""
     parent = view.parent(node)
     return parent if parent is not None and parent.type == "expression_statement" else node
 
@@ -58,7 +58,7 @@ def _only_jumps(body: Node) -> bool:
 
 
 def branches(node: Node) -> tuple[Node, Node] | None:
-    """The two blocks of an ``if`` with a plain ``else``; None if there is no such ``else``."""
+    """Both blocks of an ``if`` with a plain ``else``, or None."""
     consequence, alternative = (
         node.child_by_field_name("consequence"),
         node.child_by_field_name("alternative"),
@@ -81,7 +81,7 @@ def branches(node: Node) -> tuple[Node, Node] | None:
 
 
 class SwappedBranches(Operator):
-    """The two branches of an ``if`` exchanged."""
+    """Swaps the two branches of an ``if``."""
 
     name = "swapped_branches"
     error_type = _FAMILY
@@ -116,7 +116,7 @@ def _first_line(block: str) -> str:
 
 
 class RemovedElse(Operator):
-    """A branch for the other case that is missing."""
+    """Removes an ``else`` branch."""
 
     name = "removed_else"
     error_type = _FAMILY
@@ -125,7 +125,7 @@ class RemovedElse(Operator):
     explanation = "the other case of {right} is missing; put back {old}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at an ``if`` with a plain ``else``, whose value nothing uses."""
+        """One change at an ``if`` statement with a plain ``else``."""
         pair = branches(node)
         if pair is None or not _is_statement(node, view):
             return
@@ -141,7 +141,7 @@ class RemovedElse(Operator):
 
 
 def _is_statement(node: Node, view: View) -> bool:
-    """Whether nothing uses the value of an ``if``, as Rust's last expression in a block is."""
+    """Whether the value of an ``if`` is unused, unlike Rust's tail expressions."""
     if view.language != "rust":
         return True
     parent = view.parent(node)
@@ -149,7 +149,7 @@ def _is_statement(node: Node, view: View) -> bool:
 
 
 class RemovedElseIf(Operator):
-    """A case that is missing in the middle of a chain."""
+    """Removes a case in the middle of a chain."""
 
     name = "removed_case"
     error_type = _FAMILY
@@ -165,7 +165,7 @@ class RemovedElseIf(Operator):
     explanation = "the case {right} is missing; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each case; not the last arm of a ``match``, which catches the rest."""
+        """One change per case, except the catch-all arm of a ``match``."""
         parent = view.parent(node)
         last = parent.named_children[-1] if parent is not None else node
         if parent is None or (view.language == "rust" and last.id == node.id):
@@ -181,7 +181,7 @@ class RemovedElseIf(Operator):
 
 
 class MissingBreak(Operator):
-    """A case that runs on into the next one."""
+    """Removes a ``break``, so that a case falls through."""
 
     name = "missing_break"
     error_type = _FAMILY
@@ -190,7 +190,7 @@ class MissingBreak(Operator):
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at the ``break`` that ends a case, the last case left out."""
+        """One change per ``break`` that ends a case, except in the last case."""
         case = view.parent(node)
         if case is None or node.named_child_count or case.type not in _CASES:
             return
@@ -206,7 +206,7 @@ _CASES = words("switch_case switch_default switch_block_statement_group")
 
 
 class MissingReturn(Operator):
-    """A value that is calculated and not returned."""
+    """Removes a ``return`` but keeps its value as a statement."""
 
     name = "missing_return"
     error_type = _FAMILY
@@ -219,7 +219,7 @@ class MissingReturn(Operator):
     explanation = "{new} is calculated and not returned; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each returned value that may stand as a statement."""
+        """One change per returned value that may stand as a statement."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):
             return

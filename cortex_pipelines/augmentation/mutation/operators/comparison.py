@@ -1,4 +1,4 @@
-"""Mistakes in comparing: the wrong way round, the wrong side of a boundary, the wrong sameness."""
+"""Comparison bugs: inverted, off-by-one boundary, wrong equality."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -27,7 +27,7 @@ _SINGLETONS = ("None", "True", "False", "...", "NotImplemented")
 
 
 class Comparison(TokenSwap):
-    """The opposite comparison."""
+    """Inverts a comparison."""
 
     name = "comparison"
     error_type = _FAMILY
@@ -45,7 +45,7 @@ class Comparison(TokenSwap):
 
 
 class Boundary(TokenSwap):
-    """A boundary that is included where it must not be, or the reverse."""
+    """Includes or excludes a boundary."""
 
     name = "boundary"
     error_type = _FAMILY
@@ -56,7 +56,7 @@ class Boundary(TokenSwap):
 
 
 class WrongSameness(TokenSwap):
-    """Identity for equality, or loose equality for strict."""
+    """Replaces equality by identity, or strict equality by loose."""
 
     name = "wrong_sameness"
     error_type = _FAMILY
@@ -68,7 +68,7 @@ class WrongSameness(TokenSwap):
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
 
     def applies(self, node: Node, view: View) -> bool:
-        """Not beside a literal or a type, where both are the same or another program."""
+        """Not beside a literal or type, where both are equivalent or do not compile."""
         if view.language != "python":  # Python's == is not the == of JavaScript
             signs = [part.type for part in node.children if not part.is_named]
             if not {"===", "!=="} & set(signs):
@@ -86,7 +86,7 @@ _SELF_EVIDENT = words(
 
 
 class SwappedComparison(Operator):
-    """The sides of an ordering exchanged."""
+    """Swaps the operands of an ordering comparison."""
 
     name = "swapped_comparison"
     error_type = _FAMILY
@@ -95,7 +95,7 @@ class SwappedComparison(Operator):
     explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at ``<``, ``<=``, ``>``, ``>=`` and ``in`` between two different things."""
+        """One change at ``<``, ``<=``, ``>``, ``>=`` and ``in`` with different operands."""
         parts = node.named_children
         signs = [part.type for part in node.children if not part.is_named]
         if len(parts) != 2 or signs not in (["<="], [">="], ["in"], ["not in"]):

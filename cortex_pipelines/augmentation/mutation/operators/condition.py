@@ -1,4 +1,4 @@
-"""Mistakes in a condition: joined wrongly, negated, a part of it forgotten."""
+"""Condition bugs: wrong connective, negation, missing operand."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -32,7 +32,7 @@ _CONDITIONS = everywhere(
 
 
 class BooleanConnective(TokenSwap):
-    """``and`` for ``or``, or the reverse."""
+    """Replaces ``and`` by ``or``, or the reverse."""
 
     name = "boolean_connective"
     error_type = _OPERATOR
@@ -42,12 +42,12 @@ class BooleanConnective(TokenSwap):
     explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
 
     def applies(self, node: Node, view: View) -> bool:
-        """Not in a chain of Rust's ``let``: it can only be joined by ``&&``."""
+        """Not in Rust's ``let`` chains, which only allow ``&&``."""
         return all(part.type not in _BINDS for part in node.named_children)
 
 
 class RemovedCondition(Operator):
-    """A part of a condition that is forgotten."""
+    """Drops one operand of a condition."""
 
     name = "removed_condition"
     error_type = _REMOVAL
@@ -56,7 +56,7 @@ class RemovedCondition(Operator):
     explanation = "the condition {wrong} leaves out {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Two changes: the left part left out, and the right one."""
+        """Two changes: without the left operand, and without the right one."""
         sign = node.child_by_field_name("operator")
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
@@ -81,12 +81,12 @@ _TESTS = words(
 
 
 def _is_test(view: View, node: Node) -> bool:
-    """Whether a condition is only true or false, and not a value with a default behind ``or``."""
+    """Whether ``or`` is a logical test and not a default value."""
     return view.parent_type(node) in _TESTS
 
 
 class NegatedCondition(Operator):
-    """A condition turned into its opposite."""
+    """Negates a condition."""
 
     name = "negated_condition"
     error_type = _OPERATOR
@@ -95,7 +95,7 @@ class NegatedCondition(Operator):
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change unless the condition is already a negation, comparison or binds a name."""
+        """One change, unless the condition is a negation, a comparison or binds a name."""
         condition = condition_of(node)
         inner = bare(condition)
         if condition is None or inner is None or inner.type in _BINDS:
@@ -118,7 +118,7 @@ _NEED_NO_BRACKETS = words(
 
 
 def condition_of(node: Node) -> Node | None:
-    """The condition of an ``if``, a loop or a ternary."""
+    """Condition of an ``if``, loop or ternary."""
     if node.type == "conditional_expression":
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         return parts[1] if len(parts) == 3 else None
@@ -126,7 +126,7 @@ def condition_of(node: Node) -> Node | None:
 
 
 def bare(condition: Node | None) -> Node | None:
-    """A condition without the brackets that the syntax may ask for."""
+    """A condition without its syntactic parentheses."""
     while condition is not None and condition.type == "parenthesized_expression":
         parts = [part for part in condition.named_children if part.type not in COMMENTS]
         condition = parts[0] if len(parts) == 1 else None
@@ -134,7 +134,7 @@ def bare(condition: Node | None) -> Node | None:
 
 
 def _flippable(node: Node) -> bool:
-    """Whether the opposite comparison is the plainer mistake."""
+    """Whether inverting the comparison is the more natural bug."""
     flips = {"==", "!=", "===", "!==", "is", "is not", "in", "not in"}
     parts = [part.type for part in node.children if not part.is_named]
     return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
@@ -145,7 +145,7 @@ def _quoting_condition(view: View, condition: Node, inner: Node, text: str) -> C
 
 
 class RemovedNegation(Operator):
-    """A ``not`` or minus sign that is missing."""
+    """Removes a ``not`` or minus sign."""
 
     name = "removed_negation"
     error_type = _OPERATOR
@@ -154,7 +154,7 @@ class RemovedNegation(Operator):
     explanation = "{wrong} lacks the {old} before it; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at a logical or arithmetic negation; ``!!x`` is an idiom and stays."""
+        """One change per logical or arithmetic negation, except the idiom ``!!x``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
             return
         sign, argument = node.children
@@ -166,7 +166,7 @@ class RemovedNegation(Operator):
 
 
 class ConstantCondition(Operator):
-    """A condition that always holds."""
+    """Replaces a condition by true."""
 
     name = "constant_condition"
     error_type = _CONTROL
@@ -194,7 +194,7 @@ class ConstantCondition(Operator):
 
 
 class SwappedTernary(Operator):
-    """The two values of a conditional expression exchanged."""
+    """Swaps the two values of a conditional expression."""
 
     name = "swapped_ternary"
     error_type = _CONTROL

@@ -1,4 +1,4 @@
-"""Mistakes in handling errors: the wrong exception, one that is swallowed or never raised."""
+"""Exception bugs: wrong type, swallowed, or never raised."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -68,7 +68,7 @@ _OTHERS = {
 
 
 class ExceptionType(Operator):
-    """Another exception than the one that callers or handlers expect."""
+    """Replaces an exception type by another."""
 
     name = "exception_type"
     error_type = _FAMILY
@@ -82,7 +82,7 @@ class ExceptionType(Operator):
     explanation = "{wrong} names {new} where {old} is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Each exception class of the standard library that is raised or caught by its name."""
+        """Each standard exception class that is raised or caught by name."""
         others, end = _OTHERS[view.language], _head_end(node)
         present = view.between(node.start_byte, end)
         for part in view.inside(node):
@@ -94,13 +94,13 @@ class ExceptionType(Operator):
 
 
 def _head_end(node: Node) -> int:
-    """Where a handler's head ends and its block begins; the end of anything else."""
+    """End of a handler's header; the node's end otherwise."""
     body = next((part for part in node.named_children if part.type == "block"), None)
     return node.end_byte if body is None else body.start_byte
 
 
 def _within(start: int, end: int, part: Node, other: str, view: View) -> Change:
-    """The change of a part, quoted with all that stands between two places."""
+    """Change of a part that quotes the text between two offsets."""
     head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
     old = view.code(part)
     return Change(
@@ -116,7 +116,7 @@ _CLASS_PLACES = words(
 
 
 class SwallowedException(Operator):
-    """An error that is caught and not passed on."""
+    """Removes the statement that raises."""
 
     name = "swallowed_exception"
     error_type = _FAMILY
@@ -132,7 +132,7 @@ class SwallowedException(Operator):
     explanation = "{right} is missing, so the error goes unnoticed; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each statement that raises, throws or panics."""
+        """One change per statement that raises, throws or panics."""
         if node.type != "expression_statement" or view.code(node).startswith(_ENDING):
             yield from remove_statement(view, node)
 
@@ -141,7 +141,7 @@ _ENDING = ("panic(", "panic!(", "log.Fatal", "return Err(")
 
 
 class BroadenedHandler(Operator):
-    """A handler that also catches what it was not written for."""
+    """Makes a handler catch too much."""
 
     name = "broad_handler"
     error_type = _FAMILY
@@ -150,7 +150,7 @@ class BroadenedHandler(Operator):
     explanation = "{wrong} also hides errors that it was not written for; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each handler for something narrower than ``Exception``."""
+        """One change per handler narrower than ``Exception``."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if view.language == "java":
             if view.code(node) not in _BROAD:

@@ -1,4 +1,4 @@
-"""Mistakes in a literal: off by one, flipped, emptied, one element or string for another."""
+"""Literal bugs: off by one, flipped, emptied or replaced."""
 
 import re
 from bisect import bisect_left
@@ -49,7 +49,7 @@ _TALKING = re.compile(
 
 
 class OffByOne(Operator):
-    """A whole number that is one too large or too small."""
+    """Changes an integer by one."""
 
     name = "off_by_one"
     error_type = _FAMILY
@@ -65,7 +65,7 @@ class OffByOne(Operator):
     explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One more, and one less unless that is below zero."""
+        """One more, and one less unless negative."""
         text, parent = view.code(node), view.parent(node)
         if parent is None or parent.type in _NOT_VALUES or not _DECIMAL.fullmatch(text):
             return
@@ -74,7 +74,7 @@ class OffByOne(Operator):
 
 
 class FlippedBoolean(Operator):
-    """``true`` for ``false``, or the reverse."""
+    """Replaces ``true`` by ``false``, or the reverse."""
 
     name = "flipped_boolean"
     error_type = _FAMILY
@@ -83,7 +83,7 @@ class FlippedBoolean(Operator):
     explanation = "{wrong} has {new} where {old} is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each literal."""
+        """One change per literal."""
         flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
         text, parent = view.code(node), view.parent(node)
         if text in flipped and parent is not None and parent.type != "literal_type":
@@ -91,7 +91,7 @@ class FlippedBoolean(Operator):
 
 
 class EmptiedString(Operator):
-    """A string that lost its content."""
+    """Empties a string."""
 
     name = "emptied_string"
     error_type = _FAMILY
@@ -100,13 +100,13 @@ class EmptiedString(Operator):
     explanation = "the string is empty in {wrong}; it must be {old}: {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each plain string that is a value, not empty, and no message."""
+        """One change per plain, non-empty string that is a value and no message."""
         if view.parent(node) is not None and is_value(node, view):
             yield replace_quoting_around(view, node, view.code(node)[0] * 2)
 
 
 class WrongString(Operator):
-    """A string of the same function in another one's place."""
+    """Replaces a string by another of the same function."""
 
     name = "wrong_string"
     error_type = _FAMILY
@@ -115,7 +115,7 @@ class WrongString(Operator):
     explanation = "{new} stands in {wrong} where {old} belongs; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """At most one change: the next other string of the function that looks like this one."""
+        """At most one: the next similar string of the function."""
         if not is_value(node, view) or not _WORD.fullmatch(view.code(node)[1:-1]):
             return
         others = [view.code(other) for other in _near_strings(node, view)]
@@ -133,7 +133,7 @@ _NEAR_STRINGS = 12
 
 
 def _near_strings(node: Node, view: View) -> list[Node]:
-    """Strings of the same outermost function, the following first."""
+    """Strings of the same outermost function, following ones first."""
     home, strings = view.home(node), view.by_type.get(node.type, [])
     place = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
     after = strings[place + 1 : place + 1 + _NEAR_STRINGS]
@@ -142,7 +142,7 @@ def _near_strings(node: Node, view: View) -> list[Node]:
 
 
 def is_value(node: Node, view: View) -> bool:
-    """Whether a string is plain, not empty, a value, and no message for people."""
+    """Whether a string is plain, non-empty, a value, and not a message for people."""
     text = view.code(node)
     if len(text) <= 2 or text[0] not in _QUOTES or text.startswith(('"""', "'''")):
         return False
@@ -165,7 +165,7 @@ _CALLS = words("call call_expression method_invocation new_expression object_cre
 
 
 class EmptiedCollection(Operator):
-    """A collection literal that lost its elements."""
+    """Empties a collection literal."""
 
     name = "emptied_collection"
     error_type = _FAMILY
@@ -181,14 +181,14 @@ class EmptiedCollection(Operator):
     explanation = "{new} has lost its elements; it must be {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each collection that has elements."""
+        """One change per non-empty collection."""
         text = view.code(node)
         if node.named_child_count and text[0] in "[{" and ";" not in text:
             yield replace_node(view, node, "[]" if text[0] == "[" else "{}")
 
 
 class DroppedElement(Operator):
-    """A collection literal that lacks one element."""
+    """Drops an element of a collection literal."""
 
     name = "dropped_element"
     error_type = _FAMILY
@@ -204,7 +204,7 @@ class DroppedElement(Operator):
     explanation = "{wrong} lacks the element {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change: the last of at least three elements, or two of a list or mapping."""
+        """The last of at least three elements, or of two in a list or mapping."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         fewest = 3 if node.type in ("tuple", "literal_value") else 2
         if len(parts) < fewest or "comment" in "".join(p.type for p in node.named_children):

@@ -1,4 +1,4 @@
-"""Mistakes in a loop: left or continued wrongly, run once or never."""
+"""Loop bugs: wrong exit, or wrong number of iterations."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -28,7 +28,7 @@ _SWITCHES = words(
 
 
 def in_loop(node: Node, view: View) -> Node | None:
-    """The innermost loop around the node, if no switch or function comes first."""
+    """The innermost loop around a node, unless a switch or function comes first."""
     for above in view.around(node):
         if above.type in _LOOPS:
             return above
@@ -38,7 +38,7 @@ def in_loop(node: Node, view: View) -> Node | None:
 
 
 class BreakContinue(Operator):
-    """A loop that is left where it must go on, or the reverse."""
+    """Replaces ``break`` by ``continue``, or the reverse."""
 
     name = "break_continue"
     error_type = _FAMILY
@@ -49,7 +49,7 @@ class BreakContinue(Operator):
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change, unless there is a label or value, or a ``break`` ends a ``switch``."""
+        """One change, except with a label or value, or a ``break`` of a ``switch``."""
         loop = in_loop(node, view)
         if node.named_child_count or loop is None:
             return
@@ -61,7 +61,7 @@ class BreakContinue(Operator):
 
 
 class ZeroIterations(Operator):
-    """A loop that never runs."""
+    """Makes a loop never run."""
 
     name = "zero_iterations"
     error_type = _FAMILY
@@ -78,7 +78,7 @@ class ZeroIterations(Operator):
     explanation = "the loop never runs: {new} stands where {old} decides; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The condition becomes false, or the sequence empty."""
+        """Sets the condition to false, or the sequence to an empty one."""
         condition = bare(node.child_by_field_name("condition"))
         if condition is None and node.type == "for_statement" and view.language == "go":
             first = node.named_children[0] if node.named_children else None
@@ -111,7 +111,7 @@ def _quoted(view: View, loop: Node, part: Node, text: str) -> Change:
 
 
 class RemovedLoop(Operator):
-    """A loop whose body runs once."""
+    """Makes a loop body run once."""
 
     name = "removed_loop"
     error_type = _FAMILY
@@ -125,7 +125,7 @@ class RemovedLoop(Operator):
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """``while`` becomes ``if``, where nothing in the body breaks, continues or follows."""
+        """Replaces ``while`` by ``if`` where the body has no break, continue or ``else``."""
         condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
         if view.language == "go" and node.named_children and condition is None:
             condition = node.named_children[0]
@@ -151,7 +151,7 @@ _LABELS = words("labeled_statement label")
 
 
 class EarlyReturn(Operator):
-    """A return in the first pass of a loop that must come after it."""
+    """Moves the return after a loop into the loop body."""
 
     name = "early_return"
     error_type = _FAMILY
@@ -162,7 +162,7 @@ class EarlyReturn(Operator):
     )
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change where a function returns directly after a loop: Python by its indentation."""
+        """One change where a return directly follows a loop."""
         block = view.parent(node)
         if block is None:
             return
@@ -191,7 +191,7 @@ class EarlyReturn(Operator):
 
 
 def _at_end_of(body: Node, text: str, view: View) -> str | None:
-    """The loop's body with a statement after its last one."""
+    """The loop's body with a statement appended."""
     inside = body.named_children
     if len(inside) == 1 and inside[0].type == "statement_list":
         inside = inside[0].named_children

@@ -1,4 +1,4 @@
-"""Mistakes in how something is declared: a decorator, a modifier or a default that is missing."""
+"""Declaration bugs: missing decorator, modifier or default."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -18,7 +18,7 @@ _WITHOUT_EFFECT = words(
 
 
 class RemovedDecorator(Operator):
-    """A decorator or annotation that is missing."""
+    """Removes a decorator or annotation."""
 
     name = "removed_decorator"
     error_type = _FAMILY
@@ -32,7 +32,7 @@ class RemovedDecorator(Operator):
     explanation = "{right} is missing on {new}; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each decorator but those that only inform people and checkers."""
+        """One change per decorator, except purely informative ones."""
         text = view.code(node)
         name = text.strip("@#[]! ").partition("(")[0].strip()
         parent = view.parent(node)
@@ -51,7 +51,7 @@ def _next_word(view: View, place: int) -> int:
 
 
 class RemovedModifier(Operator):
-    """A modifier that is missing."""
+    """Removes a modifier."""
 
     name = "removed_modifier"
     error_type = _FAMILY
@@ -66,7 +66,7 @@ class RemovedModifier(Operator):
     explanation = "the modifier {old} is missing in {wrong}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each modifier that decides how the code behaves."""
+        """One change per modifier that affects behaviour."""
         for part in node.children:
             word = view.code(part)
             if word not in _MODIFIERS[view.language] or (word == "async" and _waits(node, view)):
@@ -100,7 +100,7 @@ _MODIFIERS = {
 
 
 class RemovedDefault(Operator):
-    """A parameter that lost its default."""
+    """Removes a parameter's default."""
 
     name = "removed_default"
     error_type = _FAMILY
@@ -113,7 +113,7 @@ class RemovedDefault(Operator):
     explanation = "the parameter {wrong} lacks its default {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The default left out, where no parameter with a default comes before."""
+        """One change where no earlier parameter has a default."""
         value = node.child_by_field_name("value") or node.child_by_field_name("right")
         if value is None:
             return

@@ -1,4 +1,4 @@
-"""Mistakes in a name: another variable, another function, another attribute of the same object."""
+"""Name bugs: wrong variable, callee or attribute."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -29,7 +29,7 @@ _MOST = 2
 
 
 class VariableMisuse(Operator):
-    """Another variable of the same function."""
+    """Replaces a variable by another of the function."""
 
     name = "variable_misuse"
     error_type = _FAMILY
@@ -38,7 +38,7 @@ class VariableMisuse(Operator):
     explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The two variables that were bound last before the place, if this one is used there."""
+        """The two variables bound last before the use."""
         if not is_use(node, view):
             return
         name = view.code(node)
@@ -48,7 +48,7 @@ class VariableMisuse(Operator):
 
 
 class WrongCallee(Operator):
-    """Another function of those that are called nearby."""
+    """Replaces a callee by another one nearby."""
 
     name = "wrong_callee"
     error_type = _FAMILY
@@ -57,7 +57,7 @@ class WrongCallee(Operator):
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """At most one: the nearest other callee with the same receiver and number of arguments."""
+        """At most one: the nearest callee with the same receiver and number of arguments."""
         name = callee_name(node)
         if name is None:
             return
@@ -66,7 +66,7 @@ class WrongCallee(Operator):
 
 
 class WrongAttribute(Operator):
-    """Another attribute of the same object."""
+    """Replaces an attribute by another of the same object."""
 
     name = "wrong_attribute"
     error_type = _FAMILY
@@ -82,7 +82,7 @@ class WrongAttribute(Operator):
     explanation = "{wrong} takes {new} where {old} is meant; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """At most one: the nearest other attribute that the function takes of the same object."""
+        """At most one: the nearest other attribute accessed on the same object."""
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
             for other in other_attributes(node, view)[:1]:
@@ -90,7 +90,7 @@ class WrongAttribute(Operator):
 
 
 class LostReceiver(Operator):
-    """A parameter taken for the attribute of the same name."""
+    """Replaces an attribute by the parameter of the same name."""
 
     name = "lost_receiver"
     error_type = _FAMILY
@@ -106,7 +106,7 @@ class LostReceiver(Operator):
     explanation = "{new} is the local variable; the object's own is meant: write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change where ``self.x`` is read and the function has an ``x`` of its own."""
+        """One change where ``self.x`` is read and the function has its own ``x``."""
         if view.field(node) in ("function", "left") or not is_pair(node):
             return
         owner, attribute = node.named_children

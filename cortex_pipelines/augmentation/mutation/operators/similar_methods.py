@@ -1,4 +1,4 @@
-"""Mistakes in which of two similar methods or functions is called."""
+"""Calls of a similar but wrong method or function."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -95,7 +95,7 @@ CALLS = everywhere("call_expression", python="call", java="method_invocation")
 
 
 class SimilarMethod(Operator):
-    """A method that does nearly the same, called in another one's place."""
+    """Replaces a method by a similar one."""
 
     name = "similar_method"
     error_type = _FAMILY
@@ -104,7 +104,7 @@ class SimilarMethod(Operator):
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change for each method that is easily taken for the one that is called."""
+        """One change per method that is easily confused with the called one."""
         name = callee_name(node)
         if name is not None:
             for other in _PAIRS[view.language].get(view.code(name), ()):
@@ -112,7 +112,7 @@ class SimilarMethod(Operator):
 
 
 def callee_name(call: Node) -> Node | None:
-    """The name of what a call calls: the last part of ``a.b.c()``."""
+    """Last name of a callee, such as ``c`` in ``a.b.c()``."""
     if call.type == "method_invocation":
         return call.child_by_field_name("name")
     function = call.child_by_field_name("function")

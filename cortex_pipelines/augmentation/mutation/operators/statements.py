@@ -1,4 +1,4 @@
-"""Mistakes in a row of statements: one forgotten, two exchanged."""
+"""Statement bugs: missing or swapped statements."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -32,7 +32,7 @@ _WORDS_OF_LOGS = words("log logger logging print println debug info warn warning
 
 
 def _content(node: Node) -> Node:
-    """What a statement consists of, without what only waits for it."""
+    """A statement's content without wrappers such as ``await``."""
     inner = node
     while inner.type in ("expression_statement", "await", "await_expression", "try_expression"):
         if not inner.named_children:
@@ -42,7 +42,7 @@ def _content(node: Node) -> Node:
 
 
 class RemovedAssignment(Operator):
-    """A value that is not stored."""
+    """Removes an assignment."""
 
     name = "removed_assignment"
     error_type = _REMOVAL
@@ -51,7 +51,7 @@ class RemovedAssignment(Operator):
     explanation = "{right} is missing, so the old value stays; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change where an attribute, an item or a name with a value gets another one."""
+        """One change where an attribute, item or bound name is reassigned."""
         inner = _content(node)
         if inner.type not in _ASSIGNED and not node.type.startswith(("assign", "inc", "dec")):
             return
@@ -62,7 +62,7 @@ class RemovedAssignment(Operator):
 
 
 class RemovedCall(Operator):
-    """A step that is forgotten."""
+    """Removes a call."""
 
     name = "removed_call"
     error_type = _REMOVAL
@@ -71,7 +71,7 @@ class RemovedCall(Operator):
     explanation = "the step {right} is missing; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at a statement that only calls something; not where it only logs."""
+        """One change per statement that only calls something, except logging."""
         inner = _content(node)
         name = callee_name(inner) if inner.type in _CALLS else None
         if name is None or view.code(name).lower() in _WORDS_OF_LOGS:
@@ -83,7 +83,7 @@ class RemovedCall(Operator):
 
 
 class SwappedStatements(Operator):
-    """Two statements in the wrong order, one of which needs the other."""
+    """Swaps two dependent statements."""
 
     name = "swapped_statements"
     error_type = _CONTROL
@@ -99,7 +99,7 @@ class SwappedStatements(Operator):
     explanation = "{new} comes too early; {old} has to come first."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change where the next statement uses a name that this one sets."""
+        """One change where the next statement uses a name set here."""
         block = view.parent(node)
         if block is None or node.type not in self.places[view.language]:
             return
@@ -121,7 +121,7 @@ def _names(node: Node, view: View) -> set[str]:
 
 
 def _sets(node: Node, view: View) -> set[str]:
-    """Names that a statement gives a value, or whose object it calls a method of."""
+    """Names that a statement assigns, or on whose object it calls a method."""
     inner = _content(node)
     target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
     if target is None and inner.type in _CALLS:
@@ -140,7 +140,7 @@ def _sets(node: Node, view: View) -> set[str]:
 
 
 class RemovedSuper(Operator):
-    """The base class's part of the work that is forgotten."""
+    """Removes a call of the base class."""
 
     name = "removed_super_call"
     error_type = _REMOVAL
@@ -154,6 +154,6 @@ class RemovedSuper(Operator):
     explanation = "{right} is missing, so the base class does not do its part; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at a statement that calls ``super``."""
+        """One change per statement that calls ``super``."""
         if view.code(node).startswith(("super(", "super.")):
             yield from remove_statement(view, node)

@@ -1,4 +1,4 @@
-"""Something around an expression or block that is left out: a wait, a check, a lock, a copy."""
+"""Missing wrappers: ``await``, checks, locks, copies, handlers."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -22,12 +22,12 @@ _FAMILY: Literal["removal"] = "removal"
 
 
 def unwrapped(node: Node, inner: Node, view: View) -> Change:
-    """The change that leaves only a part of a node."""
+    """Replace a node by a part of it."""
     return replace_node(view, node, view.code(inner))
 
 
 class RemovedAwait(Operator):
-    """A result that is not waited for."""
+    """Removes an ``await``."""
 
     name = "removed_await"
     error_type = _FAMILY
@@ -41,14 +41,14 @@ class RemovedAwait(Operator):
     explanation = "{wrong} is not waited for; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each awaited expression."""
+        """One change per awaited expression."""
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
         if awaited is not None:
             yield unwrapped(node, awaited, view)
 
 
 class RemovedOptionalChain(Operator):
-    """A value that may be missing, used as if it were there."""
+    """Removes optional chaining."""
 
     name = "removed_optional_chain"
     error_type = _FAMILY
@@ -60,7 +60,7 @@ class RemovedOptionalChain(Operator):
     explanation = "{wrong} fails where the value is missing; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """One change at each ``?.``."""
+        """One change per ``?.``."""
         for part in node.children:
             if part.type in ("optional_chain", "?."):
                 other = "." if node.type == "member_expression" else ""
@@ -68,7 +68,7 @@ class RemovedOptionalChain(Operator):
 
 
 class RemovedErrorPropagation(Operator):
-    """An error that is not passed on: it is dropped, or ends the program."""
+    """Stops propagating an error."""
 
     name = "removed_error_propagation"
     error_type = _FAMILY
@@ -77,14 +77,14 @@ class RemovedErrorPropagation(Operator):
     explanation = "an error is not passed on by {wrong}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """Two changes at each ``?``: left out, and ``unwrap`` in its place."""
+        """Two changes per ``?``: removed, and replaced by ``unwrap``."""
         inner = node.children[0]
         yield unwrapped(node, inner, view)
         yield replace_span(view, node, inner.end_byte, node.end_byte, ".unwrap()")
 
 
 class RemovedFallback(Operator):
-    """A default that is missing where a value may be."""
+    """Removes a default value."""
 
     name = "removed_fallback"
     error_type = _FAMILY
@@ -99,7 +99,7 @@ class RemovedFallback(Operator):
     explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """``get(key, default)`` and its kin without the default; ``a ?? b`` as ``a``."""
+        """``get(key, default)`` and similar without the default; ``a ?? b`` as ``a``."""
         if node.type == "binary_expression":
             left, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
             if left is not None and sign is not None and sign.type == "??":
@@ -138,7 +138,7 @@ _FALLBACKS = {
 
 
 class RemovedConversion(Operator):
-    """A value that is not converted, cleaned or copied before it is used."""
+    """Removes a conversion, clean-up or copy."""
 
     name = "removed_conversion"
     error_type = _FAMILY
@@ -147,7 +147,7 @@ class RemovedConversion(Operator):
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and their kin as ``x``."""
+        """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and similar as ``x``."""
         name, arguments = callee_name(node), node.child_by_field_name("arguments")
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
             return
@@ -199,7 +199,7 @@ _CLEANERS = {
 
 
 class RemovedWrapper(Operator):
-    """A block without what has to surround it: a lock, a context, a handler."""
+    """Removes a lock, context manager or handler around a block."""
 
     name = "removed_wrapper"
     error_type = _FAMILY
@@ -215,7 +215,7 @@ class RemovedWrapper(Operator):
     explanation = "the code runs without {old} around it; put it back: {right}."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The body alone; ``defer`` and ``go`` run at once."""
+        """The body alone; ``defer`` and ``go`` calls run immediately."""
         head = view.code(node).partition("\n")[0]
         if view.language == "go":
             word = node.children[0]
@@ -235,7 +235,7 @@ class RemovedWrapper(Operator):
 
 
 def _binds(node: Node) -> bool:
-    """Whether a ``with`` gives a name that its body uses."""
+    """Whether a ``with`` binds a name that its body uses."""
     return node.type == "with_statement" and any(
         item.named_children and item.named_children[0].type == "as_pattern"
         for clause in node.named_children
@@ -256,7 +256,7 @@ def _block_text(node: Node, body: Node, view: View) -> str | None:
 
 
 class RemovedCleanup(Operator):
-    """Work that must be done in every case, and is not."""
+    """Removes clean-up code."""
 
     name = "removed_cleanup"
     error_type = _FAMILY
@@ -271,7 +271,7 @@ class RemovedCleanup(Operator):
     explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
 
     def changes(self, node: Node, view: View) -> Iterator[Change]:
-        """The ``finally`` or ``defer`` left out; a ``try`` with nothing else keeps it."""
+        """Removes ``finally`` or ``defer``, unless a ``try`` has nothing else."""
         if node.type == "defer_statement":
             yield from remove_statement(view, node)
             return

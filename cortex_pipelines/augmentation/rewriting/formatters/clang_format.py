@@ -1,4 +1,4 @@
-"""clang-format: Java, JavaScript and TypeScript in the published styles of some large projects."""
+"""clang-format: Java, JavaScript and TypeScript in published styles."""
 
 import json
 from typing import ClassVar
@@ -14,7 +14,7 @@ def _style(name: str, **options: object) -> Style:
 
 
 class ClangFormat(Formatter):
-    """``clang-format`` with no settings but those given here."""
+    """``clang-format`` with explicit settings only."""
 
     name = "clang_format"
     version = "23.1.5"
@@ -27,7 +27,7 @@ class ClangFormat(Formatter):
     )
 
     def command(self, style: Style) -> list[str]:
-        """The command that lays out the files named after it, in place."""
+        """The command that formats the given files in place."""
         from clang_format import get_executable
 
         return [str(get_executable("clang-format")), "-i", *style.options]

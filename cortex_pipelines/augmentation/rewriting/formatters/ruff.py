@@ -1,4 +1,4 @@
-"""Ruff: Python as Black lays it out, and in other widths and quotes."""
+"""Ruff: Python in Black's style, and in other widths and quotes."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
 
 
 class Ruff(Formatter):
-    """``ruff format`` with no settings but those given here."""
+    """``ruff format`` with explicit settings only."""
 
     name = "ruff"
     version = "0.17.5"
@@ -19,7 +19,7 @@ class Ruff(Formatter):
     )
 
     def command(self, style: Style) -> list[str]:
-        """The command that lays out the files named after it, in place."""
+        """The command that formats the given files in place."""
         from ruff import find_ruff_bin
 
         fixed = ("exclude=[]", "respect-gitignore=false")

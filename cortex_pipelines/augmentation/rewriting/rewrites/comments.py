@@ -1,4 +1,4 @@
-"""Comments left out or written in another way. Doc comments of a unit are not part of its body."""
+"""Remove or restyle comments; doc comments are not part of a unit's body."""
 
 import re
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ def _plain_comments(view: View) -> Iterator[Node]:
 
 
 class CommentsRemoved(Rewrite):
-    """Without comments, but for those that tools read."""
+    """Remove comments, except those that tools read."""
 
     name = "comments_removed"
     family = "comments"
     languages = LANGUAGES
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """A comment that stands alone goes with its line, another with the space before it."""
+        """A comment on its own line goes with the line, another with the space before it."""
         for node in _plain_comments(view):
             end = node.end_byte - (view.text[node.end_byte - 1 : node.end_byte] == b"\n")
             span = view.lines(node)
@@ -53,14 +53,14 @@ class CommentsRemoved(Rewrite):
 
 
 class CommentsRestyled(Rewrite):
-    """Comments with another case at the start, another spacing, another sort of mark."""
+    """Change the case, spacing or marker of comments."""
 
     name = "comments_restyled"
     family = "comments"
     languages = LANGUAGES
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """The words of a comment stay; how it begins and ends, and its mark, change."""
+        """The words stay; beginning, end and marker change."""
         for node in _plain_comments(view):
             text = view.code(node)
             end = node.end_byte - text.endswith("\n")
@@ -79,7 +79,7 @@ class CommentsRestyled(Rewrite):
 
 
 def _recased(words: str) -> str:
-    """The words beginning with the other case, and with or without the full stop, as it was not."""
+    """Comment text with the first letter's case and the full stop toggled."""
     if not words or not words[0].isalpha() or not words.isascii():
         return words
     first = words.split()[0]

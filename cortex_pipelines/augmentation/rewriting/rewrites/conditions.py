@@ -1,4 +1,4 @@
-"""Conditions written the other way: mirrored, negated twice, by De Morgan's laws, merged."""
+"""Rewrite conditions: mirrored, double negation, De Morgan, merged."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ class MirroredComparison(NodeRewrite):
     places = everywhere("binary_expression", python="comparison_operator")
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where both sides are names or literals, so that their order cannot be seen."""
+        """Comparisons of names and literals, whose evaluation order does not matter."""
         sign = sign_of(node)
         parts = node.named_children
         if sign is None or sign.type not in _MIRROR or len(parts) != 2:
@@ -46,7 +46,7 @@ class MirroredComparison(NodeRewrite):
 
 
 def sign_of(node: Node) -> Node | None:
-    """The operator of an expression with exactly one."""
+    """Operator of an expression with exactly one operator."""
     signs = [part for part in node.children if not part.is_named]
     return signs[0] if len(signs) == 1 else None
 
@@ -58,7 +58,7 @@ class InvertedBranches(NodeRewrite):
     places = everywhere("if_statement", rust="if_expression")
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where there is a plain ``else`` and the condition binds no name."""
+        """Conditionals with a plain ``else`` and a condition that binds no name."""
         pair, inner = branches(node), bare(condition_of(node))
         if pair is None or inner is None or inner.type in _BINDS:
             return
@@ -86,7 +86,7 @@ def _own_line(block: Node, view: View) -> bool:
 
 
 def negated(node: Node, view: View) -> str:
-    """The opposite of a condition, as a person would write it."""
+    """Natural negation of a condition."""
     text = view.code(node)
     sign = sign_of(node)
     python = view.language == "python"
@@ -114,7 +114,7 @@ class DeMorgan(NodeRewrite):
     places = everywhere("unary_expression", python="not_operator")
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where a negated bracket holds one ``and`` or ``or``."""
+        """Negated brackets around one ``and`` or ``or``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!"):
             return
         inner = bare(node.children[1])
@@ -153,7 +153,7 @@ class MergedConditions(NodeRewrite):
     )  # fmt: skip
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where an ``if`` holds nothing but another one and neither has an ``else``."""
+        """An ``if`` that contains only another one, both without ``else``."""
         outer, inner = _lone(node), None
         if outer is not None and len(outer.named_children) == 1:
             held = outer.named_children[0]
@@ -184,7 +184,7 @@ class MergedConditions(NodeRewrite):
 
 
 def _lone(node: Node) -> Node | None:
-    """The block of an ``if`` without ``else`` and without a statement before its condition."""
+    """Block of an ``if`` without ``else`` and without an initial statement."""
     if node.child_by_field_name("alternative") or node.child_by_field_name("initializer"):
         return None
     if any(part.type in COMMENTS for part in node.named_children):

@@ -1,4 +1,4 @@
-"""The same tokens laid out in another way: exact on every machine, no formatter needed."""
+"""Change the layout of tokens without a formatter, identically on every machine."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "para
 
 
 class Reindented(Rewrite):
-    """Another width of indentation: two columns for four, four for two or a tab."""
+    """Change the indentation: two columns for four, four for two or a tab."""
 
     name = "reindented"
     family = "layout"
     languages = LANGUAGES
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """The start of each line that begins outside of strings and comments of several lines."""
+        """Indentation of each line that starts outside of multi-line strings and comments."""
         inside = [
             (node.start_byte, node.end_byte)
             for node in view.nodes
@@ -47,7 +47,7 @@ def _is_text(node: Node) -> bool:
 
 
 def _lines(view: View) -> list[tuple[int, str]]:
-    """First byte and indentation of each line of the code but the first."""
+    """Offset and indentation of each line but the first."""
     shift, lines, start = len(view.snippet.prefix), [], 0
     for line in view.snippet.code.split(b"\n"):
         if start and line.strip():
@@ -59,7 +59,7 @@ def _lines(view: View) -> list[tuple[int, str]]:
 
 
 def _step(widths: list[str]) -> str:
-    """What one level is made of: a tab, or the smallest difference of two lines in a row."""
+    """Indentation unit: a tab, or the smallest difference between consecutive lines."""
     if any(width.startswith("\t") for width in widths):
         return "\t"
     steps = {abs(len(before) - len(after)) for before, after in pairwise(widths)} - {0, 1}
@@ -74,14 +74,14 @@ def _restyled(width: str, step: str) -> str:
 
 
 class OneArgumentALine(Rewrite):
-    """Arguments and parameters one below the other."""
+    """Put each argument or parameter on its own line."""
 
     name = "one_argument_a_line"
     family = "layout"
     languages = LANGUAGES
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """A line end before each element of a list of at least two that stands on one line."""
+        """Line breaks before each element of a one-line list of at least two."""
         for kind in _LISTS:
             for node in view.by_type.get(kind, ()):
                 parts = [part for part in node.named_children if part.type not in COMMENTS]
@@ -107,7 +107,7 @@ class OneArgumentALine(Rewrite):
 
 
 def _in_text(node: Node, view: View) -> bool:
-    """Whether the node is part of a string, where a line end may be a mistake or a change."""
+    """Whether a node is part of a string, where a line break would change it."""
     return any(
         "string" in above.type or above.type.startswith("jsx") for above in view.around(node)
     )

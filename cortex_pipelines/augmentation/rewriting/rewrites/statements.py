@@ -1,4 +1,4 @@
-"""Statements written in another way: in two steps, in full, without an ``else`` nobody needs."""
+"""Rewrite statements: expanded assignment, result variable, needless ``else``."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class ExpandedAssignment(NodeRewrite):
     )
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where a number is added to a plain name: both do the same to any number or string."""
+        """Additions of a number to a plain name, where both forms are equivalent."""
         parts = node.named_children
         sign = next((part for part in node.children if not part.is_named), None)
         if len(parts) != 2 or sign is None or sign.type not in ("+=", "-=", "*="):
@@ -55,7 +55,7 @@ class ReturnedVariable(NodeRewrite):
     )
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where a call or an operation is returned in a line of its own; the name is new."""
+        """Returned calls and operations on a line of their own; the name is new."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or parts[0].type not in _WORTH_A_NAME or len(node.named_children) != 1:
             return
@@ -91,7 +91,7 @@ def _new_name(view: View) -> str | None:
 
 
 class RemovedElse(NodeRewrite):
-    """What follows a branch that always jumps needs no ``else``."""
+    """Remove an ``else`` after a branch that always jumps."""
 
     name = "removed_else"
     places = on(
@@ -103,7 +103,7 @@ class RemovedElse(NodeRewrite):
     )
 
     def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
-        """Where the first block ends with a jump; nothing is declared in the second."""
+        """Where the first block ends with a jump and the second declares nothing."""
         pair = branches(node)
         if pair is None or view.parent_type(node) not in BLOCKS:
             return
@@ -155,7 +155,7 @@ def _ends_with_jump(block: Node) -> bool:
 
 
 def _indent(node: Node, view: View) -> str | None:
-    """Indentation of a node that begins its line; None for one that does not."""
+    """Indentation of a node that begins its line, or None."""
     line = view.text.rfind(b"\n", 0, node.start_byte) + 1
     text = view.text[line : node.start_byte].decode("utf-8", "replace")
     return None if text.strip() else text
