@@ -8,9 +8,11 @@ import click
 
 @click.command(epilog="Example: cortex anomalies new/heartbeat-history.jsonl")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--log", help="Watched log that FILE continues; without it the one of its name.")
+@click.option(
+    "--log", help="Watched log that FILE continues; defaults to the log of the same name."
+)
 def anomalies(file: Path, log: str | None) -> None:
-    """Score the records in FILE by the fitted detectors: a summary, and a line an alert, as JSON.
+    """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
 
     FILE holds new records of a log that `worker_anomalies` watches. A window of them is an alert
     where its score is above the threshold that usual windows rarely pass.

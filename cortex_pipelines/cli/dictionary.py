@@ -1,4 +1,4 @@
-"""``cortex dictionary``: the data dictionary, generated from the tables' declarations."""
+"""``cortex dictionary``: the data dictionary, generated from the table declarations."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +39,7 @@ def dictionary(check: bool) -> None:
 
 
 def render(project: "Project") -> str:
-    """The dictionary as Markdown, assets in the order of the path."""
+    """Render the dictionary as Markdown, assets in pipeline order."""
     parts = [part for asset in project.graph.order for part in _asset(asset)]
     return "\n".join([_INTRODUCTION, *parts])
 

@@ -16,21 +16,21 @@ import click
     help="A folder for peft, one merged model, a GGUF adapter, or what `ollama create` takes.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Empty folder.")
-@click.option("--task", help="Which adapter, of a model with one a task.")
+@click.option("--task", help="Task, for a model with one adapter per task.")
 @click.option(
     "--base",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="GGUF file of the base, for ollama; without it that of the pinned base.",
+    help="GGUF file of the base, for ollama; defaults to the pinned base.",
 )
 @click.option(
     "--sign",
     type=click.Choice(["openssf"]),
-    help="Sign in this form, too, for those who verify without cortex.",
+    help="Also sign in this format, to verify without cortex.",
 )
 def export(
     model: str, form: str, out: Path, task: str | None, base: Path | None, sign: str | None
 ) -> None:
-    """Write MODEL, MODEL@ALIAS, MODEL/VERSION in a form that other programs load.
+    """Export MODEL, MODEL@ALIAS or MODEL/VERSION in a format that other programs load.
 
     The files are verified first; the export is loaded again and compared with them, and gets a
     signed manifest, which `cortex verify` checks.
@@ -67,7 +67,7 @@ def export(
     help="Public key to trust from now on, such as a colleague's .cortex/keys/signing.pub.",
 )
 def verify(folder: Path, key: Path | None) -> None:
-    """Check that an exported FOLDER is what somebody trusted has exported."""
+    """Verify that an exported FOLDER is unchanged and signed by a trusted key."""
     from cortex_pipelines.release.keys import trust
     from cortex_pipelines.release.signing import verify as check
     from cortex_pipelines.versioning.root import find_root
@@ -77,5 +77,6 @@ def verify(folder: Path, key: Path | None) -> None:
         click.echo(f"{trust(root, key)} is trusted now", err=True)
     exported = check(root, folder, folder)
     click.echo(
-        f"{exported.model} {exported.version}: {len(exported.files)} files as exported", err=True
+        f"{exported.model} {exported.version}: {len(exported.files)} files match the export",
+        err=True,
     )

@@ -11,7 +11,7 @@ import click
     "--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write."
 )
 def extract(path: Path, out: Path) -> None:
-    """Write the units of code in PATH, a file or folder, as a Parquet table."""
+    """Extract the units of code in PATH, a file or folder, to a Parquet table."""
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.operations.notebooks import load_parameters
 

@@ -1,4 +1,4 @@
-"""What a command says when it fails: one sentence, what to do next, and where the details are.
+"""Report a failed command: one sentence, what to do next, and where the details are.
 
 Errors of this package are written for the person who reads them. Those of libraries are not: they
 are shown with what to try, and their traceback is kept in a file. With ``--debug`` or the variable
@@ -69,7 +69,7 @@ _KINDS = (
 
 
 def is_for_people(error: BaseException) -> bool:
-    """Whether this package wrote the message, so that it says by itself what to do."""
+    """Whether this package raised the error, so that its message says what to do."""
     if type(error).__module__.partition(".")[0] == _PACKAGE:
         return True
     frames = traceback.extract_tb(error.__traceback__)
@@ -80,7 +80,7 @@ def is_for_people(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException) -> str:
-    """What is shown of an error, on one line."""
+    """The message of an error on one line."""
     words = _words(error)
     if is_for_people(error):
         return words
@@ -96,7 +96,7 @@ def sentence(error: BaseException) -> str:
 
 
 def failure(error: BaseException, root: Path | None) -> str:
-    """The sentence for an error, its traceback written to a file where the sentence needs it.
+    """Message for an error; its traceback goes to a file where needed.
 
     Args:
         error: What was raised.
@@ -113,7 +113,7 @@ def failure(error: BaseException, root: Path | None) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """What an error says: str() of a LookupError is quoted, args[0] of an OSError a number."""
+    """Message of an error; str() of a LookupError is quoted, args[0] of an OSError a number."""
     if isinstance(error, subprocess.CalledProcessError) and error.stderr:
         stderr = error.stderr
         stderr = stderr.decode(errors="replace") if isinstance(stderr, bytes) else str(stderr)

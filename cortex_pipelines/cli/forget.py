@@ -4,7 +4,7 @@ import click
 
 
 @click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project flask")
-@click.option("--author", help="Mail address; only a keyed pseudonym of it is written down.")
+@click.option("--author", help="Mail address; only a keyed pseudonym of it is stored.")
 @click.option("--path", help="Paths by pattern: * within a folder, ** over folders.")
 @click.option("--repository", help="A source as in params.yaml, for example git:../shop.")
 @click.option("--project", "partition", help="Only in this project.")
@@ -16,7 +16,7 @@ def forget(
     partition: str | None,
     purge: bool,
 ) -> None:
-    """Keep something out of all data from now on; name the models that were trained on it.
+    """Exclude something from all data from now on, and list the models trained on it.
 
     First `cortex forget --author ADDRESS` (or --path, --repository), then `cortex run`, which makes
     the data sets without it, then `cortex forget --purge`, which deletes what was made before.
@@ -69,7 +69,7 @@ def _purge() -> None:
     for name, url in done.remotes:
         click.echo(
             f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace "
-            f"--cloud --remote {name}` deletes there all that is not in this workspace, versions "
-            "of other branches and people too",
+            f"--cloud --remote {name}` deletes everything there that is not in this workspace, "
+            "including versions of other branches and people",
             err=True,
         )

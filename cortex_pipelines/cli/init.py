@@ -8,7 +8,7 @@ import click
 @click.command(epilog="Example: cortex init ../models")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Begin a project in FOLDER, outside of the repository of this package."""
+    """Create a project in FOLDER, outside of the repository of this package."""
     from cortex_pipelines.operations.beginning import begin_project
 
     for sentence in begin_project(folder.resolve()):

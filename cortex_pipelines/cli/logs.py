@@ -11,7 +11,7 @@ import click
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def logs(folder: Path, as_json: bool) -> None:
-    """Say what is understood of the agent system's logs in FOLDER, file by file."""
+    """Summarise what can be read from the agent system's logs in FOLDER, file by file."""
     from cortex_pipelines.coordination.summary import summarise
     from cortex_pipelines.operations.notebooks import load_parameters
 

@@ -1,4 +1,4 @@
-"""``cortex …``: the rooms' functions for people, and for ``dvc.yaml``."""
+"""Command line interface, for people and for ``dvc.yaml``."""
 
 import errno
 import json
@@ -46,7 +46,7 @@ _STORES = {"dvc", "dvc_data", "dvc_objects", "mlflow", "dagster", "sqlalchemy", 
 
 
 class _Cortex(click.Group):
-    """The border: whatever fails behind it becomes one sentence; see ``cli.failures``."""
+    """Command group that turns every error into one sentence; see ``cli.failures``."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,7 +65,7 @@ class _Cortex(click.Group):
 
 
 class _Interrupted(click.ClickException):
-    """Ctrl-C, with the status that shells give to it."""
+    """Ctrl-C, with the exit status that shells use for it."""
 
     exit_code = 130
 
@@ -94,7 +94,7 @@ def _example(text: str) -> str:
 @click.option("--debug", is_flag=True, help="Show where an error comes from (CORTEX_DEBUG=1).")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
-    """Models trained on a team's own code and its agents' logs, with data anyone can reproduce."""
+    """Train models on a team's code and agent logs, with reproducible data."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
     ctx.with_resource(temporary_files())
@@ -156,7 +156,7 @@ def _say(text: str) -> None:
 
 
 def _finish(outcome: "Outcome") -> None:
-    """Say what failed, and leave with an error if anything did."""
+    """Report failures and exit with an error if there are any."""
     for address, words in outcome.failed.items():
         _say(f"FAILED {address}: {words}")
     if outcome.failed:
@@ -166,9 +166,9 @@ def _finish(outcome: "Outcome") -> None:
 @main.command(epilog=_example("cortex run code_units --project flask"))
 @click.argument("assets", nargs=-1)
 @click.option("--project", "partition", help="Only this project.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would be made; make nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None:
-    """Make exactly the named ASSETS; without names all that is stale."""
+    """Materialise the named ASSETS only; without names, everything that is stale."""
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
 
@@ -197,7 +197,7 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
 
 
 def _show_plan(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
-    """What is stale (of the named assets), how long it takes, and what limits leave out."""
+    """Show which assets are stale, how long they take, and what limits leave out."""
     from cortex_pipelines.operations.planning import duration, left_out, plan
 
     steps = plan(project, partition)
@@ -209,8 +209,8 @@ def _show_plan(project: "Project", assets: tuple[str, ...], partition: str | Non
     known = [step.seconds for step in steps if step.seconds is not None]
     unknown = len(steps) - len(known)
     click.echo(
-        f"{len(steps)} to make, {duration(sum(known))}"
-        + (f" and {unknown} of which no time is known" if unknown else "")
+        f"{len(steps)} to run, {duration(sum(known))}"
+        + (f" and {unknown} without a known duration" if unknown else "")
         if steps
         else "nothing is stale"
     )
@@ -232,7 +232,7 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 @click.argument("name")
 @click.argument("source")
 def add(name: str, source: str) -> None:
-    """Add a project called NAME, made from SOURCE.
+    """Add a project called NAME with the source SOURCE.
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
@@ -245,7 +245,7 @@ def add(name: str, source: str) -> None:
 @main.command(epilog=_example("cortex update flask"))
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
-    """Move the pins in sources.lock to what is outside now, of all or of one PROJECT."""
+    """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
     from cortex_pipelines.operations.moving_pins import move_pins
 
     moved = move_pins(find_root(), project)
@@ -270,7 +270,7 @@ def dvc_yaml(check: bool) -> None:
 
 @main.command(epilog=_example("dvc repro && cortex sync"))
 def sync() -> None:
-    """Bring Dagster, MLflow and the registry's aliases into line with DVC."""
+    """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
     from cortex_pipelines.operations.releasing import sign_known
     from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
 
@@ -285,7 +285,7 @@ def sync() -> None:
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a tree.")
 def lineage(model: str, as_json: bool) -> None:
-    """Walk from MODEL, MODEL@ALIAS or MODEL/VERSION to its data sets and source commits."""
+    """Trace MODEL, MODEL@ALIAS or MODEL/VERSION back to its data sets and source commits."""
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.tracking.lineage import lineage as walk
 
@@ -300,7 +300,7 @@ def lineage(model: str, as_json: bool) -> None:
 
 @main.command(epilog=_example("cortex doctor"))
 def doctor() -> None:
-    """Say what is missing on this machine, and how to get it."""
+    """Check what is missing on this machine, and how to install it."""
     from cortex_pipelines.operations.doctor import examine
 
     missing = 0

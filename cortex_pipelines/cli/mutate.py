@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
-    help="A sample of this many, drawn by how often real bugs are of that sort.",
+    help="Sample this many, weighted by how common such bugs are.",
 )
 def mutate(file: Path, as_json: bool, limit: int | None) -> None:
-    """Put errors into FILE, one at a time, and say of each what is wrong and what puts it right."""
+    """Inject bugs into FILE, one at a time, and explain each with its fix."""
     from cortex_pipelines.augmentation.mutation.file_mutation import mutate_code
     from cortex_pipelines.operations.notebooks import load_parameters
 
@@ -59,7 +59,7 @@ def _code(file: Path) -> tuple[bytes, str]:
     language = language_of(file.name, text)
     if language not in PARSED:
         known = ", ".join(sorted(PARSED))
-        raise ValueError(f"{file}: language {language or 'unknown'}; there are mutants of {known}")
+        raise ValueError(f"{file}: language {language or 'unknown'}; supported: {known}")
     return data, str(language)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.option("--section", help="Only this section, such as datasets.")
 @click.option("--write", is_flag=True, help="Write the values to data/parameters, where DVC reads.")
 def params(project: str | None, section: str | None, write: bool) -> None:
-    """Show the parameters that hold (for PROJECT), where each is written, and what it means."""
+    """Show the parameters in effect (for PROJECT), with the origin and meaning of each."""
     from cortex_pipelines.config import LAYOUT, resolve
     from cortex_pipelines.versioning.parameter_origins import origins
     from cortex_pipelines.versioning.parameters import FOLDER
@@ -25,7 +25,7 @@ def params(project: str | None, section: str | None, write: bool) -> None:
         from cortex_pipelines.catalog import open_project
 
         changed = open_project(root).effective.write(root)
-        click.echo(f"{FOLDER} {'is written' if changed else 'is up to date'}", err=True)
+        click.echo(f"{FOLDER} {'was written' if changed else 'is up to date'}", err=True)
         return
     effective = resolve(root)
     projects = effective.parameters.projects
@@ -39,7 +39,7 @@ def params(project: str | None, section: str | None, write: bool) -> None:
 
 
 def _show(section: str, values: "list[Origin]") -> None:
-    """YAML with the origin and the meaning of each value as comments."""
+    """YAML with the origin and meaning of each value as comments."""
     click.echo(f"{section}:")
     for value in values:
         click.echo("  # " + " ".join(filter(None, (value.meaning, f"[{value.source}]"))))

@@ -8,9 +8,9 @@ import click
 
 @click.command(epilog='Example: cortex predict "Rotate the leaked API key" --master security')
 @click.argument("task")
-@click.option("--master", help="Where it might be sent; without it each master of the logs.")
+@click.option("--master", help="Master to predict for; without it, every master of the logs.")
 def predict(task: str, master: str | None) -> None:
-    """Say what to expect of TASK, as JSON: success, duration, tokens, complexity.
+    """Predict success, duration, tokens and complexity of TASK, as JSON.
 
     `models` says what each figure rests on: `constant` is the same for all tasks, `master` what is
     usual at the master; only `linear` reads the task.

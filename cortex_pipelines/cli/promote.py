@@ -7,7 +7,7 @@ import click
 
 
 class _Declared(click.Choice[str]):
-    """The values of a type in ``release.deployment``, whose module takes long to load."""
+    """Values of an enumeration in ``release.deployment``, imported only when needed."""
 
     def __init__(self, name: str) -> None:
         self.case_sensitive = True
@@ -23,17 +23,17 @@ class _Declared(click.Choice[str]):
 @click.command(epilog='Example: cortex promote task_router --strategy canary --why "agreed"')
 @click.argument("model", required=False)
 @click.option("--why", default="by hand", help="Reason, for the ledger.")
-@click.option("--strategy", type=_Declared("Strategy"), help="How it is put to use.")
-@click.option("--target", type=_Declared("Target"), help="Where it is to run.")
+@click.option("--strategy", type=_Declared("Strategy"), help="Deployment strategy.")
+@click.option("--target", type=_Declared("Target"), help="Deployment target.")
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the requests that a canary gets.",
+    help="Share of requests routed to the canary.",
 )
 def promote(
     model: str | None, why: str, strategy: str | None, target: str | None, share: float | None
 ) -> None:
-    """Make the challenger of MODEL champion; without MODEL all that passed their gates.
+    """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.
 
     How it is put to use goes into releases.lock as a plan; what is not given here is taken from
     `deployment` in params.yaml. With --strategy canary the champion stays until the canary is
@@ -62,7 +62,7 @@ def promote(
 @click.option("--why", default="by hand", help="Reason, for the ledger.")
 @click.option("--to", help="Version that was champion once, such as 1.0.0, or `baseline`.")
 def rollback(model: str, why: str, to: str | None) -> None:
-    """End the canary of MODEL, or make the champion before this one champion again.
+    """End the canary of MODEL, or restore the previous champion.
 
     Doing it twice changes nothing; --to goes further back.
     """

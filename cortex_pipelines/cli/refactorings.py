@@ -20,7 +20,7 @@ _EXAMPLE = (
 @click.option("--commit", metavar="SHA", help="Compare this commit of REPO with its first parent.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def refactorings(before: Path, after: Path | None, commit: str | None, as_json: bool) -> None:
-    """Show the refactorings between two folders, or those of a commit of a git repository."""
+    """Detect refactorings between two folders, or in a commit of a git repository."""
     from cortex_pipelines.extraction.refactoring.detection import detect
     from cortex_pipelines.extraction.refactoring.versions import commit_versions, folder_version
     from cortex_pipelines.operations.notebooks import load_parameters

@@ -11,7 +11,7 @@ _SHOWN = 12
 @click.command(epilog="Example: cortex releases")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def releases(as_json: bool) -> None:
-    """Every model: the gate's verdict on its challenger, its champion, canary and archive."""
+    """List every model: gate verdict, champion, canary and archive."""
     from cortex_pipelines.catalog import models, open_project
     from cortex_pipelines.release.promotion import standing
     from cortex_pipelines.tracking.registry import registered

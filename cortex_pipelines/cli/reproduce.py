@@ -9,11 +9,11 @@ import click
 
 @click.command(epilog="Example: cortex reproduce task_router@champion")
 @click.argument("model")
-@click.option("--into", type=click.Path(path_type=Path), help="Empty folder to make it in.")
+@click.option("--into", type=click.Path(path_type=Path), help="Empty folder to rebuild in.")
 @click.option("--data-only", is_flag=True, help="Only the data sets; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> None:
-    """Make MODEL, MODEL@ALIAS or MODEL/VERSION again from nothing, and compare.
+    """Rebuild MODEL, MODEL@ALIAS or MODEL/VERSION from scratch and compare.
 
     Code, parameters and pins are taken by what the registry says, into a fresh folder beside this
     project. Fails if data sets do not come out byte for byte, or models on the type of processor

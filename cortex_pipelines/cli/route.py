@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     "--explore",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Share of tasks sent (routed_to) to one of the best masters drawn at random.",
+    help="Share of tasks routed to a randomly drawn one of the best masters.",
 )
 def route(
     task: str | None, file: Path | None, out: Path | None, model: Path | None, explore: float
 ) -> None:
-    """Say which master TASK belongs to, as JSON; with --file one line a task, in its order."""
+    """Route TASK to a master, as JSON; with --file, one line per task in order."""
     if (task is None) == (file is None):
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:

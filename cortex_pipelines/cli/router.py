@@ -9,7 +9,7 @@ _CHANCES = ("p_value", "p_loss", "p_corrected")
 
 @click.group(epilog="Example: cortex router train coordination --out my-router")
 def router() -> None:
-    """Train a task router outside the asset graph, for a trial or a notebook."""
+    """Train a task router outside the asset graph, for an experiment or a notebook."""
 
 
 @router.command(epilog="Example: cortex router train coordination --out my-router")
@@ -18,7 +18,7 @@ def router() -> None:
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for the router."
 )
 def train(logs: Path, out: Path) -> None:
-    """Train on every log under LOGS and write a folder that `cortex route --model` takes."""
+    """Train on all logs under LOGS and write a folder for `cortex route --model`."""
     from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.operations.standalone import train_on_logs
 

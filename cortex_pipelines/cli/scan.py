@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def scan(path: Path, as_json: bool) -> None:
-    """Show where secrets and personal data stand in PATH, a file or folder; never what they are."""
+    """Locate secrets and personal data in PATH, a file or folder, without showing them."""
     from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.privacy.folder import scan_path
 

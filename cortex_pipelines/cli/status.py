@@ -1,4 +1,4 @@
-"""``cortex status``: what there is and what is stale, by project."""
+"""``cortex status``: assets and their freshness, by project."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 @click.command(epilog="Example: cortex status --json")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def status(as_json: bool) -> None:
-    """Every asset by project: its version in Dagster, DVC and MLflow, and what is stale."""
+    """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale."""
     rows = _rows(find_root())
     if as_json:
         shown = [{key: row[key] for key in row if key != "rows"} for row in rows]
@@ -51,7 +51,7 @@ def _worked_out(root: Path) -> list[dict[str, Any]]:
 
 
 def state(row: dict[str, Any]) -> str:
-    """A row in a word: fresh, stale, or missing if there is no output."""
+    """State of a row: fresh, stale, or missing if there is no output."""
     if row["dvc_md5"] is None or row["data_version"] is None:
         return "missing"
     return "fresh" if row["fresh"] else "stale"
@@ -84,6 +84,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """How many outputs are in each state, in one line."""
+    """Number of outputs in each state, in one line."""
     counts = Counter(state(row) for row in rows)
     return ", ".join(f"{counts[word]} {word}" for word in _COLOURS)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @click.command("tune-machine", epilog="Example: cortex tune-machine --dry-run")
 @click.option("--dry-run", is_flag=True, help="Measure and show; write nothing.")
 def tune_machine(dry_run: bool) -> None:
-    """Measure precision and row length for adapters.precision auto; write them to params.yaml."""
+    """Measure the best precision and row length of this machine; write them to params.yaml."""
     from cortex_pipelines.adapters.autotune import best, measure
     from cortex_pipelines.catalog import SOURCES
     from cortex_pipelines.config import load_parameters
@@ -25,7 +25,7 @@ def tune_machine(dry_run: bool) -> None:
     if settings.precision != "auto" and not dry_run:
         click.echo(
             f"adapters.precision is {settings.precision} already; nothing to do. Set it to auto "
-            "to have it measured again, or use --dry-run",
+            "to measure again, or use --dry-run",
             err=True,
         )
         return
@@ -42,7 +42,7 @@ def tune_machine(dry_run: bool) -> None:
 
 
 def _write(path: Path, chosen: "Speed") -> None:
-    """The two values in place of what was there, and every comment as it was."""
+    """Replace both values and keep every comment."""
     from cortex_pipelines.atomic import aside
     from cortex_pipelines.operations.parameter_file import round_trip
 

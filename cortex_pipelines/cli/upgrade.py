@@ -7,7 +7,7 @@ from cortex_pipelines.versioning.root import find_root
 
 @click.command(epilog="Example: pip install --upgrade cortex-pipelines && cortex upgrade")
 def upgrade() -> None:
-    """Bring params.yaml, dvc.yaml and dvc.lock of an earlier version into today's form.
+    """Upgrade params.yaml, dvc.yaml and dvc.lock of an earlier version.
 
     What was made stays: a stage becomes stale only if a value or its code is another one now.
     """
