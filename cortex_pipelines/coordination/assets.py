@@ -30,8 +30,7 @@ def coordination_events(
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Every record of the agent system's logs that was understood, each that was not, and what
-    was taken out of them, with counts in compliance.json."""
+    """Records parsed from the agent system's logs, rejected spans, redactions and their counts."""
     settings = coordination_source.settings
     folder = logs_folder(settings.logs, root)
     logs = read_logs(folder, coordination_source.pin, settings, privacy, cache, observe)

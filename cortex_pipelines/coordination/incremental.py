@@ -1,4 +1,4 @@
-"""Reading a log on from where the last run stopped.
+"""Read logs incrementally, from where the last run stopped.
 
 What is kept of a log are the rows of its settled beginning: of that part which stays as it is
 whatever is appended. So the rows are the same as in a reading from nothing, and the file in which
@@ -44,7 +44,7 @@ _LENGTH = 8
 
 @dataclass(frozen=True)
 class LogRows:
-    """What a log, or its beginning, holds.
+    """Rows of a log or of its beginning.
 
     Args:
         events: Columns of ``schemas.COORDINATION_EVENTS``; a record that repeats is there once.
@@ -63,7 +63,7 @@ class LogRows:
 
 @dataclass(frozen=True)
 class LogReader:
-    """Reads logs, each on from where it was read to before.
+    """Reads logs incrementally.
 
     Args:
         aliases: Other names of masters, to the name that is kept.
@@ -78,7 +78,7 @@ class LogReader:
     cache: RowCache | None
 
     def read(self, name: str, data: bytes) -> LogRows:
-        """What a log holds.
+        """Read the rows of a log.
 
         Args:
             name: Its path, relative to the logs folder.
@@ -121,7 +121,7 @@ class LogReader:
     def _row(
         self, record: dict[str, Any], name: str, start: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The row of a record without what is private, and what was taken out of it."""
+        """A record's row without private data, and the redactions."""
         clean = self._redact(record)
         row = event(clean.value, name, start, self.aliases, self._rules)
         if not clean.found:
@@ -155,7 +155,7 @@ class LogReader:
         return ("log", name, dict(self.aliases), list(self.test_rows), privacy)
 
     def _kept(self, name: str, data: bytes) -> LogRows:
-        """The rows of the log's beginning, if it still begins as it did; else none."""
+        """Cached rows of the log's beginning, if it is unchanged; else none."""
         nothing = LogRows(
             COORDINATION_EVENTS.empty(), REJECTED_EVENTS.empty(), REDACTED_EVENTS.empty(), 0, 0
         )
@@ -164,7 +164,7 @@ class LogReader:
 
 
 def first_of_each(events: pl.DataFrame) -> pl.DataFrame:
-    """Each record once, where it stands first."""
+    """Deduplicate records, keeping first occurrences."""
     return events.unique("event_id", keep="first", maintain_order=True)
 
 
@@ -183,7 +183,7 @@ def _rejected(stretch: Stretch, file: str) -> dict[str, Any]:
 
 
 def _packed(rows: LogRows, data: bytes) -> bytes:
-    """The rows with a description of the bytes that they were read from."""
+    """The rows with a description of the bytes they were read from."""
     tables = [_written(frame) for frame in (rows.events, rows.rejected, rows.redacted)]
     description = {
         "end": rows.end,

@@ -1,4 +1,4 @@
-"""Finding JSON objects in a log, whatever stands between them.
+"""Find JSON objects in a log among other text.
 
 The agent system's files are named lines, but hold lines, pretty-printed objects glued together,
 ``{}{...}`` runs, text of dying workers and a last record that is still being written. The scanner
@@ -32,7 +32,7 @@ _CUT_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
 
 @dataclass(frozen=True)
 class Stretch:
-    """Part of a file, from ``start`` up to ``end`` (bytes).
+    """A span of a file, from ``start`` up to ``end`` (bytes).
 
     Args:
         kind: ``record``: an object; ``empty``: ``{}``; ``blank``: white space; ``rejected``: not
@@ -52,7 +52,7 @@ class Stretch:
 
 
 class _Text(str):
-    """A log of which no error counts the lines.
+    """A log for which parse errors do not count lines.
 
     The parser's error works out line and column from the beginning of the text, each time: with
     many broken records in a large file that alone would take minutes. Positions are all we need.
@@ -68,18 +68,18 @@ class _Text(str):
 
 
 class _NotJsonError(ValueError):
-    """Python's parser would take it, but it is not JSON."""
+    """Python's parser would accept it, but it is not JSON."""
 
 
 def _refuse(name: str) -> NoReturn:
-    raise _NotJsonError(f"{name} is no JSON value")
+    raise _NotJsonError(f"{name} is not a JSON value")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def scan(data: bytes, at: int = 0) -> Iterator[Stretch]:
-    """Cut a log into stretches, in order, without gaps or overlaps.
+    """Split a log into spans, in order, without gaps or overlaps.
 
     Works in time linear in the size, on any bytes at all.
 
@@ -116,7 +116,7 @@ def _blank_end(text: str, at: int) -> int:
 
 
 def _junk(text: str, at: int) -> Stretch:
-    """Text up to the next line or object. A list's brackets are such text, its objects are not."""
+    """Text up to the next line or object; brackets of a list count as such text."""
     match = _JUNK.match(text, at)
     end = at + len(match.group().rstrip(_BLANKS)) if match else at + 1
     settled = match is not None and match.end() < len(text)
@@ -166,7 +166,7 @@ def _check_depth(raw: bytes) -> None:
 
 
 def _broken(text: str, at: int, boundary: int, error: json.JSONDecodeError) -> Stretch:
-    """The stretch that a broken object takes, so that the next record is found again."""
+    """Span of a broken object, so that the next record is found again."""
     reason = f"not JSON: {error.msg} at byte {error.pos - at} of the record"
     if _cut_off(text, at, error):
         return Stretch(at, len(text), "waiting", reason=WAITING, settled=False)
@@ -183,7 +183,7 @@ def _broken(text: str, at: int, boundary: int, error: json.JSONDecodeError) -> S
 
 
 def _decided(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the parser would stop here, for this reason, however the log went on."""
+    """Whether the parser would stop here for this reason however the log continues."""
     if error.msg.startswith("Unterminated string"):
         return False
     token = _TOKEN.match(text, error.pos)
@@ -191,7 +191,7 @@ def _decided(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:
-    """Whether the text from ``at`` to its end is the beginning of a valid object."""
+    """Whether the text from ``at`` to its end is a prefix of a valid object."""
     if text.find("\n{", at, error.pos) >= 0:
         return False
     if error.msg.startswith("Unterminated string"):
@@ -205,12 +205,12 @@ def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:
 
 
 def _end(text: str, at: int, boundary: int) -> int:
-    """Where a broken object ends: where it closes, or else where the next one may begin."""
+    """End of a broken object: where it closes, or where the next one may begin."""
     return _balanced_end(text, at, boundary) or at + len(text[at:boundary].rstrip(_BLANKS))
 
 
 def _balanced_end(text: str, at: int, stop: int) -> int | None:
-    """Where the object that begins at ``at`` closes, counting brackets outside of strings."""
+    """Where the object starting at ``at`` closes, counting brackets outside of strings."""
     depth = 0
     for token in _STRUCTURE.finditer(text, at, stop):
         if token.group() == '"':  # a string that is not closed on its line: no counting on

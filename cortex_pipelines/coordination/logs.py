@@ -1,4 +1,4 @@
-"""The agent system's logs: pinning them, and reading what was pinned."""
+"""Pin the agent system's logs and read the pinned bytes."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ RULES_FILE = "routing-patterns.json"
 
 
 class CoordinationError(RuntimeError):
-    """The logs are not there, or not as they were pinned; the message says what to do."""
+    """The logs are missing or differ from their pins; the message says what to do."""
 
 
 class CoordinationSettings(Settings):
@@ -49,7 +49,7 @@ class CoordinationSettings(Settings):
 
 @dataclass(frozen=True)
 class CoordinationSource:
-    """Where the logs are, and what was last taken of them.
+    """Location of the logs and their pins.
 
     Args:
         settings: How to read them.
@@ -61,7 +61,7 @@ class CoordinationSource:
 
 
 def logs_folder(logs: str, root: Path) -> Path:
-    """The folder of the logs.
+    """Folder of the logs.
 
     Raises:
         CoordinationError: there is no such folder.
@@ -76,7 +76,7 @@ def logs_folder(logs: str, root: Path) -> Path:
 
 @dataclass(frozen=True)
 class Logs:
-    """What was read of the logs; nothing private is in it.
+    """Parsed logs, without private data.
 
     Args:
         events: A frame of ``schemas.COORDINATION_EVENTS``: what was understood.
@@ -90,7 +90,7 @@ class Logs:
 
 
 def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
-    """Size and SHA-256 of every log in a folder, as ``sources.lock`` keeps them.
+    """Pin every log in a folder by size and SHA-256, for ``sources.lock``.
 
     Args:
         folder: The logs folder, absolute or relative to ``root``.
@@ -106,7 +106,7 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) ->
 
 
 def log_files(folder: Path) -> list[Path]:
-    """The logs in a folder and the folders below it, in the order of their names."""
+    """Logs in a folder and its subfolders, sorted by name."""
     return sorted(
         (
             path
@@ -137,7 +137,7 @@ def read_logs(
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
 ) -> Logs:
-    """What was understood of the pinned logs, what was not, and what was taken out of it.
+    """Read the pinned logs: records, rejected spans and redactions.
 
     A record that stands in the logs several times is kept where it stands first. What was appended
     after the pin was taken is not read.
@@ -179,7 +179,7 @@ def read_logs(
 
 
 def _by_shown_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
-    """Names of the logs, by what pins and tables call them."""
+    """Log files by the names used in pins and tables."""
     shown = PathRedactor(privacy, logs_key(privacy))
     names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
     return {shown(name): name for name in names}
@@ -195,11 +195,11 @@ def _pinned(folder: Path, item: Mapping[str, Any], named: Mapping[str, str]) -> 
     except OSError as error:
         raise CoordinationError(
             f"coordination log {item['path']} cannot be read in {folder} ({error.strerror}); "
-            "run `cortex update` to take the logs as they are now"
+            "run `cortex update` to pin the current logs"
         ) from error
     if len(data) != item["size"] or hashlib.sha256(data).hexdigest() != item["sha256"]:
         raise CoordinationError(
             f"coordination log {item['path']} changed in its first {item['size']} bytes since it "
-            "was pinned (logs may only grow); run `cortex update` to take it as it is now"
+            "was pinned (logs may only grow); run `cortex update` to pin its current content"
         )
     return name, data

@@ -1,4 +1,4 @@
-"""What a record of the logs says, whichever of its many shapes it has."""
+"""Extract the content of log records of many shapes."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ _FAILED = re.compile(
 
 
 def canonical(record: Mapping[str, Any]) -> str:
-    """The record as JSON in one way only: sorted keys, no spaces, ASCII."""
+    """Canonical JSON of a record: sorted keys, no spaces, ASCII."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
@@ -50,7 +50,7 @@ def event(
     aliases: Mapping[str, str],
     test_rows: Sequence[re.Pattern[str]],
 ) -> dict[str, Any]:
-    """A row of ``schemas.COORDINATION_EVENTS`` for one record.
+    """Row of ``schemas.COORDINATION_EVENTS`` for one record.
 
     Args:
         record: The record, as parsed.
@@ -89,7 +89,7 @@ def is_test_row(record: Mapping[str, Any], rules: Sequence[re.Pattern[str]]) -> 
 
 
 def kind_of(record: Mapping[str, Any], file: str) -> str:
-    """What a record is, by its keys; by its file where the keys are only counters."""
+    """Kind of a record by its keys, or by its file where the keys are only counters."""
     for kind, needed in _KINDS:
         if all(_at(record, key) is not None for key in needed):
             return kind
@@ -114,7 +114,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def moment(value: Any) -> datetime | None:
-    """A time stamp in UTC: with ``Z``, ``+0000``, ``-06:00``, or none, which is read as UTC."""
+    """Parse a time stamp as UTC: with ``Z``, ``+0000``, ``-06:00``, or none, which means UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -152,7 +152,7 @@ def _at(record: Mapping[str, Any], dotted: str) -> Any:
 
 
 class _Parts(dict[str, tuple[str, ...]]):
-    """Parts of a dotted name, taken apart once: each record is asked for some forty of them."""
+    """Cached parts of dotted names, for some forty look-ups per record."""
 
     def __missing__(self, dotted: str) -> tuple[str, ...]:
         parts = self[dotted] = tuple(dotted.split("."))
@@ -163,7 +163,7 @@ _PARTS = _Parts()
 
 
 def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
-    """The first plain value in one of the places; objects and lists are no plain values."""
+    """First scalar in one of the places."""
     for place in places:
         field = _at(record, place)
         if field is not None and not isinstance(field, (dict, list)) and field != "":

@@ -1,4 +1,4 @@
-"""What was understood of a folder of logs, file by file, without a project around it."""
+"""Summarise a folder of logs file by file, without a project."""
 
 import re
 from collections import Counter
@@ -16,7 +16,7 @@ from cortex_pipelines.coordination.records import event
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What was understood of one log.
+    """Summary of one log.
 
     Args:
         file: Path relative to the logs folder.
@@ -41,7 +41,7 @@ class FileSummary:
 
 
 def summarise(folder: Path, settings: CoordinationSettings) -> list[FileSummary]:
-    """What was understood of each log in a folder, in the order they are read.
+    """Summarise each log in a folder, in reading order.
 
     Args:
         folder: Folder of logs; also a single log.

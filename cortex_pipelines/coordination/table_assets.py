@@ -18,6 +18,6 @@ from cortex_pipelines.versioning import versioned_asset
 def coordination_tables(
     coordination_events: Path, coordination: CoordinationSettings, log_tables: LogTableSettings
 ) -> dict[str, pl.DataFrame]:
-    """Decisions, outcomes, features known before each decision, metrics of workers and system."""
+    """Decisions, outcomes, features known before each decision, and metrics."""
     events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
     return build_tables(events, coordination.aliases, log_tables)

@@ -1,4 +1,4 @@
-"""All tables that are made of the agent system's records."""
+"""Build all tables from the agent system's records."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Where tasks were sent, and how sure the router was."""
+"""Routing decisions, with the router's confidence."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _MODEL = ("model_version", "decision.model_version", "routing.model_version")
 
 
 def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
-    """Every record that says where a task was sent, from ``schemas.COORDINATION_EVENTS``.
+    """Routing decisions, from ``schemas.COORDINATION_EVENTS``.
 
     Args:
         events: Records of the logs.
@@ -62,7 +62,7 @@ def _row(
 
 
 def decided_at(event: Mapping[str, Any]) -> datetime | None:
-    """When the task was sent: an outcome is written down when all is over."""
+    """Time of the decision; outcomes are logged at the end, so their duration is subtracted."""
     when: datetime | None = event["occurred_at"]
     if event["kind"] != "outcome" or when is None:
         return when
@@ -74,7 +74,7 @@ def decided_at(event: Mapping[str, Any]) -> datetime | None:
 
 
 def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
-    """Score by master, in the order of their names."""
+    """Scores by master, sorted by name."""
     raw_scores = next(
         (value for place in _SCORES if isinstance(value := at(record, place), dict)), {}
     )

@@ -1,4 +1,4 @@
-"""What was known of a task when it was sent to a master: all that a predictor may use.
+"""Features known before a task is routed, free of look-ahead.
 
 A feature that knows the future makes every predictor look good and none be good. So the record of
 a master counts only outcomes that were known before the decision, and where it is not known when
@@ -30,7 +30,7 @@ class _Record:
     seconds: list[float | None] = field(default_factory=list)
 
     def before(self, when: datetime, most: int) -> tuple[int, list[float]]:
-        """How many were known before a time, and the seconds of the latest of them."""
+        """Number of outcomes known before a time, and durations in seconds of the latest."""
         count = bisect_left(self.times, when)
         recent = self.seconds[max(0, count - most) : count]
         return count, [seconds for seconds in recent if seconds is not None]
@@ -39,7 +39,7 @@ class _Record:
 def features(
     decisions: pl.DataFrame, outcomes: pl.DataFrame, settings: LogTableSettings
 ) -> pl.DataFrame:
-    """One row a task and master it was sent to.
+    """Feature rows, one per task and master.
 
     Args:
         decisions: ``schemas.DECISIONS``.
@@ -69,7 +69,7 @@ def features(
 
 
 def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str, Any]]:
-    """The first decision of each attempt, filled up by what later records say of the task."""
+    """First decision of each attempt, completed from later records of the task."""
     columns = ["attempt_id", "task_id", "text", "master", "test_row"]
     records = pl.concat(
         [
@@ -101,7 +101,7 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
 
 
 def _texts(rows: pl.DataFrame) -> dict[str | None, list[str]]:
-    """The different texts of each task id; an id that was given twice has several."""
+    """Distinct texts of each task id; a reused id has several."""
     texts: dict[str | None, list[str]] = defaultdict(list)
     for row in rows.iter_rows(named=True):
         if row["text"] is not None and row["text"] not in texts[row["task_id"]]:
@@ -120,7 +120,7 @@ def _margin(scores: list[float] | None) -> float | None:
 
 
 def _records(outcomes: pl.DataFrame) -> dict[str, _Record]:
-    """The record of each master; each attempt counts once."""
+    """Record of each master; each attempt counts once."""
     known = outcomes.filter(
         pl.col("attempt_id").is_not_null()
         & pl.col("success").is_not_null()

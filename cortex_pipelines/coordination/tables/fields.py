@@ -1,4 +1,4 @@
-"""Taking a record's JSON apart."""
+"""Access fields of a JSON record."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ MOST_LABEL = 200
 
 
 def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str | None:
-    """Hash that the records about one task at one master have in common.
+    """Hash shared by the records of one task at one master.
 
     None where they cannot be told to belong together: no master, or neither id nor text.
     """
@@ -23,7 +23,7 @@ def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str
 
 
 def at(record: Mapping[str, Any], dotted: str) -> Any:
-    """The value at a dotted path; None if there is none."""
+    """Value at a dotted path, or None."""
     node: Any = record
     for part in dotted.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
@@ -31,19 +31,19 @@ def at(record: Mapping[str, Any], dotted: str) -> Any:
 
 
 def first_text(record: Mapping[str, Any], places: Sequence[str]) -> str | None:
-    """The first text that is not empty in one of the places."""
+    """First non-empty text in one of the places."""
     texts = (at(record, place) for place in places)
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 def first_number(record: Mapping[str, Any], places: Sequence[str]) -> float | None:
-    """The first number in one of the places."""
+    """First number in one of the places."""
     numbers = (number(at(record, place)) for place in places)
     return next((value for value in numbers if value is not None), None)
 
 
 def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else, truth values among it."""
+    """A finite number as a float; None for anything else, including booleans."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -54,7 +54,7 @@ def number(value: Any) -> float | None:
 
 
 def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of each field; a list is one value, an empty object none."""
+    """Dotted name and value of each field; a list is one value, an empty object has none."""
     for name, value in record.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{name}.")
@@ -63,7 +63,7 @@ def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def measured(value: Any) -> tuple[float | None, str | None]:
-    """A field as a number, or else as a label; a truth value is 1 or 0."""
+    """A field as a number or else as a label; booleans are 1 or 0."""
     if isinstance(value, bool):
         return float(value), None
     quantity = number(value)

@@ -1,4 +1,4 @@
-"""What was measured of workers and of the system, a row a record and metric."""
+"""Metrics of workers and of the system, one row per record and metric."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -24,17 +24,17 @@ NOTHING = "record"
 
 
 def worker_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    """Health, restarts and evaluations of workers: a frame of ``schemas.WORKER_METRICS``."""
+    """Health, restarts and evaluations of workers, as ``schemas.WORKER_METRICS``."""
     return WORKER_METRICS.conform(_metrics(events, _OF_WORKERS, _is_counter(settings)))
 
 
 def system_metrics(events: pl.DataFrame, settings: LogTableSettings) -> pl.DataFrame:
-    """Histories of the whole system: a frame of ``schemas.SYSTEM_METRICS``."""
+    """Time series of the whole system, as ``schemas.SYSTEM_METRICS``."""
     return SYSTEM_METRICS.conform(_metrics(events, _OF_SYSTEM, _is_counter(settings)))
 
 
 def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl.DataFrame:
-    """Metrics of workers and of the system, it being known which of them are counters.
+    """Metrics of workers and system, with counters marked.
 
     Args:
         events: ``schemas.COORDINATION_EVENTS``; a few records of a log say too little to tell.
@@ -85,7 +85,7 @@ def _clean(name: str) -> str:
 
 
 def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
-    """Rows with ``counter`` and, for counters, the rise a second since the value before.
+    """Rows with ``counter`` and, for counters, the rate per second since the previous value.
 
     A value below the one before is a counter that began again at zero, so it is the rise itself.
     """

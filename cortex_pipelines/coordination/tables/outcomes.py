@@ -1,4 +1,4 @@
-"""What became of tasks: success, duration, tokens, quality, complexity."""
+"""Outcomes of tasks: success, duration, tokens, quality, complexity."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _COMPLEXITY_SCORE = ("complexity_score", "task.complexity_score", "task.complexi
 
 
 def outcomes(events: pl.DataFrame) -> pl.DataFrame:
-    """Every record that says something of how a task went, from ``schemas.COORDINATION_EVENTS``.
+    """Task outcomes, from ``schemas.COORDINATION_EVENTS``.
 
     Those are outcomes, the choice of a model for a task, and decisions in which an outcome was
     entered later.
@@ -57,7 +57,7 @@ def _row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def known_at(event: Mapping[str, Any]) -> datetime | None:
-    """When the outcome was known, at the latest; None if the record does not say.
+    """Latest time at which the outcome became known; None if the record does not say.
 
     An outcome that was entered into a decision keeps the decision's time, at which nobody knew it.
     """

@@ -1,4 +1,4 @@
-"""How tables are made of the agent system's records: section ``log_tables`` of ``params.yaml``."""
+"""Settings of the tables of agent records: section ``log_tables`` of ``params.yaml``."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from cortex_pipelines.settings import PositiveInt, Regex, Settings
 
 
 class LogTableSettings(Settings):
-    """Decisions, outcomes, features and metrics."""
+    """Settings of the decision, outcome, feature and metric tables."""
 
     recent: PositiveInt
     """Outcomes of a master, the latest known before a decision, that its recent record is made
