@@ -1,4 +1,4 @@
-"""Assets of this room: the data sets that models are trained and judged on."""
+"""Assets of the data sets that models are trained and evaluated on."""
 
 import logging
 from pathlib import Path
@@ -50,7 +50,7 @@ def unit_splits(
     root: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """The side of each unit, decided once for all data sets and before augmentation."""
+    """Train, validation or test split of each unit, fixed for all data sets before augmentation."""
     splits = split_units(
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
@@ -74,7 +74,7 @@ def completion_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Bodies, imports, declarations and gaps to write, given the code and repository around."""
+    """Code completion: bodies, imports, declarations and gaps, given the context."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     rewritten = REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS)
@@ -95,7 +95,7 @@ def naming_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Names of functions, classes, constants and variables to find, masked at every occurrence."""
+    """Name prediction for functions, classes, constants and variables, masked throughout."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(read, renamed, datasets, cache)
@@ -118,7 +118,7 @@ def refactoring_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Code to put right or improve: changes from history, injected errors, smells, with fixes."""
+    """Code to fix or improve: history, injected bugs and code smells, with fixes."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
@@ -147,7 +147,7 @@ def architecture_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Requirements with the structure that answers them, and imports to judge by learnt rules."""
+    """Requirements with their structures, and imports to judge by learnt rules."""
     tables = architecture_tables(
         ARCHITECTURE_FACTS.read(architecture_facts),
         REPOSITORY_FILES.read(repository_files),
@@ -168,7 +168,7 @@ def architecture_dataset(
 def general_code(
     completion_dataset: dict[str, Path], general: GeneralSettings
 ) -> dict[str, pl.DataFrame]:
-    """Examples of one project that stand for code which is not a project's own."""
+    """Examples of one project that serve as general code."""
     folder = completion_dataset.get(general.project) if general.project else None
     if general.project and folder is None:
         _LOG.warning(

@@ -1,4 +1,4 @@
-"""The tables that the data sets are made from, read from the folders of other assets."""
+"""Read the input tables of the data sets."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def read_project(
     unit_splits: Path,
     settings: DatasetSettings,
 ) -> ProjectUnits:
-    """What the data sets of one project are made from.
+    """Read the inputs of one project's data sets.
 
     Args:
         name: Name of the project.
@@ -57,7 +57,7 @@ def project_of(
     splits: pl.DataFrame,
     settings: DatasetSettings,
 ) -> ProjectUnits:
-    """The same, from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
+    """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
     prepared = prepared_units(units, files, splits, texts, settings)
     counted = prepared.with_columns(

@@ -1,4 +1,4 @@
-"""What is made of each unit by itself, computed once as long as all that it is made of stays."""
+"""Cache per-unit computations by their inputs."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _KEY = "cache_key"
 
 
 class RowMemo:
-    """Columns that stand beside units, and are remembered for the next run.
+    """Cached columns of units, kept for the next run.
 
     Args:
         cache: Where they are kept, by code and settings; without one all are made each time.
@@ -21,13 +21,13 @@ class RowMemo:
         self._cache, self._name = cache, name
 
     def of(self, some: str) -> "RowMemo":
-        """The same for other units, which would push out what is known of these."""
+        """A separate cache for other units, which would otherwise evict these."""
         return RowMemo(self._cache, f"{self._name}/{some}")
 
     def compute(
         self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
     ) -> pl.DataFrame:
-        """A row for each unit, in the order of the units.
+        """Compute one row per unit, in order, from the cache where possible.
 
         Args:
             step: What is made; each step remembers rows of its own.

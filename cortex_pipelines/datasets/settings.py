@@ -1,4 +1,4 @@
-"""What may be set for the data sets."""
+"""Settings of the data sets."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ from cortex_pipelines.settings import (
 
 
 class Benchmark(Settings):
-    """A list of texts that no data set may hold, as a file that the user has."""
+    """A user's file with benchmark texts that no data set may contain."""
 
     path: Text
     """File, relative to the project root: JSON lines, Parquet (each text column of a row is one
@@ -32,7 +32,7 @@ class Benchmark(Settings):
 
 
 class GeneralSettings(Settings):
-    """Code that is not a project's own."""
+    """General code from another project, to measure forgetting and specificity."""
 
     project: ProjectName | None
     """Project whose code is replayed in training against forgetting, and on which is measured what

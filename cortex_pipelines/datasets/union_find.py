@@ -1,11 +1,11 @@
-"""Union-find: which things belong together, directly or through others."""
+"""Union-find over integers."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class UnionFind:
-    """A partition of the numbers from 0 on that only ever grows coarser.
+    """A partition of the integers from 0 that only grows coarser.
 
     Args:
         size: How many numbers there are.
@@ -16,7 +16,7 @@ class UnionFind:
         self._labels: NDArray[np.int64] | None = np.arange(size)
 
     def labels(self) -> NDArray[np.int64]:
-        """The number that stands for the group of each; not to be changed."""
+        """Representative of each element's group; read-only."""
         if self._labels is None:
             roots = np.array(self._parents, dtype=np.int64)
             while not np.array_equal(roots, higher := roots[roots]):
@@ -26,23 +26,23 @@ class UnionFind:
         return self._labels
 
     def together(self, left: int, right: int) -> bool:
-        """Whether two are in one group."""
+        """Whether two elements are in the same group."""
         return self._find(left) == self._find(right)
 
     def join(self, left: int, right: int) -> None:
-        """Put the groups of two together."""
+        """Merge the groups of two elements."""
         self._parents[self._find(left)] = self._find(right)
         self._labels = None
 
     def join_all(self, lefts: NDArray[np.integer], rights: NDArray[np.integer]) -> None:
-        """Put the groups of each of ``ones`` and of the one beside it in ``others`` together."""
+        """Merge the groups of ``lefts[i]`` and ``rights[i]`` for every i."""
         labels = self.labels()
         apart = np.flatnonzero(labels[lefts] != labels[rights])
         for left, right in zip(lefts[apart].tolist(), rights[apart].tolist(), strict=True):
             self.join(left, right)
 
     def smallest(self) -> NDArray[np.int64]:
-        """The smallest number in the group of each."""
+        """Smallest element of each element's group."""
         labels = self.labels()
         first = np.arange(len(labels))
         np.minimum.at(first, labels, np.arange(len(labels)))

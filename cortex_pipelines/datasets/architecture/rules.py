@@ -1,4 +1,4 @@
-"""Dependency rules of a project, learnt from its imports: which part may import which.
+"""Learn a project's dependency rules from its imports: which part may import which.
 
 Of two parts of a folder that import each other's files nearly always in one direction, the lower
 one must not import the upper one. What follows from two such rules of a folder by order is a rule
@@ -17,7 +17,7 @@ _MAX_PARTS = 60  # of a folder, for rules by order: they grow with the cube
 
 @dataclass(frozen=True)
 class Edge:
-    """A file that imports another of its source.
+    """An import of one file by another in the same source.
 
     Args:
         source: Source in the project.
@@ -34,7 +34,7 @@ class Edge:
 
 @dataclass(frozen=True, order=True)
 class Parts:
-    """Two parts of a folder, the first of which imports the second."""
+    """Two parts of a folder; the first imports the second."""
 
     source: str
     folder: str
@@ -43,13 +43,13 @@ class Parts:
 
     @property
     def turned(self) -> "Parts":
-        """The same parts, the other way round."""
+        """The same parts with swapped direction."""
         return Parts(self.source, self.folder, self.imported, self.importer)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``upper`` may import ``lower``; the other way is a violation.
+    """``upper`` may import ``lower``; the reverse is a violation.
 
     Args:
         parts: Upper and lower part, as an import that is allowed.
@@ -65,7 +65,7 @@ class Rule:
 
     @property
     def rule_id(self) -> str:
-        """Identity: the same as long as the parts are."""
+        """Stable identity derived from the parts."""
         key = (self.parts.source, self.parts.folder, self.parts.importer, self.parts.imported)
         return hashlib.blake2b("\0".join(key).encode(), digest_size=16).hexdigest()
 
@@ -77,7 +77,7 @@ class Rule:
 
 
 def parts_of(edge: Edge) -> Parts | None:
-    """The parts that an import joins: where the paths of its two sides part; None if nowhere."""
+    """The parts joined by an import, where the two paths diverge; None if they do not."""
     own, other = edge.path.split("/"), edge.target.split("/") if edge.target else []
     at = 0
     while at < min(len(own), len(other)) and own[at] == other[at]:
@@ -90,7 +90,7 @@ def parts_of(edge: Edge) -> Parts | None:
 
 
 def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[Rule]:
-    """The rules that imports keep, in order of source, folder and parts.
+    """Rules that the imports obey, ordered by source, folder and parts.
 
     Args:
         edges: Imports inside of sources; one that stands in several lines counts once.
@@ -110,7 +110,7 @@ def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -
 
 
 def _part(path: Sequence[str], at: int) -> str:
-    """Name of a part: the folder, or the file without its ending."""
+    """Name of a part: the folder, or the file without its extension."""
     name = path[at]
     return name.rsplit(".", 1)[0] if at == len(path) - 1 and "." in name[1:] else name
 

@@ -1,4 +1,4 @@
-"""What may be set for the architecture data set."""
+"""Settings of the architecture data set."""
 
 from pydantic import Field
 

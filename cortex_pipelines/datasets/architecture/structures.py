@@ -1,4 +1,4 @@
-"""Requirements with the structure that answers them: packages, modules, APIs, schemas, deployment.
+"""Examples that map requirements to structures: packages, modules, APIs, schemas, deployment.
 
 A requirement is what people wrote about the thing: its doc comment, summary, manifest or README.
 Where they wrote nothing, one is put together from the facts and marked ``weak:rule``.
@@ -29,7 +29,7 @@ def structures(
     texts: Mapping[tuple[str, str], str],
     settings: ArchitectureExampleSettings,
 ) -> Iterator[Row]:
-    """Examples: ``prompt``, ``completion``, ``kind``, ``description_source`` and the fact.
+    """Examples with ``prompt``, ``completion``, ``kind``, ``description_source`` and the fact.
 
     Args:
         facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
@@ -72,7 +72,7 @@ def _structure(
     inside: Mapping[tuple[str, str], Sequence[Row]],
     settings: ArchitectureExampleSettings,
 ) -> tuple[str, str, str, str] | None:
-    """Kind, what is asked for, a description by rule (empty for none), and the answer."""
+    """Kind, question, rule-based description (may be empty) and answer."""
     kind, relation = fact["fact"], fact["relation"]
     place = f"{fact['technology']}, {fact['path']}"
     beside = about[fact["source"], fact["path"]]
@@ -105,7 +105,7 @@ def _columns(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSett
 
 
 def _deployed(fact: Row, beside: Sequence[Row]) -> str:
-    """What facts say about something that is deployed, in a sentence."""
+    """Describe a deployed component in a sentence from its facts."""
     whole = fact["relation"] == "builds"
     objects: dict[str, list[str]] = defaultdict(list)
     for row in beside:
@@ -128,7 +128,7 @@ def _boundary(
     inside: Mapping[tuple[str, str], Sequence[Row]],
     settings: ArchitectureExampleSettings,
 ) -> str:
-    """Outline of a package: its folder, parts, and what it depends on inside and outside."""
+    """Outline of a package: folder, parts, internal and external dependencies."""
     mine = inside.get((fact["source"], fact["subject"]), ())
     root = fact["object"]
     parts = [
@@ -156,7 +156,7 @@ def _boundary(
 
 
 def _module(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
-    """Outline of a file: what it declares, and what it imports."""
+    """Outline of a file: declarations and imports."""
     imports = [row for row in beside if row["fact"] == "module-dependency"]
     lines = [f"declares: {_listed(fact['object'].split(', '), settings)}"]
     for scope in ("internal", "external", "standard"):
@@ -168,7 +168,7 @@ def _module(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSetti
 def _readmes(
     texts: Mapping[tuple[str, str], str], settings: ArchitectureExampleSettings
 ) -> dict[tuple[str, str], str]:
-    """First paragraph of prose in the README of each folder that has one."""
+    """First prose paragraph of each folder's README."""
     readmes: dict[tuple[str, str], str] = {}
     for (source, path), text in texts.items():
         folder, _, name = path.rpartition("/")
@@ -186,7 +186,7 @@ def _covers(outer: Row, inner: Row) -> bool:
 
 
 def _words(name: str) -> str:
-    """A name as words: at least two, or it says nothing."""
+    """A name as words; empty for fewer than two."""
     words = [word.lower() for word in _WORD.findall(name.rsplit(".", 1)[-1].rsplit("::", 1)[-1])]
     return " ".join(words).capitalize() if len(words) > 1 else ""
 

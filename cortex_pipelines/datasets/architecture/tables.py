@@ -1,4 +1,4 @@
-"""From architecture facts to the tables of the architecture data set."""
+"""Build the tables of the architecture data set from architecture facts."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import accumulate
@@ -60,7 +60,7 @@ def architecture_tables(
     settings: DatasetSettings,
     join: IncrementalSimilarityJoin | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Tables of the architecture data set; a kind, or a side, may be empty.
+    """Tables of the architecture data set; any kind or split may be empty.
 
     Args:
         facts: ARCHITECTURE_FACTS of one project.
@@ -95,7 +95,7 @@ def architecture_tables(
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
-    """What the project has nothing of, for the data card."""
+    """Kinds without examples in the project, for the data card."""
     kinds = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
     none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
@@ -157,7 +157,7 @@ def _candidate(
 
 
 class _Offsets:
-    """Where the lines of files begin, in bytes, and where another one would after the last."""
+    """Byte offsets of the lines of files, including the end of the last line."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], list[int]] = {}
@@ -172,7 +172,7 @@ class _Offsets:
 def _judged(
     rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Candidates with their near-duplicate cluster, and why they cannot be used."""
+    """Candidates with near-duplicate cluster and exclusion reason."""
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
     clusters = near_duplicate_clusters(rows["target"].to_list(), settings)
     dirty = contaminated(rows["completion"].to_list(), benchmarks, settings)

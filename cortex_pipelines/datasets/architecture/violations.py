@@ -1,4 +1,4 @@
-"""Imports to judge by the learnt rules: allowed, against a rule, or put in on purpose.
+"""Imports to judge by the learnt rules: allowed, violating or injected.
 
 A rule is on one side of the split with all of its examples: its answer is the same each time. A
 prompt lists which parts of the folder import which, and leaves the conclusion to the reader.
@@ -26,7 +26,7 @@ _TRIES = 8
 
 @dataclass(frozen=True)
 class Imports:
-    """What the facts say about the imports inside of sources.
+    """Imports inside the sources, from the facts.
 
     Args:
         edges: Each import once.
@@ -40,7 +40,7 @@ class Imports:
 
 
 def imports_of(facts: Sequence[Row]) -> Imports:
-    """The imports among facts.
+    """Extract the imports from the facts.
 
     Args:
         facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
@@ -59,7 +59,7 @@ def imports_of(facts: Sequence[Row]) -> Imports:
 
 @dataclass(frozen=True)
 class RuleSides:
-    """On which side of the split the rules and the files are.
+    """Splits of the rules and files.
 
     Args:
         rules: Side of each rule, by its id.
@@ -70,12 +70,12 @@ class RuleSides:
     file: Callable[[tuple[str, str]], str]
 
     def has(self, rule: Rule, source: str, path: str) -> bool:
-        """Whether a file may give an example of a rule: both are on one side."""
+        """Whether a file can give an example of a rule: both are in the same split."""
         return self.file((source, path)) == self.rules[rule.rule_id]
 
 
 def rule_sides(rules: Sequence[Rule], settings: DatasetSettings) -> dict[str, str]:
-    """The side of each rule: the shares of validation and test, rounded down, by hash.
+    """Split of each rule by hash; validation and test shares are rounded down.
 
     A project with few rules keeps all of them in train.
     """
@@ -97,7 +97,7 @@ def judged_imports(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
-    """Examples: ``prompt``, ``completion``, ``rule``, ``explanation``, ``origin`` and the fact.
+    """Examples with ``prompt``, ``completion``, ``rule``, ``explanation``, ``origin`` and the fact.
 
     Args:
         imports: Imports of the project.
@@ -127,7 +127,7 @@ def judged_imports(
 
 @dataclass(frozen=True)
 class Shown:
-    """What a prompt lists of a folder, and what of it decides.
+    """Imports of a folder listed in a prompt, and those that decide the answer.
 
     Args:
         lines: A part and the parts that it imports, one line each.
@@ -145,7 +145,7 @@ def _shown(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Shown | None:
-    """The directions of the folder's imports that lead to the rule, among others.
+    """Import directions of a folder that establish the rule, among others.
 
     Of other sides than train and its own nothing is shown; None if that leaves no way from the
     upper part to the lower one.
@@ -171,7 +171,7 @@ def _shown(
 
 
 def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
-    """The fewest pairs that lead from one part to another, the first by name among equals."""
+    """Shortest import path between two parts, ties broken by name."""
     edge_into: dict[str, tuple[str, str] | None] = {start: None}
     waiting = deque([start])
     while waiting and end not in edge_into:
@@ -196,7 +196,7 @@ def _injected(
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
-    """Real files of the lower part with an import of the upper part that they do not have."""
+    """Files of the lower part with an added import of the upper part."""
     upper = [
         edge
         for parts, edges in by_parts.items()
@@ -229,7 +229,7 @@ def _injected(
 
 
 def _inside(rule: Rule, imports: Imports) -> list[Edge]:
-    """Imports between files of the upper part: they too say how one of its files is imported."""
+    """Imports inside the upper part, which show how its files are imported."""
     inside = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
     return [
         edge
@@ -241,14 +241,14 @@ def _inside(rule: Rule, imports: Imports) -> list[Edge]:
 
 
 def _belongs(source: str, path: str, rule: Rule) -> bool:
-    """Whether a file is of the rule's lower part."""
+    """Whether a file belongs to the rule's lower part."""
     inside = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
     own = path.startswith(inside + "/") or path.rsplit(".", 1)[0] == inside
     return source == rule.parts.source and own
 
 
 def _written(fact: Row, path: str) -> str | None:
-    """An import as it would stand in another file; None if that cannot be told."""
+    """An import statement as written in another file; None if it cannot be derived."""
     text: str = fact["evidence"].strip()
     if "\n" in text or len(text) > 300:
         return None
@@ -306,5 +306,5 @@ def _example(
 
 
 def _shuffled(items: Sequence[T], rule: Rule, seed: int, salt: str = "") -> list[T]:
-    """The items in the order of the hashes of what they are."""
+    """Shuffle items by hash."""
     return sorted(items, key=lambda item: draw(seed, rule.rule_id, salt, item))

@@ -1,4 +1,4 @@
-"""From prepared units to the tables of a data set: train, validation, test and the manifest."""
+"""Build the tables of a data set from prepared units: train, validation, test and manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class ProjectUnits:
-    """What the data sets of one project are made from.
+    """Inputs of the data sets of one project.
 
     Args:
         name: Its name.
@@ -161,7 +161,7 @@ def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
 
 
 def _asked(units: pl.DataFrame, asked: pl.DataFrame, origin: str) -> pl.DataFrame:
-    """Rows to ask for a name, with the columns of their units."""
+    """Rows to predict a name, with the columns of their units."""
     rows = asked.join(units, on="unit_id", maintain_order="left")
     return rows.with_columns(
         pl.col("name_kind").alias("kind"),
@@ -179,7 +179,7 @@ def finished_tables(
     settings: DatasetSettings,
     cache: RowCache | None,
 ) -> Tables:
-    """Splits and manifest of a data set from its candidates, checked for leaks.
+    """Splits and manifest of a data set from its candidates, checked for leakage.
 
     Args:
         name: Name of the data set.

@@ -1,4 +1,4 @@
-"""The manifest of a data set: where each row comes from, and what was left out and why."""
+"""Manifest of a data set: origin of each row, and what was left out and why."""
 
 import hashlib
 from bisect import bisect_left, bisect_right
@@ -28,7 +28,7 @@ _ALL = (*FILTERS, *ROW_FILTERS)
 def manifest(
     rows: Mapping[str, pl.DataFrame], left_out: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """The manifest: one entry a row, and one for each candidate or unit that was left out.
+    """Build the manifest: one entry per row and per excluded candidate or unit.
 
     Args:
         rows: Split to its rows, with the columns of MANIFEST as far as they are known.
@@ -47,7 +47,7 @@ def manifest(
 
 
 def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series:
-    """Placeholders for private data on the lines of each unit.
+    """Number of privacy placeholders in each unit.
 
     Args:
         units: Columns ``source``, ``path``, ``start_line`` and ``end_line``.
@@ -68,7 +68,7 @@ def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series
 
 
 def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -> pl.DataFrame:
-    """Entries for what one filter left out: the first by hash, and one for a language's rest."""
+    """Entries excluded by one filter: the first by hash, the rest counted by language."""
     rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
     kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
     ids = [
@@ -95,7 +95,7 @@ def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -
 
 
 def _ordinals(rows: pl.DataFrame) -> pl.Series:
-    """Number of each entry among those of the same unit, kind and text: no order of rows counts."""
+    """Number entries of the same unit, kind and text, independent of row order."""
     keys = [name for name in ("unit_id", "kind", "origin", "prompt", "completion")
             if name in rows.columns]  # fmt: skip
     ordered = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
@@ -104,7 +104,7 @@ def _ordinals(rows: pl.DataFrame) -> pl.Series:
 
 
 def _columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
-    """The manifest's columns: those that the frame has, null for the others."""
+    """The manifest's columns, null where the frame lacks one."""
     given = frame.with_columns(
         pl.col(entry or "example_id").alias("entry_id"),
         pl.lit(1, dtype=pl.Int64).alias("count"),

@@ -1,4 +1,4 @@
-"""Selects the rows of a data set: no near-duplicates across splits, sizes within bounds.
+"""Select the rows of a data set: no near-duplicates across splits, bounded sizes.
 
 Test is chosen first, then validation, then train; what is left out keeps the reason.
 """
@@ -23,14 +23,14 @@ _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
 
 
 def is_variant() -> pl.Expr:
-    """Whether a row was made of a variant of a unit, by its ``origin``."""
+    """Whether a row is a variant of a unit, by its ``origin``."""
     origin = pl.col("origin")
     return (origin == RENAMED) | origin.str.starts_with(REWRITTEN)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Candidates parted into rows and what is left out.
+    """Candidates split into selected and excluded rows.
 
     Args:
         rows: Split to its rows.
@@ -43,7 +43,7 @@ class Selection:
 
 
 def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Candidates with ``example_id``: a hash of what the model sees and has to write."""
+    """Add ``example_id``: a hash of prompt and completion."""
     # a gap has an identity of its own, by the code after it
     identity = [column for column in _IDENTITY if column in candidates.columns]
     parts = candidates.select(pl.col(identity).fill_null("")).iter_rows()
@@ -58,7 +58,7 @@ def select_rows(
     settings: DatasetSettings,
     join: IncrementalSimilarityJoin,
 ) -> Selection:
-    """The rows of a data set.
+    """Select the rows of a data set.
 
     Args:
         candidates: Rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``,
@@ -86,7 +86,7 @@ def select_rows(
 
 
 class _Parts:
-    """A selection that is being made."""
+    """A selection in progress."""
 
     def __init__(self, join: IncrementalSimilarityJoin) -> None:
         self.rows: dict[str, pl.DataFrame] = {}
@@ -107,7 +107,7 @@ class _Parts:
         most: int | None,
         step: str,
     ) -> None:
-        """Rows to a side, but for near-duplicates of what is held on others, within the bounds."""
+        """Add rows to a split, except near-duplicates of other splits, within the limits."""
         alone = _without_near_duplicates(rows, held, texts, self._similar_pairs, step)
         self.leave(_missing(rows, alone), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
@@ -120,7 +120,7 @@ class _Parts:
 def require_no_leakage(
     rows: Mapping[str, pl.DataFrame], name: str, texts: Texts, join: IncrementalSimilarityJoin
 ) -> None:
-    """Look for near-duplicates across the sides of a data set that is about to be published.
+    """Check that no near-duplicates cross the splits of a finished data set.
 
     Apart from what the selection knows: what is remembered here was found here.
 
@@ -199,7 +199,7 @@ def _capped_by_kind(
 def _capped(
     rows: pl.DataFrame, most: int | None, side: str, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """At most ``most`` rows, of each language as nearly in proportion to its rows as can be.
+    """Sample at most ``most`` rows, stratified by language.
 
     Languages take turns by Adams' method of apportionment: each has a row before any has its
     second share, and what a smaller bound keeps a larger one keeps too. Which rows of a language,

@@ -1,4 +1,4 @@
-"""Finds near-duplicates across splits among new texts only.
+"""Find near-duplicates across splits incrementally, for new texts only.
 
 Whether two texts are near-duplicates depends on the two alone, so the pairs of known texts still
 hold. A new text is compared with its possible near-duplicates only: in an order of shingles that
@@ -44,7 +44,7 @@ Bools = NDArray[np.bool_]
 
 
 class IncrementalSimilarityJoin:
-    """Looks for near-duplicates, and remembers what it found for the next run.
+    """Finds near-duplicates and caches its results for the next run.
 
     Args:
         cache: Where that is kept; without one everything is compared each time.
@@ -58,7 +58,7 @@ class IncrementalSimilarityJoin:
     def between(
         self, mine: pl.DataFrame, theirs: pl.DataFrame, columns: tuple[str, ...], step: str
     ) -> pl.DataFrame:
-        """Pairs of near-duplicates across two splits, as ``near_duplicate_pairs`` finds them.
+        """Near-duplicate pairs across two splits, equal to ``near_duplicate_pairs``.
 
         Args:
             mine: One split: ``example_id``, a hash that tells the text, and what is compared.
@@ -84,7 +84,7 @@ class IncrementalSimilarityJoin:
 
 
 class _Side:
-    """The texts of one split, with what is known of some of them."""
+    """Texts of one split with their cached state."""
 
     def __init__(
         self,
@@ -109,16 +109,16 @@ class _Side:
 
     @property
     def new(self) -> Bools:
-        """Which texts are not known."""
+        """Mask of uncached texts."""
         return self.known[_PREFIX].is_null().to_numpy()
 
     @property
     def share_of_new(self) -> float:
-        """How many of the texts are not known, 0 to 1."""
+        """Share of uncached texts, 0 to 1."""
         return float(self.new.mean()) if len(self.new) else 0.0
 
     def forget(self) -> None:
-        """Take all texts for new ones."""
+        """Treat all texts as new."""
         self.known = self.known.with_columns(
             pl.lit(None, dtype=dtype).alias(name)
             for name, dtype in _STATE.items()
@@ -126,19 +126,19 @@ class _Side:
         )
 
     def sets_of(self, chosen: Bools) -> ShingleSets:
-        """The shingles of some texts."""
+        """Shingles of some texts."""
         rows = self._frame.filter(pl.Series(chosen, dtype=pl.Boolean))
         texts = compared(rows, self._columns)["compared"]
         return all_shingles(texts.to_list(), self._settings.shingle_tokens)
 
     def new_sets(self) -> ShingleSets:
-        """The shingles of the new texts, computed once."""
+        """Shingles of the new texts, computed once."""
         if self._sets is None:
             self._sets = self.sets_of(self.new)
         return self._sets
 
     def like(self, others: ShingleSets, order: ShingleOrder) -> Bools:
-        """Which of the known texts have a first shingle in common with one of the others'."""
+        """Mask of cached texts that share a prefix shingle with the other side's."""
         is_similar = np.zeros(len(self.known), dtype=bool)
         wanted = _prefixes(others, order, self._settings)[0].astype(np.uint64) << _HIGH
         prefixes = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
@@ -149,14 +149,14 @@ class _Side:
         return is_similar
 
     def still_there(self, others: "_Side") -> pl.DataFrame:
-        """Pairs that were found last time, of texts that are known on both sides."""
+        """Cached pairs whose texts still exist on both sides."""
         paired = self.known.select(TWINS.names()).filter(pl.col(_OTHER).list.len() > 0)
         pairs = paired.explode(_OTHER, _SIMILARITY)
         known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(known, on=_OTHER, how="semi")
 
     def state(self, new_pairs: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
-        """What is to be known of all texts next time.
+        """State of all texts to cache.
 
         Args:
             new_pairs: Pairs, kept with the first text of each.
@@ -178,7 +178,7 @@ class _Side:
 def _pairs(
     mine: _Side, theirs: _Side, order: ShingleOrder, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """All pairs of near-duplicates: known ones, and those in which a text is new."""
+    """All near-duplicate pairs: cached ones, and those with a new text."""
     parts = [mine.still_there(theirs)]
     if mine.new.any():
         sets = mine.new_sets()
@@ -218,13 +218,13 @@ def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:
 def _prefixes(
     sets: ShingleSets, order: ShingleOrder, settings: DatasetSettings
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The first shingles of each set, half of each hash; and how many each has."""
+    """Prefix shingles of each set as half hashes, and their numbers."""
     counts = prefix_lengths(sets.sizes, settings.near_duplicate_threshold)
     return (order.first(sets, counts) >> _HIGH).astype(np.uint32), counts
 
 
 def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
-    """The order that the known first shingles were taken by."""
+    """Shingle order of the cached prefixes."""
     if known is None:
         return ShingleOrder()
     rows = known.filter(pl.col(_SIDE) == _ORDER)
@@ -232,7 +232,7 @@ def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
 
 
 def _order_rows(order: ShingleOrder) -> pl.DataFrame:
-    """The order as rows of what is kept, a level each."""
+    """The shingle order as cache rows, one per level."""
     levels = pl.Series(_PREFIX, [level.tolist() for level in order.common], dtype=_STATE[_PREFIX])
     constants = {_SIDE: _ORDER, _ID: "", _OTHER: None, _SIMILARITY: None}
     return levels.to_frame().select(

@@ -1,4 +1,4 @@
-"""Near-duplicate clusters, of which only those of texts not seen last time are made anew.
+"""Cluster near-duplicates incrementally, recomputing only clusters with new texts.
 
 Two texts are compared if their MinHash signatures agree in a band, so what was compared among
 texts that are all still there need not be again. A new text is compared with those that agree with
@@ -31,7 +31,7 @@ Labels = NDArray[np.int64]
 
 
 class IncrementalClustering:
-    """Clusters texts, and remembers how for the next run.
+    """Clusters texts and caches the clusters for the next run.
 
     Args:
         cache: Where that is kept; without one everything is compared each time.
@@ -43,7 +43,7 @@ class IncrementalClustering:
         self._cache, self._project, self._settings = cache, project, settings
 
     def firsts(self, name: str, texts: Sequence[str]) -> list[int]:
-        """The cluster of each text, the index of the first text in it; as of all from nothing.
+        """Cluster of each text as the index of its first text; equal to a full run.
 
         Args:
             name: What the texts are; each name remembers its own.
@@ -56,7 +56,7 @@ class IncrementalClustering:
         return [first.setdefault(labels[at], index) for index, at in enumerate(which)]
 
     def _labels(self, name: str, texts: list[str]) -> list[int]:
-        """A number for each of some different texts; those of one cluster have the same."""
+        """Cluster labels of distinct texts."""
         if self._cache is None:
             return clusters_of(self._sets(texts), self._settings)
         keys = pl.Series(_TEXT, [_key(text) for text in texts], dtype=pl.String)
@@ -81,7 +81,7 @@ class IncrementalClustering:
         return _Known(keys, labels, bands)
 
     def _with_new(self, known: "_Known", texts: list[str]) -> "_Known | None":
-        """The clusters with the new texts in; None where all has to be compared."""
+        """Merge new texts into the clusters; None where a full run is needed."""
         new = known.new
         if new.mean() > _MOST_NEW:
             return None
@@ -101,7 +101,7 @@ class IncrementalClustering:
 
 @dataclass(frozen=True)
 class _Known:
-    """Texts with the number of their cluster.
+    """Cached texts with cluster numbers.
 
     Args:
         keys: Hash of each text.
@@ -115,7 +115,7 @@ class _Known:
 
     @classmethod
     def of(cls, keys: pl.Series, state: pl.DataFrame) -> "_Known":
-        """What is known of some texts; a cluster that is not there as a whole is not."""
+        """Cached state of some texts, without incomplete clusters."""
         size = pl.len().over(_CLUSTER)
         numbered = state.select(_TEXT, _CLUSTER, size.alias("size")).with_row_index("at")
         matched = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
@@ -128,24 +128,24 @@ class _Known:
 
     @property
     def new(self) -> Bools:
-        """Which texts are not known."""
+        """Mask of uncached texts."""
         return self.labels < 0
 
     def has_full_bucket(self) -> bool:
-        """Whether so many agree in a band that they are compared in part alone.
+        """Whether a bucket is so full that it is only compared in part.
 
         Which part depends on the order of all texts, so nothing of it holds for others.
         """
         return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
 
     def state(self) -> pl.DataFrame:
-        """What is to be known next time."""
+        """State to cache."""
         bands = pl.Series(_BANDS, self.bands, dtype=pl.Array(pl.UInt32, self.bands.shape[1]))
         return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
 
 
 def _agreeing(bands: Bands, new: Bools) -> Bools | None:
-    """Which texts agree with a new one in a band; None if too many do in one and the same."""
+    """Mask of texts that share a band with a new one; None if a bucket is too full."""
     agreeing = new.copy()
     for band in range(bands.shape[1]):
         values = bands[:, band]
@@ -160,13 +160,13 @@ def _agreeing(bands: Bands, new: Bools) -> Bools | None:
 
 
 def _moved(keys: pl.Series, known: pl.Series) -> int:
-    """How many texts came or went."""
+    """Number of texts added or removed."""
     stayed = int(keys.is_in(known.implode()).sum())
     return len(keys) + len(known) - 2 * stayed
 
 
 def _join(forest: UnionFind, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
-    """Put the numbers together whose labels are the same."""
+    """Union the members of each label."""
     first: dict[int, int] = {}
     for place, label in zip(places.tolist(), np.asarray(labels).tolist(), strict=True):
         if (known := first.setdefault(label, place)) != place:

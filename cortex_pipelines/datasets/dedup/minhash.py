@@ -1,4 +1,4 @@
-"""Near-duplicate clusters: MinHash finds the candidates, the exact similarity decides.
+"""Cluster near-duplicates: MinHash proposes candidates, exact similarity decides.
 
 Threshold, shingles and number of permutations as in bigcode's deduplication (0.7, 5 tokens, 250).
 The permutations are had by one: the hashes of a set fall into as many bins, each bin keeps its
@@ -33,7 +33,7 @@ _SETS_AT_ONCE = 1 << 13
 
 
 def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> list[int]:
-    """The cluster of each text: the index of the first text in it.
+    """Cluster of each text, as the index of its first text.
 
     Two texts are in one cluster if a chain of near-duplicates joins them.
     """
@@ -41,7 +41,7 @@ def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> 
 
 
 def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
-    """The cluster of each text, by its shingles: the index of the first text in it."""
+    """Cluster of each text by its shingles, as the index of its first text."""
     first_of: dict[bytes, int] = {}
     same = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
     distinct = np.array(sorted(first_of.values()), dtype=np.int64)
@@ -55,7 +55,7 @@ def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
 
 
 def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
-    """Hash of each band of the MinHash signatures: one row a set, one column a band."""
+    """Hash of each MinHash band, shape (sets, bands)."""
     bands, rows = settings.minhash_bands, settings.minhash_rows
     factors = odd_numbers(rows, f"band:{settings.seed}")
     keys = [np.empty((0, bands), dtype=np.uint64)]
@@ -66,7 +66,7 @@ def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64
 
 
 def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
-    """MinHash signatures, one row a set, one column a permutation."""
+    """MinHash signatures, shape (sets, permutations)."""
     count = settings.minhash_bands * settings.minhash_rows
     order, rank = _orders(count, settings.seed)
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
@@ -84,7 +84,7 @@ def minhash(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64]:
 def _nearest(
     filled: NDArray[np.int64], counts: NDArray[np.int64], rank: NDArray[np.uint16]
 ) -> NDArray[np.uint16]:
-    """For each set and bin the smallest rank among the set's filled bins.
+    """Smallest rank among the filled bins, for each set and bin.
 
     Set by set from the fullest down, so that each step is one comparison of two tables; that is
     several times as fast as to reduce the rows of each set by themselves.
@@ -110,7 +110,7 @@ def _nearest(
 
 @lru_cache(maxsize=4)
 def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """The order in which each bin looks for a filled one, itself first, and the rank in it.
+    """Order in which each bin probes for a filled one, itself first, and the ranks in it.
 
     Returns:
         ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the place of ``other`` in the order
@@ -127,7 +127,7 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
 
 
 def _joined(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
-    """A label for each set; sets that a chain of near-duplicates joins have the same."""
+    """Cluster label of each set; chains of near-duplicates share one."""
     keys, sketches = band_keys(sets, settings), _sketches(sets)
     forest = UnionFind(len(sets))
     for band in range(keys.shape[1]):
@@ -151,7 +151,7 @@ def _join(
     forest: UnionFind,
     settings: DatasetSettings,
 ) -> None:
-    """Put near-duplicates together; what is together already is not compared again."""
+    """Union near-duplicate pairs, skipping pairs already joined."""
     labels, threshold = forest.labels(), settings.near_duplicate_threshold
     apart = labels[left] != labels[right]
     left, right = left[apart], right[apart]
@@ -168,7 +168,7 @@ def _join(
 
 
 def _sketches(sets: ShingleSets) -> NDArray[np.uint8]:
-    """How many shingles of each set fall into each of some ranges; the most is 255.
+    """Number of shingles of each set per hash range, at most 255.
 
     A set with more in a range says so little that its sketch is all 255: nothing is ruled out.
     """

@@ -1,4 +1,4 @@
-"""An order of shingles, rare ones first, that stays the same while texts come and go.
+"""A shingle order by rarity that stays stable as texts change.
 
 How often shingles occur is counted once, roughly (those that begin with the same bits count as
 one), and kept; whatever was not there then counts as rare. Prefix filtering asks for any order that
@@ -25,7 +25,7 @@ Places = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class ShingleOrder:
-    """An order: by level, then by hash.
+    """A shingle order by frequency level, then by hash.
 
     Args:
         common: For each level above the first one (rare), the first bits of its shingles.
@@ -35,7 +35,7 @@ class ShingleOrder:
 
     @classmethod
     def of(cls, *sides: ShingleSets) -> "ShingleOrder":
-        """The order by how often shingles occur in some texts."""
+        """Order by the frequency of shingles in some texts."""
         counts = np.zeros(1 << _BITS, dtype=np.int64)
         for sets in sides:
             counts += np.bincount(_first_bits(sets.hashes), minlength=len(counts))
@@ -46,7 +46,7 @@ class ShingleOrder:
         )
 
     def first(self, sets: ShingleSets, counts: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """The first ``counts`` shingles of each set, set after set."""
+        """The first ``counts`` shingles of each set, concatenated."""
         prefixes = [np.empty(0, dtype=np.uint64)]
         for start in range(0, len(sets), _SETS_AT_ONCE):
             stop = min(start + _SETS_AT_ONCE, len(sets))

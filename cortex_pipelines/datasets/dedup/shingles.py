@@ -1,4 +1,4 @@
-"""Texts as sets of token shingles, and how similar two sets are.
+"""Token shingles of texts, and the similarity of shingle sets.
 
 Many texts at once, in columns: the bytes of a batch lie in one array, and a token's hash is the
 difference of two prefix sums, so nothing is done token by token.
@@ -23,7 +23,7 @@ _TABLE_BITS = 22
 
 @dataclass(frozen=True)
 class ShingleSets:
-    """The shingles of many texts.
+    """Shingles of many texts.
 
     Args:
         hashes: Hashes of all texts, those of one text sorted and each once.
@@ -38,7 +38,7 @@ class ShingleSets:
         return len(self.borders) - 1
 
     def __getitem__(self, index: int) -> Shingles:
-        """The shingles of one text."""
+        """Shingles of one text."""
         if not 0 <= index < len(self):  # how a loop over the sets ends
             raise IndexError(index)
         return self.hashes[self.borders[index] : self.borders[index + 1]]
@@ -49,14 +49,14 @@ class ShingleSets:
         return np.diff(self.borders)
 
     def taken(self, indices: Sequence[int] | NDArray[np.int64]) -> "ShingleSets":
-        """The sets of some texts, in the order asked for."""
+        """Sets of some texts, in the given order."""
         chosen = np.asarray(indices, dtype=np.int64)
         sizes = self.sizes[chosen]
         places = np.repeat(self.borders[chosen] - _starts(sizes)[:-1], sizes)
         return ShingleSets(self.hashes[places + np.arange(len(places))], _starts(sizes))
 
     def batches(self, most: int) -> Iterator["ShingleSets"]:
-        """The sets in order, some ``most`` shingles at a time."""
+        """The sets in order, in batches of about ``most`` shingles."""
         start = 0
         while start < len(self):
             limit = int(self.borders[start]) + most
@@ -67,7 +67,7 @@ class ShingleSets:
 
 
 class KnownShingles:
-    """A set of shingles to look others up in.
+    """A shingle set for look-ups.
 
     Args:
         hashes: The shingles, sorted, each once.
@@ -80,7 +80,7 @@ class KnownShingles:
         self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
 
     def places(self, hashes: Shingles) -> NDArray[np.int64]:
-        """Where each hash is in the set; -1 if it is not."""
+        """Index of each hash in the set; -1 if missing."""
         places = np.full(len(hashes), -1)
         likely = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
         if len(likely):
@@ -91,7 +91,7 @@ class KnownShingles:
 
 
 def shingles(text: str, size: int) -> Shingles:
-    """Hashes of all runs of ``size`` tokens in a text, sorted, each once.
+    """Sorted distinct hashes of all runs of ``size`` tokens in a text.
 
     A token is a word (letters, digits, ``_`` and all that is not ASCII) or a single sign, so layout
     does not count. A text with fewer tokens than ``size`` has one shingle, of all of them.
@@ -100,7 +100,7 @@ def shingles(text: str, size: int) -> Shingles:
 
 
 def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
-    """The shingles of each text; about 40 MB/s."""
+    """Shingles of each text; about 40 MB/s."""
     batches = [_batch_shingles(batch, size) for batch in _batches(texts)]
     hashes = [hashes for hashes, _ in batches]
     sizes = [sizes for _, sizes in batches]
@@ -124,13 +124,13 @@ def in_common(left: Shingles, right: Shingles) -> int:
 
 
 def odd_numbers(count: int, purpose: str) -> NDArray[np.uint64]:
-    """Pseudo-random odd 64-bit numbers, the same on every machine and in every release."""
+    """Pseudo-random odd 64-bit numbers, identical on every machine."""
     digests = [hashlib.blake2b(f"{purpose}:{n}".encode(), digest_size=8) for n in range(count)]
     return np.array([int.from_bytes(d.digest(), "big") | 1 for d in digests], dtype=np.uint64)
 
 
 def mixed(values: Shingles) -> Shingles:
-    """Spread the bits (the finaliser of MurmurHash3): a sum of products has weak low bits."""
+    """Mix the bits by MurmurHash3's finaliser: a sum of products has weak low bits."""
     values = values ^ (values >> np.uint64(33))
     values *= np.uint64(0xFF51AFD7ED558CCD)
     values ^= values >> np.uint64(33)
@@ -155,7 +155,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
 
 
 def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
-    """Shingles of the texts of a batch, one after the other, and how many each has."""
+    """Concatenated shingles of a batch of texts, and their counts."""
     tokens, counts = _padded(*_tokens(batch), size)
     ends = np.cumsum(counts)
     runs = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
@@ -175,7 +175,7 @@ def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
 
 
 def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
-    """Hash of each token of some texts, and how many tokens each has."""
+    """Concatenated token hashes of some texts, and their counts."""
     data = np.frombuffer(b"\n".join([*batch, b""]), dtype=np.uint8)
     kinds = _classes()[data]
     word = kinds == _WORD
@@ -196,7 +196,7 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
 
 
 def _padded(tokens: Shingles, counts: Borders, size: int) -> tuple[Shingles, Borders]:
-    """The tokens with zeros after those of a text that has fewer than ``size``."""
+    """Tokens with zero padding for texts shorter than ``size``."""
     wanted = np.maximum(counts, size)
     if len(tokens) == wanted.sum():
         return tokens, counts
@@ -219,7 +219,7 @@ def _factors(size: int) -> tuple[np.uint64, ...]:
 
 @lru_cache
 def _classes() -> NDArray[np.uint8]:
-    """What each byte is: 0 for white space and control characters, a sign, or part of a word."""
+    """Class of each byte: 0 for white space and control characters, a symbol, or a word part."""
     classes = np.full(256, _SIGN, dtype=np.uint8)
     classes[: ord(" ") + 1] = 0
     classes[0x7F] = 0

@@ -1,4 +1,4 @@
-"""Whether anything in one split has a near-duplicate in another: recomputed, and exact.
+"""Find near-duplicates across splits exactly, from scratch.
 
 Independent of how the split was made: no MinHash, but a similarity join with prefix filtering
 (Bayardo et al., "Scaling up all pairs similarity search", 2007), which misses no pair.
@@ -35,7 +35,7 @@ _SHINGLES_AT_ONCE = 1 << 20
 def near_duplicate_pairs(
     train: pl.DataFrame, other: pl.DataFrame, text: str, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Pairs of near-duplicates across two splits; none if the split holds.
+    """Near-duplicate pairs across two splits; empty if the split is clean.
 
     Args:
         train: One split.
@@ -60,7 +60,7 @@ def similar_pairs(
     theirs: ShingleSets,
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """The same for texts whose shingles are known.
+    """Near-duplicate pairs of texts with known shingles.
 
     Args:
         names: Ids of the texts of one split.
@@ -79,14 +79,14 @@ def similar_pairs(
 
 
 def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Ids of the rows, and in ``compared`` the text by which they are compared."""
+    """Row ids with the text to compare in column ``compared``."""
     return frame.select("example_id", pl.concat_str(columns, separator="\n").alias("compared"))
 
 
 def _candidates(
     mine: ShingleSets, theirs: ShingleSets, threshold: float
 ) -> Iterator[tuple[int, int]]:
-    """Pairs that can be similar enough, in order: they share one of their rarest shingles.
+    """Candidate pairs in order: sets that share a prefix shingle.
 
     Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
     rarest of n is among the shared ones. Rare is meant by ``theirs``: what they lack comes first,
@@ -119,7 +119,7 @@ def _index(
     counts: NDArray[np.int64],
     threshold: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The sets that have each shingle among their rarest.
+    """Inverted index from prefix shingles to sets.
 
     Returns:
         Where the sets of each shingle begin (one more than there are shingles), and the sets.
@@ -134,12 +134,12 @@ def _index(
 
 
 def _rarest(places: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """The ``length`` rarest; of equally rare ones the first."""
+    """The ``length`` rarest shingles, ties by position."""
     return places[np.argsort(counts[places], kind="stable")[:length]]
 
 
 def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    """How many first shingles of a set share one with each of its near-duplicates, in any order."""
+    """Prefix length of each set such that near-duplicates always share a prefix shingle."""
     # The small margin keeps a pair whose product t n is whole but for rounding.
     shared: NDArray[np.int64] = np.ceil(threshold * sizes - 1e-9).astype(np.int64)
     return sizes - shared + 1

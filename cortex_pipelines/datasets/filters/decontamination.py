@@ -1,4 +1,4 @@
-"""Code that stands in a benchmark must not be trained on: it would be remembered, not solved.
+"""Exclude benchmark items from the data, so that they cannot be memorised.
 
 What is compared are 64-bit hashes of token shingles: the fingerprints of HumanEval and MBPP come
 with the package (``fingerprints/README.md`` says how they were made), a user's own lists are read
@@ -26,12 +26,12 @@ _SHINGLES_AT_ONCE = 1 << 20
 
 
 class BenchmarkError(ValueError):
-    """A list of benchmark texts cannot be read, or is not the one that params.yaml names."""
+    """A benchmark list cannot be read, or its hash differs from params.yaml."""
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Texts of benchmarks, known by their shingles.
+    """Benchmark texts as shingle hashes.
 
     Args:
         sets: Shingles of each text.
@@ -47,7 +47,7 @@ class Fingerprints:
 def contaminated(
     texts: Sequence[str], fingerprints: Sequence[Fingerprints], settings: DatasetSettings
 ) -> list[str | None]:
-    """The benchmark of which each text holds an item, None if it holds none.
+    """Name of the benchmark that each text contains an item of, or None.
 
     Args:
         texts: Code.
@@ -64,7 +64,7 @@ def contaminated(
 
 
 def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
-    """The benchmarks to keep out: those that are shipped, and the user's lists.
+    """Load the shipped benchmarks and the user's lists.
 
     Args:
         root: Project root, which paths are relative to.
@@ -78,14 +78,14 @@ def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
 
 
 def fingerprints_of(texts: Sequence[str], name: str, tokens: int) -> Fingerprints:
-    """Fingerprints of some texts; those too short to tell anything are left out."""
+    """Fingerprints of some texts, without those too short to be distinctive."""
     sets = all_shingles(texts, tokens)
     long = np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)
     return Fingerprints(sets.taken(long), (name,) * len(long), tokens)
 
 
 def save_fingerprints(known: Fingerprints, path: Path) -> None:
-    """Write fingerprints as two columns: size of each text's set, and all hashes."""
+    """Write fingerprints as two columns: set sizes and concatenated hashes."""
     frame = pl.DataFrame(
         {
             "item": np.repeat(np.arange(len(known.sets), dtype=np.uint32), known.sets.sizes),
@@ -111,7 +111,7 @@ def _load(path: Path) -> Fingerprints:
 def matches(
     sets: ShingleSets, known: Fingerprints, settings: DatasetSettings
 ) -> Iterator[tuple[int, str]]:
-    """Texts that hold enough of an item: index of each, with the item's benchmark."""
+    """Index of each text that contains enough of an item, with the item's benchmark."""
     hashes, starts, items = _postings(known.sets)
     if not len(hashes):
         return
@@ -134,7 +134,7 @@ def matches(
 
 
 def _postings(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All shingles, sorted, each once; where its items begin (one more); the items."""
+    """Inverted index: sorted distinct shingles, offsets of their items (one more), the items."""
     order = np.argsort(sets.hashes, kind="stable")
     owners = np.repeat(np.arange(len(sets)), sets.sizes)[order]
     hashes, starts = np.unique(sets.hashes[order], return_index=True)
@@ -142,7 +142,7 @@ def _postings(sets: ShingleSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """The numbers from each first to before its last, one range after the other."""
+    """Concatenated integer ranges."""
     lengths = last - first
     ends = np.cumsum(lengths)
     return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
@@ -168,7 +168,7 @@ def _of_file(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fin
 
 
 def _texts_in(data: bytes, path: Path) -> Iterator[str]:
-    """The texts in a file: strings of each row, or the whole."""
+    """Texts of a file: the strings of each row, or the whole file."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         frame = pl.read_parquet(path)

@@ -1,4 +1,4 @@
-"""The field's filters: what of the code is worth training on, and which filter left out the rest.
+"""Quality filters for training code.
 
 A unit is left out by the first filter that it does not pass, in the order of ``FILTERS``.
 """
@@ -24,7 +24,7 @@ _COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
 
 
 def left_out(settings: DatasetSettings) -> pl.Expr:
-    """The first filter that a unit does not pass by itself, null if there is none.
+    """Name of the first filter that excludes a unit, or null.
 
     Needs the columns ``code``, ``generated``, ``trainable`` and ``has_error``. Thresholds on lines,
     letters and comments are StarCoder's (arXiv 2305.06161).

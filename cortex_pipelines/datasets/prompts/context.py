@@ -1,4 +1,4 @@
-"""What else a repository tells of a unit: its siblings, and the definitions that it calls.
+"""Repository context of a unit: its siblings and the definitions it calls.
 
 A prompt of train shows nothing of units on other sides of the split.
 """
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def calls_of(units: pl.DataFrame) -> pl.DataFrame:
-    """What the code of each unit calls, each once: column ``calls`` of ``receiver.name``."""
+    """Distinct calls in each unit: column ``calls`` of ``receiver.name``."""
     calls = [
         [f"{receiver}.{name}" for receiver, name in dict.fromkeys(_CALL.findall(code))]
         for code in units["code"]
@@ -46,7 +46,7 @@ def calls_of(units: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What another unit may know of a definition."""
+    """Definition that other units may refer to."""
 
     unit_id: str
     source: str
@@ -60,7 +60,7 @@ class Definition:
 
 
 class RepositoryContext:
-    """The signatures of a project, by what is near and by what is called.
+    """Signatures of a project by location and by call.
 
     Args:
         units: All units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
@@ -96,7 +96,7 @@ class RepositoryContext:
         return names
 
     def lines(self, unit: dict[str, Any], calls: Iterable[str]) -> tuple[str, ...]:
-        """Comment lines for a prompt: siblings nearest first, then what the unit calls.
+        """Comment lines for a prompt: nearest siblings first, then called definitions.
 
         Args:
             unit: A unit's ``COLUMNS``.

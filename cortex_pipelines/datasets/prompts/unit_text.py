@@ -1,4 +1,4 @@
-"""The parts of a unit that a prompt is made of."""
+"""Parts of a unit for its prompt."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Parts:
-    """A unit cut where its body begins.
+    """A unit split where its body begins.
 
     Args:
         head: Header with the opening brace, or with the colon and the docstring.
@@ -34,7 +34,7 @@ class Parts:
 
 
 def cut_unit(code: str, body_offset: int) -> Parts | None:
-    """Cut a function or method where the model takes over.
+    """Split a function or method into prompt and completion.
 
     Args:
         code: The unit's code.
@@ -59,7 +59,7 @@ def cut_unit(code: str, body_offset: int) -> Parts | None:
 
 
 def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
-    """Lines of the headers around a unit, outermost first, indented and opened as code is.
+    """Headers around a unit, outermost first, indented and opened as in code.
 
     Args:
         context: Header lines, layout folded (column ``context``).
@@ -73,17 +73,17 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """The text with each run of white space as one blank."""
+    """Collapse white space to single spaces."""
     return " ".join(text.split())
 
 
 def in_word(beside: str) -> bool:
-    """Whether a character, or none, is part of a name."""
+    """Whether a character (or none) is part of a name."""
     return beside != "" and (beside.isalnum() or beside in "_$")
 
 
 def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
-    """UTF-8 text of each file, which the units' spans refer to."""
+    """UTF-8 bytes of each file, which unit spans refer to."""
     return {
         (source, path): text.encode()
         for source, path, text in files.select("source", "path", "text").iter_rows()
@@ -91,7 +91,7 @@ def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
 
 
 def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
-    """A hash of the text of each unit's file, in a column ``text_hash``."""
+    """Hash of each unit's file text, as column ``text_hash``."""
     hashes = {
         place: blake2b(texts.get(place, b""), digest_size=16).hexdigest()
         for place in units.select("source", "path").unique().iter_rows()
@@ -103,7 +103,7 @@ def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
 def with_layout(
     units: pl.DataFrame, texts: dict[Place, bytes], settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Units with ``indent``, the white space before them on their first line, and ``imports``.
+    """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
     Args:
         units: ANNOTATED_UNITS or CODE_UNITS.
@@ -135,7 +135,7 @@ def with_layout(
 
 
 def _shown(imports: Sequence[str], most: int) -> list[str]:
-    """The first imports, as many as there is room for."""
+    """The first imports that fit."""
     sizes = accumulate(map(len, imports))
     return [text for text, size in zip(imports, sizes, strict=True) if size <= most]
 

@@ -1,4 +1,4 @@
-"""The data card of a data set, made from the data: Markdown, and the same as one HTML page."""
+"""Data card of a data set, as Markdown and HTML, computed from the data."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -39,7 +39,7 @@ LIMITS = (
 
 
 class Part:
-    """A heading with paragraphs, tables and code under it.
+    """A section with heading, paragraphs, tables and code.
 
     Args:
         title: The heading.
@@ -76,7 +76,7 @@ def write_card(
 
 
 def sizes(tables: Tables, column: str) -> pl.DataFrame:
-    """Rows by the values of a column, one column a split, the largest first."""
+    """Row counts by value of a column, one column per split, largest first."""
     counted = [
         tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String})
         for split in SPLITS
@@ -143,7 +143,7 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
 
 
 def _languages(entries: pl.DataFrame) -> list[Part]:
-    """Rows of each language, what of it is left out, and why a side has none of it."""
+    """Rows and exclusions by language, and why a split lacks one."""
     kept = entries.filter(pl.col("split").is_not_null())
     excluded = entries.filter(pl.col("left_out").is_not_null())
     rows, why = [], []
@@ -168,7 +168,7 @@ def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
 
 
 def _units(by_split: Tables) -> list[Part]:
-    """Rows by what their units are for, and by how complex these are; nothing without units."""
+    """Rows by category and complexity of their units; empty without units."""
     of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
     if not any(rows.height for rows in of_units.values()):
         return []
@@ -194,7 +194,7 @@ def _band() -> pl.Expr:
 
 
 def _caps(entries: pl.DataFrame) -> list[Any]:
-    """What the caps left out of train, and how the weights of the rows differ from it."""
+    """Rows that the caps removed from train, and how the row weights differ from it."""
     kept = entries.filter(pl.col("split") == "train")
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
     excluded = entries.filter((pl.col("left_out") == "sample") & of_train)

@@ -1,4 +1,4 @@
-"""Data contracts checked by Great Expectations, derived from ``schemas.py`` and nothing else."""
+"""Data contracts checked by Great Expectations, derived from ``schemas.py`` alone."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ _PANDAS_TYPES: Mapping[type[pl.DataType], str] = {
 
 @dataclass(frozen=True)
 class ContractResult:
-    """What a contract says about one table.
+    """Result of checking a table's contract.
 
     Args:
         table: Name of the table.
@@ -79,7 +79,7 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
 
 
 def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
-    """The expectations that a table's declaration amounts to.
+    """Expectations derived from a table's declaration.
 
     Args:
         table: The declaration.
@@ -117,7 +117,7 @@ def _of_column(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
 
 
 def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> Path:
-    """Great Expectations' Data Docs of some results: one page a table, and an index.
+    """Write Great Expectations' Data Docs: one page per table, and an index.
 
     They hold the time of the check, so they are observations and belong in no output.
 
@@ -187,7 +187,7 @@ def _observed(result: Any) -> str:
 
 
 def _great_expectations() -> Any:
-    """The library, imported where it is used (it takes seconds), and without its analytics."""
+    """Import Great Expectations lazily (it takes seconds), without its analytics."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 

@@ -1,4 +1,4 @@
-"""Which side of the split a unit is on, decided once for all data sets and before augmentation.
+"""Assign units to train, validation and test, once for all data sets and before augmentation.
 
 Near-duplicates stay together, and so does a file (or folder, or source); whatever is joined by
 either, directly or through others, is one component and goes to one side as a whole. The shares
@@ -25,12 +25,12 @@ Changed = Mapping[Place, datetime]
 
 
 class DatasetError(ValueError):
-    """A data set cannot be made from what there is."""
+    """A data set cannot be built from the inputs."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """Files that must be on one side.
+    """Files that must stay in the same split.
 
     Args:
         name: First unit in it, which names it.
@@ -48,7 +48,7 @@ class Component:
 
 
 def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
-    """Units with their near-duplicate ``cluster``: the smallest unit id in it.
+    """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
     Two units are near-duplicates if their whole code or their bodies are: short functions that
     differ in their signatures alone would give the same thing to complete.
@@ -74,7 +74,7 @@ def assign_sides(
     settings: DatasetSettings,
     changed: Changed | None = None,
 ) -> pl.DataFrame:
-    """Units with ``split`` and ``split_reason``.
+    """Add ``split`` and ``split_reason`` to units.
 
     Args:
         units: Columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``.
@@ -111,7 +111,7 @@ def assign_sides(
 
 
 def split_components(components: Sequence[Component], settings: DatasetSettings) -> dict[str, str]:
-    """The side of each component.
+    """Split of each component.
 
     In the order of their hashes (by time: the newest first) components of a language go to test,
     then to validation, as long as that brings the side nearer to its share; a side into which none
@@ -140,7 +140,7 @@ def split_components(components: Sequence[Component], settings: DatasetSettings)
 
 
 def _held_out(strata: Iterable[Sequence[Component]], settings: DatasetSettings) -> dict[str, str]:
-    """The components of test and validation, drawn from each stratum by itself."""
+    """Draw validation and test components, stratified."""
     held: dict[str, str] = {}
     for stratum in strata:
         total = sum(component.weight for component in stratum)
@@ -157,7 +157,7 @@ def _held_out(strata: Iterable[Sequence[Component]], settings: DatasetSettings) 
 
 
 def side_by_hash(key: str, settings: DatasetSettings) -> str:
-    """The side of what is in no component (a deleted file, say): by its hash and the shares."""
+    """Split by hash for units outside of components, such as those of deleted files."""
     digest = hashlib.sha256(f"{settings.seed}:side:{key}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < settings.test_share:
@@ -190,7 +190,7 @@ def _times(
 
 
 def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
-    """Name of each unit's component: the smallest unit id in it."""
+    """Component of each unit, named by its smallest unit id."""
     ordered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
     ordered = ordered.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
@@ -202,7 +202,7 @@ def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
 
 
 def _languages(units: pl.DataFrame) -> dict[str, str]:
-    """The language of most candidates of each component that has any."""
+    """Most frequent language among the candidates of each component."""
     counts = units.filter("candidate").group_by("component", "language").len()
     first = counts.sort("len", "language", descending=[True, False]).unique(
         "component", keep="first", maintain_order=True
@@ -211,14 +211,14 @@ def _languages(units: pl.DataFrame) -> dict[str, str]:
 
 
 def _place(settings: DatasetSettings) -> list[pl.Expr]:
-    """What is the same of units that stay together by where they are."""
+    """Location key shared by units that must stay together."""
     folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
     by = {"repository": [], "folder": [folder]}.get(settings.split_by, [pl.col("path")])
     return [pl.col("source"), *by]
 
 
 def _reason(component: Component, side: str, groups: int, settings: DatasetSettings) -> str:
-    """What decided a side, for people.
+    """Readable reason for a split.
 
     Args:
         component: The component.

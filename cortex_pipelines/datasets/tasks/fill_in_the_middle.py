@@ -1,4 +1,4 @@
-"""Fill-in-the-middle: some statements of a body, or a whole import or declaration, to write.
+"""Fill-in-the-middle: predict statements of a body, or a whole import or declaration.
 
 The gap's borders are those of statements, told by indentation and brackets, which holds for all
 languages. The prompt shows the code before the gap, after imports and the signatures of siblings
@@ -34,7 +34,7 @@ _Made = tuple[str | None, str | None, str | None, str]
 
 
 def drawn_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """The units that give a gap to fill, by the hash."""
+    """Units drawn by hash to give a gap."""
     bound = int(settings.fim_share * 2**64)
     chosen = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
     return units.filter(pl.Series(chosen, dtype=pl.Boolean))
@@ -47,7 +47,7 @@ def infilling_candidates(
     settings: DatasetSettings,
     known: RowMemo | None = None,
 ) -> pl.DataFrame:
-    """Units with ``prompt``, ``completion`` and ``suffix``, or why they make no example.
+    """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
 
     Args:
         units: Functions and methods with their layout and ``split``; or imports and declarations
@@ -72,7 +72,7 @@ def infilling_candidates(
 
 
 def _shown(units: pl.DataFrame, context: RepositoryContext, known: RowMemo) -> pl.Series:
-    """What the repository tells each unit; a statement nothing."""
+    """Repository context of each unit; empty for statements."""
     calls = known.compute("calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
     lines = [
@@ -121,7 +121,7 @@ def _around(
 def statement_span(
     lines: list[str], settings: DatasetSettings, *seed: object
 ) -> tuple[int, int] | None:
-    """Lines of some whole statements that follow each other; not all of the body.
+    """Line span of some consecutive whole statements, not the entire body.
 
     Args:
         lines: The body's lines.
@@ -144,7 +144,7 @@ def statement_span(
 
 
 def _end_of_statements(lines: list[str], first: int, settings: DatasetSettings) -> int | None:
-    """The line after enough whole statements from the line ``first`` on; None if there are not."""
+    """Line after enough whole statements from line ``first``; None if there are too few."""
     indent, size = _indent(lines[first]), 0
     depths = [0] * len(_BRACKETS)
     for at in range(first, len(lines)):

@@ -1,4 +1,4 @@
-"""Candidates of the completion data set: a function's body, given what stands around it."""
+"""Completion candidates: function bodies, given their context."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ MADE = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
 
 
 def bodies(units: pl.DataFrame) -> pl.Series:
-    """The body of each unit as it would have to be written; null where there is none."""
+    """Body of each unit to predict; null where there is none."""
     body_texts = [
         parts.body if parts else None
         for parts in (
@@ -34,7 +34,7 @@ def bodies(units: pl.DataFrame) -> pl.Series:
 def completion_candidates(
     units: pl.DataFrame, settings: DatasetSettings, known: RowMemo | None = None
 ) -> pl.DataFrame:
-    """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
+    """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
@@ -53,7 +53,7 @@ def completion_candidates(
 def unit_prompt(
     unit: dict[str, Any], parts: Parts, longest: int, context: tuple[str, ...] = ()
 ) -> str | None:
-    """Path, imports, context, enclosing headers, doc comment and header.
+    """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
     What is too long gives way from the end: context first, then imports.
 
@@ -84,7 +84,7 @@ def unit_prompt(
 
 
 def unit_parts(unit: dict[str, Any]) -> Parts | None:
-    """A function or method cut where its body begins; None for anything else."""
+    """Split a function or method where its body begins; None for other units."""
     return _parts(unit["kind"], unit["code"], unit["start_byte"], unit["body_start_byte"])
 
 

@@ -1,4 +1,4 @@
-"""Candidates of the naming data set: a name to find, masked wherever it stands.
+"""Naming candidates: predict a name that is masked throughout.
 
 Wherever means as a whole word: in code, comments and strings alike, as an attribute too. A comment
 or message that names the thing would tell the answer, and to mask too much tells nothing.
@@ -43,7 +43,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Name:
-    """A name that can be asked for.
+    """A name to predict.
 
     Args:
         kind: function, method, class, struct, ..., constant or variable.
@@ -55,7 +55,7 @@ class Name:
 
 
 def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None:
-    """The unit's own name if it is one to learn: not a dunder, a constructor or a single letter."""
+    """The unit's name if worth learning: no dunder, constructor or single letter."""
     name = unit["name"]
     if unit["kind"] not in NAMED:
         return None
@@ -69,7 +69,7 @@ def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None
 def variable_names(
     unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings
 ) -> list[Name]:
-    """Local variables of the unit to ask for: those that the hash draws, each name once."""
+    """Local variables of a unit to predict, drawn by hash, each name once."""
     if unit["kind"] not in _FUNCTIONS or len(unit["code"].encode()) > settings.max_prompt_bytes:
         return []
     telling = sorted({name for name in local_names if _is_telling(name, settings)})
@@ -80,7 +80,7 @@ def variable_names(
 def naming_example(
     unit: Mapping[str, Any], name: Name, settings: DatasetSettings, uses: Iterable[str] = ()
 ) -> str | None:
-    """The prompt that asks for a name; None if it would be too long or hold the answer.
+    """Prompt for a name; None if it is too long or contains the answer.
 
     Args:
         unit: A unit with its layout.
@@ -111,7 +111,7 @@ def naming_candidates(
     settings: DatasetSettings,
     known: RowMemo | None = None,
 ) -> pl.DataFrame:
-    """One row for each name to ask for.
+    """One row per name to predict.
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
@@ -142,7 +142,7 @@ def naming_candidates(
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
-    """Names of the local variables that could be renamed, by unit: LOCAL_NAMES."""
+    """Names of renamable local variables by unit: LOCAL_NAMES."""
     names = pl.element().str.split("=").list.first()
     with_names = renamed.select("unit_id", pl.col("renames").list.eval(names).alias("local_names"))
     of_all_variants = pl.col("local_names").explode(empty_as_null=False)
@@ -150,7 +150,7 @@ def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
 
 
 def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
-    """All names that the train side declares, whether an example asks for them or not.
+    """All names declared in train, whether or not an example predicts them.
 
     Args:
         units: Units of the data sets with their ``split``.
@@ -167,7 +167,7 @@ def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
 
 
 def masked(text: str, name: str, mask: str) -> str:
-    """The text with a mask for the name wherever it stands as a whole word.
+    """Mask every whole-word occurrence of a name.
 
     Linear in the text; a regular expression for each name would have to be compiled for each.
     """
@@ -185,7 +185,7 @@ def masked(text: str, name: str, mask: str) -> str:
 def _asked_of(
     unit: Mapping[str, Any], texts: Mapping[Place, bytes], settings: DatasetSettings
 ) -> tuple[list[str], list[str], list[str]]:
-    """Kinds, prompts and names of what a unit is asked for."""
+    """Kinds, prompts and names of a unit's questions."""
     uses: list[str] = []
     if unit["kind"] in _DECLARATIONS:
         text = texts.get((unit["source"], unit["path"]), b"")
@@ -208,7 +208,7 @@ def _names(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[Name]
 
 
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
-    """The first lines that hold a name as a whole word, each once, without white space around.
+    """First lines that contain a name as a whole word, distinct and stripped.
 
     Only lines in which the name stands are looked at, and no more than are needed.
 
@@ -233,7 +233,7 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
 
 
 def _line_around(text: bytes, at: int) -> tuple[int, int]:
-    """Where the line of a byte begins, and where it ends with its line feed or return."""
+    """Start and end of the line at a byte offset."""
     first = text.rfind(b"\n", 0, at) + 1
     first = text.rfind(b"\r", first, at) + 1 or first
     last = text.find(b"\n", at) + 1 or len(text)

@@ -1,4 +1,4 @@
-"""How a project writes its names, by kind and language: learnt from the names themselves."""
+"""Learn a project's naming conventions by kind and language."""
 
 import re
 
@@ -24,14 +24,12 @@ CONVENTIONS = pl.Schema(
 
 
 def style_of(name: str) -> str:
-    """How a name is written: ``lower`` (one word), ``snake_case``, ``camelCase``, ``PascalCase``,
-    ``UPPER_CASE`` or ``other``.
-    """
+    """Case style of a name: ``lower`` (one word), ``snake_case``, ``camelCase``, and others."""
     return next((style for style, pattern in _STYLES if pattern.fullmatch(name)), "other")
 
 
 def conventions(names: pl.DataFrame) -> pl.DataFrame:
-    """The share of each way to write names, by kind and language.
+    """Share of each naming style by kind and language.
 
     A single lower-case word goes with both ``snake_case`` and ``camelCase``, and counts for the one
     that more names of its kind and language are written in; as ``lower`` where they are even.

@@ -1,4 +1,4 @@
-"""Candidates of the refactoring data set: code to put right or to improve, and the result.
+"""Refactoring candidates: code to fix or improve, with the result.
 
 Three sources: errors put in on purpose, smells that a rule can mend, and changes from history. An
 error and a smell are on the side of the unit they were made from; a change from history is on the
@@ -56,7 +56,7 @@ _WHITE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\
 def error_candidates(
     units: pl.DataFrame, errors: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Injected errors of the units that may become examples.
+    """Injected bugs of eligible units.
 
     Args:
         units: Units of ``units.prepared_units``.
@@ -79,7 +79,7 @@ def error_candidates(
 def smell_candidates(
     units: pl.DataFrame, fixes: FixesOf, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Smells of the units that may become examples, with what mends them.
+    """Code smells of eligible units, with their fixes.
 
     Args:
         units: Units of ``units.prepared_units``.
@@ -106,7 +106,7 @@ def smell_candidates(
 def _of_units(
     units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Candidates from changes of units, in the order of the changes."""
+    """Candidates from changes of units, in order."""
     joined = changes.join(
         units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
     )
@@ -114,7 +114,7 @@ def _of_units(
 
 
 def _candidates(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns of candidates, null where the rows do not have one."""
+    """Candidate columns, null where the rows lack one."""
     return rows.select(
         pl.col(name) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in SCHEMA.items()
@@ -128,7 +128,7 @@ def pair_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Changes from history.
+    """Candidates from version history.
 
     Args:
         pairs: REFACTORING_PAIRS of one project.
@@ -178,7 +178,7 @@ def _place_of(
     licences: Mapping[Place, tuple[str | None, bool]],
     settings: DatasetSettings,
 ) -> tuple[str | bool | None, ...]:
-    """Path of a change, its side and what decided it, its licence and whether that is allowed."""
+    """Path, split, split reason, licence and its permission of each change."""
     path = pair["path_after"] or pair["path_before"] or ""
     places = [(pair["source"], place) for place in (path, pair["path_before"]) if place]
     known = next((sides[place] for place in places if place in sides), None)
@@ -190,7 +190,7 @@ def _place_of(
 
 
 def _sides(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
-    """The side of each file that has a unit on one, and what decided it."""
+    """Split of each file and its reason."""
     known = splits.filter(pl.col("split").is_not_null()).unique(
         ["source", "path"], keep="first", maintain_order=True
     )
@@ -203,7 +203,7 @@ def _sides(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
 
 
 def _tasks(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Prompt and completion of each change, or why there are none.
+    """Prompt and completion of each change, or an exclusion reason.
 
     Args:
         rows: Columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines

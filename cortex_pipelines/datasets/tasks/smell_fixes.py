@@ -1,4 +1,4 @@
-"""Fixes of the smells in a project's units, computed once for each text of a unit."""
+"""Fixes of code smells, computed once per unit text."""
 
 import hashlib
 from functools import cache
@@ -15,7 +15,7 @@ _ROWS = pl.Schema(dict.fromkeys(("cache_key", *_FIELDS), pl.String))
 
 
 def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str, list[SmellFix]]:
-    """Fixes of each unit's smells, by unit id; units without any are not in it.
+    """Fixes of code smells by unit id; units without fixes are absent.
 
     Args:
         units: ANNOTATED_UNITS; one in which annotation found nothing is not looked at.
@@ -46,7 +46,7 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
 
 
 def _key(code: str, language: str, path: str) -> str:
-    """Hash of what the fixes depend on; of the path that is its ending."""
+    """Hash of everything that the fixes depend on, including the file extension."""
     parts = (language, _ending(path), code)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

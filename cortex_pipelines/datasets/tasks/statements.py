@@ -1,4 +1,4 @@
-"""Candidates of the completion data set that are one statement: imports and declarations."""
+"""Completion candidates of single statements: imports and declarations."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ def statement_candidates(
     settings: DatasetSettings,
     known: RowMemo | None = None,
 ) -> pl.DataFrame:
-    """Units with ``prompt`` and ``completion``, or why they make no example (``not_made``).
+    """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     The prompt is the path and the code before the statement, up to the keyword of an import or the
     name that is declared; the completion is the rest of the statement.
@@ -51,7 +51,7 @@ def statement_candidates(
 
 
 def code_before(text: bytes, start: int, room: int) -> str:
-    """The code before a place, from the beginning of a line, in at most ``room`` bytes."""
+    """At most ``room`` bytes of code before an offset, from a line start."""
     first = max(start - max(room, 0), 0)
     if first:
         first = text.find(b"\n", first - 1, start) + 1 or start
@@ -59,7 +59,7 @@ def code_before(text: bytes, start: int, room: int) -> str:
 
 
 def code_after(text: bytes, end: int, room: int) -> str:
-    """The code after a place, up to the end of a line, in at most ``room`` bytes."""
+    """At most ``room`` bytes of code after an offset, up to a line end."""
     last = min(end + max(room, 0), len(text))
     if last < len(text):
         last = text.rfind(b"\n", end, last) + 1 or end
@@ -85,7 +85,7 @@ def _example(
 
 
 def _cut(unit: dict[str, Any]) -> int:
-    """Where the model takes over."""
+    """Offset where the completion begins."""
     if unit["kind"] == "import":
         match = _IMPORT_WORDS.match(unit["code"])
         return match.end() if match else 0
@@ -93,7 +93,7 @@ def _cut(unit: dict[str, Any]) -> int:
 
 
 def word_end(text: str, name: str) -> int:
-    """Where the first whole word of that name ends; 0 if there is none.
+    """End of the first whole-word occurrence of a name; 0 if there is none.
 
     Without a regular expression, which would have to be compiled for each name.
     """

@@ -1,4 +1,4 @@
-"""Variants of train units: with other names for their variables, or written in another way."""
+"""Variants of train units: renamed or rewritten."""
 
 import re
 
@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
-    """``unit_id``, ``origin``, ``variant_code`` and ``variant_weight`` of RENAMED_UNITS."""
+    """Columns ``unit_id``, ``origin``, ``variant_code``, ``variant_weight`` of RENAMED_UNITS."""
     return renamed.select(
         "unit_id",
         pl.lit(RENAMED).alias("origin"),
@@ -27,7 +27,7 @@ def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
 
 
 def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
-    """The same of REWRITTEN_UNITS; ``origin`` names what was done: ``rewritten:reindented``."""
+    """The same of REWRITTEN_UNITS; ``origin`` is for example ``rewritten:reindented``."""
     return rewritten.select(
         "unit_id",
         pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
@@ -40,7 +40,7 @@ def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
 
 
 def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
-    """Train units with the code of their variants, each with where its body begins.
+    """Train units with the code of their variants and the start of each body.
 
     A variant whose body cannot be told from its head is left out.
 
@@ -71,7 +71,7 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
 
 
 def moved_offset(code: str, changed: str, offset: int) -> int | None:
-    """Where a place of some code is after it was changed.
+    """Map an offset to the changed code.
 
     Args:
         code: The code.

@@ -1,4 +1,4 @@
-"""Units on their way to examples: filtered, clustered, and on one side of the split for good."""
+"""Filter, cluster and split units before they become examples."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,7 +34,7 @@ def split_units(
     project: str = "",
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
-    """Every unit with its side, or the filter that left it out.
+    """Every unit with its split, or the filter that excluded it.
 
     Functions, methods and types are clustered by near-duplication, and a cluster is on one side
     with all of its files. Imports and declarations follow their file: half of all files have an
@@ -83,7 +83,7 @@ def prepared_units(
     units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, texts: dict[Place, bytes],
     settings: DatasetSettings,
 ) -> pl.DataFrame:  # fmt: skip
-    """Units that may become examples: the first of each near-duplicate cluster.
+    """Eligible units: the first of each near-duplicate cluster.
 
     Args:
         units: ANNOTATED_UNITS of one project.
@@ -107,7 +107,7 @@ def prepared_units(
 
 
 def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.DataFrame:
-    """Units with ``left_out``: the filter that they do not pass, near-duplicates apart."""
+    """Units with ``left_out``: the filter that excludes them, apart from near-duplicates."""
     placed = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))

@@ -1,4 +1,4 @@
-"""What the split asks of each unit by itself, computed once for each text of a unit."""
+"""Per-unit features for the split, computed once per unit text."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +22,7 @@ _LEFT_OUT, _HOLDS = "left_out", "holds"
 
 
 class UnitFacts:
-    """Facts of units of one project.
+    """Features of one project's units.
 
     Args:
         settings: Bounds and shares.
@@ -42,17 +42,17 @@ class UnitFacts:
         self._known = RowMemo(cache, project)
 
     def left_out(self, units: pl.DataFrame) -> pl.DataFrame:
-        """Column ``left_out``: the first filter that a unit does not pass by itself, or null."""
+        """Column ``left_out``: the first filter that excludes a unit, or null."""
         filters = left_out(self._settings).alias(_LEFT_OUT)
         inputs = units.select("unit_id", *_JUDGED)
         return self._known.compute("quality", inputs, lambda some: some.select(filters))
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
-        """Ids of the units that hold an item of a benchmark."""
+        """Ids of units that contain a benchmark item."""
         return self._that_hold("contaminated", units, ("code",), self._dirty)
 
     def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
-        """Ids of the units that make an example to complete and one to name."""
+        """Ids of units that give both a completion and a naming example."""
         functions = units.filter(pl.col("kind").is_in(KINDS))
         return self._that_hold("example", functions, _OF_EXAMPLE, self._usable)
 
@@ -75,7 +75,7 @@ class UnitFacts:
         columns: tuple[str, ...],
         judge: Callable[[pl.DataFrame], list[bool]],
     ) -> list[str]:
-        """Ids of the units of which a fact holds that some columns tell, in their order."""
+        """Ids of units for which a predicate on some columns holds, in order."""
 
         def make(some: pl.DataFrame) -> pl.DataFrame:
             return pl.Series(_HOLDS, judge(some), dtype=pl.Boolean).to_frame()
