@@ -1,4 +1,4 @@
-"""How models are measured: the ``evaluation`` section of ``params.yaml``."""
+"""Settings of the evaluation: section ``evaluation`` of ``params.yaml``."""
 
 from typing import Literal
 
@@ -30,7 +30,7 @@ class ProblemFile(Settings):
 
 
 class OtherAdapter(Settings):
-    """An adapter of another project, as a baseline."""
+    """Another project's adapter, as a baseline."""
 
     project: Text
     """Its project."""
@@ -40,7 +40,7 @@ class OtherAdapter(Settings):
 
 
 class EvaluationSettings(Settings):
-    """What is measured on held-out items, and how sure the comparison has to be."""
+    """Sample sizes, generation and statistics of the adapter evaluation."""
 
     items: PositiveInt
     """Most held-out examples of each task that a model is scored on, sampled by the seed."""

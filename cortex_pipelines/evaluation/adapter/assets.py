@@ -1,4 +1,4 @@
-"""Evaluation of the adapters against their base and the champion, on held-out code."""
+"""Evaluate adapters against base and champion on held-out code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,8 +65,7 @@ def code_adapter_evaluation(
     cache: RowCache,
     observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
-    """What adapter, base and champion make of held-out code: likelihoods, choices, outputs, tests,
-    what is forgotten and what is given away, with intervals and a report."""
+    """Compare adapter, base and champion on held-out code, with intervals and a report."""
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     named = evaluation.other_adapter
     inputs = EvaluationInputs(

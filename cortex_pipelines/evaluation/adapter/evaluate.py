@@ -1,4 +1,4 @@
-"""The evaluation of one adapter: tables, figures, what was compared, and the report."""
+"""Evaluate one adapter: tables, metrics, comparisons and report."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -84,7 +84,7 @@ def evaluate_adapter(
     cache: RowCache,
     observe: Observe,
 ) -> dict[str, pl.DataFrame]:
-    """Compare an adapter with its reference and the base on the held-out items.
+    """Compare an adapter with its reference and the base on held-out items.
 
     Nothing but the reference's version of the champion's pin goes into the files, so that they stay
     the same when the challenger itself is promoted and meets the same reference again.
@@ -138,7 +138,7 @@ def evaluate_adapter(
 
 
 def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> None:
-    """Score every text once, those with the same prompt one after the other; all is kept."""
+    """Score every text once, grouped by prompt; results are cached."""
     texts = [*items.held_out, *items.general.items, *items.general.foreign]
     texts += [text.item for text in items.attempts]
     texts += [answer for question in items.questions for answer in question.answers]
@@ -155,7 +155,7 @@ def _measured(
     settings: EvaluationSettings,
     root: Path,
 ) -> tuple[dict[str, pl.DataFrame], dict[str, float], Any]:
-    """Tables, flat figures, and the quality reports."""
+    """Tables, metrics and quality reports."""
     completion = inputs.datasets["completion"]
     repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits)
     writing = items_to_write(inputs.datasets, repository.runnable.values(), settings)
@@ -217,7 +217,7 @@ def _compared(
     inputs: EvaluationInputs,
     settings: EvaluationSettings,
 ) -> list[Comparison]:
-    """Challenger against reference on every task and kind of question, corrected together."""
+    """Challenger against reference on every task and question kind, corrected jointly."""
     metrics: dict[str, Paired] = {
         f"{task}_improvement": saved(of_task(scores, task), "reference", settings)
         for task in inputs.datasets
@@ -241,7 +241,7 @@ def _observe(begun: float, adapter: Path, observe: Observe) -> None:
 def _comparable(
     reference: AdapterVersion | None, pinned: PinnedModel
 ) -> tuple[AdapterVersion | None, str]:
-    """The reference, unless it belongs on another base; then the base alone, and a note of it."""
+    """The reference, or the base with a note if the reference has another base."""
     if reference is None:
         return None, ""
     base = trained_on(reference.folder)

@@ -1,4 +1,4 @@
-"""What adapters are measured on: the inputs, and everything that is scored by likelihood."""
+"""Inputs of the adapter evaluation, and all items scored by likelihood."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 
 @dataclass(frozen=True)
 class AdapterVersion:
-    """An adapter's files and the version they are known by."""
+    """An adapter's files and version."""
 
     version: str
     folder: Path
@@ -30,7 +30,7 @@ class AdapterVersion:
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What adapters are measured on.
+    """Inputs of the adapter evaluation.
 
     Args:
         project: The adapter's project.
@@ -57,7 +57,7 @@ class EvaluationInputs:
 
 @dataclass(frozen=True)
 class Items:
-    """Everything that is scored by likelihood."""
+    """All items scored by likelihood."""
 
     held_out: list[Example]
     general: GeneralItems
@@ -68,7 +68,7 @@ class Items:
 
 
 def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
-    """All items, sampled by the seed; rare lines of what the challenger was trained on."""
+    """Sample all items by the seed, including rare lines of the training data."""
     completion = inputs.datasets["completion"]
     everything = [
         example

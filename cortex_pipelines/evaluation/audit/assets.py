@@ -1,4 +1,4 @@
-"""The router's audit in the asset graph."""
+"""Audit of the router in the asset graph."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def routing_audit(
     coordination: CoordinationSettings,
     out: Path,
 ) -> dict[str, pl.DataFrame]:
-    """What the logs say the router would achieve, and whether it serves some tasks worse."""
+    """Off-policy estimate of the router's success from logs, and a fairness audit by group."""
     decisions, outcomes, features = (
         pl.read_parquet(coordination_tables / f"{table.name}.parquet")
         for table in (DECISIONS, OUTCOMES, FEATURES)
@@ -74,7 +74,7 @@ def routing_audit(
 def _figures(
     estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool
 ) -> dict[str, float]:
-    """All figures by name; what the logs do not support is missing."""
+    """Metrics by name, without those that the logs do not support."""
     gaps = {name: largest_gap(groups, name, min_group) for name in ATTRIBUTES}
     figures = {
         "hand_written_sample": float(sample),

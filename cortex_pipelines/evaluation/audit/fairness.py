@@ -1,4 +1,4 @@
-"""Whether a router serves some tasks worse than others: by master, priority, source, language."""
+"""Fairness of a router across groups: by master, priority, source, language."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NOT_KNOWN = "not known"
 
 @dataclass(frozen=True)
 class AuditGroup:
-    """The held-out tasks that share a value of an attribute.
+    """Held-out tasks with the same value of an attribute.
 
     Args:
         attribute: One of ``ATTRIBUTES``.
@@ -48,7 +48,7 @@ class AuditGroup:
 def audit_groups(
     tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings
 ) -> list[AuditGroup]:
-    """Every group of the held-out tasks, attributes and values in order.
+    """All groups of held-out tasks, ordered by attribute and value.
 
     Args:
         tasks: Columns ``right`` (Boolean), ``confidence`` (0 to 1), ``abstained`` (Boolean) and
@@ -94,7 +94,7 @@ def _group(
 
 
 def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> float | None:
-    """That a group succeeds no less often than the rest: Fisher's exact test, one side."""
+    """P-value that a group succeeds less often than the rest: one-sided Fisher's exact test."""
     from scipy.stats import hypergeom
 
     if not others:
@@ -104,7 +104,7 @@ def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> 
 
 
 def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
-    """The groups with their warnings."""
+    """Groups with their warnings."""
     tested = [group for group in groups if group.items >= min_items]
     worse = rejected([group.p_accuracy for group in tested], alpha)
     left = rejected([group.p_abstention for group in tested], alpha)
@@ -120,7 +120,7 @@ def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[
 
 
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
-    """Which hypotheses are rejected so that all are right with probability ``1 - alpha`` (Holm).
+    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm).
 
     A missing p-value is no hypothesis.
     """
@@ -129,7 +129,7 @@ def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
 
 
 def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
-    """Accuracy of the best group of an attribute less that of the worst; None without two."""
+    """Accuracy difference of the best and worst group of an attribute; None without two."""
     known = [
         g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items
     ]

@@ -1,4 +1,4 @@
-"""The router's audit as one page."""
+"""HTML report of the router's audit."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def audit_report(
     deciding: Mapping[str, int],
     sample: bool,
 ) -> str:
-    """The page; the same bytes for the same tables.
+    """Render the report; the same tables give the same bytes.
 
     Args:
         off_policy: ``schemas.OFF_POLICY``.

@@ -1,10 +1,10 @@
-"""When a router is compared by logs and between groups: section ``audit`` of ``params.yaml``."""
+"""Settings of the router's audit: section ``audit`` of ``params.yaml``."""
 
 from cortex_pipelines.settings import PositiveFloat, PositiveInt, Settings
 
 
 class AuditSettings(Settings):
-    """What an estimate or a warning has to rest on."""
+    """Minimum evidence for an off-policy estimate or a fairness warning."""
 
     min_items: PositiveInt
     """Fewest logged decisions with a known outcome for an estimate from them."""

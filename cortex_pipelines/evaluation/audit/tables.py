@@ -1,4 +1,4 @@
-"""The held-out tasks as an audit needs them, from the tables of other rooms."""
+"""Tables for the audit of held-out tasks."""
 
 import polars as pl
 
@@ -13,7 +13,7 @@ PERSON = "person"
 
 
 def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
-    """What ``fairness.audit_groups`` reads.
+    """Input of ``fairness.audit_groups``.
 
     Args:
         scores: ``schemas.ROUTING_SCORES``.
@@ -43,7 +43,7 @@ def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFra
 def logged_decisions(
     attempts: pl.DataFrame, decisions: pl.DataFrame, scores: pl.DataFrame
 ) -> tuple[Logged, list[dict[str, float]]]:
-    """Logged decisions about held-out tasks, and what the router wants of each.
+    """Logged decisions on held-out tasks, with the router's preferred decision for each.
 
     Tasks that the router leaves to a person are left out: nobody logged what a person did.
 
@@ -74,7 +74,7 @@ def logged_decisions(
 
 
 def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
-    """How many logged decisions each router took, by its DataVersion, in the order of versions.
+    """Number of logged decisions by the DataVersion of the deciding router, sorted.
 
     Args:
         decisions: ``schemas.DECISIONS``; those that name no version are left out.
@@ -85,7 +85,7 @@ def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
 
 
 def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
-    """A frame of ``schemas.AUDIT_GROUPS``."""
+    """Groups as ``schemas.AUDIT_GROUPS``."""
     return AUDIT_GROUPS.frame(
         [
             {
@@ -110,7 +110,7 @@ def groups_table(groups: list[AuditGroup]) -> pl.DataFrame:
 
 
 def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
-    """A frame of ``schemas.OFF_POLICY``; a refusal is one row without an estimate."""
+    """Estimates as ``schemas.OFF_POLICY``; a refusal is one row without an estimate."""
     shared = {"items": estimate.items, "effective": estimate.effective}
     empty = {"estimate": None, "low": None, "high": None}
     if isinstance(estimate, Refusal):
@@ -134,7 +134,7 @@ def off_policy_table(estimate: Estimate | Refusal) -> pl.DataFrame:
 
 
 def _by_text(features: pl.DataFrame, column: str) -> dict[str, str]:
-    """The value of a column by the task's text, the earliest first."""
+    """Value of a column by task text, the earliest wins."""
     by_text: dict[str, str] = {}
     for row in features.sort("decided_at", "attempt_id", nulls_last=True).iter_rows(named=True):
         if row["text"]:

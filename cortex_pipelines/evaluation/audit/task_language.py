@@ -1,4 +1,4 @@
-"""The language that a task is written in, guessed from its script and its commonest words.
+"""Detect the language of a task from its script and frequent words.
 
 A weak label, for the audit only: short titles often hold no telling word, and then it is not
 guessed.
@@ -38,7 +38,7 @@ _TELLING = {name: frozenset(words.split()) for name, words in _WORDS.items()}
 
 
 def task_language(text: str) -> str | None:
-    """Language of a task's text; None where nothing in it tells."""
+    """Language of a task's text, or None if undetermined."""
     letters = [char for char in text if char.isalpha()]
     scripts = Counter(_script(char) for char in letters if not char.isascii())
     script, count = scripts.most_common(1)[0] if scripts else (None, 0)

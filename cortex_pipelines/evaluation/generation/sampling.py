@@ -1,4 +1,4 @@
-"""What a model writes after a prompt: greedily, or drawn by a seed."""
+"""Generate text from a prompt, greedily or sampled with a seed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 
 @dataclass(frozen=True)
 class Request:
-    """What a model is asked to write.
+    """A generation request.
 
     Args:
         item: The example; its completion is not looked at.
@@ -33,7 +33,7 @@ def generate(
     request: Request,
     settings: EvaluationSettings,
 ) -> str:
-    """The text after a prompt, up to a little behind where the answer ends.
+    """Generate text after a prompt until the answer has ended.
 
     Args:
         model: A causal language model.
@@ -66,7 +66,7 @@ def generate(
 
 
 class _Enough:
-    """Stops generation when the answer has ended."""
+    """Stopping criterion: the answer has ended."""
 
     def __init__(self, tokenizer: Any, prompt_tokens: int, space: str, extent: StopRule) -> None:
         self._tokenizer = tokenizer
@@ -75,14 +75,14 @@ class _Enough:
         self._extent = extent
 
     def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        """Whether each row is done, as transformers asks after each token."""
+        """Whether each row is complete, in the form of transformers' stopping criteria."""
         import torch
 
         done = [is_complete(self.answer(row), self._extent) for row in ids]
         return torch.tensor(done, device=ids.device)
 
     def answer(self, row: Any) -> str:
-        """What follows the prompt and the white space that it ends with."""
+        """Text after the prompt and its trailing white space."""
         ids = row[self._prompt_tokens :]
         text: str = self._tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False

@@ -1,4 +1,4 @@
-"""Where an answer ends: a model that does not stop by itself is cut there."""
+"""Find the end of an answer, to cut generated text there."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ _QUOTES = "\"'`"
 
 
 def extent_of(item: Example) -> StopRule:
-    """Where the answer to an example ends, by what is asked for."""
+    """Kind of answer that an example asks for, which determines its end."""
     python = item.language == "python"
     if item.task == "naming":
         return "line"
@@ -25,12 +25,12 @@ def extent_of(item: Example) -> StopRule:
 
 
 def cut(text: str, extent: StopRule) -> str:
-    """The text up to where the answer ends; all of it where it does not."""
+    """Text up to the end of the answer, or all of it."""
     return text[: _end(text, extent)].rstrip()
 
 
 def is_complete(text: str, extent: StopRule) -> bool:
-    """Whether what follows cannot belong to the answer any more."""
+    """Whether the answer has ended, so that further text cannot belong to it."""
     return _end(text, extent) < len(text)
 
 
@@ -51,7 +51,7 @@ def _end(text: str, extent: StopRule) -> int:
 
 
 def _end_of_statement(text: str) -> int:
-    """The end of the first line at which all brackets are closed."""
+    """End of the first line at which all brackets are closed."""
     depth, begun, quote = 0, False, ""
     for place, letter in enumerate(text):
         if quote:
@@ -66,7 +66,7 @@ def _end_of_statement(text: str) -> int:
 
 
 def _end_by_indent(text: str, *, whole: bool) -> int:
-    """Before the first line that lies outside of the block that the text begins with.
+    """Start of the first line outside of the block that the text begins with.
 
     Args:
         text: What was written.
@@ -90,7 +90,7 @@ def _end_by_indent(text: str, *, whole: bool) -> int:
 
 
 def _end_by_brace(text: str, *, depth: int) -> int:
-    """After the brace that closes what is open; braces in strings of one line do not count."""
+    """End of the brace that closes the open block; ignores braces in one-line strings."""
     quote, opened = "", depth > 0
     for place, letter in enumerate(text):
         if quote:

@@ -1,4 +1,4 @@
-"""Generated bodies under the repository's own tests, in the sandbox and nowhere else.
+"""Run generated function bodies against the repository's own tests, in the sandbox.
 
 The way is that of the verification of injected errors: a unit's related tests are run on the
 repository as it is first, and only where they pass, on the repository with the other body.
@@ -24,7 +24,7 @@ _RESULTS = {"yes": "failed", "no": "passed", "unknown": None}  # of the question
 
 @dataclass(frozen=True)
 class RunnableItem:
-    """A held-out Python function that some test file of its repository names.
+    """A held-out Python function mentioned in a test file of its repository.
 
     Args:
         item: The example; its completion is the body.
@@ -46,7 +46,7 @@ class RunnableItem:
 
 
 class Repository:
-    """The files of a project's sources, and what of them tests can judge.
+    """Files of a project's sources, and the items that their tests cover.
 
     Args:
         repository_files: Folder of the project's files.
@@ -74,11 +74,11 @@ class Repository:
 
     @property
     def runnable(self) -> dict[str, RunnableItem]:
-        """Items that tests can judge, by example."""
+        """Items covered by tests, by example."""
         return self._runnable
 
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
-        """Whether the related tests pass with each body in place of the true one."""
+        """Whether the related tests pass with each body in place of the original."""
         outcomes: dict[int, Outcome] = {}
         for source in sorted({item.source for item, _ in bodies}):
             subjects = {
@@ -97,7 +97,7 @@ class Repository:
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
-    """The unbiased estimate of the chance that one of k samples passes (Chen et al. 2021).
+    """Unbiased estimate of the probability that one of k samples passes (Chen et al. 2021).
 
     Args:
         samples: Samples that were run.
@@ -113,7 +113,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 def pass_figures(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -> dict[str, float]:
-    """``pass_at_<k>``: mean over the problems with at least k samples that could be run."""
+    """``pass_at_<k>``: mean over problems with at least k samples that ran."""
     figures = {}
     for k in pass_k:
         known = [
@@ -158,7 +158,7 @@ def _runnable(
 def _item(
     row: Mapping[str, object], item: Example, texts: Mapping[str, str]
 ) -> RunnableItem | None:
-    """None if the unit does not stand where it should, or does not end with the body."""
+    """Runnable item of a row; None if the unit has moved or does not end with the body."""
     data = texts.get(str(row["path"]), "").encode()
     code = str(row["code"])
     start, end = int(str(row["start_byte"])), int(str(row["end_byte"]))
@@ -179,7 +179,7 @@ def _item(
 
 
 def _syntax_error(item: RunnableItem, body: str) -> str:
-    """Why the file does not parse with a body; empty if it does."""
+    """Syntax error of the file with a body; empty if it parses."""
     try:
         ast.parse(_changed(item, body))
     except (SyntaxError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How near generated code comes to the code in the repository.
+"""Similarity of generated code to the reference.
 
 CodeBLEU (arXiv 2009.10297) is the mean of four parts. The package of that name cannot be installed
 beside the grammars in use here (codebleu 0.7.0 wants tree-sitter below 0.23), so three of the
@@ -23,7 +23,7 @@ _LEAVES = frozenset(
 
 
 def codebleu_without_dataflow(written: str, expected: str, language: str) -> float:
-    """CodeBLEU without its data flow part, 0 to 1: the mean of three matches.
+    """CodeBLEU without data flow, 0 to 1: the mean of three matches.
 
     Args:
         written: What the model wrote.
@@ -46,7 +46,7 @@ def codebleu_without_dataflow(written: str, expected: str, language: str) -> flo
 
 
 def same_code(written: str, expected: str, language: str) -> bool:
-    """Whether two pieces of code are equal but for layout and comments.
+    """Whether two pieces of code are equal except for layout and comments.
 
     Tokens of the syntax trees are compared; where indentation has a meaning, so are the trees.
     """
@@ -59,13 +59,13 @@ def same_code(written: str, expected: str, language: str) -> bool:
 
 
 def syntax_errors(code: str, language: str, path: str = "") -> int:
-    """Places in the code that its grammar cannot read or where it misses something."""
+    """Number of ERROR and MISSING nodes in the code."""
     root = parse(code.encode(), grammar_for(language, path)).root_node
     return sum(node.is_error or node.is_missing for node in _nodes(root)) if root.has_error else 0
 
 
 def subtoken_f1(written: str, expected: str) -> float:
-    """F1 of the words that two names are made of, 0 to 1: ``get_user`` in ``getUserName`` is 0.8.
+    """F1 of the subtokens of two names, 0 to 1: ``get_user`` in ``getUserName`` is 0.8.
 
     The usual measure of name suggestion (code2vec, arXiv 1803.09473).
     """
@@ -92,12 +92,12 @@ def leaves(root: Node) -> Iterator[Node]:
 
 
 def parsed(code: str, language: str) -> Node:
-    """The syntax tree of a piece of code, moved to the margin."""
+    """Syntax tree of dedented code."""
     return parse(_dedented(code).encode(), grammar_for(language)).root_node
 
 
 def _dedented(code: str) -> str:
-    """The code moved to the margin by its first line: a body alone is not read otherwise."""
+    """Code dedented by its first line, so that a bare body parses."""
     lines = code.strip("\n").rstrip().expandtabs(4).split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
     return "\n".join(line[min(indent, len(line) - len(line.lstrip())) :] for line in lines)
@@ -112,7 +112,7 @@ def _nodes(root: Node) -> Iterator[Node]:
 
 
 def _shape(root: Node) -> str:
-    """The tree as text: types of nodes, and tokens."""
+    """Node types and tokens of a tree as text."""
     parts = []
     waiting: list[Node | None] = [root]
     while waiting:
@@ -138,7 +138,7 @@ def _is_keyword(node: Node) -> bool:
 
 
 def _bleu(written: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
-    """BLEU of one text against one reference, smoothed by one from pairs on (Lin and Och 2004).
+    """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004).
 
     Weights count a single token for more; n-grams of two and more count the same.
     """
@@ -165,15 +165,14 @@ def _grams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
 
 
 def _matching_subtrees(written: Node, expected: Node) -> float:
-    """Share of the reference's subtrees, by the types of their nodes, that were written."""
+    """Share of the reference's subtrees, by node types, that occur in the output."""
     mine, theirs = _subtrees(written), _subtrees(expected)
     total = sum(theirs.values())
     return sum((mine & theirs).values()) / total if total else 0.0
 
 
 def _subtrees(root: Node) -> Counter[str]:
-    """How often each subtree of more than a node occurs, spelled by types; without recursion,
-    because what a model writes may be nested deeper than Python's stack."""
+    """Counts of subtrees with more than one node, by node types; not recursive."""
     counts: Counter[str] = Counter()
     spelled: dict[int, str] = {}
     for node in reversed(list(_nodes(root))):  # children before their parents

@@ -1,8 +1,8 @@
-"""How near a written completion comes to the one in the repository."""
+"""Edit similarity of a completion and the reference."""
 
 
 def edit_similarity(written: str, expected: str) -> float:
-    """1 minus Levenshtein's distance over the longer length, in characters.
+    """1 minus Levenshtein distance over the longer length, in characters.
 
     White space at the ends does not count; 1 is an exact match, and what two empty texts give.
     """
@@ -12,7 +12,7 @@ def edit_similarity(written: str, expected: str) -> float:
 
 
 def edit_distance(first: str, second: str) -> int:
-    """Least insertions, deletions and replacements of characters from one text to the other."""
+    """Levenshtein distance in characters."""
     before = list(range(len(second) + 1))
     for row, left in enumerate(first, 1):
         now = [row]

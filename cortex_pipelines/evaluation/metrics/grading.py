@@ -1,4 +1,4 @@
-"""How good one output is: the scores that need nothing but the output and the truth."""
+"""Grade a generated output by comparison with the reference."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _REPHRASED = (
 
 
 def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
-    """The columns of ``GENERATIONS`` that say how good an output is.
+    """Grade columns of ``GENERATIONS`` for one output.
 
     Args:
         item: The example, with the truth as its completion.
@@ -46,7 +46,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
 
 
 def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
-    """Whether the completed unit parses with no error that it has not with the truth.
+    """Whether the completed unit has no more syntax errors than the reference.
 
     What stands around a unit may be cut, and then has errors of its own: those do not count.
 
@@ -63,7 +63,7 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
 
 
 def is_right(item: Example, output: str) -> bool:
-    """Whether an answer is the right one, layout and comments aside.
+    """Whether an answer is correct, ignoring layout and comments.
 
     Of an import to judge the judgement counts (``allowed`` or ``violation``), not the reason.
     """
@@ -73,7 +73,7 @@ def is_right(item: Example, output: str) -> bool:
 
 
 def same_answer(item: Example, left: str, right: str) -> bool:
-    """Whether two answers to the same question say the same."""
+    """Whether two answers to a question are equivalent."""
     if item.task == "architecture" and item.kind == "violation":
         return judgement(left) == judgement(right)
     if item.task in ("naming", "architecture"):
@@ -82,12 +82,12 @@ def same_answer(item: Example, left: str, right: str) -> bool:
 
 
 def judgement(answer: str) -> str:
-    """The word before the colon."""
+    """The verdict of an answer: the word before the colon."""
     return answer.partition(":")[0].strip().lower()
 
 
 def rephrased(item: Example) -> Example | None:
-    """The example asked in other words; None where the prompt holds no request."""
+    """The example with a rephrased request; None if the prompt has none."""
     prompt = item.prompt
     for pattern, words in _REPHRASED:
         prompt = pattern.sub(words, prompt)

@@ -1,4 +1,4 @@
-"""How near a text is to a team's style, learnt from the team's own code.
+"""Distance of a text from a team's coding style.
 
 A style is a set of distributions, one a feature and language: which quotes, how wide an
 indentation, how long lines are, how names of each kind are written, how often lines are comments or
@@ -42,7 +42,7 @@ _STEP = 20
 
 
 def learnt_style(texts: Iterable[tuple[str, str]]) -> Style:
-    """The style of some code.
+    """Learn the style of some code.
 
     Args:
         texts: Language and code; other languages than those with a grammar are left out.
@@ -56,7 +56,7 @@ def learnt_style(texts: Iterable[tuple[str, str]]) -> Style:
 
 
 def style_distance(style: Style, team: Style) -> float | None:
-    """Distance of a style from the team's, 0 to 1; None if they have no feature in common."""
+    """Distance of a style from the team's, 0 to 1; None without common features."""
     shared = sorted(set(style) & set(team))
     if not shared:
         return None
@@ -64,7 +64,7 @@ def style_distance(style: Style, team: Style) -> float | None:
 
 
 def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
-    """The same by feature, languages averaged."""
+    """Style distance by feature, averaged over languages."""
     distances = {}
     for feature in FEATURES:
         keys = [key for key in sorted(set(style) & set(team)) if key[0] == feature]

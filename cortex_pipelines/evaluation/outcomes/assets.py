@@ -1,4 +1,4 @@
-"""The outcome predictors' evaluation in the asset graph."""
+"""Evaluation of the outcome predictors in the asset graph."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def outcome_evaluation(
     coordination: CoordinationSettings,
     out: Path,
 ) -> None:
-    """Each outcome predictor beside the plainest one, on tasks that came after its training."""
+    """Compare each outcome predictor with the simplest model on later tasks."""
     targets = pl.read_parquet(outcome_predictors / f"{PREDICTED_TARGETS.name}.parquet")
     predictions = pl.read_parquet(outcome_predictors / f"{PREDICTIONS.name}.parquet")
     scores = score_predictions(predictions, evaluation)

@@ -1,4 +1,4 @@
-"""The outcome predictors' evaluation as one page."""
+"""HTML report of the outcome predictors' evaluation."""
 
 import polars as pl
 
@@ -18,7 +18,7 @@ _WORDS = {"constant": "the same for all", "master": "by master", "linear": "line
 def outcome_report(
     targets: pl.DataFrame, scores: list[CandidateScore], coverage: float, sample: bool
 ) -> str:
-    """The page; the same bytes for the same figures.
+    """Render the report; the same figures give the same bytes.
 
     Args:
         targets: ``schemas.PREDICTED_TARGETS``.

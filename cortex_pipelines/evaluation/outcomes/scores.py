@@ -1,4 +1,4 @@
-"""Outcome predictors on later tasks, each model beside the plainest."""
+"""Score the outcome predictors and their baseline on later tasks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BASELINE = "constant"
 
 @dataclass(frozen=True)
 class CandidateScore:
-    """One model of one target on the later tasks.
+    """Score of one model for one target on the later tasks.
 
     Args:
         target: What is predicted.
@@ -47,7 +47,7 @@ class CandidateScore:
 def score_predictions(
     predictions: pl.DataFrame, settings: EvaluationSettings
 ) -> list[CandidateScore]:
-    """Every model of every target in ``schemas.PREDICTIONS``, in the order of the table."""
+    """Score every model of every target in ``schemas.PREDICTIONS``, in table order."""
     return list(_scores(predictions, settings))
 
 
@@ -98,7 +98,7 @@ def _auroc(rows: pl.DataFrame) -> float | None:
 
 
 def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, float]:
-    """The figures of the models that are used, by name; ``<target>_gain`` is over the plainest.
+    """Metrics of the selected models; ``<target>_gain`` is over the simplest.
 
     Args:
         scores: As ``score_predictions`` gives them.

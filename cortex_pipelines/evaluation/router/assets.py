@@ -1,4 +1,4 @@
-"""The task router's evaluation in the asset graph."""
+"""Evaluation of the task router in the asset graph."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.router.model_scores import (
     coverage_risk,
     learning_curve,
     plainest_learner,
-    rung_figures,
+    voter_figures,
 )
 from cortex_pipelines.evaluation.router.report import routing_report
 from cortex_pipelines.evaluation.router.scope import requests_to_judge_by, scope_metrics
@@ -45,7 +45,7 @@ def task_router_evaluation(
     out: Path,
     root: Path,
 ) -> dict[str, pl.DataFrame]:
-    """The router against rules, TF-IDF and the champion, on tasks that it never saw."""
+    """Compare the router with rules, TF-IDF and the champion on held-out tasks."""
     test = pl.read_parquet(routing_dataset / "test.parquet")
     texts = test["text"].to_list()
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
@@ -65,7 +65,7 @@ def task_router_evaluation(
             scores, known, routing, coordination.sample, set(router.weights) == {"lexical"}
         ),
         **scope_metrics(decisions, strangers, router.in_scope, routing),
-        **rung_figures(router, test),
+        **voter_figures(router, test),
         "aurc": area_under_risk(risk),
     }
     (out / "metrics.json").write_text(
@@ -91,7 +91,7 @@ def task_router_evaluation(
 def _baseline(
     router: Router, dataset: Path, texts: Sequence[str]
 ) -> tuple[list[str | None], tuple[str, ...], list[str]]:
-    """Master by the keyword rules for each task, the masters they know, and remarks."""
+    """Masters chosen by the keyword rules, the masters they know, and remarks."""
     if router.rules is not None:
         return [router.by_rules(text).master for text in texts], router.rules.masters, []
     train = pl.read_parquet(dataset / "train.parquet")
@@ -103,7 +103,7 @@ def _baseline(
 def _champion(
     reference: ReferenceModel | None, root: Path, texts: Sequence[str]
 ) -> tuple[list[str | None] | None, list[str]]:
-    """Master by the champion for each task; None if there is none or it cannot run any more."""
+    """Masters chosen by the champion; None if there is none or it cannot run any more."""
     if reference is None:
         return None, []
     try:

@@ -1,4 +1,4 @@
-"""Tables and curves of the router's report, as HTML and SVG that need nothing else."""
+"""Self-contained HTML tables and SVG charts of the router's report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -17,7 +17,7 @@ _POINTS = 200
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with escaped cells."""
+    """HTML table with escaped cells."""
     cells = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
@@ -25,8 +25,8 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><tr>{cells}</tr>{lines}</table>"
 
 
-def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
-    """The competition on the training folds: each candidate against the best adopted below it."""
+def candidates_table(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Candidates on the training folds, each against the best adopted simpler one."""
     head = (
         "Candidate",
         "Accuracy",
@@ -65,7 +65,7 @@ def ladder_table(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def voters_table(metrics: Mapping[str, float]) -> str:
-    """The voters one by one on the held-out tasks; empty for a router of rules alone."""
+    """Single voters on the held-out tasks; empty for a router of rules alone."""
     rows = [
         (name.removeprefix("rung_"), f"{value:.4f}")
         for name, value in sorted(metrics.items())
@@ -84,7 +84,7 @@ def voters_table(metrics: Mapping[str, float]) -> str:
 
 
 def reliability_picture(scores: pl.DataFrame) -> str:
-    """What was said against what was true, a point a bin, larger with more tasks."""
+    """Reliability diagram: confidence against accuracy, one point per bin."""
     bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     most = max(tasks for _, _, tasks in bins)
     points = "".join(
@@ -97,7 +97,7 @@ def reliability_picture(scores: pl.DataFrame) -> str:
 
 
 def coverage_risk_picture(scores: pl.DataFrame) -> str:
-    """Share of wrong decisions by the share of tasks decided, surest first."""
+    """Risk-coverage curve: error rate by share of tasks decided, surest first."""
     curve = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     step = max(1, len(curve) // _POINTS)
     shown = [*curve[::step], curve[-1]]
@@ -109,7 +109,7 @@ def coverage_risk_picture(scores: pl.DataFrame) -> str:
 
 
 def class_rows(scores: pl.DataFrame) -> str:
-    """Precision and recall a master, worst first."""
+    """Precision and recall by master, worst first."""
     rows = [
         (
             str(row["master"]),
@@ -123,7 +123,7 @@ def class_rows(scores: pl.DataFrame) -> str:
 
 
 def curve_table(points: Sequence[CurvePoint]) -> str:
-    """The learning curve; empty where there is none."""
+    """Learning curve as a table; empty where there is none."""
     if not points:
         return ""
     rows = [(f"{point.tasks}", _within(point.lexical), _within(point.semantic)) for point in points]

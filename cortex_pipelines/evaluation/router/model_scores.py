@@ -1,4 +1,4 @@
-"""The candidates of a router one by one on held-out tasks, and what more tasks would bring."""
+"""Score a router's candidates on held-out tasks, and compute the learning curve."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,8 @@ class CurvePoint:
     semantic: Interval
 
 
-def rung_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
-    """How each voter, their plain average and their ensemble do on held-out tasks.
+def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
+    """Metrics of each voter, their average and the ensemble on held-out tasks.
 
     ``rung_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
     ways to join them, with ``average_mcnemar_p`` between them; ``ece_before`` is the calibration
@@ -76,7 +76,7 @@ def rung_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
 def learning_curve(
     router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
 ) -> list[CurvePoint]:
-    """Accuracy of the two plainest learners by the number of training tasks.
+    """Accuracy of the two simplest learners by number of training tasks.
 
     The tasks of a smaller share are among those of a larger one, chosen by a hash of their text.
 
@@ -134,7 +134,7 @@ def _point(
 def plainest_learner(
     router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
 ) -> list[str]:
-    """Master of each held-out task by TF-IDF with logistic regression, on the same training tasks.
+    """Masters chosen by TF-IDF with logistic regression on the same training tasks.
 
     Args:
         router: Its encoder is used.
@@ -167,7 +167,7 @@ def _training_data(
 
 
 def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
-    """Share of tasks that are decided and share of these that are wrong, surest tasks first."""
+    """Coverage and error rate of the covered tasks, surest tasks first."""
     order = np.argsort(-np.asarray(confidence, dtype=float), kind="stable")
     wrong = 1.0 - np.asarray(right, dtype=float)[order]
     counts = np.arange(1, len(wrong) + 1)
@@ -178,12 +178,12 @@ def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tu
 
 
 def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:
-    """Mean risk over all coverages (AURC); lower is better."""
+    """Area under the risk-coverage curve (AURC); lower is better."""
     return float(np.mean([risk for _, risk in curve]))
 
 
 def class_table(scores: pl.DataFrame) -> list[Mapping[str, float | str]]:
-    """Of each master: tasks, precision and recall of the challenger, worst recall first."""
+    """Tasks, precision and recall of the challenger by master, worst recall first."""
     rows: list[Mapping[str, float | str]] = []
     for master in sorted(set(scores["master"])):
         own = scores.filter(pl.col("master") == master)

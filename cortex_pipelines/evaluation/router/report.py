@@ -1,4 +1,4 @@
-"""The router's evaluation as one HTML page that needs nothing else."""
+"""Self-contained HTML report of the router's evaluation."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -7,11 +7,11 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.evaluation.router.charts import (
+    candidates_table,
     class_rows,
     coverage_risk_picture,
     curve_table,
     html_table,
-    ladder_table,
     reliability_picture,
     voters_table,
 )
@@ -41,7 +41,7 @@ def routing_report(
     curve: Sequence[CurvePoint],
     strangers: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The page; the same bytes for the same figures.
+    """Render the report; the same figures give the same bytes.
 
     Args:
         scores: A frame of ``schemas.ROUTING_SCORES``.
@@ -61,7 +61,7 @@ def routing_report(
         *(f"<p>{escape(note)}</p>" for note in notes),
         _accuracies(metrics, known),
         _scope(metrics, strangers),
-        ladder_table(steps),
+        candidates_table(steps),
         voters_table(metrics),
         "<h2>Can it be trusted?</h2>",
         reliability_picture(scores),
@@ -116,7 +116,7 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> str:
 
 
 def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -> str:
-    """How often what belongs to no master is left to a person; empty where it was not measured."""
+    """How often out-of-scope requests are left to a person; empty where not measured."""
     if "out_of_scope_items" not in metrics:
         return ""
     head = ("", f"{metrics['out_of_scope_items']:.0f} requests of daily life")

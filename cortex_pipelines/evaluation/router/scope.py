@@ -1,4 +1,4 @@
-"""How well a router knows what it does not know: tasks against requests that belong to nobody."""
+"""Out-of-scope detection: abstention on requests that belong to no master."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
 
 def requests_to_judge_by() -> list[str]:
-    """Requests of daily life that no router learns from or is chosen by."""
+    """Everyday requests that no router is trained or selected on."""
     return read_requests(_REQUESTS)
 
 
@@ -22,7 +22,7 @@ def scope_metrics(
     limit: float,
     settings: RoutingSettings,
 ) -> dict[str, float]:
-    """Figures of abstention, by name.
+    """Abstention metrics by name.
 
     ``out_of_scope_abstained`` is the share of the requests that is left to a person,
     ``in_scope_kept`` that of the tasks that count as like known ones, ``scope_auroc`` the chance

@@ -1,4 +1,4 @@
-"""The task router against keyword rules, TF-IDF, and the champion if there is one."""
+"""Compare the task router with keyword rules, TF-IDF and the champion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def score_tasks(
     tfidf: Sequence[str],
     champion: Sequence[str | None] | None,
 ) -> pl.DataFrame:
-    """One row a held-out task with what each router says.
+    """Each held-out task with the decision of every router.
 
     Args:
         test: ``schemas.ROUTING_DATASET``.
@@ -81,7 +81,7 @@ def score_tasks(
 
 
 def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
-    """Challenger against ``baseline``, ``tfidf`` or ``champion`` on the tasks of a scores frame.
+    """Compare the challenger with ``baseline``, ``tfidf`` or ``champion``.
 
     Raises:
         ValueError: there is no task.
@@ -110,7 +110,7 @@ def routing_metrics(
     sample: bool,
     is_tfidf: bool = False,
 ) -> dict[str, float]:
-    """All figures of an evaluation, by name.
+    """All metrics of a router evaluation, by name.
 
     ``challenger``, ``baseline``, ``tfidf`` and ``champion`` (if there is one) are accuracies; the
     reference is the champion, or else the baseline, and ``difference`` is challenger minus
@@ -159,7 +159,7 @@ def routing_metrics(
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:
-    """Of each master, the share of its tasks that the challenger sends to it."""
+    """Recall of the challenger by master."""
     shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
     return dict(zip(shares["master"], shares["challenger_right"], strict=True))
 

@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: intervals and paired tests.
+"""Confidence intervals and paired tests.
 
 Normal approximations mislead below a few hundred items (arXiv 2503.01747), so the comparisons are
 a paired bootstrap over clusters and an exact test; all of it is seeded.
@@ -17,7 +17,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the interval that holds it at the given confidence (0 to 1)."""
+    """An estimate with its confidence interval."""
 
     estimate: float
     low: float
@@ -34,7 +34,7 @@ def paired_bootstrap(
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Expanded percentile interval of the (weighted) mean of paired differences.
+    """Bootstrap interval of the (weighted) mean of paired differences, expanded percentile.
 
     A plain percentile interval is too narrow where clusters are few: by the square root of
     (n - 1) / n, and as the normal distribution is narrower than Student's. Its ends are therefore
@@ -74,7 +74,7 @@ def two_sample_bootstrap(
     confidence: float,
     seed: int,
 ) -> Interval:
-    """Expanded percentile interval of the difference of two independent weighted means.
+    """Bootstrap interval of the difference of two weighted means, expanded percentile.
 
     Args:
         left: Sums of weighted values and of weights, a cluster; see ``cluster_sums``.
@@ -99,7 +99,7 @@ def _expanded(estimate: float, drawn: np.ndarray, confidence: float, clusters: i
 
 
 def _expanded_tail(confidence: float, clusters: int) -> float:
-    """Share of the draws beyond each end; of one cluster there is no spread to correct."""
+    """Tail probability of the expanded percentile interval; no correction for one cluster."""
     tail = (1 - confidence) / 2
     if clusters < 2:
         return tail
@@ -108,7 +108,7 @@ def _expanded_tail(confidence: float, clusters: int) -> float:
 
 
 def wilson(successes: int, trials: int, confidence: float) -> Interval:
-    """Wilson's score interval of a share; holds at few trials and at shares near 0 and 1.
+    """Wilson score interval of a proportion; accurate for few trials and extreme shares.
 
     Raises:
         ValueError: there is no trial, or more successes than trials.
@@ -132,7 +132,7 @@ def cluster_sums(
     weights: Sequence[float] | None,
     clusters: Sequence[str] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of weighted differences and of weights of each cluster, in order of first sight."""
+    """Sums of weighted differences and of weights by cluster, in order of appearance."""
     values = np.asarray(differences, dtype=np.float64)
     sizes = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
     names = [str(item) for item in range(len(values))] if clusters is None else list(clusters)
@@ -151,7 +151,7 @@ def cluster_sums(
 
 
 def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Ratio of sums of each draw; drawn in chunks so that memory stays flat."""
+    """Ratio of sums of each resample, in chunks of bounded memory."""
     random = np.random.default_rng(seed)
     count = len(sums)
     ratios = []

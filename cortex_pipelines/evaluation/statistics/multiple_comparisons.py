@@ -1,4 +1,4 @@
-"""Several comparisons at once: corrected for their number, and what they had the power to see."""
+"""Multiple comparisons: corrected p-values and statistical power."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one metric's differences say.
+    """Test result of one metric's differences.
 
     Args:
         metric: Its name.
@@ -74,7 +74,7 @@ class Comparison:
 def compare_all(
     metrics: Mapping[str, Paired], *, resamples: int, confidence: float, seed: int
 ) -> list[Comparison]:
-    """All metrics compared, corrected for being several; metrics without an item are left out.
+    """Compare all metrics with Holm's correction, without empty ones.
 
     Args:
         metrics: Differences by the metric's name.
@@ -94,7 +94,7 @@ def compare_all(
 
 
 def items_needed(paired: Paired, confidence: float) -> int | None:
-    """Clusters needed to see the smallest difference worth shipping in 8 of 10 experiments.
+    """Clusters needed to detect the smallest worthwhile difference with 80 % power.
 
     By the normal approximation, which is what a plan can go by: (z + z')² s² over the square of
     the difference, where s is the spread of the clusters' contributions to the mean.
@@ -117,14 +117,14 @@ def items_needed(paired: Paired, confidence: float) -> int | None:
 
 
 def seen_with(clusters: int, paired_needed: int | None, smallest: float) -> float:
-    """Smallest difference that so many clusters show with a power of 80 %; 0 without a spread."""
+    """Smallest difference detectable with 80 % power; 0 without variance."""
     if paired_needed is None:
         return 0.0
     return smallest * sqrt(paired_needed / clusters) if clusters else inf
 
 
 def sign_flip_p(paired: Paired, resamples: int, seed: int) -> float:
-    """Two-sided p-value of no difference: how often random signs give as large a mean.
+    """Two-sided p-value of the sign-flip permutation test of the mean.
 
     Whole clusters are flipped. Exact where there are few, so that three clusters can never show
     anything, where a bootstrap of three of one sign would; drawn by the seed where there are many.

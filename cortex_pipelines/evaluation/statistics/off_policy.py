@@ -1,4 +1,4 @@
-"""What a new router would have achieved, from the decisions of another one.
+"""Off-policy evaluation: a new router's expected success from another router's decisions.
 
 Inverse propensity scoring (Horvitz and Thompson), its self-normalised form (Swaminathan and
 Joachims 2015) and the doubly robust estimator (Dudik and others 2011), each with a bootstrap
@@ -21,7 +21,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Logged:
-    """Decisions of which the outcome is known.
+    """Logged decisions with known outcomes.
 
     Args:
         actions: Master that each task was sent to.
@@ -38,7 +38,7 @@ class Logged:
 
 @dataclass(frozen=True)
 class Support:
-    """What a log must have for an estimate.
+    """Minimum evidence for an estimate.
 
     Args:
         min_items: Fewest decisions.
@@ -51,7 +51,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected success of the new router on such tasks.
+    """Expected success of the new router, by several estimators.
 
     Args:
         items: Decisions in the log.
@@ -72,7 +72,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no estimate.
+    """Reason why there is no estimate.
 
     Args:
         reason: In words.
@@ -91,7 +91,7 @@ def evaluate_policy(
     support: Support,
     settings: EvaluationSettings,
 ) -> Estimate | Refusal:
-    """Expected reward of another policy, or why it cannot be told.
+    """Expected reward of another policy, or the reason why it cannot be estimated.
 
     Args:
         logged: The log.
@@ -152,7 +152,7 @@ def _estimate(
     draws = _draws(logged.clusters, settings)
 
     def interval(figure: Callable[[np.ndarray], np.ndarray]) -> Interval:
-        """Of a figure that takes the count of each decision, shape (resamples, decisions)."""
+        """Interval of a statistic of resample counts, shape (resamples, decisions)."""
         return _interval(figure, items, draws, settings)
 
     mean_weight = interval(lambda n: (n @ weights) / n.sum(axis=1))
@@ -197,7 +197,7 @@ def _check(logged: Logged, wanted: Sequence[dict[str, float]]) -> None:
 def _outcome_model(
     logged: Logged, wanted: Sequence[dict[str, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expected reward of what is wanted, and of what was done, for each task.
+    """Predicted reward of the wanted and of the logged action, for each task.
 
     The mean reward of each master over the tasks of *other* clusters, drawn to that of all: a
     model that had seen the task itself would bias the estimate.
@@ -229,7 +229,7 @@ def _outcome_model(
 
 
 def _draws(clusters: Sequence[str], settings: EvaluationSettings) -> tuple[np.ndarray, int, int]:
-    """Number of each decision's cluster, how many there are, and the seed of the draws."""
+    """Cluster number of each decision, number of clusters, and seed of the bootstrap."""
     numbers: dict[str, int] = {}
     place = np.array([numbers.setdefault(name, len(numbers)) for name in clusters])
     return place, len(numbers), settings.seed

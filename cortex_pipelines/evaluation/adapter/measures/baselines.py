@@ -1,5 +1,4 @@
-"""What a user could do instead of training: put similar code before the prompt, or take the
-adapter of another project."""
+"""Baselines without training: retrieved examples in the prompt, or another project's adapter."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ def with_retrieved(
     count: int,
     dataset_settings: DatasetSettings,
 ) -> list[Example]:
-    """The items of completion with the most similar training examples before their prompts.
+    """Completion items with the most similar training examples prepended to their prompts.
 
     Shown whole, as they were trained on. Similar by Jaccard's index of the token shingles of the
     prompts without their imports, which half of a project shares; ties go by identity.
@@ -61,7 +60,7 @@ def baseline_metrics(
     settings: EvaluationSettings,
     window: int | None = None,
 ) -> dict[str, float]:
-    """What a baseline needs for the same completions, and what the challenger saves over it.
+    """Bits per byte of a baseline, and what the challenger saves over it.
 
     Args:
         name: Of the baseline: ``<name>_bits_per_byte``, ``<name>_gain`` with ``_low``, ``_high``.

@@ -1,4 +1,4 @@
-"""Adapter against base and champion on held-out code: bits a byte, item by item."""
+"""Bits per byte of adapter, base and champion on held-out code."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from cortex_pipelines.schemas.table import Table
 
 
 def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
-    """The sampled items of the test splits, by task and the folder of its data set."""
+    """Sampled test items by task and data set folder."""
     return [
         example
         for task, folder in datasets.items()
@@ -34,7 +34,7 @@ def score_table(
     scorer: ItemScorer,
     table: Table = ADAPTER_SCORES,
 ) -> pl.DataFrame:
-    """Scores of every item that has bytes to score.
+    """Scores of all items with at least one byte to score.
 
     Args:
         items: Held-out examples.
@@ -59,7 +59,7 @@ def score_table(
 
 
 def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Flat figures of a score table.
+    """Metrics of a score table.
 
     ``improvement`` is the reference's bits per byte minus the challenger's, so positive is better;
     ``improvement_over_base`` compares with the base, which is the reference where no champion is.
@@ -79,7 +79,7 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
 
 
 def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Paired:
-    """Bits per byte that the challenger saves over another role, item by item."""
+    """Bits per byte saved by the challenger over another role, per item."""
     return Paired(
         ((scores[f"{over}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
         scores["cluster"].to_list(),
@@ -89,7 +89,7 @@ def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Pair
 
 
 def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Interval:
-    """Bits per byte that the challenger saves over another role, with its interval."""
+    """Bits per byte saved by the challenger over another role, with interval."""
     paired = saved(scores, over, settings)
     return paired.interval(settings.resamples, settings.confidence, settings.seed)
 
@@ -97,7 +97,7 @@ def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -
 def own_metrics(
     scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings
 ) -> dict[str, float]:
-    """What is gained on completions of another project, and how much more on the project's own.
+    """Improvement on another project's completions, and its difference from the own project's.
 
     ``foreign_improvement`` is in bits per byte over the base, ``own_improvement`` what
     ``completion_improvement_over_base`` exceeds it by, each with ``_low`` and ``_high``. An
@@ -126,18 +126,18 @@ def own_metrics(
 
 
 def bits_per_byte(scores: pl.DataFrame, role: str) -> float:
-    """All bits over all bytes: long items weigh more, as they do in use."""
+    """Total bits over total bytes: long items weigh more, as in use."""
     return float(scores[f"{role}_bits"].sum()) / float(scores["bytes"].sum())
 
 
 def perplexity(scores: pl.DataFrame, role: str) -> float:
-    """Two to the bits of a token of the base's tokenizer."""
+    """Perplexity per token of the base's tokenizer."""
     power: float = 2 ** (float(scores[f"{role}_bits"].sum()) / float(scores["tokens"].sum()))
     return power
 
 
 def of_task(scores: pl.DataFrame, task: str) -> pl.DataFrame:
-    """The rows of one task."""
+    """Rows of one task."""
     return scores.filter(pl.col("task") == task)
 
 

@@ -1,4 +1,4 @@
-"""Whether an adapter gives away the canaries that training planted: exposure (Carlini et al. 2019).
+"""Exposure of planted canaries (Carlini et al. 2019).
 
 A canary's exposure is log2 of how many texts of its form were compared over the secret's rank
 among them: how many bits of guessing the model saves. By likelihood alone the rank mixes what the
@@ -31,11 +31,11 @@ _ROLES = ("base", "challenger")
 
 
 class CanaryError(ValueError):
-    """The record of the training lists canaries in a form that is not known."""
+    """The training record lists canaries in an unknown format."""
 
 
 def planted_canaries(adapter: Path) -> list[Example]:
-    """The canaries that an adapter's ``training.json`` lists, each ``{prefix, secret}``.
+    """Canaries in an adapter's ``training.json``, each ``{prefix, secret}``.
 
     Of a model with an adapter for each task those of each, asked of the task's own.
 
@@ -51,7 +51,7 @@ def planted_canaries(adapter: Path) -> list[Example]:
 def canary_table(
     compared: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings
 ) -> pl.DataFrame:
-    """Each canary's exposure under base and challenger, as ``CANARIES``; empty if none was planted.
+    """Exposure of each canary under base and challenger, as ``CANARIES``; may be empty.
 
     Raises:
         CanaryError: the record of the training lists them in another form.
@@ -79,7 +79,7 @@ def canary_table(
 
 
 def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Mean bits over the canaries with ``_low`` and ``_high``, and ``_largest``.
+    """Mean exposure in bits with ``_low`` and ``_high``, and ``_largest``.
 
     ``exposure`` is the challenger's by likelihood, ``exposure_base`` the base's, and
     ``exposure_by_gain`` that of the training itself; ``exposure_by_gain_unlearnt`` is its expected
@@ -112,7 +112,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 
 def unlearnt_exposure(compared: int) -> float:
-    """Mean exposure, in bits, of a text whose rank among so many is any with the same chance."""
+    """Expected exposure in bits of a text with uniformly random rank."""
     return log2(compared) - sum(log2(rank) for rank in range(1, compared + 1)) / compared
 
 
@@ -146,7 +146,7 @@ def _canary(number: int, listed: Mapping[str, str], task: str) -> Example:
 
 
 def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Example]:
-    """The canary and random texts of the same form: digits for digits, letters for letters."""
+    """The canary and random texts of the same format: digits for digits, letters for letters."""
     seed_text = f"{settings.seed}:{canary.completion}"
     generator = random.Random(hashlib.sha256(seed_text.encode()).digest())  # nosec B311: no secret
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -171,6 +171,6 @@ def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
 
 
 def _exposure(nats: Sequence[float]) -> float:
-    """Of the first among all; of texts that are equally likely it has the worst place."""
+    """Exposure of the first text among all; ties get the worst rank."""
     rank = sum(other <= nats[0] for other in nats)
     return log2(len(nats)) - log2(rank)

@@ -1,4 +1,4 @@
-"""What an adapter forgot: perplexity on code of a project that it was not trained for."""
+"""Catastrophic forgetting: perplexity on another project's code."""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True)
 class GeneralItems:
-    """Held-out items of the project that stands for code in general.
+    """Held-out items of the general-code project.
 
     Args:
         items: Passages of plain code; none if nothing can be measured.
@@ -51,7 +51,7 @@ def general_items(
     dataset_settings: DatasetSettings,
     settings: EvaluationSettings,
 ) -> GeneralItems:
-    """The items, without such that leak.
+    """General items without those that leak.
 
     Args:
         general_code: Folder of the general project's examples.
@@ -85,7 +85,7 @@ def general_items(
 
 
 def passage(example: Example, characters: int) -> Example:
-    """The code around the border of prompt and completion, in whole lines, almost all to be scored.
+    """Whole lines around the border of prompt and completion, almost all scored.
 
     Short, because items differ more from each other than the parts of an item do: for the same time
     many short ones give a narrower interval than a few long ones. Plain code, because an adapter
@@ -108,7 +108,7 @@ def passage(example: Example, characters: int) -> Example:
 
 
 def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Relative rise of perplexity on general code over the base, with its interval.
+    """Relative perplexity increase over the base on general code, with interval.
 
     ``forgetting`` is 0.02 where the challenger's perplexity of a token is 2 % above the base's;
     negative where it is lower.

@@ -1,4 +1,4 @@
-"""What base and challenger write for held-out items, graded."""
+"""Generate and grade completions of base and challenger for held-out items."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ _MEANS = ("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subto
 def items_to_write(
     datasets: Mapping[str, Path], runnable: Iterable[RunnableItem], settings: EvaluationSettings
 ) -> list[Example]:
-    """Held-out items whose truth fits into the tokens that are generated; gaps are left out.
+    """Held-out items whose reference fits the generation limit, without gaps.
 
     Args:
         datasets: Task to the folder of its data set.
@@ -58,7 +58,7 @@ def generation_table(
     settings: EvaluationSettings,
     mask: str,
 ) -> pl.DataFrame:
-    """Every output of both models with its scores, as ``GENERATIONS``.
+    """All outputs of both models with their grades, as ``GENERATIONS``.
 
     Args:
         items: What is asked.
@@ -87,7 +87,7 @@ def generation_table(
 
 
 def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
-    """Means of the greedy outputs' scores, by task and model, and shares by what was asked.
+    """Mean grades of the greedy outputs by task and model, and shares by question.
 
     ``<task>_<role>_`` and one of exact_match, edit_similarity, codebleu, syntax_correct;
     ``naming_<role>_subtoken_f1``, ``refactoring_<role>_fix_rate``,
@@ -149,7 +149,7 @@ def _violations_allowed(rules: pl.DataFrame) -> float | None:
 
 
 def _consistency(mine: pl.DataFrame) -> float | None:
-    """Share of the questions asked twice that got the same answer twice."""
+    """Share of rephrased questions that got the same answer."""
     first = {
         (row["task"], row["example_id"]): row["output"]
         for row in mine.iter_rows(named=True)

@@ -1,4 +1,4 @@
-"""A user's own benchmark files in the form of HumanEval, run in the sandbox."""
+"""Run users' own HumanEval-style benchmarks in the sandbox."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ _LONGEST = 200
 
 
 class ProblemError(ValueError):
-    """A benchmark file is not there, not the one that was pinned, or cannot be read."""
+    """A benchmark file is missing, unreadable or differs from its pinned hash."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: a header to complete and a test that defines ``check``."""
+    """A header to complete and a test that defines ``check``."""
 
     benchmark: str
     problem: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
-    """All problems of the files.
+    """Read all problems of the files.
 
     Raises:
         ProblemError: a file is missing, has another hash, or a line lacks a key.
@@ -57,7 +57,7 @@ def problem_table(
     settings: EvaluationSettings,
     limits: AugmentationSettings,
 ) -> pl.DataFrame:
-    """Each sample of both models and whether its tests pass, as ``BENCHMARK_PROBLEMS``.
+    """Samples of both models with test results, as ``BENCHMARK_PROBLEMS``.
 
     Without a sandbox nothing is run and ``passed`` is null, with the reason.
     """
@@ -85,7 +85,7 @@ def problem_table(
 
 
 def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """``problems_<role>_pass_at_<k>`` over all files, of what could be run."""
+    """``problems_<role>_pass_at_<k>`` over all problems that could be run."""
     metrics = {}
     for role in WRITERS:
         results: dict[str, list[bool]] = {}

@@ -1,4 +1,4 @@
-"""What texts cost a model, and what it writes; kept by content.
+"""Score and generate texts with a model, cached by content.
 
 Each text goes through the model alone: in a batch its last digits would depend on its neighbours,
 and a cached value would no longer be what a computation from nothing gives. Texts after the same
@@ -43,7 +43,7 @@ _SOMETHING = "x"  # an example without a completion would be left out
 
 @dataclass(frozen=True)
 class ItemScore:
-    """One item under one model.
+    """Score of one item under one model.
 
     Args:
         nats: Negative log likelihood of the completion's text; the end mark does not count, or
@@ -64,22 +64,22 @@ class ItemScore:
 
     @property
     def bits(self) -> float:
-        """The same in bits."""
+        """Negative log-likelihood in bits."""
         return self.nats / log(2)
 
     @property
     def verbatim(self) -> bool:
-        """Whether greedy generation writes the completion as it is."""
+        """Whether greedy decoding reproduces the completion exactly."""
         return self.tokens > 0 and self.greedy == self.tokens
 
     @property
     def nats_per_byte(self) -> float:
-        """Cost a byte, so that long and short answers can be compared; infinite without bytes."""
+        """Nats per byte, to compare texts of different length; infinite without bytes."""
         return (self.nats + self.end_nats) / self.bytes if self.bytes else inf
 
 
 class ItemScorer:
-    """Scores items under the base, with or without an adapter; loads nothing if all is known.
+    """Scores items under the base with or without an adapter; the model is loaded lazily.
 
     Args:
         pinned: The base.
@@ -101,7 +101,7 @@ class ItemScorer:
     def scores(
         self, items: Sequence[Example], adapter: Path | None, window: int | None = None
     ) -> list[ItemScore]:
-        """Likelihood of each item's completion.
+        """Log-likelihood of each item's completion.
 
         Args:
             items: Held-out examples; those with the same prompt are best given together.
@@ -122,7 +122,7 @@ class ItemScorer:
         return [ItemScore(**row) for row in rows]
 
     def outputs(self, requests: Sequence[Request], adapter: Path | None) -> list[str]:
-        """What the model writes after each prompt, cut where the answer ends.
+        """Generate an answer to each request, cut at its end.
 
         Args:
             requests: What is asked.
@@ -153,7 +153,7 @@ class ItemScorer:
         compute: Callable[[Any, int], dict[str, Any]],
         doing: str,
     ) -> list[dict[str, Any]]:
-        """Values by their keys; those not known are computed, model by model."""
+        """Values by key; missing ones are computed, model by model."""
         settings = self._settings
         how = [base_digest(self._pinned), settings.precision, settings.threads]
         known = [self._cache.get(*how, *key) for key in keys]
@@ -183,7 +183,7 @@ class ItemScorer:
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[Any]:
-        """The base, with the adapter on it for the while."""
+        """The base model with an adapter attached within a context."""
         if adapter is None:
             yield self._loaded
             return
@@ -201,7 +201,7 @@ class ItemScorer:
         return asdict(ItemScore(0.0, 0, 0, 0))
 
     def _continued(self, model: Any, example: TokenisedExample) -> ItemScore:
-        """One text after its prompt; the pass over the prompt is kept for the next one."""
+        """Score one text; the prompt's forward pass is reused for the next."""
         import torch
 
         prompt = example.ids[: example.prompt_tokens]
@@ -239,7 +239,7 @@ class ItemScorer:
         return {"text": text}
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
-        """Hash of the adapter's files, so that a score is found again wherever the folder is."""
+        """Hash of the adapter's files, independent of the folder."""
         folder = _of_task(adapter, item.task)
         if folder is None:
             return None
@@ -251,7 +251,7 @@ class ItemScorer:
 
 
 def _last_only(model: Any) -> dict[str, Any]:
-    """What spares the output layer all but the last position, where the architecture can."""
+    """Arguments that compute logits for the last position only, where supported."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = "logits_to_keep" in inspect.signature(causal.forward).parameters
     return {"logits_to_keep": 1} if known else {}
@@ -262,5 +262,5 @@ def _of_task(adapter: Path | None, task: str) -> Path | None:
 
 
 def _asked(item: Example) -> dict[str, Any]:
-    """All of an example that a model sees or has to write; where it is from does not matter."""
+    """Content of an example that a model sees or writes, without its origin."""
     return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}

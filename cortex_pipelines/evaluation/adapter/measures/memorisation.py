@@ -1,4 +1,4 @@
-"""What an adapter writes word by word of its training data: extraction (Carlini et al. 2021).
+"""Verbatim extraction of training data (Carlini et al. 2021).
 
 After the first half of a rare line of the train split, does greedy generation write the second
 half? Beside it stands what the base does with the same lines, and what both do with lines of the
@@ -33,14 +33,14 @@ _ROLES = ("base", "challenger")
 
 @dataclass(frozen=True)
 class Attempt:
-    """A rare line: the item's prompt ends within it and its completion is the rest."""
+    """A rare line, split into the end of a prompt and a completion."""
 
     split: str
     item: Example
 
 
 def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
-    """The rarest lines of what an adapter was trained on and of the test split, ``count`` of each.
+    """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     Rare is a line with many words that stand nowhere else in its split.
 
@@ -60,7 +60,7 @@ def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> 
 
 
 def _seen(adapter: Path) -> set[str]:
-    """The examples of completion that an adapter saw; of a budget of tokens that is a part."""
+    """Completion examples in an adapter's training, which a token budget may limit."""
     own = adapter_for(adapter, "completion")
     return set(json.loads((own / SEEN).read_text()).get("completion", [])) if own else set()
 
@@ -86,7 +86,7 @@ def memorised_table(
 
 
 def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Shares of lines that were extracted.
+    """Extraction rates.
 
     ``extraction_rate`` is the challenger's on lines of the train split, with ``_low`` and
     ``_high``; ``extraction_rate_base`` the base's; ``extraction_rate_held_out`` the challenger's
@@ -113,7 +113,7 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 
 def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The rarest line of each example, the rarest first."""
+    """Rarest line of each example, rarest first."""
     holders: Counter[str] = Counter()
     for candidate in examples:
         holders.update(set(_WORD.findall(candidate.completion)))
@@ -135,7 +135,7 @@ def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def _attempt(example: Example, place: int, line: str) -> Example:
-    """Cut in the middle of the line, at the beginning of a word."""
+    """Split the line at a word start near its middle."""
     middle = len(line) - len(line.lstrip()) + len(line.strip()) // 2
     borders = [match.start() for match in _WORD.finditer(line) if match.start() >= middle]
     cut = borders[0] if borders else middle

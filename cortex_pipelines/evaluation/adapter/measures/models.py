@@ -1,4 +1,4 @@
-"""The models that are compared."""
+"""The compared models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ ROLES = ("base", "challenger", "reference")
 
 @dataclass(frozen=True)
 class ComparedModels:
-    """Folders of the adapters that are compared.
+    """Adapter folders of the compared models.
 
     Args:
         challenger: The adapter in question.
@@ -19,5 +19,5 @@ class ComparedModels:
     reference: Path | None
 
     def folder(self, role: str) -> Path | None:
-        """Folder of a role's adapter; None for the base alone."""
+        """Adapter folder of a role; None for the base."""
         return {"base": None, "challenger": self.challenger, "reference": self.reference}[role]

@@ -1,4 +1,4 @@
-"""Questions about a team's code with a few answers, of which one stands in the repository.
+"""Multiple-choice questions about a team's code.
 
 A small model writes hardly anything right word by word; asked which of a few answers is the
 likelier one it shows what it knows. Three kinds:
@@ -35,7 +35,7 @@ _FIX_REQUEST, _FIX_TITLE = "This code has an error.", "The code put right:"
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """A multiple-choice question.
 
     Args:
         kind: One of ``KINDS``.
@@ -49,7 +49,7 @@ class Question:
 
     @property
     def chance(self) -> float:
-        """Share that is right by chance."""
+        """Expected accuracy of guessing."""
         return 1 / len(self.answers)
 
 
@@ -134,7 +134,7 @@ def _fix(item: Example, seed: int) -> Question | None:
 
 
 def _top_statements(body: str) -> list[str]:
-    """The statements of a body that are not inside of another one."""
+    """Top-level statements of a body."""
     lines = body.split("\n")
     margin = len(lines[0]) - len(lines[0].lstrip())
     statements = []
@@ -148,7 +148,7 @@ def _top_statements(body: str) -> list[str]:
 def _question(
     kind: str, item: Example, near: Sequence[str], far: Sequence[str], seed: int
 ) -> Question | None:
-    """A question with answers from near by first; None if there are too few others."""
+    """A question with distractors from nearby first; None if there are too few."""
     truth = item.completion
     chosen: list[str] = []
     for pool in (near, far):
@@ -180,7 +180,7 @@ def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: i
 
 
 def _stands_in(answer: str, prompt: str) -> bool:
-    """Whether a text stands in another one, names as whole words."""
+    """Whether a text occurs in another, names as whole words."""
     return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) is not None
 
 

@@ -1,4 +1,4 @@
-"""What the models chose, and the shares that are right."""
+"""Choices and accuracy of the models on multiple-choice questions."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 def choice_table(
     asked: Sequence[Question], compared: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
-    """What each model chose, as ``MULTIPLE_CHOICE``."""
+    """Choice of each model, as ``MULTIPLE_CHOICE``."""
     chosen = {
         role: [
             _chosen(scorer.scores(question.answers, compared.folder(role))) for question in asked
@@ -41,7 +41,7 @@ def choice_table(
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Shares of right answers with Wilson's interval, and challenger minus reference.
+    """Accuracy with Wilson intervals, and challenger minus reference.
 
     Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
     ``<role>_accuracy`` and ``difference``, each of the last two with ``_low`` and ``_high``.
@@ -59,7 +59,7 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
-    """Challenger's minus reference's right answers, 1, 0 or -1 a question, by kind."""
+    """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
     parts = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         name: Paired(_difference(part), part["cluster"].to_list(), None, settings.smallest_accuracy)
@@ -86,7 +86,7 @@ def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, floa
 
 
 def _right(part: pl.DataFrame, role: str) -> pl.Series:
-    """1 or 0 a question; a tie is wrong."""
+    """Correctness per question, 1 or 0; a tie is wrong."""
     return part[f"{role}_chosen"].eq_missing(part["truth"]).cast(pl.Int64)
 
 
@@ -95,7 +95,7 @@ def _difference(part: pl.DataFrame) -> list[float]:
 
 
 def _chosen(scores: Sequence[ItemScore]) -> int | None:
-    """The likeliest answer a byte; None where two are equally likely."""
+    """Likeliest answer per byte; None on a tie."""
     costs = [score.nats_per_byte for score in scores]
     best = min(costs)
     return costs.index(best) if costs.count(best) == 1 else None

@@ -1,4 +1,4 @@
-"""What the models wrote, as a part of the report: figures, and outputs side by side."""
+"""Report section on generated outputs: metrics, and outputs side by side."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ _OVERALL = {
 
 
 def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
-    """Headings, tables and the outputs, each behind a click."""
+    """Headings, tables and collapsible outputs."""
     generations = tables["generations"]
     parts = [pages.heading("What the models wrote")]
     if not generations.height:

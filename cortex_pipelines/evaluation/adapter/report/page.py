@@ -1,4 +1,4 @@
-"""The evaluation of an adapter as one HTML page that needs nothing else."""
+"""Self-contained HTML report of an adapter evaluation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ _TERMS = {
 
 
 def render_report(findings: Findings) -> str:
-    """The page: what was compared, what was learnt and what not, the figures, the outputs."""
+    """Render the report: comparison, verdicts, metrics and outputs."""
     parts = [pages.paragraph(_compared(findings.comparison))]
     scores = findings.tables["scores"]
     if scores.height:
@@ -79,7 +79,7 @@ def _compared(comparison: Mapping[str, Any]) -> str:
 
 
 def _verdicts(findings: Findings) -> list[str]:
-    """What was learnt and what was not, in sentences: the one as much a result as the other."""
+    """Sentences on what was learnt and what was not."""
     learnt: list[str] = []
     missed: list[str] = []
     for task in TASKS:
@@ -168,7 +168,7 @@ def _languages(scores: pl.DataFrame) -> list[str]:
 
 
 def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
-    """The items that won or lost most per byte against the base."""
+    """Items with the largest gain or loss per byte against the base."""
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
     ordered = scores.with_columns(saved=saved).sort(
         ["saved", "task", "example_id"], descending=[descending, False, False]

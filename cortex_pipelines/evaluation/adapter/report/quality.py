@@ -1,4 +1,4 @@
-"""The four figures by which a model's outputs are judged at a glance."""
+"""Summary of output quality in four metrics."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from cortex_pipelines.evaluation.metrics.style import (
 
 @dataclass(frozen=True)
 class QualityReport:
-    """How good a model's greedy outputs for held-out items are, each figure from 0 to 1.
+    """Quality of a model's greedy outputs on held-out items, each metric from 0 to 1.
 
     A figure that could not be measured is None; ``QualityReports.missing`` says why.
 
@@ -44,7 +44,7 @@ class QualityReport:
 
 @dataclass(frozen=True)
 class QualityReports:
-    """The reports of base and challenger.
+    """Quality reports of base and challenger.
 
     Args:
         by_role: Role to its report.
@@ -57,12 +57,12 @@ class QualityReports:
     missing: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for ``quality.json``."""
+        """The reports as plain values, for ``quality.json``."""
         return asdict(self)
 
 
 def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> QualityReports:
-    """The reports of all roles that wrote something.
+    """Quality reports of all roles with outputs.
 
     Args:
         generations: Table ``GENERATIONS``.
@@ -87,7 +87,7 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
 
 
 def quality_metrics(reports: QualityReports) -> dict[str, float]:
-    """The same as flat figures: ``quality_<role>_<figure>``; what is missing is left out."""
+    """Metrics ``quality_<role>_<figure>``, without missing ones."""
     return {
         f"quality_{role}_{name}": value
         for role, report in reports.by_role.items()
@@ -97,7 +97,7 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 
 
 def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float]:
-    """``tests_<role>_items``, the functions whose tests could be run, and ``…_pass_at_<k>``."""
+    """``tests_<role>_items``, the number of functions whose tests ran, and ``…_pass_at_<k>``."""
     metrics = {}
     known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):

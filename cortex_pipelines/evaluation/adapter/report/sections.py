@@ -1,4 +1,4 @@
-"""Parts of an adapter's report: choices, comparisons, forgetting, baselines, memorisation."""
+"""Report sections: choices, comparisons, forgetting, baselines, memorisation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.statistics.multiple_comparisons import Comparis
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page tells.
+    """Results shown in the report.
 
     Args:
         tables: The tables of the evaluation by name.
@@ -35,7 +35,7 @@ class Findings:
 
 
 def choices_part(findings: Findings) -> list[str]:
-    """The table of questions."""
+    """Section on multiple-choice questions."""
     metrics, rows = findings.metrics, []
     for label, prefix in (
         ("all", "team_"),
@@ -60,7 +60,7 @@ def choices_part(findings: Findings) -> list[str]:
 
 
 def comparisons_part(findings: Findings) -> list[str]:
-    """The table of comparisons, with power."""
+    """Section on comparisons, with statistical power."""
     rows = []
     for comparison in findings.comparisons:
         low, high = comparison.interval.low, comparison.interval.high
@@ -97,7 +97,7 @@ def comparisons_part(findings: Findings) -> list[str]:
 
 
 def forgetting_part(findings: Findings) -> list[str]:
-    """Perplexity on other code."""
+    """Section on perplexity of general code."""
     general, metrics = findings.comparison["general"], findings.metrics
     title = pages.heading("Forgetting: code of another project")
     if "forgetting" not in metrics:
@@ -117,7 +117,7 @@ def forgetting_part(findings: Findings) -> list[str]:
 
 
 def own_part(findings: Findings) -> list[str]:
-    """Whether what was gained is the project's own."""
+    """Section on whether the improvement is specific to the project."""
     metrics = findings.metrics
     title = pages.heading("Control: the same adapter on another project's code")
     if "own_improvement" not in metrics:
@@ -139,7 +139,7 @@ def own_part(findings: Findings) -> list[str]:
 
 
 def baselines_part(findings: Findings) -> list[str]:
-    """What could be done without training, or beside it."""
+    """Section on baselines without training."""
     named = {
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
@@ -160,7 +160,7 @@ def baselines_part(findings: Findings) -> list[str]:
 
 
 def memorised_part(findings: Findings) -> list[str]:
-    """What is given away of the training data."""
+    """Section on memorised training data."""
     shown = [
         pages.folded(
             f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
@@ -220,5 +220,5 @@ def _bits(metrics: Mapping[str, float], name: str) -> str:
 
 
 def _together(low: str, high: str) -> str:
-    """An interval that is not broken over two lines."""
+    """An interval without a line break."""
     return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
