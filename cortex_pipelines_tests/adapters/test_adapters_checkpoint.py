@@ -96,7 +96,7 @@ def test_a_state_that_cannot_be_read_is_no_reason_to_stop(
     checkpoints.path.write_bytes(checkpoints.path.read_bytes()[:100])
     with caplog.at_level("WARNING"):
         assert checkpoints.load() is None
-    assert "training anew" in caplog.text
+    assert "training starts over" in caplog.text
     checkpoints.clear()
     checkpoints.clear()
     assert not checkpoints.path.exists()

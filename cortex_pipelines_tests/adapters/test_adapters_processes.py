@@ -124,7 +124,7 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
     assert len(list(states.iterdir())) == 1
     with caplog.at_level("INFO", "cortex_pipelines"):
         build(root, datasets, tmp_path / "on")
-    assert caplog.text.count("Going on after step 6") == 1
+    assert caplog.text.count("Resuming an interrupted training after step 6") == 1
     assert list(states.iterdir()) == []
     for path in shared.iterdir():
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name

@@ -198,7 +198,7 @@ def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
         caplog.at_level("INFO", "cortex_pipelines"),
     ):
         scaled, _ = run(root, datasets, **changes)
-    assert "Step 1 overflows; loss scale" in caplog.text
+    assert "Step 1 overflowed; the loss scale" in caplog.text
     for one, other in zip(plain.steps, scaled.steps, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-2)
         assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=0.1)

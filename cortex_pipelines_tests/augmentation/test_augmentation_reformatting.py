@@ -264,7 +264,7 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Liar().check_version()
     ruff = formatters()["python"]
     monkeypatch.setattr(type(ruff), "version", "0.0.1")
-    with pytest.raises(FormatterError, match=r"ruff==0\.0\.1, and finds \d"):
+    with pytest.raises(FormatterError, match=r"ruff==0\.0\.1 to format code, but found \d"):
         ruff.check_version()
 
 
