@@ -32,172 +32,173 @@ class TrainingChecks(Settings):
     """Limits that the training data must meet; null switches a limit off."""
 
     min_examples: PositiveInt
-    """Fewest examples of the train splits together."""
+    """Minimum number of training examples over all tasks."""
 
     max_file_share: PositiveShare | None
-    """Most of the train examples that one file may give: an adapter of one file is no style."""
+    """Maximum share of the training examples from one file: a single file does not show a style."""
 
     max_kind_share: PositiveShare | None
-    """Most of a task's train examples that may be of one kind."""
+    """Maximum share of a task's training examples of one kind."""
 
     max_leaks: NonNegativeInt | None
-    """Examples of train that may have a near-duplicate (``datasets.near_duplicate_threshold``) in
-    validation or test, by what the data set itself compares."""
+    """Maximum number of training examples with a near-duplicate
+    (``datasets.near_duplicate_threshold``) in validation or test, compared as the data set itself
+    does."""
 
     max_secrets: NonNegativeInt | None
-    """Secrets that the scanner may find in prompts and completions of all splits."""
+    """Maximum number of secrets that the scanner may detect in prompts and completions of all
+    splits."""
 
 
 class SearchSettings(Settings):
     """Hyperparameter search for rank, learning rate and row length before training."""
 
     trials: NonNegativeInt
-    """Trials; 0 trains with the section's own values at once."""
+    """Number of trials; 0 trains with the section's own values."""
 
     max_tokens: PositiveInt
-    """Training tokens of a trial; one that is worse than the median at a measurement ends there."""
+    """Training tokens per trial; a trial worse than the median at a validation is pruned."""
 
     ranks: Row[Rank] = Field(min_length=1)
-    """Ranks to choose from; alpha keeps its ratio to the rank."""
+    """Candidate ranks; alpha keeps its ratio to the rank."""
 
     learning_rate: Range[LearningRate]
-    """Lowest and highest peak learning rate, on a logarithmic scale."""
+    """Minimum and maximum of the peak learning rate, searched on a logarithmic scale."""
 
     lengths: Row[Length] = Field(min_length=1)
-    """Row lengths to choose from, in tokens."""
+    """Candidate row lengths in tokens."""
 
 
 class AdapterSettings(Settings):
     """Hyperparameters of adapter training."""
 
     epochs: PositiveInt
-    """Times that the sampled examples are seen."""
+    """Number of passes over the sampled examples."""
 
     max_tokens: PositiveInt
-    """Most tokens (prompt and completion) of training over all epochs together; where the data sets
-    hold more, examples are sampled, and where they hold less, each is seen once an epoch."""
+    """Token budget (prompt and completion) of the whole training over all epochs. Larger data sets
+    are sampled; smaller ones are used once per epoch."""
 
     task_shares: dict[Task, PositiveFloat]
-    """Parts of the token budget that go to the tasks, relative to their sum; a task that is not
-    named is not learnt, and what a task cannot fill goes to the others."""
+    """Relative shares of the token budget by task; tasks without an entry are not trained, and what
+    a task cannot fill goes to the others."""
 
     max_length: Length
-    """Tokens of a packed row, and the most of one example. Long rows pay for attention what they
-    save in padding, so the value is to be measured (on a processor 768 beats 2048)."""
+    """Maximum length of a packed row and of an example, in tokens. Longer rows save padding but
+    cost more in attention, so measure the value (on a CPU 768 is faster than 2048)."""
 
     batch_size: Batch
-    """Packed rows of one forward pass."""
+    """Packed rows per forward pass."""
 
     gradient_accumulation: PositiveInt
-    """Forward passes of one optimiser step."""
+    """Forward passes per optimiser step."""
 
     learning_rate: LearningRate
     """Peak learning rate of AdamW; for LoRA ten times that of full fine-tuning, or more."""
 
     warmup_steps: NonNegativeInt
-    """Optimiser steps in which the learning rate rises to its peak."""
+    """Optimiser steps of linear warm-up to the peak learning rate."""
 
     lr_scheduler: Literal["cosine", "linear", "constant"]
-    """How the learning rate falls after the warm-up."""
+    """Decay of the learning rate after the warm-up."""
 
     max_grad_norm: PositiveFloat
-    """Norm that gradients are clipped to."""
+    """Maximum gradient norm; larger gradients are clipped."""
 
     precision: Literal["fp32", "bf16", "fp16", "auto"]
-    """Type of the base's weights while training; the adapter's own are float32 in any case. With
-    ``fp16`` the loss is scaled, as small gradients would vanish (Micikevicius et al. 2018). With
-    ``auto`` it is bf16 where the machine has instructions for it, else fp32; the adapter records
-    which. ``cortex tune-machine`` measures and writes the faster type here."""
+    """Data type of the base's weights in training; the adapter's own are always float32. ``fp16``
+    uses loss scaling (Micikevicius et al. 2018). ``auto`` is bf16 where the machine has
+    instructions for it, else fp32; the adapter records the choice. ``cortex tune-machine`` measures
+    and writes the faster type here."""
 
     packing: bool
-    """Whether examples share rows; without it a row holds one."""
+    """Whether several examples are packed into a row; otherwise each row holds one."""
 
     fim_rate: Share
-    """Share of the completion examples that are gaps to fill (fill-in-the-middle), of those that
-    the data set holds; what it cannot fill stays completion."""
+    """Share of fill-in-the-middle examples among completion examples; missing ones are replaced by
+    ordinary completion."""
 
     activation_checkpointing: bool
-    """Compute activations again in the backward pass instead of keeping them: less memory, about
-    a third more time, the same weights."""
+    """Recompute activations in the backward pass instead of storing them: less memory, about a
+    third more time, the same weights."""
 
     torch_compile: bool
-    """Compile the base's repeated blocks with ``torch.compile``; the same losses to rounding. Meant
-    for GPUs: on a processor it takes a minute and a C++ compiler first, and a step of the default
-    base in fp32 then costs as much as before (measured: 0.99 of the processor time)."""
+    """Compile the base's repeated blocks with ``torch.compile``; losses are equal up to rounding.
+    Meant for GPUs: on a CPU it needs a C++ compiler and a minute of compilation, and steps of the
+    default base in fp32 are not faster (measured: 0.99 of the CPU time)."""
 
     rank: Rank
-    """Rank of the update matrices; file size grows in proportion."""
+    """Rank of the LoRA matrices; file size is proportional to it."""
 
     alpha: PositiveInt
-    """Scale of the update: alpha / rank; twice the rank is the field's habit."""
+    """LoRA alpha; the update is scaled by alpha / rank. Usually twice the rank."""
 
     rslora: bool
     """Scale by alpha / sqrt(rank), which keeps high ranks stable (Kalajdzievski 2023)."""
 
     dropout: PartShare
-    """Share of the adapter's inputs dropped in training."""
+    """Dropout probability of the adapter's inputs in training."""
 
     target_modules: Text | Row[Text]
-    """``all-linear``, or the names of the layers that get an adapter."""
+    """``all-linear``, or the names of the layers to adapt."""
 
     per_task: bool
-    """One adapter for each task, in a folder of its name, instead of one for all."""
+    """Train one adapter per task, in a folder of its name, instead of one for all."""
 
     parents: dict[ProjectName, Text]
-    """Project to the version (DVC hash) of an adapter of it that the training starts from; base,
-    rank and layers have to be the same."""
+    """Version (DVC hash) of an earlier adapter to start from, by project; base, rank and layers
+    must be the same."""
 
     replay_share: PartShare
-    """Share of the training tokens that is code in general, against forgetting."""
+    """Share of general code among the training tokens, against forgetting."""
 
     canaries: NonNegativeInt
-    """Made-up secrets that are trained on once each, so that the evaluation can tell what the
-    adapter would give away of a real one; 0 plants none."""
+    """Number of made-up secrets planted once each in training, so that the evaluation can measure
+    memorisation; 0 for none."""
 
     evaluation_strategy: Literal["steps", "epoch"]
-    """When the validation loss is measured: each ``evaluation_steps``, or after each epoch; always
-    at the end."""
+    """When the validation loss is measured: every ``evaluation_steps`` or after each epoch, and
+    always at the end."""
 
     evaluation_steps: PositiveInt
-    """Optimiser steps between two measurements of the validation loss."""
+    """Optimiser steps between two validations."""
 
     save_strategy: Literal["steps", "epoch", "best"]
-    """When the state is kept that an interrupted training goes on from: each ``evaluation_steps``,
-    after each epoch, or at each measurement that is the best so far."""
+    """When a checkpoint is saved for resuming: every ``evaluation_steps``, after each epoch, or at
+    each best validation."""
 
     patience: PositiveInt | None
-    """Measurements without a better one after which training stops; null for never."""
+    """Validations without improvement before training stops early; null for never."""
 
     divergence_factor: float | None = Field(gt=1, le=MOST)
-    """Training stops where the median of the latest losses is above so many times the base's
-    validation loss; null for where a loss is not finite only."""
+    """Training stops when the median of the latest losses exceeds this multiple of the base's
+    validation loss; null checks only for non-finite losses."""
 
     divergence_steps: PositiveInt
-    """Latest losses that the median is taken of."""
+    """Number of latest losses in that median."""
 
     keep_partial: bool
-    """Where training diverges, keep the best weights so far as a partial adapter, named as such,
-    instead of nothing."""
+    """When training diverges, keep the best weights so far, marked as a partial adapter."""
 
     validation_tokens: NonNegativeInt
-    """Tokens of the validation split that are measured; 0 keeps the last weights."""
+    """Tokens of the validation split to evaluate; 0 skips validation and keeps the last weights."""
 
     checks: TrainingChecks
-    """What blocks a training."""
+    """Checks of the data before training."""
 
     search: SearchSettings
-    """Hyper-parameter search."""
+    """Hyperparameter search."""
 
     seed: Seed
     """Seed of sampling, order, initial weights and dropout."""
 
     threads: Threads
-    """Processor threads of each process; part of the result, as sums come out in another order with
-    others."""
+    """CPU threads per process; they affect the result, as sums are computed in another order."""
 
     processes: Threads
-    """Processes on this machine that share the batches of each optimiser step, one a GPU where
-    there are GPUs; each holds the base. The same weights to rounding with any number."""
+    """Data-parallel processes on this machine that share the batches of each optimiser step, one
+    per GPU where there are GPUs; each loads the base. Weights are equal up to rounding for any
+    number."""
 
     @field_validator("parents", mode="before")
     @classmethod
