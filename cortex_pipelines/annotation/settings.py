@@ -16,17 +16,17 @@ class QualityWeights(Settings):
     documented: Weight
     """Has a docstring or doc comment."""
     short: Weight
-    """Within ``max_lines``; less the longer it is beyond."""
+    """Within ``max_lines``; decreases beyond it."""
     simple: Weight
-    """Within ``max_cyclomatic`` and ``max_cognitive``; less the more it is beyond."""
+    """Within ``max_cyclomatic`` and ``max_cognitive``; decreases beyond them."""
     shallow: Weight
-    """Within ``max_nesting``; less the deeper it is beyond."""
+    """Within ``max_nesting``; decreases beyond it."""
     few_parameters: Weight
-    """Within ``max_parameters``; less the more it has beyond."""
+    """Within ``max_parameters``; decreases beyond it."""
     named: Weight
     """Has a name of at least three characters."""
     clean: Weight
-    """Free of anti-patterns; half with one, a third with two."""
+    """Free of code smells; half with one, a third with two."""
     parses: Weight
     """Free of syntax errors."""
     hand_written: Weight
@@ -37,23 +37,24 @@ class AnnotationSettings(Settings):
     """Thresholds of the code smells and weights of the quality score."""
 
     max_lines: Count
-    """Lines of a function that are not blank, before it is long (pylint, max-statements)."""
+    """Maximum number of non-blank lines of a function; above it is long (pylint,
+    max-statements)."""
     max_parameters: Count
-    """Parameters of a function, receiver apart, before they are too many (pylint, max-args)."""
+    """Maximum number of parameters of a function, without the receiver (pylint, max-args)."""
     max_cyclomatic: Count
-    """Cyclomatic complexity before a function is complex (McCabe 1976)."""
+    """Maximum cyclomatic complexity of a function (McCabe 1976)."""
     max_cognitive: Count
-    """Cognitive complexity before a function is complex (SonarQube's default)."""
+    """Maximum cognitive complexity of a function (SonarQube's default)."""
     max_nesting: Count
-    """Levels of control structures before nesting is deep."""
+    """Maximum nesting depth of control structures."""
     max_methods: Count
-    """Methods of a type before it is a god class (pylint, max-public-methods)."""
+    """Maximum number of methods of a type; above it is a god class (pylint, max-public-methods)."""
     max_operators: Count
-    """Logical operators of a condition before it is complex (SonarQube S1067)."""
+    """Maximum number of logical operators in a condition (SonarQube S1067)."""
     min_envied: Count
-    """Accesses to another object's members before a method may envy it (Lanza and Marinescu 2006,
-    few foreign data)."""
+    """Minimum number of accesses to another object's members for feature envy (Lanza and Marinescu
+    2006, few foreign data)."""
     envy_ratio: Count
-    """How many times as often as its own members a method has to use another's to envy it."""
+    """Minimum ratio of foreign to own member accesses for feature envy."""
     quality_weights: QualityWeights
-    """Weights of the quality's features."""
+    """Weights of the quality score."""
