@@ -23,38 +23,40 @@ class AugmentationSettings(Settings):
     seed: Seed
     """Seed of every choice; a choice is a hash of seed and unit, so units are independent."""
     max_unit_bytes: Bytes
-    """Longest unit that is augmented, in UTF-8 bytes. StarCoder's commit filter leaves out files of
-    more than 100k characters; a unit is a part of a file."""
+    """Maximum size of an augmented unit, in UTF-8 bytes. StarCoder's commit filter excludes files
+    of more than 100k characters; a unit is a part of a file."""
     renamed_variants: NonNegativeInt
-    """Variants with renamed local variables, per function or method. 0 turns renaming off."""
+    """Variants with renamed local variables per function or method; 0 turns renaming off."""
     rewrites_per_unit: NonNegativeInt
-    """Most variants that say the same in another way (comments, layout, structure), per function
-    or method. 0 turns them off."""
+    """Maximum number of equivalent variants (comments, layout, structure) per function or method; 0
+    turns them off."""
     reformatted_share: Share
-    """Share of the functions and methods whose first such variant is another layout: by a formatter
-    (Ruff for Python, clang-format for Java, JavaScript and TypeScript), and with the same tokens
-    where there is none or it cannot be shown to keep the code as it is. 0 leaves it to chance."""
+    """Share of the functions and methods whose first equivalent variant is reformatted: by a
+    formatter (Ruff for Python, clang-format for Java, JavaScript and TypeScript), or by a
+    token-preserving layout change where there is none or equivalence cannot be verified. 0 leaves
+    the kind of the first variant to chance."""
     mutants_per_unit: NonNegativeInt
-    """Most errors injected per function or method, one a mutant. They are drawn by each operator's
-    weight (how real bugs occur: ManySStuBs4J). 0 turns injection off."""
+    """Maximum number of mutants per function or method, with one injected bug each, drawn by
+    operator weight (frequency of real bugs: ManySStuBs4J); 0 turns injection off."""
 
     verified_mutants: NonNegativeInt
-    """Most mutants of a project that are compiled and run against tests, drawn by hash. 0: none."""
+    """Maximum number of mutants per project that are compiled and tested, drawn by hash; 0 for
+    none."""
     verification_seconds: PositiveFloat
-    """Longest time for one project's tests in the sandbox, in seconds; what has not been reached by
-    then is unknown. Give far more than is needed, or the answer depends on the machine's load."""
+    """Time limit for one project's tests in the sandbox, in seconds; the remaining mutants are
+    unknown. Choose it far too large, or the result depends on the machine's load."""
     test_seconds: PositiveFloat
-    """Longest time for the tests of one mutant, in seconds: a mutant that loops is killed by it."""
+    """Time limit for the tests of one mutant, in seconds; an endless loop counts as killed."""
     calls_per_unit: NonNegativeInt
-    """Inputs on which a function and its mutant are called and compared, where no test kills it."""
+    """Inputs on which a function and its mutant are compared, where no test kills the mutant."""
     sandbox_memory_bytes: Bytes
-    """Memory of all processes in the sandbox together, and address space of one, in bytes."""
+    """Memory limit of all processes in the sandbox, and of the address space of each, in bytes."""
     sandbox_processes: int = Field(ge=8, le=MOST)
-    """Processes and threads in the sandbox at a time."""
+    """Maximum number of processes and threads in the sandbox."""
     sandbox_folder_bytes: Bytes
-    """What a project's files and all that its tests write may take up, in bytes of memory."""
+    """Size limit of a project's files and the files its tests write, in bytes of memory."""
     sandbox_output_bytes: Bytes
-    """What the sandbox may print, in bytes."""
+    """Output limit of the sandbox, in bytes."""
 
     def sandbox_limits(self, seconds: float, compilers: bool = False) -> Limits:
         """Resource limits of a run in the sandbox.
