@@ -9,21 +9,20 @@ class ArchitectureExampleSettings(Settings):
     """Section ``architecture_examples`` of params.yaml; sizes and splits are in ``datasets``."""
 
     min_rule_edges: PositiveInt
-    """Imports between two parts of a folder from which a direction is a rule; with fewer it may be
-    chance: of 3 imports a quarter all point one way if each direction is as likely."""
+    """Minimum number of imports between two parts of a folder for a dependency rule; fewer may be
+    chance: with 3 imports in random directions, a quarter of the cases all point one way."""
 
     rule_agreement: float = Field(gt=0.5, le=1)
-    """Share of these imports that has to point one way; the others are violations."""
+    """Minimum share of these imports in the rule's direction; the others are violations."""
 
     max_per_rule: PositiveInt
-    """Most imports of each sort (allowed, injected) that become examples of one rule; which ones,
-    the hash decides."""
+    """Maximum number of examples per rule and origin (allowed, injected), chosen by hash."""
 
     min_description_words: PositiveInt
-    """A description with fewer words says too little to ask for something by it."""
+    """Minimum number of words in a description that is used as a requirement."""
 
     max_description_chars: PositiveInt
-    """Longer descriptions are cut at the last sentence or word before it, in characters."""
+    """Maximum description length in characters; longer ones are cut after a sentence or word."""
 
     max_listed: PositiveInt
-    """Most names in a list of an outline: what a module declares, what a package needs."""
+    """Maximum number of names per list in an outline, such as a module's declarations."""
