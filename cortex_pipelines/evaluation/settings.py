@@ -43,67 +43,69 @@ class EvaluationSettings(Settings):
     """Sample sizes, generation and statistics of the adapter evaluation."""
 
     items: PositiveInt
-    """Most held-out examples of each task that a model is scored on, sampled by the seed."""
+    """Maximum number of held-out examples per task to score, sampled by the seed."""
 
     general_items: NonNegativeInt
-    """The same of the project that stands for code in general: what is forgotten."""
+    """Maximum number of general-code examples, to measure forgetting."""
 
     general_characters: PositiveInt
-    """Most characters of the prompt of such an item, and of its completion, that are scored."""
+    """Maximum number of characters scored in the prompt of a general-code example, and in its
+    completion."""
 
     choices: NonNegativeInt
-    """Most questions of each kind (naming, fix, statement) where the likeliest answer counts."""
+    """Maximum number of multiple-choice questions of each kind (naming, fix, statement)."""
 
     max_length: Length
-    """Most tokens of one item; a longer prompt loses its beginning."""
+    """Maximum number of tokens per item; longer prompts are truncated at the start."""
 
     precision: Literal["fp32", "bf16"]
-    """Type of the base's weights while scoring."""
+    """Data type of the base's weights while scoring."""
 
     generated_items: NonNegativeInt
-    """Items of each task completed by generation; 0 for none (slow on a processor)."""
+    """Items per task to complete by generation; 0 for none (slow on a CPU)."""
 
     tested_items: NonNegativeInt
-    """Python functions whose generated body is run by the repository's tests, in the sandbox."""
+    """Python functions whose generated body is tested by the repository's own tests, in the
+    sandbox."""
 
     max_new_tokens: PositiveInt
-    """Most tokens generated for one item; longer completions are not asked for."""
+    """Maximum number of tokens generated per item; items with a longer reference are skipped."""
 
     samples: PositiveInt
-    """Outputs of each item that is tested; the first is greedy, further ones are drawn."""
+    """Samples per tested item; the first is greedy, the others are drawn."""
 
     temperature: PositiveFloat
-    """Of the drawn ones."""
+    """Sampling temperature of the drawn samples."""
 
     pass_k: list[PositiveInt]
     """Each k of pass@k; at most ``samples``."""
 
     benchmarks: list[ProblemFile]
-    """Own benchmark files, run in the sandbox."""
+    """User's own benchmark files, run in the sandbox."""
 
     memorised: NonNegativeInt
-    """Rare lines each of the training and of the test split that are tried to be extracted."""
+    """Rare lines to try to extract, from the training and test split each."""
 
     alternatives: PositiveInt
-    """Random alternatives that a canary planted in training is ranked among."""
+    """Random alternatives against which a planted canary is ranked."""
 
     retrieved: NonNegativeInt
-    """Similar training examples that the baseline of retrieval puts before a prompt; 0 for no such
+    """Similar training examples prepended to a prompt by the retrieval baseline; 0 for no such
     baseline."""
 
     retrieved_window: Length
-    """Most tokens of such a prompt with its completion: what stands before it needs room."""
+    """Maximum number of tokens of a retrieval prompt with its completion."""
 
     other_adapter: OtherAdapter | None
-    """Adapter of another project on the same items: does it matter whose code was learnt? null for
-    none."""
+    """Another project's adapter evaluated on the same items, to see whether training on the own
+    code matters; null for none."""
 
     smallest_improvement: PositiveFloat
     """Smallest improvement worth shipping, in bits per byte; power is stated for it. The gate has
     its own: release.code_adapter.smallest_improvement."""
 
     smallest_accuracy: OpenShare
-    """The same of a share of right answers."""
+    """Smallest improvement in accuracy worth shipping."""
 
     resamples: int = Field(ge=100, le=MOST)
     """Resamples of the paired bootstrap."""
@@ -115,7 +117,7 @@ class EvaluationSettings(Settings):
     """Seed of sampling and bootstrap."""
 
     threads: Threads
-    """Processor threads of scoring; part of the result."""
+    """CPU threads for scoring; they affect the result."""
 
     @model_validator(mode="after")
     def _enough_samples(self) -> "EvaluationSettings":

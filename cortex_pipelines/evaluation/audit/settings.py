@@ -7,10 +7,10 @@ class AuditSettings(Settings):
     """Minimum evidence for an off-policy estimate or a fairness warning."""
 
     min_items: PositiveInt
-    """Fewest logged decisions with a known outcome for an estimate from them."""
+    """Minimum number of logged decisions with a known outcome for an estimate."""
 
     min_effective: PositiveFloat
-    """Smallest effective sample size: how many decisions of the new router the log is worth."""
+    """Minimum effective sample size of an estimate."""
 
     min_group: PositiveInt
-    """Fewest held-out tasks of a group for it to be compared with the rest."""
+    """Minimum number of held-out tasks of a group to compare it with the rest."""
