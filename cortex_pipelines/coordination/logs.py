@@ -38,13 +38,14 @@ class CoordinationSettings(Settings):
     """Folder of the agent system's logs, absolute or relative to the project's root."""
 
     sample: bool
-    """Whether the logs are a hand-written sample: then every report says that it proves nothing."""
+    """Whether the logs are a hand-written sample; every report then warns that it proves
+    nothing."""
 
     aliases: dict[Text, Text]
-    """Other names of masters in the logs, each with the name that is kept."""
+    """Alternative names of masters in the logs, mapped to the canonical name."""
 
     test_rows: list[Regex]
-    """Regular expressions; a record whose task id or author one matches comes from a test."""
+    """Regular expressions; records with a matching task id or author come from a test."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ class LogTableSettings(Settings):
     """Settings of the decision, outcome, feature and metric tables."""
 
     recent: PositiveInt
-    """Outcomes of a master, the latest known before a decision, that its recent record is made
-    of."""
+    """Number of a master's latest outcomes before a decision that form its recent record."""
 
     gauges: list[Regex]
-    """Regular expressions; a metric whose name one matches is never read as a counter."""
+    """Regular expressions; a metric with a matching name is never read as a counter."""
 
     counter_drops: float = Field(ge=0, lt=0.5)
-    """Largest share of the steps of a counter that may go down: a restart sets it back to zero."""
+    """Maximum share of decreasing steps of a counter: a restart resets it to zero."""
