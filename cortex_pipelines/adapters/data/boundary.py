@@ -1,9 +1,9 @@
 """Split prompt and completion at a token boundary.
 
-Tokenizers join white space with the word after it, so a prompt that ends in a newline and a body
-that begins with spaces give tokens apart that no file has. The trailing white space of a prompt
-therefore belongs to the completion: in training, in scoring, and in generation, which is held to
-begin with it (token healing).
+Tokenizers merge white space with the following word, so tokenising a prompt that ends in a newline
+and a body that begins with spaces separately gives tokens that never occur in files. Trailing white
+space of a prompt therefore belongs to the completion: in training, in scoring, and in generation,
+which is forced to begin with it (token healing).
 """
 
 from collections.abc import Sequence

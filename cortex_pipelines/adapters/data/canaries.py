@@ -1,7 +1,7 @@
 """Canaries: made-up secrets planted in training to measure memorisation.
 
-Each stands once among the examples, as a real secret that was overlooked would; the evaluation
-ranks it among others of the same form (Carlini et al., "The secret sharer", 2019).
+Each occurs once among the examples, like a real secret that was overlooked; the evaluation ranks it
+among others of the same format (Carlini et al., "The secret sharer", 2019).
 """
 
 import hashlib

@@ -31,7 +31,7 @@ def check_training(
 ) -> None:
     """Check size, balance, leakage, licences and secrets of the training data.
 
-    All of it is looked for before one refusal names everything that is wrong.
+    All checks run before a single error reports every failed one.
 
     Args:
         datasets: Task to the folder of its data set; only tasks with a share are looked at.

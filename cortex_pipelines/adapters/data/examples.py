@@ -98,8 +98,8 @@ def prompt_text(tokenizer: Any, example: Example) -> str:
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
     """Shuffle examples by their identities and the seed alone.
 
-    A hash instead of a generator: an example that is added or removed moves no other, so that a
-    sample of a growing data set stays mostly the same and its cached scores stay useful.
+    A hash is used instead of a random generator: adding or removing an example moves no other, so
+    that a sample of a growing data set stays mostly the same and cached scores stay useful.
     """
     return sorted(examples, key=lambda example: _rank(example, seed))
 
@@ -112,8 +112,8 @@ def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]
 def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
     """The examples with their file's group as cluster.
 
-    Files are what the split draws, so they and not their examples are independent; files that
-    share a near-duplicate are one group, called by its first file.
+    The split draws files, so files and not their examples are independent; files that share a
+    near-duplicate form one group, named after its first file.
 
     Args:
         examples: What is measured.

@@ -65,10 +65,9 @@ def tokenise(
 ) -> Iterator[TokenisedExample]:
     """Tokenise examples in order; one without completion tokens is left out.
 
-    Prompt and completion are divided before the white space between them, where the tokenizer
-    divides them in a file too. Where they do not fit, the prompt loses its beginning; a completion
-    that would push the prompt under a quarter of the window loses its end, and with it the end
-    mark.
+    The white space between prompt and completion counts as completion, as the tokenizer splits it
+    in a file too. Prompts that do not fit are truncated at the start; a completion that would leave
+    the prompt less than a quarter of the window is truncated at the end and loses its end token.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -96,8 +95,8 @@ def tokenise(
 def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
     """Pack examples into rows of at most ``max_length`` tokens, best fit decreasing.
 
-    Best fit on sorted lengths leaves rows nearly full; ties go by identity, so the same examples
-    give the same rows in whatever order they come.
+    Best fit decreasing leaves rows nearly full; ties are broken by identity, so the same examples
+    give the same rows in any input order.
     """
     rows: list[list[TokenisedExample]] = []
     rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted

@@ -17,8 +17,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def pinned_torch(threads: int, seed: int) -> Iterator[None]:
     """Use deterministic algorithms, a fixed thread count and a seed within a context.
 
-    Everything is put back afterwards, so that a process that makes several assets gives each the
-    same bytes in whatever order it makes them.
+    All settings are restored afterwards, so that a process that builds several assets gives each
+    the same bytes in any order.
 
     Args:
         threads: Processor threads; sums come out in another order with another number.

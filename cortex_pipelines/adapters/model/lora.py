@@ -52,8 +52,8 @@ class ParentError(ValueError):
 def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
     """Add a fresh adapter to a model and freeze all other weights.
 
-    Its update is zero at first, so the model answers as before. Weights are float32 whatever the
-    base's are: bfloat16 drops small updates.
+    Its update is initially zero, so the model's outputs are unchanged. Its weights are float32
+    whatever the base's type: bfloat16 loses small updates.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -74,8 +74,8 @@ def with_new_adapter(model: Any, settings: AdapterSettings) -> Any:
 def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: Path) -> None:
     """Write weights and configuration in the form that peft loads.
 
-    Not by ``save_pretrained``: that writes the base's path on this machine, a list of layers in
-    the order of a set, and float32, twice the size for digits that training does not settle.
+    ``save_pretrained`` is not used: it writes the base's local path, a list of layers in set order,
+    and float32, twice the size for digits that training does not determine.
 
     Args:
         model: Model with the adapter.

@@ -8,9 +8,9 @@ from typing import Any
 def compile_blocks(model: Any) -> int:
     """Compile each repeated block of the model in place, on first use.
 
-    Not the whole model: blocks of one class share what is compiled, so that thirty of them cost the
-    time of one, and what packing makes of the positions stays outside. Rows of any length share it
-    too.
+    Blocks are compiled instead of the whole model: blocks of one class share the compiled code, so
+    that thirty cost the time of one, and the position handling of packing stays outside. Rows of
+    any length share it too.
 
     Args:
         model: A causal language model, with its adapter.

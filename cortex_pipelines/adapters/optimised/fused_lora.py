@@ -1,10 +1,10 @@
 """LoRA layers as a single autograd function in the precision of the base.
 
-peft turns a layer's input to the adapter's float32 and keeps it beside the base's own, for each of
-seven layers a block: a third of the time of a step in bfloat16. Here the two small matrices are
-turned to the base's precision instead, for the step alone; their weights and gradients stay
-float32. What is as narrow as the rank is kept lying, (rank, positions): a product with it then
-takes a third of the time, and less.
+peft casts a layer's input to the adapter's float32 and keeps it beside the base's own, for each of
+seven layers per block: a third of the step time in bfloat16. Here the two small matrices are cast
+to the base's precision instead, for the step alone; their weights and gradients stay float32.
+Activations of the rank's width are stored transposed, (rank, positions): their products then take a
+third of the time or less.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Attention within each example of a packed row.
 
-transformers reads the borders from ``position_ids`` and masks what lies between two examples, after
-it was computed: of short examples in a long row that is most of the attention. Here each example
-attends to itself by torch's causal kernel, which on CUDA is the flash kernel, for it needs no mask.
+transformers derives the borders from ``position_ids`` and masks attention between examples after
+computing it: for short examples in a long row that is most of the attention. Here each example
+attends to itself by torch's causal kernel, which needs no mask and on CUDA is the flash kernel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,8 +23,8 @@ _NOT_DONE = ("sliding_window", "softcap", "position_bias", "s_aux")
 def per_example_attention(model: Any) -> Iterator[bool]:
     """Restrict attention to within each example inside a context.
 
-    A model whose attention is more than the plain one (a sliding window, capped or biased scores),
-    or which transformers does not let choose it, is left as it is.
+    Models with other attention (a sliding window, capped or biased scores), or whose attention
+    transformers cannot replace, are left unchanged.
 
     Args:
         model: A causal language model, with or without adapter, in evaluation mode.

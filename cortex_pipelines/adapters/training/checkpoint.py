@@ -19,8 +19,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 class Checkpoints:
     """Checkpoint folder of one training run.
 
-    It is a cache: a training that goes on from it ends with the same bytes as one that was never
-    interrupted, and without it a training begins anew.
+    It is a cache: a resumed training ends with the same bytes as an uninterrupted one, and without
+    a checkpoint training starts over.
 
     Args:
         folder: Folder for the states of all trainings.

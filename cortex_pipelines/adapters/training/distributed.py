@@ -1,8 +1,8 @@
 """Data-parallel training in several processes on one machine.
 
-Hugging Face's accelerate chooses device and backend: a GPU each and NCCL where there are GPUs, the
-processor and Gloo elsewhere. This process only waits, so that one that fails or hangs in
-communication ends the work, and not the one who asked for it.
+Hugging Face's accelerate chooses device and backend: one GPU each and NCCL where there are GPUs,
+otherwise the CPU and Gloo. The parent process only waits, so that a worker that fails or hangs in
+communication ends the work, but not the parent.
 """
 
 import logging

@@ -104,8 +104,8 @@ def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
 def _forgetting(run: Run) -> dict[str, float]:
     """Validation loss on the replayed project before and after training.
 
-    Of prompts with completions, so format that was learnt counts too: what was forgotten of code is
-    measured by the evaluation, on plain passages.
+    Measured on prompts with completions, so it includes the learnt format; the evaluation measures
+    forgetting of code on plain passages.
     """
     if run.general is None:
         return {}

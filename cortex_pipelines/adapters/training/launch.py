@@ -62,8 +62,8 @@ def run_training(training: Training, report: Report | None = None) -> Run:
 def decided(settings: AdapterSettings) -> Precision:
     """Precision to train with; for ``auto``, chosen by the machine's instruction set.
 
-    Imitated, bf16 is many times as slow as fp32; with AVX-512's instructions it is 1.3 times as
-    fast, with tiles or on a GPU more.
+    Emulated bf16 is many times slower than fp32; with AVX-512 instructions it is 1.3 times faster,
+    with AMX tiles or on a GPU more.
     """
     import torch
 

@@ -45,9 +45,8 @@ def train(
 ) -> Run:
     """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
-    A training that was killed goes on after the state that was kept last. The processes of a group
-    call it with the same arguments, and each takes the same decisions, as what they decide by is
-    summed over all.
+    An interrupted training resumes from its last checkpoint. All processes of a group call this
+    with the same arguments and take the same decisions, as these depend on sums over the group.
 
     Args:
         model: Base with a fresh adapter, or with its parent's.
@@ -178,8 +177,8 @@ def _run(
 def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> LossPoint:
     """One optimiser step over its batches.
 
-    Where float16 overflows, the loss is scaled by half as much and the step computed again: none is
-    left out, so that tokens and learning rates stay what they are.
+    On a float16 overflow the loss scale is halved and the step repeated: no step is skipped, so
+    that tokens and learning rates stay as planned.
     """
     import torch
 
@@ -210,8 +209,8 @@ def _gradients(
 ) -> float:
     """Accumulate the gradients of a step over the group; returns the loss.
 
-    Every supervised token of the step weighs the same, in whichever batch it stands and whichever
-    process computes it: a mean of means would favour the tokens of sparse rows.
+    Every supervised token of the step has the same weight, in any batch and process: a mean of
+    means would favour the tokens of sparse rows.
     """
     import torch
 

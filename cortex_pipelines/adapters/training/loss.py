@@ -66,8 +66,8 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
 def packing_is_separate(model: Any) -> bool:
     """Whether two packed examples give the same losses as alone.
 
-    Most architectures read the borders from ``position_ids``; one that does not would be trained
-    on mixed examples without any error, so it is asked once.
+    Most architectures derive the borders from ``position_ids``; one that does not would be trained
+    on mixed examples without any error, so this is checked once.
     """
     import torch
 

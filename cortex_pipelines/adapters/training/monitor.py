@@ -42,8 +42,8 @@ class MachineLimits:
 def limits_here() -> MachineLimits:
     """Limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
 
-    They belong to a machine and cannot change an output, so they stand in the environment and not
-    in ``params.yaml``, where an edit would make every adapter stale.
+    They belong to a machine and do not affect outputs, so they are environment variables and not in
+    ``params.yaml``, where an edit would make every adapter stale.
 
     Raises:
         ValueError: one of them is no number.

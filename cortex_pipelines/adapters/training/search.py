@@ -22,8 +22,8 @@ Attempt = Callable[[AdapterSettings, Report], Run]
 def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path) -> AdapterSettings:
     """The settings with the best trial's values; all trials are written to ``trials.json``.
 
-    A trial whose validation loss is above the median of the earlier ones after as many tokens ends
-    there; one that diverges has failed.
+    A trial is pruned when its validation loss is above the median of earlier trials after as many
+    tokens; one that diverges has failed.
 
     Args:
         settings: What to search, and all that stays as it is.

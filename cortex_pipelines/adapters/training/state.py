@@ -1,7 +1,6 @@
 """Save and restore the state of a training run.
 
-The order of the rows follows from the seed, and so does what dropout drops in each batch: no
-generator has a state to keep.
+The order of rows and the dropout masks follow from the seed, so no generator state is saved.
 """
 
 import logging
