@@ -14,8 +14,8 @@ import click
 def anomalies(file: Path, log: str | None) -> None:
     """Score the records in FILE by the fitted detectors; print a summary and each alert as JSON.
 
-    FILE holds new records of a log that `worker_anomalies` watches. A window of them is an alert
-    where its score is above the threshold that usual windows rarely pass.
+    FILE holds new records of a log that `worker_anomalies` watches. A window of records is an alert
+    when its score exceeds a threshold that normal windows rarely reach.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters

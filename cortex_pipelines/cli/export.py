@@ -32,8 +32,8 @@ def export(
 ) -> None:
     """Export MODEL, MODEL@ALIAS or MODEL/VERSION in a format that other programs load.
 
-    The files are verified first; the export is loaded again and compared with them, and gets a
-    signed manifest, which `cortex verify` checks.
+    The files are verified first; the export is loaded again, compared with them, and gets a signed
+    manifest, which `cortex verify` checks.
     """
     from typing import cast
 

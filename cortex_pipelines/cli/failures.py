@@ -1,8 +1,7 @@
 """Report a failed command: one sentence, what to do next, and where the details are.
 
-Errors of this package are written for the person who reads them. Those of libraries are not: they
-are shown with what to try, and their traceback is kept in a file. With ``--debug`` or the variable
-CORTEX_DEBUG nothing is caught.
+Errors of this package are meant for users. Those of libraries are shown with a hint, and their
+traceback is written to a file. With ``--debug`` or the variable CORTEX_DEBUG nothing is caught.
 """
 
 import os

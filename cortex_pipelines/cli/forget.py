@@ -18,8 +18,8 @@ def forget(
 ) -> None:
     """Exclude something from all data from now on, and list the models trained on it.
 
-    First `cortex forget --author ADDRESS` (or --path, --repository), then `cortex run`, which makes
-    the data sets without it, then `cortex forget --purge`, which deletes what was made before.
+    First run `cortex forget --author ADDRESS` (or --path, --repository), then `cortex run`, which
+    rebuilds the data sets without it, then `cortex forget --purge`, which deletes earlier versions.
     """
     if purge:
         _purge()

@@ -12,8 +12,8 @@ import click
 def predict(task: str, master: str | None) -> None:
     """Predict success, duration, tokens and complexity of TASK, as JSON.
 
-    `models` says what each figure rests on: `constant` is the same for all tasks, `master` what is
-    usual at the master; only `linear` reads the task.
+    `models` names the model behind each prediction: `constant` is the same for all tasks, `master`
+    the usual value at the master; only `linear` reads the task.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters

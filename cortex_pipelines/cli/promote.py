@@ -35,9 +35,9 @@ def promote(
 ) -> None:
     """Promote the challenger of MODEL to champion; without MODEL, all that passed their gates.
 
-    How it is put to use goes into releases.lock as a plan; what is not given here is taken from
+    The deployment is planned in releases.lock; options that are not given are taken from
     `deployment` in params.yaml. With --strategy canary the champion stays until the canary is
-    promoted too. Doing it twice changes nothing.
+    promoted too. Repeating the command changes nothing.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import releasing
@@ -64,7 +64,7 @@ def promote(
 def rollback(model: str, why: str, to: str | None) -> None:
     """End the canary of MODEL, or restore the previous champion.
 
-    Doing it twice changes nothing; --to goes further back.
+    Repeating the command changes nothing; --to goes further back.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import releasing

@@ -15,9 +15,9 @@ import click
 def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> None:
     """Rebuild MODEL, MODEL@ALIAS or MODEL/VERSION from scratch and compare.
 
-    Code, parameters and pins are taken by what the registry says, into a fresh folder beside this
-    project. Fails if data sets do not come out byte for byte, or models on the type of processor
-    that they were trained on; on another one models may differ, and then it is said by how much.
+    Checks out code, parameters and pins of the registered version into a new folder beside this
+    project. Fails if data sets differ in any byte, or models on the processor type that they were
+    trained on; on other types models may differ, and the difference is reported.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations.reproducing import reproduce as make_again

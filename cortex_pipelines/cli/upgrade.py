@@ -9,7 +9,7 @@ from cortex_pipelines.versioning.root import find_root
 def upgrade() -> None:
     """Upgrade params.yaml, dvc.yaml and dvc.lock of an earlier version.
 
-    What was made stays: a stage becomes stale only if a value or its code is another one now.
+    Outputs are kept: a stage becomes stale only if a value or its code has changed.
     """
     from cortex_pipelines.operations.upgrading import upgrade as bring_up_to_date
 
