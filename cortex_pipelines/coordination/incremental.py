@@ -1,11 +1,10 @@
 """Read logs incrementally, from where the last run stopped.
 
-What is kept of a log are the rows of its settled beginning: of that part which stays as it is
-whatever is appended. So the rows are the same as in a reading from nothing, and the file in which
-they are kept may be deleted at any time.
+Cached are the rows of a log's settled beginning: the part that does not change whatever is
+appended. So the rows are the same as in a full read, and the cache file may be deleted at any time.
 
-Here, where a record becomes a row, everything private is taken out of it: neither what is kept nor
-anything made of the rows has ever held it.
+Private data are removed here, where a record becomes a row: neither the cache nor anything made of
+the rows ever contains them.
 """
 
 import hashlib

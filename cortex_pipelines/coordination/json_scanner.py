@@ -1,8 +1,8 @@
 """Find JSON objects in a log among other text.
 
-The agent system's files are named lines, but hold lines, pretty-printed objects glued together,
-``{}{...}`` runs, text of dying workers and a last record that is still being written. The scanner
-cuts a file into stretches that tile it exactly, so nothing can get lost between them.
+The agent system's files are called JSON lines, but contain plain lines, concatenated pretty-printed
+objects, ``{}{...}`` runs, output of crashing workers and an incomplete last record. The scanner
+divides a file into spans that cover it exactly, so nothing can get lost between them.
 """
 
 import json
@@ -54,8 +54,8 @@ class Stretch:
 class _Text(str):
     """A log for which parse errors do not count lines.
 
-    The parser's error works out line and column from the beginning of the text, each time: with
-    many broken records in a large file that alone would take minutes. Positions are all we need.
+    The parser's error computes line and column from the start of the text, each time: with many
+    broken records in a large file that alone would take minutes. Only positions are needed.
     """
 
     __slots__ = ()

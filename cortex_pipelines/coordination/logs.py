@@ -140,8 +140,7 @@ def read_logs(
 ) -> Logs:
     """Read the pinned logs: records, rejected spans and redactions.
 
-    A record that stands in the logs several times is kept where it stands first. What was appended
-    after the pin was taken is not read.
+    Repeated records are kept at their first occurrence. Data appended after the pin are not read.
 
     Args:
         folder: The logs folder.

@@ -23,8 +23,8 @@ def coordination_tables(
 ) -> dict[str, pl.DataFrame]:
     """``schemas.COORDINATION_TABLES`` by name, from ``schemas.COORDINATION_EVENTS``.
 
-    Every record about a task or a metric is in at least one of them; keyword rules, and events
-    that name no master, are in none.
+    Every record about a task or a metric is in at least one table; keyword rules, and events
+    without a master, are in none.
 
     Args:
         events: Records of the logs.

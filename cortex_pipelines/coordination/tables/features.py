@@ -1,8 +1,7 @@
 """Features known before a task is routed, free of look-ahead.
 
-A feature that knows the future makes every predictor look good and none be good. So the record of
-a master counts only outcomes that were known before the decision, and where it is not known when
-an outcome became known, or when the decision was taken, it does not count.
+Features must not leak the future. The record of a master counts only outcomes that were known
+before the decision; outcomes or decisions without a known time do not count.
 """
 
 import re

@@ -87,7 +87,7 @@ def _clean(name: str) -> str:
 def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     """Rows with ``counter`` and, for counters, the rate per second since the previous value.
 
-    A value below the one before is a counter that began again at zero, so it is the rise itself.
+    A decreasing value is a counter that was reset to zero, so the value itself is the rise.
     """
     timed = rows.filter(pl.col("value").is_not_null() & pl.col("occurred_at").is_not_null())
     before = (

@@ -23,8 +23,8 @@ _COMPLEXITY_SCORE = ("complexity_score", "task.complexity_score", "task.complexi
 def outcomes(events: pl.DataFrame) -> pl.DataFrame:
     """Task outcomes, from ``schemas.COORDINATION_EVENTS``.
 
-    Those are outcomes, the choice of a model for a task, and decisions in which an outcome was
-    entered later.
+    These are outcomes, the choice of a model for a task, and decisions completed with an outcome
+    later.
 
     Returns:
         A frame of ``schemas.OUTCOMES``.
@@ -59,7 +59,7 @@ def _row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
 def known_at(event: Mapping[str, Any]) -> datetime | None:
     """Latest time at which the outcome became known; None if the record does not say.
 
-    An outcome that was entered into a decision keeps the decision's time, at which nobody knew it.
+    An outcome entered into a decision keeps the decision's time, at which it was not known yet.
     """
     when: datetime | None = event["occurred_at"]
     if event["kind"] in ("outcome", "model_selection") or when is None:
