@@ -44,8 +44,8 @@ class Place:
 class Detector(ABC):
     """A rule that inspects syntax nodes of certain types.
 
-    Subclasses set ``labels`` and ``types`` (language to node types); they must cost no more than
-    the size of the node that they are given, and may not recurse.
+    Subclasses set ``labels`` and ``types`` (node types by language); they must run in time linear
+    in the node's size, without recursion.
     """
 
     labels: ClassVar[tuple[str, ...]]

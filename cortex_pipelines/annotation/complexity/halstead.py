@@ -1,7 +1,7 @@
 """Halstead complexity measures, computed identically on every machine.
 
-A logarithm from the C library may differ in its last bit from one machine to the next, so it is
-taken in decimal, which is rounded right by definition. The rest is one rounded operation each.
+The C library's logarithm may differ in its last bit between machines, so it is computed in decimal,
+which is correctly rounded by definition. All else is a single rounded operation.
 """
 
 from dataclasses import dataclass

@@ -97,7 +97,7 @@ def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> 
 def folded(node: Node | None) -> str:
     """Node text with white space collapsed, for comparison; empty for long text.
 
-    Nested nodes are each asked for their text: without a limit that would cost the square of it.
+    Nested nodes are each asked for their text: without a limit the cost would be quadratic.
     """
     if node is None or node.end_byte - node.start_byte > _LONG:
         return ""

@@ -1,7 +1,7 @@
 """Walk a syntax tree once and collect control flow, tokens and requested nodes.
 
-Everything is kept by position, so that any unit's figures are sums over a stretch of it. Nothing
-recurses: a file may nest as deeply as its size allows.
+Results are stored by position, so that a unit's measures are sums over its span. Nothing recurses:
+files may nest as deeply as their size allows.
 """
 
 from collections.abc import Collection
@@ -46,7 +46,8 @@ class FlowStep:
 class Seen(NamedTuple):
     """A node that a rule requested, with its context.
 
-    Asking a node for its parent costs a walk from the root, so what rules need is noted here.
+    Finding a node's parent takes a walk from the root, so the context that rules need is recorded
+    here.
 
     Args:
         node: The node.

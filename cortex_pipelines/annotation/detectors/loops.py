@@ -38,7 +38,7 @@ _LOOKED_AT = frozenset(
 class LoopCosts(Detector):
     """Strings concatenated or lists searched in each iteration.
 
-    What a name holds, the function around the loop says.
+    The type of a name is inferred from the function around the loop.
     """
 
     labels = ("string-concat-in-loop", "list-membership-in-loop")

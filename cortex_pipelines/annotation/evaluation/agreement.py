@@ -1,8 +1,8 @@
 """Agreement of the rules with the hand-labelled sample, and calibrated confidences.
 
-A confidence is the rate at which a person agreed, shrunk toward what the writer of the rule
-believes by some imagined cases (a beta prior), since a label may have few cases. The rules were
-written with the sample at hand, so the rates are optimistic for code that nobody here has seen.
+A confidence is the rate at which the annotator agreed, shrunk toward the rule author's belief (a
+beta prior), since a label may have few cases. The rules were written with the sample at hand, so
+the rates are optimistic for unseen code.
 """
 
 import json

@@ -4,8 +4,8 @@
 
     === path | qualified name | category | label, label
 
-and goes on with the file's code; ``-`` is no label. What is judged is the named unit. All of it was
-written for this sample, the labels before the rules were run over it.
+followed by the file's code; ``-`` means no label. The named unit is labelled. All of it was written
+for this sample, the labels before the rules were run over it.
 """
 
 from dataclasses import dataclass

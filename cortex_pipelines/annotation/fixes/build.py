@@ -1,7 +1,7 @@
 """Mechanical fixes of code smells in a unit.
 
-Only what can be done without understanding the program is done, and each fix is verified: the new
-code parses, differs, and shows the smell once less and no other smell more.
+Only fixes that need no understanding of the program are made, and each is verified: the new code
+parses, differs, and has the smell once less and no other smell more.
 """
 
 import ast

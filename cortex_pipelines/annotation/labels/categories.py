@@ -1,9 +1,9 @@
 """Categorise units by weak labelling rules.
 
-Each rule that holds is evidence of its weight; evidence for one category adds up as independent
-chances do, 1 - (1 - a)(1 - b). The weights are a person's estimate of how often a rule is right,
-not measured; the label's source says ``rule``. A rule about the words of a name also holds, with
-less weight, for what is said of the unit and for where it stands.
+Each matching rule is evidence with a weight; evidence for one category combines like independent
+probabilities, 1 - (1 - a)(1 - b). The weights are estimates of how often a rule is right, not
+measurements; the label's source is ``rule``. A rule on the words of a name also applies, with less
+weight, to the unit's documentation and location.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Code quality of a unit: a weighted mean of features between 0 and 1.
 
-It is monotone: it never falls when documentation is added, nor rises when a unit gets longer, more
-complex, more deeply nested, or takes another parameter or anti-pattern. It says how a unit is
-written, not whether it is right.
+The score is monotone: it never falls when documentation is added, nor rises when a unit gets
+longer, more complex, more deeply nested, or takes another parameter or anti-pattern. It measures
+how a unit is written, not whether it is correct.
 """
 
 import polars as pl

@@ -1,6 +1,6 @@
 """Vocabulary of labels: kind, subject and meaning.
 
-``belief`` is how often a person who wrote the rule expects it to be right; the hand-labelled
+``belief`` is the expected precision of a label according to the rule's author; the hand-labelled
 sample corrects it (``agreement.py``).
 """
 
