@@ -1,7 +1,7 @@
 """Process units in parallel, with ordered results as from one process.
 
-The processes are started by hand and talk JSON: ``multiprocessing`` would fork a process that has
-threads (polars'), or import the caller's main module again, which a script may not survive.
+The processes are started directly and communicate by JSON: ``multiprocessing`` would fork a process
+with threads (polars'), or import the caller's main module again, which scripts may not support.
 """
 
 import importlib

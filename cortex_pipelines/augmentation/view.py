@@ -1,7 +1,6 @@
 """A parsed text with parent, field and enclosing function of each node.
 
-tree-sitter finds a parent by walking down from the root; one walk that writes them down makes the
-question free.
+tree-sitter finds a parent by walking down from the root; here one walk records all parents.
 """
 
 from collections.abc import Iterator

@@ -152,9 +152,9 @@ def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
 def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) -> list[Mutant]:
     """At most ``limit`` mutants, drawn by weight without replacement, in source order.
 
-    First an operator is drawn by its weight, then one of its places: so what comes out follows
-    the weights however many identifiers there are for each operator sign. An operator comes again
-    only when all others have had their turn.
+    An operator is drawn by its weight, then one of its positions: the mix of bugs follows the
+    weights however many identifiers there are per operator sign. An operator is drawn again only
+    after all others.
     """
     lottery = _Lottery(units, seed)
     kept: dict[tuple[int, str], Mutant] = {}

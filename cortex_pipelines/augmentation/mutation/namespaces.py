@@ -1,7 +1,7 @@
 """Confusable names in a function: variables, callees, attributes.
 
-All answers come from lists that are made once a function and searched by bisection, so that a
-function of any size costs no more than its length.
+All queries use lists that are built once per function and searched by bisection, so that a function
+of any size takes time linear in its length.
 """
 
 from bisect import bisect_left
@@ -93,7 +93,7 @@ def bound_before(name: str, node: Node, view: View) -> bool:
 def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
     """Other names bound before the node in its function, the latest first.
 
-    None of another type, where both are declared.
+    Names of another type are excluded, where both types are declared.
     """
     bound = _bound(node, view)
     end = bisect_left(bound.places, node.start_byte)

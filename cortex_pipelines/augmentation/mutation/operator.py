@@ -41,8 +41,8 @@ class Change:
 class Operator(ABC):
     """A mutation operator for one kind of bug.
 
-    A subclass in ``augmentation/mutation/operators/`` is found by listing that folder. The first
-    line of its docstring says what the mistake is.
+    Subclasses in ``augmentation/mutation/operators/`` are discovered automatically. The first line
+    of the docstring describes the bug.
     """
 
     name: ClassVar[str]

@@ -1,8 +1,8 @@
 """Local variables of functions in block-scoped languages, conservatively.
 
-A name is renamed everywhere in a unit or not at all. It may be when every identifier of that name
-in the unit lies in the scope of a local declaration of it: then none means anything outside the
-unit, and a consistent change cannot be seen. Whatever is not known for sure keeps the name.
+A name is renamed everywhere in a unit or not at all. It may be renamed when every identifier of
+that name in the unit lies in the scope of a local declaration: then none refers to anything outside
+the unit, and a consistent renaming has no effect. In all uncertain cases the name is kept.
 """
 
 import re
@@ -87,7 +87,7 @@ def _opaque_words(nodes: list[Node], language: BlockLanguage) -> set[str]:
 def _roles(root: Node) -> _Roles:
     """``type.field`` of each node in its parent; ``type`` alone for unnamed fields.
 
-    One walk: asking each node for its place among many siblings takes time squared.
+    One walk: finding each node's position among many siblings would take quadratic time.
     """
     cursor, parents, roles = root.walk(), [""], {}
     while True:

@@ -1,7 +1,7 @@
 """Check that two Python functions differ only in the names of local variables.
 
-Independent of the analysis that made the renames: Python's own compiler decides what is local, and
-the byte code of both must agree instruction by instruction.
+Independent of the analysis that chose the renames: Python's own compiler decides what is local, and
+the bytecode of both must agree instruction by instruction.
 """
 
 import ast
@@ -46,8 +46,8 @@ def check_equivalent(original: str, renamed: str) -> None:
 def _plainly_equal(before: CodeType, after: CodeType) -> bool:
     """Whether the bytecode is equal and the local variables map one to one.
 
-    Most functions are: variables go by number, in the order in which they come up. Not for those
-    with closures, whose variables are sorted by name.
+    True for most functions: variables are numbered in order of appearance. Not for those with
+    closures, whose variables are sorted by name.
     """
     if before.co_code != after.co_code or _signature(before) != _signature(after):
         return False

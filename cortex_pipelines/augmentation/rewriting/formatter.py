@@ -27,7 +27,7 @@ class Style(NamedTuple):
 class Formatter(ABC):
     """A code formatter installed from a wheel.
 
-    A subclass in ``augmentation/rewriting/formatters/`` is found by listing that folder.
+    Subclasses in ``augmentation/rewriting/formatters/`` are discovered automatically.
     """
 
     name: ClassVar[str]

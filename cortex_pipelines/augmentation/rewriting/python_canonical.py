@@ -1,7 +1,7 @@
 """Canonical form of Python syntax trees, to compare rewritten code.
 
-Independent of the code that rewrites: it works on Python's own syntax tree and knows only what is
-equivalent, not what was done.
+Independent of the rewriting code: it works on Python's own syntax tree and only knows which forms
+are equivalent, not which rewrite was applied.
 """
 
 import ast

@@ -20,7 +20,7 @@ class Edit(NamedTuple):
 class Rewrite(ABC):
     """A behaviour-preserving rewrite.
 
-    A subclass in ``augmentation/rewriting/rewrites/`` is found by listing that folder.
+    Subclasses in ``augmentation/rewriting/rewrites/`` are discovered automatically.
     """
 
     name: ClassVar[str]

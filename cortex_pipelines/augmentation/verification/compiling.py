@@ -71,8 +71,8 @@ def compiles(
 ) -> dict[str, Answer]:
     """Whether each mutant compiles.
 
-    A file alone may not compile, for want of what it imports. So its messages are compared with
-    those of the mutant: only a new one is held against the mutant.
+    A single file may not compile without its imports. So the messages of original and mutant are
+    compared: only a new message counts against the mutant.
 
     Args:
         subjects: Mutants of one language.
