@@ -1,8 +1,8 @@
 """Learn a project's dependency rules from its imports: which part may import which.
 
-Of two parts of a folder that import each other's files nearly always in one direction, the lower
-one must not import the upper one. What follows from two such rules of a folder by order is a rule
-too, as long as no import speaks against it.
+If imports between two parts of a folder nearly always point in one direction, the lower part must
+not import the upper one. The transitive consequence of two rules of a folder is a rule too, unless
+an import contradicts it.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Examples that map requirements to structures: packages, modules, APIs, schemas, deployment.
 
-A requirement is what people wrote about the thing: its doc comment, summary, manifest or README.
-Where they wrote nothing, one is put together from the facts and marked ``weak:rule``.
+A requirement is the text that people wrote about the structure: its doc comment, summary, manifest
+or README. Where there is none, one is generated from the facts and marked ``weak:rule``.
 """
 
 import re

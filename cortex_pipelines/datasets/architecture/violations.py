@@ -1,7 +1,7 @@
 """Imports to judge by the learnt rules: allowed, violating or injected.
 
-A rule is on one side of the split with all of its examples: its answer is the same each time. A
-prompt lists which parts of the folder import which, and leaves the conclusion to the reader.
+A rule is in one split with all of its examples, as its answer is always the same. A prompt lists
+which parts of the folder import which, without the conclusion.
 """
 
 import re
@@ -147,7 +147,7 @@ def _shown(
 ) -> Shown | None:
     """Import directions of a folder that establish the rule, among others.
 
-    Of other sides than train and its own nothing is shown; None if that leaves no way from the
+    Imports of other splits than train and its own are hidden; None if that leaves no path from the
     upper part to the lower one.
     """
     visible = ("train", sides.rules[rule.rule_id])

@@ -132,8 +132,8 @@ def naming_tables(
 ) -> Tables:
     """Tables of the naming data set.
 
-    Of a renamed variant only the function's own name is asked for: the new names of its variables
-    mean nothing, and must not be learnt.
+    For renamed variants only the function's own name is predicted: the new names of its variables
+    are meaningless and must not be learnt.
 
     Args:
         project: Units and their surroundings.

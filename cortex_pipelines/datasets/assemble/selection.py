@@ -1,6 +1,6 @@
 """Select the rows of a data set: no near-duplicates across splits, bounded sizes.
 
-Test is chosen first, then validation, then train; what is left out keeps the reason.
+Test is selected first, then validation, then train; excluded rows keep the reason.
 """
 
 import hashlib
@@ -122,7 +122,7 @@ def require_no_leakage(
 ) -> None:
     """Check that no near-duplicates cross the splits of a finished data set.
 
-    Apart from what the selection knows: what is remembered here was found here.
+    Independent of the selection, with a cache of its own.
 
     Raises:
         DatasetError: there are some.
@@ -201,10 +201,11 @@ def _capped(
 ) -> pl.DataFrame:
     """Sample at most ``most`` rows, stratified by language.
 
-    Languages take turns by Adams' method of apportionment: each has a row before any has its
-    second share, and what a smaller bound keeps a larger one keeps too. Which rows of a language,
-    the hash of their ids decides, in train together with their weight: priority sampling (Duffield,
-    Lund and Thorup 2007), in which no more than a division depends on the machine's floats.
+    Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets
+    its second share, and rows kept under a smaller bound are kept under a larger one too. The rows
+    of a language are chosen by the hash of their ids, in train together with their weight: priority
+    sampling (Duffield, Lund and Thorup 2007), in which only one division depends on the machine's
+    floats.
     """
     if most is None or rows.height <= most:
         return rows

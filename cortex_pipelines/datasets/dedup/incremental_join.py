@@ -1,10 +1,10 @@
 """Find near-duplicates across splits incrementally, for new texts only.
 
-Whether two texts are near-duplicates depends on the two alone, so the pairs of known texts still
-hold. A new text is compared with its possible near-duplicates only: in an order of shingles that
-is the same for all, the first shingles of such texts have one in common (prefix filtering, as in
-``near_duplicate_pairs``); these are kept of each known text, with the order. The result is that of
-``near_duplicate_pairs``, to the last pair.
+Whether two texts are near-duplicates depends on these two alone, so pairs of cached texts remain
+valid. A new text is compared with its candidates only: in a common order of shingles,
+near-duplicates share one of their first shingles (prefix filtering, as in
+``near_duplicate_pairs``); these prefixes are cached for each text, with the order. The result
+equals that of ``near_duplicate_pairs``.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Cluster near-duplicates incrementally, recomputing only clusters with new texts.
 
-Two texts are compared if their MinHash signatures agree in a band, so what was compared among
-texts that are all still there need not be again. A new text is compared with those that agree with
-it, and a cluster that lost a text counts as new, since that text may have held it together.
+Two texts are compared if their MinHash signatures agree in a band, so comparisons among unchanged
+texts need not be repeated. A new text is compared with those that agree with it, and a cluster that
+lost a text counts as new, since that text may have linked the others.
 """
 
 from collections.abc import Sequence
@@ -134,7 +134,7 @@ class _Known:
     def has_full_bucket(self) -> bool:
         """Whether a bucket is so full that it is only compared in part.
 
-        Which part depends on the order of all texts, so nothing of it holds for others.
+        The compared part depends on the order of all texts, so it cannot be reused.
         """
         return _agreeing(self.bands, np.ones(len(self.keys), dtype=bool)) is None
 

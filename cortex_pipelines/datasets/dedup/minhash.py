@@ -35,7 +35,7 @@ _SETS_AT_ONCE = 1 << 13
 def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> list[int]:
     """Cluster of each text, as the index of its first text.
 
-    Two texts are in one cluster if a chain of near-duplicates joins them.
+    Two texts are in one cluster if a chain of near-duplicates connects them.
     """
     return clusters_of(all_shingles(texts, settings.shingle_tokens), settings)
 
@@ -170,7 +170,7 @@ def _join(
 def _sketches(sets: ShingleSets) -> NDArray[np.uint8]:
     """Number of shingles of each set per hash range, at most 255.
 
-    A set with more in a range says so little that its sketch is all 255: nothing is ruled out.
+    A set with more in a range gets a sketch of all 255, which rules nothing out.
     """
     ranges = (sets.hashes >> np.uint64(64 - _SKETCH_BITS)).astype(np.int64)
     owner = np.repeat(np.arange(len(sets)), sets.sizes)

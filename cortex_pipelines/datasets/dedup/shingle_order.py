@@ -1,8 +1,8 @@
 """A shingle order by rarity that stays stable as texts change.
 
-How often shingles occur is counted once, roughly (those that begin with the same bits count as
-one), and kept; whatever was not there then counts as rare. Prefix filtering asks for any order that
-is the same for all texts, and the rarer the first ones are, the fewer texts share one of them.
+Shingle frequencies are counted once, approximately (shingles with the same leading bits count as
+one), and cached; later shingles count as rare. Prefix filtering works with any order common to all
+texts, and the rarer the first shingles are, the fewer texts share one.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Token shingles of texts, and the similarity of shingle sets.
 
-Many texts at once, in columns: the bytes of a batch lie in one array, and a token's hash is the
+Vectorised over many texts: the bytes of a batch are in one array, and a token's hash is the
 difference of two prefix sums, so nothing is done token by token.
 """
 

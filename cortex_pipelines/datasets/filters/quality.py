@@ -1,6 +1,6 @@
 """Quality filters for training code.
 
-A unit is left out by the first filter that it does not pass, in the order of ``FILTERS``.
+A unit is excluded by the first filter that it fails, in the order of ``FILTERS``.
 """
 
 import polars as pl

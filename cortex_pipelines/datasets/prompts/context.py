@@ -1,6 +1,6 @@
 """Repository context of a unit: its siblings and the definitions it calls.
 
-A prompt of train shows nothing of units on other sides of the split.
+Prompts of train contain nothing from other splits.
 """
 
 import re

@@ -119,7 +119,7 @@ def _of_column(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
 def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> Path:
     """Write Great Expectations' Data Docs: one page per table, and an index.
 
-    They hold the time of the check, so they are observations and belong in no output.
+    They contain the time of the check, so they are not part of any output.
 
     Args:
         results: Title (asset and partition) to the results of its tables.

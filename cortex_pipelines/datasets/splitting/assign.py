@@ -1,8 +1,8 @@
 """Assign units to train, validation and test, once for all data sets and before augmentation.
 
-Near-duplicates stay together, and so does a file (or folder, or source); whatever is joined by
-either, directly or through others, is one component and goes to one side as a whole. The shares
-hold in each language by itself, as far as it has components enough.
+Near-duplicates stay together, and so does a file (or folder, or source); units linked by either,
+directly or transitively, form one component, which goes to one split as a whole. The shares hold
+within each language, as far as it has enough components.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataF
     """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
     Two units are near-duplicates if their whole code or their bodies are: short functions that
-    differ in their signatures alone would give the same thing to complete.
+    differ only in their signatures would give the same completion.
 
     Args:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
@@ -113,11 +113,11 @@ def assign_sides(
 def split_components(components: Sequence[Component], settings: DatasetSettings) -> dict[str, str]:
     """Split of each component.
 
-    In the order of their hashes (by time: the newest first) components of a language go to test,
-    then to validation, as long as that brings the side nearer to its share; a side into which none
-    fits takes the smallest one left. The rest is train. A language with two components has none in
-    validation, one with a single one has it in train; where that leaves a side empty, languages do
-    not count.
+    In the order of their hashes (by time: newest first) components of a language go to test, then
+    to validation, as long as that brings the split nearer to its share; a split into which none
+    fits gets the smallest one left. The rest is train. A language with two components has none in
+    validation, one with a single one has it in train; where that leaves a split empty, languages
+    are ignored.
 
     Raises:
         DatasetError: fewer than three components have a weight.

@@ -1,8 +1,8 @@
 """Fill-in-the-middle: predict statements of a body, or a whole import or declaration.
 
-The gap's borders are those of statements, told by indentation and brackets, which holds for all
-languages. The prompt shows the code before the gap, after imports and the signatures of siblings
-and called definitions; the suffix is the code after it. What is to be written stands in neither.
+Gaps begin and end at statements, detected by indentation and brackets, in all languages. The prompt
+is the code before the gap, after imports and the signatures of siblings and called definitions; the
+suffix is the code after it. The completion occurs in neither.
 """
 
 from typing import Any

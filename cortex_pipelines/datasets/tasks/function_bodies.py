@@ -55,7 +55,7 @@ def unit_prompt(
 ) -> str | None:
     """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
-    What is too long gives way from the end: context first, then imports.
+    Prompts that are too long lose context first, then imports.
 
     Args:
         unit: A unit with its layout.

@@ -1,7 +1,7 @@
 """Naming candidates: predict a name that is masked throughout.
 
-Wherever means as a whole word: in code, comments and strings alike, as an attribute too. A comment
-or message that names the thing would tell the answer, and to mask too much tells nothing.
+Masking covers whole words in code, comments and strings, and attributes too. An unmasked comment or
+message would reveal the answer, and masking too much removes the information.
 """
 
 import re

@@ -31,8 +31,8 @@ def style_of(name: str) -> str:
 def conventions(names: pl.DataFrame) -> pl.DataFrame:
     """Share of each naming style by kind and language.
 
-    A single lower-case word goes with both ``snake_case`` and ``camelCase``, and counts for the one
-    that more names of its kind and language are written in; as ``lower`` where they are even.
+    A single lower-case word fits both ``snake_case`` and ``camelCase``, and counts for the more
+    frequent one of its kind and language; as ``lower`` on a tie.
 
     Args:
         names: Columns ``kind``, ``language`` and ``name``.

@@ -1,8 +1,8 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
-Three sources: errors put in on purpose, smells that a rule can mend, and changes from history. An
-error and a smell are on the side of the unit they were made from; a change from history is on the
-side of the file that it ended up in, or, where that is gone, on that of its path by hash.
+Three sources: injected bugs, code smells with a mechanical fix, and changes from history. Bugs and
+smells are in the split of their unit; a change from history is in the split of its resulting file
+or, where that is gone, of the hash of its path.
 """
 
 from collections.abc import Mapping, Sequence

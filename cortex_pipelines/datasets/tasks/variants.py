@@ -42,7 +42,7 @@ def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
 def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFrame:
     """Train units with the code of their variants and the start of each body.
 
-    A variant whose body cannot be told from its head is left out.
+    A variant whose body cannot be separated from its header is left out.
 
     Args:
         originals: Units with their ``split`` and ``weight``.

@@ -36,9 +36,9 @@ def split_units(
 ) -> pl.DataFrame:
     """Every unit with its split, or the filter that excluded it.
 
-    Functions, methods and types are clustered by near-duplication, and a cluster is on one side
+    Functions, methods and types are clustered by near-duplication, and a cluster is in one split
     with all of its files. Imports and declarations follow their file: half of all files have an
-    ``import os``, and would hang together by it.
+    ``import os`` and would be linked by it.
 
     Args:
         units: ANNOTATED_UNITS (or CODE_UNITS) of one project.
