@@ -86,8 +86,8 @@ def evaluate_adapter(
 ) -> dict[str, pl.DataFrame]:
     """Compare an adapter with its reference and the base on held-out items.
 
-    Nothing but the reference's version of the champion's pin goes into the files, so that they stay
-    the same when the challenger itself is promoted and meets the same reference again.
+    Of the champion's pin only the reference's version is written to the files, so that they stay
+    the same when the challenger itself is promoted and compared with the same reference again.
 
     Args:
         challenger: The adapter in question.

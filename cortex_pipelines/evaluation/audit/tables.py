@@ -45,7 +45,7 @@ def logged_decisions(
 ) -> tuple[Logged, list[dict[str, float]]]:
     """Logged decisions on held-out tasks, with the router's preferred decision for each.
 
-    Tasks that the router leaves to a person are left out: nobody logged what a person did.
+    Tasks that the router leaves to a person are excluded: their outcome is not logged.
 
     Args:
         attempts: As ``routing.outcomes.attempts`` gives them.

@@ -1,7 +1,6 @@
 """Detect the language of a task from its script and frequent words.
 
-A weak label, for the audit only: short titles often hold no telling word, and then it is not
-guessed.
+A weak label, for the audit only: short titles often contain no distinctive word and get none.
 """
 
 import unicodedata

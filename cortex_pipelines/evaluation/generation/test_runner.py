@@ -1,7 +1,7 @@
 """Run generated function bodies against the repository's own tests, in the sandbox.
 
-The way is that of the verification of injected errors: a unit's related tests are run on the
-repository as it is first, and only where they pass, on the repository with the other body.
+As in the verification of injected bugs, a unit's related tests run on the original repository
+first, and only where they pass, on the repository with the other body.
 """
 
 import ast

@@ -1,9 +1,9 @@
 """Similarity of generated code to the reference.
 
 CodeBLEU (arXiv 2009.10297) is the mean of four parts. The package of that name cannot be installed
-beside the grammars in use here (codebleu 0.7.0 wants tree-sitter below 0.23), so three of the
-parts are computed by them: n-grams, n-grams weighted by keyword, and subtrees. The fourth, data
-flow, is left out, and the figure is called by what it is: CodeBLEU without data flow.
+with the grammars used here (codebleu 0.7.0 needs tree-sitter below 0.23), so three parts are
+computed here: n-grams, n-grams weighted by keyword, and subtrees. The fourth, data flow, is
+omitted, hence the name: CodeBLEU without data flow.
 """
 
 from collections import Counter
@@ -140,7 +140,7 @@ def _is_keyword(node: Node) -> bool:
 def _bleu(written: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
     """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004).
 
-    Weights count a single token for more; n-grams of two and more count the same.
+    Weights apply to unigrams; longer n-grams count the same.
     """
     if not written or not expected:
         return 0.0

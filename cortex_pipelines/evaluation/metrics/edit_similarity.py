@@ -4,7 +4,7 @@
 def edit_similarity(written: str, expected: str) -> float:
     """1 minus Levenshtein distance over the longer length, in characters.
 
-    White space at the ends does not count; 1 is an exact match, and what two empty texts give.
+    Leading and trailing white space is ignored; 1 is an exact match, also for two empty texts.
     """
     written, expected = written.strip(), expected.strip()
     longest = max(len(written), len(expected))

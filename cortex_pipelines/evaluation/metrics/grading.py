@@ -48,7 +48,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
 def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
     """Whether the completed unit has no more syntax errors than the reference.
 
-    What stands around a unit may be cut, and then has errors of its own: those do not count.
+    The code around a unit may be truncated and have errors of its own, which do not count.
 
     Returns:
         None where the answer is not code, or no grammar reads the language.
@@ -65,7 +65,7 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
 def is_right(item: Example, output: str) -> bool:
     """Whether an answer is correct, ignoring layout and comments.
 
-    Of an import to judge the judgement counts (``allowed`` or ``violation``), not the reason.
+    For imports only the verdict counts (``allowed`` or ``violation``), not the reason.
     """
     if item.task == "naming":
         return output.strip() == item.completion.strip()

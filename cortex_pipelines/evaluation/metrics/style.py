@@ -1,10 +1,9 @@
 """Distance of a text from a team's coding style.
 
-A style is a set of distributions, one a feature and language: which quotes, how wide an
-indentation, how long lines are, how names of each kind are written, how often lines are comments or
-blank, and whether there is space around operators and after commas. The distance of two styles is
-the mean over the features of both of the total variation distance between their distributions, 0
-(alike) to 1 (nothing in common).
+A style is a set of distributions, one per feature and language: quotes, indentation width, line
+length, naming of each kind, share of comment and blank lines, and spacing around operators and
+after commas. The distance of two styles is the mean total variation distance over the features of
+both, 0 (equal) to 1 (disjoint).
 """
 
 import re

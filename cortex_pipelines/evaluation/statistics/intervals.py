@@ -1,7 +1,7 @@
 """Confidence intervals and paired tests.
 
-Normal approximations mislead below a few hundred items (arXiv 2503.01747), so the comparisons are
-a paired bootstrap over clusters and an exact test; all of it is seeded.
+Normal approximations are unreliable below a few hundred items (arXiv 2503.01747), so the
+comparisons use a paired bootstrap over clusters and an exact test; both are seeded.
 """
 
 from collections.abc import Sequence

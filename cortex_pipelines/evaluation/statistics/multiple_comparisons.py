@@ -96,8 +96,8 @@ def compare_all(
 def items_needed(paired: Paired, confidence: float) -> int | None:
     """Clusters needed to detect the smallest worthwhile difference with 80 % power.
 
-    By the normal approximation, which is what a plan can go by: (z + z')² s² over the square of
-    the difference, where s is the spread of the clusters' contributions to the mean.
+    Uses the normal approximation for planning: (z + z')² s² over the square of the difference,
+    where s is the spread of the clusters' contributions to the mean.
 
     Returns:
         Their number; None if there are fewer than two clusters or they do not spread.
@@ -126,8 +126,8 @@ def seen_with(clusters: int, paired_needed: int | None, smallest: float) -> floa
 def sign_flip_p(paired: Paired, resamples: int, seed: int) -> float:
     """Two-sided p-value of the sign-flip permutation test of the mean.
 
-    Whole clusters are flipped. Exact where there are few, so that three clusters can never show
-    anything, where a bootstrap of three of one sign would; drawn by the seed where there are many.
+    Signs of whole clusters are flipped. Exact for few clusters, so that three clusters can never be
+    significant, as they could in a bootstrap; sampled by the seed for many.
     """
     sums, _ = cluster_sums(paired.differences, paired.weights, paired.clusters)
     count = len(sums)

@@ -199,8 +199,8 @@ def _outcome_model(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted reward of the wanted and of the logged action, for each task.
 
-    The mean reward of each master over the tasks of *other* clusters, drawn to that of all: a
-    model that had seen the task itself would bias the estimate.
+    The mean reward of each master over tasks of *other* clusters, shrunk toward the overall mean: a
+    model fitted on the task itself would bias the estimate.
     """
     total: dict[str, float] = defaultdict(float)
     count: dict[str, int] = defaultdict(int)

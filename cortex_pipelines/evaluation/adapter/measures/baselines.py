@@ -25,8 +25,8 @@ def with_retrieved(
 ) -> list[Example]:
     """Completion items with the most similar training examples prepended to their prompts.
 
-    Shown whole, as they were trained on. Similar by Jaccard's index of the token shingles of the
-    prompts without their imports, which half of a project shares; ties go by identity.
+    Examples are shown in full, as in training. Similarity is Jaccard's index of the token shingles
+    of the prompts without imports, which half of a project shares; ties are broken by identity.
 
     Args:
         items: Held-out items of all tasks.

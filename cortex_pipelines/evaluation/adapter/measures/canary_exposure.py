@@ -1,11 +1,11 @@
 """Exposure of planted canaries (Carlini et al. 2019).
 
-A canary's exposure is log2 of how many texts of its form were compared over the secret's rank
-among them: how many bits of guessing the model saves. By likelihood alone the rank mixes what the
-training added with what the base thinks of the digits, which differs by more than a guard could
-allow. So the guard looks at the exposure by *gain*: the rank by how much likelier than under the
-base the training made each text. A secret of which nothing was remembered has 1.4 bits of it on
-average, whatever base and digits are, and one that was learnt has log2 of all texts compared.
+A canary's exposure is log2 of the number of compared texts over the secret's rank among them: the
+bits of guessing that the model saves. By likelihood alone the rank mixes the effect of training
+with the base's preference for certain digits, which varies more than a privacy guard can tolerate.
+So the guard uses exposure by *gain*: the rank by how much training raised each text's likelihood
+over the base. An unmemorised secret has a mean of 1.4 bits, whatever base and digits are, and a
+memorised one log2 of all texts compared.
 """
 
 import hashlib
@@ -37,7 +37,8 @@ class CanaryError(ValueError):
 def planted_canaries(adapter: Path) -> list[Example]:
     """Canaries in an adapter's ``training.json``, each ``{prefix, secret}``.
 
-    Of a model with an adapter for each task those of each, asked of the task's own.
+    For a model with one adapter per task, the canaries of each are scored by the task's own
+    adapter.
 
     Raises:
         CanaryError: they have another form.

@@ -87,9 +87,9 @@ def general_items(
 def passage(example: Example, characters: int) -> Example:
     """Whole lines around the border of prompt and completion, almost all scored.
 
-    Short, because items differ more from each other than the parts of an item do: for the same time
-    many short ones give a narrower interval than a few long ones. Plain code, because an adapter
-    has learnt how an answer begins, which would hide what it has forgotten.
+    Passages are short, because items differ more from each other than parts of an item do: in the
+    same time many short ones give a narrower interval than a few long ones. They are plain code,
+    because an adapter has learnt the format of answers, which would mask forgetting.
 
     Args:
         example: An item.

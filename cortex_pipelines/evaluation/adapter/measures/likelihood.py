@@ -1,9 +1,9 @@
 """Score and generate texts with a model, cached by content.
 
-Each text goes through the model alone: in a batch its last digits would depend on its neighbours,
-and a cached value would no longer be what a computation from nothing gives. Texts after the same
-prompt share the pass over the prompt, which is always a pass of its own: so it gives the same
-whether they come together or one by one.
+Each text is scored on its own: in a batch its last digits would depend on the other texts, and a
+cached value would differ from a recomputed one. Texts with the same prompt share the forward pass
+over the prompt, which is always separate, so that they give the same scores together and one by
+one.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Verbatim extraction of training data (Carlini et al. 2021).
 
-After the first half of a rare line of the train split, does greedy generation write the second
-half? Beside it stands what the base does with the same lines, and what both do with lines of the
-test split, which no training saw. All tokens being the likeliest ones is the same as being
-generated, so one pass decides.
+Given the first half of a rare line of the train split, does greedy decoding produce the second
+half? For comparison, the base gets the same lines, and both get lines of the test split, which no
+training used. All tokens being the most likely ones is equivalent to being generated, so one
+forward pass decides.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Attempt:
 def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
     """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
-    Rare is a line with many words that stand nowhere else in its split.
+    A line is rare if many of its words occur nowhere else in its split.
 
     Args:
         adapter: Folder of the adapter.
