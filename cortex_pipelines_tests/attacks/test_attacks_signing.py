@@ -218,7 +218,10 @@ def with_(**changes: object) -> Callable[[dict[str, object]], str]:
         (lambda was: "[" * 100000, "cannot be read"),
         (lambda was: " " * 2**21, "bytes"),
         (lambda was: '{"r": 4, "r": 8}', "twice"),
-        (lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"), "not a finite"),
+        (
+            lambda was: json.dumps({**was, "lora_alpha": 1.5}).replace("1.5", "1e999"),
+            "not a finite",
+        ),
         (with_(lora_alpha=float("nan")), "NaN is not a finite"),
         (with_(lora_dropout=float("inf")), "Infinity is not a finite"),
         (with_(other=[float("-inf")]), "-Infinity is not a finite"),
