@@ -44,7 +44,7 @@ class TrainingInputs:
     Args:
         name: Name of the project.
         datasets: Task to the folder of its data set.
-        general: Folder with code in general; None for none.
+        general: Folder with general code; None for none.
         base: Model to train on.
         parent: Adapter to start from; None for a fresh one.
     """
@@ -70,7 +70,7 @@ def build_adapter(
         settings: How to train.
         out: Empty folder to write to.
         root: Project root.
-        observe: Takes time, speed and memory, which are no part of the result.
+        observe: Called with time, speed and memory, which are not part of the result.
 
     Raises:
         NoExamplesError: there is nothing to train on.

@@ -17,7 +17,7 @@ from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, w
 from cortex_pipelines.adapters.settings import AdapterSettings
 
 GENERAL = "general"
-"""Name of the task of examples of code in general."""
+"""Task name of general-code examples."""
 
 
 class NoExamplesError(ValueError):
@@ -31,8 +31,8 @@ class Corpus:
     Args:
         train: What is trained on, with what is replayed and the canaries.
         validation: What chooses the best weights.
-        replayed: The part of ``train`` that is code in general.
-        general: Code in general on which is measured what is forgotten.
+        replayed: The part of ``train`` that is general code.
+        general: General code to measure forgetting on.
     """
 
     train: tuple[TokenisedExample, ...]
@@ -53,7 +53,7 @@ def read_corpus(
         datasets: Task to the folder of its data set.
         tokenizer: The base's.
         settings: Budgets, shares and seed.
-        general: Folder with code in general; None for none.
+        general: Folder with general code; None for none.
 
     Raises:
         NoExamplesError: the train splits hold nothing, or the budget is under one example.

@@ -160,7 +160,7 @@ class _Place:
 
     Args:
         size: How many there are.
-        store: Where they find each other.
+        store: Address of the rendezvous store.
         sender: Pipe to the process that asked.
         turn: Held while sending.
     """

@@ -45,14 +45,14 @@ class Run:
 
     Args:
         weights: Best adapter weights by validation loss, by parameter name.
-        best_step: After how many steps they stood.
+        best_step: Step of the best weights.
         packed: Whether examples shared rows.
         steps: Every optimiser step.
         validations: Every measurement, the base's first; empty without validation examples.
         seconds: Time of the training loop; an observation, not a result.
         partial: Why the training could not finish, if these are the best weights until then.
-        stopped_early: Whether no measurement got better any more.
-        general: Loss on code in general of the base and of the trained adapter, if there is any.
+        stopped_early: Whether training stopped for lack of improvement.
+        general: Loss on general code of the base and of the trained adapter, if there is any.
     """
 
     weights: dict[str, "torch.Tensor"]

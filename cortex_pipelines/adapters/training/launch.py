@@ -29,7 +29,7 @@ class Training:
         corpus: Examples.
         settings: How to train.
         out: Folder that the adapter is written to; None for nowhere.
-        checkpoints: Where the state is kept meanwhile; None for nowhere.
+        checkpoints: Where checkpoints are saved; None for nowhere.
         events: Folder for TensorBoard; None for none.
     """
 
@@ -47,7 +47,7 @@ def run_training(training: Training, report: Report | None = None) -> Run:
 
     Args:
         training: What and how.
-        report: Told each measurement; whatever it raises ends the training.
+        report: Called with each validation; an exception from it ends the training.
 
     Raises:
         ParentError: the parent does not fit.

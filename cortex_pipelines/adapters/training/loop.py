@@ -52,8 +52,8 @@ def train(
         model: Base with a fresh adapter, or with its parent's.
         corpus: Training and validation examples.
         settings: How to train.
-        checkpoints: Where the state is kept meanwhile; None for nowhere.
-        report: Told each measurement, by the group's first; whatever it raises ends the training.
+        checkpoints: Where checkpoints are saved; None for nowhere.
+        report: Called with each validation by the first process; an exception ends the training.
         live: Shows speed and memory meanwhile.
         group: The processes that share the work.
 
