@@ -65,7 +65,7 @@ class LogReader:
     """Reads logs incrementally.
 
     Args:
-        aliases: Other names of masters, to the name that is kept.
+        aliases: Canonical names of masters by alias.
         test_rows: Regular expressions; a record whose task id or author one matches is a test's.
         privacy: What is taken out of records and names.
         cache: Where the beginnings are kept; None reads all of each log.

@@ -80,9 +80,9 @@ class Logs:
     """Parsed logs, without private data.
 
     Args:
-        events: A frame of ``schemas.COORDINATION_EVENTS``: what was understood.
-        rejected: A frame of ``schemas.REJECTED_EVENTS``: what was not.
-        redacted: A frame of ``schemas.REDACTED_EVENTS``: what was taken out of records.
+        events: Parsed records, as ``schemas.COORDINATION_EVENTS``.
+        rejected: Rejected spans, as ``schemas.REJECTED_EVENTS``.
+        redacted: Redactions, as ``schemas.REDACTED_EVENTS``.
     """
 
     events: pl.DataFrame
@@ -149,7 +149,7 @@ def read_logs(
         privacy: What is taken out of records, and of the names of files.
         cache: Where is kept what was read before, so that only what was appended is read; the
             result is the same without it.
-        observe: Told how many bytes had to be read (``scanned_bytes``).
+        observe: Called with the number of bytes read (``scanned_bytes``).
 
     Returns:
         Frames of all three tables. Each byte of a pinned file belongs to a record kept (once), to

@@ -56,7 +56,7 @@ def event(
         record: The record, as parsed.
         file: Log file it stands in, relative to the logs folder.
         byte_offset: Where it begins there.
-        aliases: Other names of masters, to the name that is kept.
+        aliases: Canonical names of masters by alias.
         test_rows: A record whose task id or author one of these matches comes from a test.
     """
     payload = canonical(record)

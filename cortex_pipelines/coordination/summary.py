@@ -23,10 +23,10 @@ class FileSummary:
         kind: Kind of most of its records; ``empty`` without any.
         kinds: Number of records of each kind.
         records: Records understood, the duplicates among them.
-        duplicates: Records that stand before, in this file or one before it, and are folded.
+        duplicates: Records that occur earlier, in this file or a previous one.
         empty_objects: Objects without content, ``{}``.
-        rejected: What was not understood: byte offset and reason; a record that is cut off at the
-            end is among them, and is read once its rest is there.
+        rejected: Spans that could not be parsed: byte offset and reason; includes an incomplete
+            last record, which is read once it is complete.
         test_rows: Records that a test of the agent system left.
     """
 

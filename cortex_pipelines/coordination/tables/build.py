@@ -28,7 +28,7 @@ def coordination_tables(
 
     Args:
         events: Records of the logs.
-        aliases: Other names of masters, to the name that is kept.
+        aliases: Canonical names of masters by alias.
         settings: What is recent, and what is no counter.
     """
     decided, went = decisions(events, aliases), outcomes(events)

@@ -22,7 +22,7 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
 
     Args:
         events: Records of the logs.
-        aliases: Other names of masters, to the name that is kept.
+        aliases: Canonical names of masters by alias.
 
     Returns:
         A frame of ``schemas.DECISIONS``.
