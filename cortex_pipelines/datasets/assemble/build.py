@@ -85,7 +85,7 @@ def completion_tables(
         renamed: RENAMED_UNITS of the same project; they go into train alone.
         rewritten: REWRITTEN_UNITS of the same project; likewise.
         settings: Sizes and shares.
-        cache: What is known of texts that have not changed; the tables are the same without.
+        cache: Cached results of unchanged texts; the tables are the same without it.
     """
     units, known = project.units, RowMemo(cache, f"{project.name}/completion_dataset")
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
@@ -140,7 +140,7 @@ def naming_tables(
         renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
             variables a unit has.
         settings: Sizes and shares.
-        cache: What is known of texts that have not changed; the tables are the same without.
+        cache: Cached results of unchanged texts; the tables are the same without it.
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
     known = RowMemo(cache, f"{project.name}/naming_dataset")

@@ -34,8 +34,8 @@ class Selection:
 
     Args:
         rows: Split to its rows.
-        left_out: The others, with the reason in ``left_out``: ``repeated``, ``near_twin`` or
-            ``sample``.
+        left_out: The others, with the reason in ``left_out``: ``repeated``,
+            ``near_duplicate_elsewhere`` or ``sample``.
     """
 
     rows: dict[str, pl.DataFrame]
@@ -65,7 +65,7 @@ def select_rows(
             ``origin`` and what is compared. Variants of train units, by their origin, go to train
             alone, up to their share.
         name: Name of the data set, which has bounds of its own.
-        texts: What is compared across sides.
+        texts: Columns compared across splits.
         settings: Bounds, shares and threshold.
         join: Finds near-duplicates.
     """

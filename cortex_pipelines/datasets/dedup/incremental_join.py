@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cortex_pipelines.datasets.dedup.shingle_order import ShingleOrder
 from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
 from cortex_pipelines.datasets.dedup.similarity_join import (
-    TWINS,
+    NEAR_DUPLICATE_PAIRS,
     compared,
     prefix_lengths,
     similar_pairs,
@@ -29,7 +29,7 @@ from cortex_pipelines.rowcache import RowCache
 _MOST_NEW = 0.2
 # With a smaller one it is as fast to look at them again next time as to write what is known anew.
 _WORTH_KEEPING = 0.01
-_ID, _OTHER, _SIMILARITY = TWINS.names()
+_ID, _OTHER, _SIMILARITY = NEAR_DUPLICATE_PAIRS.names()
 _SIDE, _PREFIX = "side", "prefix"
 _STATE: dict[str, Any] = {
     _SIDE: pl.String,
@@ -49,7 +49,7 @@ class IncrementalSimilarityJoin:
     Args:
         cache: Where that is kept; without one everything is compared each time.
         name: What the texts belong to: a data set of a project.
-        settings: Similarity from which two texts are twins, and tokens in a shingle.
+        settings: Threshold of near-duplicates, and tokens per shingle.
     """
 
     def __init__(self, cache: RowCache | None, name: str, settings: DatasetSettings) -> None:
@@ -78,7 +78,7 @@ class IncrementalSimilarityJoin:
         pairs = _pairs(left, right, order, self._settings)
         new = np.concatenate([left.new, right.new])
         if self._cache and (known is None or new.sum() > _WORTH_KEEPING * len(new)):
-            sides = (left.state(pairs, order), right.state(TWINS.to_frame(), order))
+            sides = (left.state(pairs, order), right.state(NEAR_DUPLICATE_PAIRS.to_frame(), order))
             self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
         return pairs
 
@@ -150,7 +150,9 @@ class _Side:
 
     def still_there(self, others: "_Side") -> pl.DataFrame:
         """Cached pairs whose texts still exist on both sides."""
-        paired = self.known.select(TWINS.names()).filter(pl.col(_OTHER).list.len() > 0)
+        paired = self.known.select(NEAR_DUPLICATE_PAIRS.names()).filter(
+            pl.col(_OTHER).list.len() > 0
+        )
         pairs = paired.explode(_OTHER, _SIMILARITY)
         known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
         return pairs.join(known, on=_OTHER, how="semi")
@@ -194,7 +196,7 @@ def _pairs(
         parts.append(
             _similar_pairs(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings)
         )
-    return pl.concat(parts).sort(TWINS.names())
+    return pl.concat(parts).sort(NEAR_DUPLICATE_PAIRS.names())
 
 
 def _similar_pairs(

@@ -25,8 +25,8 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
 
 _SHINGLES_AT_ONCE = 1 << 17
-# Thousands of texts of one template that are no twins would be compared each with each; the
-# check of leakage, which is exact, does not depend on this.
+# Limits the pairwise comparisons of thousands of similar texts from one template; the exact leakage
+# check does not depend on it.
 MOST_COMPARED = 256
 _SKETCH_BITS = 7
 _SETS_AT_ONCE = 1 << 13

@@ -26,7 +26,7 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
 }
 """What is compared across the sides of a split: what has to be written, and what is seen."""
 
-TWINS = pl.Schema(
+NEAR_DUPLICATE_PAIRS = pl.Schema(
     {"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64}
 )
 _SHINGLES_AT_ONCE = 1 << 20
@@ -41,7 +41,7 @@ def near_duplicate_pairs(
         train: One split.
         other: Another split of the same data set.
         text: Column that is compared: ``completion`` of code to complete, ``prompt`` of names.
-        settings: Similarity from which two texts are twins, and tokens in a shingle.
+        settings: Threshold of near-duplicates, and tokens per shingle.
 
     Returns:
         Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
@@ -67,7 +67,7 @@ def similar_pairs(
         mine: Their shingles.
         others: Ids of the texts of another one.
         theirs: Their shingles.
-        settings: Similarity from which two texts are twins.
+        settings: Threshold of near-duplicates.
     """
     threshold = settings.near_duplicate_threshold
     rows = []
@@ -75,7 +75,7 @@ def similar_pairs(
         similarity = jaccard(mine[left], theirs[right])
         if similarity >= threshold:
             rows.append((names[left], others[right], similarity))
-    return pl.DataFrame(sorted(rows), schema=TWINS, orient="row")
+    return pl.DataFrame(sorted(rows), schema=NEAR_DUPLICATE_PAIRS, orient="row")
 
 
 def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:

@@ -39,7 +39,7 @@ def completion_candidates(
     Args:
         units: Units with their layout (``unit_text.with_layout``).
         settings: Bounds of lengths.
-        known: What was made of units that did not change.
+        known: Cached results of unchanged units.
     """
 
     def make(some: pl.DataFrame) -> pl.DataFrame:

@@ -119,7 +119,7 @@ def naming_candidates(
             variables of units; of those that are not there none is asked for.
         texts: The files of the project, for the uses of declarations.
         settings: Bounds and mask.
-        known: What was made of units that did not change.
+        known: Cached results of unchanged units.
 
     Returns:
         Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.

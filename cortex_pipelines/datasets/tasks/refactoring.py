@@ -254,7 +254,7 @@ def refactoring_tables(
         files: REPOSITORY_FILES of the same project.
         benchmarks: What must not be trained on.
         settings: Sizes and shares.
-        cache: What is known of texts that have not changed; the tables are the same without.
+        cache: Cached results of unchanged texts; the tables are the same without it.
     """
     candidates = pl.concat(
         [

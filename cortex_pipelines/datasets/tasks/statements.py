@@ -35,7 +35,7 @@ def statement_candidates(
         units: Imports and declarations.
         texts: The files of the project.
         settings: Bounds of lengths.
-        known: What was made of units that did not change.
+        known: Cached results of unchanged units.
     """
 
     def make(some: pl.DataFrame) -> pl.DataFrame:
