@@ -90,7 +90,7 @@ def evaluate_adapter(
     the same when the challenger itself is promoted and compared with the same reference again.
 
     Args:
-        challenger: The adapter in question.
+        challenger: The adapter to evaluate.
         reference: The adapter to beat; None for the base alone.
         inputs: What they are measured on.
         pinned: The base.
@@ -98,7 +98,7 @@ def evaluate_adapter(
         out: Folder for ``metrics.json``, ``quality.json``, ``comparison.json``, ``report.html``.
         root: Project root.
         cache: Where scores are kept.
-        observe: Takes times and sizes, which are no part of the result.
+        observe: Called with times and sizes, which are not part of the result.
 
     Returns:
         The tables by name.

@@ -39,7 +39,7 @@ class EvaluationInputs:
         general_project: Project that it is of; None for none.
         repository_files: Folder of the project's files.
         code_units: Folder of its units.
-        dataset_settings: From which similarity two texts are twins, and the mask of names.
+        dataset_settings: Threshold of near-duplicates, and the mask of names.
         limits: Of code that is run.
         other: Adapter of another project, as a baseline.
     """

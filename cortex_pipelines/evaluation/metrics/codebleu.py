@@ -26,7 +26,7 @@ def codebleu_without_dataflow(written: str, expected: str, language: str) -> flo
     """CodeBLEU without data flow, 0 to 1: the mean of three matches.
 
     Args:
-        written: What the model wrote.
+        written: Output of the model.
         expected: What stands in the repository.
         language: One of the languages with a grammar.
     """

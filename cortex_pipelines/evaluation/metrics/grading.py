@@ -30,7 +30,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
 
     Args:
         item: The example, with the truth as its completion.
-        output: What the model wrote.
+        output: Output of the model.
         mask: What stands for the name in a naming prompt.
     """
     expected = item.completion

@@ -58,7 +58,7 @@ def general_items(
         general_project: Which project that is; None for none.
         project: Project of the adapter.
         completion_dataset: Folder of its completion data set.
-        dataset_settings: From which similarity two texts are twins.
+        dataset_settings: Threshold of near-duplicates.
         settings: How many items.
     """
     if general_project is None:

@@ -11,7 +11,7 @@ class ComparedModels:
     """Adapter folders of the compared models.
 
     Args:
-        challenger: The adapter in question.
+        challenger: The adapter to evaluate.
         reference: The adapter to beat; None if that is the base alone.
     """
 

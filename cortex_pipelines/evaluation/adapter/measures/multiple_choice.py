@@ -40,7 +40,7 @@ class Question:
     Args:
         kind: One of ``KINDS``.
         answers: Examples that differ in the completion; scored as any other.
-        truth: Which of them is right.
+        truth: Index of the right answer.
     """
 
     kind: str

@@ -25,7 +25,7 @@ class QualityReport:
     Args:
         syntax_correctness: Share of the outputs (of completion, refactoring and naming) with which
             the unit parses without an error that it does not have with the truth.
-        semantic_accuracy: Share of all questions about held-out code that were answered rightly:
+        semantic_accuracy: Accuracy on all questions about held-out code:
             generated answers that equal the truth but for layout and comments (of an import to
             judge: the same judgement) or pass the repository's related tests, and choices where
             the true answer is the likeliest.
