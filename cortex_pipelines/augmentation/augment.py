@@ -60,7 +60,7 @@ def augmented(
     project: str = "",
     cache: RowCache | None = None,
 ) -> pl.DataFrame:
-    """One of the tables of ``augment``."""
+    """One augmentation table of ``augment``."""
     make, doing = _WORK[table]
     chosen = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
     keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))

@@ -1,4 +1,4 @@
-"""``cortex anomalies``."""
+"""``cortex anomalies``: score log records by the fitted detectors."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``cortex export`` and ``cortex verify``."""
+"""``cortex export`` and ``cortex verify``: signed exports of models."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``cortex extract``."""
+"""``cortex extract``: units of code in a file or folder."""
 
 from pathlib import Path
 

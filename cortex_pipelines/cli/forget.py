@@ -1,4 +1,4 @@
-"""``cortex forget``."""
+"""``cortex forget``: exclude authors, paths or repositories from all data."""
 
 import click
 

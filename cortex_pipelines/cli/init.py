@@ -1,4 +1,4 @@
-"""``cortex init``."""
+"""``cortex init``: create a project."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``cortex logs``."""
+"""``cortex logs``: summary of the agent system's logs."""
 
 import json
 from dataclasses import asdict

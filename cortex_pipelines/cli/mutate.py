@@ -1,4 +1,4 @@
-"""``cortex mutate``."""
+"""``cortex mutate``: inject bugs into a file."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``cortex params``."""
+"""``cortex params``: effective parameters and their origins."""
 
 from typing import TYPE_CHECKING
 

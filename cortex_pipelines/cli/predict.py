@@ -1,4 +1,4 @@
-"""``cortex predict``."""
+"""``cortex predict``: expected outcome of a task."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""``cortex promote`` and ``cortex rollback``."""
+"""``cortex promote`` and ``cortex rollback``: change the champion."""
 
 from functools import cached_property
 from typing import get_args

@@ -1,4 +1,4 @@
-"""``cortex refactorings``."""
+"""``cortex refactorings``: refactorings between two versions of code."""
 
 import json
 from pathlib import Path

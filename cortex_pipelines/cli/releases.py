@@ -1,4 +1,4 @@
-"""``cortex releases``."""
+"""``cortex releases``: state of every model."""
 
 import json
 from typing import Any

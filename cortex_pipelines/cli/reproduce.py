@@ -1,4 +1,4 @@
-"""``cortex reproduce``."""
+"""``cortex reproduce``: rebuild a model version and compare."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``cortex route``."""
+"""``cortex route``: route tasks to masters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

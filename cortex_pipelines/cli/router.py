@@ -1,4 +1,4 @@
-"""``cortex router``."""
+"""``cortex router``: train a task router outside the asset graph."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``cortex scan``."""
+"""``cortex scan``: secrets and personal data in files."""
 
 import json
 from dataclasses import asdict

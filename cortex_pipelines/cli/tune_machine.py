@@ -1,4 +1,4 @@
-"""``cortex tune-machine``."""
+"""``cortex tune-machine``: fastest training settings of this machine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

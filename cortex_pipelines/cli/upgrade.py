@@ -1,4 +1,4 @@
-"""``cortex upgrade``."""
+"""``cortex upgrade``: migrate a project to this version."""
 
 import click
 

@@ -21,7 +21,7 @@ from cortex_pipelines.schemas.coordination import (
 def coordination_tables(
     events: pl.DataFrame, aliases: Mapping[str, str], settings: LogTableSettings
 ) -> dict[str, pl.DataFrame]:
-    """``schemas.COORDINATION_TABLES`` by name, from ``schemas.COORDINATION_EVENTS``.
+    """Tables ``schemas.COORDINATION_TABLES`` by name, from the parsed records.
 
     Every record about a task or a metric is in at least one table; keyword rules, and events
     without a master, are in none.

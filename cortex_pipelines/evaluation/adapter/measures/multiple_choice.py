@@ -56,7 +56,7 @@ class Question:
 def questions(
     held_out: Mapping[str, Sequence[Example]], count: int, seed: int
 ) -> tuple[list[Question], dict[str, int]]:
-    """At most ``count`` questions of each kind.
+    """Build at most ``count`` questions of each kind.
 
     Args:
         held_out: Task to all examples of the test split.
@@ -180,7 +180,7 @@ def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: i
 
 
 def _stands_in(answer: str, prompt: str) -> bool:
-    """Whether a text occurs in another, names as whole words."""
+    """Whether a text occurs in another, with names matched as whole words."""
     return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) is not None
 
 
