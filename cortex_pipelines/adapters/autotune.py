@@ -25,8 +25,8 @@ _LOG = logging.getLogger("cortex_pipelines")
 LENGTHS = (384, 512, 768, 1024)
 _STEPS = 3  # after one that warms up
 _EXAMPLE_TOKENS = 160  # about what a function with its prompt has
-_NEARLY = 0.95  # as fast as that, the longer row is better: it cuts fewer prompts
-_HOPELESS = 0.5  # a precision that the processor has no instructions for is many times as slow
+_NEARLY = 0.95  # within this of the fastest, prefer the longer row: it truncates fewer prompts
+_HOPELESS = 0.5  # a precision without CPU instructions is many times slower
 
 
 @dataclass(frozen=True)

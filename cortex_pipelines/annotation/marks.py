@@ -17,7 +17,7 @@ _QUERIES = Path(__file__).parent / "queries"
 _FOUND = "found."
 
 
-# A query counts levels in 16 bits; beyond them it looks for hours.
+# tree-sitter counts levels in 16 bits; a deeper query would run for hours.
 _MAX_DEPTH = 30_000
 
 

@@ -46,7 +46,7 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
         metrics[f"findings_{kind.replace('-', '_')}"] = rows
     if units.height:
         for name in ("quality", *_FIGURES):
-            # a sum in order, for a mean in parallel may differ in its last bit
+            # a sequential sum: a parallel mean may differ in its last bit
             total = sum(units[name].to_list())
             metrics[f"mean_{name}"] = round(total / units.height, 4)
     return metrics

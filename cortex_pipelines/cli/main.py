@@ -58,7 +58,7 @@ class _Cortex(click.Group):
         except SystemExit:
             raise
         except BaseException as error:
-            # what Rust code panics with is no Exception
+            # a panic of Rust code is not an Exception
             if _debugging(ctx) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # click ends quietly where nobody reads any more
             raise click.ClickException(failure(error, _root())) from error

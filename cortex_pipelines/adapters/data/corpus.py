@@ -72,7 +72,7 @@ def read_corpus(
     canaries = tuple(
         tokenise(tokenizer, planted(settings.canaries, settings.seed), settings.max_length)
     )
-    # what a small project leaves of the budget is not filled with code of others
+    # a small project's unused budget is not filled with other projects' code
     own = token_count(sample("train", budget)) + token_count(canaries)
     seen_once = min(budget, int(own / (1 - settings.replay_share)))
     replayed = other("train", int(seen_once * settings.replay_share))

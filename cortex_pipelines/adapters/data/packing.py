@@ -14,7 +14,7 @@ from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.data.examples import Example, prompt_text
 
 IGNORED = -100  # cross-entropy's own mark for "no target here"
-_PROMPT_PART = 4  # a quarter of the window is the prompt's, however long the completion
+_PROMPT_PART = 4  # the prompt keeps at least a quarter of the window
 _BATCH = 256
 
 

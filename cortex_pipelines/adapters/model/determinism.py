@@ -9,7 +9,7 @@ from typing import Any
 # two cores 14 tokens/s were measured, and 91 where they sleep. OpenMP reads this when torch is
 # loaded, so it is set when this module is, before anything needs torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# cuBLAS reads this when it starts; without it deterministic algorithms refuse to run.
+# Read by cuBLAS at start-up; deterministic algorithms fail without it.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

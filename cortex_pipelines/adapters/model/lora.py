@@ -92,7 +92,7 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
         name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
         for name, tensor in sorted(state.items())
     }
-    # the metadata is a hash map on the other side: more than one entry has no fixed order
+    # safetensors keeps metadata in a hash map: several entries have no fixed order
     save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
     write_json(out / CONFIGURATION, _configuration(model, base))
 
@@ -101,7 +101,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """Load the adapter in ``folder`` onto a model, for inference."""
     from peft import PeftModel
 
-    read_configuration(folder)  # peft takes NaN, and keys twice
+    read_configuration(folder)  # peft accepts NaN and repeated keys
     with _no_rename_warning():
         return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 G = TypeVar("G")
 
 _LOG = logging.getLogger("cortex_pipelines")
-# a training that waits for the machine must not fail; a process that fails is seen without it
+# a paused training must not time out; failed processes are detected without a time-out
 _PATIENCE = timedelta(days=30)
 
 

@@ -63,7 +63,7 @@ def train(
     """
     from cortex_pipelines.adapters.optimised.apply import efficient  # which needs torch
 
-    model.eval()  # a parent's dropout would look like a difference
+    model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
     if settings.packing and not packed:
@@ -120,7 +120,7 @@ def _learner(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Lea
         weight_decay=0.0,
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
-    scaler.scale(torch.zeros((), device=model.device))  # it is made at its first use
+    scaler.scale(torch.zeros((), device=model.device))  # created on first use
     return _Learner(model, optimiser, scaler, settings, group)
 
 

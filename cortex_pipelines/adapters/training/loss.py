@@ -99,7 +99,7 @@ def _collated(
     def filled(values: Sequence[int], filler: Sequence[int]) -> list[int]:
         return [*values, *filler[: longest - len(values)]]
 
-    # the filling is an example of its own, at positions from 0, that nothing else attends to
+    # padding is a separate example at positions from 0 that nothing else attends to
     none, places = [IGNORED] * longest, list(range(longest))
     return (
         torch.tensor([filled(row.ids, [0] * longest) for row in rows], device=device),

@@ -21,7 +21,7 @@ from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evid
 _MAX_FUNCTION_BYTES = 20_000
 _TRUE = frozenset({"True", "False", "true", "false"})
 _BOOLEAN = frozenset({"bool", "boolean", ": boolean", ": bool"})
-# They are told what to be, not what to do.
+# Constructors, setters and predicates: their boolean is a value, not a mode.
 _STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "Set", "With", "New")
 
 

@@ -23,7 +23,7 @@ _NUMBERS = frozenset(
         "decimal_floating_point_literal",
     }
 )
-# Said by themselves: identities, halves, tens, powers of two up to a byte's.
+# Self-explanatory: identities, halves, tens, powers of two up to a byte.
 _PLAIN = {0, 1, 2, 3, 4, 8, 10, 16, 32, 64, 100, 128, 255, 256, 1000, 1024, 0.5}
 _OPERATIONS = frozenset(
     {
@@ -70,7 +70,7 @@ def _value(node: Node) -> float:
     try:
         return float(digits) if not digits.startswith("0x") else float(int(digits, 16))
     except (ValueError, OverflowError):
-        return 0.0  # a notation of one language only: said by itself
+        return 0.0  # a literal in a language-specific notation: not a magic number
 
 
 _QUERY = re.compile(

@@ -17,7 +17,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 
 _PRIOR = 2
-# A category's evidence was weighed with the sample in view, so its rate counts for less.
+# The category weights were tuned on the sample, so the prior of its rates is stronger.
 _CATEGORY_PRIOR = 10
 _BANDS = (0.0, 0.5, 0.7, 0.85, 0.95)
 """Where bands of the evidence for a category begin."""

@@ -209,7 +209,7 @@ RULES = (
             r"|total|min|max|round|scale|interpolate)\b"
         },
     ),
-    # what the code does speaks for a category more quietly than what it is called
+    # what the code does is weaker evidence than its name
     Rule("networking", 0.5, {"code": _NETWORK}),
     Rule("file-system", 0.45, {"code": _FILES}),
     Rule("serialization", 0.45, {"code": _FORMS}),

@@ -130,7 +130,7 @@ def _findings(
     for piece, unit, holders in owners(sorted({*evidence, *named}), units):
         if piece.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
             continue
-        # of a pattern, once a unit is enough: a generator may yield in a hundred places
+        # patterns count once per unit: a generator may yield in a hundred places
         known = piece.label in held[unit["unit_id"]] and LABELS[piece.label].kind == "pattern"
         for holder in holders:
             held[holder["unit_id"]].add(piece.label)

@@ -88,7 +88,8 @@ class MutatedUnit:
         except UnicodeDecodeError:
             return None
         removed = snippet.code[start:end]
-        seen = start + len(removed) - len(removed.lstrip())  # what goes may begin with a line's end
+        # removed text may begin with a line break
+        seen = start + len(removed) - len(removed.lstrip())
         line = snippet.code.count(b"\n", self.start, seen) + 1
         place = f"Line {line} of `{self.name}`" if self.name else f"Line {line}"
         explanation = f"{place}: {operator.explain(change)}"

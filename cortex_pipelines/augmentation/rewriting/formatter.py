@@ -85,7 +85,7 @@ class Formatter(ABC):
                 return [file.read_bytes() for file in files]
         if len(texts) == 1:
             return list(texts)
-        # it crashed, on one of them: the others must not know
+        # it crashed on one text, which must not affect the others
         halves = texts[: len(texts) // 2], texts[len(texts) // 2 :]
         return [text for half in halves for text in self._formatted(half, language, style)]
 

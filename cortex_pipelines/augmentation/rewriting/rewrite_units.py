@@ -15,7 +15,7 @@ from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.augmentation.view import View
 
-# Another structure teaches more than another layout, and finds a place more seldom.
+# Structural rewrites are more instructive than layout, and rarer.
 _WEIGHTS = {"structure": 16, "comments": 4, "layout": 1}
 _NAMES_OR_LITERALS = ("identifier", "literal", "content", "fragment", "integer", "float", "number")
 

@@ -30,7 +30,7 @@ except ImportError:  # then nothing is tested, only called
 PROJECT = Path("project").resolve()
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _LONGEST = 300
-_PATIENCE = 2  # times what a test file may take on the original: a busy machine kills no mutant
+_PATIENCE = 2  # time limit as a multiple of the original's, so that load does not kill mutants
 _ENOUGH = 1 << 20
 _VALUES: tuple[str, ...] = (
     "0", "1", "2", "-1", "7", "100", "1.5", "''", "'a'", "'abc'", "'A b-c_1'", "'1'", "b''",

@@ -75,7 +75,7 @@ class KnownShingles:
 
     def __init__(self, hashes: Shingles) -> None:
         self._hashes = hashes
-        # a table of 4 MB tells most of what is not there
+        # a 4 MB table rules out most missing hashes
         self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
         self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
 

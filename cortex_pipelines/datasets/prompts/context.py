@@ -17,7 +17,7 @@ from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 _KINDS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 _CALL = re.compile(r"(?<![\w$.])(?:([\w$]+)\s*(?:\.|::|\?\.)\s*)?([^\W\d][\w$]*)\s*\(")
 _SELF = ("self", "cls", "this", "Self", "super")
-# What a code base defines dozens of times (`run`, `get`) tells nothing by its name.
+# Names defined dozens of times in a code base (`run`, `get`) carry no information.
 _MOST_HOMONYMS = 8
 
 

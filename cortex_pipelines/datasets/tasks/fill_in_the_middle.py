@@ -20,7 +20,7 @@ from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, un
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.tasks.statements import code_after
 
-# What a gap is made of, beside what the repository tells and the file's text.
+# Inputs of a gap besides the repository context and the file's text.
 _SHOWN = "shown"
 _COLUMNS = (
     *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),

@@ -263,7 +263,7 @@ def refactoring_tables(
             pair_candidates(pairs, files, project.splits, benchmarks, settings),
         ]
     )
-    # a unit is left out for what is made of it, and most units have nothing to mend
+    # units are excluded per derived candidate, and most have nothing to fix
     return finished_tables(
         "refactoring_dataset", REFACTORING_DATASET, candidates, project, (), settings, cache
     )

@@ -10,7 +10,7 @@ RENAMED_COLUMNS = ("unit_id", "variant", "renamed_code", "renames")
 """Columns of RENAMED_UNITS that examples are made from."""
 REWRITTEN_COLUMNS = ("unit_id", "rewrite", "family", "rewritten_code")
 """Columns of REWRITTEN_UNITS that examples are made from."""
-# Another layout is not the project's: what has another structure or names goes first.
+# A different layout is not the project's own: prefer structural and renamed variants.
 _LAYOUT_WEIGHT = 0.25
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")

@@ -90,7 +90,7 @@ class Repository:
             for place, subject in subjects.items():
                 result, detail = answers[subject.mutant_id]
                 broken = _syntax_error(*bodies[place])
-                # a call that raises tells only whether the tests can be run
+                # a raising call only shows whether the tests can run
                 outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
                 outcomes[place] = (outcome, broken or detail)
         return [outcomes[place] for place in range(len(bodies))]

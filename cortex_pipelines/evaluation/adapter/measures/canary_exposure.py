@@ -102,7 +102,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     ):
         mean = paired_bootstrap(
             bits.to_list(),
-            clusters=table["secret"].to_list(),  # the adapters of several tasks know the same ones
+            clusters=table["secret"].to_list(),  # the adapters of several tasks share them
             resamples=settings.resamples,
             confidence=settings.confidence,
             seed=settings.seed,
