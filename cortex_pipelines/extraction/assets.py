@@ -1,4 +1,4 @@
-"""Units of code."""
+"""Assets of extraction: code units and architecture facts."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def architecture_facts(
     project: str,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Modules and their imports, routes, APIs, schemas, deployment and service boundaries."""
+    """Modules, imports, routes, APIs, schemas, deployment and service boundaries."""
     files = REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS)
     units = CODE_UNITS.read(code_units, "source", *UNIT_COLUMNS)
     facts = facts_of_project(files, units, architecture, extraction, cache, project)

@@ -1,4 +1,4 @@
-"""How long Python's grammar would take over brackets in which commas are missing.
+"""Cost of parsing Python brackets in which commas are missing.
 
 Where a line within brackets begins a new element and no comma stands before it (a bracket that is
 not closed, say, with statements after it), the parser carries all comments along for each further
@@ -20,7 +20,7 @@ _CONTINUES = re.compile(rb"[^\w\"'\[({@~]|(?:and|or|in|is|if|else|for|async)\b")
 
 
 def carried(data: bytes) -> int:
-    """Lines times comments that the parser would carry along, bracket by bracket.
+    """Estimate the parser's work: lines times pending comments, per bracket.
 
     Args:
         data: Python.
@@ -46,7 +46,7 @@ def carried(data: bytes) -> int:
 
 
 def _begins_element(last: bytes, token: bytes) -> bool:
-    """Whether neither what ends a line nor what begins another one joins the two."""
+    """Whether a new element starts here: neither side of the line end joins the two."""
     if last in _STRINGS and token in _STRINGS:
         return False
     return not _GOES_ON.search(last) and not _CONTINUES.match(token)
@@ -58,7 +58,7 @@ def _end_of_line(data: bytes, at: int) -> int:
 
 
 def _end_of_string(data: bytes, at: int, quote: bytes) -> int:
-    """Where a string ends that begins before a place: behind its quote, its line or the text."""
+    """End of the string that starts before a position: its quote, line or text end."""
     for match in _STRINGS[quote].finditer(data, at):
         if match[0] == quote:
             return match.end()

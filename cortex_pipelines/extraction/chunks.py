@@ -1,4 +1,4 @@
-"""Parts of a large unit, cut where the syntax has a border, each with what it stands in.
+"""Split a large unit at syntactic borders; each chunk keeps its context.
 
 A node that is too large is entered. Of one with a body, what precedes the body (``def f(a):``,
 ``if x {``) is the head of all parts of the body; of a list (statements, members, elements) small
@@ -91,7 +91,7 @@ class _Splitter:
         return done
 
     def _divided(self, node: Node, part: _Part) -> list[_Part]:
-        """What a node too large is made of; itself without a node if it has no border."""
+        """Split an oversized node into its children; text without a node if it has none."""
         body = node.child_by_field_name("body") or node.child_by_field_name("consequence")
         if body is not None:
             return self._with_body(node, body, part)
@@ -102,14 +102,14 @@ class _Splitter:
         return [self._entered(part, large[0])] if len(large) == 1 else [part._replace(node=None)]
 
     def _entered(self, part: _Part, child: Node, end: int | None = None) -> _Part:
-        """A child; what precedes it is its head, and what follows, up to ``end``, its tail."""
+        """Split a child: preceding text joins its head, following text its tail."""
         start, stop = max(child.start_byte, part.start), min(child.end_byte, part.end)
         heads = (*part.heads, self._text(part.start, start))
         tails = (*part.tails, self._text(stop, part.end if end is None else end))
         return _Part(child, start, stop, part.depth + 1, heads, tails)
 
     def _with_body(self, node: Node, body: Node, part: _Part) -> list[_Part]:
-        """The body within its head, and what follows it: another branch, a handler."""
+        """The body with its head, then what follows it: another branch, a handler."""
         stop = min(body.end_byte, part.end)
         others = _between(node, stop, part.end)
         if not any(child.is_named for child in others):
@@ -137,7 +137,7 @@ class _Splitter:
         return self._grouped(children, _Part(None, start, end, part.depth + 1, heads, tails))
 
     def _grouped(self, children: list[Node], part: _Part) -> list[_Part]:
-        """Groups of small children, and each large child by itself."""
+        """Group small children; each large child stands alone."""
         groups: list[_Part] = []
         here = last = part.start
         for child in children:
@@ -174,7 +174,7 @@ def _between(node: Node, start: int, end: int) -> list[Node]:
 
 
 def _is_list(node: Node, children: list[Node]) -> bool:
-    """Whether the children are alike: statements, members, elements; no arguments of a call."""
+    """Whether the children are alike: statements, members or elements, not call arguments."""
     if "argument" in node.type or "parameter" in node.type or len(children) < 2:
         return False
     places = {*range(min(4, node.child_count)), node.child_count - 1}

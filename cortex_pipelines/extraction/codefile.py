@@ -1,4 +1,4 @@
-"""One file of code: from its text to its units."""
+"""Extract the units of one code file."""
 
 from hashlib import blake2b
 
@@ -12,7 +12,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 def read_code(
     text: str | bytes, language: str, path: str, settings: ExtractionSettings
 ) -> tuple[list[Unit], Unparsed | None]:
-    """The units of one file with the test cases that are none (``it("…", …)``, kind ``test``).
+    """Units of one file, and test cases that are no units (``it("…", …)``, kind ``test``).
 
     Returns:
         The units; why there are none, if the file was not parsed.
@@ -27,7 +27,7 @@ def read_code(
 
 
 def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
-    """Identity of a unit: the same as long as its file, kind, name and span are."""
+    """Identifier of a unit: a hash of its file, kind, name and span."""
     place = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
     identity = f"{source}\0{path}\0{blob}\0{place}".encode(errors="replace")
     return blake2b(identity, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Units of a file or folder as it lies on disk, without a project around it."""
+"""Extract units from a file or folder on disk, without a project."""
 
 import codecs
 import hashlib
@@ -104,5 +104,5 @@ def _text(data: bytes) -> str:
 
 
 def _printable(name: str) -> str:
-    """A path that a table can hold, whatever bytes its name is made of."""
+    """A path that a table can hold, whatever bytes its name has."""
     return name.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Valid code that a grammar takes for an error, or forever, and what it is shown instead.
+"""Rewrite valid code that a grammar rejects or parses endlessly.
 
 What is shown has the same bytes and lines, so every offset holds for the text itself.
 """
@@ -33,7 +33,7 @@ _NOT_BLANK = re.compile(rb"[^\s]")
 
 
 def readable(data: bytes, language: str) -> bytes:
-    """The text as its grammar can read it, as long as the text and with the same lines."""
+    """The text as its grammar can parse it, with the same length and lines."""
     if language == "python" and data.count(b"#") > _MOST_COMMENTS:
         return _COMMENT_LINES.sub(_the_last_ones, data)
     if language != "typescript":

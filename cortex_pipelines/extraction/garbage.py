@@ -1,4 +1,4 @@
-"""Files that are not worth parsing, told by samples before it costs hours.
+"""Detect files that are not worth parsing from samples, before they cost hours.
 
 A parser that has lost its way is slow: random tokens parse at 0.1 MB/s and ``a<a<a<`` in Java takes
 the square of its length (80 KB: 37 s; all measured). Time is no measure, since it differs from
@@ -56,7 +56,7 @@ _MAX_WEIGHED_IN_ALL = 1_000
 
 
 class Unparsed(NamedTuple):
-    """Why a file is not parsed: a short code, and in words."""
+    """Why a file is not parsed: a short code and an explanation."""
 
     reason: str
     detail: str
@@ -80,7 +80,7 @@ def why_unparsed(data: bytes, grammar: Grammar, max_bytes: int) -> Unparsed | No
 
 
 def _why_garbage(data: bytes, grammar: Grammar) -> Unparsed | None:
-    """What samples of a large text tell of it."""
+    """Judge a large text by samples of it."""
     samples = [_sample(data, place, grammar) for place in range(0, len(data), _STRETCH)]
     deepest = max(levels for levels, _ in samples)
     if deepest > _MAX_LEVELS:
@@ -95,7 +95,7 @@ def _why_garbage(data: bytes, grammar: Grammar) -> Unparsed | None:
 
 
 def syntax_tree(data: bytes, grammar: Grammar, max_bytes: int) -> Tree | Unparsed:
-    """The syntax tree of a file of which nothing is known, or why it is not parsed.
+    """The syntax tree of an untrusted file, or why it is not parsed.
 
     Args:
         data: Content, in UTF-8.
@@ -112,7 +112,7 @@ def syntax_tree(data: bytes, grammar: Grammar, max_bytes: int) -> Tree | Unparse
 
 
 def is_ambiguous(data: bytes, grammar: Grammar) -> bool:
-    """Whether a parser would follow so many readings of a text that they cost seconds."""
+    """Whether a parser would follow so many readings of a text that it takes seconds."""
     at = 0
     while len(data) > _LEAST and at < len(data):
         end = at + _SAMPLE
@@ -126,7 +126,7 @@ def is_ambiguous(data: bytes, grammar: Grammar) -> bool:
 
 
 def _is_ambiguous_in_all(data: bytes, grammar: Grammar) -> bool:
-    """Whether the stretches between brackets are ambiguous together, each parsed for itself."""
+    """Whether the stretches between brackets, each parsed alone, are ambiguous in sum."""
     if data.count(b"<") + data.count(b">") <= _MANY_ANGLES:
         return False
     places = [bracket.start() for bracket in _BRACKET.finditer(data)]
@@ -139,7 +139,7 @@ def _is_ambiguous_in_all(data: bytes, grammar: Grammar) -> bool:
 
 
 def is_unreadable(data: bytes, grammar: Grammar) -> bool:
-    """Whether a parser would go back and forth in a text for more than about a second."""
+    """Whether a parser would backtrack in a text for more than about a second."""
     if grammar.language != "python":
         return False
     comments = data.count(b"#")
@@ -149,7 +149,7 @@ def is_unreadable(data: bytes, grammar: Grammar) -> bool:
 
 
 def _sample(data: bytes, place: int, grammar: Grammar) -> tuple[int, int]:
-    """Levels and errors of the tree of what follows a place, from the next line on."""
+    """Depth and errors of the tree of a sample that starts at the next line."""
     end = data.find(b"\n", place, place + _SAMPLE)
     start = end + 1 if place and end >= 0 else place
     return _levels_and_errors(parse(data[start : start + _SAMPLE], grammar).root_node)

@@ -1,4 +1,4 @@
-"""The languages: which grammar parses which file.
+"""Languages and their tree-sitter grammars.
 
 A language is a line here and ``queries/<language>.scm``, which says what its units are; a line
 ``; inherits: <name>`` in it stands for what it shares with others.
@@ -73,7 +73,7 @@ PARSED = frozenset(grammar.language for grammar in GRAMMARS)
 
 
 class UnknownLanguageError(ValueError):
-    """No grammar parses the language."""
+    """No grammar exists for the language."""
 
 
 def grammar_for(language: str, path: str = "") -> Grammar:
@@ -110,7 +110,7 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
 
 
 def readings(data: bytes, grammar: Grammar, most: int) -> int:
-    """How often the parser asks for a piece of a text, of 16 KB each; it is stopped after ``most``.
+    """Count the parser's reads of a text, in 16 KB pieces; stop after ``most``.
 
     Depends on the text alone, where the time that it takes would on the machine too.
     """
@@ -128,11 +128,11 @@ def readings(data: bytes, grammar: Grammar, most: int) -> int:
 
 
 class TooManyStepsError(ValueError):
-    """A parser takes more steps for a text than any code needs."""
+    """The parser takes more steps than any real code needs."""
 
 
 class _Steps:
-    """A text as a parser reads it, and how many steps the parser has taken."""
+    """Text source for a parser that counts the parser's steps."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -154,7 +154,7 @@ class _Steps:
         return b"" if self.are_too_many else piece
 
     def finish(self) -> None:
-        """From now on only nodes read, who ask for their text."""
+        """Stop counting: from now on only nodes read their text."""
         self._is_parsed = True
 
     def stop(self, _: int, __: bool) -> bool:
@@ -163,7 +163,7 @@ class _Steps:
 
 
 class Counted(NamedTuple):
-    """A syntax tree, and what it took: operations of the parser, in hundreds, and bytes read."""
+    """A syntax tree and its cost: parser operations in hundreds, and bytes read."""
 
     tree: Tree
     operations: int
@@ -171,7 +171,7 @@ class Counted(NamedTuple):
 
 
 def parse_counted(data: bytes, grammar: Grammar) -> Counted:
-    """The syntax tree of a text that nothing is known of.
+    """Parse untrusted text and count the parser's work.
 
     The parser is stopped after more steps than any code needs. They are counted in operations and
     in bytes read, not in seconds, so that a file is stopped on every machine or on none.
@@ -197,7 +197,7 @@ def parse_counted(data: bytes, grammar: Grammar) -> Counted:
 
 
 def weighed(data: bytes, grammar: Grammar) -> int:
-    """How many trees of a text the parser weighs against each other; for samples, it is slow."""
+    """Number of alternative trees that the parser compares; slow, so for samples only."""
     count = 0
 
     def log(_: object, message: str) -> None:
@@ -209,7 +209,7 @@ def weighed(data: bytes, grammar: Grammar) -> int:
 
 
 def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict[str, list[Node]]]]:
-    """What a query finds under a node: number of the pattern, and nodes by the capture's name.
+    """Matches of a query under a node: pattern number, and nodes by capture name.
 
     Args:
         grammar: Grammar of the tree.
@@ -227,14 +227,14 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
 
 
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
-    """What the ``#set!`` directives of each pattern say; a key without a value is an empty word."""
+    """The ``#set!`` directives of each pattern; a key without value is an empty string."""
     query = _query(grammar, queries)
     settings = map(query.pattern_settings, range(query.pattern_count))
     return [{key: value or "" for key, value in pattern.items()} for pattern in settings]
 
 
 def _is_garbage(root: Node) -> bool:
-    """Whether the parser gave up on thousands of tokens in a row."""
+    """Whether the parser failed on thousands of tokens in a row."""
     inside = [root]
     while inside:
         node = inside.pop()
@@ -255,6 +255,6 @@ def _query(grammar: Grammar, queries: Path) -> Query:
 
 
 def _query_text(queries: Path, name: str) -> str:
-    """A query with the ones that its lines ``; inherits: <name>`` stand for."""
+    """A query with the queries inserted that ``; inherits: <name>`` names."""
     text = (queries / f"{name}.scm").read_text(encoding="utf-8")
     return _INHERITS.sub(lambda match: _query_text(queries, match[1]), text)

@@ -1,4 +1,4 @@
-"""Where a unit begins and ends, and the comment that documents it, by what touches what.
+"""Extent of a unit with its attributes, and its doc comment.
 
 Everything looks at neighbouring bytes only, so a file with a million comments, or ten thousand
 levels, costs no more than its length.
@@ -10,7 +10,7 @@ _BLANK = b" \t\r\n\x0c"
 
 
 def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tuple[int, int | None]:
-    """First byte of a unit with the attributes before it, and where its doc comment ends.
+    """First byte of a unit with its attributes, and the end of its doc comment.
 
     Attributes and comments may follow each other in any order; comments above the first attribute
     stay outside of the unit.
@@ -34,7 +34,7 @@ def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tup
 
 
 def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outline) -> int:
-    """Byte after the last one that is no white space, comment or lone semicolon."""
+    """End of the last statement, without trailing white space, comment or semicolon."""
     while True:
         while end > start and data[end - 1] in _BLANK:
             end -= 1
@@ -68,7 +68,7 @@ def without(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> b
 
 
 def _end_before(data: bytes, start: int) -> int | None:
-    """End of what stands before ``start`` with at most one line end between; None if nothing."""
+    """End of what precedes ``start`` with at most one line break between; None if nothing does."""
     line_ends = 0
     while start and data[start - 1] in _BLANK:
         start -= 1
@@ -86,7 +86,7 @@ def _begins_line(data: bytes, start: int) -> bool:
 
 
 def _end_on_line(data: bytes, start: int) -> int:
-    """End of what stands before ``start`` on its line."""
+    """End of what precedes ``start`` on its line."""
     while start and data[start - 1] in b" \t":
         start -= 1
     return start

@@ -1,4 +1,4 @@
-"""The names that a definition gives."""
+"""Names that a definition introduces."""
 
 import re
 from functools import cache
@@ -9,19 +9,19 @@ from cortex_pipelines.extraction.outline import Definition
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
 DECLARATIONS = frozenset({"variable", "constant"})
-"""Kinds of which one definition may give several names."""
+"""Kinds whose definitions may introduce several names."""
 
 
 @cache
 def constants(names: str) -> re.Pattern[str] | None:
-    """Which names are constants'; None if none is by its name alone."""
+    """Names that are constants by their spelling; None where spelling does not decide."""
     return re.compile(names) if names else None
 
 
 def names_of(
     data: bytes, definition: Definition, settings: ExtractionSettings
 ) -> list[tuple[str, Node]]:
-    """Names of a definition with their nodes; several only of a declaration that is not huge."""
+    """Names of a definition with their nodes; several only for declarations of normal size."""
     nodes = definition.pieces.get("name")
     if nodes is None:
         return []
@@ -45,7 +45,7 @@ def names_of(
 
 
 def _declared(name: Node) -> list[Node]:
-    """The names in what takes a value apart, without keys and default values."""
+    """Names bound by a destructuring pattern, without keys and default values."""
     if "pattern" not in name.type:
         return [name]
     inside, names = [name], []
@@ -63,7 +63,7 @@ def _declared(name: Node) -> list[Node]:
 
 
 def text_of(data: bytes, node: Node) -> str:
-    """Text of a name: a string's without its quotes, white space folded."""
+    """Text of a name: unquoted, with white space collapsed."""
     text = data[node.start_byte : node.end_byte].decode(errors="replace")
     if text.isidentifier():
         return text

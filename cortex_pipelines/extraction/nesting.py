@@ -1,4 +1,4 @@
-"""From definitions to units: names, kinds and headers by what encloses what.
+"""Turn definitions into units: names, kinds and headers by nesting.
 
 Nothing here recurses: a file may nest as deeply as its size allows.
 """
@@ -52,7 +52,7 @@ class Unit(NamedTuple):
 
 
 class _Enclosing(NamedTuple):
-    """A definition that may hold others; ``path`` and ``context`` are theirs."""
+    """A definition that may enclose others, with the ``path`` and ``context`` it gives them."""
 
     end: int
     kind: str
@@ -64,7 +64,7 @@ _OUTSIDE = _Enclosing(0, "", "", "")
 
 
 class _Span(NamedTuple):
-    """Where a unit is, and what of it does not depend on its name."""
+    """Extent of a unit and all of it that does not depend on its name."""
 
     start: int
     end: int
@@ -79,7 +79,7 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class _File:
-    """A file on its way to units; ``cuts`` are its comments, in order."""
+    """A file being turned into units; ``cuts`` are its comments, in order."""
 
     data: bytes
     outline: Outline
@@ -123,7 +123,7 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
 
 
 def _home(data: bytes, definition: Definition, around: list[_Enclosing]) -> _Enclosing:
-    """What a definition is in; the type that a method names belongs to its path."""
+    """The enclosing definition; the type that a method names belongs to its path."""
     outer = around[-1] if around else _OUTSIDE
     receiver = definition.first("receiver")
     return outer._replace(path=f"{outer.path}{text_of(data, receiver)}.") if receiver else outer
@@ -166,7 +166,7 @@ def _is_unit(
 
 
 def _is_local(definition: Definition, around: list[_Enclosing]) -> bool:
-    """Whether it declares a variable of a function."""
+    """Whether it declares a local variable."""
     return definition.kind in DECLARATIONS and _nearest(around) in ("function", "method")
 
 
@@ -178,7 +178,7 @@ def _kind(definition: Definition, around: list[_Enclosing]) -> str:
 
 
 def _nearest(around: list[_Enclosing]) -> str | None:
-    """Kind of the innermost type, function or module around; a declaration is no home."""
+    """Kind of the innermost enclosing type, function or module."""
     for unit in reversed(around):
         if unit.kind not in DECLARATIONS:
             return unit.kind
@@ -193,7 +193,7 @@ def _units(
     header: str,
     home: _Enclosing,
 ) -> list[Unit]:
-    """A unit for each name: all but declarations have one at most."""
+    """One unit per name; only declarations have more than one."""
     if not any(name for name, _ in names):
         return []
     whole = file.outline.widest(definition.node)
@@ -239,7 +239,7 @@ def _calls(file: _File, start: int, end: int) -> list[str]:
 def _documentation(
     file: _File, definition: Definition, doc_end: int | None
 ) -> tuple[str | None, int | None]:
-    """Documentation, and where the implementation begins."""
+    """Documentation, and where the implementation starts."""
     body = definition.first("body")
     inside = file.outline.documented.get(body.id) if body else None
     if inside:
@@ -257,7 +257,7 @@ def _documentation(
 
 
 def _header(file: _File, definition: Definition) -> str:
-    """From the first modifier to the body, without decorators and comments, white space folded."""
+    """Signature from the first modifier to the body, without decorators and comments."""
     names = definition.pieces.get("name")
     if names is None or definition.kind in ("import", "test"):
         return ""

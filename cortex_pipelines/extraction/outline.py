@@ -1,4 +1,4 @@
-"""What a language's query finds in a file, put in order.
+"""Ordered matches of a language's query in a file.
 
 The captures of ``queries/<language>.scm``:
 
@@ -100,7 +100,7 @@ class Outline:
 
 
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
-    """What the query of the language finds under a node."""
+    """Run the language's query under a node."""
     collected = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
@@ -139,7 +139,7 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
 
 
 def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
-    """The declaration of each definition that is the only one of its kind in it."""
+    """The declaration around each definition that is the only one in it."""
     wholes: dict[int, Node] = {}
     kinds: dict[int, Counter[str]] = {}  # children of a declaration are counted once for all
     for definition in definitions:
@@ -155,13 +155,13 @@ def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
 
 @cache
 def _settings(grammar: Grammar) -> list[dict[str, str]]:
-    """What each pattern of the query says of what it finds."""
+    """The ``#set!`` directives of each pattern."""
     return pattern_settings(grammar, _QUERIES)
 
 
 @cache
 def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
-    """With what a comment that documents begins, for each pattern."""
+    """Prefixes that mark a doc comment, for each pattern."""
     words = [settings.get("doc") for settings in _settings(grammar)]
     return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
 

@@ -1,4 +1,4 @@
-"""Refactoring pairs: apart from the units, which do not depend on how history is read."""
+"""Asset of refactoring pairs, separate from the units, which do not depend on it."""
 
 from functools import partial
 from pathlib import Path

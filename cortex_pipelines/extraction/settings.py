@@ -1,4 +1,4 @@
-"""What extraction can be told in ``params.yaml``."""
+"""Settings of extraction in ``params.yaml``."""
 
 from pydantic import Field
 
@@ -6,20 +6,20 @@ from cortex_pipelines.settings import MOST, Bytes, PositiveInt, Settings
 
 
 class ExtractionSettings(Settings):
-    """Limits that keep a hostile or generated file from costing more than it is worth."""
+    """Limits that bound the cost of hostile or generated files."""
 
     max_file_bytes: Bytes
     """Larger files have no units, in bytes. 10 MB take 3 s and 0.4 GB (measured)."""
 
     max_nesting: PositiveInt
-    """Units inside this many others are left out: each level repeats the code of its inside."""
+    """Units inside this many others are left out: each level repeats the code inside it."""
 
     max_header_chars: PositiveInt
-    """A name or header of an enclosing unit is cut here where it is repeated, in characters."""
+    """A name or header of an enclosing unit is truncated to so many characters."""
 
     max_repeated_bytes: Bytes
     """A declaration is a unit for each of its names, which all repeat its code. One whose names
     times its bytes are more is one unit."""
 
     chunk_bytes: int = Field(ge=100, le=MOST)
-    """A larger unit is also given in parts of at most this size, in bytes (four make a token)."""
+    """Larger units are also split into chunks of at most this size, in bytes (four per token)."""

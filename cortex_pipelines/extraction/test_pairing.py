@@ -1,4 +1,4 @@
-"""Which test cases exercise a unit, by what a test's file reaches and what the test calls.
+"""Pair test cases with the units they exercise, by imports and calls.
 
 A test is paired with a unit if it calls the unit's name, its file reaches the unit's file (imports
 it, lies in its package, or is named after it), and no other unit within reach has that name. Where
@@ -25,11 +25,11 @@ _ROOTS = re.compile(r"^(.*/)?(src/(main|test)/java|src/(main|test)|src|lib)/")
 # Parts of a module's name that are looked for in a path.
 _MAX_PARTS = 6
 MAX_TESTS = 5
-"""Tests that a unit is paired with at most."""
+"""Most tests paired with a unit."""
 
 
 def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """The tests of each unit that has some.
+    """The tests of each tested unit.
 
     Args:
         units: Rows of ``CODE_UNITS`` (without ``tests``).
@@ -64,7 +64,7 @@ _Targets = dict[tuple[str, str], dict[str, list[tuple[str, str]]]]
 
 
 def _targets(units: pl.DataFrame) -> _Targets:
-    """By source and path, by simple name: id and enclosing type of the units to be tested."""
+    """Testable units by source and path, then by simple name: id and enclosing type."""
     wanted = units.filter(pl.col("kind").is_in(_TESTED) & _is_tested())
     targets: _Targets = {}
     columns = ("source", "path", "name", "unit_id", "qualified_name", "kind")
@@ -84,7 +84,7 @@ def _is_tested() -> pl.Expr:
 def _called(
     near: list[str], calls: list[str], targets: _Targets, source: str
 ) -> Iterator[tuple[str, str]]:
-    """Units that some calls can only mean, with the name called."""
+    """Units that the calls refer to unambiguously, with the called name."""
     called = set(calls)
     for name in calls:
         known = [
@@ -99,7 +99,7 @@ def _called(
 def _reached(
     units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame
 ) -> dict[tuple[str, str], list[str]]:
-    """Files that each file with tests reaches, sorted."""
+    """Files that each test file imports or lies next to, sorted."""
     reached: dict[tuple[str, str], set[str]] = defaultdict(set)
     testing = tests.select("source", "path", "language").unique(maintain_order=True)
     imports = _imports(units, testing)
@@ -116,7 +116,7 @@ def _reached(
 
 @dataclass(slots=True)
 class _Index:
-    """Files of one language in one source: by folder, and by the names that modules go by."""
+    """Files of one language in one source, by folder and by module name."""
 
     paths: set[str] = field(default_factory=set)
     folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -142,7 +142,7 @@ def _package(folder: str) -> str:
 
 
 def _module_names(path: str) -> list[str]:
-    """Names by which a file is imported: its path, and the last parts of it, without an ending."""
+    """Names a file can be imported by: its path and the last parts of it, without extension."""
     stem = _ENDING.sub("", path)
     for end in ("/__init__", "/index", "/mod"):
         stem = stem.removesuffix(end)
@@ -153,7 +153,7 @@ def _module_names(path: str) -> list[str]:
 
 
 def _imports(units: pl.DataFrame, testing: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """What each file with tests imports or requires, as written."""
+    """Imports and requires of each test file, as written."""
     inside = units.join(testing, on=["source", "path"], how="semi")
     imported_names: dict[tuple[str, str], list[str]] = defaultdict(list)
     imports = inside.filter(pl.col("kind") == "import").sort("path", "start_byte")
@@ -168,7 +168,7 @@ def _imports(units: pl.DataFrame, testing: pl.DataFrame) -> dict[tuple[str, str]
 
 
 def _imported(name: str, code: str) -> list[str]:
-    """What an import may mean: ``from a import b`` the module a, or b in it."""
+    """Possible meanings of an import: in ``from a import b``, module ``a`` or ``b`` in it."""
     if not code.startswith("from"):
         return [name]
     after = code.partition("import")[2].replace("(", " ").replace(")", " ").split(",")
@@ -204,7 +204,7 @@ def _near(path: str, language: str, names: Iterable[str], index: _Index) -> Iter
 
 
 def _python_files(folder: str, name: str, index: _Index) -> Iterator[str]:
-    """Files of a module; of a package all that it holds, since it may hand them on."""
+    """Files of a module; for a package all its files, as it may re-export them."""
     dots = len(name) - len(name.lstrip("."))
     parts = name.lstrip(".").replace(".", "/")
     module = normpath(join(folder, "../" * (dots - 1), parts)) if dots else parts

@@ -1,4 +1,4 @@
-"""Test cases: what a test runner would run, by the conventions of each language's usual runners."""
+"""Test cases, by the conventions of each language's usual test runners."""
 
 import polars as pl
 
@@ -29,7 +29,7 @@ _HEAD_CHARS = 400
 
 
 def in_test_file() -> pl.Expr:
-    """Whether a unit's path is that of a test file in its language."""
+    """Whether a unit's path is a test file in its language."""
     matches = pl.lit(False)
     for language, form in _FILES.items():
         matches = matches | ((pl.col("language") == language) & pl.col("path").str.contains(form))

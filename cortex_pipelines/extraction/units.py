@@ -66,7 +66,7 @@ _SCHEMA = {
 
 @dataclass(frozen=True)
 class Extraction:
-    """What is in the files of a project.
+    """The units, chunks, tests and unparsed files of a project.
 
     Args:
         units: Rows of ``CODE_UNITS``.
@@ -84,7 +84,7 @@ class Extraction:
 def units_of(
     text: str | bytes, language: str, path: str, settings: ExtractionSettings
 ) -> list[Unit]:
-    """The units of one file, in the order of their first bytes, outer ones first.
+    """The units of one file in byte order, outermost first.
 
     Args:
         text: Content; bytes are UTF-8.
@@ -104,7 +104,7 @@ def units_of(
 
 
 def extract_units(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    """The units of all files in a language that is parsed.
+    """The units of all files in languages that are parsed.
 
     Args:
         files: Rows of ``REPOSITORY_FILES``, in any order.
@@ -122,7 +122,7 @@ def extract(
     project: str = "",
     cache: RowCache | None = None,
 ) -> Extraction:
-    """The units of all files in a language that is parsed, with what belongs to them.
+    """Units, chunks, tests and unparsed files of a project.
 
     Args:
         files: Rows of ``REPOSITORY_FILES``, in any order.
@@ -156,7 +156,7 @@ def extract(
 
 
 def _keys(files: pl.DataFrame) -> pl.Series:
-    """A hash of all that a file's rows are made from, for each file."""
+    """For each file, a hash of everything its rows depend on."""
     columns = [files[name] for name in (*_MADE_FROM, "text")]
     hashes = [
         blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
@@ -166,7 +166,7 @@ def _keys(files: pl.DataFrame) -> pl.Series:
 
 
 def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    """A row for each definition, or one that says why a file has none."""
+    """A row per definition, or one that gives the reason why a file has none."""
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _WHY}
     unparsed: list[tuple[str, ...]] = []
     rows = files.select(_KEY, *_MADE_FROM, "text").iter_rows()
@@ -208,7 +208,7 @@ def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Millions of small values without a cycle: looking for cycles costs a tenth of the time."""
+    """Switch off garbage collection: millions of small acyclic values, a tenth of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

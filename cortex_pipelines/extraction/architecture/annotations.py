@@ -1,4 +1,4 @@
-"""Annotations of Java."""
+"""Annotations of Java declarations."""
 
 from collections.abc import Iterator
 

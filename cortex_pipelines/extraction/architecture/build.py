@@ -1,4 +1,4 @@
-"""From files and units to the architecture facts of a project."""
+"""Build the architecture facts of a project from its files and units."""
 
 import hashlib
 import logging
@@ -44,7 +44,7 @@ def architecture_facts(
     cache: RowCache | None = None,
     project: str = "",
 ) -> pl.DataFrame:
-    """Modules and their imports, routes, APIs, schemas, deployment and services of a project.
+    """Extract imports, routes, APIs, schemas, deployment and services of a project.
 
     Args:
         files: Rows of ``REPOSITORY_FILES``; generated and vendored ones state nothing.
@@ -75,7 +75,7 @@ def architecture_facts(
 
 
 def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> list[Row]:
-    """The facts of one source, resolved against each other."""
+    """Resolve the facts of one source against each other."""
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         kinds[row["fact"]].append(row)
@@ -120,7 +120,7 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
 
 
 def _services(rows: list[Row]) -> list[Row]:
-    """One package a folder and format; what is only guessed gives way to a manifest."""
+    """One package per folder and format; a manifest replaces a guess."""
     services: dict[tuple[str, str], Row] = {}
     declared = {row["object"] for row in rows if not parsed_detail(row["detail"]).get("guessed")}
     for row in rows:
@@ -166,7 +166,7 @@ def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[Target]]) -
 def _crossings(
     rows: list[Row], imports: Mapping[tuple[str, int], list[Target]], index: Index
 ) -> Iterator[Row]:
-    """The first import of a file that crosses from one package of the source into another."""
+    """The first import in each file that crosses from one package of the source into another."""
     seen = set()
     for number, row in enumerate(rows):
         own = index.package_of(row["path"])
@@ -195,7 +195,7 @@ def _needs(rows: list[Row], index: Index) -> Iterator[Row]:
 def _with_frameworks(
     routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]
 ) -> Iterator[Row]:
-    """Routes whose file does not tell get the only framework of their language in the source."""
+    """Give routes of unknown framework the only framework of their language in the source."""
     known: dict[str | None, set[str]] = defaultdict(set)
     for row in (*routes, *mounts):
         if row["technology"]:
@@ -220,7 +220,7 @@ def _routes(
 def _finished(
     rows: list[Row], texts: Mapping[str, str], source: str, settings: ArchitectureSettings
 ) -> Iterator[Row]:
-    """Rows of the table: with identity and evidence, each once."""
+    """Add identity and evidence to the rows and drop duplicates."""
     lines: dict[str, list[str]] = {}
     seen = set()
     most, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
@@ -242,7 +242,7 @@ def _finished(
 
 
 def _described(about: str | None) -> str:
-    """A description up to its first tag, on one line; nothing where it says less than two words."""
+    """A description up to its first tag, on one line; empty if it has fewer than two words."""
     words = _TAG.split(about or "", maxsplit=1)[0].split()
     return " ".join(words) if sum(word[:1].isalpha() for word in words) > 1 else ""
 

@@ -1,4 +1,4 @@
-"""What the readers find in each file. Each file by itself, so what is known is not read again."""
+"""Read the facts of each file separately, so that unchanged files come from the cache."""
 
 import hashlib
 import importlib
@@ -30,7 +30,7 @@ def collected(
     cache: RowCache | None,
     project: str,
 ) -> pl.DataFrame:
-    """The facts that single files state.
+    """Collect the facts that can be read from single files.
 
     Args:
         files: Rows of ``REPOSITORY_FILES``.
@@ -65,7 +65,7 @@ def collected(
 
 
 def facts_of(file: SourceFile) -> Iterator[dict[str, Any]]:
-    """The facts that one file states, as rows of ``STATED``."""
+    """The facts in one file, as rows of ``STATED``."""
     if len(file.text) > file.settings.max_file_bytes:
         return
     stated = (fact for reader in _readers() if reader.reads(file) for fact in reader.facts(file))
@@ -100,6 +100,6 @@ def _key(path: str, language: str | None, text: str) -> str:
 
 @cache
 def _readers() -> tuple[ModuleType, ...]:
-    """The modules in ``readers/``, by name: each says what it reads, and the facts of a file."""
+    """The modules in ``readers/`` by name; each selects its files and extracts their facts."""
     names = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
     return tuple(importlib.import_module(f"{readers.__name__}.{name}") for name in names)

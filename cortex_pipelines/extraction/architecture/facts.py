@@ -1,4 +1,4 @@
-"""A fact as a reader states it, before the project around its file is known."""
+"""An architecture fact as read from one file, before it is resolved within its project."""
 
 import json
 from dataclasses import dataclass, fields
@@ -12,12 +12,12 @@ from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 # Between readers and resolvers only: what is no fact by itself.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
 UNREAD = "unread"
-"""Of a file that was set aside; ``object`` says why."""
+"""Kind of the fact that marks a skipped file; ``object`` holds the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What some lines of a file say about the structure of the project.
+    """One architecture fact and the lines of the file that show it.
 
     Args:
         start_line: First line of the evidence, from 1.
@@ -51,11 +51,11 @@ STATED = pl.Schema(
 
 
 def detail(**values: Any) -> str:
-    """What a resolver needs, as canonical JSON."""
+    """Encode the details that a resolver needs as canonical JSON."""
     return encodable(json.dumps(values, sort_keys=True, ensure_ascii=False))
 
 
 def row(fact: Fact) -> dict[str, Any]:
-    """The fields of a fact by name, all text encodable."""
+    """The fields of a fact by name, with all text encodable as UTF-8."""
     values = ((name, getattr(fact, name)) for name in STATED)
     return {name: encodable(value) if isinstance(value, str) else value for name, value in values}

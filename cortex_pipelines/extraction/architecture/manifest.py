@@ -1,4 +1,4 @@
-"""What a manifest says: a package or service, and what it needs."""
+"""Facts from a package manifest: the package or service and its dependencies."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class PackageManifest:
 
 
 def manifest_facts(file: SourceFile, manifest: PackageManifest) -> Iterator[Fact]:
-    """The package at the manifest's folder, and each thing it needs at the line that names it."""
+    """Facts for a manifest: its package and each dependency at its line."""
     yield Fact(
         manifest.line, manifest.line, "service", manifest.name, "rooted-at", file.folder,
         manifest.technology, manifest.about or None, "manifest" if manifest.about else None,

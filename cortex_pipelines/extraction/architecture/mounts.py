@@ -1,4 +1,4 @@
-"""The whole paths of routes: through every router that they are mounted on, across files."""
+"""Full paths of routes through all routers they are mounted on, across files."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _MAX_DEPTH = 8
 
 
 class Mounts:
-    """Where the routers of one source are mounted.
+    """The mount points of the routers of one source.
 
     Args:
         rows: Facts ``route`` and ``mount`` of the source, as rows.
@@ -80,7 +80,7 @@ class Mounts:
                 self._above[node].append(edge)
 
     def _routers_of(self, path: str, name: str, depth: int) -> list[Router]:
-        """The routers that a name means in a file."""
+        """The routers that a name refers to in a file."""
         kind, _, rest = name.partition(" ")
         if kind == "module":
             return self._roots(self._resolver.module(path, rest), "")
@@ -102,7 +102,7 @@ class Mounts:
         return []
 
     def _made(self, path: str, name: str) -> list[Router]:
-        """Routers of a function: those that it makes, or is given."""
+        """Routers that a function creates or receives."""
         words = name.replace("::", ".").split(".")
         files = self._files[dirname(path)] if path.endswith(".go") else [path]
         target = self._imports.get(path, {}).get(words[0])
@@ -111,7 +111,7 @@ class Mounts:
         return [node for file in files for node in self._roots(file, words[-1] + ":")]
 
     def _roots(self, path: str | None, start: str) -> list[Router]:
-        """Routers of a file that are on no other one of it."""
+        """Routers of a file that are mounted on no other router in it."""
         symbols = [name for name in self._symbols.get(path or "", ()) if name.startswith(start)]
         for usual in ("urlpatterns", "default"):
             if usual in symbols:

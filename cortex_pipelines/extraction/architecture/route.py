@@ -1,4 +1,4 @@
-"""Routes and mounts as readers of all frameworks state them."""
+"""Routes and mounts, in one form for all frameworks."""
 
 from tree_sitter import Node
 
@@ -19,7 +19,7 @@ def route(
     about: str | None = None,
     about_source: str = "comment",
 ) -> Fact:
-    """A route: what it answers to and what handles it.
+    """A fact for a route: method, path and handler.
 
     Args:
         node: Evidence.
@@ -50,7 +50,7 @@ def mount(
     replaces: bool = False,
     technology: str | None = None,
 ) -> Fact:
-    """What is mounted under a prefix: routes of ``target`` answer below ``router``'s prefix.
+    """A fact for a mount: ``target``'s routes answer below ``router``'s prefix.
 
     Args:
         node: Evidence.
@@ -67,7 +67,7 @@ def mount(
 
 
 def plain_path(path: str) -> str:
-    """A path that begins with one slash and has none doubled."""
+    """Normalise a path: one leading slash, no doubled slashes."""
     plain = "/" + path.strip()
     while "//" in plain:
         plain = plain.replace("//", "/")

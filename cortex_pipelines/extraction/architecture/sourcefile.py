@@ -1,4 +1,4 @@
-"""One file of a project as the readers see it: text, lines, syntax tree, YAML."""
+"""One source file for the readers: text, lines, syntax tree and YAML."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ NOT_ABOUT = re.compile(
     r"(?i)copyright|licen[sc]ed?\b|SPDX|all rights reserved|eslint|@ts-|@flow|prettier|jshint|"
     r"go:build|\+build|Code generated|use strict|<reference|noqa|yaml-language-server"
 )
-"""A licence says nothing of what stands below it; a directive to a tool neither."""
+"""Comments that do not describe the code below: licences and tool directives."""
 
 Captures = dict[str, list[Node]]
 
@@ -65,7 +65,7 @@ class SourceFile:
 
     @cached_property
     def captures(self) -> dict[str, list[Captures]]:
-        """What the language's query finds, by the first capture's name; in order of place."""
+        """Matches of the language's query, by the first capture's name, in order."""
         by_kind: dict[str, list[Captures]] = {}
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
@@ -83,16 +83,16 @@ class SourceFile:
 
     @cached_property
     def chains(self) -> dict[int, Node]:
-        """The outermost call of each chain of calls that was looked for."""
+        """The outermost call of each call chain that the query matched."""
         return {}
 
     @cached_property
     def yaml(self) -> list[Yaml]:
-        """The documents of a YAML or JSON file; as many as can be read."""
+        """The documents of a YAML or JSON file, up to the first error."""
         return documents(self.text, self.settings)
 
     def line_with(self, pattern: str, after: int = 1) -> int:
-        """First line from ``after`` on where a pattern is found; ``after`` if none."""
+        """First line from ``after`` on that matches a pattern; ``after`` if none does."""
         form = re.compile(pattern)
         numbered = enumerate(self.lines[after - 1 :], after)
         return next((number for number, line in numbered if form.search(line)), after)

@@ -1,4 +1,4 @@
-"""Small questions to syntax trees that several languages share."""
+"""Queries on syntax trees that several languages share."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ def first_line(node: Node) -> int:
 
 
 def last_line(node: Node) -> int:
-    """Last line that holds something of a node, from 1."""
+    """Last line of a node that is not blank, from 1."""
     row, column = node.end_point
     return row + 1 if column or row == node.start_point[0] else row
 
@@ -46,7 +46,7 @@ def head_end(node: Node) -> int:
 
 
 def string_value(node: Node | None) -> str | None:
-    """Text of a string; what is put in at run time stands in braces. None if it is no string."""
+    """Text of a string literal, interpolations in braces; None if it is no string."""
     return _string(node, _MAX_OPERANDS)
 
 
@@ -140,13 +140,13 @@ def top_of_chain(node: Node, links: frozenset[str], known: dict[int, Node]) -> N
 
 
 def short_text(node: Node | None, most: int = 200) -> str:
-    """Source text of a node, empty if it is longer than some bytes: no name is."""
+    """Source text of a node; empty if it is too long to be a name."""
     fits = node is not None and node.end_byte - node.start_byte <= most
     return text(node) if fits else ""
 
 
 def enclosing(node: Node, *types: str) -> Node | None:
-    """The innermost node around it of one of the types."""
+    """The innermost enclosing node of one of the types."""
     return next((outer for outer in ancestors(node) if outer.type in types), None)
 
 

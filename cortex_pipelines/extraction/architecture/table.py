@@ -1,4 +1,4 @@
-"""Tables and their columns as readers of all formats state them."""
+"""Facts of database tables and columns, in one form for all formats."""
 
 from dataclasses import dataclass, field
 
@@ -50,7 +50,7 @@ class TableOf:
 
 
 def table_facts(table: TableOf) -> list[Fact]:
-    """The table, its columns and what they refer to."""
+    """Facts for a table, its columns and its references."""
     about = table.about or None
     facts = [
         Fact(

@@ -1,4 +1,4 @@
-"""What the units of code say about facts: documentation, and what modules declare."""
+"""Documentation and declarations of code units, added to the facts."""
 
 from collections.abc import Mapping
 

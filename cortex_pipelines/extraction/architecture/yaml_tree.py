@@ -1,4 +1,4 @@
-"""YAML (and so JSON) as a tree with line numbers, safe to read from anyone.
+"""YAML (and so JSON) as a tree with line numbers, safe for untrusted input.
 
 Built from the parser's events: nothing is constructed from a tag, an alias stays a name (so no
 document grows by reading it), and nesting, size and number of nodes are bounded. What stands before
@@ -70,7 +70,7 @@ class Yaml:
         return node.value if node else ""
 
     def strings(self, *keys: str) -> "list[Yaml]":
-        """Scalars under a path of keys: the items of a list, keys of a mapping, or the one."""
+        """Scalars under a path of keys: list items, mapping keys, or a single scalar."""
         node = self.get(*keys)
         if node is None:
             return []

@@ -1,4 +1,4 @@
-"""Which commits are looked at, and the files that they changed, before and after."""
+"""Choose commits and read their changed files before and after."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ChangedFiles:
 
 
 def chosen_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
-    """The commits to look at, newest first.
+    """The commits to mine, newest first.
 
     Merges and first commits, commits without code or with too much of it, and those whose message
     tells nothing or that a machine made, are left out.
@@ -66,7 +66,7 @@ def changed_files(
     ingestion: IngestionSettings,
     shown: PathRedactor,
 ) -> Iterator[ChangedFiles]:
-    """The changed code of each commit, in their order; what is generated or too large is left out.
+    """Changed code of each commit, in order, without generated or oversized files.
 
     Args:
         mirror: Bare repository that holds the commits.
@@ -98,7 +98,7 @@ def changed_files(
 def _names_in_git(
     mirror: Path, commit: str, paths: list[str], shown: PathRedactor
 ) -> dict[str, str]:
-    """Names that the tables do not have, as something in them is private."""
+    """Original names of paths whose private parts were replaced in the tables."""
     if not any(PLACEHOLDER.search(path) for path in paths):
         return {}
     ((_, changed),) = look_up_commits(mirror, [commit], "%P", "--diff-merges=first-parent")
@@ -124,7 +124,7 @@ def _text(
 
 
 def _blob_of(check: Pipes, name: str, most: int) -> bytes | None:
-    """Id of a file at a revision; None if there is no such file, or it is too large to read."""
+    """Blob id of a file at a revision; None if it is missing or too large."""
     header = _asked(check, name.encode("utf-8", "surrogateescape"))
     parts = header.split(b" ")
     if len(parts) != 3 or parts[1] != b"blob":

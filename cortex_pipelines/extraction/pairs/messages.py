@@ -1,4 +1,4 @@
-"""Commit messages: which tell nothing, and what is left of one that does."""
+"""Commit messages: detect noise and clean the rest."""
 
 import re
 
@@ -38,7 +38,7 @@ _EMPTY = re.compile(
 
 
 def is_noise(subject: str, min_words: int) -> bool:
-    """Whether a commit's subject says that nothing is to be learnt from it, or says nothing.
+    """Whether a commit's subject carries no information or marks the commit as unsuitable.
 
     Args:
         subject: First line of the message.
@@ -53,7 +53,7 @@ def is_noise(subject: str, min_words: int) -> bool:
 
 
 def cleaned(subject: str, body: str) -> str:
-    """The message without trailers, numbers of issues, links and names of people.
+    """The message without trailers, issue numbers, links and names of people.
 
     Args:
         subject: First line of the message.

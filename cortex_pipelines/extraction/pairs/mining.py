@@ -1,4 +1,4 @@
-"""Refactoring pairs from the history of a project's git sources."""
+"""Mine refactoring pairs from the history of a project's git sources."""
 
 import hashlib
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _ROWS = pl.Schema({"cache_key": pl.String(), **REFACTORING_PAIRS.schema})
 
 
 class PairMiner:
-    """Finds the pairs of commits, with all that decides what is kept of them.
+    """Mines refactoring pairs from commits and filters them.
 
     Args:
         project: Name of the project.
@@ -55,7 +55,7 @@ class PairMiner:
         self._key = project_key(project, privacy)
 
     def mine(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
-        """Rows of REFACTORING_PAIRS of some commits, with their ``cache_key``."""
+        """Rows of REFACTORING_PAIRS for some commits, with their ``cache_key``."""
         wanted = commits.to_dicts()
         contents = changed_files(
             mirror,
@@ -166,14 +166,14 @@ def mine_history(
 
 
 def _with_keys(commits: pl.DataFrame) -> pl.DataFrame:
-    """Commits with ``cache_key``: a hash of all of a commit that its rows depend on."""
+    """Commits with ``cache_key``, a hash of everything in a commit that its rows depend on."""
     parts = commits.select("source", "commit", "subject", "body").iter_rows()
     keys = [hashlib.sha256("\x1f".join(row).encode()).hexdigest() for row in parts]
     return commits.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
 
 def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
-    """The pairs of the newest commits of each file, and each change of code once."""
+    """The pairs of each file's newest commits, each change of code once."""
     ordered = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
     alone = ordered.unique(["source", "before", "after"], keep="first", maintain_order=True)
     if settings.max_commits_per_path is not None:

@@ -1,4 +1,4 @@
-"""What a refactoring is for, by rule: words of the message, the type, smells that are gone.
+"""Classify the purpose of a refactoring by message, type and removed smells.
 
 The labels of smells are those of annotation.
 """
@@ -28,7 +28,7 @@ _STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Para
 
 
 def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str:
-    """``security``, ``performance``, ``smell`` or ``readability``; weak, as it is told by words."""
+    """``security``, ``performance``, ``smell`` or ``readability``: a weak label by keywords."""
     if _SECURITY.search(message):
         return "security"
     if _PERFORMANCE.search(message) and not refactoring.type.startswith(_READABLE):
@@ -38,7 +38,7 @@ def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str
 
 
 def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:
-    """The smell of the code before that the code after has no more; None if there is none."""
+    """The code smell that the refactoring removed, or None."""
     lines_before = refactoring.end_line_before - refactoring.start_line_before + 1
     lines_after = refactoring.end_line_after - refactoring.start_line_after + 1
     if lines_before > settings.long_lines >= lines_after:
@@ -56,13 +56,13 @@ def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:
 
 
 def depth(code: str) -> int:
-    """Levels of indentation inside a unit; its body is the first."""
+    """Levels of indentation inside a unit; its body is level one."""
     indents = sorted({len(match[1].expandtabs(4)) for match in _INDENT.finditer(code)})
     return max(len(indents) - 1, 0)
 
 
 def parameter_count(code: str) -> int:
-    """Parameters in the first brackets of a unit: enough to tell a long list from a short one."""
+    """Number of parameters in a unit's first brackets, approximately."""
     first = _PARAMETERS.search(code[:2000])
     if first is None or not first[1].strip():
         return 0

@@ -1,4 +1,4 @@
-"""What may be set for refactoring pairs from history."""
+"""Settings of refactoring pairs."""
 
 from pydantic import model_validator
 
@@ -6,12 +6,12 @@ from cortex_pipelines.settings import NonNegativeInt, PositiveInt, Seed, Setting
 
 
 class PairSettings(Settings):
-    """Section ``pairs`` of params.yaml: which commits are looked at, and what is kept of them."""
+    """Section ``pairs`` of params.yaml: which commits are mined and which pairs are kept."""
 
     seed: Seed
     """Seed of every choice; a choice is a hash of seed and content."""
     max_commits: NonNegativeInt | None
-    """Most commits of a project that are looked at, the newest first; null for all."""
+    """Most commits of a project that are mined, newest first; null for all."""
     max_files: PositiveInt
     """Most changed files in languages that are parsed; a commit with more is bulk work."""
     max_file_chars: PositiveInt

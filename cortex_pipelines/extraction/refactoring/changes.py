@@ -1,4 +1,4 @@
-"""From what is the same in two versions to the refactorings between them."""
+"""Derive refactorings from the matched and unmatched units of two versions."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ class Changes:
         self._names: dict[int, dict[str, str]] = {}
 
     def all(self) -> Iterator[Change]:
-        """All of them, in no particular order."""
+        """All refactorings, unordered."""
         paired = self._paired
         kept: list[Mapped] = [
             (old, new, paired.likeness.mapped(old, new))
@@ -101,7 +101,7 @@ class Changes:
         )
 
     def _direction(self, old: Function, new: Function) -> str:
-        """Whether a method went to a superclass or subclass, or elsewhere."""
+        """Push Down, Pull Up or Move, by the class hierarchy."""
         if old.place.owner and new.place.owner:
             owner = self._owner_after(old)
             if not {old.place.owner, owner}.isdisjoint(self._paired.parents(new.place.owner)):
@@ -111,14 +111,14 @@ class Changes:
         return "Move"
 
     def _lifted(self, old: Function, new: Function) -> bool:
-        """Whether a function went out of functions or into them, and stayed in their container."""
+        """Whether a function moved into or out of functions within its container."""
         home, around = self._paired.home_after(home_of(old))
         path, to = home_of(new)
         short, long = sorted((around, to), key=len)
         return home == path and long[: len(short)] == short
 
     def _owner_after(self, old: Function) -> str | None:
-        """Name that the type around a function goes by after."""
+        """Name of a function's enclosing type after the change."""
         _, around = self._paired.home_after(home_of(old))
         return around[-1] if around and old.place.owner else old.place.owner
 
@@ -156,13 +156,13 @@ class Changes:
 
 
 def _same_name(old: Function, new: Function) -> bool:
-    """Whether functions go by one name, also where what they are assigned to does by another."""
+    """Whether functions have one name, ignoring what they are assigned to."""
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
     return old.name == new.name and (old_parts == new_parts or old_parts[0] != new_parts[0])
 
 
 def _within(extraction: Extraction) -> bool:
-    """Whether a function was extracted into one that is inside of its origin."""
+    """Whether the extracted function lies inside its origin."""
     around, place = extraction.caller.place, extraction.extracted.place
     lines = around.start_line <= place.start_line and place.end_line <= around.end_line
     inner = place.around[len(around.around) :]  # several may stand in one line
@@ -170,7 +170,7 @@ def _within(extraction: Extraction) -> bool:
 
 
 def _constructors(old: Function, new: Function) -> bool:
-    """Whether both go by the name of their class."""
+    """Whether both are constructors, named as their class."""
     return (old.name, new.name) == (old.place.owner, new.place.owner)
 
 

@@ -1,4 +1,4 @@
-"""Refactorings between two versions of a set of files."""
+"""Detect refactorings between two versions of a set of files."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ __all__ = ["Refactoring", "detect"]
 def detect(
     before: Mapping[str, str], after: Mapping[str, str], settings: RefactoringSettings
 ) -> list[Refactoring]:
-    """The refactorings that lead from one version of some files to the next.
+    """Detect the refactorings between two versions of some files.
 
     Args:
         before, after: Text by path (forward slashes); the changed files suffice.

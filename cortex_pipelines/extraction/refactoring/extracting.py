@@ -1,4 +1,4 @@
-"""Functions made from a part of another one; an inlined function is the same with time reversed.
+"""Detect extracted functions; an inlined function is one with the versions swapped.
 
 The part has to be gone where it was, to stand in the new function, and the new function has to be
 called where the part was.
@@ -23,7 +23,7 @@ _MUCH, _MOST = 4, 0.6  # what is gone from the origin: names and values, and sha
 
 @dataclass(frozen=True)
 class Extraction:
-    """A function that was made from a part of another one.
+    """A function extracted from another.
 
     Args:
         origin: The function before that the part was taken from.
@@ -45,7 +45,7 @@ def find_extractions(
     kept: Iterable[tuple[Function, Function, StatementMap]],
     settings: RefactoringSettings,
 ) -> list[Extraction]:
-    """The new functions that were made from parts of others.
+    """Find the new functions that were extracted from others.
 
     Args:
         new: Functions that have no version before.
@@ -74,7 +74,7 @@ def find_extractions(
 
 
 def _taken(function: Function, origin: Function, rest: StatementMap) -> StatementMap:
-    """Which statement that is gone from the origin, or changed in it, is in the new function."""
+    """Map changed or removed statements of the origin to the new function."""
     free = [
         index
         for index, statement in enumerate(origin.statements)
@@ -86,7 +86,7 @@ def _taken(function: Function, origin: Function, rest: StatementMap) -> Statemen
 
 
 def _map_expressions(mapped: StatementMap) -> None:
-    """Map what is returned to the statement that it was a part of."""
+    """Map a returned expression to the statement it was part of."""
     for new in mapped.left_after():
         expression = _expression(mapped.after[new])
         if expression is None:
@@ -99,14 +99,14 @@ def _map_expressions(mapped: StatementMap) -> None:
 
 
 def _expression(statement: Statement) -> tuple[tuple[str, ...], str] | None:
-    """Tokens and marks of what a statement returns, if that says enough."""
+    """Tokens and marks of a returned expression, if it is long enough to compare."""
     if not statement.kind.startswith("return") or statement.weight < 2:
         return None
     return statement.texts[1:], statement.marks[1:]
 
 
 def _holds(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
-    """Whether a statement holds an expression, its variables by any name."""
+    """Whether a statement contains an expression, ignoring variable names."""
     size = len(texts)
     for start in range(len(statement.texts) - size + 1):
         if statement.marks[start : start + size] == marks and all(
@@ -126,7 +126,7 @@ def _is_extraction(
     rest: StatementMap,
     settings: RefactoringSettings,
 ) -> bool:
-    """Whether most of the new function is from the origin, or most of what is gone went there."""
+    """Whether most of the new function, or of the removed code, comes from the origin."""
     strong = [index for index, like in mapped.likeness.items() if like >= _STRONG]
     if not strong:
         return False
@@ -147,7 +147,7 @@ def _is_extraction(
 
 
 def _replaced_by_call(function: Function, origin: Function, rest: StatementMap) -> bool:
-    """Whether a statement of the new function, word for word, stood where it is called now."""
+    """Whether a statement of the new function stood verbatim where the call is now."""
     kept = {line.texts for line in function.statements if line.weight >= _SAYING}
     calls = [at for at, line in enumerate(rest.after) if called_names([line])[function.name]]
     for index, statement in enumerate(origin.statements):

@@ -1,4 +1,4 @@
-"""Which file of one version is which of the other."""
+"""Pair the files of two versions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _SAME_PATH = 0.3  # what a path says
 
 
 def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Files that are versions of each other: of one path, or renamed.
+    """Pair files of one path, and renamed files.
 
     Args:
         before, after: Text by path.
@@ -58,7 +58,7 @@ def _likeness(old: Counter[str], new: Counter[str]) -> float:
 def _alike(
     before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
 ) -> list[tuple[str, str, float]]:
-    """Pairs of files with enough in common; only those that share rare lines are compared."""
+    """Pairs of similar files; only those that share rare lines are compared."""
     places: dict[str, list[str]] = defaultdict(list)
     for path, lines in after.items():
         for line in lines:

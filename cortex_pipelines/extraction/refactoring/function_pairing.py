@@ -1,4 +1,4 @@
-"""Which function of one version is which of the other: by name and place, then by body."""
+"""Pair the functions of two versions: by name and place, then by body."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ Namesakes = dict[str, list[Function]]
 
 
 def pair_functions(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair functions: that kept name and place, then the name changed, then the place."""
+    """Pair functions: unchanged name and place first, then renamed, then moved."""
     pair_same(pairing)
     _pair_renamed(pairing, settings)
     pair_same(pairing)
@@ -32,7 +32,7 @@ def pair_functions(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _pair_renamed(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair functions of one container by their bodies, also where one took another's name."""
+    """Pair functions of one container by body, even if one took another's name."""
     weak = {id(old): (old, new) for old, new in _weak(pairing)}
     before = {id(new): old for old, new in weak.values()}
     calls = _replaced_calls(pairing)
@@ -65,7 +65,7 @@ def _renamed_candidates(
     new_functions: list[Function],
     calls: Counter[tuple[str, str]],
 ) -> Iterable[tuple[Function, Function]]:
-    """Functions of one container: all, or of many those that have something uncommon in common."""
+    """Candidate pairs in one container; in large ones only those with rare features in common."""
     by_home: dict[Home, list[Function]] = defaultdict(list)
     for new in new_functions:
         by_home[home_of(new)].append(new)
@@ -98,12 +98,12 @@ def _sharing(
 
 
 def _marks(function: Function) -> list[Any]:
-    """What a function may be known by: its name, and its statements."""
+    """Features to find candidates by: a function's name and statements."""
     return [function.name, *dict.fromkeys(statement.texts for statement in function.statements)]
 
 
 def _weak(pairing: Pairing) -> list[tuple[Function, Function]]:
-    """Pairs of one name that may be different functions: with other parameters and bodies."""
+    """Pairs of equal name whose parameters and bodies suggest different functions."""
     homes = {home_of(old) for old in pairing.added.values()}
     homes |= {pairing.home_after(home_of(old)) for old in pairing.removed.values()}
     return [
@@ -123,7 +123,7 @@ def _split(
     partner: Function | None,
     origin: Function | None,
 ) -> bool:
-    """Whether one was split into two that call each other, or two were merged: no renaming."""
+    """Whether a function was split in two, or two were merged, which is no renaming."""
     if partner is not None and partner.calls[new.name] > old.calls[new.name]:
         return not _replaced(pairing, old, new, (old, partner))
     if origin is not None and origin.calls[old.name] > new.calls[old.name]:
@@ -134,7 +134,7 @@ def _split(
 def _elsewhere(
     pairing: Pairing, namesakes: tuple[Namesakes, Namesakes], old: Function, new: Function
 ) -> bool:
-    """Whether one of two functions is more like one of its own name in another place."""
+    """Whether either function is more similar to a namesake elsewhere."""
     body = pairing.likeness.bodies(old, new)
     return any(
         pairing.likeness.bodies(old, kept) > max(body, _OTHER) for kept in namesakes[1][old.name]
@@ -154,7 +154,7 @@ def _by_name(functions: Iterable[Function]) -> Namesakes:
 def _replaced(
     pairing: Pairing, old: Function, new: Function, kept: tuple[Function, Function]
 ) -> bool:
-    """Whether a function went as it was to another name, and one that calls it took its name.
+    """Whether a function was renamed and a caller of it took its name.
 
     One that does no more than call it is a wrapper, and nothing was renamed.
     """
@@ -182,7 +182,7 @@ def _score(pairing: Pairing, old: Function, new: Function) -> float:
 
 
 def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
-    """How often one function is called in another's place in functions that stayed."""
+    """Count calls to one function that replaced calls to another in unmoved functions."""
     removed = {function.name for function in pairing.removed.values() if function.name}
     added = {function.name for function in pairing.added.values() if function.name}
     calls: Counter[tuple[str, str]] = Counter()
@@ -195,7 +195,7 @@ def _replaced_calls(pairing: Pairing) -> Counter[tuple[str, str]]:
 def _rename_score(
     pairing: Pairing, old: Function, new: Function, settings: RefactoringSettings, calls: int
 ) -> float:
-    """How sure it is that one function became the other, 0 where it is not."""
+    """Score of a renaming; 0 if it is none."""
     if not old.name or not new.name or old.has_body != new.has_body:
         return 0.0
     name = names_alike(old.name, new.name)
@@ -209,7 +209,7 @@ def _rename_score(
 def _least_of_rename(
     old: Function, new: Function, name: float, settings: RefactoringSettings, calls: int
 ) -> float:
-    """How alike bodies have to be, given what names and calls say."""
+    """Required similarity of bodies, given names and calls."""
     least = settings.least_rename
     if calls:
         return 0.0 if calls >= _MANY and name >= 0.5 else least - CALLED

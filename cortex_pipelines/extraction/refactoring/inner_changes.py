@@ -1,4 +1,4 @@
-"""What changed inside of a function that stayed: its parameters and variables."""
+"""Changes inside a matched function: parameters and variables."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
 
 @dataclass(frozen=True)
 class Inside:
-    """What goes by another name in a function that stayed.
+    """Renamed names inside a matched function.
 
     Args:
         renames: What its body shows.
@@ -43,7 +43,7 @@ class Inside:
 
 
 def look_inside(old: Function, new: Function, mapped: StatementMap) -> Inside:
-    """What goes by another name in a function, or in the code of a module outside of functions."""
+    """Find renamed names in a function or in module-level code."""
     renames = renamed_names(names_of(old), names_of(new), evidence(mapped))
     return Inside(renames, _signature(old, new, renames))
 
@@ -51,7 +51,7 @@ def look_inside(old: Function, new: Function, mapped: StatementMap) -> Inside:
 def inner_changes(
     old: Function, new: Function, mapped: StatementMap, inside: Inside, purity: Purity
 ) -> Iterator[Change]:
-    """Renamed variables, and renamed, added, removed and reordered parameters of a function."""
+    """Renamed variables; renamed, added, removed and reordered parameters."""
     same = purity.body(old, new, inside.names) and purity.parameters(old, new, inside.names)
     yield from _variables(old, new, inside.renames, mapped, same)
     if old.name:
@@ -100,7 +100,7 @@ _CAUSE = {
 
 
 def _global(renamed: Renamed, mapped: StatementMap) -> bool:
-    """Whether a variable of a module is not inside of a block: an attribute of the module."""
+    """Whether a variable is a module attribute, outside any block."""
     return any(
         statement.line == renamed.line_before and statement.parent < 0
         for statement in mapped.before
@@ -143,7 +143,7 @@ def _listed(function: Function) -> str:
 
 
 def renamed_in_extraction(extraction: Extraction, purity: Purity) -> Iterator[Change]:
-    """Variables that go by another name in the function that was made of their code.
+    """Variables renamed in a function that was extracted from their code.
 
     So do parameters of the origin that are handed on to it.
     """

@@ -1,4 +1,4 @@
-"""How alike names, functions and types are, 0 to 1."""
+"""Similarity of names, functions and types, 0 to 1."""
 
 from collections import Counter
 from difflib import SequenceMatcher
@@ -9,47 +9,47 @@ from cortex_pipelines.extraction.refactoring.model import Function, Type, words_
 
 
 def shared(first: Counter[str], second: Counter[str]) -> float:
-    """Share of two bags of words that is in both."""
+    """Dice similarity of two bags of words."""
     total = first.total() + second.total()
     return 2 * (first & second).total() / total if total else 1.0
 
 
 @lru_cache(maxsize=65536)
 def names_alike(first: str, second: str) -> float:
-    """How alike two identifiers are: by their words, and by their characters."""
+    """Similarity of two identifiers, by words and by characters."""
     words = Counter(words_of(first)), Counter(words_of(second))
     letters = SequenceMatcher(None, first.lower(), second.lower(), autojunk=False).ratio()
     return max(shared(*words), letters if letters >= 0.6 else 0.0)
 
 
 def parameters_alike(first: Function, second: Function) -> float:
-    """Share of the parameters' names that is in both; 1 where there are none."""
+    """Dice similarity of the parameter names; 1 if there are none."""
     names = [Counter(parameter.name for parameter in side.parameters) for side in (first, second)]
     return shared(*names)
 
 
 class FunctionLikeness:
-    """Likeness of functions, computed once a pair."""
+    """Similarity of functions, computed once per pair."""
 
     def __init__(self) -> None:
         self._maps: dict[tuple[int, int], StatementMap] = {}
 
     def mapped(self, old: Function, new: Function) -> StatementMap:
-        """Which statement of one is which of the other."""
+        """Statement map of two functions."""
         key = id(old), id(new)
         if key not in self._maps:
             self._maps[key] = map_statements(old.statements, new.statements)
         return self._maps[key]
 
     def bodies(self, old: Function, new: Function) -> float:
-        """Share of two bodies that is the same; without words in common they are not mapped."""
+        """Similarity of two bodies; without shared words they are not mapped."""
         if shared(old.words, new.words) < 0.2:
             return 0.0
         return self.mapped(old, new).share()
 
 
 def types_alike(first: Type, second: Type) -> float:
-    """How alike two types are: names of members, and the words of all they hold."""
+    """Similarity of two types, by member names and all words in them."""
     members = [
         Counter([method.name for method in side.methods]) + _fields(side)
         for side in (first, second)

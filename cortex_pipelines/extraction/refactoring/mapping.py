@@ -1,4 +1,4 @@
-"""Which statement of one version is which of the other.
+"""Map the statements of two versions to each other.
 
 Equal statements in order first, then equal ones that moved, then similar ones, the most similar
 first; what encloses others is known by them too.
@@ -23,7 +23,7 @@ _LEAST_IN_PLACE = 0.4  # where what is around it says that it is the same
 
 @dataclass
 class StatementMap:
-    """Statements of two versions that are the same.
+    """Map between the statements of two versions.
 
     Args:
         before, after: The statements.
@@ -37,22 +37,22 @@ class StatementMap:
     likeness: dict[int, float] = field(default_factory=dict)
 
     def left_before(self) -> list[int]:
-        """Statements that are gone."""
+        """Removed statements."""
         return [index for index in range(len(self.before)) if index not in self.pairs]
 
     def left_after(self) -> list[int]:
-        """Statements that are new."""
+        """Added statements."""
         kept = set(self.pairs.values())
         return [index for index in range(len(self.after)) if index not in kept]
 
     def reversed(self) -> "StatementMap":
-        """The same map with time running backwards."""
+        """The same map from the new version to the old."""
         pairs = {new: old for old, new in self.pairs.items()}
         likeness = {new: self.likeness[old] for old, new in self.pairs.items()}
         return StatementMap(self.after, self.before, pairs, likeness)
 
     def share(self) -> float:
-        """How much of both versions is the same, 0 to 1."""
+        """Share of both versions that is equal, 0 to 1, weighted by statement size."""
         total = sum(statement.weight for statement in [*self.before, *self.after])
         same = sum(
             self.likeness[old] * (self.before[old].weight + self.after[new].weight)
@@ -64,7 +64,7 @@ class StatementMap:
 def map_statements(
     before: list[Statement], after: list[Statement], least: float = LEAST
 ) -> StatementMap:
-    """The statements of two versions of a function that are the same.
+    """Map the statements of two versions of a function.
 
     Args:
         before, after: The statements.
@@ -80,7 +80,7 @@ def map_statements(
 
 
 def likeness(old: Statement, new: Statement) -> float:
-    """How alike two statements are, 0 to 1: shared words, and the same shape."""
+    """Similarity of two statements, 0 to 1: shared words and shape."""
     if old.texts == new.texts:
         return 1.0
     if not old.texts or not new.texts:
@@ -101,7 +101,7 @@ def _shared(first: Counter[str], second: Counter[str]) -> float:
 
 
 def _map_equal(mapped: StatementMap) -> tuple[list[int], list[int]]:
-    """Map equal statements in order; gives the gap between them that each statement is in."""
+    """Map equal statements in order; returns the gap that each statement lies in."""
     keys = (
         [statement.texts for statement in mapped.before],
         [statement.texts for statement in mapped.after],
@@ -159,7 +159,7 @@ def _candidates(
 def _near(
     unmapped_before: list[int], unmapped_after: list[int], gaps: tuple[list[int], list[int]]
 ) -> Iterable[tuple[int, int]]:
-    """Statements between the same neighbours, and about as far from them."""
+    """Candidates between the same mapped neighbours, at about the same distance."""
     sides: tuple[dict[int, list[int]], dict[int, list[int]]] = defaultdict(list), defaultdict(list)
     for side, indices in enumerate((unmapped_before, unmapped_after)):
         for index in indices:
@@ -179,7 +179,7 @@ def _comparable(old: Statement, new: Statement) -> bool:
 
 
 def _map_enclosing(mapped: StatementMap) -> None:
-    """Map what encloses mostly the same statements."""
+    """Map statements that enclose mostly the same statements."""
     votes: Counter[tuple[int, int]] = Counter()
     for old, new in mapped.pairs.items():
         up = mapped.before[old].parent, mapped.after[new].parent
@@ -196,7 +196,7 @@ def _map_enclosing(mapped: StatementMap) -> None:
 
 
 def _map_in_place(mapped: StatementMap) -> None:
-    """Map what is left where the statements around, before or behind are the same."""
+    """Map remaining statements whose parents or neighbours are mapped."""
     scored = []
     after = set(mapped.left_after())
     for old in mapped.left_before():
@@ -209,7 +209,7 @@ def _map_in_place(mapped: StatementMap) -> None:
 
 
 def _neighbours(mapped: StatementMap, old: int) -> list[int]:
-    """Statements after that stand right behind or before what their like stands beside."""
+    """Statements next to the counterparts of this statement's neighbours."""
     places = []
     if old - 1 in mapped.pairs:
         places.append(mapped.pairs[old - 1] + 1)

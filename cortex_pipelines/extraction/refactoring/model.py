@@ -1,4 +1,4 @@
-"""Files, types, functions and statements as the detection compares them."""
+"""Files, types, functions and statements as the refactoring detection compares them."""
 
 import re
 from collections import Counter
@@ -10,12 +10,12 @@ _NAME = re.compile(r"[A-Z]\w*")
 
 VARIABLE, PARAMETER = "variable", "parameter"
 OBJECT = "object"
-"""Kind of a named object literal that holds functions: their container, and no class."""
+"""Kind of a named object literal that holds functions: a container, but no class."""
 
 
 @lru_cache(maxsize=65536)
 def words_of(name: str) -> tuple[str, ...]:
-    """The words that an identifier is made of, in lower case."""
+    """The words of an identifier, in lower case."""
     return tuple(word.lower() for word in _WORDS.findall(name)) or (name,)
 
 
@@ -69,7 +69,7 @@ class Statement:
 
     @cached_property
     def parts(self) -> Counter[str]:
-        """The words that its names are made of, and its values."""
+        """The words of its names, and its values."""
         counts: Counter[str] = Counter()
         for text, count in self.words.items():
             for part in words_of(text) if text[:1].isalpha() or text[:1] == "_" else [text]:
@@ -85,12 +85,12 @@ class Statement:
 
     @cached_property
     def weight(self) -> int:
-        """How much a statement says: the number of its names and values."""
+        """Size of a statement: the number of its names and values."""
         return max(1, len(self.marks) - self.marks.count("o"))
 
 
 def chosen(statements: list[Statement], indices: list[int]) -> list[Statement]:
-    """Copies of some of a function's statements, as if the others were not there."""
+    """Copies of some statements of a function, reparented as if the others did not exist."""
     places = {index: place for place, index in enumerate(indices)}
     copies = []
     for index in indices:
@@ -106,7 +106,7 @@ def chosen(statements: list[Statement], indices: list[int]) -> list[Statement]:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """Where a unit is.
+    """Location of a unit.
 
     Args:
         path: File.
@@ -158,7 +158,7 @@ class Function:
 
     @cached_property
     def words(self) -> Counter[str]:
-        """Its names and values with how often they stand in it."""
+        """Counts of its names and values."""
         return sum((statement.words for statement in self.statements), Counter())
 
     @cached_property
@@ -189,13 +189,13 @@ class Type:
 
     @property
     def parents(self) -> set[str]:
-        """Names in its head: what it extends, and what else it mentions."""
+        """Names in its head: base types, and others it mentions."""
         return {word for part in self.header for word in _NAME.findall(part)} - {self.name}
 
 
 @dataclass(slots=True, eq=False)
 class SourceFile:
-    """A file that was parsed; with a syntax error, containers are not to be relied on."""
+    """A parsed file; after a syntax error its containers are unreliable."""
 
     path: str
     language: str

@@ -1,4 +1,4 @@
-"""Which function of one version went to which place in the other: by name, body and calls."""
+"""Pair moved functions by name, body and calls."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from cortex_pipelines.extraction.refactoring.pairing import Pairing
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 CALLED = 0.25
-"""How much less alike bodies have to be where one function is called in the other's place."""
+"""How much the required similarity falls if one function is called in place of the other."""
 
 _COMMON_NAME, _COMMON_STATEMENT = 30, 10  # what more functions share says nothing
 
@@ -19,7 +19,7 @@ _COMMON_NAME, _COMMON_STATEMENT = 30, 10  # what more functions share says nothi
 def pair_moved(
     pairing: Pairing, calls: Counter[tuple[str, str]], settings: RefactoringSettings
 ) -> None:
-    """Pair functions of different containers, outer ones first: inner ones go with them.
+    """Pair functions of different containers, outermost first: inner ones move along.
 
     Args:
         pairing: What is paired already.
@@ -52,7 +52,7 @@ def _least_of_move(
 
 
 def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
-    """Whether only a syntax error makes a function seem to have moved."""
+    """Whether a function seems moved only because of a syntax error."""
     paths = {old.place.path, new.place.path}
     same_file = pairing.homes.get((old.place.path, ())) == (new.place.path, ())
     return same_file and old.name == new.name and not paths.isdisjoint(pairing.broken)
@@ -61,7 +61,7 @@ def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
 def _moved_candidates(
     pairing: Pairing, calls: Counter[tuple[str, str]]
 ) -> Iterable[tuple[Function, Function]]:
-    """Functions of one name, called in each other's place, or with an uncommon statement."""
+    """Functions with one name, replaced calls, or a rare statement in common."""
     called: dict[str, list[str]] = defaultdict(list)
     for old_name, new_name in sorted(calls):
         called[old_name].append(new_name)

@@ -1,4 +1,4 @@
-"""Which function of one version is which of the other by name and place."""
+"""Pair functions by name and place."""
 
 from collections import defaultdict
 
@@ -25,7 +25,7 @@ def pair_same(pairing: Pairing) -> None:
 def _overloads(
     pairing: Pairing, old_functions: list[Function], new_functions: list[Function]
 ) -> list[tuple[Function, Function]]:
-    """Pair functions of one name: by equal parameters first, then by what is most alike."""
+    """Pair overloads: by equal parameters first, then by similarity."""
     if len(old_functions) == len(new_functions) == 1 or not new_functions:
         return list(zip(old_functions, new_functions, strict=False))
     scored = sorted(

@@ -1,4 +1,4 @@
-"""What is the same in two versions: files first, then types, then functions."""
+"""Matched units of two versions: files first, then types, then functions."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Home = tuple[str, tuple[str, ...]]
 
 @dataclass
 class Pairing:
-    """What is the same in two versions, and what is left on each side.
+    """Matched units of two versions, and the unmatched ones of each side.
 
     Args:
         files: Versions of a file; None where there is none.
@@ -50,11 +50,11 @@ class Pairing:
 
     @property
     def functions(self) -> list[tuple[Function, Function]]:
-        """Pairs of functions that stay where they are."""
+        """Pairs of functions that did not move."""
         return list(self.stayed.values())
 
     def home_after(self, home: Home) -> Home:
-        """Where what is in a container before would be after if nothing in it had moved."""
+        """Where a container of the old version is in the new one."""
         path, around = home
         for length in range(len(around), -1, -1):
             to = self.homes.get((path, around[:length]))
@@ -63,16 +63,16 @@ class Pairing:
         return home
 
     def parents(self, name: str) -> set[str]:
-        """Names of what types of this name are made from, in either version."""
+        """Base types of all types of this name, in either version."""
         return self._parents.get(name, set())
 
     def pair_types(self, old: Type, new: Type) -> None:
-        """Note that two types are versions of each other."""
+        """Record that two types match."""
         self.types.append((old, new))
         self.homes[inside(old)] = inside(new)
 
     def pair_functions(self, old: Function, new: Function, *, moved: bool = False) -> None:
-        """Note that two functions are versions of each other."""
+        """Record that two functions match."""
         if moved:
             self.moved.append((old, new))
         else:
@@ -82,17 +82,17 @@ class Pairing:
         del self.removed[id(old)], self.added[id(new)]
 
     def part(self, old: Function) -> None:
-        """Take back that a function stayed."""
+        """Undo the match of a function."""
         _, new = self.stayed.pop(id(old))
         self.homes.pop(inside(old), None)
         self.removed[id(old)], self.added[id(new)] = old, new
 
 
 def home_of(unit: Function | Type) -> Home:
-    """The container of a unit."""
+    """The container that holds a unit."""
     return unit.place.path, unit.place.around
 
 
 def inside(unit: Function | Type) -> Home:
-    """The container that a unit is."""
+    """The container that a unit forms."""
     return unit.place.path, (*unit.place.around, unit.name)

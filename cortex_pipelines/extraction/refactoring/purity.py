@@ -1,4 +1,4 @@
-"""Whether anything but what was found differs: a refactoring is pure if behaviour cannot change.
+"""Purity of refactorings: pure if behaviour cannot change.
 
 A unit is compared after its renames were undone. What is left that differs makes it mixed.
 """
@@ -28,7 +28,7 @@ class Purity:
         self._changed |= {id(new) for new in paired.added.values()}
 
     def body(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether two versions of a function do the same, given renamed variables."""
+        """Whether two bodies are equal, given renamed variables."""
         known = {**self._names, **names}
         before = [self._renamed(statement, known) for statement in old.statements]
         return before == [statement.texts for statement in new.statements] and self._head(
@@ -36,7 +36,7 @@ class Purity:
         )
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether the parameters that both versions have kept their types and defaults."""
+        """Whether shared parameters kept their types and defaults."""
         known = {**self._names, **names}
         after = {parameter.name: parameter for parameter in new.parameters}
         for parameter in old.parameters:
@@ -48,7 +48,7 @@ class Purity:
         return True
 
     def function(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether a function is the same but for its name, its place and renamed variables."""
+        """Whether a function is equal apart from name, place and renamed variables."""
         known = {**self._names, **names}
         kept = [known.get(parameter.name, parameter.name) for parameter in old.parameters]
         return (
@@ -58,16 +58,16 @@ class Purity:
         )
 
     def unpaired(self, functions: list[Function]) -> bool:
-        """Whether one of some functions has no version on the other side."""
+        """Whether any of the functions has no match."""
         return any(id(function) in self._changed for function in functions)
 
     def statements(self, before: list[Statement], after: list[Statement]) -> bool:
-        """Whether statements outside of functions are the same."""
+        """Whether statements outside functions are equal."""
         renamed = [self._renamed(statement, self._names) for statement in before]
         return renamed == [statement.texts for statement in after]
 
     def extraction(self, extraction: Extraction, names: Names) -> bool:
-        """Whether what is gone from the origin is all that the new function does.
+        """Whether the new function does exactly what was removed from the origin.
 
         What took its place in the origin has to call the new function; values of the part may have
         become parameters.

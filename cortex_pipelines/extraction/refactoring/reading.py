@@ -1,4 +1,4 @@
-"""From the text of a file to its functions and types."""
+"""Parse a file into functions and types."""
 
 import re
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ _MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside i
 
 @dataclass(frozen=True)
 class _Around:
-    """A definition that encloses what follows: its name, and the type or function it is."""
+    """An enclosing definition: its name, and the type or function it is."""
 
     end: int
     name: str
@@ -44,7 +44,7 @@ class _Around:
 
 
 def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
-    """The functions and types of a file; None if it is not code that is parsed, or hostile."""
+    """The functions and types of a file; None if it is not parsed or is hostile."""
     language = language_of(path, text)
     data = text.encode(errors="replace")
     if language not in PARSED:
@@ -100,7 +100,7 @@ class _Reader:
         return _Around(definition.node.end_byte, name, kind, made)
 
     def _object(self, file: SourceFile, member: Function) -> Type | None:
-        """The named object literal that a function is a member of."""
+        """The named object literal that contains a function."""
         *around, name = member.place.around
         if name == _NAMELESS:
             return None
@@ -156,7 +156,7 @@ class _Reader:
         return tuple(_TOKEN.findall(text))
 
     def _full_name(self, definition: Definition, name: str) -> str:
-        """Name with what it is assigned to, where that is more than the module or this object."""
+        """Name with its assignment target, unless that is the module or this object."""
         node = definition.node
         left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
         if left is None or left.type == "identifier":
@@ -235,7 +235,7 @@ class _Reader:
         return names[::-1]
 
     def _holder(self, node: Node) -> str:
-        """Name of what holds an object literal."""
+        """Name of the variable or key that holds an object literal."""
         field = {"pair": "key", "variable_declarator": "name", "assignment_expression": "left"}
         name = node.child_by_field_name(field.get(node.type, "name"))
         if node.type not in field or name is None:

@@ -1,4 +1,4 @@
-"""One refactoring: what was done to which unit, and the unit's code on both sides."""
+"""A refactoring: its type, the unit, and the unit's code on both sides."""
 
 from dataclasses import asdict, dataclass
 
@@ -15,7 +15,7 @@ SCORED = (
     "Remove Parameter",
     "Reorder Parameter",
 )
-"""The types that the contract names; others go under RefactoringMiner's names."""
+"""Refactoring types named in the contract; others use RefactoringMiner's names."""
 
 CONTRACT = (
     *("type", "name_before", "name_after", "container_before", "container_after"),
@@ -69,6 +69,6 @@ class Refactoring:
     end_line_after: int
 
     def contract(self) -> dict[str, str | int | None]:
-        """What the contract command writes for this refactoring."""
+        """The fields that ``cortex refactorings --json`` writes."""
         values = asdict(self)
         return {field: values[field] for field in CONTRACT}

@@ -1,4 +1,4 @@
-"""Renamed variables and parameters: what mapped statements call by another name.
+"""Renamed variables and parameters, from mapped statements.
 
 The tokens that differ in statements that are otherwise the same are the evidence.
 """
@@ -19,7 +19,7 @@ from cortex_pipelines.extraction.refactoring.model import (
 )
 
 OWN = "own"
-"""A parameter of the function itself, where ``PARAMETER`` is one of a function inside it."""
+"""A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""
 
 _BARE = 0.25  # how much a statement says that has nothing but the name
 _LEAST_STRENGTH = 0.7
@@ -31,7 +31,7 @@ _LEAST_OWN = 0.25  # the signature speaks for a parameter
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A variable or parameter that goes by another name.
+    """A renamed variable or parameter.
 
     Args:
         before, after: The names.
@@ -48,7 +48,7 @@ class Renamed:
 
 
 def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
-    """Positions of the tokens of two statements that are the same or take each other's place."""
+    """Positions of tokens of two statements that are equal or replace each other."""
     if old.shape == new.shape:
         yield from zip(range(len(old.texts)), range(len(new.texts)), strict=True)
         return
@@ -60,7 +60,7 @@ def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class Evidence:
-    """What mapped statements say of names: each speaks for what else in it is the same.
+    """Evidence for renamed names from mapped statements.
 
     Args:
         replaced: How strongly a name took another's place, by both names.
@@ -92,7 +92,7 @@ class Evidence:
 
 
 def evidence(mapped: StatementMap) -> Evidence:
-    """What took whose place in mapped statements."""
+    """Collect which names replaced which in mapped statements."""
     first = _first_declarations(mapped.before), _first_declarations(mapped.after)
     lost = {
         mapped.before[index].texts[place] for index, place in first[0] if index not in mapped.pairs
@@ -120,14 +120,14 @@ def evidence(mapped: StatementMap) -> Evidence:
 
 
 def _part_of(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Whether one of two statements takes a part of what the other takes: ``a.b`` and ``a.b.c``."""
+    """Whether one statement uses a part of what the other uses: ``a.b`` and ``a.b.c``."""
     short, long = sorted((old, new), key=len)
     end = len(short)
     return end < len(long) and long[end] in (".", "[") and long[end - 1] == short[end - 1]
 
 
 def _first_declarations(statements: list[Statement]) -> set[tuple[int, int]]:
-    """Where each name is bound first: index of the statement and position in it."""
+    """First binding of each name: index of the statement and position in it."""
     declarations: dict[str, tuple[int, int]] = {}
     for index, statement in enumerate(statements):
         for position, _ in statement.declares:
@@ -136,7 +136,7 @@ def _first_declarations(statements: list[Statement]) -> set[tuple[int, int]]:
 
 
 def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
-    """Names of functions that mapped statements call in each other's place."""
+    """Pairs of function names called in each other's place in mapped statements."""
     for index, place in mapped.pairs.items():
         old, new = mapped.before[index], mapped.after[place]
         if old.texts == new.texts:
@@ -147,7 +147,7 @@ def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
 
 
 def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
-    """Positions of what is called in each other's place, also where what it belongs to differs."""
+    """Positions of calls in each other's place, even if their receivers differ."""
     pairs = set(aligned(old, new))
     matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
     for op, _, a_end, _, b_end in matcher.get_opcodes():
@@ -180,7 +180,7 @@ def renamed_names(
     *,
     merged: bool = False,
 ) -> list[Renamed]:
-    """The names that were renamed, given what is bound on both sides.
+    """Decide which names were renamed, given the names bound on both sides.
 
     A name counts as renamed if it is bound on its side only (or its declaration became that of the
     other), and at least half of what mapped statements show of both names is this replacement.
@@ -227,7 +227,7 @@ def _free(
     old: str,
     new: str,
 ) -> bool:
-    """Whether neither name is what it was, or the other has become, on the other side."""
+    """Whether the old name is absent afterwards and the new name was absent before."""
     if (old, new) in seen.declared:
         kept = (old, old) in seen.declared or (new, new) in seen.declared
         own = [
@@ -243,7 +243,7 @@ def _free(
 def _same_place(
     before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
 ) -> bool:
-    """Whether parameters are at the same place of their list."""
+    """Whether parameters have the same position in their list."""
     kinds = before[old][0], after[new][0]
     return kinds == (OWN, OWN) and list(before).index(old) == list(after).index(new)
 

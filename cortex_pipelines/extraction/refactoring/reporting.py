@@ -1,4 +1,4 @@
-"""From a change to a row: names, places, code and a sentence."""
+"""Turn a change into a row: names, places, code and a description."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ Pair = tuple[str | None, str | None]
 
 @dataclass(frozen=True)
 class Change:
-    """What was done, before it is put into words.
+    """A detected change, before it is described.
 
     Args:
         type: Type of refactoring.
@@ -34,7 +34,7 @@ class Change:
     codes: tuple[str, str] | None = field(default=None)
 
     def row(self) -> Refactoring:
-        """The refactoring as it is reported."""
+        """The change as a reported refactoring."""
         old, new = self.places
         lines = self.lines or (old.line, new.line)
         codes = self.codes or (old.code, new.code)
@@ -63,7 +63,7 @@ class Change:
 def moved_or_renamed(
     what: str, kind: str, names: tuple[str, str], places: tuple[Place, Place]
 ) -> str:
-    """Sentence on a unit that has another name, another place, or both."""
+    """Describe a unit that was moved, renamed or both."""
     old, new = places
     parts = []
     if names[0] != names[1]:
@@ -78,7 +78,7 @@ def _where(place: Place) -> str:
 
 
 def titled(function: Function) -> str:
-    """A function in a sentence."""
+    """Describe a function within a sentence."""
     return f"the {function.kind} {function.name}" if function.name else "the module"
 
 

@@ -1,4 +1,4 @@
-"""What the detection of refactorings can be told in ``params.yaml``."""
+"""Settings of refactoring detection in ``params.yaml``."""
 
 from cortex_pipelines.settings import Bytes, NonNegativeInt, Settings, Share
 
@@ -13,16 +13,16 @@ class RefactoringSettings(Settings):
     """Larger files are left out, in bytes: generated and vendored code is mostly larger."""
 
     least_rename: Share
-    """Likeness of bodies from which a function of another name in the same place is the same."""
+    """Similarity of bodies from which a function renamed in place counts as the same."""
 
     least_move: Share
-    """Likeness from which a function or type of the same name in another place is the same."""
+    """Similarity from which a function or type moved under its name counts as the same."""
 
     least_move_and_rename: Share
-    """Likeness from which a function or type of another name in another place is the same."""
+    """Similarity from which a moved and renamed function or type counts as the same."""
 
     small_body: NonNegativeInt
-    """Names and values up to which a body is too small to prove anything by itself."""
+    """Names and values up to which a body is too small to prove a match by itself."""
 
     least_extract: Share
     """Share of an extracted function that has to come from its origin."""

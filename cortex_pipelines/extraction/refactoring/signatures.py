@@ -1,4 +1,4 @@
-"""What happened to the parameters of a function."""
+"""Compare the parameter lists of a function."""
 
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ def compare_signatures(
 
 
 def _parts(parameter: Parameter, new: list[Parameter]) -> list[Parameter]:
-    """Parameters named as this one with something added: ``low`` and ``high`` of a ``range``."""
+    """Added parameters named as this one with a suffix: ``low`` and ``high`` of a ``range``."""
     words = words_of(parameter.name)
     return [
         other
@@ -81,7 +81,7 @@ def _parts(parameter: Parameter, new: list[Parameter]) -> list[Parameter]:
 def _by_place(
     old_function: Function, new_function: Function, removed: list[Parameter], added: list[Parameter]
 ) -> list[tuple[Parameter, Parameter]]:
-    """Parameters that the bodies say nothing of: alike by name, or the only one in their place."""
+    """Pair parameters without evidence in the bodies: by similar name or by position."""
     scored = []
     alone = min(len(removed), len(added)) == 1
     used = _used(old_function), _used(new_function)
@@ -117,12 +117,12 @@ def _same_place(
     partner: Parameter,
     single: bool,
 ) -> bool:
-    """Whether parameters are as far from the start, or as far from the end if no other changed."""
+    """Whether parameters have the same position, from the start or from the end."""
     place, at = old_function.parameters.index(parameter), new_function.parameters.index(partner)
     from_end = place - len(old_function.parameters) == at - len(new_function.parameters)
     return place == at or (single and from_end)
 
 
 def _reordered(before: dict[str, Parameter], after: dict[str, Parameter]) -> bool:
-    """Whether parameters that kept their names stand in another order."""
+    """Whether parameters with unchanged names have a different order."""
     return [name for name in before if name in after] != [name for name in after if name in before]

@@ -1,4 +1,4 @@
-"""From a syntax tree to statements.
+"""Convert a syntax tree into statements.
 
 Nothing recurses: a file may nest as deeply as its size allows.
 """
@@ -137,7 +137,7 @@ class StatementReader:
 
 
 def _shortened(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    """The tokens of a statement; of data without end the first, and the rest as one."""
+    """Tokens of a statement; very long data keeps its first tokens and joins the rest."""
     if len(tokens) <= _MAX_TOKENS:
         return tokens
     rest = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
@@ -146,12 +146,12 @@ def _shortened(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]
 
 
 def _constant(text: str, kind: str) -> bool:
-    """Whether a pattern of Rust names a value and binds nothing."""
+    """Whether a Rust pattern names a constant and binds nothing."""
     return kind == "match_arm" and text[:1].isupper()
 
 
 def called_names(statements: list[Statement]) -> Counter[str]:
-    """How often each simple name stands before an opening parenthesis."""
+    """How often each simple name is called."""
     names: Counter[str] = Counter()
     for statement in statements:
         for text, mark, behind in zip(
@@ -172,7 +172,7 @@ def _starts(child: Node, parent: Node, in_block: bool) -> bool:
 
 
 def _says_nothing(node: Node) -> bool:
-    """Empty statements, and strings that stand alone, which are documentation."""
+    """Whether a statement is empty or a lone string, which is documentation."""
     if node.type in ("pass_statement", "empty_statement"):
         return True
     inner = node.named_children

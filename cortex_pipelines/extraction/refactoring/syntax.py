@@ -1,4 +1,4 @@
-"""What the detection has to know of the grammars: names of node types, over all languages."""
+"""Node types of all grammars that refactoring detection uses."""
 
 
 def _set(names: str) -> frozenset[str]:
@@ -11,19 +11,19 @@ BLOCKS = _set(
     "interface_body enum_body enum_body_declarations annotation_type_body enum_variant_list "
     "object_type enum_variant_list interface_type struct_type"
 )
-"""Their named children are statements."""
+"""Nodes whose named children are statements."""
 
 CLAUSES = _set(
     "elif_clause else_clause except_clause except_group_clause finally_clause case_clause "
     "catch_clause switch_case switch_default switch_block_statement_group switch_rule "
     "expression_case default_case type_case communication_case match_arm"
 )
-"""Statements that stand inside of another one and not in a block."""
+"""Statements inside another statement but not inside a block."""
 
 DECLARATIONS = frozenset(
     {"lexical_declaration", "variable_declaration", "local_variable_declaration"}
 )
-"""Statements too, where they stand in a clause without a block of its own."""
+"""Declarations that are statements where a clause has no block of its own."""
 
 ASSIGNMENTS = DECLARATIONS | {
     "expression_statement",
@@ -39,7 +39,7 @@ LITERALS = _set(
     "integer_literal boolean_literal decimal_integer_literal hex_integer_literal "
     "octal_integer_literal binary_integer_literal decimal_floating_point_literal"
 )
-"""Taken as one token, unless code is interpolated."""
+"""Literals taken as one token, unless code is interpolated."""
 
 INTERPOLATIONS = frozenset({"interpolation", "template_substitution", "string_interpolation"})
 
@@ -88,7 +88,7 @@ DECLARING: dict[str, tuple[tuple[str, ...], str]] = {
     }.items()
     for node, fields in nodes.items()
 }
-"""Fields of a node that bind names, and as what."""
+"""Fields of a node that bind names, and as which kind."""
 
 PATTERNS = _set(
     "pattern_list tuple_pattern list_pattern list_splat_pattern dictionary_splat_pattern "
@@ -98,7 +98,7 @@ PATTERNS = _set(
     "lambda_parameters parameter_list parameters closure_parameters inferred_parameters "
     "typed_parameter"
 )
-"""Bind what is bound by their children."""
+"""Patterns that bind all that their children bind."""
 
 NAMED_PATTERNS: dict[str, str] = {
     "default_parameter": "name",
@@ -115,7 +115,7 @@ NAMED_PATTERNS: dict[str, str] = {
     "variadic_parameter_declaration": "name",
     "field_pattern": "pattern",
 }
-"""Bind what is bound by one of their fields."""
+"""Patterns that bind what one of their fields binds."""
 
 RECEIVERS = frozenset({"self", "cls", "this"})
 DROPPED = frozenset({";", "{", "}"})

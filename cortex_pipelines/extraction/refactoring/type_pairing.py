@@ -1,4 +1,4 @@
-"""Which type of one version is which of the other."""
+"""Pair the types of two versions."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _COMMON = 30  # a word that more types share says nothing
 
 
 def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair types: of one name in one place first, then by what they hold."""
+    """Pair types: equal name and place first, then by content."""
     removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
     added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
     lost = {old.path for old, new in pairing.files if old and not new}
@@ -44,7 +44,7 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
 
 
 def _same(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    """Types of one name in one place, outer ones first: they may give the place of inner ones."""
+    """Types of one name in one place, outermost first: they determine where inner ones are."""
     places: dict[tuple[Home, str], list[Type]] = defaultdict(list)
     for new in added:
         places[home_of(new), new.name].append(new)
@@ -55,7 +55,7 @@ def _same(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[
 
 
 def _candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    """Types of one name, of one file, or with a method's name in common."""
+    """Types with a name, file or method name in common."""
     by_word: dict[str, list[Type]] = defaultdict(list)
     for new in added:
         for word in _words(new):

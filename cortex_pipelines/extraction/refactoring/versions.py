@@ -1,4 +1,4 @@
-"""The two versions that are compared: folders on disk, or a commit and its first parent."""
+"""The two versions to compare: folders, or a commit and its first parent."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _FILE_MODES = frozenset({b"100644", b"100755"})
 
 
 def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
-    """The code in a folder; links, other files and files above the limit are passed over.
+    """Read the code in a folder, without links, non-code and oversized files.
 
     Raises:
         NotADirectoryError: it is no folder.
@@ -43,7 +43,7 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
 def commit_versions(
     repository: Path, commit: str, settings: RefactoringSettings
 ) -> tuple[Version, Version]:
-    """The code that a commit changed, before and after, compared with its first parent.
+    """The code that a commit changed, before and after, against its first parent.
 
     Nothing is checked out, and nothing that the repository carries runs. A commit without a parent
     changes nothing.
@@ -75,7 +75,7 @@ def commit_versions(
 
 
 def _git_folder(repository: Path) -> Path:
-    """Where a repository keeps its objects: ``.git``, what a file of that name says, or itself."""
+    """The git directory of a repository: ``.git``, its target if a file, or a bare repository."""
     inner = repository / ".git"
     if inner.is_file():  # of a work tree or submodule
         words = inner.read_text(encoding="utf-8", errors="replace").partition("gitdir:")[2]
@@ -115,7 +115,7 @@ def _read(git: Path, wanted: list[tuple[str, str, Version]], settings: Refactori
 
 
 def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:
-    """The next blob; None if it is not there (of a partial clone) or too large."""
+    """The next blob; None if it is missing (partial clone) or too large."""
     header = answer.readline().split()
     if len(header) != 3 or not header[2].isdigit():
         return None

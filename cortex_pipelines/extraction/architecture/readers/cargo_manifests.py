@@ -1,4 +1,4 @@
-"""Crates of Rust: ``Cargo.toml``."""
+"""Read Rust crates from ``Cargo.toml``."""
 
 import tomllib
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     return file.name == "Cargo.toml"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The crate, and the crates it needs."""
+    """The crate and its dependencies."""
     try:
         data = tomllib.loads(file.text)
     except (tomllib.TOMLDecodeError, RecursionError):

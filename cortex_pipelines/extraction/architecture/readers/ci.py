@@ -1,4 +1,4 @@
-"""Jobs of continuous integration: GitHub Actions, GitLab, CircleCI, Azure, Travis, Bitbucket."""
+"""Read CI jobs: GitHub Actions, GitLab, CircleCI, Azure, Travis, Bitbucket."""
 
 import re
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ _NO_JOBS = frozenset(
 
 
 def reads(file: SourceFile) -> bool:
-    """By place and name."""
+    """Whether the file is a CI configuration, by path and name."""
     return file.language == "yaml" and _kind(file.path) is not None
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """What starts the work, the jobs, what they run on, need and use."""
+    """Triggers, jobs, runners, job dependencies and actions."""
     kind = str(_kind(file.path))
     for document in file.yaml[:1]:
         if kind == "github-actions":

@@ -1,4 +1,4 @@
-"""Services of Docker Compose."""
+"""Read services from Docker Compose files."""
 
 import re
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ _LISTS = {"ports": "port", "depends_on": "depends-on", "volumes": "volume", "net
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     return bool(_NAME.search(file.name))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Each service, what it is made of, and what it needs."""
+    """Each service with its image or build context and its dependencies."""
     for document in file.yaml:
         for name, key, service in document.children("services"):
             about = file.comment_above(key.start_line)
@@ -52,7 +52,7 @@ def _parts(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:
 
 
 def _items(value: Yaml) -> Iterator[Yaml]:
-    """Scalars of a list, keys of a mapping; of the long syntax, what it is about."""
+    """Scalars of a list or keys of a mapping; for the long syntax, the main field."""
     if value.is_map:
         for name, key, inner in value.entries:
             yield Yaml(key.start_line, inner.end_line, name)
@@ -66,7 +66,7 @@ def _items(value: Yaml) -> Iterator[Yaml]:
 
 
 def _short(key: str, value: str) -> str:
-    """Of an environment only the names: values are no structure, and may be secret."""
+    """Keep only the names of environment variables: values may be secret."""
     return value.partition("=")[0] if key == "environment" else value
 
 

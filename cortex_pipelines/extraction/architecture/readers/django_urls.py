@@ -1,4 +1,4 @@
-"""URL patterns of Django."""
+"""Read URL patterns of Django."""
 
 from collections.abc import Iterator
 
@@ -19,12 +19,12 @@ _MAX_DEPTH = 6
 
 
 def reads(file: SourceFile) -> bool:
-    """Python files that name URL patterns."""
+    """Whether the file is Python with URL patterns."""
     return file.language == "python" and "urlpatterns" in file.text
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A route of each pattern, and what is included where."""
+    """A route for each pattern, and the included URL modules."""
     for patterns in file.nodes("patterns"):
         yield from _inside(patterns.child_by_field_name("right"), "", 0)
 

@@ -1,4 +1,4 @@
-"""Images that Dockerfiles build."""
+"""Read images from Dockerfiles."""
 
 import json
 import re
@@ -20,12 +20,12 @@ _RELATIONS = {"EXPOSE": "port", "CMD": "command", "ENTRYPOINT": "command", "VOLU
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     return bool(_NAME.search(file.name)) and not file.name.endswith((".md", ".py", ".go", ".ts"))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """What each stage is based on, exposes and runs."""
+    """Base image, ports and command of each build stage."""
     stage, number = file.path, 0
     if file.folder:  # what is built on its own is deployed on its own
         names = [part for part in file.folder.split("/") if part not in _PLAIN] or [file.folder]

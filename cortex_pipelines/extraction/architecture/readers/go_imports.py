@@ -1,4 +1,4 @@
-"""Package and imports of Go."""
+"""Read packages and imports of Go."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,12 @@ from cortex_pipelines.extraction.architecture.syntax import (
 
 
 def reads(file: SourceFile) -> bool:
-    """Go files."""
+    """Whether the file is Go."""
     return file.language == "go"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The file's package, and an import of each path with its local name."""
+    """The file's package, and one import per path with its local name."""
     for node in file.nodes("package"):
         name = text(node).removeprefix("package").strip()
         yield Fact(first_line(node), last_line(node), NAME, "", "is", name, "go")

@@ -1,4 +1,4 @@
-"""Models of Go: structs with tags of GORM, bun, xorm, sqlx or bson."""
+"""Read Go models: structs with tags of GORM, bun, xorm, sqlx or bson."""
 
 import re
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ _RETURNED = re.compile(r'return\s+["`]([^"`]+)["`]')
 
 
 def reads(file: SourceFile) -> bool:
-    """Go files with such tags or a base model."""
+    """Whether the file is Go with such tags or a base model."""
     return file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text)
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A table of each tagged struct, with its columns."""
+    """A table for each tagged struct, with its columns."""
     names = dict(_table_names(file))
     structs = {name_of(node) for node in file.nodes("struct")}
     for node in file.nodes("struct"):

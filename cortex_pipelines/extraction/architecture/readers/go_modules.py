@@ -1,4 +1,4 @@
-"""Modules of Go: ``go.mod``."""
+"""Read Go modules from ``go.mod``."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ _REQUIRE = re.compile(r"\s*(?:require\s+)?\"?([^\s\"()]+)\"?\s+v\d")
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     return file.name == "go.mod"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The module, and the modules it requires (not those that others require)."""
+    """The module and its direct requirements."""
     name, block = "", ""
     for number, line in enumerate(file.lines, 1):
         code, _, remark = line.partition("//")

@@ -1,4 +1,4 @@
-"""Routes of Go: net/http, gorilla, gin, echo, chi, fiber."""
+"""Read Go routes: net/http, gorilla, gin, echo, chi, fiber."""
 
 from collections.abc import Iterator
 
@@ -24,12 +24,12 @@ _CLIENTS = frozenset({"http", "client", "resty", "c", "ctx", "req", "r.Header", 
 
 
 def reads(file: SourceFile) -> bool:
-    """Go files, tests aside: those call routes."""
+    """Whether the file is Go and not a test (tests call routes)."""
     return file.language == "go" and not file.name.endswith("_test.go")
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Routes, and what is mounted where."""
+    """Routes and router mounts."""
     technology = next((name for key, name in _FRAMEWORKS.items() if key in file.text), None)
     for call in file.nodes("call"):
         yield from _called(file, call, technology)

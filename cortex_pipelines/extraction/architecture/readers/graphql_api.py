@@ -1,4 +1,4 @@
-"""Types, queries and mutations of GraphQL's schema language."""
+"""Read types, queries and mutations from GraphQL schemas."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscriptio
 
 
 def reads(file: SourceFile) -> bool:
-    """By ending."""
+    """Whether the file is one of these, by its extension."""
     return file.name.endswith((".graphql", ".graphqls", ".gql"))
 
 

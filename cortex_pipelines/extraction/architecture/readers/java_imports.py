@@ -1,4 +1,4 @@
-"""Package and imports of Java."""
+"""Read packages and imports of Java."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 
 
 def reads(file: SourceFile) -> bool:
-    """Java files."""
+    """Whether the file is Java."""
     return file.language == "java"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The file's package, and an import of each name (``.*`` kept, ``static`` in the detail)."""
+    """The file's package, and one import per name (``.*`` kept, ``static`` in the detail)."""
     for node in file.nodes("package"):
         name = "".join(text(node).removeprefix("package").rstrip(";").split())
         yield Fact(first_line(node), last_line(node), NAME, "", "is", name, "java")

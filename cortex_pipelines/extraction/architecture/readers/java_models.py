@@ -1,4 +1,4 @@
-"""Entities of Java: JPA, Spring Data's documents and relational tables."""
+"""Read Java entities: JPA and Spring Data documents and tables."""
 
 from collections.abc import Iterator
 
@@ -21,12 +21,12 @@ _KINDS = {"Entity": "jpa", "MappedSuperclass": "jpa", "Document": "spring-data-m
 
 
 def reads(file: SourceFile) -> bool:
-    """Java files that name such an annotation."""
+    """Whether the file is Java with such an annotation."""
     return file.language == "java" and any(f"@{name}" in file.text for name in _KINDS)
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A table of each entity, with its columns."""
+    """A table for each entity, with its columns."""
     for node in file.nodes("class"):
         marks = annotations(node)
         technology = next((kind for name, kind in _KINDS.items() if name in marks), None)

@@ -1,4 +1,4 @@
-"""Routes that annotations state: Spring, JAX-RS, Micronaut."""
+"""Read annotated Java routes: Spring, JAX-RS, Micronaut."""
 
 from collections.abc import Iterator
 
@@ -29,12 +29,12 @@ _CLIENTS = frozenset({"FeignClient", "Client", "RegisterRestClient", "HttpExchan
 
 
 def reads(file: SourceFile) -> bool:
-    """Java files."""
+    """Whether the file is Java."""
     return file.language == "java"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A route of each annotated method."""
+    """A route for each annotated method."""
     for node in file.nodes("class"):
         marks = annotations(node)
         if _CLIENTS.intersection(marks):

@@ -1,4 +1,4 @@
-"""Imports, re-exports, ``require`` and dynamic imports of JavaScript and TypeScript."""
+"""Read imports, re-exports, ``require`` and dynamic imports of JavaScript and TypeScript."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ from cortex_pipelines.extraction.architecture.syntax import (
 
 
 def reads(file: SourceFile) -> bool:
-    """JavaScript and TypeScript files."""
+    """Whether the file is JavaScript or TypeScript."""
     return file.language in ("javascript", "typescript")
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """An import of each module, with what it is called here."""
+    """One import per module, with its local names."""
     for node in file.nodes("import"):
         module = _module(node)
         if module:
@@ -40,7 +40,7 @@ def _module(node: Node) -> str | None:
 
 
 def _names(node: Node) -> list[tuple[str, str]]:
-    """Pairs of exported and local name; ``default`` and ``*`` as the language has them."""
+    """Pairs of exported and local name; ``default`` and ``*`` as in the language."""
     if node.type == "call_expression":
         return _required(node)
     names: list[tuple[str, str]] = []

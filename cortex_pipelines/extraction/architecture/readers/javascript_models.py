@@ -1,4 +1,4 @@
-"""Models of JavaScript and TypeScript: TypeORM, MikroORM, Sequelize, Mongoose, Drizzle."""
+"""Read models of TypeORM, MikroORM, Sequelize, Mongoose and Drizzle."""
 
 from collections.abc import Iterator
 
@@ -29,13 +29,13 @@ _MARKS = ("typeorm", "mikro-orm", "sequelize", "mongoose", "drizzle", "Schema(")
 
 
 def reads(file: SourceFile) -> bool:
-    """JavaScript and TypeScript files that name a mapper."""
+    """Whether the file is JavaScript or TypeScript that names a mapper."""
     code = file.language in ("javascript", "typescript")
     return code and any(mark in file.text.lower() for mark in map(str.lower, _MARKS))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A table of each model, with its columns."""
+    """A table for each model, with its columns."""
     for node in file.nodes("class"):
         yield from _entity(file, node)
     for node in file.nodes("call"):

@@ -1,4 +1,4 @@
-"""Routes of JavaScript's and TypeScript's web frameworks that are stated by calls."""
+"""Read JavaScript and TypeScript routes that are registered by calls."""
 
 import re
 from collections.abc import Iterator
@@ -40,12 +40,12 @@ _HANDLERS = frozenset(
 
 
 def reads(file: SourceFile) -> bool:
-    """JavaScript and TypeScript files, tests aside: those call routes."""
+    """Whether the file is JavaScript or TypeScript and not a test (tests call routes)."""
     return file.language in ("javascript", "typescript")
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Routes of Express and its kin, and what is mounted where."""
+    """Routes of Express and similar frameworks, and router mounts."""
     routers = dict(_routers(file))
     match = _IMPORTED.search(file.text)
     guess = match[1].replace("@koa/router", "koa").removesuffix("-router") if match else None
@@ -77,7 +77,7 @@ def _routers(file: SourceFile) -> Iterator[tuple[str, str]]:
 
 
 def _made(value: Node | None) -> str | None:
-    """Framework of a router that an expression makes, through the calls chained on it."""
+    """Framework of the router that an expression creates, through its chained calls."""
     here = value
     for _ in range(_MAX_CHAIN):
         if here is None or here.type not in ("call_expression", "new_expression"):
@@ -93,7 +93,7 @@ def _made(value: Node | None) -> str | None:
 
 
 def _receiver(node: Node | None) -> tuple[str | None, str | None]:
-    """Name a call is made on, and the path that `.route(path)` put between; None for a chain."""
+    """Receiver of a call, and the path given by ``.route(path)``; None for a chain."""
     path = None
     for _ in range(_MAX_CHAIN):
         if node is None:
@@ -112,7 +112,7 @@ def _receiver(node: Node | None) -> tuple[str | None, str | None]:
 
 
 def _symbol_of_chain(file: SourceFile, call: Node) -> str | None:
-    """Variable that a chain begun by making a router is assigned to; ``default`` if exported."""
+    """Variable that holds a chained router; ``default`` if it is exported."""
     outer = top_of_chain(call, _LINKS, file.chains).parent
     if outer is not None and outer.type == "variable_declarator":
         return name_of(outer)
@@ -197,7 +197,7 @@ def _prefix_option(options: Node) -> str:
 
 
 def _exports(file: SourceFile, routers: dict[str, str]) -> Iterator[Fact]:
-    """The router that a file exports is known elsewhere as its default."""
+    """Register an exported router under ``default`` for other files."""
     for node in (*file.nodes("exports"), *file.nodes("export")):
         value = node.child_by_field_name("right") or node.child_by_field_name("value")
         name = text(value) if value is not None and value.type == "identifier" else ""

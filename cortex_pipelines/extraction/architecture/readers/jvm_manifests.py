@@ -1,4 +1,4 @@
-"""Modules of Java: ``pom.xml`` and Gradle's build files.
+"""Read Java modules from ``pom.xml`` and Gradle build files.
 
 The XML is read tag by tag: no entity is expanded and nothing is fetched.
 """
@@ -21,13 +21,13 @@ _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     gradle = (".gradle", ".gradle.kts")
     return file.name == "pom.xml" or file.name.endswith(gradle)
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The module, and what it needs as ``group:artifact``."""
+    """The module and its dependencies as ``group:artifact``."""
     yield from _pom(file) if file.name == "pom.xml" else _gradle(file)
 
 

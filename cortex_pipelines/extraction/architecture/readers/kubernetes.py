@@ -1,4 +1,4 @@
-"""Objects of Kubernetes, Helm charts and their templates included."""
+"""Read Kubernetes objects, including Helm charts and templates."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _POD = (("spec",), ("spec", "template", "spec"),
 
 
 def reads(file: SourceFile) -> bool:
-    """YAML files whose text names a version and a kind; Helm's ``Chart.yaml``."""
+    """Whether the file is YAML with a version and a kind, or Helm's ``Chart.yaml``."""
     if file.language not in ("yaml", "json"):
         return False
     return file.name == "Chart.yaml" or len(set(_MARK.findall(file.text))) == 2
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Each object, its images and ports, and what it points to."""
+    """Each object with its images, ports and references."""
     for document in file.yaml:
         if file.name == "Chart.yaml":
             yield from _chart(document)

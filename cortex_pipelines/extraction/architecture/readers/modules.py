@@ -1,4 +1,4 @@
-"""What a file of code says about itself: the docstring or comment at its top."""
+"""Read a module's own docstring or leading comment."""
 
 import re
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
 
 
 def reads(file: SourceFile) -> bool:
-    """Code in the languages that are parsed."""
+    """Whether the file is code in a language that is parsed."""
     return file.language in PARSED
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The module; what it declares is filled in from its units."""
+    """The module; its declarations are filled in from its units."""
     top = "\n".join(file.lines[:_TOP_LINES]) + "\n"
     about, last, kind = _python(top) if file.language == "python" else _comment(file, top)
     yield Fact(1, last, "module", "", "declares", "", file.language, about,
@@ -52,7 +52,7 @@ def _comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
 
 
 def _is_about(file: SourceFile, top: str, match: re.Match[str]) -> bool:
-    """Whether a comment is the file's and not that of the first definition in it."""
+    """Whether a comment belongs to the file and not to its first definition."""
     if file.language == "rust":
         return match[1].lstrip().startswith(("//!", "/*!"))
     if file.language in ("go", "java"):

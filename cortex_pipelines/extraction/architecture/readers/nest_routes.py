@@ -1,4 +1,4 @@
-"""Routes that decorators state: NestJS and its kin."""
+"""Read routes declared by decorators: NestJS and similar frameworks."""
 
 from collections.abc import Iterator
 
@@ -28,12 +28,12 @@ _VERBS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete"
 
 
 def reads(file: SourceFile) -> bool:
-    """TypeScript and JavaScript files with a controller."""
+    """Whether the file is TypeScript or JavaScript with a controller."""
     return file.language in ("typescript", "javascript") and "Controller(" in file.text
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A route of each decorated method of a controller."""
+    """A route for each decorated method of a controller."""
     technology = "nestjs" if "@nestjs/" in file.text else None
     for node in file.nodes("class"):
         for decorator in class_decorators(node):

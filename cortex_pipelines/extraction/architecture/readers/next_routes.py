@@ -1,4 +1,4 @@
-"""Routes that the place of a file states: Next.js."""
+"""Read Next.js routes, which follow from file paths."""
 
 import re
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ _PARAMETER = re.compile(r"\[+(?:\.\.\.)?(\w+)\]+")
 
 
 def reads(file: SourceFile) -> bool:
-    """Files in the places that the framework looks into."""
+    """Whether the file lies where Next.js looks for routes."""
     code = file.language in ("javascript", "typescript")
     return code and bool(_APP.search(file.path) or _PAGES.search(file.path))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A route of each exported handler."""
+    """A route for each exported handler."""
     app = _APP.search(file.path)
     pages = _PAGES.search(file.path)
     match = app or pages

@@ -1,4 +1,4 @@
-"""Packages of npm, and the path aliases of TypeScript."""
+"""Read npm packages and TypeScript path aliases."""
 
 import json
 import re
@@ -17,12 +17,12 @@ _NEEDS = ("dependencies", "peerDependencies", "optionalDependencies", "devDepend
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     return file.name == "package.json" or bool(_CONFIG.match(file.name))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The package and what it needs; or base folder and aliases."""
+    """The package and its dependencies, or the base folder and aliases."""
     data = _json(file.text)
     if not isinstance(data, dict):
         return

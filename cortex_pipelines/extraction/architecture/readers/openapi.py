@@ -1,4 +1,4 @@
-"""Operations and schemas of OpenAPI and Swagger documents, in YAML or JSON."""
+"""Read operations and schemas of OpenAPI and Swagger documents (YAML or JSON)."""
 
 import re
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ _MARK = re.compile(
 
 
 def reads(file: SourceFile) -> bool:
-    """YAML and JSON files that say what they are near their beginning."""
+    """Whether the file is YAML or JSON that declares OpenAPI near its start."""
     return file.language in ("yaml", "json") and bool(_MARK.search(file.text[:4000]))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The API, its operations and the schemas that they exchange."""
+    """The API, its operations and their schemas."""
     for document in file.yaml[:1]:
         title = document.scalar("info", "title") or file.name
         about = document.scalar("info", "description") or None

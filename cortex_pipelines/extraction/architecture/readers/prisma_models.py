@@ -1,4 +1,4 @@
-"""Models of Prisma's schema language."""
+"""Read models from Prisma schemas."""
 
 import re
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ _SCALARS = frozenset(
 
 
 def reads(file: SourceFile) -> bool:
-    """By ending."""
+    """Whether the file is one of these, by its extension."""
     return file.name.endswith(".prisma")
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Each model with its fields; enums by themselves."""
+    """Each model with its fields, and each enum."""
     start, kind, model = 0, "", ""
     for number, line in enumerate(file.lines, 1):
         match = _BEGIN.match(line)

@@ -1,4 +1,4 @@
-"""Services and messages of protocol buffers."""
+"""Read services and messages of Protocol Buffers."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _PART = re.compile(
 
 
 def reads(file: SourceFile) -> bool:
-    """By ending."""
+    """Whether the file is one of these, by its extension."""
     return file.name.endswith(".proto")
 
 

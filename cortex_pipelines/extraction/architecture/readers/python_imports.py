@@ -1,4 +1,4 @@
-"""Imports of Python."""
+"""Read imports of Python."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 
 
 def reads(file: SourceFile) -> bool:
-    """Python files."""
+    """Whether the file is Python."""
     return file.language == "python"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """An import of each module: its dotted name, with leading dots if relative."""
+    """One import per module: its dotted name, with leading dots if relative."""
     for node in file.nodes("import"):
         module = node.child_by_field_name("module_name")
         named = node.children_by_field_name("name")
@@ -30,7 +30,7 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _pair(name: Node) -> tuple[str, str]:
-    """What is imported, and what it is called here."""
+    """Imported name and local name."""
     if name.type == "aliased_import":
         return text(name.child_by_field_name("name")), text(name.child_by_field_name("alias"))
     return text(name), text(name)

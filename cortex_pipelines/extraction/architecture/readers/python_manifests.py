@@ -1,4 +1,4 @@
-"""Packages of Python: ``pyproject.toml``, ``setup.cfg``, ``setup.py``, ``requirements*.txt``."""
+"""Read Python packages: ``pyproject.toml``, ``setup.cfg``, ``setup.py``, ``requirements*.txt``."""
 
 import configparser
 import re
@@ -22,13 +22,13 @@ _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$
 
 
 def reads(file: SourceFile) -> bool:
-    """By name."""
+    """Whether the file is one of these, by its name."""
     named = file.name in ("pyproject.toml", "setup.cfg", "setup.py")
     return named or bool(_REQUIREMENTS.search(file.name))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The package, and what it needs."""
+    """The package and its dependencies."""
     if file.name == "setup.py":
         yield from _setup_calls(file)
         return

@@ -1,4 +1,4 @@
-"""Models of Python's mappers: SQLAlchemy, SQLModel, Django, Peewee, Tortoise, MongoEngine."""
+"""Read models of SQLAlchemy, SQLModel, Django, Peewee, Tortoise and MongoEngine."""
 
 import re
 from collections.abc import Iterator
@@ -29,14 +29,14 @@ _BASES = {"Model": "django", "models.Model": "django", "Document": "mongoengine"
 
 
 def reads(file: SourceFile) -> bool:
-    """Python files that know a mapper."""
+    """Whether the file is Python that uses one of these mappers."""
     marks = ("sqlalchemy", "SQLAlchemy", "sqlmodel", "django", "peewee", "tortoise", "mongoengine",
              "models.Model", "db.Model", "__tablename__", "table=True")  # fmt: skip
     return file.language == "python" and any(mark in file.text for mark in marks)
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """A table of each model, with its columns."""
+    """A table for each model, with its columns."""
     for node in file.nodes("class"):
         table = _model(file, node)
         if table is not None:
@@ -110,7 +110,7 @@ def _assignment(statement: Node) -> Node | None:
 
 
 def _function(assignment: Node) -> str:
-    """What the right side calls, without a module before it."""
+    """Name of the function called on the right side, without its module."""
     right = assignment.child_by_field_name("right")
     if right is None or right.type != "call":
         return ""
@@ -153,7 +153,7 @@ def _column(file: SourceFile, assignment: Node) -> ColumnOf | None:
 
 
 def _inherited(file: SourceFile, node: Node, depth: int = 0) -> Iterator[Node]:
-    """The classes of the same file that a class is made from, and itself last."""
+    """The base classes in the same file, then the class itself."""
     known = {name_of(other): other for other in file.nodes("class")}
     for base in positional(node.child_by_field_name("superclasses")) if depth < 4 else ():
         if text(base) in known and known[text(base)] != node:
@@ -170,7 +170,7 @@ def _annotated_in(node: Node) -> Iterator[ColumnOf]:
 
 
 def _annotated(assignment: Node) -> ColumnOf | None:
-    """A field of SQLModel: annotated, and no relationship."""
+    """Whether an attribute is an annotated SQLModel field and no relationship."""
     annotation = assignment.child_by_field_name("type")
     right = text(assignment.child_by_field_name("right"))
     if annotation is None or right.startswith("Relationship("):

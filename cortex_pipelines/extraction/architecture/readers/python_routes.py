@@ -1,4 +1,4 @@
-"""Routes of Python's web frameworks that are stated by decorators or calls."""
+"""Read Python routes declared by decorators or calls."""
 
 from collections.abc import Iterator, Mapping
 
@@ -47,12 +47,12 @@ _IMPORTS = ("fastapi", "flask", "quart", "sanic", "starlette", "aiohttp", "bottl
 
 
 def reads(file: SourceFile) -> bool:
-    """Python files."""
+    """Whether the file is Python."""
     return file.language == "python"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Routes by decorator or call, and what is mounted where."""
+    """Routes by decorator or call, and router mounts."""
     routers = dict(_routers(file))
     guess = _framework(file)
     for name, (_, prefix, node) in routers.items():
@@ -114,7 +114,7 @@ def _decorated(node: Node, routers: _Routers, guess: str | None) -> Iterator[Fac
 
 
 def _route_path(arguments: Node | None, known: bool) -> str | None:
-    """The path; without a known router only what can be nothing but a path."""
+    """The route's path; without a known router, only if it can be nothing else."""
     given = positional(arguments)
     node = given[0] if given else keyword(arguments, "path", "rule", "uri")
     value = string_value(node)
@@ -199,7 +199,7 @@ def _added(
 
 
 def _view(node: Node | None) -> str:
-    """Name of a view: of the class where it is made from one."""
+    """Name of the view; for class-based views, the class."""
     return text(node).split(".as_view(")[0] or "?"
 
 

@@ -1,4 +1,4 @@
-"""Modules and imports of Rust."""
+"""Read modules and imports of Rust."""
 
 from collections.abc import Iterator
 
@@ -18,12 +18,12 @@ _MAX_LEVELS = 32
 
 
 def reads(file: SourceFile) -> bool:
-    """Rust files."""
+    """Whether the file is Rust."""
     return file.language == "rust"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """The modules that the file is made of (``mod``), and an import of each path in a ``use``."""
+    """Submodules declared by ``mod``, and one import per path in a ``use``."""
     inline = set()
     for node in file.nodes("mod"):
         if node.child_by_field_name("body") is None:

@@ -1,4 +1,4 @@
-"""Tables of Rust: Diesel's ``table!`` and SeaORM's entities."""
+"""Read Rust tables: Diesel's ``table!`` and SeaORM entities."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
 
 
 def reads(file: SourceFile) -> bool:
-    """Rust files that may hold one."""
+    """Whether the file is Rust and may declare a table."""
     return file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text)
 
 

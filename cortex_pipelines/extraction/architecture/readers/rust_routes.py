@@ -1,4 +1,4 @@
-"""Routes of Rust: actix-web, axum, rocket, poem, tide."""
+"""Read Rust routes: actix-web, axum, rocket, poem, tide."""
 
 import re
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ _ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
 
 
 def reads(file: SourceFile) -> bool:
-    """Rust files."""
+    """Whether the file is Rust."""
     return file.language == "rust"
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Routes by attribute or call, and what is mounted where."""
+    """Routes by attribute or call, and router mounts."""
     frameworks = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
     technology = frameworks[0] if frameworks else None
     for node in file.nodes("attribute"):
@@ -122,12 +122,12 @@ def _nested(call: Node, symbol: str, path: str, target: Node) -> Iterator[Fact]:
 
 
 def _argument(node: Node) -> str:
-    """Name of the router that a chain of calls makes where it is an argument itself."""
+    """Name for a router created by a call chain inside an argument."""
     return f"argument {node.parent.start_byte}" if node.parent is not None else ""
 
 
 def _symbol(file: SourceFile, call: Node) -> str:
-    """Router that a chain of calls makes: a variable of the function, or what it returns."""
+    """Router that a call chain creates: a local variable or the return value."""
     top = top_of_chain(call, _LINKS, file.chains)
     outer = top.parent
     if outer is not None and outer.type == "arguments":
@@ -145,7 +145,7 @@ def _function(node: Node) -> str:
 
 
 def _scope(node: Node | None) -> str:
-    """Prefix of the ``web::scope`` or ``web::resource`` that a chain of calls begins with."""
+    """Prefix of the ``web::scope`` or ``web::resource`` that starts a call chain."""
     for _ in range(_MAX_CHAIN):
         if node is None or node.type != "call_expression":
             return ""
@@ -161,5 +161,5 @@ def _scope(node: Node | None) -> str:
 
 
 def _line(call: Node) -> int:
-    """Line of a call's own part of the chain that it ends."""
+    """Line where a call's own part of its chain starts."""
     return first_line(call.child_by_field_name("arguments") or call)

@@ -1,4 +1,4 @@
-"""Tables of SQL's data definition language, in any dialect.
+"""Read tables from SQL data definitions in any dialect.
 
 Read token by token, statement by statement: a statement that is broken or unknown hides no other.
 """
@@ -40,7 +40,7 @@ class _Token:
 
     @property
     def upper(self) -> str:
-        """The word in capitals; nothing for what is quoted."""
+        """The word in capitals; empty for quoted text."""
         return (
             self.text.upper() if self.kind == "word" else self.text if self.kind == "sign" else ""
         )
@@ -52,12 +52,12 @@ class _Token:
 
 
 def reads(file: SourceFile) -> bool:
-    """SQL files."""
+    """Whether the file is SQL."""
     return file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql"))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Tables and views with their columns; foreign keys that are added later."""
+    """Tables and views with their columns, and foreign keys that are added later."""
     for tokens in _statements(file.text):
         words = [token.upper for token in tokens[:12]]
         if "CREATE" in words[:1] and "TABLE" in words:
@@ -100,7 +100,7 @@ def _statements(text: str) -> Iterator[list[_Token]]:
 
 
 def _begins(word: str, tokens: list[_Token]) -> bool:
-    """Whether a statement begins without a semicolon before it (``GO``, or one was forgotten)."""
+    """Whether a statement starts here without a preceding semicolon (``GO``, or forgotten)."""
     closed = bool(tokens) and (tokens[-1].text == ")" or tokens[-1].upper == "GO")
     return closed and word.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
 
@@ -127,7 +127,7 @@ def _table(file: SourceFile, tokens: list[_Token], at: int) -> Iterator[Fact]:
 
 
 def _is_column(part: list[_Token]) -> bool:
-    """Whether what begins like a constraint is a column of that name (`key VARCHAR(10)`)."""
+    """Whether a would-be constraint is a column of that name (`key VARCHAR(10)`)."""
     second = part[1].upper
     return part[0].upper in ("KEY", "INDEX", "LIKE", "PERIOD", "PARTITION") and second not in (
         "(", "", "FOR"
@@ -141,7 +141,7 @@ def _after_options(tokens: list[_Token], at: int) -> int:
 
 
 def _named(tokens: list[_Token], at: int) -> tuple[str, int]:
-    """A name with its schema, and the place after it."""
+    """A name with its schema, and the position after it."""
     words: list[str] = []
     while at < len(tokens) and tokens[at].kind in ("word", "quoted"):
         words.append(tokens[at].name)
@@ -153,7 +153,7 @@ def _named(tokens: list[_Token], at: int) -> tuple[str, int]:
 
 
 def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
-    """What commas part between the parenthesis at ``opening`` and the one that closes it."""
+    """Split the comma-separated list between ``opening`` and its closing parenthesis."""
     part: list[_Token] = []
     depth = 0
     for token in tokens[opening + 1 :]:

@@ -1,4 +1,4 @@
-"""Blocks of Terraform: resources, modules, data, variables, outputs and providers."""
+"""Read Terraform blocks: resources, modules, data, variables, outputs and providers."""
 
 import re
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ _ABOUT = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
 
 
 def reads(file: SourceFile) -> bool:
-    """By ending."""
+    """Whether the file is one of these, by its extension."""
     return file.name.endswith((".tf", ".tofu"))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
-    """Each block at the top; its end is the first closing brace in the first column."""
+    """Each top-level block; it ends at the first closing brace in column one."""
     start, name, kind, source, description = 0, "", "", "", ""
     for number, line in enumerate(file.lines, 1):
         match = _BLOCK.match(line)

@@ -1,4 +1,4 @@
-"""What imports lead to, by language; a language is a module of this folder."""
+"""Resolve imports to files or packages, one module per language."""
 
 import importlib
 import pkgutil
@@ -28,7 +28,7 @@ class Resolver:
     languages: dict[str, str | None]
 
     def targets(self, path: str, module: str, detail: dict[str, Any]) -> list[Target]:
-        """What an import leads to, each once and in order; nothing in an unknown language."""
+        """Targets of an import, each once and in order; empty for an unknown language."""
         resolver = _resolvers().get(self.languages.get(path) or "")
         if resolver is None:
             return []
@@ -36,7 +36,7 @@ class Resolver:
         return list(dict.fromkeys(targets))
 
     def module(self, path: str, module: str) -> str | None:
-        """The file of the source that a module name leads to, or None."""
+        """The source file that a module name refers to, or None."""
         targets = self.targets(path, module, {"names": [("", "")]})
         return next((target.object for target in targets if target.scope == INTERNAL), None)
 

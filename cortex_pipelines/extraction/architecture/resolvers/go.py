@@ -1,4 +1,4 @@
-"""What an import of Go leads to: a package, which is a folder."""
+"""Resolve Go imports to packages, which are folders."""
 
 from cortex_pipelines.extraction.architecture.resolvers.index import (
     EXTERNAL,

@@ -1,4 +1,4 @@
-"""What a source holds: the files, folders, packages and aliases that imports may name."""
+"""Index of the files, folders, packages and aliases of a source that imports may name."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ INTERNAL, EXTERNAL, STANDARD, UNRESOLVED = "internal", "external", "standard", "
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import as a file states it.
+    """An import as written in a file.
 
     Args:
         path: File that imports.
@@ -27,7 +27,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an import leads to.
+    """The target of an import.
 
     Args:
         object: File or folder of the source, or name of a package.
@@ -61,7 +61,7 @@ class Package:
 
 @dataclass
 class Index:
-    """One source of a project.
+    """Index of one source of a project.
 
     Args:
         paths: All its files.
@@ -108,7 +108,7 @@ class Index:
 
     @cached_property
     def by_technology(self) -> dict[str, list[Package]]:
-        """Packages by the format of their manifest, those with longer names first."""
+        """Packages by manifest format, longer names first."""
         packages: dict[str, list[Package]] = {}
         for package in sorted(self.packages, key=lambda p: (-len(p.name), p.name, p.root)):
             packages.setdefault(package.technology, []).append(package)
@@ -167,7 +167,7 @@ class Index:
 
 
 def nearest(importer: str, paths: Sequence[str]) -> str | None:
-    """The path that shares most folders with a file: a name may stand in several projects."""
+    """The path that shares most folders with a file, as a name may exist in several projects."""
     if len(paths) < 2:
         return paths[0] if paths else None
     own = importer.split("/")
@@ -183,7 +183,7 @@ def nearest(importer: str, paths: Sequence[str]) -> str | None:
 
 
 def joined(folder: str, relative: str) -> str | None:
-    """A path relative to a folder, made plain; None if it leaves the source."""
+    """Normalise a path relative to a folder; None if it leaves the source."""
     path = normpath(join(folder, relative))
     if path == "..":
         return None
@@ -193,6 +193,6 @@ def joined(folder: str, relative: str) -> str | None:
 
 
 def parsed_detail(text: str) -> Mapping[str, Any]:
-    """The detail of a fact; nothing for an empty text."""
+    """Decode the detail of a fact; empty for an empty text."""
     detail: Mapping[str, Any] = json.loads(text) if text else {}
     return detail

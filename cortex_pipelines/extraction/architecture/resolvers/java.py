@@ -1,4 +1,4 @@
-"""What an import of Java leads to."""
+"""Resolve Java imports."""
 
 from cortex_pipelines.extraction.architecture.resolvers.index import (
     EXTERNAL,
@@ -64,7 +64,7 @@ def resolve(index: Index, imported: Import) -> list[Target]:
 
 
 def _package(words: list[str]) -> str:
-    """The words before the first type: by custom, types begin with a capital."""
+    """The package part of a name: type names start with a capital by convention."""
     end = next((at for at, word in enumerate(words) if word[:1].isupper() or word == "*"), None)
     return ".".join(words[:end] or words[:1])
 

@@ -1,4 +1,4 @@
-"""What an import of JavaScript or TypeScript leads to."""
+"""Resolve JavaScript and TypeScript imports."""
 
 from collections.abc import Iterator
 from posixpath import dirname, join
@@ -101,7 +101,7 @@ def _path(index: Index, importer: str, module: str) -> str | None:
 
 
 def _file(index: Index, base: str) -> str | None:
-    """The file that a path without its ending stands for."""
+    """The file that a path without extension refers to."""
     stem, dot, ending = base.rpartition(".")
     scripts = _SCRIPTS.get(dot + ending, ())
     inner = f"{base}/index" if base else "index"
@@ -116,7 +116,7 @@ def _file(index: Index, base: str) -> str | None:
 
 
 def _aliased(index: Index, importer: str, module: str) -> Iterator[str]:
-    """Where the nearest TypeScript configurations say that a module is."""
+    """Resolve a module by the path aliases of the nearest TypeScript configurations."""
     folder = dirname(importer)
     while True:
         alias = index.aliases.get(folder)
@@ -135,7 +135,7 @@ def _aliased(index: Index, importer: str, module: str) -> Iterator[str]:
 
 
 def _rest(pattern: str, module: str) -> str | None:
-    """What stands for the star of a pattern, if a module matches it."""
+    """The part of a module name matched by a pattern's star, or None."""
     head, star, tail = pattern.partition("*")
     if not star:
         return "" if module == pattern else None

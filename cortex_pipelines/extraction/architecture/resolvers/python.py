@@ -1,4 +1,4 @@
-"""What an import of Python leads to."""
+"""Resolve Python imports."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
 def resolve(index: Index, imported: Import) -> list[Target]:
-    """The modules: of the source by path, of others by the name of their top package."""
+    """Imported modules: by path within the source, else by top-level package name."""
     names: list[tuple[str, str]] = [(n, local) for n, local in imported.detail.get("names", ())]
     dots = len(imported.module) - len(imported.module.lstrip("."))
     words = [word for word in imported.module[dots:].split(".") if word]
@@ -40,7 +40,7 @@ def resolve(index: Index, imported: Import) -> list[Target]:
 
 
 def _roots(index: Index, path: str, top: str) -> Iterator[str]:
-    """Folders that may be on the module path, the likeliest first."""
+    """Folders that may be on the module path, most likely first."""
     folder = dirname(path)
     in_package = join(folder, "__init__.py") in index.paths
     while join(folder, "__init__.py") in index.paths and folder:
@@ -63,7 +63,7 @@ def _roots(index: Index, path: str, top: str) -> Iterator[str]:
 
 
 def _is_documentation(root: str, path: str) -> bool:
-    """Whether a folder belongs to documentation that a file outside of it cannot import.
+    """Whether a folder holds documentation that outside files cannot import.
 
     Sphinx's stand-ins for what cannot be imported (a JVM's packages, compiled modules) lie there
     under the names of the real ones.

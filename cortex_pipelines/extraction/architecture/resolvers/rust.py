@@ -1,4 +1,4 @@
-"""What ``mod`` and ``use`` of Rust lead to."""
+"""Resolve Rust's ``mod`` and ``use``."""
 
 from collections.abc import Iterator
 from posixpath import basename, dirname, join
@@ -65,7 +65,7 @@ def _relative(
 
 
 def _folder(path: str) -> str:
-    """Folder in which the modules of a file lie."""
+    """Folder that holds the submodules of a file."""
     return dirname(path) if basename(path) in _ROOTS else path.removesuffix(".rs")
 
 
@@ -83,7 +83,7 @@ def _root(index: Index, path: str) -> str:
 
 
 def _file(index: Index, folder: str, words: list[str]) -> str | None:
-    """The file of the longest beginning of a path that is a module."""
+    """The file of the longest prefix of a path that is a module."""
     for end in range(len(words), 0, -1):
         base = "/".join([part for part in (folder, *words[:end]) if part])
         file = index.first((f"{base}.rs", f"{base}/mod.rs"))
@@ -93,7 +93,7 @@ def _file(index: Index, folder: str, words: list[str]) -> str | None:
 
 
 def _owner(index: Index, folder: str) -> str | None:
-    """The file whose modules lie in a folder."""
+    """The file whose submodules lie in a folder."""
     return index.first(_owners(folder)) if folder else None
 
 
