@@ -1,4 +1,4 @@
-"""Repositories: their text files and their history."""
+"""Assets of ingestion: text files and commit history."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def repository_files(
     root: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Text files of a project's sources at their pins, and what was left or taken out and why."""
+    """Text files of a project's sources at their pins, with skipped files and redactions."""
     return build.repository_files(project_source, project, ingestion, privacy, root, cache)
 
 

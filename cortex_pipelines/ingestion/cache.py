@@ -1,4 +1,4 @@
-"""Where downloads and clones are kept, and the hash by which a file is known."""
+"""The download cache, and hashes of its files."""
 
 import hashlib
 from pathlib import Path

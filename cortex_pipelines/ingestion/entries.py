@@ -1,4 +1,4 @@
-"""What a reader finds in a source: files and what was left out, within limits."""
+"""Files that a reader gives or skips, within limits."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ class SourceError(ValueError):
 
 
 class DamagedArchiveError(ValueError):
-    """An archive breaks off, or does not follow its format."""
+    """An archive is truncated or malformed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class File:
 
 @dataclass(frozen=True)
 class Listed:
-    """One file that may be read, known by its content before anything is made of it.
+    """A file that may be read, identified by a hash of its content.
 
     Args:
         path: Path relative to the source's root.
@@ -46,7 +46,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file or entry that was left out: a short code for why, and the same in words."""
+    """A file or entry that was left out: a short reason code and an explanation."""
 
     path: str
     reason: str
@@ -59,7 +59,7 @@ Listing = Iterator[Listed | Skipped]
 
 
 def blob_id(data: bytes) -> str:
-    """The id that git gives to a file with these bytes."""
+    """Git's blob id of the bytes."""
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return digest.hexdigest()
@@ -71,13 +71,13 @@ def printable(path: str) -> str:
 
 
 def tidy(name: str) -> str:
-    """Name of an archive's member without the ``./`` that tar writes, and without empty parts."""
+    """Name of an archive member without ``./`` and empty parts."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return "/" * name.startswith("/") + "/".join(parts)
 
 
 def unsafe_because(path: str) -> str | None:
-    """Why a path must not be used below a folder, on any system; None if it may.
+    """Why a path is unsafe below a folder on any system; None if it is safe.
 
     Nothing here writes a file under such a name, but whatever reads the tables later might.
     """
@@ -109,7 +109,7 @@ def _folders_of(path: str) -> Iterator[str]:
 
 @dataclass
 class SourceLimits:
-    """What was taken of one source so far, and whether more may be.
+    """Counts what was read from a source and enforces its limits.
 
     Once a limit of the whole source is reached ``full`` is set, and the reader stops.
     """
@@ -123,11 +123,11 @@ class SourceLimits:
 
     @property
     def largest_file(self) -> int:
-        """Most bytes that any file may have."""
+        """Largest permitted file, in bytes."""
         return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
 
     def refuse(self, path: str, size: int) -> Skipped | None:
-        """Why a file must not be read, or None if it may; counts it either way."""
+        """Why a file must not be read, or None if it may; counts it in both cases."""
         reason = self._path_problem(path) or self._size_problem(path, size)
         if reason:
             return self.skip(path, *reason, size)
@@ -140,14 +140,14 @@ class SourceLimits:
         return self.skip(path, "", "", size)
 
     def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> Skipped:
-        """What is left out for a reason of the reader's; counts it."""
+        """A skipped entry, for a reason of the reader; counts it."""
         if self._entries >= self.settings.max_files:
             return replace(self.stop(path, "too_many_files"), size=size)
         self._entries += 1
         return Skipped(printable(path), reason, detail, size)
 
     def stop(self, path: str, reason: str) -> Skipped:
-        """What is left out, as is all after it: there is more of it than ``max_files``."""
+        """A skipped entry for everything beyond ``max_files``."""
         self.full = True
         limit = f"this and all later entries: ingestion.max_files is {self.settings.max_files}"
         return Skipped(printable(path), reason, limit)

@@ -1,4 +1,4 @@
-"""What was forgotten on demand: ingestion leaves it out, so it is in nothing made after it."""
+"""Apply tombstones: forgotten files and authors are left out from ingestion on."""
 
 import polars as pl
 
@@ -10,14 +10,14 @@ REASON = "forgotten"
 
 
 def forgotten_file(path: str, size: int) -> Skipped:
-    """What the table of skipped files says of a file that must not be read."""
+    """The row of skipped files for a forgotten file."""
     return Skipped(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
 
 
 def forgotten_by_author(
     files: pl.DataFrame, project: str, privacy: PrivacySettings
 ) -> pl.DataFrame:
-    """The files that stay out for who changed them last.
+    """Files excluded because a forgotten author changed them last.
 
     Args:
         files: Rows with source, path and author.
@@ -33,7 +33,7 @@ def forgotten_by_author(
 
 
 def kept_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
-    """The commits that may be known, without the names of forgotten paths.
+    """Commits of authors who are not forgotten, without forgotten paths.
 
     Args:
         commits: Rows with source, author and paths.

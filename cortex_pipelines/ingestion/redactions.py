@@ -1,4 +1,4 @@
-"""Redactions as rows of a table."""
+"""Rows of the redaction table."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -19,11 +19,11 @@ _PLACE = ("source", "path")
 REDACTION: pl.DataType = pl.List(
     pl.Struct({name: kind for name, kind in REDACTIONS.schema.items() if name not in _PLACE})
 )
-"""What was taken out of one text, as a column beside it."""
+"""Type of the column with a text's redactions."""
 
 
 def redaction_rows(redacted: Redacted) -> list[dict[str, Any]]:
-    """What was taken out of a text: values of a column of type ``REDACTION``."""
+    """Redactions of a text, as values of type ``REDACTION``."""
     return [
         {
             "line": redaction.finding.line,
@@ -39,7 +39,7 @@ def redaction_rows(redacted: Redacted) -> list[dict[str, Any]]:
 
 
 def name_rows(taken: Iterable[NameRedaction], before: int = 0) -> list[dict[str, Any]]:
-    """What was taken out of a path: values of a column of type ``REDACTION``.
+    """Redactions of a path, as values of type ``REDACTION``.
 
     Args:
         taken: Names that were replaced.
@@ -54,7 +54,7 @@ def name_rows(taken: Iterable[NameRedaction], before: int = 0) -> list[dict[str,
 def without_private_errors(
     work: Callable[[], _Made], kind: type[Exception], privacy: PrivacySettings, key: bytes
 ) -> _Made:
-    """What some work gives; errors of a kind come out without what is private in their messages.
+    """Run a function and redact private values in the messages of its errors.
 
     Messages name files and branches, and repeat what git says. They end in Dagster's history with
     all that caused them, so nothing of the first error is kept.
@@ -67,7 +67,7 @@ def without_private_errors(
 
 
 def redact_message(message: str, privacy: PrivacySettings, key: bytes) -> str:
-    """A message without private values, paths and names in it included."""
+    """A message without private values, paths and names included."""
     text = redact_text(message, "", None, privacy, key).text
     shown = PathRedactor(privacy, key)
     return _WORD.sub(lambda word: _shown_word(word[0], shown), text)
@@ -78,6 +78,6 @@ def _shown_word(word: str, shown: PathRedactor) -> str:
 
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
-    """Schema ``REDACTIONS`` of a frame with the columns source, path and redactions."""
+    """The table ``REDACTIONS`` from a frame with source, path and redactions."""
     redactions = frame.select(*_PLACE, "redactions").explode("redactions").drop_nulls("redactions")
     return REDACTIONS.conform(redactions.unnest("redactions"))

@@ -1,4 +1,4 @@
-"""A frame from a stream of rows, without ever holding all rows as Python objects."""
+"""Build a frame from a stream of rows in batches, to save memory."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -10,7 +10,7 @@ _ROWS = 2_000
 
 
 def frame_of(rows: Iterable[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """The rows as a frame of a schema.
+    """Rows as a frame of a schema.
 
     Args:
         rows: One dictionary a row, with the schema's columns.

@@ -1,4 +1,4 @@
-"""Archives as untrusted input: members are read in memory, nothing is ever unpacked to disk."""
+"""Read untrusted archives in memory; nothing is unpacked to disk."""
 
 import lzma
 import tarfile
@@ -24,7 +24,7 @@ _DAMAGE = (
 
 
 def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
-    """Every regular file of an archive in its order; whatever is unsafe or too much as skipped.
+    """Every regular file of an archive in order; unsafe or oversized ones as skipped.
 
     Args:
         path: A tar archive (plain, gzip, bzip2, xz) or a zip archive, told apart by content.
@@ -53,7 +53,7 @@ def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
 
 
 def archive_path(path: Path, label: str) -> Path:
-    """The path of an archive, certain to be there.
+    """Path of an archive that exists.
 
     Raises:
         SourceError: it is not.

@@ -31,7 +31,7 @@ _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 
 
 class _Forward(io.RawIOBase):
-    """A stream that only moves forward, and not past a limit.
+    """A forward-only stream with a size limit.
 
     The standard library seeks back when a hostile header says so (an endless loop), and takes a
     damaged header for the end of the archive; ``last`` keeps the block on which it stopped.
@@ -122,7 +122,7 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 
 def _unpacked_limit(path: Path, limits: SourceLimits) -> tuple[int, tuple[str, str]]:
-    """How many bytes the archive may unpack to, and what to say if it is more."""
+    """Limit on the unpacked size, and the message for exceeding it."""
     ratio, most = limits.settings.max_compression_ratio, limits.settings.max_source_bytes
     by_ratio = max(HARMLESS_BYTES, ratio * path.stat().st_size)
     if by_ratio < most:

@@ -40,7 +40,7 @@ def read_zip(path: Path, limits: SourceLimits) -> Entries:
 
 
 def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
-    """Why a member is not read whatever its name, or None."""
+    """Why a member is not read, apart from its name; None if it is."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "link", "a symbolic link"
@@ -59,7 +59,7 @@ def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
 
 
 def _check_directory(path: Path, max_files: int) -> None:
-    """Count the directory's entries before the library holds all of them in memory."""
+    """Count the directory entries before zipfile loads all of them."""
     entries = 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

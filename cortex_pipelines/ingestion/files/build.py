@@ -37,7 +37,7 @@ _LISTING = pl.Schema(
 
 @dataclass(frozen=True)
 class _Inventory:
-    """What the sources of a project hold, not read yet.
+    """Listed but unread files of a project's sources.
 
     Args:
         readings: How each source is read, by its label.
@@ -61,7 +61,7 @@ def repository_files(
     root: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Text files of all sources of a project, and what was left out of them.
+    """Text files of all sources of a project, and the skipped ones.
 
     Args:
         source: The project's sources and their pins.
@@ -96,7 +96,7 @@ def _read(
     cache: RowCache,
     key: bytes,
 ) -> dict[str, pl.DataFrame]:
-    """The tables with names as the sources have them: languages and licences depend on those."""
+    """The tables with original names, which language and licence detection need."""
     inventory = _take_inventory(source, project, settings, privacy, root)
     listing = pl.DataFrame(list(_listing_rows(inventory)), schema=_LISTING, orient="row")
 
@@ -131,7 +131,7 @@ def _read(
 def _without_private_names(
     tables: dict[str, pl.DataFrame], shown: PathRedactor
 ) -> dict[str, pl.DataFrame]:
-    """The tables without what is private in paths, which is entered among the redactions."""
+    """Redact private parts of paths and record the redactions."""
     files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
     listed = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
     named = [
@@ -198,7 +198,7 @@ def _too_much(file: Listed, settings: IngestionSettings) -> Skipped:
 
 
 def _key(file: Listed) -> str:
-    """Hash of what a file's own row is made from, beside code and parameters."""
+    """Hash of everything a file's own row depends on, apart from code and parameters."""
     return hashlib.sha256(f"{file.content} {file.path}".encode()).hexdigest()
 
 
@@ -215,7 +215,7 @@ def _contents(
     privacy: PrivacySettings,
     key: bytes,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of ``CONTENT`` for the files that are not known yet, each key once."""
+    """Rows of ``CONTENT`` for uncached files, each key once."""
     for label, reading in inventory.readings.items():
         wanted = [file for name, file in inventory.files[label].items() if name in missing]
         missing = missing - inventory.files[label].keys()

@@ -1,4 +1,4 @@
-"""The history of git sources: one row a commit, its message redacted, its author a pseudonym."""
+"""Git history: one row per commit, message redacted, author pseudonymised."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -96,7 +96,7 @@ def _read(
 
 
 def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
-    """Every commit of every source, with all that its row depends on as its key."""
+    """Every commit of every source, keyed by everything its row depends on."""
     frames = [pl.DataFrame(schema={"source": pl.String, "cache_key": pl.String})]
     for label, (mirror, revision) in mirrors.items():
         cut = commits_without_parents(mirror)
@@ -138,7 +138,7 @@ def _rows(
 def _shown_paths(
     paths: Iterable[str], shown: PathRedactor
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Paths without private names, sorted, and what was taken out of them, as one text."""
+    """Sorted paths without private names, and their redactions, as one text."""
     rows: list[dict[str, Any]] = []
     redacted = sorted(shown.redact(path) for path in paths)
     before = 0

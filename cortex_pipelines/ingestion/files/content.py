@@ -1,4 +1,4 @@
-"""What is known of one file by its path and bytes alone, so that it can be kept for next time."""
+"""Properties of a file that depend on its path and bytes alone, so that they can be cached."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ _LARGE_FILE_POINTER = b"version https://git-lfs."
 def content_of(
     file: File, settings: IngestionSettings, privacy: PrivacySettings, key: bytes
 ) -> dict[str, Any]:
-    """Columns of ``CONTENT`` of one file, but for its key.
+    """Columns of ``CONTENT`` for one file, without the key.
 
     Args:
         file: Path and bytes.
@@ -72,7 +72,7 @@ def content_of(
 
 
 def _no_text(data: bytes) -> tuple[str, str] | None:
-    """Why bytes are no text that is kept: a short code and the same in words."""
+    """Why bytes are not kept as text: a short code and an explanation; None if they are."""
     if b"\0" in data:
         return "binary", "holds NUL bytes"
     if data.startswith(_LARGE_FILE_POINTER):

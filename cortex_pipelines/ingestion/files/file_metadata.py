@@ -1,4 +1,4 @@
-"""What a file is by its place among others: its licence, what it tests, who changed it last."""
+"""File metadata that depends on other files: licence, tested file, last author."""
 
 import polars as pl
 

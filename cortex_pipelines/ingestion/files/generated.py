@@ -1,4 +1,4 @@
-"""Whether a file was written by a program, vendored or minified: kept, but not trained on."""
+"""Detect generated, vendored and minified files: kept, but not trained on."""
 
 import re
 
@@ -28,7 +28,7 @@ _MINIFIABLE = frozenset({"javascript", "typescript", "css"})
 
 
 def is_generated(path: str, language: str | None, text: str, settings: IngestionSettings) -> bool:
-    """Whether no person wrote a file, or not for this project.
+    """Whether a file is generated, vendored or minified.
 
     Args:
         path: Path relative to the source's root, with forward slashes.

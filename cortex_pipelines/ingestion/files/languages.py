@@ -1,4 +1,4 @@
-"""The language of a file, by its name or its first line."""
+"""Detect a file's language by name or first line."""
 
 import re
 from pathlib import PurePosixPath
@@ -78,7 +78,7 @@ _SHEBANG = re.compile(r"#!\s*(\S+)(.*)")
 
 
 def language_of(path: str, text: str) -> str | None:
-    """Name of the language of a file; None if neither its name nor its first line tells.
+    """Language of a file; None if neither its name nor its first line determines it.
 
     Args:
         path: Path with forward slashes.

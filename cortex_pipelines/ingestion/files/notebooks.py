@@ -1,4 +1,4 @@
-"""Jupyter notebooks by their code cells: one text that parses in the notebook's language."""
+"""Jupyter notebooks as one text of code cells that parses in their language."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ _LONGEST_CELL = 200_000
 
 
 class NotebookError(ValueError):
-    """The file is no notebook that can be read."""
+    """The file is no readable notebook."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Notebook:
 
 
 def read_notebook(data: str) -> Notebook:
-    """The code cells of a notebook (format 2 to 4), magics as comments so that the rest parses.
+    """Read the code cells of a notebook (format 2 to 4), with magics commented out.
 
     Raises:
         NotebookError: not JSON, or not of a notebook's form.
@@ -60,7 +60,7 @@ def read_notebook(data: str) -> Notebook:
 
 
 def _sources(notebook: dict[str, Any]) -> list[str]:
-    """Text of each code cell that has any; one a cell, with a line feed at its end."""
+    """Text of each non-empty code cell, with a final line feed."""
     sheets = notebook.get("worksheets", [notebook])
     if not isinstance(sheets, list) or not all(isinstance(sheet, dict) for sheet in sheets):
         raise NotebookError("its worksheets are no list of objects")
@@ -78,7 +78,7 @@ def _sources(notebook: dict[str, Any]) -> list[str]:
 
 
 def _encodable(text: str) -> str:
-    """JSON may write half a surrogate pair, which no UTF-8 can hold."""
+    """Replace lone surrogates, which JSON may contain but UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -122,7 +122,7 @@ def _without_magic(line: str, mark: str) -> str:
 
 
 def _parses(source: str) -> bool:
-    """Whether a cell is Python as it is: then what looks like a magic stands in a string."""
+    """Whether a cell is valid Python, so that apparent magics are in strings."""
     if len(source) > _LONGEST_CELL:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Tests paired with the files that they test, by where both lie and how they are called."""
+"""Pair test files with the files they test, by location and name."""
 
 import re
 from collections import defaultdict
@@ -53,7 +53,7 @@ _NOT_TESTS = frozenset({"conftest", "__init__", "setup", "fixtures", "helpers", 
 def tested_paths(
     files: Iterable[tuple[str, str | None]], text_of: Callable[[str], str]
 ) -> dict[str, list[str]]:
-    """Paths that each test of one source tests; files that are no tests are not among the keys.
+    """Files tested by each test file of one source; other files are not among the keys.
 
     Of several files of the right name the one counts whose folders agree best with the test's;
     between equals the test's own words decide, and if they do not, none is named.
@@ -86,7 +86,7 @@ def _stem(path: str) -> str:
 
 
 def _subject(path: str, family: str) -> str | None:
-    """Name of what a test tests; None if the file is no test."""
+    """Name of the tested file; None if the file is no test."""
     stem, folders = _stem(path), path.split("/")[:-1]
     for form in _PATTERNS[family]:
         match = form.fullmatch(stem)
@@ -100,7 +100,7 @@ def _subject(path: str, family: str) -> str | None:
 
 
 def _called(path: str, family: str) -> list[str]:
-    """Names by which a test may call a file, in lower case: its own, with folders before it."""
+    """Names by which a test may refer to a file, in lower case, with parent folders before it."""
     *folders, _ = path.split("/")
     stem = _stem(path)
     parts = folders if stem in _FOLDER_FILES[family] else [*folders, stem]
@@ -124,7 +124,7 @@ def _tested(test: str, text_of: Callable[[str], str], candidates: list[str]) -> 
 
 
 def _nearness(test: str, source: str) -> tuple[int, int, int]:
-    """How well folders agree: from the end, then from the beginning, then by how few there are."""
+    """How well folders agree: from the end, then from the start, then by number."""
     ours, theirs = _folders(test), _folders(source)
     ending = _shared(ours[::-1], theirs[::-1])
     beginning = _shared(test.split("/")[:-1], source.split("/")[:-1])
@@ -132,13 +132,13 @@ def _nearness(test: str, source: str) -> tuple[int, int, int]:
 
 
 def _folders(path: str) -> list[str]:
-    """Folders of a path that say what it is about, not that it is a test or a source."""
+    """Folders of a path without those that only mark tests or sources."""
     ignored = _TEST_FOLDERS | _SOURCE_FOLDERS
     return [part for part in path.split("/")[:-1] if part.lower() not in ignored]
 
 
 def _shared(ours: list[str], theirs: list[str]) -> int:
-    """Length of the beginning that two lists share."""
+    """Length of the common prefix of two lists."""
     for length, (own, partner) in enumerate(zip(ours, theirs, strict=False)):
         if own != partner:
             return length

@@ -1,4 +1,4 @@
-"""Who changed each path last, by a keyed pseudonym: names and addresses are never kept."""
+"""The last author of each path, as a keyed pseudonym; names and addresses are not kept."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,11 +10,11 @@ from cortex_pipelines.ingestion.git.history import walk_history
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym
 
 Pseudonym = Callable[[bytes], str | None]
-"""What stands for a mail address as git has it; None if there is none."""
+"""Maps a mail address to its pseudonym; None if git has no address."""
 
 
 def pseudonyms(key: bytes) -> Pseudonym:
-    """What gives the pseudonyms of a project.
+    """The pseudonym function of a project.
 
     Args:
         key: Key of the project's pseudonyms.

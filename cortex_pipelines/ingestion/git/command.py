@@ -1,4 +1,4 @@
-"""Calling git on repositories that nobody trusts.
+"""Run git on untrusted repositories.
 
 No hook, filter, helper or configuration of a repository runs, and no terminal is asked. git gets
 a list of arguments and never passes through a shell; places and refs were checked in sources.py.
@@ -30,21 +30,21 @@ _SAFE = (
 )
 
 _MOST_BYTES = 2 << 30
-"""Memory of its own that git may take; it streams, so that the largest histories need far less."""
+"""Memory limit of git, in bytes; it streams, so the largest histories need far less."""
 
 _MOST_SECONDS = 3600
-"""Processor time that git may take."""
+"""Processor time limit of git, in seconds."""
 
 
 class ExhaustedError(SourceError):
-    """git was asked for more than any repository that people made needs.
+    """Git exceeded its memory or time limit.
 
     A few objects can unfold to a tree of a thousand million files, or of folders without any.
     """
 
 
 def environment(*, network: bool = False) -> dict[str, str]:
-    """Environment in which git reads no configuration but a mirror's own.
+    """Environment in which git reads only the mirror's own configuration.
 
     Args:
         network: Keep the user's own configuration, which may hold credential helpers and proxies.
@@ -76,7 +76,7 @@ def command(mirror: Path | None, *arguments: str) -> list[str]:
 
 
 def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
-    """Run git to its end and give what it wrote.
+    """Run git to its end and return its output.
 
     Args:
         mirror: Bare repository to work on; None for none.
@@ -102,7 +102,7 @@ def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
 
 @contextmanager
 def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Run git and give its input and output while it works.
+    """Run git with its input and output open.
 
     Raises:
         SourceError: git failed, with its own words; not raised when the caller stops early.
@@ -157,7 +157,7 @@ def _failure(subcommand: str, code: int, words: str) -> SourceError:
 
 
 def records(answer: IO[bytes], chunk: int = 1 << 20) -> Iterator[bytes]:
-    """The NUL-terminated records of a stream; memory holds one chunk and one record."""
+    """Split a stream into NUL-terminated records; holds one chunk and one record in memory."""
     rest = b""
     while block := answer.read(chunk):
         *whole, rest = (rest + block).split(b"\0")

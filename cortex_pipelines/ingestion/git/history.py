@@ -19,7 +19,7 @@ def list_commits(mirror: Path, revision: str) -> Iterator[str]:
 
 
 def commits_without_parents(mirror: Path) -> frozenset[str]:
-    """Commits at which the history of a mirror was cut off: they look as if they were the first."""
+    """Commits where a shallow mirror's history is cut off; they look like first commits."""
     cut = mirror / "shallow"
     return frozenset(cut.read_text().split()) if cut.exists() else frozenset()
 
@@ -41,14 +41,14 @@ def walk_history(
 def look_up_commits(
     mirror: Path, commits: Iterable[str], fields: str, *options: str
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """The same of some commits only, in their order."""
+    """As ``walk_history``, for the given commits only, in their order."""
     return _log(mirror, fields, (*options, "--no-walk=unsorted", "--stdin"), commits)
 
 
 def _log(
     mirror: Path, fields: str, options: tuple[str, ...], asked: Iterable[str]
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """What ``git log`` says.
+    """Run ``git log``.
 
     No message can be mistaken for anything else: fields end with NUL, which none can hold, and
     where the paths of a commit end is known by what follows (`:` or a commit id).
@@ -68,7 +68,7 @@ def _log(
 
 
 def _changed_paths(tokens: Iterator[bytes]) -> tuple[list[bytes], bytes | None]:
-    """Paths of the commit that is being read, and the token after them."""
+    """Paths of the current commit, and the token after them."""
     paths: list[bytes] = []
     for token in tokens:
         if not token.lstrip(b"\n").startswith(b":"):

@@ -1,4 +1,4 @@
-"""Mirrors of git repositories: what a ref is now, and the history that was pinned.
+"""Mirrors of git repositories: resolve refs and fetch pinned history.
 
 A mirror is a bare repository in the cache; nothing is checked out, and it can be deleted at any
 time.
@@ -30,7 +30,7 @@ _COMMIT_ID = re.compile(r"^[0-9a-f]{7,64}$")
 
 
 def take_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]:
-    """Fetch a source and say what its ref is now: commit id and number of commits behind it.
+    """Fetch a source and resolve its ref: commit id and number of commits.
 
     Raises:
         SourceError: there is no such repository or ref, it has no commits, or is out of reach.
@@ -43,7 +43,7 @@ def take_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]
 
 
 def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Path) -> Path:
-    """The mirror of a source, certain to hold the pinned revision with all its history.
+    """The mirror of a source, with the pinned revision and all its history.
 
     Raises:
         SourceError: the pinned revision cannot be had any more.
@@ -67,13 +67,13 @@ def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Pat
 
 
 def mirror_folder(source: GitSource, root: Path, cache: Path) -> Path:
-    """Where the mirror of a source is kept."""
+    """Folder of a source's mirror."""
     digest = hashlib.sha256(_address(source, root).encode()).hexdigest()[:32]
     return cache.resolve() / "git" / digest
 
 
 def count_commits(mirror: Path, revision: str) -> int:
-    """Number of commits that can be reached from a revision, itself included."""
+    """Number of commits reachable from a revision, itself included."""
     return int(run_git(mirror, "rev-list", "--count", "--end-of-options", revision))
 
 
@@ -86,7 +86,7 @@ def _holds(mirror: Path, revision: str, commits: object) -> bool:
 
 @contextmanager
 def _locked(mirror: Path) -> Iterator[None]:
-    """One process at a time writes a mirror; locks that a killed git left are removed."""
+    """Lock a mirror for one process; removes locks that a killed git left."""
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with mirror.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -97,7 +97,7 @@ def _locked(mirror: Path) -> Iterator[None]:
 
 @contextmanager
 def _renewed(mirror: Path) -> Iterator[Path]:
-    """The mirror to fetch into; one without its whole history is made anew, aside.
+    """The mirror to fetch into; a shallow one is cloned again beside it.
 
     Its source may have become deeper since. What is there stays until the new one is complete.
     """
@@ -112,12 +112,12 @@ def _renewed(mirror: Path) -> Iterator[Path]:
 
 
 def _address(source: GitSource, root: Path) -> str:
-    """What git is given to fetch from: a URL as it is, a path as an absolute one."""
+    """Address that git fetches from: a URL unchanged, a path made absolute."""
     return source.git if is_url(source.git) else str((root / source.git).resolve())
 
 
 def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
-    """Commit id that the source's ref names now, brought into the mirror."""
+    """Resolve the source's ref to a commit id and fetch it."""
     refs = _listed(source, root)
     name = _full_name(source.ref, refs)
     if name:
@@ -135,7 +135,7 @@ def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
 
 
 def _full_name(ref: str, refs: list[str]) -> str | None:
-    """The name that the source has for a ref; a branch goes before a tag of the same name."""
+    """Full ref name in the source; a branch takes precedence over a tag."""
     heads = [name for name in refs if name.startswith("refs/heads/")]
     if ref == "HEAD" and "HEAD" not in refs and len(heads) == 1:
         return heads[0]  # a bundle need not say which branch is the default one
@@ -144,7 +144,7 @@ def _full_name(ref: str, refs: list[str]) -> str | None:
 
 
 def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
-    """The commit that a ref is the id of, full or short."""
+    """The commit for a full or abbreviated id."""
     if not _COMMIT_ID.match(source.ref):
         return None
     _fetch(source, root, mirror, *_EVERYTHING)
@@ -155,7 +155,7 @@ def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
 
 
 def _bring(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
-    """Look for a pinned commit: on its ref, by its id, and then everywhere."""
+    """Fetch a pinned commit: by ref, then by id, then by fetching everything."""
     name = _full_name(source.ref, _listed(source, root))
     if name:
         _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
@@ -189,7 +189,7 @@ def _listed(source: GitSource, root: Path) -> list[str]:
 
 
 def _fetch(source: GitSource, root: Path, mirror: Path, *wanted: str) -> None:
-    """Bring refs with all that they reach into the mirror."""
+    """Fetch refs and everything reachable from them."""
     place = _address(source, root)
     _LOG.info("Fetching %s", source.label)
     try:
@@ -207,7 +207,7 @@ def _fetch_quietly(place: str, mirror: Path, *wanted: str) -> None:
 
 
 def _fetch_id(source: GitSource, root: Path, mirror: Path, commit: str) -> bool:
-    """Ask for a commit that need not be on any branch: many servers give it, others refuse."""
+    """Fetch a commit by id, on no branch; some servers refuse this."""
     try:
         run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
         _fetch_quietly(_address(source, root), mirror, f"+{commit}:{_TAKEN}")
@@ -217,7 +217,7 @@ def _fetch_id(source: GitSource, root: Path, mirror: Path, commit: str) -> bool:
 
 
 def _unbundle(bundle: str, mirror: Path) -> None:
-    """Unpack a bundle and note where its history begins.
+    """Unpack a bundle and record where its history begins.
 
     git refuses a bundle made in a shallow clone, as it lacks the parents of its first commits.
     """
@@ -228,7 +228,7 @@ def _unbundle(bundle: str, mirror: Path) -> None:
 
 
 def _parents(mirror: Path) -> dict[str, list[str]]:
-    """Each commit in a mirror with those of its parents that are not there."""
+    """Each commit in a mirror with its missing parents."""
     listing = ("--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
     objects = run_git(mirror, "cat-file", *listing).split()
     commits = [

@@ -9,7 +9,7 @@ from cortex_pipelines.ingestion.git.command import records, stream
 
 _FOLDER = "040000"
 _FOLDERS_A_FILE = 10
-"""Folders that are gone through for each file that may be read; people have fewer than files."""
+"""Folders visited per readable file; real repositories have fewer folders than files."""
 
 _NOT_FILES = {
     "120000": ("link", "a symbolic link"),
@@ -43,7 +43,7 @@ def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
 
 
 def read_blobs(mirror: Path, wanted: Iterable[Listed]) -> Iterator[File]:
-    """The files that are wanted of those that ``list_tree`` gave, in that order.
+    """The wanted files among those of ``list_tree``, in that order.
 
     Raises:
         SourceError: an object is missing or damaged.

@@ -1,4 +1,4 @@
-"""The licence of each file: what its own head says, else what the nearest folder above it says."""
+"""Detect each file's licence: from its own header, else from the nearest folder above."""
 
 import re
 from collections import defaultdict
@@ -23,7 +23,7 @@ _LONGEST_TEXT = 200_000
 
 @dataclass(frozen=True)
 class Stated:
-    """What one file says of licences.
+    """Licences stated in one file.
 
     Args:
         header: Of itself, at its top.
@@ -37,7 +37,7 @@ class Stated:
 
 
 def stated_licences(path: str, language: str | None, text: str, head_lines: int) -> Stated:
-    """What a file says of licences, of itself and of its folder.
+    """Licences that a file states for itself and for its folder.
 
     Args:
         path: Path relative to the source's root, with forward slashes.
@@ -61,7 +61,7 @@ def stated_licences(path: str, language: str | None, text: str, head_lines: int)
 
 
 class Folders:
-    """Licences that hold for whole folders.
+    """Licences of whole folders.
 
     Args:
         stated: Path, licence and kind (``file`` or ``manifest``) of all that say something of
@@ -80,7 +80,7 @@ class Folders:
         self._memory: dict[str, tuple[str, str] | None] = {}
 
     def of(self, path: str) -> tuple[str, str] | None:
-        """Licence that holds at a path by the nearest folder above it, and what says so."""
+        """Licence of the nearest folder above a path, and its origin."""
         folder, passed = _parent(path), []
         while folder not in self._known and folder not in self._memory and folder:
             passed.append(folder)
@@ -96,7 +96,7 @@ def _parent(path: str) -> str:
 
 
 def _agreed(texts: list[str], manifests: list[str]) -> tuple[str, str]:
-    """One licence for a folder.
+    """Combine a folder's licences into one.
 
     A text that was recognised counts more than a manifest, which is often left as a tool made it;
     but a manifest that names all of the texts says how they go together (MIT OR Apache-2.0).
@@ -119,7 +119,7 @@ def licences_of(
     own: str | None,
     annotated: Sequence[Annotation],
 ) -> list[tuple[str | None, str | None]]:
-    """Licence of each path and what says so: a header, a folder's file or manifest, the project.
+    """Licence of each path and its origin: header, folder's file or manifest, or project.
 
     Args:
         paths: Paths of one source.

@@ -1,4 +1,4 @@
-"""SPDX licence expressions: one spelling of each, and whether an allow list permits one."""
+"""Parse SPDX licence expressions and check them against an allow list."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -7,10 +7,10 @@ from functools import lru_cache
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 NOT_UNDERSTOOD = "NOASSERTION"
-"""SPDX's word for a licence that is stated, but not in a way that could be understood."""
+"""SPDX's value for a stated licence that was not recognised."""
 
 RESTRICTED = "LicenseRef-Restricted"
-"""Stands for terms that take back what a licence around them grants."""
+"""Marks extra terms that restrict the surrounding licence."""
 
 _LONGEST = 1000
 _DEEPEST = 20
@@ -20,7 +20,7 @@ _FAMILY = re.compile(r"(?:-only|-or-later|\+)$")
 
 @lru_cache(maxsize=4096)
 def spdx(text: str) -> str | None:
-    """The expression as SPDX spells it, or None if it is none.
+    """The expression in canonical SPDX spelling, or None if it is none.
 
     Args:
         text: For example ``mit or apache-2.0``; ``/`` between names, as Cargo had it, means OR.
@@ -35,7 +35,7 @@ def spdx(text: str) -> str | None:
 
 
 def families(expression: str) -> frozenset[str]:
-    """Licences an expression names, of whatever version beyond it and with whatever exception."""
+    """Licences in an expression, without "or later" and exceptions."""
     tokens = _TOKENS.findall(expression)
     names = [
         token
@@ -46,7 +46,7 @@ def families(expression: str) -> frozenset[str]:
 
 
 def all_of(expressions: Iterable[str]) -> str | None:
-    """One expression that asks for all of the given ones; None without any."""
+    """Conjunction of all given expressions; None if there are none."""
     distinct = sorted(set(expressions))
     if NOT_UNDERSTOOD in distinct:
         return NOT_UNDERSTOOD
@@ -58,7 +58,7 @@ def all_of(expressions: Iterable[str]) -> str | None:
 
 
 def permitted(expression: str, allowed: Collection[str]) -> bool:
-    """Whether a list of licences lets one use what is under an expression.
+    """Whether an allow list permits use under an expression.
 
     Of alternatives one has to be on the list, of licences that hold together all. An exception
     only adds permissions; "or any later version" counts as the version itself.
@@ -71,7 +71,7 @@ def permitted(expression: str, allowed: Collection[str]) -> bool:
 
 
 def _holds(tokens: list[str], allowed: frozenset[str]) -> bool:
-    """Value of an expression, by two stacks; AND binds closer than OR."""
+    """Evaluate an expression with two stacks; AND binds tighter than OR."""
     values: list[bool] = []
     waiting: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What package manifests say of their licence, read as data: nothing of them is run."""
+"""Read licences from package manifests as data, without running anything."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from cortex_pipelines.ingestion.licences.names import licence_classifiers, licen
 from cortex_pipelines.ingestion.licences.texts import licence_of_text
 
 _LONGEST = 200_000
-"""Characters of the largest manifest that is read; published ones have some thousands."""
+"""Longest manifest that is read, in characters; published ones have some thousands."""
 
 _LONGEST_LINE = 1_000
-"""Characters of a line of TOML that is read: the library is quadratic in the parts of a key."""
+"""Longest TOML line that is read, in characters: the parser is quadratic in key parts."""
 
 _LONGEST_BLOCK = 20_000
 _SETUP_LICENCE = re.compile(r"""\blicense\s*=\s*(["'])([^"'\n]{1,200})\1""")
@@ -27,7 +27,7 @@ _POM_NAME = re.compile(r"<name>([^<]{1,200})</name>")
 
 
 def declared_licence(path: str, text: str) -> str | None:
-    """SPDX expression that a manifest declares for what lies in its folder.
+    """SPDX expression that a manifest declares for its folder.
 
     ``NOASSERTION`` if what it declares is not understood; None if it declares nothing, cannot be
     read, or the file is no manifest.
@@ -46,12 +46,12 @@ def declared_licence(path: str, text: str) -> str | None:
 
 
 def is_manifest(path: str) -> bool:
-    """Whether a file could declare a licence."""
+    """Whether a file may declare a licence."""
     return PurePosixPath(path).name in _READERS
 
 
 def _one(names: Iterable[Any]) -> str | None:
-    """What is said first and understood; if nothing is understood, that."""
+    """The first licence that is recognised, else the first one."""
     licences = [licence_named(name) for name in names if isinstance(name, str)]
     known = [name for name in licences if name]
     return next((name for name in known if name != NOT_UNDERSTOOD), known[0] if known else None)
@@ -87,7 +87,7 @@ def _pyproject(text: str) -> list[Any]:
 
 
 def _words(text: Any) -> Any:
-    """A field that holds a name, or a whole licence, perhaps with its name above."""
+    """A field with a licence name or text, with the name possibly on top."""
     if not isinstance(text, str) or "\n" not in text.strip():
         return text
     named = licence_named(text.strip().partition("\n")[0])
@@ -113,7 +113,7 @@ def _setup_cfg(text: str) -> list[Any]:
 
 
 def _setup_py(text: str) -> list[Any]:
-    """By its literal arguments: the file is a program, and is not run."""
+    """Literal arguments of ``setup.py``, which is not executed."""
     head = text[:_LONGEST]
     classifiers = [match[2] for match in _SETUP_CLASSIFIER.finditer(head)]
     return [*_classified(classifiers), *(match[2] for match in _SETUP_LICENCE.finditer(head))]

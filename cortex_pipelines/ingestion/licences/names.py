@@ -1,4 +1,4 @@
-"""Licences by the names that people and classifiers give them, where those are not SPDX's."""
+"""Map common licence names and classifiers to SPDX."""
 
 import re
 
@@ -41,7 +41,7 @@ _GNU = re.compile(
 
 
 def licence_named(text: str) -> str | None:
-    """SPDX expression that a name or a classifier means.
+    """SPDX expression for a licence name or classifier.
 
     ``NOASSERTION`` if it means several or none that is known, None if it says nothing at all.
     """
@@ -63,7 +63,7 @@ def licence_named(text: str) -> str | None:
 
 
 def licence_classifiers(classifiers: list[str]) -> list[str]:
-    """Licences that trove classifiers name; headings that name none are passed over."""
+    """Licences in trove classifiers, without generic headings."""
     leaves = [
         text.removeprefix(_CLASSIFIER) for text in classifiers if text.startswith(_CLASSIFIER)
     ]

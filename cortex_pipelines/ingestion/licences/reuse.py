@@ -1,4 +1,4 @@
-"""Licences that REUSE (reuse.software, version 3.3) states for files by their paths.
+"""Licence annotations in the REUSE format (reuse.software, version 3.3).
 
 ``REUSE.toml`` speaks of the files at and below its folder, ``.reuse/dep5`` of all of a source.
 """
@@ -26,7 +26,7 @@ _LONGEST = 1_000_000
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is said of the files that a pattern names.
+    """A licence annotation for the files that match a pattern.
 
     Args:
         folder: Folder that the pattern is relative to; empty for the source's root.
@@ -41,7 +41,7 @@ class Annotation:
     precedence: str
 
     def names(self, path: str) -> bool:
-        """Whether it speaks of a path of the source."""
+        """Whether the annotation applies to a path."""
         below = f"{self.folder}/" if self.folder else ""
         return path.startswith(below) and bool(self.pattern.fullmatch(path, len(below)))
 
@@ -52,7 +52,7 @@ def is_reuse(path: str) -> bool:
 
 
 def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
-    """The annotations of a source, those that count most last.
+    """The annotations of a source, those with precedence last.
 
     Args:
         files: Path and text of each file for which ``is_reuse`` holds. What cannot be read says
@@ -66,7 +66,7 @@ def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
 
 
 def annotated_licence(path: str, header: str | None, known: Iterable[Annotation]) -> str | None:
-    """The licence of a file by its annotations and its own header; None if they say nothing."""
+    """Licence of a file by its annotations and header; None if they state none."""
     matching = [annotation for annotation in known if annotation.names(path)]
     outermost = next(
         (annotation for annotation in matching if annotation.precedence == OVERRIDE), None
@@ -118,7 +118,7 @@ def _strings(entry: Any, key: str) -> list[str]:
 
 
 def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
-    """A glob as an expression that takes no more than the square of a path's length.
+    """Convert a glob to a regular expression that takes at most quadratic time.
 
     What stands between two stars is best found as early as it can be, so nothing is tried again
     (atomic groups); plain backtracking over eight stars would be for ever.

@@ -1,4 +1,4 @@
-"""Licences by their words: the texts themselves, and the notices that point to them.
+"""Recognise licences by their full texts and by notices.
 
 The texts come from the package `identify`. A text is found by the share of its runs of words that
 stand in a file, so comment marks, line breaks and names of holders do not matter.
@@ -11,13 +11,13 @@ from cortex_pipelines.ingestion.licences.expressions import NOT_UNDERSTOOD, REST
 
 _RUN = 4
 _SHARE = 0.9
-"""Share of a licence's runs of four words that a file has to hold; a changed holder costs few."""
+"""Share of a licence's word four-grams that a file must contain; a changed holder costs few."""
 
 _OWN_SHARE = 0.05
-"""Share of it that no longer licence found there may explain: BSD's three clauses hold the two."""
+"""Share of them that must not be explained by a longer licence: BSD-3 contains BSD-2."""
 
 _SHORT = 30
-"""Words up to which a licence file may be nothing but a name, or a pointer to another file."""
+"""Word count up to which a licence file may be a mere name or pointer."""
 
 _TERMS = re.compile("reserved|propriet|confidential|permission|permitted|prohibited|forbidden")
 
@@ -104,7 +104,7 @@ _GNU = re.compile(
 
 
 def licence_of_text(text: str) -> str | None:
-    """SPDX expression of what a licence file says, all of its licences together.
+    """SPDX expression of all licences in a licence file.
 
     ``NOASSERTION`` if it says something that is not understood, None if it says nothing.
     """
@@ -119,7 +119,7 @@ def licence_of_text(text: str) -> str | None:
 
 
 def licence_of_header(head: str) -> str | None:
-    """SPDX expression of what the top of a file says of that file; None if it says nothing.
+    """SPDX expression in a file's header; None if it states no licence.
 
     Args:
         head: First lines of the file.
@@ -133,7 +133,7 @@ def licence_of_header(head: str) -> str | None:
 
 
 def _licences_in(words: str, *, texts: bool = True) -> list[str]:
-    """Licences that words state, and whether others of them take some of that back."""
+    """Licences stated in a text, and RESTRICTED if terms limit them."""
     licences = _by_text(words) if texts else []
     licences += [name for form, name in _TITLES if form.search(words)]
     licences = licences or _by_notice(words)
@@ -141,12 +141,12 @@ def _licences_in(words: str, *, texts: bool = True) -> list[str]:
 
 
 def _words_of(text: str) -> str:
-    """Words of a text in lower case, without the lines that name holders."""
+    """Lower-case words of a text, without lines that name holders."""
     return " ".join(_WORD.findall(_HOLDER.sub("", text).lower()))
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
-    """Runs of words, with one name for all holders and without the numbers of clauses."""
+    """Word n-grams, with holders unified and clause numbers removed."""
     for form, same in _NAMES_OF_HOLDERS:
         text = form.sub(same, text)
     words = [word for word in text.split() if len(word) > 1]
@@ -155,7 +155,7 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 
 @lru_cache(maxsize=1)
 def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
-    """Every known licence with its runs of words."""
+    """Every known licence with its word n-grams."""
     from identify.vendor.licenses import LICENSES
 
     gnu = re.compile(r"A?L?GPL-")
@@ -166,7 +166,7 @@ def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
 
 
 def _by_text(words: str) -> list[str]:
-    """Licences whose text stands in a file; not those that are a part of another one there."""
+    """Licences whose full text is in a file, without those contained in another one there."""
     runs = _runs(words)
     held = [(text & runs, text, name) for name, text in _texts()]
     held = [candidate for candidate in held if len(candidate[0]) >= _SHARE * len(candidate[1])]

@@ -1,4 +1,4 @@
-"""npm packages as a source: found, pinned by their hash, read as untrusted archives.
+"""npm packages as sources: resolved, pinned by hash, read as untrusted archives.
 
 The registry, its proxy and its credentials are npm's own configuration. npm only looks up and
 downloads here: of a package from a registry it runs nothing, and nothing is installed.
@@ -29,7 +29,7 @@ _OPTIONS = (
 
 
 def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
-    """Find the package, bring its archive into the cache and say which one it is.
+    """Resolve a package, download its archive to the cache and return its pin.
 
     Args:
         source: Entry of params.yaml.
@@ -52,7 +52,7 @@ def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
 
 
 def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
-    """Move an archive into the cache under its SHA-256; npm's word for its hash has to hold."""
+    """Move an archive into the cache under its SHA-256 after checking npm's integrity hash."""
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha512").digest()
     integrity = "sha512-" + base64.b64encode(digest).decode()
@@ -91,7 +91,7 @@ def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceL
 
 
 def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
-    """Run npm and give the JSON that it answers."""
+    """Run npm and return its JSON output."""
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError(

@@ -1,4 +1,4 @@
-"""The package indexes that pip is configured for: which files they offer, and getting one.
+"""Client for the package indexes that pip is configured for.
 
 unearth lists and downloads files; nothing of a package is run, as building its metadata would.
 """
@@ -25,7 +25,7 @@ from cortex_pipelines.ingestion.entries import SourceError
 _TIMEOUT_SECONDS = 30.0
 _CONNECT_RETRIES = 3
 _MOST_BYTES = 1 << 30
-"""Largest download; ingestion.max_archive_bytes is the limit for what is then opened."""
+"""Download limit, in bytes; ingestion.max_archive_bytes then limits what is opened."""
 
 _OPTIONS = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert")
 # later ones win, as for `pip download`
@@ -34,7 +34,7 @@ _SECTIONS = ("global", "install", "download", ":env:")
 
 @dataclass(frozen=True)
 class Release:
-    """One source distribution that an index offers."""
+    """A source distribution in an index."""
 
     version: Version
     file: str
@@ -43,14 +43,14 @@ class Release:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the indexes offer of a package, and which of them could not be asked and why."""
+    """Source distributions of a package, and the indexes that failed, with reasons."""
 
     releases: tuple[Release, ...]
     problems: tuple[str, ...]
 
 
 def pip_options() -> dict[str, list[str]]:
-    """pip's options about indexes, from its configuration files and environment."""
+    """pip's index options, from its configuration files and environment."""
     # this interpreter's own pip, with fixed arguments
     listing = subprocess.run(  # nosec B603
         [sys.executable, "-P", "-m", "pip", "config", "list"],
@@ -79,7 +79,7 @@ def _config_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 class Indexes:
-    """The configured indexes, to be asked for source distributions.
+    """The configured indexes, queried for source distributions.
 
     Args:
         options: pip's options, as ``pip_options`` gives them.
@@ -134,7 +134,7 @@ class Indexes:
             yield Release(version, candidate.link.filename, candidate.link)
 
     def download(self, release: Release, folder: Path) -> str:
-        """Bring a file into ``folder``, under its SHA-256, which is returned.
+        """Download a file into ``folder``, named by its SHA-256, which is returned.
 
         Raises:
             SourceError: it cannot be fetched, or is not what the index says.
@@ -184,7 +184,7 @@ def _public(place: str) -> str:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What the index client raises for lines, servers and pages that do not work."""
+    """Errors of the index client for network, server and page failures."""
     import httpx2
 
     return (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)
@@ -192,7 +192,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What unearth only logs: an index that refuses. A missing page is an answer, not a problem."""
+    """Collect what unearth only logs: refused requests, but not missing pages."""
     messages: list[str] = []
 
     class _Keep(logging.Handler):

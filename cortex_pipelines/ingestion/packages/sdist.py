@@ -1,4 +1,4 @@
-"""Source distributions as a source: found, pinned by their hash, read as untrusted archives."""
+"""Source distributions as sources: resolved, pinned by hash, read as untrusted archives."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from cortex_pipelines.ingestion.project_sources import SdistSource
 
 
 def take_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
-    """Find the source distribution, bring it into the cache and say which one it is.
+    """Resolve a source distribution, download it to the cache and return its pin.
 
     Raises:
         SourceError: package or version unknown, without a source distribution, or out of reach.
@@ -27,7 +27,7 @@ def take_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
 
 
 def _newest(source: SdistSource, offer: Offer) -> Release:
-    """The newest version that was not withdrawn; a preview only if there is nothing else."""
+    """The newest version that is not yanked; a pre-release only if there is no other."""
     if offer.problems:  # an index that cannot be asked might have a newer one
         raise SourceError(f"{source.label}: cannot tell the latest version{_trouble(offer)}")
     kept = [release for release in offer.releases if not release.link.is_yanked]
@@ -72,7 +72,7 @@ def read_sdist(
 
 
 def below_top(entries: list[File | Skipped]) -> Entries:
-    """Paths without the folder `name-version`: they stay the same from version to version."""
+    """Paths without the top folder `name-version`, so that they are stable across versions."""
     tops = {entry.path.partition("/")[0::2] for entry in entries if isinstance(entry, File)}
     folders = {folder for folder, rest in tops}
     strip = len(folders) == 1 and all(rest for _, rest in tops)

@@ -1,4 +1,4 @@
-"""A plain folder as a source: its files, and a hash of all that it holds."""
+"""A folder as a source: its files and a content hash."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ _MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over the path and content of everything in a folder, links by their target.
+    """SHA-256 over paths and contents of a folder, links by their target.
 
     Version control, virtual environments and caches of tools do not count.
 
@@ -50,7 +50,7 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Paths of what is not a folder, relative, with forward slashes, in byte order."""
+    """Relative paths of everything but folders, with forward slashes, in byte order."""
     if not folder.is_dir():
         raise SourceError(f"there is no folder {folder}; correct `directory` in params.yaml")
     paths: list[str] = []
@@ -71,7 +71,7 @@ def _tool(folder: Path) -> bool:
 
 
 def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
-    """Bytes that no other path, kind or content has: lengths first, so nothing runs together."""
+    """Unambiguous bytes for a path, kind and content, with lengths first."""
     name, place = os.fsencode(path), folder / path
     mode = place.lstat().st_mode
     if data is not None:

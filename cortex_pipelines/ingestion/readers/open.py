@@ -1,4 +1,4 @@
-"""One way to read any source at its pin: list it first, then read what is not known yet."""
+"""Read any source at its pin: list all files first, then read the uncached ones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource
 
 @dataclass(frozen=True)
 class Reading:
-    """A source at its pin, not read yet.
+    """A source at its pin, not yet read.
 
     Args:
         kind: Kind of source, as the key in params.yaml.
@@ -56,7 +56,7 @@ class Reading:
 
 
 def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Path) -> Reading:
-    """A source as it was pinned, to be listed and then read.
+    """Open a source at its pin for listing and reading.
 
     Raises:
         SourceError: the source is not there any more, or not what was pinned; for a folder or an
@@ -87,7 +87,7 @@ def _listed(entry: File | Skipped) -> Listed | Skipped:
 
 
 def _wanted(entries: Entries, wanted: Sequence[Listed]) -> Iterator[File]:
-    """The wanted files, by reading all again; a second pass costs less than keeping all bytes."""
+    """The wanted files, in a second pass: cheaper than keeping all bytes."""
     if not wanted:
         return
     paths = {file.path for file in wanted}
@@ -95,7 +95,7 @@ def _wanted(entries: Entries, wanted: Sequence[Listed]) -> Iterator[File]:
 
 
 def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries:
-    """Every file of a source that is no git repository, and what was left out."""
+    """Every file of a source other than git, and the skipped ones."""
     if isinstance(source, DirectorySource):
         return read_directory(root / source.directory, pin["sha256"], source.label, limits)
     if isinstance(source, ArchiveSource):

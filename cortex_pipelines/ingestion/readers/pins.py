@@ -1,4 +1,4 @@
-"""Pins: what was last taken of each source, as sources.lock keeps it.
+"""Pins of sources for sources.lock.
 
 A pin holds plain values and no time stamps: where the source is, as in params.yaml, and which
 revision, version or content was there.
@@ -29,7 +29,7 @@ def take_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
 
 
 def take_pin(source: Source, root: Path, cache: Path) -> Pin:
-    """Look at a source as it is now, bring what moves into the cache, and say what it is.
+    """Pin a source's current state, with downloads kept in the cache.
 
     Args:
         source: Entry of params.yaml.
