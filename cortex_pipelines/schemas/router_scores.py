@@ -5,7 +5,7 @@ import polars as pl
 from cortex_pipelines.schemas.table import Column, Table
 
 ROUTING_VOTERS = ("lexical", "semantic", "retrieval", "kernel", "neural", "rules", "person")
-"""Who may have decided on a task."""
+"""Deciders that a task may be routed by."""
 
 
 ROUTING_SCORES = Table(

@@ -1,4 +1,4 @@
-"""What a table and a column are: contracts that frames are checked against."""
+"""Tables and columns as contracts that frames are checked against."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ UTC = pl.Datetime("us", "UTC")
 
 
 class ContractError(ValueError):
-    """A table does not keep its declared contract; nothing of it may be published."""
+    """A table violates its declared contract and must not be published."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Table:
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def read(self, folder: Path, *columns: str) -> pl.DataFrame:
-        """The table in the folder of an asset's output: all columns, or those that are named."""
+        """Read the table from an asset's output folder: all columns, or the named ones."""
         return pl.read_parquet(folder / f"{self.name}.parquet", columns=list(columns) or None)
 
     def empty(self) -> pl.DataFrame:
@@ -94,7 +94,7 @@ class Table:
         return ordered.sort(self.key) if self.key and not is_sorted else ordered
 
     def violations(self, frame: pl.DataFrame) -> list[str]:
-        """What in the rows of a frame with the right columns breaks the contract, in words."""
+        """Contract violations in the rows of a frame with the right columns, in words."""
         problems = [
             f"column {column.name}: {count} {what}"
             for column in self.columns

@@ -1,4 +1,4 @@
-"""Words that several tables share: languages, kinds of unit, splits, purposes."""
+"""Values that several tables share: languages, kinds of unit, splits, purposes."""
 
 LANGUAGES = ("python", "javascript", "typescript", "java", "go", "rust")
 

@@ -1,4 +1,4 @@
-"""What all data sets share: the columns of an example, the three splits, the manifest."""
+"""Columns, splits and manifest that all data sets share."""
 
 import polars as pl
 
