@@ -1,4 +1,4 @@
-"""``cortex add``: a project more in ``params.yaml``, comments and order kept."""
+"""``cortex add``: add a project to ``params.yaml``, comments and order kept."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""``cortex init``: a project in a folder of its own, with the package installed by pip."""
+"""``cortex init``: create a project in a folder of its own."""
 
 import subprocess  # nosec B404
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ ui: ## Dagster's user interface
 
 
 def begin_project(folder: Path) -> Iterator[str]:
-    """Write a new project's files; git and DVC are set up where they are not.
+    """Write a new project's files and set up git and DVC where missing.
 
     Args:
         folder: Made if it is not there; files that are there stay.

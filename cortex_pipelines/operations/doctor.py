@@ -1,4 +1,4 @@
-"""``cortex doctor``: what is missing on this machine, and how to get it."""
+"""``cortex doctor``: check this machine and say how to get what is missing."""
 
 import importlib.metadata
 import re
@@ -17,7 +17,7 @@ _CONFLICT = "holds a merge conflict"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Args:
         what: What it is.
@@ -35,7 +35,7 @@ class Finding:
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Look at everything the platform needs on this machine."""
+    """Check everything the platform needs on this machine."""
     yield from _programs()
     yield from stores(root)
     yield from _packages(root)
@@ -53,7 +53,7 @@ def _programs() -> Iterator[Finding]:
 
 
 def stores(root: Path) -> Iterator[Finding]:
-    """What a kill or a full disk could have cut off; every other command mends it by itself."""
+    """Check databases and lock files that a kill or a full disk may have damaged."""
     again = "any other command, such as `cortex sync`, brings the last good one back"
     for name in kept.FILES:
         if (root / name).is_file():

@@ -1,4 +1,4 @@
-"""A released adapter in the forms that other programs take, signed and checked."""
+"""Export a released adapter in other programs' formats, verified and signed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Format = Literal["peft", "merged", "gguf", "ollama"]
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that is there.
+    """A finished export.
 
     Args:
         model: Name of the model.
@@ -50,7 +50,7 @@ def export(
     base_gguf: Path | None = None,
     openssf: bool = False,
 ) -> Exported:
-    """Write a released adapter in another form, load it again, compare, and sign it.
+    """Export a released adapter, reload it, compare it, and sign it.
 
     Args:
         project: The project.
@@ -115,6 +115,6 @@ def _only_gguf(folder: Path) -> Path | None:
 
 
 def _card(path: Path, version: str) -> str:
-    """The model card, if that beside the newest verdict is of this version."""
+    """The model card beside the newest verdict, if it is of this version."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text if version in text else ""

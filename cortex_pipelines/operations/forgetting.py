@@ -1,4 +1,4 @@
-"""``cortex forget``: something stays out from now on, and what was made of it is found and purged.
+"""``cortex forget``: exclude data from now on, and find and purge what was made from it.
 
 Two steps, with `cortex run` between them: the tombstones make ingestion leave the material out, so
 that the data sets are made again without it; then former versions are purged where they are kept.
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import dagster as dg
 
 INGESTED = ("repository_files", "repository_commits")
-"""Assets that read sources; all that holds their material is made from them."""
+"""Assets that read sources; everything that contains source data depends on them."""
 
 TAG = "forgotten"
-"""Tag of a registered model version that was trained on what is forgotten."""
+"""Tag of registered model versions that were trained on forgotten data."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Purged:
-    """What was deleted.
+    """Counts of what was deleted.
 
     Args:
         dvc_bytes: Bytes by which DVC's cache became smaller.
@@ -80,7 +80,7 @@ class Purged:
 def tombstones(
     root: Path, author: str | None, path: str | None, source: str | None, project: str | None
 ) -> list[Tombstone]:
-    """The tombstones of a request; an author has another pseudonym in each project.
+    """Tombstones for a request; an author has a different pseudonym in each project.
 
     Args:
         root: Project root.
@@ -109,7 +109,7 @@ def tombstones(
 
 
 def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
-    """Write tombstones into params.yaml, comments and order kept; those that were not there."""
+    """Write new tombstones into params.yaml, comments and order kept."""
     path = root / "params.yaml"
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
@@ -149,7 +149,7 @@ def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel
 
 
 def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why: str) -> None:
-    """Tag models in the registry, and write a line of the ledger for each."""
+    """Tag models in the registry, and record each in the ledger."""
     client = open_client(project.root)
     for model in models:
         client.set_model_version_tag(model.name, model.number, TAG, ",".join(model.projects))
@@ -162,7 +162,7 @@ def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why
 
 
 def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
-    """Delete former versions of everything that is made from sources, wherever they are kept.
+    """Delete former versions of everything made from sources, in all stores.
 
     What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
     assets are gone from this machine. Remotes stay as they are, and are named: others may keep
@@ -183,7 +183,7 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
 
 
 def made_from_sources(project: Project) -> list[str]:
-    """Names of the assets that hold material of sources, directly or through others."""
+    """Names of assets that contain source data, directly or indirectly."""
     made: list[str] = []
     for asset in project.graph.order:
         inputs = {other.name for other in project.graph.wiring(asset.name).assets}
@@ -217,7 +217,7 @@ def _size(folder: Path) -> int:
 
 
 def _purge_mlflow(project: Project) -> int:
-    """Delete this workspace's runs of former versions, but for those of registered models.
+    """Delete this workspace's runs of former versions, except those of registered models.
 
     Runs that failed hold no version and go too; the trials of a search go with its run.
     """
@@ -271,7 +271,7 @@ def _all_runs(client: Any, experiment: str) -> Iterator[Any]:
 
 
 def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
-    """Delete events, with the previews in them; `cortex sync` reports what is there now again."""
+    """Delete events with their previews; `cortex sync` reports current ones again."""
     import dagster as dg
 
     runs: set[str] = set()

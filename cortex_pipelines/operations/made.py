@@ -1,4 +1,4 @@
-"""An output that is loaded for use: its files have to be those that its stage made."""
+"""Load an output after checking that its files are those its stage made."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
 
 def made_output(project: Project, name: str) -> tuple[Path, str]:
-    """Folder and DataVersion of an asset that has one output and is not in the registry.
+    """Folder and DataVersion of an asset with one output that is not in the registry.
 
     ``dvc.lock`` is its seal: what it does not name was changed since, or brought from elsewhere.
 

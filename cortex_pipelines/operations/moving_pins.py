@@ -1,4 +1,4 @@
-"""Moving the pins in ``sources.lock`` to what is outside now: ``cortex update``."""
+"""``cortex update``: move the pins in ``sources.lock`` to the current state of the sources."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,7 +22,7 @@ FILE = "sources.lock"
 
 
 def move_pins(root: Path, project: str | None = None) -> list[str]:
-    """Take what every source is now, or those of one project only.
+    """Pin the current state of every source, or of one project's.
 
     Args:
         root: Project root.
@@ -46,7 +46,7 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
 
 
 def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[str]:
-    """See ``move_pins``, for these parameters; ``releases.lock`` stays as it is."""
+    """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged."""
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):

@@ -1,4 +1,4 @@
-"""What a notebook or a program calls; offered by the package itself, which loads it when asked.
+"""The Python API for notebooks and programs, exported lazily by the package.
 
 Nothing here is new: each function opens the project, takes its parameters and calls the room that
 does the work. ``folder`` is any folder in a project; by default the current one (or
@@ -82,7 +82,7 @@ def extract_units(path: str | Path, folder: str | Path | None = None) -> "pl.Dat
 
 
 def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.DataFrame":
-    """Where secrets and personal data stand in a file or folder; never what they are.
+    """Locations of secrets and personal data in a file or folder, without their values.
 
     Args:
         path: File or folder.
@@ -112,7 +112,7 @@ def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.Data
 def read_table(
     asset: str, table: str, project: str | None = None, folder: str | Path | None = None
 ) -> "pl.DataFrame":
-    """One table of an asset's output as it is in the workspace.
+    """Read a table of an asset's output from the workspace.
 
     Args:
         asset: Name of the asset, for example ``annotated_units``.
@@ -148,7 +148,7 @@ def read_table(
 
 
 def load_router(folder: str | Path | None = None) -> "Router":
-    """A task router, verified and ready: ``load_router().route(["a task"])``.
+    """Load a verified task router: ``load_router().route(["a task"])``.
 
     Args:
         folder: What ``cortex router train`` wrote, or the folder of a project, whose champion
@@ -175,7 +175,7 @@ def load_router(folder: str | Path | None = None) -> "Router":
 
 
 def load_adapter(model: str, task: str | None = None, folder: str | Path | None = None) -> "Opened":
-    """A released adapter on its base, verified and ready for inference.
+    """Load a verified, released adapter on its base for inference.
 
     Args:
         model: ``code_adapter-NAME``, and if it is not the champion that is wanted ``@challenger``,

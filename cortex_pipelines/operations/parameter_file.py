@@ -1,4 +1,4 @@
-"""Writing ``params.yaml`` without touching what else stands there: comments, order, quotes."""
+"""Edit ``params.yaml`` with comments, order and quotes kept."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 
 def round_trip() -> YAML:
-    """A reader and writer that gives back each line as it was, also one that says ``null``."""
+    """A YAML reader and writer that preserves every line, explicit ``null`` included."""
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True

@@ -1,4 +1,4 @@
-"""What `cortex run` is about to do, how long it takes, and what limits leave out of it."""
+"""Plan of `cortex run`: stages, their duration, and data that limits leave out."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.reconcile import dvc_views
 
 TRAINING_TOKENS_PER_SECOND = 230
-"""Of the default base in fp32 on two cores; bf16 instructions more than double it."""
+"""Default base in fp32 on two cores; bf16 instructions more than double it."""
 
 _DATA_SETS = ("completion", "naming", "refactoring", "architecture")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage that is to be made.
+    """A stage that will run.
 
     Args:
         address: Name of the stage.
@@ -36,7 +36,7 @@ class Step:
 
 
 def plan(project: Project, only: str | None = None) -> list[Step]:
-    """The stages that `cortex run` would make, in their order.
+    """The stages that `cortex run` would make, in order.
 
     What depends on a stale stage counts, though it may turn out that nothing changes for it.
 
@@ -98,7 +98,7 @@ def _seconds(
 
 
 def left_out(project: Project, only: str | None = None) -> Iterator[str]:
-    """What limits leave out of the data that is made, and the key that lifts each."""
+    """Data left out by limits, with the setting that lifts each limit."""
     for name in project.partitions if only is None else (only,):
         pairs: Any = project.effective.section("pairs", name)
         history = project.output("repository_commits", name) / "repository_commits.parquet"
@@ -128,7 +128,7 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """A duration for people: 40 s, 12 min, 1 h 5 min."""
+    """Format a duration: 40 s, 12 min, 1 h 5 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

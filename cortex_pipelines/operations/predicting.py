@@ -1,4 +1,4 @@
-"""What is to be expected of a task at each master, before it is sent."""
+"""Predict a task's outcome at each master before it is sent."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS
 
 _ASKED = "asked before it is sent"
-"""Stands for the task's id; no log gives one that reads so."""
+"""Placeholder for the task's id that no log uses."""
 
 
 def expect(
@@ -26,7 +26,7 @@ def expect(
     predictors: Path,
     settings: LogTableSettings,
 ) -> list[dict[str, Any]]:
-    """Success, duration, tokens and complexity of a task, at one master or at each known one.
+    """Predict success, duration, tokens and complexity of a task, at one master or all.
 
     Args:
         text: Title of the task.
@@ -72,7 +72,7 @@ def _asked(
     outcomes: pl.DataFrame,
     settings: LogTableSettings,
 ) -> pl.DataFrame:
-    """The features that the task would have, by the code that made those of the logs."""
+    """Features of the task, computed by the same code as those of the logs."""
     empty = dict.fromkeys(decisions.columns)
     asked = [
         {
@@ -103,7 +103,7 @@ def _answer(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _left_out(predictors: Path) -> dict[str, str]:
-    """Why a target is not predicted, by its name."""
+    """Why a target is not predicted, by target name."""
     targets = _table(predictors, PREDICTED_TARGETS.name)
     missing = targets.filter(pl.col("left_out").is_not_null())
     return dict(zip(missing["target"], missing["left_out"], strict=True))

@@ -1,4 +1,4 @@
-"""A released model behind MLflow's own door: ``mlflow.pyfunc.load_model("models:/NAME@ALIAS")``.
+"""Serve a released model as an MLflow pyfunc: ``models:/NAME@ALIAS``.
 
 MLflow imports this module by the name that stands in the model's ``MLmodel``. Nothing is loaded
 that a key which this project trusts has not signed; the base of an adapter and the encoder of a
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Texts = Any
-"""A frame with the model's column, a list of strings, a dictionary with the column, or a string."""
+"""Input of a model: a frame or dictionary with its column, a list of strings, or a string."""
 
 
 class RouterModel:
-    """A task router as MLflow calls it."""
+    """A task router as an MLflow pyfunc."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """Where each task goes.
+        """Route each task.
 
         Args:
             data: The tasks; of a frame the column ``task`` counts.
@@ -62,7 +62,7 @@ class RouterModel:
 
 
 class AdapterModel:
-    """A code adapter on its base as MLflow calls it.
+    """A code adapter on its base as an MLflow pyfunc.
 
     Args:
         resident: The base, with the adapter on it.
@@ -74,7 +74,7 @@ class AdapterModel:
         self._max_new_tokens = max_new_tokens
 
     def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """What the model writes after each prompt, greedily.
+        """Complete each prompt by greedy decoding.
 
         Args:
             data: The prompts; of a frame the column ``prompt`` counts.
@@ -115,7 +115,7 @@ class AdapterModel:
 
 
 def texts(data: Texts, column: str) -> list[str]:
-    """The strings in what a caller of MLflow gives.
+    """Extract the strings from an MLflow model input.
 
     Args:
         data: See ``Texts``.
@@ -147,7 +147,7 @@ def texts(data: Texts, column: str) -> list[str]:
 def _load_pyfunc(
     path: str, model_config: Mapping[str, Any] | None = None
 ) -> RouterModel | AdapterModel:
-    """What MLflow calls to load a model.
+    """Entry point that MLflow calls to load a model.
 
     Args:
         path: The model's files; manifest and signature are in the folder beside.

@@ -1,4 +1,4 @@
-"""What a killed process left is put in order when the next one starts.
+"""Clean up after killed processes when the next one starts.
 
 Nothing here needs a person: what was cut off is set aside and begun anew or brought back, scratch
 of the dead is removed, and a release that was cut short is ended. Each is said in a sentence.
@@ -16,7 +16,7 @@ from cortex_pipelines.versioning import dvc_store, kept
 from cortex_pipelines.versioning.instance import renew_databases
 
 RELEASING = Path(".cortex", "releasing")
-"""Is there from before the ledger moves until the registry has followed it."""
+"""Marker file between an update of the ledger and that of the registry."""
 
 _SCRATCH = (
     ".",
@@ -32,11 +32,11 @@ _SCRATCH = (
     ".dagster",
     ".dvc/tmp",
 )
-"""Where unfinished files and folders lie, from the project's root."""
+"""Folders of unfinished files, relative to the project root."""
 
 
 def recover(root: Path) -> list[str]:
-    """Put in order what killed processes left in a project; what was done, in sentences.
+    """Clean up after killed processes; returns what was done, in sentences.
 
     What a living process works on is not touched.
 
@@ -57,7 +57,7 @@ def recover(root: Path) -> list[str]:
 
 
 def _sweep_training(cache: Path) -> None:
-    """Remove unfinished states and conversions of adapters, whose names and locks are their own."""
+    """Remove unfinished training states and adapter conversions, which have their own locks."""
     for entry in (cache / "checkpoints").glob("*"):
         owner = entry.suffix[1:]
         if owner.isdigit() and not began_before(int(owner), entry):

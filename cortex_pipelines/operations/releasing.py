@@ -1,4 +1,4 @@
-"""Promotion and rollback in a project: the ledger moves, and the registry follows it."""
+"""Promote and roll back models in a project: ledger first, then registry."""
 
 import getpass
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ Report = Callable[[str], None]
 
 
 def find_model(project: Project, name: str) -> Model:
-    """A model by its name.
+    """Find a model by name.
 
     Raises:
         ProjectError: there is none; names those that there are.
@@ -40,7 +40,7 @@ def find_model(project: Project, name: str) -> Model:
 
 
 def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettings:
-    """The section ``deployment`` of params.yaml, with some of its values replaced.
+    """Section ``deployment`` of params.yaml with overrides.
 
     Raises:
         ValueError: a value is out of its range; names it.
@@ -67,7 +67,7 @@ def promote_passed(
     report: Report = lambda _: None,
     of: Iterable[Model] | None = None,
 ) -> tuple[Entry, ...]:
-    """Promote every challenger that its gate has passed and nobody has rolled back.
+    """Promote every challenger that passed its gate and was not rolled back.
 
     One that is refused for another reason (code that is not committed) is reported, and the others
     go on.
@@ -104,7 +104,7 @@ def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry 
 
 
 def sign_known(project: Project) -> int:
-    """Sign the challengers, canaries and champions that are here and not signed yet.
+    """Sign unsigned challengers, canaries and champions that are present.
 
     What they have to hold is DVC's hash of them, which git keeps in dvc.lock and releases.lock.
 
@@ -139,7 +139,7 @@ def _sign(project: Project, model: Model, version: str) -> bool:
 
 
 def finish_release(project: Project) -> str | None:
-    """Let the registry follow the ledger where a promotion or rollback was killed in between.
+    """Update the registry from the ledger after an interrupted promotion or rollback.
 
     Returns:
         What was done, in a sentence; None if it is going on, or nothing was left to do.
@@ -157,7 +157,7 @@ def finish_release(project: Project) -> str | None:
 
 @contextmanager
 def _followed(project: Project) -> Iterator[None]:
-    """Leaves a mark if the process is killed before the registry has followed the ledger."""
+    """Mark the release as unfinished until the registry follows the ledger."""
     mark = project.root / RELEASING
     mark.touch()
     try:
@@ -169,7 +169,7 @@ def _followed(project: Project) -> Iterator[None]:
 
 
 def _alone(project: Project) -> FileLock:
-    """Held by one who reads the ledger and writes it, so that no line gets lost."""
+    """Lock the ledger while it is read and written."""
     project.state.mkdir(exist_ok=True)
     return FileLock(project.state / "releasing.lock")
 

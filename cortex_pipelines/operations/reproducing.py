@@ -1,4 +1,4 @@
-"""Making a registered model again, in a fresh folder, from what the registry says of it alone."""
+"""Reproduce a registered model in a fresh folder from the registry alone."""
 
 import json
 import os
@@ -21,16 +21,16 @@ from cortex_pipelines.versioning.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
 _RELATIVE = ("git", "directory", "archive", "logs", "path")
-"""Keys of params.yaml that name a file or folder, relative to the project."""
+"""Keys of params.yaml with paths relative to the project."""
 
 
 class ReproductionError(ProjectError):
-    """A model cannot be made again from what is known of it; the message says what is missing."""
+    """A model cannot be reproduced; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """One version, as it was registered and as it was made again.
+    """A version as registered and as reproduced.
 
     Args:
         stage: Address of the stage, ``asset`` or ``asset@project``.
@@ -48,13 +48,13 @@ class VersionComparison:
 
     @property
     def same(self) -> bool:
-        """Whether the bytes are the same."""
+        """Whether both have the same bytes."""
         return self.registered == self.found
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of making a model again.
+    """The result of reproducing a model.
 
     Args:
         model: Its name and version number in the registry.
@@ -72,12 +72,12 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
-        """Whether every version came out byte for byte."""
+        """Whether every version was reproduced byte for byte."""
         return all(comparison.same for comparison in self.comparisons)
 
     @property
     def kept(self) -> bool:
-        """Whether all that has to be the same here is: on the same type of processor everything."""
+        """Whether everything that must match does: on the same processor type, everything."""
         return all(
             comparison.same
             for comparison in self.comparisons
@@ -85,7 +85,7 @@ class Reproduction:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
+        """Plain values for JSON."""
         return {
             "model": self.model,
             "commit": self.commit,
@@ -105,7 +105,7 @@ def reproduce(
     data_only: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Reproduction:
-    """Check out code, parameters and pins of a registered model, make all again, and compare.
+    """Check out code, parameters and pins of a registered model, rebuild it, and compare.
 
     Nothing is taken over from this project but its git history, the locks in the registry, DVC's
     cache (for the champion that the evaluation met; what is made is computed, never restored) and
@@ -151,7 +151,7 @@ def reproduce(
 
 
 class _Entry:
-    """What the registry knows of one version of a model."""
+    """A model version as recorded in the registry."""
 
     def __init__(self, project: Project, reference: str) -> None:
         self.project = project
@@ -173,11 +173,11 @@ class _Entry:
 
     @cached_property
     def stages_then(self) -> dict[str, Any]:
-        """The stages of dvc.lock as it was when the model was registered."""
+        """The stages of dvc.lock at registration."""
         return dict(_yaml(self.locks["dvc.lock"]).get("stages") or {})
 
     def path(self, data_only: bool) -> Iterator[Any]:
-        """The assets that the model is made of, each after what it reads, and its evaluation."""
+        """The assets that the model depends on, in topological order, and its evaluation."""
         graph = self.project.graph
         wanted = {self.asset} if data_only else {self.asset, self.evaluation}
         for asset in reversed(graph.order):
@@ -188,7 +188,7 @@ class _Entry:
                 yield asset
 
     def shared(self, data_only: bool) -> dict[str, list[str]]:
-        """Of each other project, the assets on the way that something made of all projects reads.
+        """Assets of other projects that the model depends on.
 
         A model that is itself made of all projects has none: all of them are on its way.
         """
@@ -208,7 +208,7 @@ class _Entry:
         return stages
 
     def stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
-        """Address and determinism of every stage on the way that stood in the lock."""
+        """Address and determinism of every dependency that is in the lock."""
         shared = self.shared(data_only)
         for asset in self.path(data_only):
             for address in self.stages_then:
@@ -218,7 +218,7 @@ class _Entry:
                     yield address, asset.determinism
 
     def champion_met(self) -> Any:
-        """The pin of the champion that the registered version was compared with."""
+        """Pin of the champion that the version was compared with."""
         entry = self.stages_then.get(self._address(self.evaluation))
         run = entry and find_run(
             self.project.root, self.evaluation, self.partition, entry["outs"][0]["md5"]
@@ -230,7 +230,7 @@ class _Entry:
 
 
 def _check_out(entry: _Entry, folder: Path) -> None:
-    """Code from git, parameters and pins from the registry; checks that the code is that code."""
+    """Check out code from git, parameters and pins from the registry, and verify the code."""
     if folder.exists() and any(folder.iterdir()):
         raise ReproductionError(f"{folder} is not empty; name another folder by --into")
     root = entry.project.root
@@ -260,7 +260,7 @@ def _check_out(entry: _Entry, folder: Path) -> None:
 
 
 def _bring_sources(root: Path, folder: Path) -> None:
-    """Copy what params.yaml names in the project's own folder and git does not hold.
+    """Copy sources in the project's own folder that git does not track.
 
     Their pins say what they have to contain, so a source that was edited since is an error of the
     asset that reads it and not a silent difference.
@@ -277,7 +277,7 @@ def _bring_sources(root: Path, folder: Path) -> None:
 
 
 def _places(value: Any) -> Iterator[str]:
-    """Every relative path in a part of params.yaml."""
+    """All relative paths in a part of params.yaml."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in _RELATIVE and isinstance(inner, str) and "://" not in inner:
@@ -290,7 +290,7 @@ def _places(value: Any) -> Iterator[str]:
 
 
 def _require_same_code(entry: _Entry, folder: Path) -> None:
-    """Refuse if the commit does not hold the code that the lock says the versions are made from."""
+    """Raise if the commit does not contain the code recorded in the lock."""
     addresses = [address for address, _ in entry.stages(data_only=False)]
     differing = differing_code(folder, entry.stages_then, addresses)
     if differing:
@@ -316,7 +316,7 @@ def _compare(
 
 
 def _weights_apart(entry: _Entry, made: Path) -> str:
-    """Largest difference of the tensors, in words."""
+    """Largest difference between tensors, in words."""
     from safetensors.numpy import load_file
 
     try:
@@ -336,7 +336,7 @@ def _weights_apart(entry: _Entry, made: Path) -> str:
 
 
 def _figures_apart(entry: _Entry, made: Path, registered: str) -> str:
-    """Figures that left the interval they had when the model was registered, in words."""
+    """Metrics outside their interval at registration, in words."""
     run = find_run(entry.project.root, entry.evaluation, entry.partition, registered)
     then = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
     now = read_json(made / "metrics.json")
@@ -366,7 +366,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _cortex(folder: Path, *words: str) -> None:
-    """The command line of the code that was checked out, in a process of its own.
+    """Run the checked-out command line in a subprocess.
 
     Raises:
         ReproductionError: it failed, with its own words.

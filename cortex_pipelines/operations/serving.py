@@ -1,4 +1,4 @@
-"""Opening a released model for use: by name, verified, and on its own base."""
+"""Open a released model by name, verified and on its own base."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ _ALIASES = ("champion", "canary", "challenger")
 
 @dataclass(frozen=True)
 class Released:
-    """One version of a model, found and verified.
+    """A verified model version.
 
     Args:
         model: The model.
@@ -45,7 +45,7 @@ class Released:
 
 @dataclass(frozen=True)
 class Opened:
-    """A base in memory, with the adapter that was asked for or, if that cannot be, without.
+    """A base in memory with the requested adapter, or without if it cannot be loaded.
 
     Args:
         resident: The base; ``resident.model`` and ``resident.tokenizer`` are ready for use.
@@ -63,7 +63,7 @@ class Opened:
 def open_adapter(
     root: Path, reference: str, task: str | None = None, resident: ResidentBase | None = None
 ) -> Opened:
-    """Load a released adapter on the project's base, ready for inference.
+    """Load a released adapter on the project's base for inference.
 
     Args:
         root: Project root.
@@ -102,13 +102,13 @@ def open_adapter(
 
 
 def pinned_base(project: Project) -> PinnedModel:
-    """The base of the adapters, as it is pinned."""
+    """The pinned base of the adapters."""
     pin = look_up(read_yaml(project.root / "sources.lock"), "models.base")
     return PinnedModel(load_parameters(project.root).models.base, pin or {})
 
 
 def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
-    """A model and the version that a reference names, by ``releases.lock`` and the registry.
+    """Resolve a model reference by ``releases.lock`` and the registry.
 
     Returns:
         The version is None if the champion is asked for and there is none.
@@ -132,7 +132,7 @@ def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
 
 
 def verified(project: Project, model: Model, version: str) -> Released:
-    """The files of a version, certain to be those that were released.
+    """The verified files of a version.
 
     Raises:
         ProjectError: they are neither in the workspace nor in DVC's cache.
@@ -145,7 +145,7 @@ def verified(project: Project, model: Model, version: str) -> Released:
 
 
 def open_router(project: Project) -> Router:
-    """The task router that is champion; the keyword rules as long as there is none.
+    """The champion task router, or the keyword rules if there is none.
 
     Raises:
         ProjectError: the champion's files are not to be had.

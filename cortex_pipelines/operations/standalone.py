@@ -1,4 +1,4 @@
-"""A router outside the asset graph: trained on a folder of logs, opened from a folder."""
+"""Train and open a router outside the asset graph, from folders."""
 
 import json
 import os
@@ -51,15 +51,15 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import ProjectError, find_root
 
 _MODEL = "router"
-"""What the manifest of a router outside the asset graph is for."""
+"""Model name in the manifest of a router outside the asset graph."""
 
 _EMBEDDINGS = "2"
-"""Version of what is kept of embeddings; to be raised when they are computed otherwise."""
+"""Version of the embedding cache; raise it when embeddings are computed differently."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training.
+    """The result of a training.
 
     Args:
         steps: The table of the competition, a row a candidate.
@@ -109,7 +109,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
 
 
 def open_model(folder: Path) -> Router:
-    """A router out of its folder, with the encoder that it was trained on.
+    """Open a router from its folder, with the encoder it was trained on.
 
     Raises:
         RouterError: the folder holds no router.
@@ -125,7 +125,7 @@ def open_model(folder: Path) -> Router:
 
 
 def _seal(folder: Path) -> None:
-    """Write a manifest of a router's files, signed where the project around has a key."""
+    """Write a manifest of a router's files, signed if the enclosing project has a key."""
     for name in SIGNED:
         (folder / name).unlink(missing_ok=True)
     files = checksums(folder)
@@ -139,7 +139,7 @@ def _seal(folder: Path) -> None:
 
 
 def _sealed_version(folder: Path) -> str:
-    """The version of a router whose files are those that were written, or released here.
+    """Version of a router whose files match its manifest.
 
     A manifest without a signature tells damage, not who wrote it.
     """
@@ -173,7 +173,7 @@ def _sealed_version(folder: Path) -> str:
 
 
 def _project() -> Path | None:
-    """The project whose keys count here, if there is one."""
+    """The enclosing project whose keys are trusted, if any."""
     try:
         return find_root()
     except ProjectError:
@@ -197,14 +197,14 @@ def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]
 
 
 def _absolute(source: ModelSource) -> ModelSource:
-    """The entry with its folder, if it has one, as seen from anywhere."""
+    """The entry with its folder made absolute."""
     if source.directory is None:
         return source
     return ModelSource(directory=str(Path(source.directory).resolve()))
 
 
 def _home() -> Path:
-    """Where embeddings and hashes of weights are kept; nothing in it is needed."""
+    """Cache folder of embeddings and weight hashes; safe to delete."""
     base = os.environ.get("XDG_CACHE_HOME")
     home = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
     try:

@@ -1,4 +1,4 @@
-"""What there is and what is stale: every asset and project in one table."""
+"""``cortex status``: existing and stale outputs of every asset and project."""
 
 from collections.abc import Iterator
 from pathlib import Path

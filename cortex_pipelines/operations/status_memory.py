@@ -1,4 +1,4 @@
-"""The last answer of ``cortex status``, for as long as nothing that it depends on was touched.
+"""Cache of the last ``cortex status``, valid until a file it depends on changes.
 
 Loading Dagster, DVC and the rooms takes seconds, where the answer is most often what it was. What
 it depends on are files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of
@@ -32,13 +32,12 @@ _FILES = (
 )
 _PASSING = frozenset({"__pycache__"})
 _SETTLED_SECONDS = 0.1
-"""A file that was touched later than this before it was looked at might be touched again within
-the same tick of the file system's clock."""
+"""Files modified less than this before they are checked may change again within one clock tick."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What an answer depends on, as it was at one moment.
+    """State of everything that a status depends on, at one moment.
 
     Args:
         digest: Of every file's name, inode, size and times.
@@ -52,7 +51,7 @@ class Seen:
 
 
 def look(root: Path, caches: Iterable[str] = ()) -> Seen:
-    """What an answer about a project would depend on now.
+    """Collect the current state of everything that a status depends on.
 
     Args:
         root: Project root.
@@ -100,7 +99,7 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def recall(root: Path) -> list[dict[str, Any]] | None:
-    """The last answer, if all that it depends on is as it was; else None."""
+    """The cached status if nothing it depends on has changed, else None."""
     try:
         kept = json.loads((root / FILE).read_text(encoding="utf-8"))
         seen = look(root, kept["caches"])
@@ -110,7 +109,7 @@ def recall(root: Path) -> list[dict[str, Any]] | None:
 
 
 def remember(root: Path, before: Seen, rows: list[dict[str, Any]]) -> None:
-    """Keep an answer that was worked out after ``before`` was looked at."""
+    """Cache a status that was computed after ``before`` was collected."""
     if not before.settled:
         return
     (root / FILE).parent.mkdir(exist_ok=True)

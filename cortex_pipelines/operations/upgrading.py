@@ -1,4 +1,4 @@
-"""``cortex upgrade``: a project that an earlier version of the package made, for this version.
+"""``cortex upgrade``: migrate a project from an earlier version of the package.
 
 What was made stays: an entry of ``dvc.lock`` is written in today's form with the values it was made
 from, so a stage is stale exactly if a value or its code is another one now.
@@ -31,7 +31,7 @@ _IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
 
 
 def upgrade(root: Path) -> Iterator[str]:
-    """Bring a project's own files into today's form.
+    """Migrate a project's own files to the current format.
 
     Yields:
         What was done, in sentences.
@@ -58,7 +58,7 @@ def upgrade(root: Path) -> Iterator[str]:
 
 
 def shorten(root: Path, layout: Layout) -> tuple[str, int]:
-    """Leave in ``params.yaml`` what differs from a profile: the one that leaves least.
+    """Reduce ``params.yaml`` to the differences from the closest profile.
 
     Comments stay beside the values that stay.
 
@@ -82,7 +82,7 @@ def shorten(root: Path, layout: Layout) -> tuple[str, int]:
 
 
 def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
-    """Take a key out of a mapping if its value is the base's, or what of it is."""
+    """Remove a key whose value equals the base's, or the equal parts of it."""
     inner, under = settings_in(model, key), base.get(key)
     if inner is not None and isinstance(values[key], Mapping) and isinstance(under, Mapping):
         for below in list(values[key]):
@@ -112,7 +112,7 @@ def _count(differences: Any) -> int:
 
 
 def move_lock(project: Project) -> int:
-    """Let entries of ``dvc.lock`` name the files of effective parameters; how many did not."""
+    """Point ``dvc.lock`` entries to effective parameters; returns how many could not be."""
 
     def act() -> int:
         from dvc.utils.serialize import modify_yaml

@@ -1,4 +1,4 @@
-"""New records of workers, scored by the detectors that the project fitted."""
+"""Score new worker records with the project's fitted detectors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from cortex_pipelines.routing.anomalies.kept import DetectorError, load_detector
 
 @dataclass(frozen=True)
 class Watched:
-    """What detectors say of new records.
+    """Detector scores of new records.
 
     Args:
         log: Log whose detectors were used.
