@@ -1,4 +1,4 @@
-"""The code location: assets, jobs, schedules and sensors over one project folder."""
+"""Dagster code location: assets, jobs, schedules and sensors of one project."""
 
 import logging
 from pathlib import Path
@@ -27,14 +27,14 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 def check_table(frame: pl.DataFrame, table: Table, pages: Path) -> ContractCheck:
-    """Great Expectations' word on a table, with its Data Docs page written to ``pages``."""
+    """Check a table with Great Expectations and write its Data Docs page to ``pages``."""
     result = validate(frame, table)
     page = write_data_docs({table.name: [result]}, pages / table.name)
     return ContractCheck(table.name, frame.height, result.failures, str(page))
 
 
 def open_location(root: Path) -> tuple[Project, dg.Definitions]:
-    """A project and the code location over it, with code and parameters as they are now.
+    """Open a project and its code location with current code and parameters.
 
     Raises:
         ProjectError: params.yaml is not as it has to be.

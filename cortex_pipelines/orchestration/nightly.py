@@ -1,4 +1,4 @@
-"""The nightly run: move the pins, make what is stale, promote what passed its gate.
+"""The nightly run: move the pins, refresh stale assets, promote passing models.
 
 It is one job with a step for each asset, and for each asset that belongs to a project a step a
 project: ``code_units[flask]``. The steps depend on each other as the assets do, so what reads an
@@ -36,7 +36,7 @@ Open = Callable[[], tuple[Project, dg.Definitions]]
 
 @dataclass(frozen=True)
 class Todo:
-    """What a night does for one project, or for what is made from all.
+    """Work of one night for one project, or for assets of all projects.
 
     Args:
         project: The project; None for what is made from all.
@@ -48,7 +48,7 @@ class Todo:
 
 
 def plan(project: Project, views: list[DvcView]) -> dict[str | None, frozenset[str]]:
-    """Assets that are stale or read something stale, near or far, by project (None: of all).
+    """Stale assets and everything downstream, by project (None: assets of all projects).
 
     Args:
         project: The project folder.
@@ -70,7 +70,7 @@ def plan(project: Project, views: list[DvcView]) -> dict[str | None, frozenset[s
 
 
 def step_names(projects: tuple[str, ...]) -> dict[str, str]:
-    """Project to its name in the keys of steps, which hold letters, digits and ``_`` only."""
+    """Name of each project in step keys, which allow letters, digits and ``_`` only."""
     names: dict[str, str] = {}
     for project in projects:
         name = project.replace("-", "_")
@@ -81,7 +81,7 @@ def step_names(projects: tuple[str, ...]) -> dict[str, str]:
 
 
 class Night:
-    """The project and code location of the run that is going on, opened once for each.
+    """The project and code location of the current run, each opened once.
 
     Args:
         open_again: Opens them with pins and parameters as they are then.
@@ -96,7 +96,7 @@ class Night:
         self._opened: dict[str, tuple[Project, Staleness]] = {}
 
     def opened(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
-        """The project, and what Dagster says is stale in it."""
+        """The project, and its stale assets according to Dagster."""
         if context.run_id not in self._opened:
             project, definitions = self._open_again()
             self._opened = {context.run_id: (project, Staleness(context.instance, definitions))}
@@ -105,7 +105,7 @@ class Night:
     def make(
         self, context: dg.OpExecutionContext, name: str, partition: str | None
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-        """Bring one asset up to date; says nothing of what was so already."""
+        """Refresh one asset; silent about what is fresh."""
         project, staleness = self.opened(context)
         asset = project.graph.assets[name]
         fresh = partial(_fresh, staleness, name, partition)
@@ -139,7 +139,7 @@ def _evaluation(name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluati
 def nightly_job(
     project: Project, open_again: Open, tracker: Tracker, validate: Validate | None
 ) -> dg.JobDefinition:
-    """Moves the pins, makes what is stale from ingestion to release, promotes what passed.
+    """Move the pins, refresh all stale assets and promote models that pass their gates.
 
     Args:
         project: The project; its graph gives the steps.
@@ -177,7 +177,7 @@ def nightly_job(
 
 
 def _wired(step: Any, asset: VersionedAsset, graph: Graph, made: dict[str, Any], todo: Any) -> Any:
-    """A step after those that make what its asset reads."""
+    """A step that runs after those of its asset's inputs."""
     inputs = {}
     for other in graph.wiring(asset.name).assets:
         output = made[other.name]
@@ -192,7 +192,7 @@ def _promoted(gate: Any, output: Any, each: bool, todo: Any) -> Any:
 
 
 def _one_of(mapped: Any) -> Any:
-    """The output of a step that is mapped over projects, as one of the same project reads it."""
+    """The output of a mapped step for the same project."""
     outputs: list[Any] = []
 
     def keep(output: Any) -> Any:
@@ -268,7 +268,7 @@ def _asset_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinit
 
 
 def _promote_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinition:
-    """Promotes the model of a gate; the gate then meets the new champion."""
+    """Promote a gate's model, which becomes the reference of the next gate."""
     meets = [other.name for other in graph.order if other.champion_of == asset.registers]
     again = [
         other.name

@@ -1,4 +1,4 @@
-"""Running assets in this process, in the order that they need."""
+"""Run assets in this process in topological order."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ _PROCESS = "cortex/process"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of running assets.
+    """The result of running assets.
 
     Args:
         made: Addresses of the stages that were run, in order.
@@ -59,7 +59,7 @@ def run_named(
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs as failed whose process was killed before it could; how many there were."""
+    """Mark runs of killed processes as failed; returns how many."""
     going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     dead = [
         run
@@ -116,7 +116,7 @@ def run_stale(
     only: str | None = None,
     report: Callable[[str], None] = _LOG.info,
 ) -> Outcome:
-    """Run all that is stale, and what depends on it, until nothing is.
+    """Run all stale assets and their dependents until none is stale.
 
     An asset whose inputs turn out the same is not computed again. What depends on an asset that
     failed is left alone; everything else goes on.
@@ -149,7 +149,7 @@ def run_stale(
 def _left_alone(
     project: Project, names: Iterable[str], partition: str | None, missing: set[str]
 ) -> set[str]:
-    """Those of some assets, in topological order, that read what is missing, near or far."""
+    """Assets that depend on something missing, directly or indirectly."""
     unmade = set(missing)
     for name in names:
         if unmade & _read_by(project, name, partition):
@@ -158,7 +158,7 @@ def _left_alone(
 
 
 def _read_by(project: Project, name: str, partition: str | None) -> set[str]:
-    """Addresses of what an asset and partition reads."""
+    """Addresses of the inputs of an asset and partition."""
     return {
         _address(other.name, part)
         for other in project.graph.wiring(name).assets

@@ -1,4 +1,4 @@
-"""When things run by themselves: the nightly schedule, a project's job, the sync sensor."""
+"""Automation: the nightly schedule, a job per project, the sync sensor."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ Sync = Callable[[Project, dg.Definitions, dg.DagsterInstance], int]
 
 
 def nightly_schedule(job: dg.JobDefinition, settings: AutomationSettings) -> dg.ScheduleDefinition:
-    """The nightly schedule; off until somebody turns it on."""
+    """The nightly schedule, stopped by default."""
     return dg.ScheduleDefinition(
         name="nightly",
         job=job,
@@ -26,7 +26,7 @@ def nightly_schedule(job: dg.JobDefinition, settings: AutomationSettings) -> dg.
 
 
 def project_job(project: Project) -> dg.Definitions:
-    """Everything that is made for one project, as a job to start by hand."""
+    """A job that makes all assets of one project."""
     names = [asset.name for asset in project.graph.order if asset.partitioned]
     job = dg.define_asset_job(
         "project_path",
@@ -37,7 +37,7 @@ def project_job(project: Project) -> dg.Definitions:
 
 
 def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
-    """Tells Dagster what ``dvc repro``, ``dvc pull`` or a checkout has changed."""
+    """Report changes by ``dvc repro``, ``dvc pull`` or a checkout to Dagster."""
 
     @dg.sensor(
         name="sync",
@@ -58,7 +58,7 @@ def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
 
 
 def fingerprint(root: Path, names: Sequence[str]) -> str:
-    """Changes whenever a lock file or an output was replaced; reads no content."""
+    """Fingerprint of lock files and outputs by file metadata, without reading content."""
     paths = [root / name for name in _WATCHED]
     for name in names:
         folder = root / "data" / name

@@ -1,4 +1,4 @@
-"""``cortex sync``: Dagster, MLflow and the registry's aliases brought into line with DVC."""
+"""``cortex sync``: bring Dagster, MLflow and registry aliases in line with DVC."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from cortex_pipelines.versioning.staleness import Staleness
 def sync_project(
     project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> int:
-    """Report to Dagster and MLflow what they do not know; how many events that took."""
+    """Report missing versions to Dagster and MLflow; returns the number of events."""
     close_dead_runs(instance)
     end_dead_runs(project.root)
     ensure_keys(project.root, models(project))
@@ -45,12 +45,12 @@ def sync_project(
 
 
 def sync_aliases(project: Project) -> int:
-    """Make the registry's aliases those of ``releases.lock``; how many had to be moved."""
+    """Set the registry's aliases from ``releases.lock``; returns how many moved."""
     return sum(follow_ledger(project, model) for model in models(project))
 
 
 def _metadata(project: Project, view: DvcView) -> dict[str, Any]:
-    """Metadata of an output as a materialisation gives it, with its MLflow run."""
+    """Metadata of an output as in a materialisation, with its MLflow run."""
     if view.version != view.locked or view.version is None:
         return {}  # edited by hand: no run made these bytes
     run = find_run(project.root, view.asset.name, view.partition, view.version)
