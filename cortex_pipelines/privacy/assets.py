@@ -1,4 +1,4 @@
-"""The compliance report of a project."""
+"""Asset of the compliance report."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def compliance(
     out: Path,
     cache: RowCache,
 ) -> None:
-    """What was found in a project, what was done with it, and what may be trained on."""
+    """Report of private data, redactions and permitted training data of a project."""
     redactions = [REDACTIONS.read(folder) for folder in (repository_files, repository_commits)]
     report = check_compliance(
         REPOSITORY_FILES.read(repository_files),

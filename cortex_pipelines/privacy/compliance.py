@@ -1,4 +1,4 @@
-"""What was found in a project, what was done with it, and what of it may be trained on.
+"""Compliance report: private data found, redactions, and licences of training data.
 
 What is published is scanned once more: a report that repeats the settings would say nothing of the
 data.
@@ -123,7 +123,7 @@ def check_logs(
 
 
 def report_page(report: dict[str, Any]) -> str:
-    """The report as one HTML page that needs nothing else."""
+    """The report as one self-contained HTML page."""
     name = html.escape(str(report["project"]))
     verdict = html.escape("; ".join(report["problems"])) or (
         "nothing private is left, and all that may be trained on has a licence"
@@ -155,7 +155,7 @@ def _left(
     settings: PrivacySettings,
     cache: RowCache | None,
 ) -> list[dict[str, Any]]:
-    """What a scan of the published texts and messages finds, counted."""
+    """Counts of what a scan of the published texts and messages still detects."""
     texts: dict[str, tuple[str, str, str | None]] = {}
     places: list[str] = []
     messages = commits.select("subject", "body").iter_rows()

@@ -1,4 +1,4 @@
-"""Private values in a file or folder as it lies on disk, without a project around it."""
+"""Scan a file or folder for private values, without a project."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "u
 
 @dataclass(frozen=True)
 class FileScan:
-    """What was found in one file.
+    """Findings in one file.
 
     Args:
         path: Path relative to what was scanned; a file's is its name.
@@ -29,7 +29,7 @@ class FileScan:
 
 
 def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
-    """Scan a file, or all files of a folder, in the order of their paths.
+    """Scan a file, or all files of a folder in path order.
 
     The folders of version control and links are passed over; a binary file is reported as skipped.
     Text that is not UTF-8 is read with replacement characters.

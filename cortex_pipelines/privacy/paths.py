@@ -1,4 +1,4 @@
-"""Names of files, folders, branches and ids without what is private in them.
+"""Redact private parts of file, folder and branch names and of ids.
 
 A name is not prose: a key may stand between underscores, and an ending after a mail address. So a
 name is also looked at without its ending and with other separators. What is private makes the whole
@@ -15,7 +15,7 @@ from cortex_pipelines.privacy.pseudonyms import name_pseudonym
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 IN_PATH = 0
-"""Line of a redaction that stands in a path and not in a text."""
+"""Line number of redactions in paths rather than texts."""
 
 _LONGEST = 500  # file systems take 255 bytes; archives may say anything
 _SEPARATORS = re.compile(r"([/\\])")
@@ -33,7 +33,7 @@ _NUMBERS = re.compile(r"\d{3}[-_]+\d{3}[-_]+\d{4}|\d\.\d+\.\d+\.\d", re.ASCII)
 
 @dataclass(frozen=True)
 class NameRedaction:
-    """A name that was taken out of a path.
+    """A name redacted in a path.
 
     Args:
         start: First character of its placeholder in the redacted path.
@@ -53,7 +53,7 @@ class NameRedaction:
 
 
 class PathRedactor:
-    """Takes private names out of paths: the same name gives the same placeholder everywhere.
+    """Redacts private names in paths with consistent placeholders.
 
     An ending stays, as it tells the language. A name without anything private stays as it is, byte
     for byte. Meant for names as a source has them: one that looks like a placeholder is replaced
@@ -74,7 +74,7 @@ class PathRedactor:
         return self.redact(path)[0]
 
     def redact(self, path: str) -> tuple[str, tuple[NameRedaction, ...]]:
-        """The path, and what was taken out of it."""
+        """The redacted path, and its redactions."""
         parts: list[str] = []
         taken: list[NameRedaction] = []
         at = 0
@@ -101,7 +101,7 @@ class PathRedactor:
 
 
 def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, Span | None]:
-    """One name, or what stands for it, and what was found in it.
+    """A name or its placeholder, and the span redacted in it.
 
     Args:
         name: Name of a file, a folder or a branch, or an id; without slashes.
@@ -118,7 +118,7 @@ def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, 
 
 
 def _private_part(name: str, settings: PrivacySettings) -> Span | None:
-    """The first thing in a name that has to be taken out; None if there is none."""
+    """The first private part of a name; None if there is none."""
     if (_PLAIN.fullmatch(name) and not _NUMBERS.search(name)) or _OWN.fullmatch(name):
         return None
     for variant, assigned in _variants(name[:_LONGEST]):
@@ -130,7 +130,7 @@ def _private_part(name: str, settings: PrivacySettings) -> Span | None:
 
 
 def _variants(name: str) -> Iterator[tuple[str, bool]]:
-    """Ways to read a name, and whether what is given to a name in it counts."""
+    """Readings of a name, and whether assignments in it count."""
     yield name, True
     ending = _ENDING.search(name)
     if ending:
@@ -151,7 +151,7 @@ def _variants(name: str) -> Iterator[tuple[str, bool]]:
 
 
 def _network_address(name: str, settings: PrivacySettings) -> Span | None:
-    """A public address; four small numbers are a version far more often."""
+    """A public IP address; four small numbers are more likely a version."""
     if PERSONAL not in settings.redact:
         return None
     for match in _ADDRESS.finditer(name):

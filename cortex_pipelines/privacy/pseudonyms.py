@@ -1,4 +1,4 @@
-"""Keyed pseudonyms: the same stand-in for the same value in a project, and no way back.
+"""Keyed pseudonyms: consistent within a project and irreversible.
 
 A pseudonym is a truncated HMAC, not encryption and not anonymity: who knows the key can test
 whether a guessed value is behind it. The key comes from the salt in ``params.yaml`` and the
@@ -21,27 +21,27 @@ def project_key(project: str, settings: PrivacySettings) -> bytes:
 
 
 def logs_key(settings: PrivacySettings) -> bytes:
-    """Key of the placeholders and pseudonyms in the agent system's logs, which are no project's."""
+    """Key for placeholders and pseudonyms in the agent system's logs."""
     return _mac(settings.salt.encode(), "logs", "")
 
 
 def pseudonym(value: str, key: bytes) -> str:
-    """Eight hexadecimal digits that stand for a value."""
+    """Eight hexadecimal digits that replace a value."""
     return _mac(key, "value", value).hex()[:HEX_CHARS]
 
 
 def author_pseudonym(email: str, key: bytes) -> str:
-    """What stands for an author, by mail address; case and white space around it do not count."""
+    """Pseudonym of an author by mail address, ignoring case and outer white space."""
     return _mac(key, "author", email.strip().casefold()).hex()[:16]
 
 
 def name_pseudonym(name: str, key: bytes) -> str:
-    """What stands for the name of a file, a folder or a branch, or for an id; 64 bits of it."""
+    """Pseudonym of a file, folder or branch name, or of an id; 64 bits."""
     return f"redacted-{_mac(key, 'name', name).hex()[:16]}"
 
 
 def record_pseudonym(record: str, key: bytes) -> str:
-    """What stands for the content of a record, as long as a SHA-256 in hexadecimal."""
+    """Pseudonym of a record's content, as long as a hexadecimal SHA-256."""
     return _mac(key, "record", record).hex()
 
 

@@ -1,4 +1,4 @@
-"""Free-form records (nested JSON: logs, feedback, prompts, reviews) without private values.
+"""Redact free-form records (nested JSON: logs, feedback, prompts, reviews).
 
 `redact_record` is the one door: whatever keeps or trains on a record that people or programs wrote
 passes it through here first, and keeps only what comes out.
@@ -62,7 +62,7 @@ _FEWEST_DIGITS = 7
 
 @dataclass(frozen=True, order=True)
 class Found:
-    """What was taken out of a record.
+    """A value redacted in a record.
 
     Args:
         category: ``secret`` or ``personal``.
@@ -92,7 +92,7 @@ class RedactedRecord:
 
 @dataclass(frozen=True)
 class _Key:
-    """What is known of a key of objects.
+    """Properties of an object key.
 
     Args:
         shown: What it is called in the redacted record.
@@ -110,7 +110,7 @@ class _Key:
 
 
 def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> RedactedRecord:
-    """A free-form record with a placeholder for each private value, in keys as well as in values.
+    """Replace private values in a record, in keys as well as values, with placeholders.
 
     To be called by all that stores or trains on records from outside: log readers, feedback,
     prompts, memories, reviews. Equal values get equal placeholders, so records stay joinable by
@@ -127,7 +127,7 @@ def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> Redacte
 
 
 class RecordRedactor:
-    """`redact_record` for many records: what was looked at once is remembered.
+    """`redact_record` for many records, with cached results.
 
     Args:
         settings: What counts, and which categories are taken out.
@@ -141,7 +141,7 @@ class RecordRedactor:
         self._keys: dict[str, _Key] = {}
 
     def __call__(self, record: Any) -> RedactedRecord:
-        """One record; see `redact_record`."""
+        """Redact one record; see `redact_record`."""
         redactions: list[Found] = []
         value = self._value(record, self._read(""), redactions, 0)
         return RedactedRecord(value if redactions else record, tuple(redactions))
@@ -173,13 +173,13 @@ class RecordRedactor:
         return shown
 
     def _named(self, members: dict[Any, Any], outer: _Key) -> _Key:
-        """What the value is a value of: the name beside it, else the key of the object."""
+        """Key that a value belongs to: the name beside it, else the object's own key."""
         named_by = (members.get(name) for name in _MEMBER_NAMES)
         name = next((name for name in named_by if isinstance(name, str)), None)
         return outer if name is None else self._read(name)
 
     def _read(self, name: str) -> _Key:
-        """A key of an object; two keys have to stay two, so the placeholder is that of a name."""
+        """Properties of a key; placeholders of keys stay distinct."""
         inside: list[Found] = []
         shown = name
         if self._text(name, "", inside) != name:
@@ -228,13 +228,13 @@ class RecordRedactor:
         return shown, tuple(redactions)
 
     def _part(self, part: str, redactions: list[Found]) -> str:
-        """A word of a text, which may be a name that prose does not have."""
+        """Redact a word of a text, which may be a name."""
         if "://" in part or PLACEHOLDER.search(part):
             return part
         return self._text(part, "", redactions)
 
     def _names(self, text: str) -> tuple[str, tuple[Found, ...]]:
-        """An id, a name or a path."""
+        """Redact an id, a name or a path."""
         parts, redactions = [], []
         for part in _SLASH.split(text):
             shown, span = redact_name(part, self._settings, self._key)
@@ -244,7 +244,7 @@ class RecordRedactor:
         return "".join(parts), tuple(redactions)
 
     def _by_name(self, text: str, name: str) -> Found | None:
-        """What stands for a value that its key makes private."""
+        """Placeholder of a value that its key marks as private."""
         if PLACEHOLDER.search(text):
             return None
         rule = member_secret(name, text, self._settings) if name else None
@@ -256,7 +256,7 @@ class RecordRedactor:
         return None
 
     def _number(self, value: Any, redactions: list[Found]) -> Any:
-        """A phone number may be written as a number."""
+        """Redact a phone number that is stored as a number."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
             return value
@@ -274,13 +274,13 @@ def _words(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 14)
 def _speaks(name: str) -> bool:
-    """Whether a key may say of its value that it is private."""
+    """Whether a key can mark its value as private."""
     return bool(names.SUSPECT.search(name.lower())) or _names_person(name) or _names_doer(name)
 
 
 @lru_cache(maxsize=1 << 14)
 def _names_person(name: str) -> bool:
-    """Whether what a key is given is a person, an account or how to reach them."""
+    """Whether a key holds a person, an account or contact details."""
     before, last = ("", "", *_words(name))[-2:]
     known = last in _PERSON_KEYS or before + last in _PERSON_KEYS
     return known or (last == "name" and before in _NAMED)
@@ -288,13 +288,13 @@ def _names_person(name: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _names_doer(name: str) -> bool:
-    """Whether what a key is given did something: a program as often as a person."""
+    """Whether a key holds an actor: a program as often as a person."""
     before, last = ("", "", *_words(name))[-2:]
     return last in ("by", "to") and before in _DONE_BY
 
 
 def _is_personal(text: str, name: str) -> bool:
-    """Whether a key and its value name a person: by name, address, number or account.
+    """Whether a key and its value identify a person: by name, address, number or account.
 
     Programs have lower-case names of one word, so where a program is as likely such a name stays.
     """

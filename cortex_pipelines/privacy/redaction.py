@@ -1,4 +1,4 @@
-"""Private values taken out of a text, so that it still parses and has the same lines."""
+"""Redact private values so that the text still parses and keeps its lines."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ _DOCUMENTATION = tuple(int(ipaddress.IPv4Address(net)) for net in ("192.0.2.0", 
 
 @dataclass(frozen=True)
 class Redaction:
-    """One value that was taken out.
+    """A redacted value.
 
     Args:
         finding: What it was, and where its placeholder stands in the redacted text.
@@ -45,7 +45,7 @@ class Redacted:
 def redact_text(
     text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes
 ) -> Redacted:
-    """A text with a placeholder for each private value.
+    """Replace each private value in a text with a placeholder.
 
     Line feeds stay as they are; inside a string literal, a comment or a bare word the text still
     parses, since placeholders of secrets are made of identifier characters. Scanning the result
@@ -74,7 +74,7 @@ def redact_text(
 def _replace(
     text: str, spans: list[Span], before: list[tuple[Span, str]], key: bytes
 ) -> tuple[str, list[tuple[Span, str]]]:
-    """The text with spans replaced, and all that was taken so far at its place in the new text."""
+    """Replace spans; returns the text and all redactions at their new positions."""
     parts: list[str] = []
     taken: list[tuple[Span, str]] = []
     moves: list[tuple[int, int]] = []  # (from this character on, shifted by)
@@ -100,7 +100,7 @@ def _at(span: Span, start: int, end: int) -> Span:
 def _moved(
     before: list[tuple[Span, str]], spans: list[Span], moves: list[tuple[int, int]]
 ) -> list[tuple[Span, str]]:
-    """Earlier placeholders at their new place, but for those inside what was now taken out."""
+    """Earlier redactions at their new positions, without those inside new ones."""
     kept = []
     ends, starts = [end for end, _ in moves], [new.start for new in spans]
     for span, placeholder in before:
@@ -114,7 +114,7 @@ def _moved(
 
 
 def placeholder_of(span: Span, value: str, key: bytes) -> str:
-    """What stands for a value: of its shape where code may look at it, else a bare word."""
+    """Placeholder for a value: of its shape where code may check it, else a plain word."""
     digits = pseudonym(value, key)
     if span.category != PERSONAL:
         return f"REDACTED_{span.rule.upper().replace('-', '_')}_{digits}"
@@ -132,7 +132,7 @@ def placeholder_of(span: Span, value: str, key: bytes) -> str:
 
 
 def _redacted_block(value: str, placeholder: str) -> str:
-    """A block of key material with a placeholder for what each line holds of it.
+    """A block of key material with a placeholder for each line's part of it.
 
     Its first and last line are armour and stay; so does whatever is around the material (quotes,
     comment marks, operators), so that the lines parse as before.

@@ -1,4 +1,4 @@
-"""Parameters of privacy."""
+"""Settings of privacy."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from cortex_pipelines.settings import MOST, ProjectName, Regex, Row, Settings, T
 
 
 class Tombstone(Settings):
-    """What stays out of every data set from now on: all that every field that is set covers."""
+    """Data excluded from now on: everything that matches all fields that are set."""
 
     project: ProjectName | None
     """Name of a project; null for every project."""
@@ -30,22 +30,22 @@ class Tombstone(Settings):
 
 
 class PrivacySettings(Settings):
-    """What counts as private, and what stands in its place: section ``privacy`` of params.yaml."""
+    """Section ``privacy`` of params.yaml: what is private and how it is replaced."""
 
     salt: Text
     """Key of placeholders and pseudonyms, with the project's name; see `privacy/pseudonyms.py`."""
 
     redact: Row[Literal["secret", "personal"]]
-    """Categories that are taken out of what is published; what is only found is still reported."""
+    """Categories that are redacted in published data; others are only reported."""
 
     min_entropy: float = Field(ge=0, le=6)
-    """Least Shannon entropy, in bits a character, of a value that only its name makes suspect."""
+    """Least Shannon entropy, in bits per character, of a value under a suspicious name."""
 
     min_value_chars: int = Field(ge=4, le=MOST)
-    """Fewest characters of such a value; shorter ones are placeholders more often than secrets."""
+    """Least length of such a value, in characters; shorter ones are mostly placeholders."""
 
     allowed: Row[Regex]
-    """Regular expressions of values that are harmless; one has to match a whole value."""
+    """Regular expressions of harmless values; one must match the whole value."""
 
     forgotten: Row[Tombstone]
-    """What was forgotten on demand; ingestion leaves it out."""
+    """Tombstones of data that ingestion leaves out."""

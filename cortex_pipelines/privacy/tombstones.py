@@ -1,4 +1,4 @@
-"""What was forgotten on demand: whether a file, or an author, has to stay out."""
+"""Match files and authors against tombstones."""
 
 import re
 from functools import lru_cache
@@ -13,7 +13,7 @@ def is_forgotten(
     path: str | None = None,
     author: str | None = None,
 ) -> bool:
-    """Whether a tombstone covers a source, a file of it, or what an author last changed.
+    """Whether a tombstone covers a source, a file, or its last author.
 
     Args:
         settings: Tombstones.
@@ -37,7 +37,7 @@ def _covers(
 
 @lru_cache(maxsize=1024)
 def _pattern(glob: str) -> re.Pattern[str]:
-    """A path pattern as an expression; a folder stands for all that is in it."""
+    """A path pattern as a regular expression; a folder stands for everything in it."""
     parts = re.split(r"(\*\*/?|\*|\?)", glob.strip("/"))
     known = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     body = "".join(known.get(part, re.escape(part)) for part in parts)

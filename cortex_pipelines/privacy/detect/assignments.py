@@ -1,4 +1,4 @@
-"""Secrets by the name they are given: ``password = "…"``, ``X-Api-Key: …``, ``--token …``."""
+"""Secrets assigned to suspicious names: ``password = "…"``, ``X-Api-Key: …``, ``--token …``."""
 
 import math
 import re
@@ -75,7 +75,7 @@ _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|pa
 
 
 def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterator[Span]:
-    """Secrets that a suspect name is given.
+    """Secrets assigned to suspicious names.
 
     Args:
         text: The text.
@@ -98,7 +98,7 @@ def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterat
 
 
 def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
-    """The rule by which a value is a secret for the key that it has in an object; None if not.
+    """The rule by which an object member's value is a secret; None if it is not.
 
     Records are data: unlike in code, what a password's key is given is hardly ever a variable.
 
@@ -121,7 +121,7 @@ def member_secret(name: str, value: str, settings: PrivacySettings) -> str | Non
 
 
 class _Runs:
-    """Keeps hostile text from being looked at again and again.
+    """Bounds repeated work on hostile text.
 
     In a run without blanks or quotes each suspect name is given all that follows: of
     ``key:key:key:`` every part would be judged with a thousand characters behind it.
@@ -132,7 +132,7 @@ class _Runs:
         self._end = self._tries = 0
 
     def worth_a_look(self, hit: int, operator: re.Match[str]) -> bool:
-        """Whether what a name is given is not the rest of a run that was tried often enough."""
+        """Whether a candidate value is outside runs that were tried too often."""
         if operator["quote"] is not None:
             return True
         if hit >= self._end:
@@ -143,7 +143,7 @@ class _Runs:
 
 
 def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
-    """Values of a provider's shape beside the provider's name.
+    """Values in a provider's format next to the provider's name.
 
     Args:
         text: The text.
@@ -165,7 +165,7 @@ def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
 
 
 def _names_provider(text: str, at: int, end: int, provider: str) -> bool:
-    """Whether a name is the provider's and not that of a hash: ``sumOf`` is not Sumo's key."""
+    """Whether a name is the provider's: ``sumOf`` is not Sumo Logic's key."""
     first, last = text[at], text[at + len(provider) - 1]
     if (last.isupper() and first.islower()) or _OTHER.search(text, at, end):
         return False
@@ -174,13 +174,13 @@ def _names_provider(text: str, at: int, end: int, provider: str) -> bool:
 
 
 def _start_of(text: str, hit: int) -> int:
-    """Where the identifier begins that holds the character at ``hit``."""
+    """Start of the identifier that contains the character at ``hit``."""
     before = _BEFORE.search(text, max(0, hit - _NAME_CHARS), hit)
     return before.start() if before else hit
 
 
 def _end_of(text: str, at: int) -> int:
-    """Where the identifier ends that holds the character before ``at``."""
+    """End of the identifier that contains the character before ``at``."""
     after = _AFTER.match(text, at)
     return after.end() if after else at
 
@@ -222,7 +222,7 @@ def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _strongest(text: str, element: re.Match[str]) -> tuple[int, int] | None:
-    """What of an element's text is a secret, else all of it: Jenkins puts them into braces."""
+    """The secret within an element's text, else all of it: Jenkins wraps secrets in braces."""
     parts = _PART.finditer(text, element.start(), element.end())
     strong = [part.span() for part in parts if is_strong_secret(part[0])]
     return max(strong, key=lambda span: span[1] - span[0]) if strong else element.span()
@@ -260,12 +260,12 @@ def _is_secret(
 
 
 def _could_be_bare(value: str) -> bool:
-    """Whether a value without quotes is none of code: it has digits and is no expression."""
+    """Whether an unquoted value may be a secret: it has digits and is no expression."""
     return any(map(str.isdigit, value)) and not _EXPRESSION.search(value)
 
 
 def _compared_with(text: str, hit: int, end: int, settings: PrivacySettings) -> Iterator[Span]:
-    """A literal that a suspect name is compared with, where the name stands on the right."""
+    """A literal compared with a suspicious name on its right."""
     start = _start_of(text, hit)
     literal = _COMPARED.search(text, max(0, start - 200), start)
     if literal is None or names.suspicion(text[start:end]) != names.STRONG:

@@ -1,4 +1,4 @@
-"""Names of persons, in the lines that name authors: ``@author``, ``Copyright``, ``Signed-off-by``.
+"""Names of persons in author lines: ``@author``, ``Copyright``, ``Signed-off-by``.
 
 Only there: elsewhere a name cannot be told from other capitalised words without a model.
 """
@@ -49,7 +49,7 @@ _NOT_A_PERSON = word_set(
 
 
 def author_names(text: str, lower: str) -> Iterator[Span]:
-    """Names in the lines of a text that name authors.
+    """Names of persons in the author lines of a text.
 
     Args:
         text: The text.
@@ -70,7 +70,7 @@ def author_names(text: str, lower: str) -> Iterator[Span]:
 
 
 def _person(text: str) -> str:
-    """The name of a person that a text begins with; empty if it is that of an organisation."""
+    """The person's name at the start of a text; empty for an organisation."""
     match = _PERSON.match(text)
     if match is None or PLACEHOLDER.search(text):
         return ""

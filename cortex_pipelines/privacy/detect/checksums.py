@@ -1,4 +1,4 @@
-"""What makes a value of some format certain, or impossible: checksums and inner structure."""
+"""Validate token formats by checksum and inner structure."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def base62_crc32(value: str) -> bool:
-    """Whether a token's last six characters are the CRC32 of the random part before them.
+    """Whether a token's last six characters are the CRC32 of its random part.
 
     GitHub's and npm's tokens are made so: prefix, 30 random characters, checksum in base 62.
     """
@@ -31,7 +31,7 @@ def random_looking(value: str) -> bool:
 
 
 def very_random(value: str) -> bool:
-    """The same with upper and lower case, for formats whose beginning says little."""
+    """As ``random_looking``, with mixed case, for formats with an unspecific prefix."""
     cases = any(map(str.isupper, value)) and any(map(str.islower, value))
     return cases and random_looking(value) and entropy(value) >= 3.5
 
@@ -49,7 +49,7 @@ def json_web_token(value: str) -> bool:
 
 
 def user_and_password(value: str) -> bool:
-    """Whether a value is base64 of ``user:password``, as HTTP's basic scheme wants."""
+    """Whether a value is base64 of ``user:password``, as in HTTP basic authentication."""
     pair = decoded(value)
     if not pair or b":" not in pair:
         return False
@@ -57,7 +57,7 @@ def user_and_password(value: str) -> bool:
 
 
 def decoded(value: str) -> bytes | None:
-    """The bytes behind base64, its padding missing or not; None if it is none."""
+    """Decode base64 with or without padding; None if it is none."""
     body = value.rstrip("=")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)

@@ -1,4 +1,4 @@
-"""Secrets by their place: in a URL, on a command line, in the armour of a private key."""
+"""Secrets by position: in URLs, on command lines, in private keys."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ _DEFAULTS = word_set(
 
 
 def placed_secrets(text: str) -> Iterator[Span]:
-    """Secrets in URLs, on the command lines of curl, in basic authorization, and private keys."""
+    """Secrets in URLs, curl commands, basic authorization and private keys."""
     if "://" in text:
         yield from _in_urls(text)
     if "curl" in text:
@@ -90,7 +90,7 @@ def _groups(match: re.Match[str]) -> tuple[int, int]:
 
 
 def _command_end(text: str, at: int) -> int:
-    """End of a command: of its line, or of the lines that its backslashes continue it on."""
+    """End of a command, including lines continued by backslashes."""
     limit = min(len(text), at + 2000)
     end = text.find("\n", at, limit)
     while end > 0 and text[end - 1 : end] == "\\":
@@ -116,7 +116,7 @@ def _is_material(body: str) -> bool:
 
 
 def _end_of_material(text: str, start: int, limit: int) -> int:
-    """Where a key ends whose armour is cut: after the last line that still is key material."""
+    """End of a truncated private key: its last line of key material."""
     end, at = start, start
     for line in text[start:limit].split("\n"):
         at += len(line) + 1

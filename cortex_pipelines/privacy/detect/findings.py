@@ -1,4 +1,4 @@
-"""What the scanner says: where something private stands, never what it is."""
+"""Scanner findings: locations of private values, never the values."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class Span:
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """A private value by its place in a line; of a block of lines the first stands for all.
+    """Location of a private value in a line; for a block of lines, the first.
 
     Args:
         line: Line, from 1.
@@ -49,7 +49,7 @@ class Finding:
 
 
 class Lines:
-    """Line and column of a character, where a line ends at each line feed."""
+    """Line and column of a character; lines end at line feeds only."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -60,7 +60,7 @@ class Lines:
             at = text.find("\n", at + 1)
 
     def place(self, start: int, end: int) -> tuple[int, int, int]:
-        """Line from 1, and first and last column (exclusive) in that line, of a span."""
+        """Line, and first and last column (exclusive), of a span, all from 1."""
         line = bisect_right(self._starts, start)
         first = self._starts[line - 1]
         stop = self._starts[line] - 1 if line < len(self._starts) else len(self._text)
@@ -68,7 +68,7 @@ class Lines:
 
 
 def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
-    """Spans as findings, in the order of the text."""
+    """Convert spans to findings, in text order."""
     ordered = sorted(spans)
     if not ordered:
         return []
@@ -80,7 +80,7 @@ def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
 
 
 def without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, none over another: of two, the one that begins first, then the longer."""
+    """Ordered, non-overlapping spans: the earlier one wins, then the longer."""
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
         if not kept or span.start >= kept[-1].end:

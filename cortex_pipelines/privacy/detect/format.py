@@ -1,4 +1,4 @@
-"""Formats that give themselves away: a fixed beginning or inner mark, a character set, a length.
+"""Token formats recognisable by prefix or inner mark, character set and length.
 
 `formats/` declares them, one entry a format. What makes a value certain enough to need no name
 beside it is its mark; the lengths are those that providers document or issue.
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 Check = Callable[[str], bool]
 
 END = r"(?![A-Za-z0-9_])"
-"""What may not follow: the value would be a part of something longer."""
+"""What must not follow a token, which would otherwise be part of something longer."""
 
 LONE = r"(?![\w-])"
-"""The same for values that may hold hyphens."""
+"""The same for tokens that may contain hyphens."""
 
 HEX = "[0-9a-fA-F]"
 UUID = f"{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"
@@ -54,7 +54,7 @@ def declare(
     severity: str = "high",
     checksum: Check | None = None,
 ) -> Format:
-    """A format from its beginnings (separated by spaces) and the pattern of what follows them."""
+    """Define a format by its prefixes (separated by spaces) and the pattern of the rest."""
     anchors = tuple(starts.split())
     either = "|".join(map(re.escape, sorted(anchors, key=len, reverse=True)))
     pattern = re.compile(f"(?:{either})(?:{body}){end}")

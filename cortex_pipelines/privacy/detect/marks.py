@@ -1,4 +1,4 @@
-"""Secrets by the format that gives them away: `formats/`, and `providers` by name and shape."""
+"""Secrets by format: `formats/`, and `providers` by name and shape."""
 
 import re
 from collections import defaultdict
@@ -57,7 +57,7 @@ _LEADING = frozenset(_BY_WORD)
 
 
 def marked_secrets(text: str, words: set[str]) -> Iterator[Span]:
-    """Secrets that their format gives away.
+    """Secrets with a recognisable format.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Names that make a value suspect: the mission's filter words, read as words of an identifier."""
+"""Suspicious names: the configured filter words within identifiers."""
 
 import re
 from functools import lru_cache
@@ -13,7 +13,7 @@ SUSPECT = re.compile(
     r"p(?:as|wd|s+w|w|riv)|s(?:ecre|alt|enha|ession|as)|tok|key|a(?:uth|pi)|c(?:red|ookie|ontras)|"
     r"bear|dsn|log|webh|licen"
 )
-"""What has to stand in a name, in lower case, for it to be read at all."""
+"""Substrings, in lower case, without which a name is not examined."""
 
 _SECRETS = word_set(
     "password passwd passwort passwrd passwords pswd psw pwd pw pass passphrase passcode "
@@ -76,7 +76,7 @@ _MISSPELT = re.compile(r"p(?:a?s{1,3})w(?:or|r|o)?[dt]?s?")
 
 @lru_cache(maxsize=1 << 16)
 def suspicion(name: str) -> int:
-    """How strongly an identifier says that a secret is assigned to it: `STRONG`, `WEAK` or `NONE`.
+    """How strongly an identifier suggests a secret: `STRONG`, `WEAK` or `NONE`.
 
     The last word that names a secret counts; what follows must not say that the value is only
     about it (``token_url``), what precedes must not make it harmless (``primary_key``).

@@ -1,4 +1,4 @@
-"""Personal data that has a form: mail addresses, network addresses, phone numbers."""
+"""Personal data with a fixed form: mail addresses, IP addresses, phone numbers."""
 
 import ipaddress
 import re
@@ -52,7 +52,7 @@ _FICTION = re.compile(r"555-?01\d\d$")
 
 
 def personal_data(text: str) -> Iterator[Span]:
-    """Mail addresses, public network addresses and phone numbers in a text.
+    """Mail addresses, public IP addresses and phone numbers in a text.
 
     Addresses that belong to nobody are passed over: those reserved for documents, private networks
     and tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
@@ -116,7 +116,7 @@ def _stands_alone(text: str, at: int) -> bool:
 
 
 def _is_public(address: str) -> bool:
-    """Whether an address belongs to somebody: it is not private, reserved or a network's."""
+    """Whether an IP address is public: not private, reserved or a network address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

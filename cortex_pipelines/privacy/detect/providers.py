@@ -1,4 +1,4 @@
-"""Formats without a mark of their own: a provider's name beside a value of the right shape.
+"""Formats without a prefix: a provider's name next to a value of the right shape.
 
 A shape is a character set and its lengths: ``h`` hexadecimal, ``a`` letters and digits, ``w`` the
 same with ``_``, ``=`` and ``-``, ``d`` digits, ``u`` a UUID, ``b`` base64, ``p`` a pair
@@ -162,7 +162,7 @@ PROVIDERS = {
     "zendesk": "a40",
     "zoom": "w22,32",
 }
-"""Shapes of the values of providers by the word that names the provider, in lower case."""
+"""Shapes of providers' values by the provider's name, in lower case."""
 
 
 def _shape(code: str) -> str:
@@ -178,4 +178,4 @@ SHAPES = {
     keyword: re.compile("|".join(_shape(code) for code in shapes.split()))
     for keyword, shapes in PROVIDERS.items()
 }
-"""One pattern a provider: it has to match a whole value."""
+"""One pattern per provider, which must match a whole value."""

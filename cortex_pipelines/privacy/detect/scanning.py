@@ -1,4 +1,4 @@
-"""Secrets and personal data in a text."""
+"""Scan a text for secrets and personal data."""
 
 import re
 
@@ -17,7 +17,7 @@ _WORD_BYTES = bytes(c if (chr(c).isalnum() and c < 128) or c == 95 else 32 for c
 def scan_text(
     text: str, path: str, settings: PrivacySettings, language: str | None = None
 ) -> list[Finding]:
-    """Private values in a text, in its order.
+    """Private values in a text, in order.
 
     Args:
         text: The text.
@@ -31,7 +31,7 @@ def scan_text(
 def spans_of(
     text: str, path: str, settings: PrivacySettings, language: str | None = None
 ) -> list[Span]:
-    """Private values in a text by their characters, in order and none over another."""
+    """Character spans of private values, in order and without overlaps."""
     words = set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
     lower = text.lower()
     if len(lower) != len(text):  # a few capital letters have lower forms of two characters

@@ -1,4 +1,4 @@
-"""Whether a value could be a secret: what is left after references, samples, words and hashes."""
+"""Decide whether a value may be a secret: no reference, sample, word or hash."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from cortex_pipelines.privacy.detect.wording import (
 )
 
 PLACEHOLDER = re.compile(r"REDACTED_[A-Z0-9_]+_[0-9a-f]{8}|redacted-[0-9a-f]{8}")
-"""What stands for a value that was taken out."""
+"""Placeholder of a redacted value."""
 
 _REFERENCE = re.compile(
     r"""
@@ -76,33 +76,33 @@ _GUARDS = str.maketrans("", "", "-_. ")
 
 
 def is_reference(value: str) -> bool:
-    """Whether a value stands for another: a variable, a template's hole, a call, a format."""
+    """Whether a value refers to another: a variable, template, call or format."""
     return _REFERENCE.search(value.strip("'\"")) is not None
 
 
 def is_sample(value: str) -> bool:
-    """Whether a value is there to be replaced, or to show a shape."""
+    """Whether a value is a sample or dummy."""
     return is_masked(value) or is_sequence(value)
 
 
 def is_masked(value: str) -> bool:
-    """Whether a value says itself that it is none: by words, by crosses, by a literal."""
+    """Whether a value is marked as no secret: by words, crosses or a literal."""
     return _SAMPLE.search(value) is not None or value.lower() in _LITERALS
 
 
 def is_sequence(value: str) -> bool:
-    """Whether most of a value is counted up or down the keyboard or alphabet."""
+    """Whether most of a value is a sequence on the keyboard or in the alphabet."""
     longest = longest_run(value)
     return longest * 2 > len(value.translate(_GUARDS)) or longest >= _ALPHABET
 
 
 def longest_run(value: str) -> int:
-    """Characters of the longest part that is counted up or down the keyboard or alphabet."""
+    """Length of the longest keyboard or alphabet sequence, in characters."""
     return max(_runs(value), default=0)
 
 
 def _runs(value: str) -> Iterator[int]:
-    """Lengths of the parts of a value that are counted up or down."""
+    """Lengths of the ascending or descending sequences in a value."""
     step, size = 0, 1
     for first, second in pairwise(value.lower().translate(_GUARDS)):
         by = _ORDER.get(first + second, 0)
@@ -128,7 +128,7 @@ _ORDER = _steps()
 
 
 def is_drawn(value: str) -> bool:
-    """Whether a value of a known shape looks drawn by chance rather than typed."""
+    """Whether a value of a known shape looks random rather than typed."""
     if entropy(value) < 2.5:
         return False
     return _HEX.fullmatch(value.replace(":", "")) is not None or lexical_share(value) < 0.6
@@ -136,7 +136,7 @@ def is_drawn(value: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def is_random(value: str) -> bool:
-    """Whether a value looks drawn by chance: few words for its length, varied characters."""
+    """Whether a value looks random: few words for its length, varied characters."""
     size = sum(map(str.isalnum, value))
     if size < 8 or entropy(value) < 2.5:
         return False
@@ -153,19 +153,19 @@ def _varied(value: str) -> bool:
 
 
 def is_strong_secret(value: str) -> bool:
-    """Whether a value could be a key or token: random, long enough, nothing known instead."""
+    """Whether a value may be a key or token: random, long enough, not otherwise known."""
     return len(value) >= 10 and is_random(value) and not is_known(value)
 
 
 def is_garbled(value: str, quoted: bool) -> bool:
-    """Whether a value has so many sorts of symbols that it is neither words nor code."""
+    """Whether a value mixes too many kinds of symbols to be words or code."""
     odd = set(value) & _ODD
     needed = 3 if quoted else 5
     return len(value) >= 12 and " " not in value and len(odd) >= needed and bool(odd & _NOT_IN_CODE)
 
 
 def is_known(value: str) -> bool:
-    """Whether a value is something that is no secret: a path, a version, a date, words."""
+    """Whether a value is something other than a secret: a path, version, date or words."""
     if _VERSION.search(value) or _DATE.match(value) or lexical_share(value) > 0.6:
         return True
     if _PATH.search(value) and not _is_base64(value):
@@ -176,7 +176,7 @@ def is_known(value: str) -> bool:
 
 
 def is_password(value: str, quoted: bool) -> bool:
-    """Whether a value could be a password that a person chose: more than words and separators."""
+    """Whether a value may be a password that a person chose."""
     if len(value) < 6 or " " in value or (value.isdigit() and not quoted):
         return False
     if _PATH.search(value) or _VERSION.search(value) or _DATE.match(value) or _is_constant(value):
@@ -200,5 +200,5 @@ def _is_constant(value: str) -> bool:
 
 
 def _is_numbered_word(value: str) -> bool:
-    """An identifier: words joined by separators, with a small number behind."""
+    """Whether it is an identifier: words with separators and a small final number."""
     return _NUMBERED_WORD.match(value) is not None and lexical_share(value) >= 0.6

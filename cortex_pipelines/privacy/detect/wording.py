@@ -1,4 +1,4 @@
-"""How much a string looks like words: identifiers do, random keys do not."""
+"""Similarity of a string to words: high for identifiers, low for random keys."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def word_set(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1 << 16)
 def is_word(letters: str) -> bool:
-    """Whether letters could be a word or its abbreviation, by their pairs."""
+    """Whether letters may be a word or abbreviation, by their bigrams."""
     if len(letters) < 3:
         return False
     lower = letters.lower()
@@ -63,7 +63,7 @@ def pieces(text: str) -> list[str]:
 
 
 def lexical_share(text: str) -> float:
-    """Share of the ASCII letters and digits that stand in words, from 0 to 1."""
+    """Share of ASCII letters and digits that belong to words, 0 to 1."""
     words = pieces(text)
     total = sum(map(len, words))
     return sum(len(piece) for piece in words if is_word_piece(piece)) / total if total else 0.0

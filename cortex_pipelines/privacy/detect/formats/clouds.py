@@ -1,4 +1,4 @@
-"""Clouds, hosting and vaults."""
+"""Token formats of clouds, hosting and vaults."""
 
 from cortex_pipelines.privacy.detect.checksums import random_looking, very_random
 from cortex_pipelines.privacy.detect.format import LONE, UUID, declare

@@ -1,4 +1,4 @@
-"""Code hosting, packages and builds."""
+"""Token formats of code hosting, package registries and CI."""
 
 from cortex_pipelines.privacy.detect.checksums import base62_crc32, random_looking, very_random
 from cortex_pipelines.privacy.detect.format import HEX, LONE, declare

@@ -1,4 +1,4 @@
-"""Messages, mail and payments."""
+"""Token formats of messaging, mail and payment services."""
 
 from cortex_pipelines.privacy.detect.checksums import random_looking, very_random
 from cortex_pipelines.privacy.detect.format import HEX, LONE, UUID, declare

@@ -1,4 +1,4 @@
-"""Providers of language models."""
+"""Token formats of language model providers."""
 
 from cortex_pipelines.privacy.detect.checksums import random_looking, very_random
 from cortex_pipelines.privacy.detect.format import END, LONE, UUID, declare

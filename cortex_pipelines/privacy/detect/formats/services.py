@@ -1,4 +1,4 @@
-"""Other services."""
+"""Token formats of other services."""
 
 from cortex_pipelines.privacy.detect.checksums import random_looking, very_random
 from cortex_pipelines.privacy.detect.format import HEX, LONE, UUID, declare

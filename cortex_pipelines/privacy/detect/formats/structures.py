@@ -1,4 +1,4 @@
-"""Values that many services share: tokens with an inner structure, hooks."""
+"""Formats shared by many services: structured tokens and webhooks."""
 
 from cortex_pipelines.privacy.detect.checksums import json_web_token, very_random
 from cortex_pipelines.privacy.detect.format import declare
