@@ -1,4 +1,4 @@
-"""Releases: a gate's verdict on each challenger, and its entry in the registry."""
+"""Assets of releases: gate verdicts on challengers, and registry entries."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def code_adapter_release(
     project: str,
     out: Path,
 ) -> None:
-    """Whether a project's adapter is worth promoting, with the figures; a refusal is a result."""
+    """Gate verdict on a project's adapter with its metrics; a rejection is a result, too."""
     version = versions["code_adapter"]
     judge(code_adapter_evaluation, version, release.code_adapter, out)
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
@@ -49,5 +49,5 @@ def task_router_release(
     versions: dict[str, str],
     out: Path,
 ) -> None:
-    """Whether the task router is worth promoting, with the figures; a refusal is a result."""
+    """Gate verdict on the task router with its metrics; a rejection is a result, too."""
     judge(task_router_evaluation, versions["task_router"], release.task_router, out)

@@ -1,4 +1,4 @@
-"""The model card of an adapter, made from what its run left behind."""
+"""Model card of an adapter, from the outputs of its run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Training:
 
 
 def replayed(adapter: Path) -> bool:
-    """Whether code in general was among what an adapter, or one of its tasks', was trained on."""
+    """Whether general code was part of an adapter's training data."""
     metrics = _json(adapter / "metrics.json")
     return any(
         name.rpartition("/")[2] == "replay_tokens" and value for name, value in metrics.items()
@@ -57,7 +57,7 @@ def write_card(
     data: Sequence[Training],
     out: Path,
 ) -> None:
-    """Write the card of an adapter beside its verdict.
+    """Write an adapter's model card beside its verdict.
 
     Args:
         model: Name of the model.

@@ -1,4 +1,4 @@
-"""How a release is to be put to use: the ``deployment`` section of ``params.yaml``.
+"""Settings of deployment in ``params.yaml``.
 
 A promotion writes strategy, target and share into the ledger, where whoever serves the model reads
 them; no output depends on them. The size is checked when a model is promoted.
@@ -16,7 +16,7 @@ _MIB = 1024 * 1024
 
 
 class Sizes(Settings):
-    """Largest size of a model's files without its base, in MiB, by target."""
+    """Size limits of a model's files without its base, in MiB, by target."""
 
     local: PositiveFloat
     """A developer's machine."""
@@ -32,29 +32,29 @@ class Sizes(Settings):
 
 
 class DeploymentSettings(Settings):
-    """What a promotion plans unless it is told otherwise."""
+    """Section ``deployment`` of params.yaml: defaults of a promotion."""
 
     strategy: Strategy
     """``immediate``: the champion is replaced; ``canary``: it gets a share of the requests first;
     ``blue-green``: replaced, with the one before kept ready to switch back to."""
 
     target: Target
-    """Where the model is to run: ``local``, ``cloud``, ``edge`` or ``embedded``."""
+    """Deployment target: ``local``, ``cloud``, ``edge`` or ``embedded``."""
 
     share: OpenShare
-    """Share of the requests that a canary gets."""
+    """Share of requests that a canary serves."""
 
     model_mib: Sizes
-    """Largest model on each target; a larger one is not promoted."""
+    """Size limit per target, in MiB; larger models are not promoted."""
 
     def plan(self) -> dict[str, Any]:
-        """The part of these settings that a deployment follows, as plain values."""
+        """The deployment settings to record with a promotion, as plain values."""
         plan: dict[str, Any] = {"strategy": self.strategy, "target": self.target}
         return plan | ({"share": self.share} if self.strategy == "canary" else {})
 
     @property
     def largest(self) -> float:
-        """Largest size on the target, in MiB."""
+        """Size limit of the target, in MiB."""
         return float(getattr(self.model_mib, self.target))
 
 

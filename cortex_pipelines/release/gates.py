@@ -1,4 +1,4 @@
-"""Whether a challenger is promoted: a pure function of its figures and the settings."""
+"""Promotion gates: a pure function of metrics and settings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ SAMPLE = "Measured on a hand-written sample: the path works, nothing else is sho
 
 @dataclass(frozen=True)
 class GuardResult:
-    """One guard as it was found.
+    """The result of one guard.
 
     Args:
         name: The guarded figure.
@@ -38,7 +38,7 @@ class GuardResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate decided.
+    """The gate's decision.
 
     Args:
         verdict: ``promoted``: shown to be better by enough; ``kept``: not shown to be, so what is
@@ -60,7 +60,7 @@ class Verdict:
 
 
 class GateError(ValueError):
-    """The evaluation does not give what the gate is to decide by."""
+    """The evaluation lacks a metric that the gate needs."""
 
 
 def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
@@ -88,7 +88,7 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
 
 
 def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, float]:
-    """The figure and its interval, under names that are the same for every model."""
+    """The improvement and its interval, under names common to all models."""
     figures = {f"improvement{end}": f"{gate.figure}{end}" for end in ("", "_low", "_high")}
     missing = [name for name in figures.values() if name not in metrics]
     if missing:
@@ -135,7 +135,7 @@ def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> 
 
 
 def _asks_to_show(guard: GuardResult) -> bool:
-    """Whether a guard asks for an interval to lie above something."""
+    """Whether a guard requires an interval to lie above a limit."""
     return guard.name.endswith("_low") and guard.at_least is not None
 
 

@@ -1,4 +1,4 @@
-"""What the ledger says of a model's versions: their numbers, the canary, the archive."""
+"""Queries on the ledger: version numbers, canary, archived versions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ ROLLED_BACK = "rollback"
 
 
 def numbers(lines: Sequence[Entry]) -> dict[str, str]:
-    """Version to semantic version, of all that were released; a version keeps its first one."""
+    """Semantic version of each released version; a version keeps its first one."""
     by_version: dict[str, str] = {}
     for line in lines:
         if line.version and line.number:
@@ -20,12 +20,12 @@ def numbers(lines: Sequence[Entry]) -> dict[str, str]:
 
 
 def canary(lines: Sequence[Entry]) -> Entry | None:
-    """The line by which a canary runs; None if none does."""
+    """The ledger entry of the running canary; None if there is none."""
     return lines[-1] if lines and lines[-1].action == "canary" else None
 
 
 def champions(lines: Sequence[Entry]) -> list[str]:
-    """Every version that was champion, in the order in which they became it first."""
+    """All versions that were champion, in order of their first promotion."""
     return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
 
 
@@ -35,7 +35,7 @@ def archived(lines: Sequence[Entry], now: str | None) -> list[str]:
 
 
 def before(lines: Sequence[Entry], version: str | None) -> str | None:
-    """Champion before ``version`` became champion; None if there was none."""
+    """The champion before ``version``; None if there was none."""
     for line in lines:
         if line.action == "promote" and line.version == version:
             return line.previous
@@ -43,7 +43,7 @@ def before(lines: Sequence[Entry], version: str | None) -> str | None:
 
 
 def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
-    """Whether the last thing that happened to a version was a rollback from it.
+    """Whether the latest event of a version is a rollback.
 
     Such a version is promoted again only by name, never at the end of a nightly run.
     """
@@ -54,13 +54,13 @@ def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
 
 
 def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
-    """What a released version was made from, as its line says."""
+    """Inputs of a released version, from the ledger."""
     inputs = [e.made_from for e in lines if e.version == version and e.made_from]
     return inputs[-1] if inputs else None
 
 
 def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
-    """The semantic version that a challenger has or would get, and why.
+    """The semantic version of a challenger, and the reason for it.
 
     Args:
         root: Project root.
@@ -81,7 +81,7 @@ def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
 
 
 def resolve(lines: Sequence[Entry], reference: str) -> str | None:
-    """A version that was champion, by its semantic version or its DVC hash (or how that begins).
+    """A former champion by its semantic version or (abbreviated) DVC hash.
 
     ``baseline`` stands for no champion.
 
@@ -100,6 +100,6 @@ def resolve(lines: Sequence[Entry], reference: str) -> str | None:
 
 
 def plan_of(lines: Sequence[Entry], version: str | None) -> dict[str, Any] | None:
-    """The plan by which a version was last put to use."""
+    """The deployment plan of a version's latest promotion."""
     plans = [e.plan for e in lines if e.version == version and e.plan]
     return plans[-1] if plans and version else None

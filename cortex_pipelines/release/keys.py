@@ -1,4 +1,4 @@
-"""The Ed25519 keys that models are signed and checked with: a project's own, and those it trusts.
+"""Ed25519 keys for signing and verifying models: a project's own and trusted ones.
 
 They are kept under ``.cortex/keys``, which neither git nor DVC sees.
 """
@@ -24,7 +24,7 @@ _OTHERS = 0o077
 
 
 def private_key(root: Path) -> "Ed25519PrivateKey":
-    """This project's key; the first process to need it makes it.
+    """This project's private key, created on first use.
 
     Raises:
         UntrustedModelError: others can read the key, it cannot be read, or ``signing.pub`` beside
@@ -56,7 +56,7 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
 
 
 def trust(root: Path, public_key: Path) -> str:
-    """Trust what somebody else's key has signed from now on.
+    """Add another person's public key to the trusted keys.
 
     Args:
         root: Project root.
@@ -77,7 +77,7 @@ def trust(root: Path, public_key: Path) -> str:
 
 
 def public_key(root: Path) -> tuple[str, bytes]:
-    """Fingerprint and PEM of this project's own key, which is made on first use."""
+    """Fingerprint and PEM of this project's public key, created on first use."""
     own = private_key(root).public_key()
     return fingerprint(own), _pem(own)
 
@@ -88,12 +88,12 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
 
 
 def has_key(root: Path) -> bool:
-    """Whether a project has a key of its own already."""
+    """Whether a project has a key of its own."""
     return (keys_folder(root) / _PRIVATE_KEY).exists()
 
 
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
-    """The keys that a project trusts, its own among them, by fingerprint.
+    """A project's trusted keys, its own included, by fingerprint.
 
     Its own is the one that its private key has, whatever ``signing.pub`` says: anybody can write a
     public key.
@@ -125,12 +125,12 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
 
 
 def keys_folder(root: Path) -> Path:
-    """Where a project's keys are kept."""
+    """Folder of a project's keys."""
     return root / ".cortex" / "keys"
 
 
 def only_readable_here(path: Path) -> None:
-    """Refuse a private key that others on this machine can read.
+    """Raise if others on this machine can read a private key.
 
     Raises:
         UntrustedModelError: they can.
@@ -143,7 +143,7 @@ def only_readable_here(path: Path) -> None:
 
 
 def write_key(path: Path, key: "Ed25519PrivateKey | EllipticCurvePrivateKey") -> None:
-    """Write a new key that only this user can read; whoever links it first wins."""
+    """Write a new key readable by this user only; the first writer wins."""
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,

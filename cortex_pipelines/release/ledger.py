@@ -1,4 +1,4 @@
-"""``releases.lock``: which version of each model is champion, and how that came about.
+"""``releases.lock``: the champion of each model, and the history of releases.
 
 The file is in git and nothing but a promotion, a rollback and the end of a nightly run moves it.
 """
@@ -14,12 +14,12 @@ FILE = "releases.lock"
 
 
 class ReleaseError(RuntimeError):
-    """A promotion or rollback is refused; the message says why."""
+    """A promotion or rollback is refused; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is released.
+    """A released model.
 
     Args:
         asset: Asset whose output is the model.
@@ -41,19 +41,19 @@ class Model:
 
     @property
     def address(self) -> str:
-        """The DVC stage that makes it."""
+        """DVC stage of the model."""
         return f"{self.asset}@{self.partition}" if self.partition else self.asset
 
     @property
     def release_address(self) -> str:
-        """The DVC stage that decides on it."""
+        """DVC stage of the model's gate."""
         release = f"{self.asset}_release"
         return f"{release}@{self.partition}" if self.partition else release
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the ledger.
+    """An entry of the ledger.
 
     Args:
         at: When, ISO 8601 in UTC.
@@ -81,12 +81,12 @@ class Entry:
     plan: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The line as it is written: what was not given is left out."""
+        """The entry as written, without unset fields."""
         optional = ("number", "made_from", "plan")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def in_words(self) -> str:
-        """What is so from this line on."""
+        """The effect of this entry, in words."""
         if self.action == "rollback":
             what = f"{self.number or self.version} is" if self.version else "the baseline is"
             return f"{self.model}: {what} champion again"
@@ -99,17 +99,17 @@ class Entry:
 
 
 def load_pin(_: Any, value: dict[str, str | None] | None) -> ChampionPin:
-    """A pin from its value in ``releases.lock``."""
+    """Decode a champion pin of ``releases.lock``."""
     return ChampionPin(**(value or {}))
 
 
 def champion(root: Path, model: Model) -> ChampionPin:
-    """What ``releases.lock`` names for a model."""
+    """The champion of a model in ``releases.lock``."""
     return load_pin(None, look_up(read_yaml(root / FILE), model.key))
 
 
 def ledger(root: Path) -> list[Entry]:
-    """All that happened to releases, oldest first."""
+    """All release events, oldest first."""
     return [Entry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
 
 
@@ -120,7 +120,7 @@ def moves(root: Path, model: Model) -> list[Entry]:
 
 
 def ensure_keys(root: Path, models: list[Model]) -> None:
-    """Give every model a key, and drop those of projects that are gone.
+    """Add a key for every model, and drop those of removed projects.
 
     DVC takes an absent key for an error, an empty one for a value.
     """
@@ -138,7 +138,7 @@ def ensure_keys(root: Path, models: list[Model]) -> None:
 
 
 def record(root: Path, model: Model, pin: ChampionPin, entry: Entry) -> None:
-    """Move a model's pin and write the line that says so, in one step.
+    """Move a model's pin and append the ledger entry, in one step.
 
     Nothing but the two versions goes into the pin: evaluations depend on it.
     """

@@ -1,4 +1,4 @@
-"""An adapter put on a base that is in memory: only what was released, and only on its own base."""
+"""Load an adapter on a base in memory, only if it was released for that base."""
 
 import json
 import math
@@ -30,12 +30,12 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 _NAME = "default"
 _UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices")
-"""What an adapter's configuration can ask for beyond two matrices a layer."""
+"""Features of an adapter's configuration beyond plain LoRA."""
 
 
 @dataclass(frozen=True)
 class Lora:
-    """An adapter as it was read: two matrices a layer, and how strongly they count.
+    """A loaded adapter: two matrices per layer, and their scale.
 
     Args:
         configuration: The content of ``adapter_config.json``.
@@ -47,7 +47,7 @@ class Lora:
 
     @property
     def layers(self) -> list[str]:
-        """Names of the layers that it changes, as in its tensors, sorted."""
+        """Names of the adapted layers, as in its tensors, sorted."""
         return sorted(name.removesuffix(A) for name in self.tensors if name.endswith(A))
 
     @cached_property
@@ -57,11 +57,11 @@ class Lora:
         return LoraConfig.from_peft_type(**dict(self.configuration))
 
     def require_known(self) -> None:
-        """Make the configuration of peft, which raises TypeError or ValueError where it cannot."""
+        """Build peft's configuration, which raises TypeError or ValueError if it is invalid."""
         _ = self._config
 
     def scale(self, layer: str) -> float:
-        """What the product of a layer's two matrices counts."""
+        """Factor of the product of a layer's two matrices."""
         from peft.utils.other import get_pattern_key
 
         config = self._config
@@ -74,7 +74,7 @@ class Lora:
 
 
 class ResidentBase:
-    """A base model in memory that adapters are put on, one at a time, and taken off.
+    """A base model in memory that adapters are applied to, one at a time.
 
     Layers for an adapter are laid once, when the base is loaded; putting another adapter on only
     replaces their content, whatever its rank.
@@ -94,7 +94,7 @@ class ResidentBase:
         self.take_off()
 
     def put(self, adapter: Lora) -> None:
-        """Put an adapter on, in place of the one before.
+        """Apply an adapter in place of the current one.
 
         Raises:
             UntrustedModelError: it changes layers that the base does not have, or of another size.
@@ -122,12 +122,12 @@ class ResidentBase:
                 )
 
     def take_off(self) -> None:
-        """Let the base answer alone."""
+        """Remove the adapter."""
         self.model.disable_adapter_layers()
 
 
 def _with_layers(model: Any) -> Any:
-    """The model with a layer for an adapter beside each of its linear ones, all of no effect."""
+    """Add inactive LoRA layers to all linear layers of the model."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -137,7 +137,7 @@ def _with_layers(model: Any) -> Any:
 
 
 def read_lora(folder: Path) -> Lora:
-    """The adapter in a folder, from safetensors alone.
+    """Read the adapter in a folder, from safetensors only.
 
     Raises:
         UntrustedModelError: there is no adapter, or it is more than two matrices a layer.
@@ -180,7 +180,7 @@ def read_lora(folder: Path) -> Lora:
 
 
 def adapter_folder(folder: Path, task: str | None) -> Path:
-    """The folder of one adapter: of a model with one for all tasks, or with one a task.
+    """Folder of an adapter, for models with one per task or one for all.
 
     Raises:
         LookupError: the model has one a task, and none was named, or not one of these.
@@ -196,13 +196,13 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
 
 
 def base_of(folder: Path) -> dict[str, str] | None:
-    """``name`` and ``digest`` of the base that a model belongs on; None if it stands alone."""
+    """``name`` and ``digest`` of a model's base; None if it has none."""
     base: dict[str, str] | None = _record(folder).get("base")
     return base
 
 
 def parent_of(folder: Path) -> str | None:
-    """Version of the model that a model's training started from; None if it started afresh."""
+    """Version that a model's training continued from; None if it started from the base."""
     parent: str | None = _record(folder).get("parent")
     return parent
 

@@ -1,4 +1,4 @@
-"""What a model's folder holds: a checksum of every file, under the model's name and version."""
+"""Manifest of a model's folder: name, version, and a checksum of every file."""
 
 import json
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from cortex_pipelines.ingestion.cache import file_sha256
 MANIFEST = "manifest.json"
 
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
-"""Endings of files that run whatever they hold when they are loaded."""
+"""Extensions of formats that execute code when loaded."""
 
 
 class UntrustedModelError(RuntimeError):
-    """A model's files are not what was released; the message says which and what to do."""
+    """A model's files are not the released ones; the message says which and what to do."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was released.
+    """Manifest of a released model.
 
     Args:
         model: Name of the model.
@@ -34,12 +34,12 @@ class Manifest:
     files: Mapping[str, str]
 
     def to_bytes(self) -> bytes:
-        """The one form in which a manifest is written and signed."""
+        """Canonical encoding that is written and signed."""
         return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Manifest":
-        """A manifest as it was written.
+        """Decode a manifest.
 
         Raises:
             UntrustedModelError: it is none.
@@ -64,7 +64,7 @@ class Manifest:
 def make_manifest(
     folder: Path, model: str, version: str, base: Mapping[str, str] | None
 ) -> Manifest:
-    """The manifest of the files that are in a folder now.
+    """Build the manifest of the files currently in a folder.
 
     Raises:
         UntrustedModelError: there are none, or one of them is pickled.
@@ -77,7 +77,7 @@ def make_manifest(
 
 
 def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
-    """Weights come as safetensors or not at all.
+    """Raise if a model has weights in a format other than safetensors.
 
     Raises:
         UntrustedModelError: a file is in a form that runs code when it is loaded.
@@ -110,7 +110,7 @@ def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -> None:
-    """Check that a folder holds exactly the files of a manifest.
+    """Raise unless a folder holds exactly the files of a manifest.
 
     Raises:
         UntrustedModelError: a file was changed, is missing, or is one too many; names it.

@@ -1,4 +1,4 @@
-"""Semantic versions: what changed between two versions of a model, and the number that says so.
+"""Semantic versions of models, from what changed between versions.
 
 Major: the base, or what is asked and answered. Minor: data, settings or code. Patch: the same
 training run again.
@@ -18,16 +18,15 @@ Change = Literal["major", "minor", "patch"]
 FIRST = "1.0.0"
 
 TASK_FORMAT = 1
-"""Number of the form of prompts and answers: to be raised by whoever changes what a caller has to
-send to a model or gets back from it."""
+"""Version of the prompt and answer format; raise it when callers have to change."""
 
 _FORMAT_SETTINGS = ("adapters.per_task",)
-"""Switches that are part of that form; one that a model does not have is off."""
+"""Settings that are part of that format; a missing one counts as off."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a version was made from, as hashes that are compared and not read.
+    """Inputs of a version, as hashes for comparison.
 
     Args:
         base: The pretrained weights.
@@ -47,7 +46,7 @@ class Record:
 
 
 def record_of(root: Path, address: str, version: str) -> Record | None:
-    """What ``dvc.lock`` says that a model's version was made from.
+    """Inputs of a model's version, from ``dvc.lock``.
 
     Args:
         root: Project root.
@@ -86,7 +85,7 @@ def record_of(root: Path, address: str, version: str) -> Record | None:
 
 
 def change(before: Mapping[str, str] | None, now: Record | None) -> tuple[Change, str]:
-    """What changed from one version to the next, and why it counts so."""
+    """Kind of change between two versions, and the reason."""
     if before is None or now is None:
         return "major", "it is not known what both were made from"
     differ = {name for name, value in now.as_dict().items() if before.get(name) != value}
@@ -101,7 +100,7 @@ def change(before: Mapping[str, str] | None, now: Record | None) -> tuple[Change
 
 
 def following(number: str, step: Change, taken: Collection[str]) -> str:
-    """The next number after ``number`` for a change, past those that other versions have.
+    """The next free number after ``number`` for a change.
 
     Args:
         number: ``major.minor.patch`` of the champion.
@@ -122,12 +121,12 @@ def following(number: str, step: Change, taken: Collection[str]) -> str:
 
 
 def _files(pin: Any) -> Any:
-    """The hashes of pinned weights, wherever they come from."""
+    """The hashes of pinned weights of any origin."""
     return pin.get("files", pin) if isinstance(pin, dict) else pin
 
 
 def _value(params: Mapping[str, Any], dotted: str) -> Any:
-    """A setting by its dotted key among sections that are kept by name."""
+    """A setting by its dotted key."""
     section, _, key = dotted.partition(".")
     settings = params.get(section)
     return settings.get(key) if isinstance(settings, dict) else None

@@ -1,4 +1,4 @@
-"""Signatures in OpenSSF's model-signing form, which its own tool checks without this program.
+"""Sign in OpenSSF's model-signing format, which its own tool verifies.
 
 They stand beside this project's manifest and signature, cover both, and are by a key of their own:
 the form knows ECDSA on the NIST curves and no Ed25519. Everything is done on this machine; no
@@ -18,7 +18,7 @@ _PRIVATE_KEY = "openssf.key"
 
 
 def require_signer() -> None:
-    """Check that the extra is there, before anything long is done.
+    """Raise if the optional signing package is missing.
 
     Raises:
         UntrustedModelError: it is not installed.
@@ -55,7 +55,7 @@ def sign_openssf(root: Path, folder: Path) -> Path:
 
 
 def _keys(root: Path) -> tuple[Path, Path]:
-    """Files of the private and the public key."""
+    """Paths of the private and public key files."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import (
         Encoding,

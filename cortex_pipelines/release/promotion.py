@@ -1,4 +1,4 @@
-"""Promotion and rollback: the only things that move a champion."""
+"""Promotion and rollback, the only ways to change a champion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Act:
-    """Who does something to a release, and why.
+    """Who performs a release action, and why.
 
     Args:
         by: Who.
@@ -52,7 +52,7 @@ def promote(
     deployment: DeploymentSettings | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Entry | None:
-    """Put the challenger that the gate has passed to use, as champion or as canary.
+    """Promote a challenger that passed its gate, to champion or canary.
 
     Args:
         root: Project root.
@@ -97,7 +97,7 @@ def promote(
 
 
 def rollback(root: Path, model: Model, act: Act, to: str | None = None) -> Entry | None:
-    """End the canary if one runs, else make the champion before this one champion again.
+    """End the running canary, else reinstate the previous champion.
 
     A second rollback does nothing, so that one who is not sure whether the first went through can
     repeat it; ``to`` goes further back.
@@ -161,7 +161,7 @@ def verdict_folder(root: Path, model: Model) -> Path:
 
 
 def standing(root: Path, model: Model) -> dict[str, Any]:
-    """How a model stands.
+    """Release status of a model.
 
     Returns:
         ``model, challenger, verdict, reason, champion, previous, canary`` (versions, or None),
@@ -214,7 +214,7 @@ def _require_gate(root: Path, model: Model) -> None:
 def _require_committed(
     root: Path, model: Model, version: str, report: Callable[[str], None]
 ) -> None:
-    """Refuse a model whose code no commit holds: nobody could make it again."""
+    """Refuse a model whose code is not committed, as it could not be reproduced."""
     stages = read_yaml(root / "dvc.lock").get("stages") or {}
     addresses = path_to(stages, model.release_address)
     if not addresses or record_of(root, model.address, version) is None:

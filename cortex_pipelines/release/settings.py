@@ -1,4 +1,4 @@
-"""What a model has to show to be promoted: the ``release`` section of ``params.yaml``."""
+"""Settings of release gates in ``params.yaml``."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from cortex_pipelines.settings import MOST, Finite, NonNegativeFloat, Settings, 
 
 
 class GuardSettings(Settings):
-    """Limits of one figure; a figure outside them refuses the model however good the rest is."""
+    """Limits of one metric; outside them the model is rejected whatever else it gains."""
 
     at_least: Finite | None
     """Smallest value allowed; null for none."""
@@ -16,7 +16,7 @@ class GuardSettings(Settings):
 
 
 class GateSettings(Settings):
-    """The gate of one model."""
+    """Gate of one model."""
 
     figure: Text
     """Name in the evaluation's metrics.json of the improvement over the reference, positive is
@@ -27,15 +27,14 @@ class GateSettings(Settings):
     lie above it."""
 
     smallest_items: int = Field(ge=2, le=MOST)
-    """Fewest independent held-out items (clusters, where items come in such) for the interval to
-    be believed."""
+    """Fewest independent held-out items (or clusters) for the interval to count."""
 
     guards: dict[Text, GuardSettings]
-    """Figure of the evaluation's metrics.json to its limits."""
+    """Limits by metric in the evaluation's metrics.json."""
 
 
 class ReleaseSettings(Settings):
-    """The gates of the models. The confidence is that of the intervals the evaluations give."""
+    """Section ``release`` of params.yaml: gates of the models."""
 
     code_adapter: GateSettings
     """Adapters; the improvement is in bits per byte."""

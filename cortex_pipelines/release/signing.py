@@ -1,4 +1,4 @@
-"""Signatures of manifests: an Ed25519 key of this project, and the keys that it trusts.
+"""Sign manifests with the project's Ed25519 key, and verify against trusted keys.
 
 A signature is local: it says "this project released these files", is no part of any versioned
 output, and is kept beside the caches; the registry and every export get a copy.
@@ -25,7 +25,7 @@ SIGNED = (MANIFEST, SIGNATURE)
 
 
 def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
-    """Sign what is in a model's folder and keep manifest and signature.
+    """Sign a model's folder and store manifest and signature.
 
     Args:
         root: Project root.
@@ -48,7 +48,7 @@ def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
 def sign_version(
     root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None
 ) -> Path:
-    """Sign the files of a version, certain that they are that version; see ``sign_model``.
+    """Sign the files of a version after checking its hash; see ``sign_model``.
 
     Raises:
         UntrustedModelError: the folder holds something else, or pickled weights.
@@ -61,7 +61,7 @@ def sign_version(
 
 
 def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
-    """Write a manifest and its signature by this project's key, which is made on first use."""
+    """Write a manifest and its signature by this project's key."""
     key = private_key(root)
     data = manifest.to_bytes()
     signature = _signature_bytes(fingerprint(key.public_key()), key.sign(data))
@@ -72,7 +72,7 @@ def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
 def verify(
     root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None
 ) -> Manifest:
-    """Check a model's files against a manifest that a trusted key has signed.
+    """Verify a model's files against a manifest signed by a trusted key.
 
     Args:
         root: Project whose keys are trusted.
@@ -108,12 +108,12 @@ def verify(
 
 
 def signed_folder(root: Path, model: str, version: str) -> Path:
-    """Where manifest and signature of a version are kept."""
+    """Folder of a version's manifest and signature."""
     return root / ".cortex" / "signed" / model / version
 
 
 def _signature_bytes(mark: str, signature: bytes) -> bytes:
-    """The one form in which a signature is written."""
+    """Canonical encoding of a signature."""
     value = {
         "algorithm": "ed25519",
         "key": mark,

@@ -1,4 +1,4 @@
-"""``verdict.json``: what a gate decided, as its asset's data."""
+"""``verdict.json``: a gate's decision, as its asset's output."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ FILE = "verdict.json"
 
 
 def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -> None:
-    """Decide on a model by its evaluation and write the verdict.
+    """Apply the gate to an evaluation and write the verdict.
 
     Args:
         evaluation: Folder with the evaluation's ``metrics.json``.

@@ -1,4 +1,4 @@
-"""An adapter as a GGUF file, which llama.cpp and what is built on it load beside a base."""
+"""Export an adapter as GGUF, for llama.cpp and programs based on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Pair:
-    """The two matrices of one layer, as peft has them.
+    """The two LoRA matrices of a layer, as in peft.
 
     Args:
         layer: Name of the layer in transformers.
@@ -52,7 +52,7 @@ def write_gguf(source: Source, out: Path) -> Checked:
 
 
 def read_pairs(adapter: Lora) -> list[Pair]:
-    """The matrices of an adapter by layer, each with its scale."""
+    """The LoRA matrices of an adapter by layer, with their scales."""
     return [
         Pair(
             layer.removeprefix(_PREFIX),
@@ -65,7 +65,7 @@ def read_pairs(adapter: Lora) -> list[Pair]:
 
 
 def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
-    """Read a GGUF adapter as llama.cpp does and compare it with the matrices it was made from.
+    """Read a GGUF adapter back and compare it with the original matrices.
 
     Returns:
         Largest difference of a tensor's value, relative to the largest of that tensor.
@@ -105,7 +105,7 @@ def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
 
 
 def _alpha(pairs: list[Pair]) -> float:
-    """The alpha of the file: that of its first layer; layers with another are rescaled to it.
+    """The file's alpha, from its first layer; other layers are rescaled to it.
 
     A reader of GGUF divides it by the rank and nothing else, so that of a rank-stabilised adapter
     is the given one times the root of the rank.

@@ -1,4 +1,4 @@
-"""Where llama.cpp keeps what: names of tensors, and the order of rows, by architecture."""
+"""Tensor names and row order of llama.cpp, by architecture."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of one base.
+    """GGUF layout of a base model.
 
     Args:
         architecture: Name of the architecture in GGUF files.
@@ -49,7 +49,7 @@ class Layout:
 
 
 def layout_of(base: Path) -> Layout:
-    """The layout for a base in a folder.
+    """GGUF layout for the base in a folder.
 
     Raises:
         ExportError: its architecture is not among those whose layout is known.

@@ -1,4 +1,4 @@
-"""Generation by llama.cpp, where it is installed."""
+"""Generate text with llama.cpp, where it is installed."""
 
 import shutil
 import subprocess  # nosec B404
@@ -12,7 +12,7 @@ _SECONDS = 300
 
 
 def generate(base: Path, adapter: Path) -> str | None:
-    """What llama.cpp writes after a fixed prompt, greedily, with base and adapter.
+    """Greedy completion of a fixed prompt by base and adapter in llama.cpp.
 
     Args:
         base: GGUF file of the base.

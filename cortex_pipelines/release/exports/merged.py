@@ -1,4 +1,4 @@
-"""The base with the adapter added to its weights: one model, which needs no adapter any more."""
+"""Export a merged model: the adapter added to the base's weights."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from cortex_pipelines.release.exports.probe import apart, logits, probe
 from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
 
 _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
-"""How far logits may be apart, relative to the largest: rounding of the sums, and of the weights
-to the type that the base is kept in."""
+"""Largest relative difference of logits, by weight type: rounding of sums and weights."""
 
 
 def write_merged(source: Source, out: Path) -> Checked:
-    """Add an adapter to its base in float32 and write it in the base's own type.
+    """Merge an adapter into its base in float32 and save in the base's own type.
 
     Raises:
         ExportError: the base is kept in a type that is no floating point, or the merged model does
@@ -55,7 +54,7 @@ def write_merged(source: Source, out: Path) -> Checked:
 
 
 def _kind(base: BaseModel) -> str:
-    """The type that most of the base's weights are kept in, in safetensors' words."""
+    """The most frequent weight type of the base, as safetensors names it."""
     from safetensors import safe_open
 
     kinds: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A folder for ``ollama create``: base and adapter as GGUF, and a Modelfile that names both."""
+"""Export a folder for ``ollama create``: base and adapter as GGUF, and a Modelfile."""
 
 import json
 import shutil
@@ -15,12 +15,11 @@ BASE = "base.gguf"
 MODELFILE = "Modelfile"
 _LONGEST_CONTEXT = 4096
 _LIKENESS = 0.9
-"""Least correlation of the base's rows in GGUF with those it was trained on; four bits keep 0.99,
-rows in another order have none."""
+"""Least correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99."""
 
 
 def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
-    """Write base, adapter and Modelfile, and check that the adapter belongs on that file.
+    """Write base, adapter and Modelfile after checking that base and adapter match.
 
     Args:
         source: The adapter.
@@ -50,7 +49,7 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
 
 
 def modelfile(source: Source) -> str:
-    """What Ollama is told: base, adapter, and prompts as they were in training."""
+    """Ollama's Modelfile: base, adapter, and the prompt template of training."""
     config = json.loads((source.base.folder / "config.json").read_text(encoding="utf-8"))
     context = min(int(config.get("max_position_embeddings", _LONGEST_CONTEXT)), _LONGEST_CONTEXT)
     return (
@@ -65,7 +64,7 @@ def modelfile(source: Source) -> str:
 
 
 def compare_base(gguf_file: Path, folder: Path) -> float:
-    """Least correlation of a layer of queries or keys in GGUF with the same in safetensors.
+    """Least correlation of a query or key layer in GGUF with that in safetensors.
 
     These are the layers whose rows llama.cpp keeps in another order; if they agree, so do the rows
     that an adapter is added to.
@@ -97,7 +96,7 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
 
 
 def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
-    """The layers of a base that end so, with their weights in float32."""
+    """The base's layers with this name ending, as float32 weights."""
     from safetensors import safe_open
 
     rotated = []

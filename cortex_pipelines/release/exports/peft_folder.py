@@ -1,4 +1,4 @@
-"""A folder that peft loads: the adapter as it is, with its card."""
+"""Export a folder that peft loads: the adapter with its card."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from cortex_pipelines.release.loading import ResidentBase, read_lora
 
 
 def write_peft(source: Source, out: Path) -> Checked:
-    """Copy an adapter and check that peft makes of it what this platform's own loader does.
+    """Copy an adapter and check that peft's logits equal this platform's.
 
     Raises:
         ExportError: it does not.

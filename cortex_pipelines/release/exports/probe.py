@@ -1,4 +1,4 @@
-"""Comparing two forms of a model by what they answer to a fixed piece of code."""
+"""Compare two forms of a model by their logits on a fixed piece of code."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ _TOKENS = 96
 
 
 def probe(tokenizer: Any) -> Any:
-    """Token ids of the piece of code, shape (1, at most 96)."""
+    """Token ids of the fixed piece of code, shape (1, at most 96)."""
     return tokenizer(_TEXT, return_tensors="pt")["input_ids"][:, :_TOKENS]
 
 
 def logits(model: Any, ids: Any) -> Any:
-    """What a model answers, float32, shape (tokens, vocabulary)."""
+    """Logits of a model, float32, shape (tokens, vocabulary)."""
     import torch
 
     with torch.no_grad():
@@ -32,5 +32,5 @@ def logits(model: Any, ids: Any) -> Any:
 
 
 def apart(first: Any, second: Any) -> float:
-    """Largest difference between two answers, relative to the largest of the first."""
+    """Largest difference of two logits, relative to the largest of the first."""
     return float((first - second).abs().max() / first.abs().max())

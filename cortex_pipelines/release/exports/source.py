@@ -1,4 +1,4 @@
-"""What is exported, and what an export says of itself."""
+"""Source and result of an export."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,16 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.atomic import scratch_folder
 
 CARD = "README.md"
-"""The model card's name in an export, under which model hubs and editors show it."""
+"""File name of the model card in an export, as model hubs and editors expect it."""
 
 
 class ExportError(RuntimeError):
-    """A model cannot be exported so, or the export does not do what the model does."""
+    """A model cannot be exported in this format, or the export differs from the model."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A verified adapter and the base that it belongs on.
+    """A verified adapter and its base.
 
     Args:
         model: Name of the model.
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found when an export was loaded again.
+    """Results of checks on the reloaded export.
 
     Args:
         done: Each comparison in words.
@@ -55,7 +55,7 @@ class Checked:
 
 @contextmanager
 def put_aside(out: Path) -> Iterator[Path]:
-    """A folder to write an export to, which becomes ``out`` when all of it was checked.
+    """A temporary folder for an export, moved to ``out`` once it is verified.
 
     Raises:
         ExportError: ``out`` is there already and not empty.
