@@ -1,4 +1,4 @@
-"""A search for settings with Optuna: seeded, pruned, resumed after a crash, and without a memory.
+"""Deterministic hyperparameter search with Optuna: seeded, pruned and resumable.
 
 The sampler is seeded anew for each trial, by the search's seed and the trial's number, so what is
 tried is a function of the seed and of the trials before, whether or not a process died between
@@ -16,15 +16,15 @@ from typing import Any
 from cortex_pipelines.progress import track
 
 TRIALS_FILE = "trials.json"
-"""What ``Found.as_json`` is written to in an output: whoever tracks outputs knows it by this."""
+"""File in an output that holds ``SearchResult.as_json``, by which trackers find it."""
 
 _STARTUP = 2
-"""Whole trials before one is cut short."""
+"""Complete trials before pruning starts."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and what came of it.
+    """A trial of the search.
 
     Args:
         number: From 0.
@@ -41,7 +41,7 @@ class Trial:
     steps: Mapping[int, float]
 
     def row(self) -> dict[str, Any]:
-        """Plain values; the steps as pairs in their order."""
+        """Plain values; the steps as ordered pairs."""
         return {
             "number": self.number,
             "state": self.state,
@@ -52,8 +52,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of a search.
+class SearchResult:
+    """The result of a search.
 
     Args:
         trials: All of them, in order.
@@ -68,7 +68,7 @@ class Found:
 
     @property
     def best(self) -> Trial:
-        """The whole trial with the smallest value; of equals the first."""
+        """The complete trial with the smallest value; the first on ties."""
         whole = [trial for trial in self.trials if trial.state == "complete"]
         return min(whole, key=lambda trial: trial.value if trial.value is not None else 0.0)
 
@@ -94,8 +94,8 @@ def search(
     warm_up: int,
     memory: Path,
     doing: str,
-) -> Found:
-    """Try settings one after the other, each chosen in the light of those before (TPE).
+) -> SearchResult:
+    """Run the search, with each trial's settings proposed by TPE.
 
     Args:
         objective: Takes an ``optuna.Trial``, asks it for parameters, may report to it on the way
@@ -125,7 +125,7 @@ def search(
         except optuna.TrialPruned:
             study.tell(asked, state=optuna.trial.TrialState.PRUNED)
         _remember(memory, study.trials[number])
-    outcome = Found(
+    outcome = SearchResult(
         tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)),
         _importance(study, seed),
         seed,
@@ -175,7 +175,7 @@ def _remember(memory: Path, frozen: Any) -> None:
 
 
 def _remembered(memory: Path) -> list[dict[str, Any]]:
-    """Finished trials of a search that died; a line that it had no time to end is cut off."""
+    """Finished trials of an interrupted search, without a truncated last line."""
     if not memory.exists():
         return []
     whole = memory.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""The router's data set and the router in the asset graph."""
+"""Assets of the task router and its data set."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning import versioned_asset
 
 _TRAINED_ON = ("train", "validation")
-"""Sides of the split; candidates are compared, weighted and calibrated on them out of fold."""
+"""Splits on which candidates are compared, weighted and calibrated out of fold."""
 
 __all__ = ["routing_dataset", "task_router"]
 
@@ -40,7 +40,7 @@ def task_router(
     cache: RowCache,
     observe: Callable[[str, float], None],
 ) -> None:
-    """The models that were adopted, with their weights, the table of all, and every trial."""
+    """The trained task router with its candidates, weights and search trials."""
     began = monotonic()
     rules = routing_dataset / RULES_FILE
     train_router(
@@ -58,7 +58,7 @@ def task_router(
 def embedder(
     pinned: PinnedModel, settings: RoutingSettings, root: Path, cache: RowCache
 ) -> Callable[[Sequence[str]], Floats]:
-    """Texts to embeddings by a pinned encoder, out of the cache where they are known."""
+    """Embedding function of a pinned encoder, with a cache."""
     loaded: list[SentenceEncoder] = []
     precision = machine_precision(settings.precision)
     identity = (

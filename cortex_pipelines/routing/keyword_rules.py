@@ -1,4 +1,4 @@
-"""The keyword router: the fallback that always works, and the baseline to beat.
+"""The keyword router: fallback and baseline.
 
 It reads the agent system's own ``routing-patterns.json``: for each expert activation keywords,
 confidence boosters and negative indicators, and two of its thresholds: from where an expert works
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 BOOSTER = 0.5
-"""Evidence of a booster, where a keyword is 1 and a negative indicator takes 1 away."""
+"""Weight of a booster, where a keyword has 1 and a negative indicator -1."""
 
 CLOSE = 0.2
-"""Experts whose scores differ by no more work together (the agent system's own rule)."""
+"""Score difference up to which experts share a task (the agent system's own rule)."""
 
 
 class RulesError(ValueError):
-    """A rules file does not say what the keyword router needs."""
+    """A rules file lacks what the keyword router needs."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Scores that decide, 0 to 1; the agent system's file has 0.8 and 0.3.
+    """Decision thresholds, 0 to 1; the agent system's file has 0.8 and 0.3.
 
     Args:
         single: From here one expert does the task alone.
@@ -38,7 +38,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Expert:
-    """One master as the rules know it: patterns found in text by whole words."""
+    """A master in the rules: patterns matched as whole words."""
 
     name: str
     keywords: tuple[re.Pattern[str], ...]
@@ -46,7 +46,7 @@ class Expert:
     negatives: tuple[re.Pattern[str], ...]
 
     def score(self, text: str) -> float:
-        """How much speaks for the expert, 0 to 1: each further hit halves the doubt.
+        """Score of the expert, 0 to 1: each further match halves the rest.
 
         One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the
         usual minimum of 0.3.
@@ -61,7 +61,7 @@ class Expert:
 
 @dataclass(frozen=True)
 class RulesDecision:
-    """What the keyword router says of a task.
+    """A decision of the keyword router.
 
     Args:
         master: Expert with the highest score, of equals the first by name; None if nothing
@@ -97,7 +97,7 @@ class Rules:
         return tuple(expert.name for expert in self.experts)
 
     def decide(self, text: str) -> RulesDecision:
-        """Where the rules send a task."""
+        """Route a task by keywords."""
         scores = {expert.name: expert.score(text) for expert in self.experts}
         ranked = sorted(scores, key=lambda name: (-scores[name], name))
         best = scores[ranked[0]]
@@ -113,7 +113,7 @@ class Rules:
 
 
 def load_rules(path: Path) -> Rules:
-    """The rules in a file; see ``parse_rules``.
+    """Load rules from a file; see ``parse_rules``.
 
     Raises:
         RulesError: the file cannot be read, is no JSON, or lacks something; says what.
@@ -125,7 +125,7 @@ def load_rules(path: Path) -> Rules:
 
 
 def parse_rules(value: Any, name: str) -> Rules:
-    """Rules out of the content of a ``routing-patterns.json``.
+    """Parse the content of a ``routing-patterns.json``.
 
     Args:
         value: The parsed content.

@@ -1,4 +1,4 @@
-"""How tasks are labelled, split, embedded and routed: section ``routing`` of ``params.yaml``."""
+"""Settings of the task router."""
 
 from typing import Literal
 
@@ -28,62 +28,62 @@ from cortex_pipelines.settings import (
 
 
 class WeakRule(Settings):
-    """Which commits stand for tasks of a master, where the logs are few."""
+    """Rule that labels commits as tasks of a master."""
 
     master: Text
-    """Master that such a commit would have gone to."""
+    """Label that the rule gives."""
 
     paths: list[Regex]
     """Regular expressions; a changed path that one matches votes for the master. The first rule
     that matches a path has its vote."""
 
     subjects: list[Regex]
-    """Regular expressions; a subject line that one matches decides, whatever the paths say."""
+    """Regular expressions of subject lines, which take precedence over the paths."""
 
 
 class RoutingSettings(Settings):
-    """The task router: labels, split, encoder, head, decisions and their evaluation."""
+    """Section ``routing`` of params.yaml: labels, split, encoder, models and decisions."""
 
     seed: Seed
-    """Seed of the split, the search, the head's first weights and the bootstrap."""
+    """Seed of the split, the search, initial weights and the bootstrap."""
 
     min_tasks: int = Field(ge=3, le=MOST)
-    """Fewest tasks with a known outcome for a router to be trained."""
+    """Fewest tasks with a known outcome to train a router."""
 
     validation_share: HeldOutShare
     """Share of the tasks, by hash of their text, that stands beside the training tasks; a router
     that is compared and calibrated out of fold trains on both."""
 
     test_share: HeldOutShare
-    """Share of the tasks, by hash of their text, that are only ever used for the evaluation."""
+    """Share of the tasks, by hash of their text, used for evaluation only."""
 
     decision_weight: PositiveShare
-    """Weight of a task that was routed but whose outcome is not known; 1 is a known outcome."""
+    """Weight of a task without a known outcome, relative to one with."""
 
     weak_weight: PositiveShare
-    """Weight of a commit that stands for a task."""
+    """Weight of a weakly labelled commit."""
 
     weak_per_master: NonNegativeInt
-    """Most commits that stand for tasks of one master; 0 leaves commits out."""
+    """Most weakly labelled commits per master; 0 for none."""
 
     weak_rules: list[WeakRule]
-    """Which commits stand for tasks of which master."""
+    """Rules that label commits as tasks of a master."""
 
     max_tokens: int = Field(ge=8, le=MOST)
-    """Most tokens of a task that the encoder reads; the model card of all-MiniLM-L6-v2 says 256."""
+    """Most tokens of a task; the model card of all-MiniLM-L6-v2 says 256."""
 
     batch: Batch
-    """Texts that are encoded at once; part of the result, in its last digits."""
+    """Texts per batch of the encoder; affects the last digits."""
 
     threads: Threads
-    """Processor threads of encoder and training; part of the result, in its last digits."""
+    """Processor threads of encoder and training; affects the last digits."""
 
     precision: Literal["auto", "fp32", "bf16"]
     """Type of the encoder's numbers; auto takes bf16 where the processor has tiles for it, which
     halves the time of a decision and leaves embeddings at a cosine of 0.9999."""
 
     dimensions: PositiveInt
-    """Most dimensions of the projected embedding that candidates work on."""
+    """Most dimensions of the projected embedding."""
 
     folds: Folds
     """Folds on which the candidates are compared, weighted and calibrated."""
@@ -93,7 +93,7 @@ class RoutingSettings(Settings):
     takes the place of the one below."""
 
     solver_threads: Threads
-    """Threads of the solver for words and letters; no part of the result."""
+    """Threads of the TF-IDF solver; does not affect the result."""
 
     lexical_penalty: PositiveFloat
     """Inverse regularisation (C) of logistic regression on TF-IDF."""
@@ -102,56 +102,56 @@ class RoutingSettings(Settings):
     """Inverse regularisation (C) of logistic regression on the embedding."""
 
     neighbours: PositiveInt
-    """Past tasks that vote."""
+    """Neighbours that vote."""
 
     evidence: NonNegativeInt
-    """Past tasks that a decision shows."""
+    """Past tasks shown with a decision."""
 
     kernel_features: PositiveInt
-    """Random Fourier features of the kernel regression, at most."""
+    """Most random Fourier features of the kernel regression."""
 
     kernel_width: PositiveFloat
     """Gamma of its Gaussian kernel, exp(-gamma d^2)."""
 
     kernel_ridge: PositiveFloat
-    """Ridge of its regression."""
+    """Ridge penalty of the kernel regression."""
 
     trials: PositiveInt
-    """Trials of the search for the neural candidate's settings."""
+    """Trials of the hyperparameter search."""
 
     search_tasks: int = Field(ge=2, le=MOST)
-    """Most tasks that a trial of the search trains and judges on, together."""
+    """Most tasks in a trial of the search, for training and evaluation together."""
 
     epochs: PositiveInt
-    """Passes of the neural candidate over the training tasks."""
+    """Training epochs of the neural candidate."""
 
     learning_rate: Range[LearningRate]
-    """Smallest and largest learning rate that the search tries."""
+    """Range of the learning rate in the search."""
 
     weight_decay: Range[NonNegativeFloat]
-    """Smallest and largest weight decay that the search tries."""
+    """Range of the weight decay in the search."""
 
     dropout: Range[PartShare]
-    """Smallest and largest share of inputs left out in training that the search tries."""
+    """Range of the dropout rate in the search."""
 
     accept: Share
-    """Probability from which the model decides; below it the rules do, and then a person."""
+    """Least probability for a decision by the model; below it the rules decide, then a person."""
 
     supporting: Share
-    """Probability from which another master is named as supporting; 0.3 in the rules file."""
+    """Least probability for a supporting master; 0.3 in the rules file."""
 
     in_scope_kept: OpenShare
     """Share of the known tasks that are to count as in scope; it sets the limit of the score below
     which a person is asked."""
 
     alternatives: NonNegativeInt
-    """Further masters that a decision names with their probability."""
+    """Further masters listed with their probability."""
 
     fallback_master: Text | None
-    """Master that the rules leave a task to when no keyword is found; none: a person's task."""
+    """Master for tasks without a matching keyword; null sends them to a person."""
 
     resamples: int = Field(ge=100, le=MOST)
-    """Resamples of the paired bootstrap in the evaluation."""
+    """Resamples of the paired bootstrap."""
 
     confidence: OpenShare
-    """Confidence of every interval, two-sided."""
+    """Confidence level of all intervals, two-sided."""

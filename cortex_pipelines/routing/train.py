@@ -1,4 +1,4 @@
-"""Training the task router on labelled tasks."""
+"""Train the task router on labelled tasks."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ from cortex_pipelines.routing.settings import RoutingSettings
 Embed = Callable[[Sequence[str]], Floats]
 
 _OUTCOMES = {"outcome": "succeeded", "decision": "not known"}
-"""What a neighbour's label source says of how it ended."""
+"""Outcome of a neighbour by its label source."""
 
 
 class TooFewMastersError(ValueError):
-    """There is nothing to decide between."""
+    """Fewer than two masters to choose from."""
 
 
 def train_router(
@@ -43,7 +43,7 @@ def train_router(
     out: Path,
     studies: Path,
 ) -> dict[str, float]:
-    """Let the candidates compete, and write the router that comes of it to a folder.
+    """Run the model selection and save the resulting router to a folder.
 
     Args:
         tasks: ``schemas.ROUTING_DATASET``; a task to be judged on must not be among them.
@@ -120,13 +120,13 @@ def _training_data(
 
 
 def _borne_out(tasks: pl.DataFrame) -> Indices:
-    """Tasks whose outcome bears the label out; all, if that is so of none."""
+    """Tasks whose label was confirmed by the outcome; all if there are none."""
     borne_out = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
     return borne_out if len(borne_out) else np.arange(tasks.height)
 
 
 def compared_tasks(borne_out: Indices, folds: Indices) -> Indices:
-    """Tasks to compare candidates on: none that the network's settings were chosen on.
+    """Tasks for model selection, without those of the hyperparameter search.
 
     Where there are no others, there are far too few for anything to be shown or adopted.
     """

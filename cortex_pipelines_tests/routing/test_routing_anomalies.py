@@ -19,7 +19,11 @@ from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.anomalies.detect import watch
-from cortex_pipelines.routing.anomalies.detector_selection import choose, disturbed, found_shares
+from cortex_pipelines.routing.anomalies.detector_selection import (
+    choose,
+    disturbed,
+    outscored_shares,
+)
 from cortex_pipelines.routing.anomalies.detectors import Forest, Together, fit_detectors
 from cortex_pipelines.routing.anomalies.kept import (
     DetectorError,
@@ -161,7 +165,7 @@ def test_the_share_found_is_the_area_under_the_roc_curve() -> None:
     usual, odd = random.normal(size=(50, 2, 2)), random.normal(1, 1, size=(40, 2, 2))
     scores = np.concatenate([Sums().score(usual), Sums().score(odd)])
     expected = roc_auc_score([0] * 50 + [1] * 40, scores)
-    assert found_shares(Sums(), usual, odd).mean() == pytest.approx(expected)
+    assert outscored_shares(Sums(), usual, odd).mean() == pytest.approx(expected)
 
 
 def test_the_mean_gives_way_only_to_a_detector_that_is_clearly_better() -> None:

@@ -176,7 +176,7 @@ def test_the_rules_alone_decide_where_no_model_is_promoted(tmp_path: Path) -> No
     assert set(sure.as_json()) == set(unknown.as_json())
     assert router.masters == ("development", "legal", "security")
     assert router.weights == {}
-    assert router.rung_scores(["x"], router.encode(["x"])) == {}
+    assert router.candidate_scores(["x"], router.encode(["x"])) == {}
     assert router.route_embedded(["x"], router.encode(["x"])) == router.route(["x"])
 
 

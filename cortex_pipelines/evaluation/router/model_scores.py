@@ -51,7 +51,7 @@ def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
         test: ``schemas.ROUTING_DATASET``.
     """
     texts, names = test["text"].to_list(), list(router.masters)
-    scores = router.rung_scores(texts, router.encode(texts))
+    scores = router.candidate_scores(texts, router.encode(texts))
     if not scores:
         return {}
     place = {name: number for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Unusual behaviour of workers in the asset graph."""
+"""Asset of anomaly detection on workers' metrics."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def worker_anomalies(
     out: Path,
     observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
-    """Windows of workers' metrics scored by the best of three detectors; alerts on the latest."""
+    """Anomaly scores of workers' metrics by the best of three detectors, and latest alerts."""
     began = monotonic()
     metrics = pl.concat(
         pl.read_parquet(coordination_tables / f"{table.name}.parquet")
@@ -55,7 +55,7 @@ def worker_anomalies(
 
 
 def _alarmed(windows: pl.DataFrame, alarm_share: float) -> int:
-    """Logs of whose latest windows more are unusual than of usual ones may be."""
+    """Logs with more anomalies in their latest windows than the false alarm rate allows."""
     latest = windows.filter(pl.col("part") == "latest")
     shares = latest.group_by("file").agg(pl.col("alert").mean())
     return shares.filter(pl.col("alert") > alarm_share).height

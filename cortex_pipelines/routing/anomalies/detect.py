@@ -1,4 +1,4 @@
-"""Windows of all logs with their scores, thresholds and alerts."""
+"""Score windows of all logs; thresholds and alerts."""
 
 import json
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def start_watch(
     parts: dict[str, Windows],
     settings: AnomalySettings,
 ) -> FittedDetectors:
-    """Fit the detectors to the training windows; choose one, and set its threshold, by the next.
+    """Fit detectors on training windows; choose one and its threshold on the next.
 
     The threshold is a score that usual windows pass with at most ``settings.alarm_share``
     probability (the rank of conformal prediction), if the later ones are like those that set it.
@@ -165,7 +165,7 @@ def _window_rows(
 
 
 def alert_rows(file: str, own: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
-    """Rows of ``schemas.ANOMALY_ALERTS`` of windows that nothing was learnt from."""
+    """Rows of ``schemas.ANOMALY_ALERTS`` for held-out windows."""
     if not len(own):
         return []
     scaled = watcher.scale.apply(own.values)

@@ -1,4 +1,4 @@
-"""Which detector to use, without knowing a single anomaly.
+"""Choose a detector without labelled anomalies, by synthetic disturbances.
 
 Logs seldom say what was unusual. So held-out windows are taken twice, once as they are and once
 with something put in, and a detector is the better the more often it puts the second above the
@@ -16,14 +16,14 @@ from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.models import select_model
 
 _ERRORS = 2.0
-"""Standard errors of a gain that is taken for one. On 34 public series with labels (SKAB) choosing
-by a single one did worse than any fixed choice but the forest."""
+"""Standard errors that count as a gain. On 34 labelled public series (SKAB) a single one chose
+worse than any fixed detector but the forest."""
 
 DISTURBANCES = ("spike", "shift", "trend", "still")
 
 
 def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
-    """Each scaled window with one thing put into one metric, drawn by the seed and its place.
+    """Scaled windows with one synthetic disturbance each, drawn by seed and position.
 
     A spike in one record, a shift of all, a trend over the window, or a value that stands still a
     shift away from where it was.
@@ -46,8 +46,8 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
     return changed
 
 
-def found_shares(detector: Detector, windows: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """For each changed window the share of unchanged ones that it stands above.
+def outscored_shares(detector: Detector, windows: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """Share of undisturbed windows that each disturbed one outscores.
 
     Their mean is the area under the ROC curve.
     """
@@ -60,7 +60,7 @@ def found_shares(detector: Detector, windows: np.ndarray, changed: np.ndarray) -
 def choose(
     detectors: dict[str, Detector], windows: np.ndarray, settings: AnomalySettings
 ) -> tuple[str, dict[str, float]]:
-    """The detector to use, and the area under the ROC curve of each.
+    """The detector to use, and every detector's area under the ROC curve.
 
     Another than the first is taken only if it gains more than two standard errors. Windows that
     overlap are not independent: as many as they have records count for one.
@@ -72,7 +72,7 @@ def choose(
     """
     changed = disturbed(windows, settings)
     shares = {
-        name: found_shares(detector, windows, changed) for name, detector in detectors.items()
+        name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()
     }
     chosen = select_model(
         [(name, 1 - share) for name, share in shares.items()],

@@ -1,4 +1,4 @@
-"""Three detectors of unusual windows, the plainest first, and their mean.
+"""Three anomaly detectors, simplest first, and their mean.
 
 On public benchmarks principal components often win against networks (TSB-AD, 2024: mean VUS-PR of
 PCA .310, of an autoencoder .295, of an isolation forest .203), so none is taken on trust.
@@ -15,22 +15,22 @@ from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 
 _FLOOR = 1e-3
 _LEAST_SPREAD = 1e-3
-"""Of a logarithm: a score that hardly varies must not decide alone."""
+"""Least spread of a log score, so that a nearly constant score does not dominate."""
 
 
 class Detector(Protocol):
-    """Scores windows; the more unusual, the higher."""
+    """Anomaly detector; higher scores are more anomalous."""
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Score of each window, from scaled values of shape (windows, records, metrics)."""
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """How much each metric adds to what is unusual, shape (windows, metrics)."""
+        """Contribution of each metric to the score, shape (windows, metrics)."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components; the score is what they cannot reproduce.
+    """Principal component analysis; the score is the reconstruction error.
 
     Args:
         mean: Mean of the flattened windows.
@@ -42,7 +42,7 @@ class Components:
 
     @classmethod
     def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "Components":
-        """Learn the directions that hold ``settings.variance_kept`` of the variance."""
+        """Fit components that explain ``settings.variance_kept`` of the variance."""
         flat = windows.reshape(len(windows), -1)
         mean = flat.mean(axis=0)
         _, lengths, axes = np.linalg.svd(flat - mean, full_matrices=False)
@@ -52,11 +52,11 @@ class Components:
         return cls(mean, axes[:count])
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Squared distance from the nearest window that the components can make."""
+        """Squared reconstruction error."""
         return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """The part of that distance in each metric."""
+        """Squared reconstruction error of each metric."""
         flat = windows.reshape(len(windows), -1) - self.mean
         rest = flat - flat @ self.axes.T @ self.axes
         return np.asarray((rest.reshape(windows.shape) ** 2).sum(axis=1))
@@ -64,7 +64,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Forest:
-    """An isolation forest: what few random cuts set apart is unusual (Liu and others, 2008).
+    """Isolation forest (Liu and others, 2008).
 
     Plain arrays over the nodes of all trees, so that it is kept without pickling.
 
@@ -88,7 +88,7 @@ class Forest:
 
     @classmethod
     def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "Forest":
-        """Grow ``settings.trees`` trees."""
+        """Fit ``settings.trees`` trees."""
         from sklearn.ensemble import IsolationForest
 
         model = IsolationForest(n_estimators=settings.trees, random_state=settings.seed)
@@ -129,12 +129,12 @@ class Forest:
         return np.asarray(2.0 ** -(self.length[place].mean(axis=1) / self.usual[0]))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """Squared distance of each metric from the usual: a forest itself blames nothing."""
+        """Squared distance of each metric from the centre, as a forest has no attribution."""
         return np.asarray((windows**2).sum(axis=1))
 
 
 def _depths(tree: Any) -> np.ndarray:
-    """Cuts that lead to each node of a tree; children stand after their parent."""
+    """Depth of each node of a tree; children come after their parent."""
     depths = np.zeros(tree.node_count)
     for node, children in enumerate(zip(tree.children_left, tree.children_right, strict=True)):
         for child in children:
@@ -144,7 +144,7 @@ def _depths(tree: Any) -> np.ndarray:
 
 
 def _further(samples: np.ndarray) -> np.ndarray:
-    """Cuts that it takes on average to set one of so many apart (Liu and others, 2008, eq. 1)."""
+    """Average path length for a number of samples (Liu and others, 2008, eq. 1)."""
     many = np.maximum(samples, 3).astype(np.float64)
     mean = 2.0 * (np.log(many - 1.0) + np.euler_gamma) - 2.0 * (many - 1.0) / many
     return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, mean))
@@ -152,7 +152,7 @@ def _further(samples: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """A network with a narrow middle that learnt to reproduce usual windows.
+    """Autoencoder with a bottleneck; the score is the reconstruction error.
 
     Args:
         layers: Weight and bias of each layer; tanh between them.
@@ -196,11 +196,11 @@ class Autoencoder:
         return cls(tuple((w.astype(np.float64), b.astype(np.float64)) for w, b in arrays))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Squared distance between a window and what the network makes of it."""
+        """Squared reconstruction error."""
         return np.asarray(self.blame(windows).sum(axis=1))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """The part of that distance in each metric."""
+        """Squared reconstruction error of each metric."""
         values = windows.reshape(len(windows), -1)
         for number, (weight, bias) in enumerate(self.layers):
             values = values @ weight.T + bias
@@ -211,7 +211,7 @@ class Autoencoder:
 
 @dataclass(frozen=True)
 class Together:
-    """The mean of what other detectors say, each on the scale of its own usual scores.
+    """Mean of the detectors' standardised scores.
 
     Args:
         detectors: The others.
@@ -227,7 +227,7 @@ class Together:
 
     @classmethod
     def fit(cls, detectors: Sequence[Detector], windows: np.ndarray) -> "Together":
-        """Learn the scales from scaled windows that no detector learnt from."""
+        """Learn the score scales from held-out scaled windows."""
         scores = [detector.score(windows) for detector in detectors]
         floors = [float(np.median(score)) * _FLOOR + 1e-12 for score in scores]
         logs = [np.log(score + floor) for score, floor in zip(scores, floors, strict=True)]
@@ -240,7 +240,7 @@ class Together:
         )
 
     def score(self, windows: np.ndarray) -> np.ndarray:
-        """Mean distance from the usual score, in spreads of it."""
+        """Mean standardised score."""
         scores = [
             (np.log(detector.score(windows) + floor) - centre) / spread
             for detector, floor, centre, spread in zip(
@@ -250,7 +250,7 @@ class Together:
         return np.asarray(np.mean(scores, axis=0))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
-        """Mean share of each metric in what is unusual."""
+        """Mean share of each metric in the score."""
         shares = []
         for detector in self.detectors:
             own = detector.blame(windows)
@@ -259,7 +259,7 @@ class Together:
 
 
 def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, Detector]:
-    """All detectors, learnt from the same scaled windows of shape (windows, records, metrics)."""
+    """Fit all detectors to the same scaled windows of shape (windows, records, metrics)."""
     return {
         "pca": Components.fit(windows, settings),
         "forest": Forest.fit(windows, settings),

@@ -1,4 +1,4 @@
-"""Fitted detectors in a folder, and new records scored by them. Nothing is pickled."""
+"""Save, load and apply fitted detectors, without pickle."""
 
 import json
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ _SINGLE = ("pca", "forest", "autoencoder")
 
 
 class DetectorError(ValueError):
-    """A folder holds no detectors, or none for a log; says what was expected."""
+    """A folder holds no detectors, or none for a log."""
 
 
 def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window: int) -> None:
-    """Write the detectors of all logs to a folder.
+    """Save the detectors of all logs to a folder.
 
     Args:
         folder: Where.
@@ -68,7 +68,7 @@ def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window
 
 
 def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
-    """Records of a window, and the detectors by log, as ``save_detectors`` wrote them.
+    """Load window length and detectors by log, as saved by ``save_detectors``.
 
     Raises:
         DetectorError: a file is missing or is not what was written.
@@ -94,7 +94,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
 def score_records(
     metrics: pl.DataFrame, file: str, watcher: FittedDetectors, window: int
 ) -> tuple[int, pl.DataFrame]:
-    """Alerts among the windows of new records, by detectors that were fitted before.
+    """Alerts for new records by detectors fitted earlier.
 
     Args:
         metrics: ``schemas.WORKER_METRICS`` of the new records, in the counters of the watcher.

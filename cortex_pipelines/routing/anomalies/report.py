@@ -1,4 +1,4 @@
-"""What was found unusual, as one page."""
+"""Anomaly report as one HTML page."""
 
 import json
 
@@ -20,7 +20,7 @@ _MOST = 50
 
 
 def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: bool) -> str:
-    """The page; the same bytes for the same tables.
+    """The report page; deterministic for the same tables.
 
     Args:
         tables: As ``watching.watch`` gives them.

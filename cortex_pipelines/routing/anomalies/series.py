@@ -1,4 +1,4 @@
-"""Metrics of workers as series of numbers: one a log and worker."""
+"""Time series of workers' metrics, one per log and worker."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 EVERYONE = "all"
-"""Subject of records that name no worker."""
+"""Subject of records without a worker."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One worker's records in one log, in the order of time.
+    """One worker's records in one log, in time order.
 
     Args:
         file: The log.
@@ -33,7 +33,7 @@ class Series:
 
 
 def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
-    """The series of each log, logs and workers in the order of their names.
+    """The series of each log, sorted by log and worker.
 
     A value that is missing is the one before it, or else the median of the log. A metric that is
     missing too often, or is no number, is left out.
@@ -50,7 +50,7 @@ def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
 
 
 def series_of(log: pl.DataFrame, metrics: Sequence[str]) -> list[Series]:
-    """The series of a log in given metrics, gaps filled; a metric that never stands there is NaN.
+    """The series of a log with gaps filled; a metric that never occurs is NaN.
 
     Args:
         log: ``schemas.WORKER_METRICS`` of one log.

@@ -1,4 +1,4 @@
-"""How unusual behaviour of workers is found: section ``anomalies`` of ``params.yaml``."""
+"""Settings of anomaly detection."""
 
 from pydantic import Field
 
@@ -16,43 +16,43 @@ from cortex_pipelines.settings import (
 
 
 class AnomalySettings(Settings):
-    """Windows of metrics, the detectors, and when a window is worth an alert."""
+    """Section ``anomalies`` of params.yaml: windows, detectors and alerts."""
 
     seed: Seed
-    """Seed of the forest, of the autoencoder's first weights and of what is put into windows."""
+    """Seed of the forest, the autoencoder's initial weights and the synthetic disturbances."""
 
     window: PositiveInt
-    """Records of a worker, one after the other, that are judged together."""
+    """Consecutive records of a worker in one window."""
 
     train_share: OpenShare
-    """Share of a log's records, the earliest, that detectors learn from."""
+    """Share of a log's records, the earliest, that detectors are trained on."""
 
     threshold_share: OpenShare
-    """Share of the records, those after, that choose the detector and set its threshold."""
+    """Share of the records after those, for detector choice and threshold."""
 
     min_windows: int = Field(ge=4, le=MOST)
-    """Fewest windows to learn from for a log to be judged at all."""
+    """Fewest training windows for a log to be scored at all."""
 
     alarm_share: HeldOutShare
-    """Share of usual windows that may give a false alarm; it sets the threshold."""
+    """False alarm rate on normal windows, which sets the threshold."""
 
     metrics_present: PositiveShare
-    """Share of a log's records that a metric has to stand in to be looked at."""
+    """Share of a log's records that must contain a metric for it to be used."""
 
     variance_kept: OpenShare
-    """Share of the variance that the principal components hold."""
+    """Share of the variance that the principal components explain."""
 
     trees: PositiveInt
     """Trees of the isolation forest; 100 in Liu, Ting and Zhou (2008)."""
 
     bottleneck: OpenShare
-    """Width of the autoencoder's middle, as a share of its input."""
+    """Width of the autoencoder's bottleneck, as a share of its input."""
 
     epochs: PositiveInt
-    """Passes of the autoencoder over all windows, in one batch each."""
+    """Epochs of the autoencoder, each over all windows in one batch."""
 
     learning_rate: LearningRate
     """Learning rate of the autoencoder (Adam)."""
 
     disturbance: PositiveFloat
-    """Size of what is put into held-out windows to compare detectors, in spreads of the metric."""
+    """Size of the synthetic disturbances, in spreads of the metric."""

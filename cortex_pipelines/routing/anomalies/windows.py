@@ -1,4 +1,4 @@
-"""Windows of a log's series, divided by time and put on one scale."""
+"""Windows of a log's series, split by time and scaled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 
 PARTS = ("train", "threshold", "latest")
 MOST_SPREADS = 50.0
-"""A value further from the usual is as far as this: a unit mixed up must not drown all others."""
+"""Clip for scaled values, so that a wrong unit does not dominate all other values."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What is usual of each metric, learnt from the training records.
+    """Centre and spread of each metric, from the training records.
 
     Args:
         centre: Median.
@@ -29,7 +29,7 @@ class Scale:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "Scale":
-        """The scale of records, shape (records, metrics)."""
+        """Fit to records of shape (records, metrics)."""
         low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
         spread, deviation = (high - low) / 2, values.std(axis=0)
         spread = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
@@ -43,7 +43,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one part of a log, of all its workers.
+    """Windows of one split of a log, of all its workers.
 
     Args:
         subjects: Worker of each window.
@@ -62,7 +62,7 @@ class Windows:
 
 
 def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Windows]:
-    """The windows of a log by part: ``PARTS``, each after the one before in time.
+    """Split a log's windows by time into ``PARTS``.
 
     No window reaches over the end of a part, so no record is in two of them.
     """
@@ -89,7 +89,7 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
 
 
 def all_windows(log: Sequence[Series], size: int) -> Windows:
-    """All windows of a log, not divided.
+    """All windows of a log, without a split.
 
     Args:
         log: Its series, at least one.

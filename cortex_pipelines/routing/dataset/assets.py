@@ -1,4 +1,4 @@
-"""The router's data set in the asset graph.
+"""Asset of the router's data set.
 
 A file of its own: what it imports is the code that the data set depends on, and an edit of the
 encoder or the head must not make the data set stale.
@@ -30,7 +30,7 @@ def routing_dataset(
     routing: RoutingSettings,
     out: Path,
 ) -> dict[str, pl.DataFrame]:
-    """Tasks with the master they belong to: train, validation and test; rules.json beside them."""
+    """Tasks labelled with their master: train, validation and test; with rules.json."""
     events = pl.read_parquet(coordination_events / f"{COORDINATION_EVENTS.name}.parquet")
     commits = {
         project: pl.read_parquet(folder / f"{REPOSITORY_COMMITS.name}.parquet")

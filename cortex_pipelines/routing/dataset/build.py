@@ -1,4 +1,4 @@
-"""Train, validation and test tasks for the router."""
+"""Build train, validation and test tasks for the router."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 
 class TooFewTasksError(ValueError):
-    """The logs do not hold enough for a router to be trained and judged."""
+    """The logs do not hold enough tasks to train and evaluate a router."""
 
 
 def build_dataset(
     events: pl.DataFrame, commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
 ) -> dict[str, pl.DataFrame]:
-    """The routing data set.
+    """Build the routing data set.
 
     Only labels that an outcome bears out are used to judge (validation, test); tasks that were
     merely routed, and commits, only ever train. The side is decided by a hash of the text alone:
@@ -61,7 +61,7 @@ def build_dataset(
 
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
-    """All labelled tasks of some logs, to train on outside the asset graph.
+    """All labelled tasks of logs, for training outside the asset graph.
 
     Nothing is set aside: what is said of the router is said out of fold.
 
@@ -83,7 +83,7 @@ def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFr
 
 
 def side_of(key: str, settings: RoutingSettings) -> str:
-    """Side of the split of a normalised text."""
+    """Split of a normalised text."""
     digest = hashlib.sha256(f"{settings.seed}\n{key}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < settings.test_share:
@@ -92,7 +92,7 @@ def side_of(key: str, settings: RoutingSettings) -> str:
 
 
 def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
-    """The keyword rules that stand beside the logs; None if there are none.
+    """The keyword rules next to the logs; None if there are none.
 
     Where there are several, the ones nearest to the top of the logs folder count: backups lie
     deeper.
@@ -113,7 +113,7 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _one_a_text(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
-    """The task to keep of each text: what was borne out most often, the latest of equals."""
+    """Deduplicate by text: keep the most often confirmed label, then the latest."""
     by_text: dict[str, list[LabelledTask]] = defaultdict(list)
     for task in tasks:
         by_text[normalised(task.text)].append(task)

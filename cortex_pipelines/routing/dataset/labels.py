@@ -1,4 +1,4 @@
-"""Which master a logged task belongs to: the outcome says so, not the decision."""
+"""Label logged tasks with the master they belong to, by outcome."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task of the logs with the master it belongs to.
+    """A logged task with its label.
 
     Args:
         text: Title or description.
@@ -33,13 +33,13 @@ class LabelledTask:
 
 
 def normalised(text: str) -> str:
-    """The text's letters and digits in one case: what makes two texts the same task."""
+    """Letters and digits of a text, case-folded; equal texts are the same task."""
     kept = "".join(char if char.isalnum() else " " for char in text.casefold())
     return " ".join(kept.split()) or text
 
 
 def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
-    """Tasks whose master is known, from a frame of ``schemas.COORDINATION_EVENTS``.
+    """Label tasks from a frame of ``schemas.COORDINATION_EVENTS``.
 
     Records about one task are joined by its id, also those that do not repeat its text, unless two
     different tasks were given the same id. A master where the task failed, or that it was taken
@@ -72,7 +72,7 @@ def _tasks_of(rows: Sequence[dict[str, Any]]) -> Iterable[LabelledTask]:
 
 
 def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
-    """Master and source of the label; None where all that is known is where it does not belong."""
+    """Label and its source; None if only a wrong master is known."""
     right: str | None = None
     wrong: set[str] = set()
     at: str | None = None

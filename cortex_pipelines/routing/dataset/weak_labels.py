@@ -1,4 +1,4 @@
-"""Commits that stand for tasks while the logs are few: what they touch tells the master."""
+"""Weakly labelled tasks from commits, while the logs are few."""
 
 import hashlib
 import re
@@ -13,12 +13,12 @@ from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.settings import WeakRule
 
 FEWEST_WORDS = 3
-"""A shorter subject ("fix", "wip") says nothing that a router could learn."""
+"""Least words of a subject; shorter ones ("fix", "wip") carry no information."""
 
 
 @dataclass(frozen=True)
 class WeakTask:
-    """A commit's subject line with the master that a rule gives it."""
+    """A commit's subject line with a rule's label."""
 
     text: str
     master: str
@@ -27,7 +27,7 @@ class WeakTask:
 
 
 class WeakLabeller:
-    """The rules, compiled.
+    """Compiled weak labelling rules.
 
     Args:
         rules: In order; the first that matches a path has its vote.
@@ -38,7 +38,7 @@ class WeakLabeller:
         self._subjects = [(r.master, [re.compile(p, re.I) for p in r.subjects]) for r in rules]
 
     def master(self, subject: str, paths: Sequence[str]) -> str | None:
-        """The master of a commit: by its subject, else by most of its paths; None on a tie."""
+        """Label of a commit: by its subject, else by most of its paths; None on a tie."""
         for master, patterns in self._subjects:
             if any(pattern.search(subject) for pattern in patterns):
                 return master
@@ -58,7 +58,7 @@ class WeakLabeller:
 def weak_tasks(
     commits: pl.DataFrame, project: str, rules: Sequence[WeakRule], per_master: int
 ) -> list[WeakTask]:
-    """Commits of a project that stand for tasks.
+    """Weakly labelled tasks from a project's commits.
 
     Args:
         commits: A frame of ``schemas.REPOSITORY_COMMITS``; merges are left out.

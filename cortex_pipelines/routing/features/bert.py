@@ -1,4 +1,4 @@
-"""A BERT encoder's forward pass with nothing in it that embedding a short task does not need.
+"""Forward pass of a BERT encoder, reduced to what sentence embedding needs.
 
 The general implementation spends more time in Python than in arithmetic on a task of a dozen
 tokens, and reorders each layer's weights anew for every text; here they are kept in the order in
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 _ROWS = 16
-"""Rows (tokens) that packed weights are laid out for: about those of one short task. Larger
-batches lose nothing measurable by it."""
+"""Rows (tokens) that packed weights are laid out for, as in one short task; larger batches are not
+measurably slower."""
 
 
 class _Linear:
-    """``values @ weight.T + bias``, and on request what is to be added, in one step.
+    """Linear layer ``values @ weight.T + bias`` with an optional fused addition.
 
     Args:
         weight: Shape (outputs, inputs).
@@ -56,7 +56,7 @@ class _Linear:
 
 
 def _can_pack(weight: "torch.Tensor") -> bool:
-    """Whether oneDNN is there and computes in this type on this processor."""
+    """Whether oneDNN supports this type on this processor."""
     import torch
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -66,7 +66,7 @@ def _can_pack(weight: "torch.Tensor") -> bool:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of one layer; query, key and value are one product."""
+    """Weights of one layer, with query, key and value fused."""
 
     qkv: _Linear
     mixed: _Linear
@@ -77,7 +77,7 @@ class _Layer:
 
 
 class BertForward:
-    """The hidden states of texts of one length.
+    """Hidden states for texts of equal length.
 
     Args:
         folder: Folder with ``model.safetensors``.
@@ -115,7 +115,7 @@ class BertForward:
 
     @property
     def longest(self) -> int:
-        """Most tokens that there are positions for."""
+        """Largest number of position embeddings, in tokens."""
         return int(self._places.shape[0])
 
     def states(self, ids: "torch.Tensor") -> "list[torch.Tensor]":

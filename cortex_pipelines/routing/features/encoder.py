@@ -1,4 +1,4 @@
-"""Sentence embeddings of tasks, the same bytes whichever tasks are embedded together."""
+"""Sentence embeddings that do not depend on the composition of the batch."""
 
 import hashlib
 import json
@@ -19,8 +19,7 @@ from cortex_pipelines.rowcache import RowCache
 Floats = npt.NDArray[np.float32]
 
 _CHARACTERS_A_TOKEN = 64
-"""Text beyond this many characters for each token is cut before it is cut to tokens: no tokenizer
-merges so much, and a task of megabytes must not cost minutes."""
+"""Characters per token to which text is truncated before tokenisation, which bounds its cost."""
 
 
 PARTS = 4
@@ -30,11 +29,11 @@ _SERVED_AT_ONCE = 64
 
 
 class EncoderError(RuntimeError):
-    """The encoder's files are not there or cannot be read."""
+    """The encoder's files are missing or unreadable."""
 
 
 def machine_precision(asked: str) -> str:
-    """``fp32`` or ``bf16``: what ``auto`` means on this machine.
+    """``fp32`` or ``bf16``: the meaning of ``auto`` on this machine.
 
     Half precision is twice as fast where the processor has tiles for it (AMX) and up to a hundred
     times slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
@@ -92,7 +91,7 @@ class SentenceEncoder:
         self._threads = threads
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Embeddings, one a row, in the order of the texts; the same bytes in any company.
+        """Embeddings, one per row, in text order; independent of the batch.
 
         Returns:
             Array of shape (texts, 4 x width), float32.
@@ -100,7 +99,7 @@ class SentenceEncoder:
         return self._encode(texts, self._batch, full=True)
 
     def serve(self, texts: Sequence[str]) -> Floats:
-        """As ``encode``, for decisions: faster, and the last digits depend on the company."""
+        """As ``encode``, but faster, with last digits that depend on the batch."""
         return self._encode(texts, _SERVED_AT_ONCE, full=False)
 
     def _encode(self, texts: Sequence[str], size: int, *, full: bool) -> Floats:
@@ -130,7 +129,7 @@ class SentenceEncoder:
         return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(clean)]
 
     def _forward(self, ids: list[list[int]], size: int) -> Floats:
-        """Embeddings of texts of one length, in a batch that is filled up to ``size``.
+        """Embed texts of equal length in a batch padded to ``size``.
 
         Matrix products pick another order of additions for another number of rows; with the
         number fixed, a text's embedding does not depend on its company, down to the last bit.
@@ -156,12 +155,12 @@ class SentenceEncoder:
 
 
 def sentence_part(embeddings: Floats) -> Floats:
-    """The embedding proper of each row: the mean of the last layer, at length 1."""
+    """The sentence embedding of each row: normalised mean of the last layer."""
     return embeddings[:, : embeddings.shape[1] // PARTS]
 
 
 def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """Places of texts of one length, shortest first: nothing is padded, so nothing changes."""
+    """Indices of texts of equal length, shortest first, so that nothing is padded."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for place, ids in enumerate(tokens):
         by_length[len(ids)].append(place)
@@ -175,7 +174,7 @@ def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
 def _forward_pass(
     folder: Path, config: dict[str, Any], precision: str
 ) -> tuple[Callable[[Any], list[Any]], int, int]:
-    """Tokens to the hidden states of each layer, their width, and the most tokens there may be."""
+    """Function from tokens to hidden states, their width, and the longest input."""
     if config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu":
         model = BertForward(folder, config, precision)
         return model.states, model.width, model.longest
@@ -200,7 +199,7 @@ def _forward_pass(
 def cached_embeddings(
     texts: Sequence[str], load: Callable[[], SentenceEncoder], cache: RowCache, *identity: Any
 ) -> Floats:
-    """Embeddings out of the cache; the encoder is loaded only if one is missing.
+    """Embeddings through the cache; loads the encoder only if one is missing.
 
     Args:
         texts: Tasks.

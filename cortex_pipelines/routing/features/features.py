@@ -1,4 +1,4 @@
-"""Features of a task for every candidate model: text, embedding, words and letters."""
+"""Features of tasks for the candidate models: text, embedding, word and character counts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,15 @@ _WORD = r"(?u)\b\w+\b"
 _NOTHING = np.zeros(0, dtype=np.float32)
 
 _FAINTEST = 1e-6
-"""Share of the strongest component's variance below which a component is only rounding."""
+"""Share of the largest variance below which a component is rounding noise."""
 
 _CHARACTERS = 20_000
-"""Most characters of a task whose words and letters are counted: megabytes must not cost minutes,
-and no title is a tenth as long."""
+"""Most characters of a task that are counted, which bounds the cost of huge texts."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Tasks, seen in several ways; all of the same length.
+    """Features of some tasks; all arrays have the same length.
 
     Args:
         texts: The tasks.
@@ -46,7 +45,7 @@ class Features:
         return len(self.texts)
 
     def take(self, places: Indices) -> "Features":
-        """The tasks at some places."""
+        """The features of selected tasks."""
         return Features(
             tuple(self.texts[place] for place in places),
             self.embeddings[places],
@@ -57,7 +56,7 @@ class Features:
 
 
 class FeatureExtractor:
-    """What makes views of tasks; fitted on texts alone, so it has seen no label.
+    """Extracts features; fitted on texts without labels.
 
     Args:
         mean: Mean embedding, shape (width,).
@@ -99,7 +98,7 @@ class FeatureExtractor:
         return cls(mean, components, (terms[0], terms[1]), (weights[0], weights[1]))
 
     def features(self, texts: Sequence[str], embeddings: Floats) -> Features:
-        """Views of tasks, their embeddings being known."""
+        """Features of tasks with known embeddings."""
         from scipy.sparse import csr_matrix
 
         columns: list[int] = []
@@ -125,7 +124,7 @@ class FeatureExtractor:
         )
 
     def arrays(self) -> dict[str, Floats]:
-        """The numbers to keep."""
+        """Numeric state to save."""
         return {
             "mean": self._mean,
             "components": self._components,
@@ -134,14 +133,14 @@ class FeatureExtractor:
         }
 
     def vocabulary(self) -> dict[str, list[str]]:
-        """The terms to keep."""
+        """Vocabulary to save."""
         return {"words": list(self._terms[0]), "letters": list(self._terms[1])}
 
     @classmethod
     def restore(
         cls, arrays: Mapping[str, Any], vocabulary: Mapping[str, Any]
     ) -> "FeatureExtractor":
-        """Of what ``arrays`` and ``vocabulary`` gave."""
+        """Rebuild from ``arrays`` and ``vocabulary``."""
         return cls(
             arrays["mean"],
             arrays["components"],
@@ -155,14 +154,14 @@ def _clean(text: str) -> str:
 
 
 def _options(place: int) -> dict[str, Any]:
-    """Words 1 to 2 and letters 2 to 5 within words: the usual plain model of short texts."""
+    """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
     words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD}
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
 
 
 def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
-    """Terms and their inverse document frequencies; none where no text has a term."""
+    """Terms and their inverse document frequencies; empty if no text has a term."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     # letters that only one task has cost memory and say little
@@ -180,7 +179,7 @@ _KEPT_WORDS, _LONG_WORD = 50_000, 40
 
 
 class _Counter:
-    """Term weights of one text as ``TfidfVectorizer.transform`` gives them, without its checks.
+    """TF-IDF weights of one text, as ``TfidfVectorizer.transform`` but without its checks.
 
     They take ten times as long as the counting, which matters where a decision takes milliseconds.
     """
@@ -198,7 +197,7 @@ class _Counter:
         self._columns_of_word = lru_cache(_KEPT_WORDS)(self._known)
 
     def weigh(self, text: str) -> tuple[list[int], Floats]:
-        """Columns in rising order, and their weights: (1 + log count) x idf, at length 1."""
+        """Sorted columns and their weights (1 + log count) x idf, normalised to length 1."""
         counts: dict[int, int] = {}
         for column in self._columns_in(text) if self._columns else ():
             counts[column] = counts.get(column, 0) + 1
@@ -212,7 +211,7 @@ class _Counter:
         return columns, weighed
 
     def _columns_in(self, text: str) -> Iterator[int]:
-        """The column of each known term, as often as the text has it."""
+        """Columns of known terms, once per occurrence."""
         if not self._within_words:
             yield from self._known(text)
             return
@@ -225,7 +224,7 @@ class _Counter:
 
 
 def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
-    """Mean and principal components; fewer than asked for where the rest is rounding."""
+    """Mean and principal components, without those that are rounding noise."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     centred = embeddings - mean.astype(np.float32)
     values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(embeddings))

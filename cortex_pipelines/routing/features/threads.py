@@ -1,4 +1,4 @@
-"""Processor threads: how many an operation uses, and several operations side by side."""
+"""Control processor threads of numeric libraries."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +11,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST = 8
-"""Beyond this many threads the interpreter's lock is all that they wait for."""
+"""Most threads; with more, the interpreter lock dominates."""
 
 
 @contextmanager
 def pinned_threads(threads: int) -> Iterator[None]:
-    """Run torch and numpy on this many processor threads, then on as many as before.
+    """Run torch and numpy on a number of threads, then restore.
 
     How many there are decides in which order numbers are added up, and so the last digits.
     """
@@ -28,7 +28,7 @@ def pinned_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """The same for torch alone: finding numpy's libraries takes longer than a decision."""
+    """As ``pinned_threads`` for torch alone: locating numpy's libraries is slow."""
     import torch
 
     before = torch.get_num_threads()
@@ -41,7 +41,7 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 @contextmanager
 def serving_threads(threads: int) -> Iterator[None]:
-    """As ``pinned_threads``, at once: for a decision, whose products are too small to share out.
+    """As ``pinned_threads``, tuned for one decision, whose products are small.
 
     Numpy's libraries are those that were loaded at the first call.
     """
@@ -60,7 +60,7 @@ def _libraries() -> Any:
 def side_by_side(
     work: Callable[[T], R], parts: Sequence[T], threads: int
 ) -> "Iterator[list[Future[R]]]":
-    """What ``work`` makes of each part, on as many cores as there are.
+    """Apply ``work`` to each part in parallel, on all cores.
 
     Which part is done first changes no result, so neither does the number of cores.
 

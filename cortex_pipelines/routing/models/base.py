@@ -1,4 +1,4 @@
-"""What every candidate model is: something that gives each master a score."""
+"""Interface of candidate models, which score every master."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from cortex_pipelines.routing.settings import RoutingSettings
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a candidate learns from.
+    """Training data of a candidate.
 
     Args:
         features: The tasks.
@@ -33,7 +33,7 @@ class TrainingData:
     settings: RoutingSettings
 
     def take(self, places: Indices) -> "TrainingData":
-        """The part of it at some places."""
+        """The training data of selected tasks."""
         return TrainingData(
             self.features.take(places),
             self.labels[places],
@@ -43,7 +43,7 @@ class TrainingData:
         )
 
     def refitted(self, places: Indices) -> tuple["TrainingData", FeatureExtractor]:
-        """The part of it at some places, seen by an extractor that was fitted to that part alone.
+        """The selected tasks, with features refitted on them alone.
 
         What is held out must not be among the tasks that terms are counted and components fitted
         on, or a comparison out of fold is none.
@@ -58,7 +58,7 @@ class CandidateModel(Protocol):
     """A trained candidate."""
 
     def scores(self, features: Features) -> Doubles:
-        """Logarithms of shares, shape (tasks, masters); not yet calibrated."""
+        """Log-probabilities before calibration, shape (tasks, masters)."""
 
     def arrays(self) -> Mapping[str, Floats]:
-        """All that it has learnt."""
+        """Learnt parameters."""

@@ -1,4 +1,4 @@
-"""Logistic regression on what the sentence encoder pools."""
+"""Logistic regression on the sentence embedding."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from cortex_pipelines.routing.models.softmax import fit_softmax, log_softmax
 
 
 class Semantic:
-    """A trained candidate.
+    """A trained candidate: logistic regression on the embedding.
 
     Args:
         weights: Shape (dimensions + 1, masters), the biases last.
@@ -22,7 +22,7 @@ class Semantic:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "Semantic":
-        """Train one."""
+        """Train it."""
         penalty = training.settings.semantic_penalty
         return cls(
             fit_softmax(
@@ -45,5 +45,5 @@ class Semantic:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "Semantic":
-        """Of what ``arrays`` gave."""
+        """Rebuild from ``arrays``."""
         return cls(arrays["weights"])

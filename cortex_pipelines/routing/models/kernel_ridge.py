@@ -15,14 +15,14 @@ from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _SCALE = 10.0
-"""What the scores, about 0 to 1, are multiplied with to be logits; calibration does the rest."""
+"""Factor from scores, about 0 to 1, to logits, before calibration."""
 
 _FEATURES_A_TASK = 8
-"""More random features than this a task only cost time."""
+"""Random features per task beyond which only the cost grows."""
 
 
 class Kernel:
-    """A trained candidate.
+    """A trained candidate: kernel ridge regression.
 
     Args:
         directions: Random directions, shape (dimensions, features).
@@ -35,7 +35,7 @@ class Kernel:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "Kernel":
-        """Train one."""
+        """Train it."""
         from sklearn.kernel_approximation import RBFSampler
         from sklearn.linear_model import Ridge
 
@@ -76,5 +76,5 @@ class Kernel:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "Kernel":
-        """Of what ``arrays`` gave."""
+        """Rebuild from ``arrays``."""
         return cls(arrays["directions"], arrays["phases"], arrays["weights"])

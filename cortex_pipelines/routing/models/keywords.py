@@ -1,4 +1,4 @@
-"""The keyword rules as a candidate model: scores as shares, for masters that the logs know."""
+"""The keyword rules as a candidate model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,11 @@ from cortex_pipelines.routing.features.features import Doubles, Features
 from cortex_pipelines.routing.keyword_rules import Rules
 
 _DOUBT = 0.05
-"""Score of a master that no keyword speaks for."""
+"""Score of a master without a matching keyword."""
 
 
 class Keywords:
-    """The rules among the voters; they learn nothing.
+    """The keyword rules as a candidate without training.
 
     Args:
         rules: The keyword rules.
@@ -39,5 +39,5 @@ class Keywords:
         return logs
 
     def arrays(self) -> Mapping[str, Floats]:
-        """Nothing is learnt."""
+        """Empty: there are no learnt parameters."""
         return {}

@@ -1,4 +1,4 @@
-"""Nearest neighbours among past tasks: a voter, and the evidence of every decision."""
+"""k-nearest neighbours among past tasks; also the evidence of every decision."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,11 +11,11 @@ from cortex_pipelines.routing.features.features import Doubles, Features, Indice
 from cortex_pipelines.routing.models.base import TrainingData
 
 _SHARPNESS = 20.0
-"""How much faster than its cosine a neighbour's vote grows; as used for kNN on contrastive
-embeddings (inverse temperature 1/0.05 in sentence-transformers' losses)."""
+"""Inverse temperature of the votes, as for kNN on contrastive embeddings (1/0.05 in sentence-
+transformers' losses)."""
 
 _DOUBT = 1e-3
-"""Share of the votes that is spread over all masters."""
+"""Share of the votes spread evenly over all masters."""
 
 _FEW_TASKS, _MANY_VECTORS, _SPARE = 8, 2_000, 64
 """Up to so many tasks are first looked up by bytes, where there are so many to choose from; so many
@@ -23,7 +23,7 @@ more than wanted are then compared exactly. On Banking77 an eighth of that misse
 
 
 class Retrieval:
-    """A trained candidate: the tasks themselves.
+    """A trained candidate: k-nearest neighbours.
 
     Args:
         vectors: Shape (tasks, width), rows of length 1.
@@ -41,7 +41,7 @@ class Retrieval:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "Retrieval":
-        """Remember the tasks."""
+        """Store the tasks."""
         return cls(
             training.features.sentence,
             training.labels,
@@ -51,7 +51,7 @@ class Retrieval:
         )
 
     def nearest(self, features: Features, count: int) -> tuple[Indices, Floats]:
-        """Places and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
+        """Indices and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
         many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
         if many or count + _SPARE > len(self._vectors):
             return nearest(features.sentence @ self._vectors.T, count)
@@ -61,7 +61,7 @@ class Retrieval:
         return np.take_along_axis(places, order, axis=1), values
 
     def _likely(self, sentences: Floats, count: int) -> Indices:
-        """Places of tasks that seem nearest, in rising order: by bytes instead of floats.
+        """Indices of likely nearest tasks, sorted, by int8 instead of float products.
 
         All past tasks are read for each decision, and what is read decides how long it takes.
         """
@@ -85,7 +85,7 @@ class Retrieval:
         return self.votes(*self.nearest(features, self._neighbours))
 
     def votes(self, places: Indices, cosines: Floats) -> Doubles:
-        """The scores that neighbours give; of those given the nearest have a vote."""
+        """Scores by weighted votes of the nearest of the given neighbours."""
         places, cosines = places[:, : self._neighbours], cosines[:, : self._neighbours]
         votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[places]
         shares = np.zeros((len(places), self._masters))
@@ -105,7 +105,7 @@ class Retrieval:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats], masters: int, neighbours: int) -> "Retrieval":
-        """Of what ``arrays`` gave."""
+        """Rebuild from ``arrays``."""
         labels = arrays["labels"].astype(np.int64)
         return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)
 
@@ -115,7 +115,7 @@ def _in_bytes(values: Floats, scale: Any) -> Any:
 
 
 def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
-    """Places and values of each row's largest cosines, best first; of equals the first."""
+    """Indices and values of each row's largest cosines, best first; ties by index."""
     import torch
 
     best = torch.topk(torch.from_numpy(cosines), min(count, cosines.shape[1]), dim=1)

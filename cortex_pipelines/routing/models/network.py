@@ -1,4 +1,4 @@
-"""A small network: a residual block on the embedding of a task, and a learnt vector a master.
+"""A small neural network: residual block on the embedding, and a vector per master.
 
 A task becomes (at most) 512 numbers: what the frozen encoder pools, projected on its principal
 components, plus a residual block with a bottleneck, at length 1. The scaled cosine to each
@@ -19,15 +19,15 @@ from cortex_pipelines.routing.models.softmax import log_softmax
 _BOTTLENECK = 256
 _MINIBATCH = 128
 _SMOOTHING = 0.05
-"""Share of the label that is spread over all masters (Szegedy and others, 2016, have 0.1)."""
+"""Label smoothing (Szegedy and others, 2016, use 0.1)."""
 
 _UNSEEN = -12.0
-"""Logit to begin with of a master that has no task here."""
+"""Initial logit of a master without tasks."""
 
 
 @dataclass(frozen=True)
 class NeuralSettings:
-    """What the search chooses.
+    """Hyperparameters that the search chooses.
 
     Args:
         learning_rate: Highest step of AdamW; it falls to 0 along a cosine.
@@ -41,7 +41,7 @@ class NeuralSettings:
 
 
 class Neural:
-    """A trained candidate; its forward pass is numpy, so that a decision needs no torch graph.
+    """A trained candidate: neural network with a numpy forward pass.
 
     Args:
         arrays: ``inward`` (dimensions, 256) and ``inward_bias``, ``outward`` (256, dimensions),
@@ -55,7 +55,7 @@ class Neural:
     def fit(
         cls, training: TrainingData, chosen: NeuralSettings, watch: "Watch | None" = None
     ) -> "Neural":
-        """Train one; same tasks, settings and seed, same weights.
+        """Train it; deterministic for the same tasks, settings and seed.
 
         Args:
             training: What it learns from.
@@ -80,7 +80,7 @@ class Neural:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "Neural":
-        """Of what ``arrays`` gave."""
+        """Rebuild from ``arrays``."""
         return cls(arrays)
 
     def _embed(self, features: Features) -> Floats:
@@ -131,7 +131,7 @@ _DECAYED = ("inward", "outward", "masters")
 
 
 def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
-    """Weights to begin with: no residual, and each master where its tasks are on average."""
+    """Initial weights: zero residual, and each master at the mean of its tasks."""
     import torch
 
     width = inputs.shape[1]

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on dense features, fitted to its optimum by L-BFGS."""
+"""Multinomial logistic regression on dense features by L-BFGS."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from cortex_pipelines.routing.features.encoder import Floats
 from cortex_pipelines.routing.features.features import Doubles, Indices
 
 _STEPS = 60
-"""Iterations of L-BFGS; the accuracy out of fold no longer changes beyond some fifty."""
+"""L-BFGS iterations; out-of-fold accuracy is stable after about fifty."""
 
 
 def fit_softmax(
@@ -54,7 +54,7 @@ def fit_softmax(
 
 
 def log_softmax(logits: Doubles) -> Doubles:
-    """Logarithms of probabilities of logits, row by row."""
+    """Row-wise log-softmax."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     result: Doubles = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result

@@ -1,4 +1,4 @@
-"""TF-IDF with logistic regression, one master against the rest."""
+"""One-vs-rest logistic regression on TF-IDF."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,15 @@ from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _STEPS = 12
-"""Passes of the dual solver. It has not converged by then; what remains changes no decision that
-five folds of Banking77 could show, and costs three times as long."""
+"""Passes of the dual solver. It has not converged by then; the rest changes no decision in five
+folds of Banking77 and takes three times as long."""
 
 _UNSEEN = -12.0
-"""Logit of a master that has no task here."""
+"""Logit of a master without tasks."""
 
 
 class Lexical:
-    """A trained candidate.
+    """A trained candidate: logistic regression on TF-IDF.
 
     Args:
         weights: Shape (terms, masters).
@@ -31,7 +31,7 @@ class Lexical:
 
     @classmethod
     def fit(cls, training: TrainingData) -> "Lexical":
-        """Train one."""
+        """Train it."""
         terms = training.features.lexical.shape[1]
         weights = np.zeros((terms, training.masters), dtype=np.float32)
         biases = np.full(training.masters, _UNSEEN, dtype=np.float32)
@@ -53,7 +53,7 @@ class Lexical:
         return log_softmax(self.logits(features))
 
     def logits(self, features: Features) -> Doubles:
-        """Each master's logit against all others; low for all where nothing is familiar."""
+        """One-vs-rest logits; low for all masters where no term is known."""
         logits: Doubles = (
             np.asarray(features.lexical @ self._weights, dtype=np.float64) + self._biases
         )
@@ -65,7 +65,7 @@ class Lexical:
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Floats]) -> "Lexical":
-        """Of what ``arrays`` gave."""
+        """Rebuild from ``arrays``."""
         return cls(arrays["weights"], arrays["biases"])
 
 

@@ -1,4 +1,4 @@
-"""Outcome predictors in the asset graph."""
+"""Asset of outcome predictors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def outcome_predictors(
     out: Path,
     observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
-    """Success, duration, tokens and complexity of a task before it is sent, tried on the latest."""
+    """Predict success, duration, tokens and complexity of tasks; evaluated on the latest."""
     began = monotonic()
     decisions, outcomes, features = (
         pl.read_parquet(coordination_tables / f"{table.name}.parquet")

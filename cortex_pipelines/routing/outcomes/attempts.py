@@ -1,4 +1,4 @@
-"""One row a task and master: what was known before, and what became of it."""
+"""Attempts: one row per task and master, with features and outcome."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def attempts(
     features: pl.DataFrame,
     settings: PredictorSettings,
 ) -> pl.DataFrame:
-    """The features of each attempt with its targets.
+    """Attempts with features and targets.
 
     Rows from tests, and tasks whose text stands nowhere, are left out. A task that was taken from
     a master before it succeeded there has failed there. A duration or a number of tokens of 0 is
@@ -69,7 +69,7 @@ def attempts(
 
 
 def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dict[str, Any]]:
-    """What the records of an attempt say: the latest that says anything counts."""
+    """Outcome of each attempt; the latest record with a value wins."""
     ordered = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
         "occurred_at", "file", "byte_offset", nulls_last=False
     )
@@ -89,7 +89,7 @@ def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dic
 
 
 def _of_tasks(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """What records that name no master say of a task; the choice of a model is one."""
+    """Values from task records without a master."""
     by_task: dict[str, dict[str, Any]] = {}
     rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
     for row in rows.sort("occurred_at", "file", "byte_offset").iter_rows(named=True):
@@ -103,7 +103,7 @@ def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:
 
 
 def _left(decisions: pl.DataFrame) -> set[str]:
-    """Attempts of tasks that were sent to another master afterwards."""
+    """Attempts of tasks that were reassigned to another master."""
     steps = decisions.filter(
         pl.col("task_id").is_not_null() & pl.col("decided_at").is_not_null() & ~pl.col("test_row")
     ).sort("decided_at", "file", "byte_offset")

@@ -1,4 +1,4 @@
-"""Features as numbers that a linear model can add up, learnt from the training tasks alone.
+"""Encode features numerically for linear models, fitted on training tasks only.
 
 That a field is missing is no feature. Which fields a record has depends on the file it stands in,
 and some files hold only what was finished: a model would learn that from the gap.
@@ -14,7 +14,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of the tasks are features.
+    """Feature columns by type.
 
     Args:
         numbers: Numbers that are taken as they are.
@@ -43,7 +43,7 @@ COLUMNS = Columns(
 
 @dataclass(frozen=True)
 class Encoding:
-    """How features become a matrix; plain values that JSON can hold.
+    """Encoding of features as a matrix, serialisable as JSON.
 
     Args:
         columns: Which columns.
@@ -69,7 +69,7 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Columns of its matrix."""
+        """Number of columns of the matrix."""
         return len(self.centre) + sum(map(len, self.categories)) + len(self.words)
 
     @classmethod
@@ -102,7 +102,7 @@ class Encoding:
         )
 
     def matrix(self, rows: pl.DataFrame) -> Any:
-        """Features of some tasks as a sparse matrix, one row each (``scipy.sparse.csr_matrix``)."""
+        """Encode tasks as a sparse matrix, one row each (``scipy.sparse.csr_matrix``)."""
         from scipy import sparse
 
         numbers = _numbers(rows, self.columns)

@@ -1,4 +1,4 @@
-"""The ladder of models of one target, from the plainest: constant, by master, linear."""
+"""Candidate models of a target, simplest first: constant, by master, linear."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ RUNGS = ("constant", "master", "linear")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model of one target: the sum of a constant and what each feature adds.
+    """A fitted linear model: a constant plus one weight per feature.
 
     Args:
         base: The constant: base rate or median.
@@ -35,7 +35,7 @@ class Fitted:
             raise ValueError("a model has one weight a feature")
 
     def raw(self, rows: pl.DataFrame) -> np.ndarray:
-        """One number a task: a log-odds of the linear model of a probability, else the value."""
+        """One prediction per task: log-odds of a probability, else the value."""
         if self.encoding is not None:
             added: np.ndarray = self.encoding.matrix(rows) @ np.array(self.weights)
             return self.base + added
@@ -45,11 +45,13 @@ class Fitted:
 
 
 Fit = Callable[[pl.DataFrame, np.ndarray], Fitted]
-"""Training tasks and their values to a model."""
+"""Fits a model to training tasks and their values."""
 
 
-def ladder(kind: Kind, columns: Columns, settings: PredictorSettings) -> dict[str, list[Fit]]:
-    """The models of a target by candidate; a candidate with several is tried with each."""
+def candidate_models(
+    kind: Kind, columns: Columns, settings: PredictorSettings
+) -> dict[str, list[Fit]]:
+    """Candidate models of a target by name; several variants of one are all tried."""
     return {
         "constant": [lambda rows, values: Fitted(_middle(kind, values), {}, None, ())],
         "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
@@ -62,7 +64,7 @@ def _middle(kind: Kind, values: np.ndarray) -> float:
 
 
 def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: float) -> Fitted:
-    """The figure of each master, drawn to that of all where its tasks are few."""
+    """Mean of each master, shrunk to the overall mean where tasks are few."""
     base = _middle(kind, values)
     masters = np.array(rows["master"].to_list())
     offsets = {}
@@ -92,13 +94,13 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
 
 
 def losses(kind: Kind, predicted: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Loss of each task: squared error of a probability (Brier), absolute error of an amount."""
+    """Loss per task: squared error of a probability (Brier), absolute error of an amount."""
     errors = predicted - values
     return np.asarray(errors**2 if kind == "probability" else np.abs(errors))
 
 
 def select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float = 2.0) -> str:
-    """The model to use: the next is taken only if its losses are lower by more than their error.
+    """Choose a model: a more complex one must lower the loss by more than its error.
 
     Two standard errors of the paired difference are a test at the level of 5 percent, about.
 

@@ -1,4 +1,4 @@
-"""Predictors of all targets: trained on the past, tried on what came after, kept as JSON."""
+"""Predictors of all targets, evaluated on later tasks and saved as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ FILE = "predictors.json"
 
 
 class PredictorError(ValueError):
-    """A folder holds no predictors; says what was expected."""
+    """A folder holds no predictors."""
 
 
 class OutcomePredictors:
-    """Success, duration, tokens and complexity of tasks before they are sent.
+    """Predictors of success, duration, tokens and complexity.
 
     Args:
         predictors: Predictor by target; targets that could not be learnt are absent.
@@ -42,7 +42,7 @@ class OutcomePredictors:
 
     @classmethod
     def load(cls, folder: Path) -> "OutcomePredictors":
-        """The predictors that the asset ``outcome_predictors`` wrote to a folder.
+        """Load the predictors saved by the asset ``outcome_predictors``.
 
         Raises:
             PredictorError: there are none.
@@ -58,13 +58,13 @@ class OutcomePredictors:
             raise _none(folder, error) from error
 
     def save(self, folder: Path) -> None:
-        """Write them to a folder, as JSON."""
+        """Save to a folder, as JSON."""
         content = {name: asdict(value) for name, value in sorted(self.predictors.items())}
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
     def predict(self, features: pl.DataFrame) -> pl.DataFrame:
-        """What is to be expected of tasks.
+        """Predict the outcomes of tasks.
 
         Args:
             features: Columns of ``schemas.FEATURES`` (those of ``encoding.COLUMNS`` are read).
@@ -91,7 +91,7 @@ def _none(folder: Path, why: object) -> PredictorError:
 def build_predictors(
     attempts: pl.DataFrame, settings: PredictorSettings, columns: Columns = COLUMNS
 ) -> tuple[OutcomePredictors, dict[str, pl.DataFrame]]:
-    """Train each target that there are enough tasks for, and try it on the latest.
+    """Train each target with enough tasks, and evaluate on the latest ones.
 
     Args:
         attempts: As ``attempts.attempts`` gives them, in the order of time.

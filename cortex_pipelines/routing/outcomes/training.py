@@ -1,4 +1,4 @@
-"""Training the ladder of one target, calibrated by what its models say of tasks they never saw."""
+"""Train, calibrate and choose the model of one target, out of fold."""
 
 import hashlib
 import math
@@ -9,13 +9,20 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import Columns
-from cortex_pipelines.routing.outcomes.models import Fit, Fitted, Kind, ladder, losses, select_model
+from cortex_pipelines.routing.outcomes.models import (
+    Fit,
+    Fitted,
+    Kind,
+    candidate_models,
+    losses,
+    select_model,
+)
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something to predict.
+    """A target of prediction.
 
     Args:
         name: Column of the attempts.
@@ -41,11 +48,11 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model of one target with its calibration.
+    """A calibrated model of one target.
 
     Args:
         target: What it predicts.
-        candidate: Its place in the ladder.
+        candidate: Name of the candidate model.
         model: The model.
         slope: Of a linear probability: what its log-odds are multiplied by (Platt).
         shift: What is added afterwards: to log-odds, or to an amount so that it is a median.
@@ -60,11 +67,11 @@ class Predictor:
     reach: float
 
     def uncalibrated(self, rows: pl.DataFrame) -> np.ndarray:
-        """What the model itself says, in the target's unit."""
+        """Prediction before calibration, in the target's unit."""
         return self._in_unit(self.model.raw(rows))
 
     def predict(self, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Prediction, and the ends of its interval; all three equal for a probability."""
+        """Prediction and interval; all three are equal for a probability."""
         raw = self.model.raw(rows)
         if self.target.kind == "probability":
             middle = self._in_unit(self.slope * raw + self.shift)
@@ -99,7 +106,7 @@ class Trained:
 def train(
     rows: pl.DataFrame, target: Target, columns: Columns, settings: PredictorSettings
 ) -> Trained:
-    """Train, calibrate and choose on the tasks of the past.
+    """Train, calibrate and choose on past tasks.
 
     Calibration and choice use each task's prediction by models that were trained without its fold
     (cross-conformal: Vovk 2015), so no task is lost to them.
@@ -116,7 +123,7 @@ def train(
         values = scaled(rows[target.name].to_numpy(), target)
         fold = np.array([_fold(cluster, settings) for cluster in rows["cluster"]])
         predictors, fold_losses = {}, []
-        for candidate, candidates in ladder(target.kind, columns, settings).items():
+        for candidate, candidates in candidate_models(target.kind, columns, settings).items():
             unseen = [_out_of_fold(rows, values, fold, fit) for fit in candidates]
             best = int(np.argmin([_loss(target, candidate, raw, values).mean() for raw in unseen]))
             slope, shift, reach = _calibration(target, candidate, unseen[best], values, settings)
@@ -132,7 +139,7 @@ def train(
 
 
 def scaled(values: np.ndarray, target: Target) -> np.ndarray:
-    """Values in the scale in which they are learnt."""
+    """Values on the scale of training."""
     scaled_values: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
     return scaled_values
 
@@ -148,7 +155,7 @@ def _fold(cluster: str, settings: PredictorSettings) -> int:
 
 
 def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: Fit) -> np.ndarray:
-    """What is said of each task by a model that was trained without its fold."""
+    """Predictions for each task by a model trained without its fold."""
     predicted = np.zeros(len(values))
     for number in np.unique(fold):
         held = fold == number
@@ -161,7 +168,7 @@ def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: 
 
 
 def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:
-    """Whether a classifier has nothing to tell apart in a part of the tasks."""
+    """Whether a subset of the tasks lacks a class."""
     return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(some)) < 2
 
 
@@ -175,7 +182,7 @@ def _calibration(
 
 
 def conformal_reach(errors: np.ndarray, coverage: float) -> float:
-    """The error that a further one stays below with at least the given probability.
+    """Conformal error bound for the given coverage.
 
     The rank is that of split conformal prediction, ``ceil((n + 1) * coverage)``; where there are
     too few errors for it, the largest.
@@ -189,7 +196,7 @@ def conformal_reach(errors: np.ndarray, coverage: float) -> float:
 
 
 def _platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """Slope and shift of the log-odds that make them probabilities (Platt 1999).
+    """Slope and shift of Platt scaling (Platt 1999).
 
     The targets are drawn from 0 and 1 as Platt does, so that few failures do not give certainty.
     """

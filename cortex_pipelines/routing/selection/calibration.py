@@ -1,17 +1,17 @@
-"""How far said and true probabilities lie apart."""
+"""Calibration of probabilities."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 BINS = 10
-"""Bins of equal width; the usual 15 are nearly empty on a small test."""
+"""Bins of equal width; the usual 15 are nearly empty on a small test set."""
 
 
 def reliability(
     confidence: Sequence[float], right: Sequence[bool]
 ) -> list[tuple[float, float, int]]:
-    """Of each bin that holds a task: mean confidence, share that is right, and tasks."""
+    """Mean confidence, accuracy and number of tasks per non-empty bin."""
     confidences, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
     place = np.minimum((confidences * BINS).astype(int), BINS - 1)
     return [
@@ -26,7 +26,7 @@ def reliability(
 
 
 def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Mean gap between confidence and accuracy over equal bins, weighted by tasks."""
+    """Expected calibration error over equal-width bins, weighted by tasks."""
     total = len(confidence)
     return sum(
         abs(mean_confidence - accuracy) * tasks / total

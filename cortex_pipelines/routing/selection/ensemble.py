@@ -1,4 +1,4 @@
-"""One probability from several candidates' scores, with weights learnt on unseen tasks."""
+"""Weighted ensemble of the candidates, with weights learnt out of fold."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.models.softmax import log_softmax
 
 _PRIOR = 3.0
-"""Tasks that speak for the plain average: with few tasks the weights stay near it."""
+"""Weight of the plain average, in tasks: with few tasks the weights stay near it."""
 
 
 def combined(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
-    """Logarithms of probabilities: the weighted sum of the candidates' scores, normalised.
+    """Normalised log-probabilities of the weighted sum of the candidates' scores.
 
     The sum of the weights is the inverse of a temperature, so the result is calibrated if the
     weights were learnt out of fold (a product of experts with one temperature each).
@@ -26,7 +26,7 @@ def combined(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
 
 
 def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -> list[float]:
-    """Weights, not negative, at which the right masters are most likely.
+    """Non-negative weights that maximise the likelihood of the labels.
 
     The likelihood has a single maximum in the weights.
 
@@ -59,7 +59,7 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
 def cross_fitted(
     scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices
 ) -> Doubles:
-    """Probabilities (as logarithms) of each fold's tasks, with weights learnt on the other folds.
+    """Log-probabilities of each fold, with weights learnt on the other folds.
 
     So what is said of the ensemble, and of how well it is calibrated, is said of tasks that
     neither the candidates nor the weights have seen.

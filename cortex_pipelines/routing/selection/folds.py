@@ -1,4 +1,4 @@
-"""Folds to compare on: the same for every candidate, and no label missing from one without need."""
+"""Stratified folds, the same for every candidate."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from cortex_pipelines.routing.features.features import Indices
 
 
 def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
-    """The fold of each task.
+    """Fold of each task.
 
     The tasks of each master are dealt out one after the other in the order of their keys, so each
     fold has as many of a master as any other, but for one.

@@ -1,4 +1,4 @@
-"""The competition: every candidate on the same folds, adopted only if it beats a plainer one.
+"""Model selection: a candidate is adopted only if it beats a simpler one on the same folds.
 
 Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So it begins
 with the plainest, and the next to take its place is the plainest candidate that gets more tasks
@@ -30,17 +30,17 @@ from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, 
 from cortex_pipelines.routing.selection.significance import holm, likelier, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
-"""Candidates from the plainest up; rules are absent where there is no rules file."""
+"""Candidates, simplest first; rules are absent without a rules file."""
 
 _ASIDE = ("lexical", "semantic")
-"""Candidates that are trained in a thread of their own; neither draws at random from torch."""
+"""Candidates trained in a thread of their own, as they use no random numbers of torch."""
 
 AVERAGE, ENSEMBLE = "average", "ensemble"
 
 
 @dataclass(frozen=True)
 class SelectionStep:
-    """A candidate model in the table of the competition; all figures are out of fold.
+    """A candidate's row in the comparison table; all metrics are out of fold.
 
     Args:
         model: Its name.
@@ -76,7 +76,7 @@ class SelectionStep:
 
 @dataclass(frozen=True)
 class Selection:
-    """What came of the competition.
+    """The result of model selection.
 
     Args:
         candidates: The candidates, trained on all tasks.
@@ -98,7 +98,7 @@ def select_model(
     rules: Keywords | None,
     chosen: NeuralSettings,
 ) -> Selection:
-    """Run the competition.
+    """Run the model selection.
 
     Args:
         training: All tasks.
@@ -150,7 +150,7 @@ def _fits(chosen: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
 def _all_scores(
     training: TrainingData, folds: Indices, fits: Mapping[str, Callable[[TrainingData], Any]]
 ) -> tuple[dict[str, Any], dict[str, Doubles]]:
-    """Candidates trained on all tasks, and the scores of each out of fold."""
+    """Candidates trained on all tasks, and out-of-fold scores of each."""
     shape = (len(training.labels), training.masters)
     held = {name: np.zeros(shape) for name in fits}
     with ThreadPoolExecutor(1) as aside:
@@ -169,7 +169,7 @@ def _fitted(
     training: TrainingData,
     aside: ThreadPoolExecutor,
 ) -> dict[str, Any]:
-    """All candidates, two of them in a thread of their own: they take as long as the others."""
+    """Fit all candidates, two of them in a second thread to balance the time."""
     beside = aside.submit(lambda: {name: fits[name](training) for name in _ASIDE})
     main = {name: fit(training) for name, fit in fits.items() if name not in _ASIDE}
     return main | beside.result()
@@ -178,7 +178,7 @@ def _fitted(
 def _steps(
     table: Mapping[str, Doubles], labels: Indices, shares: Doubles, folds: Indices, limit: float
 ) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
-    """The table, the name of the adopted candidate, and its calibrated answers out of fold."""
+    """The comparison table, the adopted candidate, and its calibrated out-of-fold output."""
     candidates = {
         name: cross_fitted([scores], labels, shares, folds) for name, scores in table.items()
     }
@@ -204,14 +204,14 @@ def _steps(
 
 
 def beats(step: SelectionStep, limit: float) -> bool:
-    """Whether a candidate may take the place of the one that it was compared with."""
+    """Whether a candidate may replace the one it was compared with."""
     return step.p_corrected is not None and step.gained > step.lost and step.p_corrected <= limit
 
 
 def compare_above(
     top: str, candidates: Mapping[str, Doubles], labels: Indices
 ) -> list[SelectionStep]:
-    """Each candidate above the adopted one against it, p-values corrected for all of them.
+    """Compare more complex candidates with the adopted one, p-values corrected.
 
     Args:
         top: Name of the adopted one.
@@ -249,5 +249,5 @@ def _figures(logs: Doubles, labels: Indices) -> dict[str, float]:
 
 
 def _uncalibrated(scores: Sequence[Doubles], labels: Indices) -> float:
-    """Calibration error of the plain average of the voters."""
+    """Calibration error of the ensemble before calibration."""
     return _figures(combined(scores, [1.0 / len(scores)] * len(scores)), labels)["ece"]

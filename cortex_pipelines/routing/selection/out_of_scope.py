@@ -1,4 +1,4 @@
-"""Whether a task is like those that the router knows: a score from 0 to 1, and its limit.
+"""Out-of-scope detection: a score from 0 to 1 and its threshold.
 
 Nobody logs requests that belong to no master. So the tasks are set against requests of daily life,
 written for this purpose: a task is familiar if its nearest known tasks are nearer than its nearest
@@ -15,26 +15,26 @@ from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.models.knn import nearest
 
 NEAREST = 10
-"""Neighbours whose mean cosine counts; of 1, 3, 5 and 10 the best on the tasks to learn from."""
+"""Neighbours in the mean cosine; the best of 1, 3, 5 and 10 on the training tasks."""
 
 _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
 _AT_ONCE = 1024
-"""Tasks that are compared with all others together."""
+"""Tasks per block of the similarity matrix."""
 
 _STRENGTH = 100.0
-"""Inverse regularisation (C) of the slope: finite where the two sides are perfectly apart."""
+"""Inverse regularisation (C) of the slope: finite where the classes are separable."""
 
 
 def read_requests(path: Path = _REQUESTS) -> list[str]:
-    """Requests that belong to no master: a line each; lines with ``#`` are remarks."""
+    """Read out-of-scope requests, one per line; lines with ``#`` are comments."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What tells known from unknown.
+    """Logistic model of in-scope tasks.
 
     Args:
         requests: Sentence embeddings of requests that belong to no master, shape (requests, width).
@@ -49,7 +49,7 @@ class Scope:
     limit: float
 
     def score(self, cosines: Floats, sentences: Floats) -> Doubles:
-        """0 to 1 for each task; low where it is unlike all that is known.
+        """Probability of being in scope, per task.
 
         Args:
             cosines: To the nearest known tasks, best first, shape (tasks, at least ``NEAREST``).
@@ -58,7 +58,7 @@ class Scope:
         return self.of(familiarity(cosines, sentences @ self.requests.T))
 
     def of(self, familiar: Doubles) -> Doubles:
-        """The score of a familiarity."""
+        """The score for a familiarity."""
         logits = np.clip(self.slope * familiar + self.bias, -50, 50)
         score: Doubles = 1.0 / (1.0 + np.exp(-logits))
         return score
@@ -66,7 +66,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class LearntScope:
-    """A scope with how well it does on what it was learnt from, each item against the others.
+    """A scope with its leave-one-out performance on the training items.
 
     Args:
         scope: The scope.
@@ -80,12 +80,12 @@ class LearntScope:
 
 
 def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
-    """How much nearer the nearest known tasks are than the nearest requests of daily life."""
+    """Similarity to the nearest known tasks minus that to out-of-scope requests."""
     return _mean_of_nearest(to_tasks) - _mean_of_nearest(to_requests)
 
 
 def learn_scope(sentences: Floats, judged: Indices, requests: Floats, kept: float) -> LearntScope:
-    """Learn the score on known tasks and requests, each compared with all others.
+    """Learn the score from known tasks and out-of-scope requests, leave-one-out.
 
     Args:
         sentences: Sentence embeddings of the known tasks, rows of length 1.
@@ -121,7 +121,7 @@ def learn_scope(sentences: Floats, judged: Indices, requests: Floats, kept: floa
 
 
 def _without_itself(cosines: Floats, first: int) -> Floats:
-    """Rows without their own column, which is ``first`` for the first row."""
+    """Drop each row's own column, which is ``first`` for the first row."""
     rows, width = cosines.shape
     if width < 2:
         return cosines

@@ -1,4 +1,4 @@
-"""Search for the neural candidate's settings with Optuna."""
+"""Hyperparameter search for the neural candidate with Optuna."""
 
 import hashlib
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.hyperparameter_search import Found, search
+from cortex_pipelines.hyperparameter_search import SearchResult, search
 from cortex_pipelines.routing.features.features import Indices
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.network import Neural, NeuralSettings
@@ -19,8 +19,8 @@ OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 
 def search_neural(
     training: TrainingData, judged: Indices, folds: Indices, studies: Path
-) -> tuple[NeuralSettings, Found]:
-    """The settings that make the tasks of one fold most likely, and every trial.
+) -> tuple[NeuralSettings, SearchResult]:
+    """The settings with the best likelihood on one fold, and every trial.
 
     Args:
         training: All tasks; the search takes the first ``search_tasks`` in the order they come in.
@@ -48,12 +48,12 @@ def search_neural(
 
 
 def search_fold(judged: Indices, folds: Indices) -> int:
-    """The fold that the settings are chosen on; it must not judge what was chosen."""
+    """The fold used for the search, which is excluded from evaluation."""
     return int(folds[judged][0])
 
 
 def _tried(trial: Any, train: TrainingData, held: TrainingData) -> float:
-    """Loss of one trial; cut short where it stays behind the others."""
+    """Loss of one trial, pruned early if it falls behind."""
     import optuna
 
     losses = [0.0]
@@ -75,7 +75,7 @@ def _loss(candidate: Neural, held: TrainingData) -> float:
 
 
 def _identity(*parts: TrainingData) -> str:
-    """Hash of all that a trial depends on: tasks, settings and the code of this room."""
+    """Hash of everything a trial depends on: tasks, settings and this package's code."""
     digest = hashlib.sha256(parts[0].settings.model_dump_json().encode())
     for training in parts:
         for array in (training.features.projected, training.labels, training.weights):
@@ -86,7 +86,7 @@ def _identity(*parts: TrainingData) -> str:
 
 
 def _sides(judged: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
-    """Places to judge on and places to train on, no more than asked for."""
+    """Indices for evaluation and training, no more than requested."""
     fold = search_fold(judged, folds)
     inside, outside = judged[folds[judged] == fold], np.flatnonzero(folds != fold)
     share = max(1, settings.search_tasks // settings.folds)

@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance: paired tests, and the correction for several."""
+"""Paired significance tests, and correction for multiple tests."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided exact p-value that two classifiers err alike.
+    """Two-sided p-value of McNemar's exact test.
 
     Args:
         only_first: Items that only the first gets right.
@@ -27,7 +27,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
 
 def likelier(first: Doubles, second: Doubles) -> float:
-    """One-sided p-value that the first log-likelihoods are no higher than the second, paired."""
+    """One-sided p-value of a paired t-test that the first log-likelihoods are higher."""
     from scipy.stats import ttest_1samp
 
     apart = first - second
@@ -37,7 +37,7 @@ def likelier(first: Doubles, second: Doubles) -> float:
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the order given.
+    """Holm-corrected p-values (Holm 1979), in the given order.
 
     The smallest is multiplied by their number, the next by one less, and so on; none becomes
     smaller than the one before it.

@@ -1,4 +1,4 @@
-"""A trained router in a folder: all that it needs but the encoder's weights. Nothing is pickled."""
+"""Save and load a trained router without the encoder's weights; no pickle."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
 _ALWAYS = ("retrieval",)
-"""Candidates that are kept even without a say: for the evidence, and to know what is familiar."""
+"""Candidates always saved: they give the evidence and the familiarity."""
 
 
 class RouterError(RuntimeError):
-    """A router cannot be loaded or has nothing to decide with."""
+    """A router cannot be loaded or has no model and no rules."""
 
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """What a router needs to know besides its weights.
+    """Configuration of a router.
 
     Args:
         masters: Names of the masters, in the order of their numbers.
@@ -74,7 +74,7 @@ class RouterConfig:
 
 @dataclass(frozen=True)
 class Package:
-    """A router as read from its folder.
+    """A router as loaded from its folder.
 
     Args:
         config: Its configuration.
@@ -104,7 +104,7 @@ def save_router(
     rules: Mapping[str, Any] | None,
     requests: Floats,
 ) -> None:
-    """Write a router so that ``load_router`` finds it again.
+    """Save a router for ``load_router``.
 
     Args:
         folder: Where.
@@ -138,7 +138,7 @@ def save_router(
 
 
 def load_router(folder: Path, version: str | None = None) -> Package:
-    """A router as ``save_router`` wrote it.
+    """Load a router saved by ``save_router``.
 
     Args:
         folder: Where.
@@ -172,7 +172,7 @@ def load_router(folder: Path, version: str | None = None) -> Package:
 
 
 def load_config(folder: Path) -> RouterConfig:
-    """The configuration of a trained router.
+    """Load the configuration of a trained router.
 
     Raises:
         RouterError: it is missing or lacks something.

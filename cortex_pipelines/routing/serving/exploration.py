@@ -1,4 +1,4 @@
-"""Where a decided task is sent, and with which probability: what makes a log worth evaluating."""
+"""Exploration: where a task is sent and with which probability, for off-policy evaluation."""
 
 import random
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cortex_pipelines.routing.serving.router import Decision
 
 @dataclass(frozen=True)
 class Sent:
-    """Where a task is sent.
+    """Destination of a task.
 
     Args:
         routed_to: The master; None where a person is asked, which is no decision of the policy.
@@ -22,7 +22,7 @@ class Sent:
     policy: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, under the names that the logs have for them."""
+        """Plain values, with the field names of the logs."""
         return {
             "routed_to": self.routed_to,
             "propensity": self.propensity,
@@ -31,7 +31,7 @@ class Sent:
 
 
 def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
-    """Send a task to the best master or, for a share of the tasks, to one that is drawn.
+    """Send a task to the best master, or to a random one for a share of the tasks.
 
     It is drawn evenly from the best master and the named alternatives. So no propensity is
     tiny, as it would be by probability, and hardly a task goes where it cannot belong, as it would

@@ -1,4 +1,4 @@
-"""Opening a router with the encoder that it was trained on."""
+"""Open a router with its encoder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cortex_pipelines.routing.serving.router import Router
 
 
 def open_trained(folder: Path, root: Path, version: str | None = None) -> Router:
-    """A router out of its folder.
+    """Open a trained router from its folder.
 
     Args:
         folder: What a training wrote.

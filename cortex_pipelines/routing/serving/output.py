@@ -1,4 +1,4 @@
-"""Lines of JSON for tasks: what ``cortex route`` writes."""
+"""JSON lines that ``cortex route`` writes."""
 
 import random
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.serving.tasks import Task
 
 _CHANCE = random.SystemRandom()
-"""Nobody should be able to tell beforehand where a drawn task goes."""
+"""System randomness, so that exploration is unpredictable."""
 
 
 def answers(
     router: Router, tasks: Sequence[Task], explore: float = 0.0, chance: random.Random = _CHANCE
 ) -> list[str]:
-    """A line of JSON for each task, in order; an error object where a line holds no task.
+    """One JSON line per task, in order; an error object where a line holds no task.
 
     Put among the logs, the lines are read as decisions with their propensity.
 

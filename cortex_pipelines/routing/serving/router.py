@@ -1,4 +1,4 @@
-"""Routing tasks: the adopted candidates decide where they are sure, else a person."""
+"""Route tasks: by the models where confident, else by rules, else to a person."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,18 +21,18 @@ PERSON = "person"
 RULES = "rules"
 
 _DIGITS = 6
-"""Decimals of what a decision says; those after them depend on the company of a task."""
+"""Decimals of a decision; later ones depend on the batch."""
 
 _AT_ONCE = 4096
-"""Tasks that are embedded together: many of one length, so that nothing is padded."""
+"""Tasks embedded together, of equal length, so that nothing is padded."""
 
 _PART = 256
-"""Tasks that are decided together: their similarity to all known ones stays in a cache."""
+"""Tasks decided together, so that their similarities fit a processor cache."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Where a task goes.
+    """A routing decision.
 
     Args:
         master: The best guess, also where a person should decide; None if nothing speaks for any.
@@ -64,7 +64,7 @@ class Decision:
     probabilities: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The decision as plain values; the task's id goes before them."""
+        """The decision as plain values, without the task's id."""
         return {
             "master": self.master,
             "confidence": self.confidence,
@@ -82,7 +82,7 @@ class Decision:
 
 
 class Router:
-    """A router: a trained one, or the rules alone where no model has been promoted.
+    """A router: a trained one, or rules only where no model is promoted.
 
     It loads once and decides as often as asked::
 
@@ -119,7 +119,7 @@ class Router:
 
     @classmethod
     def load(cls, folder: Path, encoder_folder: Path, version: str | None = None) -> "Router":
-        """A trained router.
+        """Load a trained router.
 
         Args:
             folder: Output of the asset ``task_router`` or of ``cortex router train``.
@@ -141,7 +141,7 @@ class Router:
 
     @classmethod
     def from_rules(cls, path: Path, fallback_master: str | None) -> "Router":
-        """The keyword router alone.
+        """A router from keyword rules only.
 
         Args:
             path: A ``routing-patterns.json``.
@@ -161,23 +161,23 @@ class Router:
 
     @property
     def in_scope(self) -> float:
-        """Score from which a task is not left to a person for being unlike all; 0 without one."""
+        """Score threshold below which a task goes to a person; 0 without a model."""
         return self._package.config.in_scope if self._package is not None else 0.0
 
     @property
     def masters(self) -> tuple[str, ...]:
-        """The masters that it chooses from."""
+        """The masters it can choose."""
         if self._package is not None:
             return self._package.config.masters
         return self._rules.masters if self._rules else ()
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """Weight of each candidate that has a say; none without a model."""
+        """Weight of each adopted candidate; empty without a model."""
         return self._package.config.weights if self._package is not None else {}
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
-        """Where each of the tasks goes."""
+        """Route tasks."""
         if self._package is None or self._make_encoder is None:
             return [self.by_rules(text) for text in texts]
         if self._encoder is None and texts:
@@ -193,13 +193,13 @@ class Router:
         return decisions
 
     def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
-        """Where each task goes, its embedding being known."""
+        """Route tasks with known embeddings."""
         if self._package is None or not texts:
             return [self.by_rules(text) for text in texts]
         return self._decide_all(self._package, texts, embeddings, 0.0)
 
-    def rung_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
-        """What each candidate that has a say gives each master: logarithms of shares."""
+    def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
+        """Log-probabilities of each master by each adopted candidate."""
         if self._package is None:
             return {}
         features = self._package.extractor.features(texts, embeddings)
@@ -207,7 +207,7 @@ class Router:
         return {name: candidates[name].scores(features) for name in self._package.config.weights}
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Embeddings as decisions use them; none without a model."""
+        """Embeddings for decisions; empty without a model."""
         if self._make_encoder is None:
             return np.zeros((len(texts), 0), dtype=np.float32)
         if self._encoder is None:
@@ -215,7 +215,7 @@ class Router:
         return self._encoder.serve(texts)
 
     def by_rules(self, text: str) -> Decision:
-        """What the rules alone say; a score below their lowest threshold is for a person."""
+        """Decision of the rules alone; below their lowest threshold it goes to a person."""
         began = perf_counter()
         if self._rules is None:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
@@ -239,7 +239,7 @@ class Router:
     def _decide_all(
         self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
-        """As ``_decide``, in parts side by side where there are many tasks."""
+        """As ``_decide``, in parallel parts where there are many tasks."""
         if len(texts) <= _PART:
             with serving_threads(1):
                 return self._decide(package, texts, embeddings, spent)
@@ -255,7 +255,7 @@ class Router:
     def _decide(
         self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
-        """Decisions, ``spent`` milliseconds having gone into the embedding of each task."""
+        """Decisions, given ``spent`` milliseconds per task on the embedding."""
         began = perf_counter()
         config = package.config
         features = package.extractor.features(texts, embeddings)
@@ -326,7 +326,7 @@ class Router:
         )
 
     def _rules_are_sure(self, text: str, master: str) -> bool:
-        """Whether the rules would let this very master work alone."""
+        """Whether the rules would choose the same master alone."""
         if self._rules is None:
             return False
         decision = self._rules.decide(text)
@@ -336,7 +336,7 @@ class Router:
 def _voters(
     names: Sequence[str], scores: Sequence[Doubles], weights: Sequence[float], logs: Doubles
 ) -> list[str]:
-    """Of each task, the voter that puts the best master the farthest above the second."""
+    """For each task, the candidate with the largest margin for the chosen master."""
     if logs.shape[1] < 2:
         return [names[0]] * len(logs)
     ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
@@ -348,7 +348,7 @@ def _voters(
 
 
 def _shares_of(package: Package) -> Doubles:
-    """How often each master was right so far, as logarithms: all there is to say of no text."""
+    """Log of each master's share of past tasks, used for empty texts."""
     counts = Counter(task["master"] for task in package.neighbours)
     shares = np.array([counts[name] + 1.0 for name in package.config.masters])
     logs: Doubles = np.log(shares / shares.sum())

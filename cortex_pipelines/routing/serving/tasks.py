@@ -1,4 +1,4 @@
-"""Tasks to route, as people and the agent system hand them over; and the lines they get back."""
+"""Read tasks to route from JSON lines."""
 
 import json
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 TEXT_KEYS = ("task_title", "title", "description", "text")
-"""Where a task's text may stand, first come first served; the logs use all but the last."""
+"""Keys that may hold a task's text, in order of precedence."""
 
 
 class TaskFileError(ValueError):
-    """A file of tasks cannot be read, or nothing in it is a task."""
+    """A task file is unreadable or holds no task."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Task:
     error: str | None = None
 
     def line(self, answer: Mapping[str, Any]) -> str:
-        """The task's id and what is said of it, as one JSON object on one line."""
+        """The task's id and its decision, as one line of JSON."""
         # as it was written, unless that cannot be written: half a surrogate pair
         rest = json.dumps(answer, ensure_ascii=False)
         try:
@@ -57,13 +57,13 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
-    """The keyword rules that stand beside the logs, nearest to the top; None if there are none."""
+    """The keyword rules beside the logs, nearest to the top; None if there are none."""
     candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
     return Path(min(candidates)[1]) if candidates else None
 
 
 class _Number(float):
-    """A number that remembers how it was written."""
+    """A number that keeps its spelling."""
 
     written: str
 
