@@ -1,4 +1,4 @@
-"""What all processes of a sandbox take of the machine's memory together.
+"""Memory limit over all processes of a sandbox.
 
 A control group (cgroup v2) holds the limit exactly, where one may be made: as root on a machine
 that lets it, or where systemd has delegated them to the user. Elsewhere the processes are added up
@@ -36,17 +36,17 @@ _KIB = 1024
 
 
 class Watch(Protocol):
-    """Looks after the memory of one sandbox."""
+    """Memory monitor of one sandbox."""
 
     def exceeded(self) -> bool:
-        """Whether it takes, or has tried to take, more than it may."""
+        """Whether the sandbox has exceeded its limit, or tried to."""
 
     def close(self) -> None:
-        """Nothing of it runs any more."""
+        """Release the monitor after all processes have ended."""
 
 
 def watch(first: int, limits: Limits, groups: Path = Path("/sys/fs/cgroup")) -> Watch:
-    """Begin to look after a sandbox, before anything runs in it.
+    """Start the memory monitor of a sandbox, before anything runs in it.
 
     Args:
         first: Its first process, as it is called outside.
@@ -64,7 +64,7 @@ def watch(first: int, limits: Limits, groups: Path = Path("/sys/fs/cgroup")) -> 
 
 
 class ControlGroup:
-    """The kernel holds the limit, and ends all processes when they pass it.
+    """Memory limit by a control group; the kernel kills all processes beyond it.
 
     Args:
         folder: A new control group.
@@ -88,18 +88,18 @@ class ControlGroup:
             file.write(str(value))
 
     def exceeded(self) -> bool:
-        """Whether the kernel had to end a process for want of memory."""
+        """Whether the kernel killed a process for lack of memory."""
         events = (self._folder / "memory.events").read_text(encoding="ascii").split()
         return int(events[events.index("oom_kill") + 1]) > 0
 
     def close(self) -> None:
-        """Take the group away; all its processes have ended."""
+        """Remove the group, whose processes have all ended."""
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
 
 def _new_group(groups: Path, first: int) -> Path | None:
-    """A group beside this process's, below the nearest one that hands out memory; or None.
+    """New control group below the nearest one with a memory controller; None if not possible.
 
     The group that this process is in cannot be divided: one with processes has no divided children.
     """
@@ -126,7 +126,7 @@ def _new_group(groups: Path, first: int) -> Path | None:
 
 
 class Sum:
-    """Adds up what the processes have.
+    """Memory limit by adding up the processes' memory.
 
     Args:
         first: The sandbox's first process.
@@ -140,7 +140,7 @@ class Sum:
         self._socket_bytes = int(buffered)  # the filter lets no program ask for more
 
     def exceeded(self) -> bool:
-        """Whether they have more now. The cheaper questions are asked first: could they?"""
+        """Whether the sum exceeds the limit now; cheaper bounds are tested first."""
         processes = list(_descendants(self._first))
         held = sum(len(_listed(process, "fd")) for process in processes) * _PIPE_BYTES
         held += self._sockets() * self._socket_bytes + _mappings(processes)
@@ -153,14 +153,14 @@ class Sum:
         return held + sum(map(_share, processes)) > self._most
 
     def close(self) -> None:
-        """Nothing is left behind."""
+        """Nothing to release."""
 
     def _sockets(self) -> int:
         return max(0, _read(self._first, "net/unix").count(b"\n") - 1)
 
 
 def _mappings(processes: list[int]) -> int:
-    """Descriptions of mappings, and shared memory: a page that is mapped may keep a whole piece."""
+    """Memory of mappings and shared segments, in bytes: one mapped page may keep a segment."""
     pieces: set[bytes] = set()
     count = 0
     for process in processes:
@@ -171,7 +171,7 @@ def _mappings(processes: list[int]) -> int:
 
 
 def _descendants(first: int) -> Iterator[int]:
-    """All processes that come from one; those left alone go to process 1 of the sandbox."""
+    """All descendants of a process; orphans belong to process 1 of the sandbox."""
     waiting = [first]
     while waiting:
         process = waiting.pop()
@@ -199,13 +199,13 @@ def _status(process: int, name: str) -> int:
 
 
 def _share(process: int) -> int:
-    """Its part of the pages that it has, alone or with others."""
+    """Anonymous memory of a process, with shared pages in proportion (PSS), in bytes."""
     match = re.search(rb"^Pss_Anon:\s+(\d+)", _read(process, "smaps_rollup"), re.MULTILINE)
     return int(match[1]) * _KIB if match else _status(process, "RssAnon")
 
 
 def _read(process: int, name: str) -> bytes:
-    """A file of a process; nothing if it has ended."""
+    """Content of a file in /proc; empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/{name}").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Running code that nobody here has written, so that it can do no harm.
+"""Run untrusted code in a sandbox.
 
 The command gets namespaces of its own (user, network, mounts, processes, IPC, host name): no
 network at all; a root folder of its own with nothing but the system's programs and libraries and
@@ -35,14 +35,14 @@ from cortex_pipelines.sandbox.settings import Limits
 
 Door = Literal["bubblewrap", "own"]
 DOORS: tuple[Door, ...] = ("bubblewrap", "own")
-"""The first that works is taken."""
+"""Ways to enter a sandbox, in order of preference."""
 
 REMEDY = (
     "let users make namespaces (sysctl user.max_user_namespaces above 0; on Ubuntu also "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container --security-opt "
     "seccomp=unconfined), on Linux 5.12 or newer, x86_64 or aarch64"
 )
-"""What to do where there is no sandbox."""
+"""What to do where no sandbox is available."""
 
 _STAGE = Path(stage.__file__)
 _NOBODY = 65534
@@ -51,12 +51,12 @@ _SECONDS_TO_END = 10.0
 
 
 class SandboxError(RuntimeError):
-    """The sandbox could not be set up; the command has not been run."""
+    """The sandbox could not be set up, and the command was not run."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended.
+    """Result of a command.
 
     Args:
         status: Exit status; 128 and more: the signal that ended it, plus 128. -1 if stopped.
@@ -72,13 +72,13 @@ class Result:
 
 
 def unavailable() -> str | None:
-    """Why code cannot be run here in a sandbox; None if it can. Found out by trying."""
+    """Why no sandbox is available here, by trial; None if one is."""
     return None if _door() else f"no sandbox on this machine: {trouble('own')}"
 
 
 @cache
 def trouble(door: Door) -> str | None:
-    """Why one of the doors cannot be used here; None if it can. Found out by trying."""
+    """Why one way of sandboxing does not work here, by trial; None if it does."""
     if door == "bubblewrap" and _bubblewrap() is None:
         return "bwrap is not on the PATH"
     limits = Limits(
@@ -118,7 +118,7 @@ def run(
     readable: Sequence[Path] = (),
     door: Door | None = None,
 ) -> Result:
-    """Run a command on a copy of a folder. Nothing comes back but what it prints.
+    """Run a command on a copy of a folder; only its output comes back.
 
     Args:
         command: Program and arguments. Relative paths are those of the folder.
@@ -163,7 +163,7 @@ def _filter() -> dict[str, object]:
 
 
 def _check_program(program: str, folder: Path, path: str, places: Sequence[str]) -> None:
-    """Through bubblewrap, a program that is not there looks like one that failed."""
+    """Raise if a program is missing, which bubblewrap would report as a failure of it."""
     inside = [Path(place) for place in (*places, str(folder.resolve()))]
     executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
     if executable is None or not any(Path(executable).is_relative_to(place) for place in inside):
@@ -184,7 +184,7 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Run:
-    """One command in its sandbox: the side that stays outside."""
+    """One command in its sandbox, seen from outside."""
 
     def __init__(self, plan: dict[str, object], limits: Limits, door: Door) -> None:
         self._plan = plan
@@ -234,7 +234,7 @@ class _Run:
         return Result(-1 if stopped else status, out, err, stopped)
 
     def _begin(self, process: "subprocess.Popen[bytes]", news: RawIOBase) -> None:
-        """Wait for the namespaces, and say who is who in them."""
+        """Wait for the namespaces and map user ids."""
         first = news.read(1) or b""
         if first != stage.READY:
             words = (first + (news.read(_CHUNK) or b"")).decode(errors="replace")
@@ -245,7 +245,7 @@ class _Run:
             raise SandboxError(f"user ids cannot be mapped: {error}") from error
 
     def _watch(self, process: "subprocess.Popen[bytes]", watch: memory.Watch) -> str | None:
-        """Collect what the command writes until it ends; why it was stopped, if it was."""
+        """Collect output until the command ends; returns why it was stopped, if it was."""
         end = time.monotonic() + self._limits.wall_seconds
         look = time.monotonic() + memory.SECONDS_BETWEEN
         with selectors.DefaultSelector() as selector:
@@ -279,7 +279,7 @@ class _Run:
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> int:
-    """Status of the first process, when it and all others have ended."""
+    """Exit status of the first process, once it and all others have ended."""
     process.terminate()  # it ends its namespace and waits for that
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(_SECONDS_TO_END)
@@ -288,7 +288,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _map_ids(process: int) -> None:
-    """Root sets up as itself and then becomes nobody, so that the limit of processes holds."""
+    """Map root to set up and nobody to run, so that the process limit applies."""
     folder = Path("/proc") / str(process)
     user, group = os.geteuid(), os.getegid()
     inner = stage.USER

@@ -1,4 +1,4 @@
-"""Which system calls the kernel refuses in the sandbox, as a filter program for seccomp.
+"""The seccomp filter: system calls that are refused in the sandbox.
 
 The filter is closed: another architecture or calling convention ends the process, and a call newer
 than ``_NEWEST`` is one that the kernel does not have (ENOSYS), as is ``clone3``, whose flags a
@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "move_pages": (279, 239),
     "vmsplice": (278, 75),  # pages in a pipe count for nobody
 }
-"""Number of each call on x86_64 and aarch64; the answer is EPERM."""
+"""Refused calls with EPERM, by number on x86_64 and aarch64."""
 
 ABSENT: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
@@ -114,7 +114,7 @@ ABSENT: dict[str, tuple[int | None, int | None]] = {
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
 }
-"""The same; the answer is ENOSYS, as on a kernel that was built without them."""
+"""Refused calls with ENOSYS, as on a kernel built without them."""
 
 CHECKED: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220),
@@ -125,7 +125,7 @@ CHECKED: dict[str, tuple[int | None, int | None]] = {
     "mmap": (9, 222),
     "setsockopt": (54, 208),
 }
-"""Calls that depend on their arguments."""
+"""Calls refused depending on their arguments."""
 
 SHARED_BYTES = 4 << 20
 """Most bytes of one piece of anonymous shared memory. A process can keep such a piece while it maps
@@ -145,11 +145,11 @@ _Instruction = tuple[int, int, int, int]
 
 
 class UnknownMachineError(RuntimeError):
-    """No table of system calls for this machine."""
+    """No system call table for this machine."""
 
 
 def program(machine: str | None = None) -> bytes:
-    """The filter: an array of ``struct sock_filter`` in this machine's byte order.
+    """The filter as an array of ``struct sock_filter`` in native byte order.
 
     Args:
         machine: As ``platform.machine`` names it; by default this one.
@@ -180,7 +180,7 @@ def program(machine: str | None = None) -> bytes:
 
 
 def numbers(machine: str | None = None) -> dict[str, int]:
-    """Number of each call that is refused or checked, by name."""
+    """Numbers of all refused or checked calls, by name."""
     machine = machine or platform.machine()
     return _numbers(REFUSED | ABSENT | CHECKED, machine)
 
@@ -195,7 +195,7 @@ def _load(offset: int) -> _Instruction:
 
 
 def _argument(place: int) -> _Instruction:
-    """Load the low half: the kernel looks at no more of flags and commands (little-endian)."""
+    """Load the low half of an argument: the kernel uses no more of flags (little-endian)."""
     return _load(16 + 8 * place)
 
 

@@ -1,11 +1,11 @@
-"""What a command in the sandbox may use."""
+"""Resource limits of a sandboxed command."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use.
+    """Resource limits of a command.
 
     Args:
         wall_seconds: Time until it is ended.

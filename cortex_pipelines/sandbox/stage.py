@@ -1,4 +1,4 @@
-"""The first process in a sandbox: makes the namespaces and the root folder, then runs the command.
+"""First process of a sandbox: set up namespaces and root folder, then run the command.
 
 Run as a script by ``sandbox.run``; needs nothing but the standard library. Two pipes connect it to
 the outside: one brings the plan once the user ids are mapped, one takes ``READY`` and then, if
@@ -65,7 +65,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
-    """Make the sandbox and end as the command ends."""
+    """Set up the sandbox, run the command, and exit with its status."""
     try:
         _die_with_parent()
         if os.getppid() != parent:
@@ -91,7 +91,7 @@ def _die_with_parent() -> None:
 
 
 def _leave_session_keyring(keyctl: int) -> None:
-    """A new one that is empty. Some containers forbid it, and then the filter alone has to do."""
+    """Join a new, empty keyring; where containers forbid it, the filter suffices."""
     _libc.syscall(keyctl, _JOIN_SESSION, None)
 
 
@@ -108,7 +108,7 @@ def _through_own_door(plan: dict[str, Any], news_end: int) -> NoReturn:
 
 
 def _first_process(plan: dict[str, Any], news_end: int) -> NoReturn:
-    """Process 1 of the namespace: when it ends, the kernel ends all others."""
+    """Process 1 of the namespace: when it ends, the kernel kills all others."""
     try:
         _die_with_parent()
         _make_root(plan)
@@ -128,7 +128,7 @@ def _first_process(plan: dict[str, Any], news_end: int) -> NoReturn:
 
 
 def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
-    """Bubblewrap makes a user and a process namespace inside of these, and its process 1."""
+    """Let bubblewrap create the user and process namespace, and its process 1."""
     _check(_libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0), "waiting for descendants")
     _make_root(plan)
     # a folder that its owner alone may enter lies above it, and bubblewrap runs as nobody
@@ -159,7 +159,7 @@ def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
 
 
 def _pipe_with(data: bytes) -> int:
-    """A file descriptor to read the data from; they have to fit into a pipe (64 KiB)."""
+    """File descriptor to read the data from, which must fit into a pipe (64 KiB)."""
     read_end, write_end = os.pipe()
     os.write(write_end, data)
     os.close(write_end)
@@ -201,7 +201,7 @@ def _become_bubblewrap(
 
 
 def _wait_for_all(child: int) -> int:
-    """Status of a child, when it and all its descendants have ended."""
+    """Exit status of a child, once it and all its descendants have ended."""
     exit_status = 0
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -212,7 +212,7 @@ def _wait_for_all(child: int) -> int:
 
 
 def _make_root(plan: dict[str, Any]) -> None:
-    """A root folder in memory: programs and libraries read-only, a copy of the folder, devices."""
+    """Build a root in memory: read-only system, copy of the folder, devices."""
     # the first to go if the machine runs out of memory
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     root = Path(plan["root"])
@@ -256,7 +256,7 @@ def _enter_root(plan: dict[str, Any]) -> None:
 
 
 def _protect(proc: Path) -> None:
-    """Hide what is the machine's, and let nobody change its settings."""
+    """Hide machine-wide files and make settings read-only."""
     for name in _MASKED:
         if (proc / name).exists():
             _mount("/dev/null", str(proc / name), None, _BIND)
@@ -267,7 +267,7 @@ def _protect(proc: Path) -> None:
 
 
 def _show(path: Path, root: Path) -> None:
-    """Put a file or folder of the system into the new root, read-only."""
+    """Bind-mount a file or folder of the system into the new root, read-only."""
     place = root / str(path).lstrip("/")
     place.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
