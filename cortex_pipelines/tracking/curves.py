@@ -1,4 +1,4 @@
-"""The course of a training as metrics over steps."""
+"""Training curves as MLflow metrics over steps."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 TRAINING_FILE = "training.json"
-"""What a training writes its course to in an output: lists of measurements, each with its step."""
+"""File with a training's curves in an output: lists of measurements with steps."""
 
 _AT_ONCE = 1000  # metrics that MLflow takes in one call
 
@@ -14,7 +14,7 @@ _AT_ONCE = 1000  # metrics that MLflow takes in one call
 def record_curves(
     client: Any, run: str, at: int, folder: Path, written: Collection[tuple[str, int]] = ()
 ) -> None:
-    """Every number that was measured step by step, as ``<list>/<name>`` of the output's run.
+    """Log all measurements of an output's curves to its run, as ``<list>/<name>``.
 
     Args:
         client: An MLflow client.

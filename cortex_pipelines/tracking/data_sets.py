@@ -1,4 +1,4 @@
-"""Outputs as MLflow's data sets: their digest is DVC's hash, their schema the tables' contracts."""
+"""Outputs as MLflow datasets: digest from DVC's hash, schema from the table contracts."""
 
 import json
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def data_set(
 
 
 def _schema(asset: VersionedAsset) -> str | None:
-    """Columns as MLflow writes them; those of several unlike tables have the table's name before.
+    """Columns for MLflow; where tables differ, prefixed with the table's name.
 
     None for what is no table.
     """
@@ -62,7 +62,7 @@ def _schema(asset: VersionedAsset) -> str | None:
 
 
 def _profile(asset: VersionedAsset, folder: Path) -> str | None:
-    """Rows and values of all tables, and the rows of each; None for what is no table."""
+    """Row and value counts of all tables; None for other outputs."""
     rows = {
         table.name: sum(
             int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files
@@ -78,13 +78,13 @@ def _profile(asset: VersionedAsset, folder: Path) -> str | None:
 
 
 def _files(folder: Path, table: str) -> list[Path]:
-    """The table's file; of an output that holds all projects one for each."""
+    """Files of a table; one per project for outputs over all projects."""
     whole = folder / f"{table}.parquet"
     return [whole] if whole.exists() else sorted(folder.glob(f"*/{table}.parquet"))
 
 
 def _type(dtype: Any) -> Any:
-    """A column's type in MLflow; what it has no type for is shown as text."""
+    """MLflow type of a column; string if MLflow has none for it."""
     from mlflow.types import DataType
     from mlflow.types.schema import Array, Object, Property
 

@@ -1,4 +1,4 @@
-"""How long assets took, by MLflow's runs on this machine's database."""
+"""Past durations of assets, from MLflow's local database."""
 
 import sqlite3
 from contextlib import closing
@@ -15,11 +15,11 @@ WHERE runs.lifecycle_stage = 'active' AND runs.status = 'FINISHED' AND runs.end_
 ORDER BY runs.start_time, runs.run_uuid
 """
 _SHORTEST = 0.5
-"""A run that was written down afterwards, for what `dvc repro` made, takes less."""
+"""Shorter runs were recorded afterwards, for what `dvc repro` made."""
 
 
 def last_seconds(root: Path) -> dict[tuple[str, str], float]:
-    """Seconds of the last run of each asset and partition (empty if it has none).
+    """Duration of the last run of each asset and partition, in seconds.
 
     Runs that MLflow keeps on a server are not looked at: they may be those of other machines.
     """

@@ -1,4 +1,4 @@
-"""All versions that MLflow knows, in one reading; loading MLflow itself takes seconds."""
+"""Read all versions that MLflow knows at once, without importing MLflow, which takes seconds."""
 
 import sqlite3
 from contextlib import closing
@@ -30,7 +30,7 @@ AND input_tags.name = 'mlflow.data.context' AND input_tags.value = 'output'
 
 
 def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
-    """Newest run of each version and the digest of what it made; see ``runs.find_run``.
+    """Newest run and output digest of each version; see ``runs.find_run``.
 
     The tables are those of the pinned MLflow; a test compares this with what its client says. Where
     MLflow is elsewhere, its client is asked.
@@ -51,7 +51,7 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
 
 
 def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
-    """The same by MLflow's client, some hundred runs at a time."""
+    """The same through MLflow's client, some hundred runs at a time."""
     from cortex_pipelines.tracking.store import experiment_ids, open_client
 
     versions: dict[Key, tuple[str, str | None]] = {}

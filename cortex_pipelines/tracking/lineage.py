@@ -1,4 +1,4 @@
-"""From a registered model back to the commits that it was made from."""
+"""Lineage of a registered model back to the commits of its sources."""
 
 import json
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Node:
     made_from: list["Node"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """The node and all below it as plain values."""
+        """The node and its subtree as plain values."""
         return {
             "name": self.name,
             "partition": self.partition,
@@ -43,7 +43,7 @@ class Node:
 
 
 def lineage(project: Project, reference: str) -> Node:
-    """The tree from a model version to the pins of its sources.
+    """Lineage tree from a model version to the pins of its sources.
 
     Args:
         project: The project.
@@ -59,7 +59,7 @@ def lineage(project: Project, reference: str) -> Node:
 
 
 class _Walk:
-    """Visits each version once; a version met again is shown without its branch."""
+    """Visits each version once; repeated versions are shown without their subtree."""
 
     def __init__(self, project: Project) -> None:
         self._project = project

@@ -1,4 +1,4 @@
-"""What is seen in MLflow of a run while it goes: the machine's load, and a training's steps.
+"""Live metrics of a run in MLflow: system load and training steps.
 
 A training knows nothing of MLflow: it writes its course to a TensorBoard writer. For the time of a
 run that writer is joined by one that writes to the run.
@@ -24,7 +24,7 @@ Point = tuple[str, int]
 
 @dataclass
 class LiveMetrics:
-    """Metrics of a training, written to a run a few seconds after they were measured.
+    """Writes a training's metrics to a run with a few seconds' delay.
 
     A server that cannot be reached must not end a training of hours: what it does not take now is
     written when the run ends.
@@ -44,12 +44,12 @@ class LiveMetrics:
     _last: float = field(default_factory=time.monotonic)
 
     def writer(self, folder: Path, beside: Any) -> "LiveWriter":
-        """A writer for the training whose events are kept in a folder."""
+        """Writer for the training that logs its events to a folder."""
         task = folder.name.removeprefix(self.label).strip("-")
         return LiveWriter(self, f"{task}/" if task else "", beside)
 
     def add(self, name: str, value: float, step: int) -> None:
-        """Take a measurement; it is written with the next ones."""
+        """Queue a measurement."""
         from mlflow.entities import Metric
 
         self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
@@ -57,7 +57,7 @@ class LiveMetrics:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write queued measurements."""
         from mlflow.exceptions import MlflowException
 
         waiting, self._waiting, self._last = self._waiting, [], time.monotonic()
@@ -73,7 +73,7 @@ class LiveMetrics:
 
 @dataclass
 class LiveWriter:
-    """A TensorBoard writer as far as a training uses one.
+    """The part of a TensorBoard writer that a training uses.
 
     Args:
         metrics: Where the measurements go.
@@ -86,14 +86,14 @@ class LiveWriter:
     beside: Any
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Take a measurement; the steps' go by the name that they have in ``training.json``."""
+        """Queue a measurement under its name in ``training.json``."""
         known = name.replace("train/", "steps/", 1) if name.startswith("train/") else name
         self.metrics.add(f"{self.prefix}{known}", value, step)
         if self.beside is not None:
             self.beside.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write queued measurements."""
         self.metrics.flush()
         if self.beside is not None:
             self.beside.close()
@@ -101,7 +101,7 @@ class LiveWriter:
 
 @contextmanager
 def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
-    """Write the machine's load and the steps of trainings to a run while it goes.
+    """Log system load and training steps to a run while it lasts.
 
     Trainings in several processes are not seen before they end.
 
@@ -126,7 +126,7 @@ def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
 
 
 def _system_metrics(run_id: str, uri: str) -> Any:
-    """MLflow's own monitor of processors, memory, disk and network, started."""
+    """MLflow's monitor of processors, memory, disk and network, started."""
     # it tells of its start and its end, which is no news on a terminal
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor

@@ -1,4 +1,4 @@
-"""``MLmodel``: what MLflow shows of a model's inputs and outputs, and what loads it."""
+"""``MLmodel``: signature and loader of a model for MLflow."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ FILES, SIGNATURE = "files", "signature"
 
 @dataclass(frozen=True)
 class Interface:
-    """What a model takes and gives.
+    """Inputs and outputs of a model.
 
     Args:
         inputs: Type by name of each input.
@@ -47,12 +47,12 @@ INTERFACES = {
         "cortex_pipelines.operations.serving.open_router",
     ),
 }
-"""By the asset whose output is the model."""
+"""Interfaces by the asset that makes the model."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What ``MLmodel`` says of a model besides its interface.
+    """Metadata for ``MLmodel`` besides the interface.
 
     Args:
         asset: The asset whose output is the model.
@@ -70,7 +70,7 @@ class Description:
 
 
 def write_model_file(about: Description, out: Path) -> None:
-    """Write ``MLmodel`` and an input example for a model, if it is known what it takes.
+    """Write ``MLmodel`` and an input example for a model with a known interface.
 
     Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes
     nothing but what is signed.
@@ -112,7 +112,7 @@ def write_model_file(about: Description, out: Path) -> None:
 
 
 def described(folder: Path) -> tuple[str, str, str]:
-    """Asset, name and version that the ``MLmodel`` in a folder names.
+    """Asset, name and version from the ``MLmodel`` in a folder.
 
     Raises:
         ValueError: it names none; MLflow wrote it for a model of somebody else's.

@@ -1,4 +1,4 @@
-"""Which process of this machine a run belongs to, so that one that was killed gets an end."""
+"""Local process of each open run, so that runs of killed processes are closed."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from cortex_pipelines.tracking.store import open_client, tracking_uri
 
 
 def going_on(root: Path, run_id: str) -> Path:
-    """The mark of a run that is open; the run may be on a server, the mark is here."""
+    """Marker file of an open run; local even if the run is on a server."""
     return root / ".mlflow" / "going" / run_id
 
 
 def note_process(root: Path, run_id: str) -> None:
-    """Mark a run as one of this process."""
+    """Record that a run belongs to this process."""
     mark = going_on(root, run_id)
     mark.parent.mkdir(parents=True, exist_ok=True)
     write_whole(mark, json.dumps({"process": os.getpid(), "uri": tracking_uri(root)}).encode())
 
 
 def end_dead_runs(root: Path) -> int:
-    """End the runs whose process was killed before it could; how many there were."""
+    """End the runs of killed processes; returns how many."""
     from mlflow.exceptions import MlflowException
 
     ended = 0

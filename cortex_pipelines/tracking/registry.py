@@ -1,4 +1,4 @@
-"""The model registry: written by releases and promotions, never read by an asset."""
+"""The model registry, written by releases and promotions, never read by assets."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ _LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
 def register(
     project: Project, asset: VersionedAsset, partition: str | None, version: Version, run_id: str
 ) -> str:
-    """Enter the model a release decides on, with its files and the files that reproduce it.
+    """Register a model with its files and the files needed to reproduce it.
 
     A version that is registered already (same DVC hash) only gets the new verdict.
 
@@ -70,7 +70,7 @@ def register(
 
 
 def log_model(client: Any, about: Description, folder: Path, signed: Path) -> str:
-    """Log a model as an output of its run, in a form that ``mlflow.pyfunc`` loads.
+    """Log a model to its run in a form that ``mlflow.pyfunc`` loads.
 
     Args:
         client: An MLflow client.
@@ -104,13 +104,13 @@ def log_model(client: Any, about: Description, folder: Path, signed: Path) -> st
 
 
 def parent_tag(folder: Path) -> dict[str, str]:
-    """``parent``, the version that the training of the model in a folder started from, if any."""
+    """Tag ``parent``: the version that a model's training continued from, if any."""
     parent = parent_of(folder)
     return {"parent": parent} if parent else {}
 
 
 def find_version(project: Project, name: str, md5: str) -> str | None:
-    """Number of the registered version with this DVC hash; None if there is none."""
+    """Registry number of the version with a DVC hash; None if there is none."""
     versions = open_client(project.root).search_model_versions(
         f"name = '{name}' and tags.dvc_md5 = '{md5}'"
     )
@@ -118,7 +118,7 @@ def find_version(project: Project, name: str, md5: str) -> str | None:
 
 
 def follow_ledger(project: Project, model: Model) -> int:
-    """Make aliases and tags say what releases.lock says; how many aliases had to be moved.
+    """Set aliases and tags from releases.lock; returns how many aliases moved.
 
     Every released version has the tags ``semantic_version`` and ``stage``: ``champion``,
     ``canary``, or ``archived``.
@@ -152,7 +152,7 @@ def _point(project: Project, name: str, alias: str, md5: str | None) -> bool:
 
 
 def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]:
-    """A model version by ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
+    """Find a model version by ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
 
     Without alias or number: the champion if there is one, else the challenger.
 
@@ -186,7 +186,7 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
 
 
 def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
-    """Text of ``params.yaml``, ``sources.lock`` and ``dvc.lock`` of a version, as far as kept."""
+    """Text of a version's ``params.yaml``, ``sources.lock`` and ``dvc.lock``, where stored."""
     client = open_client(project.root)
     run_id = str(client.get_model_version(name, number).run_id)
     kept = {file.path for file in client.list_artifacts(run_id)}
@@ -199,7 +199,7 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 
 
 def registered(project: Project, name: str) -> dict[str, str | None]:
-    """Numbers in the registry of ``challenger_number``, ``canary_number``, ``champion_number``."""
+    """Registry numbers as ``challenger_number``, ``canary_number``, ``champion_number``."""
     client = open_client(project.root)
     aliases = (CHALLENGER, CANARY, CHAMPION)
     return {f"{alias}_number": _alias(client, name, alias) for alias in aliases}

@@ -1,4 +1,4 @@
-"""One MLflow run for each materialisation."""
+"""One MLflow run per materialisation."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ _SHOWN = (
     "comparison.json",
     "training.json",
 )
-"""Small files of an output that are worth having beside the run."""
+"""Small output files that are logged as artifacts."""
 
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 5000
@@ -58,7 +58,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 class MlflowTracker:
-    """Remembers materialisations in MLflow."""
+    """Records materialisations in MLflow."""
 
     def begin(
         self,
@@ -68,7 +68,7 @@ class MlflowTracker:
         made_from: Snapshot,
         dagster_run_id: str,
     ) -> "OpenRun":
-        """Open the run of a materialisation that begins now, and watch the machine meanwhile.
+        """Open the run of a materialisation and log system metrics meanwhile.
 
         Tags: ``dagster_run_id, asset_key, partition, git_commit, code_version, processor``,
         ``input.<asset>`` with the hash of each input, ``pin.<name>`` with each pin as JSON, and
@@ -84,7 +84,7 @@ class MlflowTracker:
         version: Version,
         dagster_run_id: str,
     ) -> str:
-        """Write the run of a materialisation that is over, as of one that DVC ran.
+        """Record a finished materialisation, such as one by DVC.
 
         Returns:
             The run's id.
@@ -93,7 +93,7 @@ class MlflowTracker:
         return opened.finish(version)
 
     def link(self, run_id: str) -> str:
-        """Address of the run in MLflow's UI."""
+        """URL of the run in MLflow's UI."""
         root, experiment = _PLACE_OF.get(run_id, (Path(), "0"))
         return f"{ui(root)}/#/experiments/{experiment}/runs/{run_id}"
 
@@ -103,7 +103,7 @@ _PLACE_OF: dict[str, tuple[Path, str]] = {}
 
 @dataclass
 class OpenRun:
-    """A run that goes on.
+    """An open MLflow run.
 
     Args:
         project: Where.
@@ -124,7 +124,7 @@ class OpenRun:
     watching: ExitStack
 
     def finish(self, version: Version) -> str:
-        """Write what was made, and enter its model if it decides on one.
+        """Record the output, and register its model if it is a release.
 
         Tags are added: ``dvc_md5`` and, of a model, ``parent`` with the version that its training
         started from, if it did.
@@ -158,7 +158,7 @@ class OpenRun:
         return run_id
 
     def fail(self, error: BaseException) -> None:
-        """Write what went wrong; who stopped it by hand has killed it.
+        """Record the error; an interrupt counts as killed.
 
         The error that is under way must not be hidden by one of MLflow's.
         """
@@ -211,7 +211,7 @@ def _open(
 
 
 def experiment_name(project: Project, asset: VersionedAsset, partition: str | None) -> str:
-    """Experiment of an asset's runs.
+    """MLflow experiment of an asset.
 
     A model's own runs, and those that judge and release it, are together under the model's name,
     ``task_router`` or ``code_adapter-<project>``; all others are under ``data``, or
@@ -232,7 +232,7 @@ def run_tags(
     made_from: Snapshot,
     dagster_run_id: str,
 ) -> dict[str, str]:
-    """The tags from which a lineage can be walked without asking anything else."""
+    """Tags that suffice to walk a lineage."""
     wiring = project.graph.wiring(asset.name)
     tags = {
         "dagster_run_id": dagster_run_id,
@@ -270,7 +270,7 @@ def processor_type() -> str:
 
 
 def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
-    """MLflow's own tags of git and of what was run; without credentials, and without a user."""
+    """MLflow's standard tags for git and entry point, without credentials and user."""
     command = f"cortex run {name}" + (f" --project {partition}" if partition else "")
     tags = {
         "mlflow.source.type": "LOCAL",
@@ -283,7 +283,7 @@ def source_tags(root: Path, name: str, partition: str | None) -> dict[str, str]:
 
 
 def _public(remote: str) -> str:
-    """A remote's URL without user and password; empty for a path on this machine."""
+    """A remote's URL without credentials; empty for a local path."""
     if not is_url(remote) or "://" not in remote:
         return remote.rpartition("@")[2] if is_url(remote) else ""
     parts = urlsplit(remote)
@@ -293,7 +293,7 @@ def _public(remote: str) -> str:
 def find_run(
     root: Path, name: str, partition: str | None, version: str
 ) -> tuple[str, dict[str, str]] | None:
-    """Newest run that made this version of an asset and partition: its id and tags."""
+    """Newest run that made this version: its id and tags; None if there is none."""
     runs = open_client(root).search_runs(
         experiment_ids(root),
         filter_string=f"tags.dvc_md5 = '{version}' and tags.asset_key = '{name}' "
@@ -305,12 +305,12 @@ def find_run(
 
 @lru_cache(maxsize=8)
 def git_commit(root: Path) -> str:
-    """Commit the project's checkout is at; empty outside git."""
+    """Checked-out commit of the project; empty outside git."""
     return _git(root, "rev-parse", "HEAD")
 
 
 def _git(root: Path, *words: str) -> str:
-    """What git answers; empty where it has no answer."""
+    """Output of git; empty if it fails."""
     completed = subprocess.run(
         ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
     )
@@ -345,7 +345,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _inputs(
     project: Project, asset: VersionedAsset, partition: str | None, made_from: Snapshot
 ) -> Iterator[Any]:
-    """The inputs as MLflow data sets whose digests are DVC's hashes."""
+    """Inputs as MLflow datasets with DVC's hashes as digests."""
     versions = input_versions(project, asset, partition, made_from)
     for other in project.graph.wiring(asset.name).assets:
         at = partition if other.partitioned else None
@@ -354,7 +354,7 @@ def _inputs(
 
 
 def digest_of(root: Path, run_id: str) -> str | None:
-    """Digest of the data set that a run made."""
+    """Digest of a run's output dataset."""
     run = open_client(root).get_run(run_id)
     for entry in run.inputs.dataset_inputs if run.inputs else []:
         if any(t.key == "mlflow.data.context" and t.value == OUTPUT for t in entry.tags):

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs, artifacts and registry: in the project, or where its variables say.
+"""Location of MLflow's runs, artifacts and registry: the project, or its variables.
 
 ``MLFLOW_TRACKING_URI`` and ``MLFLOW_REGISTRY_URI`` mean what they mean to MLflow itself. Without
 them it is a database in the project, created once however many processes come first.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 UI = "http://127.0.0.1:5000"
-"""Where ``make ui`` serves MLflow."""
+"""Address of ``make ui``'s MLflow."""
 
 
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
@@ -27,12 +27,12 @@ _READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
 
 
 def database(root: Path) -> Path:
-    """The file with MLflow's runs and registry."""
+    """MLflow's local database file."""
     return root / ".mlflow" / "mlflow.db"
 
 
 def renew_database(root: Path) -> list[str]:
-    """Set MLflow's database aside if it was cut off; what was done, in sentences."""
+    """Set a damaged MLflow database aside; returns what was done, in sentences."""
     home = root / ".mlflow"
     if not (home / _READY).exists():
         return []
@@ -46,27 +46,27 @@ def renew_database(root: Path) -> list[str]:
 
 
 def lost(root: Path) -> bool:
-    """Whether MLflow's records were lost and those of what is here are to be entered again."""
+    """Whether MLflow's records were lost and must be re-entered."""
     return (root / ".mlflow" / _LOST).exists()
 
 
 def entered_again(root: Path) -> None:
-    """All that is here has a run again."""
+    """Clear the mark that records were lost."""
     (root / ".mlflow" / _LOST).unlink(missing_ok=True)
 
 
 def database_uri(root: Path) -> str:
-    """The project's own database; absolute, since MLflow's default depends on where one stands."""
+    """URI of the project's database; absolute, as MLflow's default depends on the folder."""
     return f"sqlite:///{database(root).resolve()}"
 
 
 def tracking_uri(root: Path) -> str:
-    """Where runs are kept: ``MLFLOW_TRACKING_URI``, or else the project's own database."""
+    """Tracking URI: ``MLFLOW_TRACKING_URI``, or the project's own database."""
     return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(root)
 
 
 def registry_uri(root: Path) -> str:
-    """Where models are registered: ``MLFLOW_REGISTRY_URI``, or else beside the runs."""
+    """Registry URI: ``MLFLOW_REGISTRY_URI``, or the tracking URI."""
     return os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri(root)
 
 
@@ -81,7 +81,7 @@ def open_client(root: Path) -> "MlflowClient":
 
 @lru_cache(maxsize=8)
 def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
-    """See ``open_client``; kept open for each pair of addresses."""
+    """See ``open_client``; cached by addresses."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -105,7 +105,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
 
 
 def experiment_id(root: Path, name: str) -> str:
-    """Id of an experiment, made if it is not there."""
+    """Id of an experiment, created if missing."""
     client = open_client(root)
     experiment = client.get_experiment_by_name(name)
     if experiment:
@@ -118,7 +118,7 @@ def experiment_id(root: Path, name: str) -> str:
 
 
 def _artifacts(root: Path, experiment: str) -> str | None:
-    """Where an experiment's artifacts go; None leaves it to the server, which has a place.
+    """Artifact location of an experiment; None for a server's own.
 
     A database has none: MLflow's default would be a folder in wherever one stands.
     """
@@ -128,13 +128,13 @@ def _artifacts(root: Path, experiment: str) -> str | None:
 
 
 def ui(root: Path) -> str:
-    """Where a person looks at runs: the tracking server, or what ``make ui`` serves."""
+    """URL of MLflow's UI: the tracking server, or ``make ui``."""
     uri = tracking_uri(root)
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) else UI
 
 
 def workspace_id(root: Path) -> str:
-    """A random name of this checkout, which tells its runs from others' on one server."""
+    """Random id of this checkout, which tells its runs from others' on one server."""
     path = root / ".mlflow" / "workspace"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)

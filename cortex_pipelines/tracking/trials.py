@@ -1,4 +1,4 @@
-"""The trials of a search as nested MLflow runs, with a picture of what mattered."""
+"""Trials of a hyperparameter search as nested MLflow runs, with their importance."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
 
 def record_trials(client: Any, experiment: str, parent: str, folder: Path) -> None:
-    """One run a trial below the run of the output that the search was for, if there was one.
+    """Log each trial as a child of the output's run, if there was a search.
 
     Each has the trial's parameters, its ``value`` (with every step on the way), and the tags
     ``trial``, ``trial_state`` and ``best``; the parent gets ``importance.png``.
@@ -59,7 +59,7 @@ def _record(
 
 
 def _figure(search: dict[str, Any]) -> Any:
-    """Bars, the longest on top."""
+    """Bar chart of hyperparameter importance, largest on top."""
     from matplotlib.figure import Figure
 
     shares = sorted(search["importance"].items(), key=lambda pair: (pair[1], pair[0]))
