@@ -1,4 +1,4 @@
-"""The spine: an asset is a function from versions to a version."""
+"""Versioned assets: functions from versions to a version."""
 
 from cortex_pipelines.versioning.asset import VersionedAsset, versioned_asset
 

@@ -1,4 +1,4 @@
-"""Declaring an asset: a function whose signature names what it depends on.
+"""Declare an asset: a function whose signature names its dependencies.
 
 A parameter is named after what it receives:
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROVIDED = frozenset(
     {"project", "out", "cache", "root", "observe", "versions", "reference", "load_version"}
 )
-"""Parameters that the spine fills by itself; none of them can change an output's bytes alone."""
+"""Parameters that the platform fills; none of them alone changes an output's bytes."""
 
 LoadVersion = Callable[[str, str | None, str], Path]
 """What ``load_version`` receives: takes an asset, a project (None if it has none) and a version
@@ -36,7 +36,7 @@ Determinism = Literal["exact", "machine"]
 
 @dataclass(frozen=True)
 class VersionedAsset:
-    """An asset of the path, not yet bound to a project.
+    """A declared asset, not yet bound to a project.
 
     Args:
         name: Asset key, stage name, and folder under ``data/``.
@@ -69,12 +69,12 @@ class VersionedAsset:
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, as a notebook or a test does."""
+        """Call the function directly, as in a notebook or test."""
         return self.compute(*args, **kwargs)
 
     @cached_property
     def code(self) -> tuple[str, ...]:
-        """Files and folders, relative to the project's root, that the computation runs."""
+        """Code dependencies: files and folders relative to the project root."""
         if self.declared_code is not None:
             return self.declared_code
         from cortex_pipelines.versioning.code import code_dependencies
@@ -88,7 +88,7 @@ class VersionedAsset:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters: what the asset depends on."""
+        """Names of the parameters, which are the dependencies."""
         return tuple(inspect.signature(self.compute).parameters)
 
 
@@ -103,7 +103,7 @@ def versioned_asset(
     registers: str | None = None,
     alarm: str | None = None,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
-    """Declare the decorated function as an asset; see the module for what parameters receive.
+    """Decorator that declares an asset; the module describes its parameters.
 
     Its code dependencies are derived from its imports; only a function outside the package has to
     name them in ``code``.

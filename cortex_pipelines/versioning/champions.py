@@ -1,4 +1,4 @@
-"""Whom a challenger is compared with."""
+"""The reference model that a challenger is compared with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from cortex_pipelines.versioning.publish import replace_folder
 
 @dataclass(frozen=True)
 class ChampionPin:
-    """What ``releases.lock`` names for one model.
+    """The ``releases.lock`` entry of one model.
 
     Args:
         champion: Version of the model that is champion; None if there is none yet.
@@ -23,7 +23,7 @@ class ChampionPin:
     previous: str | None = None
 
     def reference_of(self, challenger: str) -> str | None:
-        """Version to compare ``challenger`` with; None stands for the baseline.
+        """Version to compare ``challenger`` with; None for the baseline.
 
         A challenger that is champion already meets the one before it, so that a gate run again
         after a promotion gives the same verdict.
@@ -33,7 +33,7 @@ class ChampionPin:
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """The model version that a challenger meets.
+    """The model version that a challenger is compared with.
 
     Args:
         version: DVC hash of its folder.
@@ -47,7 +47,7 @@ class ReferenceModel:
 def find_reference(
     project: Project, model: str, partition: str | None, challenger: str, pin: ChampionPin
 ) -> ReferenceModel | None:
-    """The reference's files; None if the challenger meets the baseline.
+    """The reference's files; None for the baseline.
 
     Raises:
         ProjectError: the version is in neither the workspace nor DVC's cache.
@@ -65,7 +65,7 @@ def model_folder(
     version: str,
     named_in: str = "releases.lock",
 ) -> Path:
-    """Folder with the files of one version of a model, out of the workspace or DVC's cache.
+    """Folder with a model version's files, from the workspace or DVC's cache.
 
     Args:
         project: Where.

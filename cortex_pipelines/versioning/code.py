@@ -1,4 +1,4 @@
-"""Files that an asset's computation runs, derived from imports: its code dependencies.
+"""Code dependencies of an asset, derived from imports.
 
 The asset's own function decides where to begin: the modules that its signature, its decorator and
 its body name (and what they name in the same file). From there on whole modules count, with all
@@ -23,12 +23,12 @@ import grimp
 PACKAGE = "cortex_pipelines"
 FOLDER = Path(__file__).parents[1]
 EXEMPT = frozenset({"versioning", "tracking", "progress", "rowcache", "settings", "atomic"})
-"""Modules and rooms that cannot change an output. ``settings`` is the base class alone; the
+"""Modules and packages that cannot change an output. ``settings`` is the base class alone; the
 sections of ``params.yaml`` count as code where an asset reads them, and their values always."""
 
 
 def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
-    """Files and folders that a function of this package runs, relative to the package's parent.
+    """Files and folders that a function depends on, relative to the package's parent.
 
     A folder stands for all its files where all of them count. Sorted.
 
@@ -42,7 +42,7 @@ def code_dependencies(compute: Callable[..., Any]) -> tuple[str, ...]:
 
 @cache
 def modules_of(module: str, function: str) -> frozenset[str]:
-    """Names of all modules that a function runs, its own included."""
+    """Names of all modules that a function depends on, its own included."""
     reached = {module}
     waiting = [name for name in _named_by(module, function) if name not in reached]
     graph = _imports()
@@ -71,14 +71,14 @@ def _syntax(module: str) -> ast.Module:
 
 
 def source_file(module: str) -> Path:
-    """File of a module of this package; of a package its ``__init__.py``."""
+    """Source file of a module; for a package its ``__init__.py``."""
     path = FOLDER.joinpath(*module.split(".")[1:])
     module_file = path.with_suffix(".py")  # a folder of the same name may hold its data
     return module_file if module_file.exists() else path / "__init__.py"
 
 
 def _named_by(module: str, function: str) -> Iterator[str]:
-    """Modules that a function names, directly or through definitions in its own file."""
+    """Modules that a function refers to, directly or through definitions in its file."""
     imported: dict[str, str] = {}
     defined: dict[str, ast.AST] = {}
     for statement in _syntax(module).body:
@@ -100,7 +100,7 @@ def _named_by(module: str, function: str) -> Iterator[str]:
 
 
 def _import_names(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Local name and module of whatever an import statement brings in from this package."""
+    """Local name and module of everything imported from this package."""
     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
         for alias in node.names:
             submodule = f"{node.module}.{alias.name}"
@@ -124,7 +124,7 @@ def _definition_names(node: ast.AST) -> list[str]:
 
 @cache
 def data_files(module: str) -> tuple[Path, ...]:
-    """Files and folders of the package that a module names beside itself, sorted."""
+    """Data files and folders beside a module that it refers to, sorted."""
     source = source_file(module)
     if "__file__" not in source.read_text(encoding="utf-8"):
         return ()  # parsing every module would take seconds
@@ -134,7 +134,7 @@ def data_files(module: str) -> tuple[Path, ...]:
 
 
 def _beside(node: ast.AST, source: Path) -> Path | None:
-    """The path that ``Path(__file__).parent / "name"`` stands for; None for anything else."""
+    """The path meant by ``Path(__file__).parent / "name"``; None for other expressions."""
     match node:
         case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=str(name))):
             parent = _beside(left, source)
@@ -148,7 +148,7 @@ def _beside(node: ast.AST, source: Path) -> Path | None:
 
 
 def _collapsed(modules: Iterable[str]) -> tuple[str, ...]:
-    """Paths of modules and their data, with a folder in place of all its files."""
+    """Paths of modules and data, with a folder in place of all its files."""
     files: set[Path] = set()
     for module in modules:
         source = source_file(module)
@@ -174,7 +174,7 @@ def _paths(folder: Path, wanted: frozenset[Path]) -> Iterator[str]:
 
 @cache
 def _files(folder: Path) -> frozenset[Path]:
-    """Files below a folder that say something: no bytecode, no empty ``__init__.py``."""
+    """Relevant files below a folder: no bytecode, no empty ``__init__.py``."""
     return frozenset(
         path
         for path in folder.rglob("*")

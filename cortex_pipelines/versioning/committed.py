@@ -1,4 +1,4 @@
-"""Whether the code that made a version is in git, so that the version can be made again."""
+"""Check that the code of a version is committed to git and so reproducible."""
 
 import subprocess  # nosec B404
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ _DATA = "data/"
 
 
 def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
-    """A stage of ``dvc.lock`` and all that it was made from, by address, sorted.
+    """A stage of ``dvc.lock`` and all its upstream stages, sorted by address.
 
     Args:
         stages: ``stages`` of a ``dvc.lock``.
@@ -33,14 +33,14 @@ def path_to(stages: Mapping[str, Any], address: str) -> list[str]:
 
 
 def differing_code(root: Path, stages: Mapping[str, Any], addresses: Iterable[str]) -> list[str]:
-    """Code that stages of a ``dvc.lock`` were made by and that a checkout does not hold, sorted."""
+    """Code dependencies of stages in a ``dvc.lock`` that differ from a checkout, sorted."""
     return sorted(
         path for path, md5 in code_of(stages, addresses).items() if content_md5(root / path) != md5
     )
 
 
 def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, str]:
-    """Declared code of stages of a ``dvc.lock``: path to DVC's hash of it."""
+    """Code dependencies of stages in a ``dvc.lock``: path to DVC hash."""
     return {
         str(dep["path"]): str(dep["md5"])
         for address in addresses
@@ -50,7 +50,7 @@ def code_of(stages: Mapping[str, Any], addresses: Iterable[str]) -> dict[str, st
 
 
 def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
-    """Files below these paths that differ from the commit git is at, sorted.
+    """Files below the paths that differ from git's HEAD, sorted.
 
     Returns:
         None where that cannot be said: no git, or no repository.

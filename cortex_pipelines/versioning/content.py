@@ -1,4 +1,4 @@
-"""Content hashes, exactly as DVC computes them, without its lock or its database."""
+"""Content hashes as DVC computes them, without its lock or database."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 IGNORED = frozenset({"__pycache__", ".git", ".hg", ".dvc", ".ipynb_checkpoints"})
-"""Names that never count; ``.dvcignore`` holds those of them that DVC does not ignore by itself."""
+"""Ignored names; ``.dvcignore`` lists those that DVC does not ignore by itself."""
 
 _CHUNK = 1 << 20
 
@@ -22,7 +22,7 @@ def file_md5(path: Path) -> str:
 
 
 def tree_files(folder: Path) -> Iterable[Path]:
-    """The files below a folder that count, in no particular order."""
+    """The files below a folder that are not ignored, unsorted."""
     for entry in folder.iterdir():
         if entry.name in IGNORED:
             continue
@@ -33,7 +33,7 @@ def tree_files(folder: Path) -> Iterable[Path]:
 
 
 def content_md5(path: Path, leave_out: Iterable[str] = ()) -> str | None:
-    """DVC's hash of a file or a folder (ending in ``.dir``); None if there is nothing.
+    """DVC's hash of a file or folder (ending in ``.dir``); None if missing.
 
     Args:
         path: The file or folder.
@@ -52,6 +52,6 @@ def content_md5(path: Path, leave_out: Iterable[str] = ()) -> str | None:
 
 
 def value_md5(value: Any) -> str:
-    """Hash of a JSON value, whatever the order of its keys."""
+    """Hash of a JSON value, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

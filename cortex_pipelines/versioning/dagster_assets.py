@@ -1,4 +1,4 @@
-"""The asset graph as Dagster sees it."""
+"""Dagster assets for the asset graph."""
 
 import json
 import warnings
@@ -39,17 +39,17 @@ _VERDICT_AGE = dg.FreshnessPolicy.time_window(
 
 
 class OpenRun(Protocol):
-    """A run that goes on: it ends well or badly."""
+    """An open tracking run, to be finished or failed."""
 
     def finish(self, version: Version) -> str:
-        """Remember what was made; the run's id."""
+        """Record the output; returns the run's id."""
 
     def fail(self, error: BaseException) -> None:
-        """Remember what went wrong."""
+        """Record the error."""
 
 
 class Tracker(Protocol):
-    """Where runs are remembered; MLflow in a real project."""
+    """Records runs; MLflow in a real project."""
 
     def begin(
         self,
@@ -59,7 +59,7 @@ class Tracker(Protocol):
         made_from: Snapshot,
         dagster_run_id: str,
     ) -> OpenRun:
-        """Open the run of a materialisation that begins now."""
+        """Open the run of a materialisation."""
 
     def record(
         self,
@@ -69,16 +69,16 @@ class Tracker(Protocol):
         version: Version,
         dagster_run_id: str,
     ) -> str:
-        """Remember one materialisation that no run was open for; the run's id."""
+        """Record a materialisation without an open run; returns the run's id."""
 
     def link(self, run_id: str) -> str:
-        """Where a person can look at a run."""
+        """URL of a run."""
 
 
 def build_assets(
     project: Project, tracker: Tracker, validate: Validate | None = None
 ) -> list[dg.AssetsDefinition | dg.SourceAsset]:
-    """A Dagster asset for each versioned asset and pin of the project's graph."""
+    """Build a Dagster asset for each versioned asset and pin."""
     partitions = dg.StaticPartitionsDefinition(list(project.partitions))
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -149,7 +149,7 @@ def made_by_step(
     validate: Validate | None,
     known: Callable[[], bool] = lambda: False,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Bring one asset and partition up to date in a step of a run, and say so to Dagster.
+    """Materialise one asset and partition within a Dagster step and report it.
 
     Args:
         context: The step.
@@ -201,7 +201,7 @@ def made_by_step(
 
 @contextmanager
 def _failing(opened: list[OpenRun]) -> Iterator[None]:
-    """Whatever ends the work is remembered by the run that is open."""
+    """Record any error in the open run."""
     try:
         yield
     except BaseException as error:
@@ -211,7 +211,7 @@ def _failing(opened: list[OpenRun]) -> Iterator[None]:
 
 
 def _kinds(asset: VersionedAsset) -> set[str]:
-    """What an asset is made with and kept as; shown as icons in the graph."""
+    """Kinds of an asset, shown as icons in the graph."""
     kinds = {"dvc", "mlflow"}
     if asset.tables:
         kinds |= {"polars"} if asset.determinism == "exact" else {"pytorch"}
@@ -234,7 +234,7 @@ def _remember(
     version: Version,
     tracker: Tracker,
 ) -> str:
-    """Id of the run that remembers a version that was there already: the earlier one, if any."""
+    """Id of the run that recorded an existing version, if any."""
     earlier = remembered_run(context.instance, asset.name, partition, version.value)
     if earlier:
         return earlier
@@ -244,7 +244,7 @@ def _remember(
 def remembered_run(
     instance: dg.DagsterInstance, name: str, partition: str | None, version: str
 ) -> str | None:
-    """Run that Dagster's newest event names, if that event has this version."""
+    """Run named by Dagster's newest event, if that event has this version."""
     record = latest_record(instance, name, partition)
     event = record.event_log_entry.asset_materialization if record else None
     if event is None or (event.tags or {}).get("dagster/data_version") != version:
@@ -276,7 +276,7 @@ def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
 def _check_results(
     asset: VersionedAsset, checks: tuple[ContractCheck, ...]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Results of the contracts; of an unchanged version they stand, since it was published."""
+    """Contract check results; those of an unchanged version passed when it was published."""
     by_table = {check.table: check for check in checks}
     for table in asset.tables:
         check = by_table.get(table.name)
@@ -345,7 +345,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def describe(
     project: Project, asset: VersionedAsset, partition: str | None, version: str
 ) -> dict[str, Any]:
-    """Metadata of a materialisation, made from the output in the workspace."""
+    """Metadata of a materialisation, from the output in the workspace."""
     folder = project.output(asset.name, partition)
     metadata: dict[str, Any] = {
         "dvc_md5": version,
@@ -386,7 +386,7 @@ def describe(
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """A table's columns as the UI shows them."""
+    """A table's columns for the UI."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -401,7 +401,7 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.TableColumnLineage:
-    """Columns that are handed through unchanged: declared once, used by both tables."""
+    """Lineage of columns that are passed on unchanged: declared once, used by both tables."""
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for other in upstream:
         for column in other.tables[0].columns if other.tables else ():
@@ -412,7 +412,7 @@ def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.Table
 
 
 def preview(frame: pl.DataFrame) -> str:
-    """A few rows as a Markdown table, long cells cut."""
+    """A few rows as a Markdown table with truncated cells."""
 
     def cell(value: Any) -> str:
         text = str(value).replace("\n", " ⏎ ").replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""SQLite databases that were cut off or emptied: noticed, set aside, begun anew."""
+"""Detect damaged SQLite databases, set them aside and start anew."""
 
 import contextlib
 import sqlite3
@@ -10,7 +10,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 
 def damage(path: Path, thorough: bool = False) -> str | None:
-    """What is wrong with a database, in words; None if nothing is, or it is not there.
+    """Damage of a database, in words; None if it is intact or missing.
 
     Args:
         path: The file of the database.
@@ -34,7 +34,7 @@ def damage(path: Path, thorough: bool = False) -> str | None:
 
 
 def renew(root: Path, path: Path, ready: Path) -> str | None:
-    """Set a damaged database aside, so that its owner makes an empty one.
+    """Set a damaged database aside, so that its owner creates an empty one.
 
     Args:
         root: Project root.
@@ -54,7 +54,7 @@ def renew(root: Path, path: Path, ready: Path) -> str | None:
 
 
 def set_aside_all(root: Path, path: Path) -> Path:
-    """Set a database and its journals aside; where it is then."""
+    """Set a database and its journals aside; returns where they are."""
     for end in _BESIDE:  # first: what is left of a journal must not meet a new database
         journal = path.with_name(path.name + end)
         if journal.exists():

@@ -1,4 +1,4 @@
-"""Everything that is asked of DVC: is a stage unchanged, commit it, what does the lock say.
+"""Access to DVC: whether a stage is unchanged, commits, and the content of the lock.
 
 Both ends of a materialisation take DVC's repository lock for a moment only; between them a read
 lock on the inputs keeps a ``dvc repro`` elsewhere from taking them away. (A write lock on the
@@ -32,18 +32,18 @@ _LOCK_POLL_SECONDS = 0.2
 
 
 class StageError(ProjectError):
-    """DVC does not know a stage, or cannot read what it knows of it."""
+    """DVC does not know a stage, or cannot read its data."""
 
 
 def under_dvc(address: str) -> bool:
-    """Whether this process is the command of that stage, started by DVC, which then commits."""
+    """Whether DVC started this process as the stage's command, and commits it itself."""
     # DVC names a stage as seen from where it was started: words@a, ../dvc.yaml:words@a.
     return os.environ.get("DVC_STAGE", "").rpartition(":")[2] == address
 
 
 @contextmanager
 def locked_repo(root: Path) -> Iterator[Any]:
-    """DVC's repository, held alone."""
+    """DVC's repository under an exclusive lock."""
     from dvc.repo import Repo, lock_repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
@@ -55,7 +55,7 @@ def locked_repo(root: Path) -> Iterator[Any]:
 
 @lru_cache(maxsize=1)
 def _whole_files() -> Any:
-    """DVC's local file system, but what it writes (dvc.lock, its rwlock) is never half there."""
+    """DVC's file system with atomic writes of dvc.lock and rwlock."""
     from dvc.fs import LocalFileSystem
 
     class WholeFiles(LocalFileSystem):  # type: ignore[misc]
@@ -74,13 +74,13 @@ def _written_aside(path: Path) -> Iterator[Any]:
 
 
 def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
-    """See ``kept.mend``; DVC's lock is held."""
+    """See ``kept.mend``; requires DVC's lock."""
     if sentence := kept.mend(root, kept.DVC_LOCK):
         report(sentence)
 
 
 def mend_unless_busy(root: Path) -> list[str]:
-    """Mend ``dvc.lock`` and DVC's file of read and write locks; what was done, in sentences.
+    """Repair ``dvc.lock`` and DVC's rwlock; returns what was done, in sentences.
 
     Nothing is looked at while another process holds the lock that it writes them under.
     """
@@ -100,7 +100,7 @@ def mend_unless_busy(root: Path) -> list[str]:
 
 @contextmanager
 def _unless_busy(path: Path) -> Iterator[bool]:
-    """One of DVC's locks, if nobody has it."""
+    """One of DVC's locks, if it is free."""
     import zc.lockfile
 
     try:
@@ -115,7 +115,7 @@ def _unless_busy(path: Path) -> Iterator[bool]:
 
 
 def _mend_rwlock(root: Path, path: Path) -> list[str]:
-    """Set a file of locks aside that a killed dvc left half written; drop those of the dead.
+    """Set a truncated rwlock aside, and drop entries of dead processes.
 
     DVC drops a lock itself if no process has its owner's number, not if another has it by now.
     """
@@ -132,7 +132,7 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
 
 
 def rwlock_damage(path: Path) -> str | None:
-    """How DVC's file of locks was cut off, in words that follow its name; None if it was not."""
+    """Damage of DVC's rwlock, in words that follow its name; None if it is intact."""
     try:
         _held_locks(path)
     except (ValueError, AttributeError, TypeError, KeyError):
@@ -141,7 +141,7 @@ def rwlock_damage(path: Path) -> str | None:
 
 
 _Held = tuple[str, str, dict[str, Any]]
-"""``write`` or ``read``, a path, and the process that holds it: ``pid`` and ``cmd``."""
+"""``write`` or ``read``, a path, and the holding process: ``pid`` and ``cmd``."""
 
 
 def _held_locks(path: Path) -> list[_Held]:
@@ -164,7 +164,7 @@ def _as_rwlock(held: list[_Held]) -> str:
 
 
 def patiently(root: Path, act: Callable[[], T]) -> T:
-    """Call until DVC's locks are free; another process may hold an input for a while.
+    """Retry a call while DVC's locks are held by another process.
 
     Raises:
         ProjectError: they were not free for half an hour, or DVC's lock file is damaged and cannot
@@ -194,7 +194,7 @@ def patiently(root: Path, act: Callable[[], T]) -> T:
 
 
 def cache_folder(root: Path) -> str:
-    """Folder of DVC's cache, wherever its settings put it."""
+    """Folder of DVC's cache."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
@@ -207,7 +207,7 @@ def stages_by_address(repo: Any) -> dict[str, Any]:
 
 
 def find_stage(repo: Any, address: str) -> Any:
-    """One stage.
+    """Find a stage by asset and partition.
 
     Raises:
         StageError: ``dvc.yaml`` has no such stage.
@@ -221,7 +221,7 @@ def find_stage(repo: Any, address: str) -> Any:
 
 
 def write_parameters(project: Project) -> None:
-    """Bring the effective parameters on disk up to date with ``params.yaml``, if they are not."""
+    """Update the effective parameters on disk from ``params.yaml``, if necessary."""
 
     def act() -> None:
         with locked_repo(project.root) as repo:
@@ -232,7 +232,7 @@ def write_parameters(project: Project) -> None:
 
 
 def record_parameters(project: Project, repo: Any) -> None:
-    """What the stage ``parameters`` does, and its entry in ``dvc.lock``; DVC's lock is held."""
+    """Run and commit the stage ``parameters``; requires DVC's lock."""
     project.resolve().write(project.root)
     if find_stage(repo, PARAMETERS).changed():
         with contextlib.chdir(project.root):
@@ -241,7 +241,7 @@ def record_parameters(project: Project, repo: Any) -> None:
 
 
 def locked_snapshot(stage: Any) -> Snapshot:
-    """What the lock (or a stage just committed) says that the stage's output was made from."""
+    """Recorded dependencies of a stage, from the lock or a fresh commit."""
     from dvc.dependency.param import ParamsDependency
 
     deps: dict[str, str | None] = {}
@@ -261,7 +261,7 @@ def locked_version(stage: Any) -> str | None:
 
 
 def unchanged_version(project: Project, address: str) -> str | None:
-    """The committed version, if DVC finds nothing changed; else None."""
+    """The committed version, if DVC detects no change; else None."""
 
     def ask() -> str | None:
         with locked_repo(project.root) as repo:
@@ -274,7 +274,7 @@ def unchanged_version(project: Project, address: str) -> str | None:
 
 @contextmanager
 def reading(root: Path, paths: list[str]) -> Iterator[None]:
-    """Hold DVC's read lock on paths, relative to the root, without holding the repository."""
+    """Hold DVC's read lock on paths relative to the root, without the repository lock."""
     with ExitStack() as stack:
         patiently(root, lambda: stack.enter_context(_rwlock(root, read=paths, write=[])))
         yield
@@ -301,7 +301,7 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
 def commit(
     root: Path, address: str, output: str, check: Callable[[], None], publish: Callable[[], None]
 ) -> tuple[str, Snapshot]:
-    """Check, publish and commit one stage in one go, nobody else writing.
+    """Check, publish and commit one stage under an exclusive lock.
 
     Args:
         root: Project root.
@@ -331,7 +331,7 @@ def commit(
 
 
 def restore(root: Path, version: str, target: Path) -> bool:
-    """Copy a committed folder out of DVC's cache; False if not all of it is there."""
+    """Copy a committed folder from DVC's cache; False if it is incomplete."""
     from dvc.repo import Repo
     from dvc_data.hashfile import load
     from dvc_data.hashfile.checkout import CheckoutError, checkout

@@ -1,4 +1,4 @@
-"""Files of an output that DVC shows: ``metrics:`` and ``plots:`` at the top of ``dvc.yaml``.
+"""Metrics and plots of outputs for DVC: ``metrics:`` and ``plots:`` of ``dvc.yaml``.
 
 They name files inside outputs and are no outputs themselves, so that no stage changes when one is
 added or taken away.
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture that DVC draws of a JSON file.
+    """A DVC plot of a JSON file.
 
     Args:
         file: File of the output. It may hold one list of objects: DVC lays several on each other.
@@ -29,7 +29,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Figures:
-    """What DVC shows of one asset.
+    """Metrics and plots of one asset.
 
     Args:
         metrics: JSON files with numbers.
@@ -41,7 +41,7 @@ class Figures:
 
 
 def plot_entry(plot: Plot, address: str, folder: str) -> dict[str, Any]:
-    """A plot of one output as ``dvc.yaml`` has it.
+    """The ``dvc.yaml`` entry for a plot of one output.
 
     Args:
         plot: The plot.

@@ -1,4 +1,4 @@
-"""The asset graph: which asset depends on what, worked out from the signatures once."""
+"""The asset graph, derived from the assets' signatures."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from cortex_pipelines.versioning.parameters import SHARED, project_file
 
 
 class GraphError(ValueError):
-    """The declared assets do not fit together."""
+    """The declared assets are inconsistent."""
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Something outside that is pinned inside: an observable source asset.
+    """External state pinned in a lock file: an observable source asset.
 
     A project's own parameters are one, too: Dagster has one code version for all partitions of an
     asset, so what differs by project has to come in as data.
@@ -43,11 +43,11 @@ class Pin:
     parameter: str | None = None
 
     def params_file(self, project: str | None) -> str:
-        """File of the effective parameters that ``params_key`` is in."""
+        """File of the effective parameters that contains ``params_key``."""
         return project_file(str(project)) if self.partitioned else SHARED
 
     def keys(self, project: str | None) -> dict[str, list[str]]:
-        """The dotted keys that make the pin's version, by file, for one partition."""
+        """Dotted keys that determine the pin's version, by file, for one partition."""
         keys: dict[str, list[str]] = {}
         if self.lock:
             keys[self.lock] = [self.lock_key.format(project=project)]
@@ -57,7 +57,7 @@ class Pin:
 
 
 def section_pin(name: str, model: type[Settings]) -> Pin:
-    """A section of parameters that may differ by project, as a source of the assets."""
+    """A section of the parameters as a source asset."""
     return Pin(
         name=f"{name}_parameters",
         lock=None,
@@ -72,7 +72,7 @@ def section_pin(name: str, model: type[Settings]) -> Pin:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What one asset reads.
+    """Dependencies of one asset.
 
     Args:
         assets: Upstream assets, sorted by name.
@@ -86,7 +86,7 @@ class Wiring:
 
 
 class Graph:
-    """Assets, pins and sections of the parameters, checked against each other.
+    """Assets, pins and parameter sections, checked for consistency.
 
     Args:
         assets: Every asset of the path.
@@ -120,12 +120,12 @@ class Graph:
         self.order  # noqa: B018 - a cycle is an error of the declaration, so found here
 
     def wiring(self, name: str) -> Wiring:
-        """What the named asset reads."""
+        """Dependencies of the named asset."""
         return self._wirings[name]
 
     @cached_property
     def order(self) -> tuple[VersionedAsset, ...]:
-        """All assets, each after those it reads; ties by name."""
+        """All assets in topological order; ties by name."""
         done: dict[str, VersionedAsset] = {}
         waiting = dict(sorted(self.assets.items()))
         while waiting:
@@ -141,7 +141,7 @@ class Graph:
         return tuple(done.values())
 
     def downstream(self, names: Iterable[str]) -> set[str]:
-        """The named assets and all that depend on them."""
+        """The named assets and everything downstream."""
         reached = set(names)
         for asset in self.order:
             if any(upstream.name in reached for upstream in self._wirings[asset.name].assets):

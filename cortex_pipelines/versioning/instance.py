@@ -1,4 +1,4 @@
-"""The project's Dagster instance, created once however many processes come first."""
+"""The project's Dagster instance, created once even by concurrent processes."""
 
 import os
 from pathlib import Path
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _SETTINGS = "telemetry:\n  enabled: false\n"
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
-"""Dagster's databases, below its home; what one run wrote is in a file of its own."""
+"""Dagster's databases below its home; each run has a file of its own."""
 
 
 def renew_databases(root: Path) -> list[str]:
-    """Set Dagster's databases aside that were cut off; what was done, in sentences."""
+    """Set damaged Dagster databases aside; returns what was done, in sentences."""
     home = root / ".dagster"
     if not (home / _READY).exists():
         return []

@@ -1,4 +1,4 @@
-"""The last good copy of the files that say what was made, and the way back to it.
+"""Back up lock files and restore the last good copy after damage.
 
 DVC writes ``dvc.lock`` in place, so a kill (of ``dvc repro`` itself, too) or a full disk can leave
 half of it. The project's own writers cannot do that, but a disk or a hand can. What is cut off is
@@ -25,14 +25,14 @@ _CONFLICT = (b"<<<<<<< ", b"\n<<<<<<< ")
 
 
 def keep(root: Path, name: str) -> None:
-    """Take a file, known to be good, as the copy to go back to."""
+    """Back up a file that is known to be good."""
     text, copy = (root / name).read_bytes(), _copy(root, name)
     if not copy.exists() or copy.read_bytes() != text:
         write_whole(copy, text)
 
 
 def mend(root: Path, name: str) -> str | None:
-    """Keep a file if it is good, and put back the last good one if it was cut off.
+    """Back up a good file, or restore the last good copy of a truncated one.
 
     For ``dvc.lock`` DVC's own lock has to be held: DVC could be writing it.
 
@@ -65,7 +65,7 @@ def mend(root: Path, name: str) -> str | None:
 
 
 def damage(root: Path, name: str) -> str | None:
-    """How a file was cut off, in words that follow its name; None if it is good or not there.
+    """Damage of a file, in words that follow its name; None if it is good or missing.
 
     A merge conflict is none, nor is what somebody wrote by hand into ``params.yaml``.
     """
@@ -90,7 +90,7 @@ def damage(root: Path, name: str) -> str | None:
 
 
 def set_aside(root: Path, path: Path, moved: bool = True) -> Path:
-    """Move or copy what is damaged to ``.cortex/damaged``; where it is then, for a message."""
+    """Move or copy a damaged file to ``.cortex/damaged``; returns its new place."""
     place = Path(".cortex") / "damaged" / f"{path.name}.{uuid.uuid4().hex[:8]}"
     (root / place).parent.mkdir(parents=True, exist_ok=True)
     if moved:
@@ -110,7 +110,7 @@ def _in_conflict(path: Path) -> bool:
 
 
 def _ends_early(values: dict[str, Any], good: dict[str, Any]) -> bool:
-    """Whether a ``dvc.lock`` was cut between two lines: its last stage, or those after it."""
+    """Whether a ``dvc.lock`` was truncated between two lines."""
     stages, known = values.get("stages") or {}, good.get("stages") or {}
     names, before = list(stages), list(known)
     if not names:
@@ -139,7 +139,7 @@ def _last_good(root: Path, name: str) -> bytes | None:
 
 
 def _of_git(root: Path, what: str) -> bytes | None:
-    """A file as git's index (``:``) or last commit (``HEAD:``) has it; None if it has none."""
+    """A file in git's index (``:``) or last commit (``HEAD:``); None if missing."""
     try:
         done = subprocess.run(  # nosec B603 B607
             ["git", "-C", str(root), "show", what], capture_output=True, check=False

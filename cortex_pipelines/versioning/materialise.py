@@ -1,4 +1,4 @@
-"""Making one version: begin, compute aside, validate, publish, commit. Knows nothing of Dagster.
+"""Materialise one version: compute aside, validate, publish, commit; independent of Dagster.
 
 begin     what does it depend on now; unchanged since the last commit -> done
 compute   into a scratch folder
@@ -33,12 +33,12 @@ _ROWS_PER_GROUP = 65_536
 
 
 class InputMovedError(ProjectError):
-    """Something the asset depends on changed while it was being made; nothing was published."""
+    """A dependency changed during the computation; nothing was published."""
 
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """What a table's contract check found.
+    """Result of a table's contract check.
 
     Args:
         table: Name of the table.
@@ -54,12 +54,12 @@ class ContractCheck:
 
 
 Validate = Callable[[pl.DataFrame, Table, Path], ContractCheck]
-"""A further check of a table before it is published: rows, contract, folder for its page."""
+"""Additional check of a table before publication: rows, contract, folder for its page."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one asset and partition, in the workspace and committed.
+    """A committed version of one asset and partition in the workspace.
 
     Args:
         value: DVC's hash of the output.
@@ -77,7 +77,7 @@ class Version:
 
 
 class BrokenContractError(ContractError):
-    """A table breaks its contract; carries what was checked."""
+    """A table violates its contract; carries the check results."""
 
     def __init__(self, checks: tuple[ContractCheck, ...]) -> None:
         failed = [f"{c.table}: {text}" for c in checks for text in c.failures]
@@ -132,7 +132,7 @@ def materialise(
 
 
 def _require_own_code(project: Project, asset: VersionedAsset, now: Snapshot) -> None:
-    """The code on disk must be the code this process runs, or a version would lie."""
+    """Raise if the code on disk differs from the code of this process."""
     sections = project.graph.wiring(asset.name).sections
     if snapshot.code_version(asset, now, sections) != project.code_versions[asset.name]:
         raise InputMovedError(
@@ -142,7 +142,7 @@ def _require_own_code(project: Project, asset: VersionedAsset, now: Snapshot) ->
 
 
 def _require_own_parameters(project: Project, now: Snapshot) -> None:
-    """Under DVC the stage ``parameters`` has to have run since ``params.yaml`` was edited."""
+    """Raise if ``params.yaml`` was edited after the stage ``parameters`` ran."""
     effective = project.resolve().files
     for file, values in now.params.items():
         own = effective.get(file)
@@ -187,7 +187,7 @@ def arguments(
     out: Path,
     observations: dict[str, float],
 ) -> dict[str, Any]:
-    """What each parameter of the asset's function receives."""
+    """Arguments for the asset's function."""
     graph = project.graph
     given: dict[str, Any] = {
         "project": partition,
@@ -212,7 +212,7 @@ def arguments(
 
 
 def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> str:
-    """The asset's code version with the project's own sections, which are no part of it."""
+    """The asset's code version without the project's own sections."""
     own = {
         key: value
         for file, values in begin.params.items()
@@ -226,7 +226,7 @@ def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> s
 def input_versions(
     project: Project, asset: VersionedAsset, partition: str | None, begin: Snapshot
 ) -> dict[str, str]:
-    """Upstream asset to the version that is read; a fan-in's is that of the whole folder."""
+    """Version of each upstream asset; for a fan-in the version of the whole folder."""
     return {
         other.name: str(begin.deps[input_path(other, asset, partition)])
         for other in project.graph.wiring(asset.name).assets

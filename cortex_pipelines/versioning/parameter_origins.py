@@ -1,4 +1,4 @@
-"""Where each effective parameter is written, and what it means: what ``cortex params`` shows."""
+"""Origin and description of each effective parameter, for ``cortex params``."""
 
 import ast
 import inspect
@@ -21,7 +21,7 @@ from cortex_pipelines.versioning.yaml_text import lines_of
 
 @dataclass(frozen=True)
 class Origin:
-    """One effective value.
+    """An effective value and its origin.
 
     Args:
         key: Dotted key within its section; empty for the whole section.
@@ -39,7 +39,7 @@ class Origin:
 def origins(
     root: Path, effective: Effective, section: str, project: str | None = None
 ) -> list[Origin]:
-    """Every value of a section, as it holds for all or for a project."""
+    """All values of a section, for all projects or for one."""
     places = _places(root, effective, section, project)
     return [
         Origin(".".join(keys), _json(value), _source(places, keys), meaning)
@@ -49,7 +49,7 @@ def origins(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where values of a section may be written."""
+    """A file or key that may set values of a section."""
 
     name: str
     values: Any
@@ -58,7 +58,7 @@ class _Place:
 
 
 def _places(root: Path, effective: Effective, section: str, project: str | None) -> list[_Place]:
-    """Places in the order in which they count, the profile last."""
+    """Places in order of precedence, the profile last."""
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
     values, lines = read_yaml(root / FILE), lines_of(text)
@@ -91,7 +91,7 @@ def _source(places: list[_Place], keys: tuple[str, ...]) -> str:
 def _leaves(
     settings: Settings, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    """Every value below settings that are merged key by key: its keys, itself, its meaning."""
+    """All values below nested settings: keys, value and description."""
     meanings = docstrings(type(settings))
     plain = settings.model_dump(mode="json", exclude_defaults=True)
     for name in type(settings).model_fields:
@@ -104,7 +104,7 @@ def _leaves(
 
 @cache
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The string under each field of a class, and of the classes that it extends."""
+    """The docstring under each field of a class and its base classes."""
     meanings: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         if issubclass(cls, BaseModel) and cls is not BaseModel:

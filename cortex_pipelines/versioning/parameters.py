@@ -1,4 +1,4 @@
-"""Effective parameters: a profile of the package, and over it what ``params.yaml`` says.
+"""Effective parameters: a profile of the package, overridden by ``params.yaml``.
 
 Versions depend on effective values alone. They are written to ``data/parameters``, where the stages
 in ``dvc.yaml`` read them: one file of what holds for all (``shared.json``) and one a project. The
@@ -32,13 +32,13 @@ SHARED = f"{FOLDER}/shared.json"
 STAGE = "parameters"
 COMMAND = "cortex params --write"
 STANDARD = "standard"
-"""The profile that has every key; the others say what they change of it."""
+"""The profile with every key; the others override parts of it."""
 
 DEMO = "demo"
-"""The profile of this repository's own projects: small enough for a first look."""
+"""The profile of this repository's own projects, small enough to try out."""
 
 ENTRY = "project"
-"""Key of a project's file with what its entry says of its sources."""
+"""Key of a project's file with its sources."""
 
 _LARGEST = 2**20
 PACKAGE = "cortex_pipelines"
@@ -46,7 +46,7 @@ PACKAGE_PARENT = Path(__file__).parents[2]
 
 
 CODE = f"{FOLDER}/code.json"
-"""Digest of the code that each asset runs, in a project whose package is installed elsewhere."""
+"""Digest of each asset's code, where the package is installed outside the project."""
 
 
 def project_file(name: str) -> str:
@@ -56,7 +56,7 @@ def project_file(name: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """What ``params.yaml`` may hold.
+    """The allowed content of ``params.yaml``.
 
     Args:
         model: All of it: ``profile``, ``projects`` (name to entry) and the sections. Fields of an
@@ -84,16 +84,16 @@ class Layout:
 
     @cached_property
     def per_project(self) -> frozenset[str]:
-        """Sections that may be set for one project."""
+        """Sections that can be overridden per project."""
         return frozenset(self.entry.model_fields) & self.sections.keys()
 
     def folder(self, root: Path) -> Path:
-        """Where the profiles are: with the project's own code, if it has the package's."""
+        """Folder of the profiles: in the project if it contains the package."""
         own = root / self.profiles
         return own if own.is_dir() else PACKAGE_PARENT / self.profiles
 
     def profile(self, root: Path, name: Any) -> dict[str, Any]:
-        """Values of a profile; those of the standard one if there is none of that name."""
+        """Values of a profile; the standard one if there is none of that name."""
         folder = self.folder(root)
         values = read_yaml(folder / f"{STANDARD}.yaml")
         if isinstance(name, str) and name in self.profile_names(root) and name != STANDARD:
@@ -107,7 +107,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Effective:
-    """The parameters that a project is worked with.
+    """The effective parameters of a project.
 
     Args:
         parameters: All of them, validated; a project's entry holds the sections that may differ.
@@ -120,7 +120,7 @@ class Effective:
     code: Mapping[str, str] = field(default_factory=dict)
 
     def section(self, name: str, project: str | None = None) -> Settings:
-        """A section as it holds for all, or for one project."""
+        """A section for all projects, or for one."""
         if project is not None and name in self.layout.per_project:
             own = getattr(self.parameters.projects[project], name)
             if own is not None:
@@ -144,7 +144,7 @@ class Effective:
         return files | ({CODE: dict(self.code)} if self.code else {})
 
     def write(self, root: Path) -> bool:
-        """Bring ``data/parameters`` up to date; whether anything was to be done."""
+        """Update ``data/parameters``; returns whether anything changed."""
         changed = False
         texts = {name: _text(values) for name, values in self.files.items()}
         for path in (root / FOLDER).rglob("*"):
@@ -161,7 +161,7 @@ class Effective:
         return changed
 
     def is_written(self, root: Path) -> bool:
-        """Whether ``data/parameters`` holds these values, and nothing else."""
+        """Whether ``data/parameters`` holds exactly these values."""
         there = {
             path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
             for path in (root / FOLDER).rglob("*")
@@ -171,7 +171,7 @@ class Effective:
 
 
 def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, from its files as they are now.
+    """The effective parameters of a project, from its current files.
 
     Args:
         root: Folder with ``params.yaml``.
@@ -216,7 +216,7 @@ def _resolved(
 
 
 def _entry(root: Path, layout: Layout, given: Mapping[str, Any], entry: Any) -> Any:
-    """A project's entry with whole sections wherever they may differ from those of all."""
+    """A project's entry with complete sections where it may override them."""
     if not isinstance(entry, dict):
         return entry
     own = layout.per_project & entry.keys()
@@ -230,7 +230,7 @@ def _entry(root: Path, layout: Layout, given: Mapping[str, Any], entry: Any) -> 
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Settings with some of them changed: sections key by key, all else whole."""
+    """Settings with overrides: sections merged by key, other values replaced."""
     values = dict(base)
     for key, value in change.items():
         inner = settings_in(model, key)
@@ -243,7 +243,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> di
 
 
 def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
-    """The settings under a key, if they are merged key by key.
+    """The settings under a key, if they are merged by key.
 
     Settings that need none of their keys are alternatives, as a model's wheel or folder: they are
     taken whole.
@@ -259,7 +259,7 @@ def settings_in(model: type[BaseModel], key: Any) -> type[Settings] | None:
 
 
 def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value below nested settings with the keys that lead to it."""
+    """All values of nested settings with their keys."""
     if isinstance(values, Settings):
         for name in type(values).model_fields:
             yield from leaves(getattr(values, name), (*keys, name))
@@ -268,7 +268,7 @@ def leaves(values: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:
-    """Settings as JSON values; what may be absent is absent."""
+    """Settings as JSON values, without absent optional values."""
     return settings.model_dump(mode="json", exclude_defaults=True, include=names)
 
 

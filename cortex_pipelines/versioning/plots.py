@@ -1,4 +1,4 @@
-"""Small pictures for the UI: SVG in Markdown, drawn from an output's tables and curves."""
+"""Small SVG charts in Markdown for the UI."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ _WIDTH, _BAR, _LABEL = 560, 22, 190
 _HEIGHT, _EDGE = 200, 40
 _COLOUR = "#4f43dd"
 _PLOTTED = ("language", "kind", "category", "reason", "operator", "master", "label_source")
-"""Columns whose values are few and say what a table is made of."""
+"""Categorical columns that characterise a table."""
 _MOST_BARS = 12
 
 
 def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
-    """A bar chart in Markdown for each telling column of a table, by ``<table>/<column>``."""
+    """Bar charts of a table's characteristic columns, by ``<table>/<column>``."""
     plots = {}
     for column in _PLOTTED:
         if column in table.schema:
@@ -36,7 +36,7 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, str]:
-    """The loss curve of a training run in Markdown; nothing if there was none."""
+    """The loss curve of a training in Markdown; empty if there is none."""
     series = {
         name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
         for name, key in (("training loss", "steps"), ("validation loss", "validation"))
@@ -47,7 +47,7 @@ def curves(training: Mapping[str, Any]) -> dict[str, str]:
 
 
 def bar_chart(bars: Mapping[str, float]) -> str:
-    """Horizontal bars as SVG, in the order given; each with its value."""
+    """Horizontal bars as SVG in the given order, with their values."""
     most = max([*bars.values(), 1])
     rows = []
     for place, (name, value) in enumerate(bars.items()):
@@ -62,7 +62,7 @@ def bar_chart(bars: Mapping[str, float]) -> str:
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Lines through (x, y) points as SVG, with the extremes written at the edges."""
+    """Line chart of (x, y) points as SVG, with the extremes at the edges."""
     points = [point for line in series.values() for point in line]
     if not points:
         return _svg(_EDGE, "")
@@ -92,7 +92,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
 
 
 def markdown(svg: str, alt: str) -> str:
-    """An SVG as a Markdown image that needs no file."""
+    """An SVG as a self-contained Markdown image."""
     return f"![{alt}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 

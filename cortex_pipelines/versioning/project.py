@@ -1,4 +1,4 @@
-"""A project on disk bound to the asset graph: where things lie and which versions they have."""
+"""A project on disk: paths and current versions of its assets."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from cortex_pipelines.versioning.yaml_files import write_yaml as write_yaml
 
 
 class Project:
-    """One project folder and the graph of its assets.
+    """A project folder with its asset graph.
 
     Args:
         root: Folder with ``params.yaml``.
@@ -55,7 +55,7 @@ class Project:
 
     @cached_property
     def effective(self) -> Effective:
-        """The effective parameters as they were when this process first read them.
+        """The effective parameters as first read by this process.
 
         Raises:
             ProjectError: a key of params.yaml is missing, unknown or of the wrong type.
@@ -63,16 +63,16 @@ class Project:
         return self.resolve()
 
     def resolve(self) -> Effective:
-        """The effective parameters as the files have them now; raises as ``effective``."""
+        """The effective parameters from the current files; raises as ``effective``."""
         return replace(self._resolve(self.root), code=self._installed_code)
 
     def depends_on_files(self, asset: VersionedAsset) -> bool:
-        """Whether an asset's code lies in the project, where DVC can depend on it."""
+        """Whether an asset's code is in the project, so that DVC can depend on it."""
         return asset.declared_code is not None or (self.root / PACKAGE).is_dir()
 
     @cached_property
     def _installed_code(self) -> dict[str, str]:
-        """Digest of the code of each asset that runs an installed package's."""
+        """Digest of each asset's code in an installed package."""
         return {
             asset.name: value_md5({path: content_md5(PACKAGE_PARENT / path) for path in asset.code})
             for asset in self.graph.order
@@ -85,11 +85,11 @@ class Project:
         return tuple(sorted(self.effective.parameters.projects))
 
     def partitions_of(self, asset: VersionedAsset | Pin) -> tuple[str | None, ...]:
-        """The partitions of an asset: the projects, or the single None."""
+        """Partitions of an asset: the projects, or a single None."""
         return self.partitions if asset.partitioned else (None,)
 
     def section(self, name: str) -> Settings:
-        """A section that holds for all."""
+        """A section for all projects."""
         return self.graph.sections[name].model_validate(self.effective.files[SHARED][name])
 
     def output(self, name: str, partition: str | None) -> Path:
@@ -102,14 +102,14 @@ class Project:
         return f"{asset.name}@{partition}" if partition else asset.name
 
     def lock_value(self, pin: Pin, partition: str | None) -> Any:
-        """What the lock file on disk names for a pin now; None for a pin without one."""
+        """A pin's current value in the lock file on disk; None for a pin without one."""
         if pin.lock is None:
             return None
         value = look_up(peek_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
         return copy.deepcopy(value)
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
-        """The values on disk that make a pin's version, by ``file:key``."""
+        """Current values that determine a pin's version, by ``file:key``."""
         effective = self.resolve().files  # whether or not they are written yet
         return {
             f"{file}:{key}": copy.deepcopy(look_up(values, key))
@@ -119,16 +119,16 @@ class Project:
         }
 
     def pin_version(self, pin: Pin, partition: str | None) -> str:
-        """DataVersion of a pin, from the files on disk now."""
+        """DataVersion of a pin, from the current files."""
         return value_md5(self.pin_values(pin, partition))
 
     @cached_property
     def code_versions(self) -> dict[str, str]:
-        """Asset to version of its code and the parameters for all, as this process runs them."""
+        """Version of each asset's code and common parameters, as loaded in this process."""
         return {asset.name: self.code_version(asset) for asset in self.graph.order}
 
     def code_version(self, asset: VersionedAsset) -> str:
-        """Version of an asset's code, as it is on disk now, and of the parameters for all."""
+        """Version of an asset's code on disk and of the common parameters."""
         values = self.effective.files[SHARED]
         if self.depends_on_files(asset):
             code = {path: content_md5(self.root / path) for path in asset.code}

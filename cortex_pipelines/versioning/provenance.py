@@ -1,4 +1,4 @@
-"""What Dagster has to be told with a materialisation, for it to agree with DVC on what is stale.
+"""Dagster tags of a materialisation that make it agree with DVC on staleness.
 
 Dagster would store a hash of concatenated inputs as the version, and would take its pointer to the
 inputs' events when the step starts. All of it is set here instead, by tags, from the hashes that
@@ -36,7 +36,7 @@ NOTHING = "NULL"
 def latest_record(
     instance: "DagsterInstance", name: str, partition: str | None, observed: bool = False
 ) -> "EventLogRecord | None":
-    """Newest materialisation (of a pin: observation) of an asset and partition."""
+    """Newest materialisation (for a pin: observation) of an asset and partition."""
     import dagster as dg
 
     return instance.get_latest_data_version_record(
@@ -59,7 +59,7 @@ def event_tags(
     made_from: Snapshot,
     version: str,
 ) -> dict[str, str]:
-    """All tags of a materialisation of ``version``, made from ``made_from``."""
+    """All tags of a materialisation of ``version`` from the inputs ``made_from``."""
     wiring = project.graph.wiring(asset.name)
     tags = {
         DATA_VERSION: version,
@@ -91,7 +91,7 @@ def observe_pins(
     partition: str | None,
     known: Callable[[str, str | None], str | None] | None = None,
 ) -> int:
-    """Report pins whose version Dagster does not have yet; how many were reported.
+    """Report pins with versions unknown to Dagster; returns how many.
 
     Args:
         instance: The project's Dagster instance.

@@ -1,4 +1,4 @@
-"""Putting a finished output in its place in one step."""
+"""Publish a finished output atomically."""
 
 import ctypes
 import errno
@@ -11,7 +11,7 @@ _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Put ``new`` where ``place`` is; a reader sees all of the old or all of the new.
+    """Replace ``place`` by ``new`` atomically: readers see all of the old or all of the new.
 
     A plain rename cannot replace a folder that has entries, so the two change places, and what was
     there stays at ``new``. Both have to be on one file system.

@@ -1,4 +1,4 @@
-"""Bringing Dagster's view into line with what DVC says, after anything but Dagster moved bytes.
+"""Reconcile Dagster's view with DVC after changes outside Dagster.
 
 ``dvc repro``, ``dvc checkout``, ``dvc pull``, ``git checkout``, a run-cache hit, an edit: each
 changes what is in the workspace or in ``dvc.lock`` without Dagster hearing of it. For every asset
@@ -47,7 +47,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DvcView:
-    """What DVC says of one asset and partition.
+    """DVC's view of one asset and partition.
 
     Args:
         asset: The asset.
@@ -73,7 +73,7 @@ _Asked = dict[tuple[str, str | None], list[str]]
 
 
 def dvc_views(project: Project) -> list[DvcView]:
-    """What DVC says of every asset and partition, in topological order.
+    """DVC's view of every asset and partition, in topological order.
 
     Raises:
         ProjectError: dvc.yaml is out of date, so DVC speaks of another graph.
@@ -115,7 +115,7 @@ def _view(
 
 
 def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
-    """Why ``dvc repro`` would run a stage, in words; nothing if it would not.
+    """Why ``dvc repro`` would run a stage, in words; empty if it would not.
 
     Args:
         root: Project root.
@@ -137,7 +137,7 @@ def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
 
 
 def _in_words(entry: Any) -> Iterator[str]:
-    """What DVC says of an input or output."""
+    """DVC's status of an input or output, in words."""
     for what in entry.status().values():
         if isinstance(what, dict):
             yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items()))
@@ -146,7 +146,7 @@ def _in_words(entry: Any) -> Iterator[str]:
 
 
 def _changed_parameters(root: Path, entry: Any) -> list[str]:
-    """What DVC says of a file of parameters, which would parse it anew for every stage."""
+    """Changed parameters of a file; DVC would parse it anew for every stage."""
     # by the name of what a person edits
     place = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
     if entry.hash_info.value is None:
@@ -165,7 +165,7 @@ def _changed_parameters(root: Path, entry: Any) -> list[str]:
 
 
 def _at(values: Any, dotted: str) -> tuple[bool, Any]:
-    """Whether there is a value under a dotted key, and the value."""
+    """Whether a dotted key has a value, and the value."""
     for part in dotted.split("."):
         if not isinstance(values, dict) or part not in values:
             return False, None
@@ -181,7 +181,7 @@ def sync(
     emit_inputs: bool = True,
     unknown: Callable[[DvcView], bool] = lambda _: False,
 ) -> int:
-    """Bring Dagster's view into line with DVC's; how many events that took.
+    """Reconcile Dagster's view with DVC's; returns the number of events.
 
     Args:
         project: The project.
@@ -210,7 +210,7 @@ def sync(
 
 
 def _agree(reading: Reading, view: DvcView) -> bool:
-    """Whether Dagster says of an asset and partition what DVC says, or neither knows of it."""
+    """Whether Dagster and DVC agree on an asset and partition."""
     name, partition = view.asset.name, view.partition
     known = reading.version(name, partition)
     if known is None and view.version is None:
@@ -220,7 +220,7 @@ def _agree(reading: Reading, view: DvcView) -> bool:
 
 
 def remove_stray_partitions(project: Project) -> None:
-    """Remove outputs of projects that are no longer in params.yaml; DVC's cache still has them.
+    """Remove outputs of projects that left params.yaml; they remain in DVC's cache.
 
     A fan-in stage depends on the folder above the partitions; one that is left there would be read
     by DVC's hash, but by nothing else.

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves: a lock that another holds, a network that is away."""
+"""Retry of transient failures: held locks and network errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 3
 DELAY_SECONDS = 10.0
-"""Before the first retry; doubled for each further one."""
+"""Delay before the first retry, doubled for each further one."""
 
 _TYPES = frozenset(
     {
@@ -33,7 +33,7 @@ _WORDS = (  # of git and of resolvers, which come as text only
 
 
 def retry_policy() -> "dg.RetryPolicy":
-    """Retries of a step; one whose failure does not pass says ``allow_retries=False``."""
+    """Retry policy of a step; permanent failures set ``allow_retries=False``."""
     import dagster as dg
 
     return dg.RetryPolicy(
@@ -45,14 +45,14 @@ def retry_policy() -> "dg.RetryPolicy":
 
 
 def failure(error: BaseException) -> "dg.Failure":
-    """The error as Dagster's failure, said once in plain words, to retry only if it may pass."""
+    """The error as a Dagster failure, retried only if it is transient."""
     import dagster as dg
 
     return dg.Failure(f"{type(error).__name__}: {error}", allow_retries=is_transient(error))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, is of a kind that passes by itself."""
+    """Whether an error or one of its causes is transient."""
     return any(_passes(link) for link in _chain(error))
 
 
@@ -74,6 +74,6 @@ def _passes(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int:
-    """Status code of an answer of a web server, by urllib, requests or httpx; 0 if it is none."""
+    """HTTP status of an error by urllib, requests or httpx; 0 if it has none."""
     status = getattr(getattr(error, "response", None), "status_code", getattr(error, "code", 0))
     return status if isinstance(status, int) and 400 <= status < 600 else 0

@@ -1,15 +1,15 @@
-"""Where a project is, and the error of one that is not as it has to be; loads in milliseconds."""
+"""Find the project root; imports nothing slow."""
 
 import os
 from pathlib import Path
 
 
 class ProjectError(RuntimeError):
-    """The project on disk is not as it has to be; the message says what to do."""
+    """The project on disk is invalid; the message says what to do."""
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder, from ``start`` (or ``CORTEX_ROOT``, or here) upwards, with params.yaml.
+    """The nearest folder with params.yaml, from ``start`` (or ``CORTEX_ROOT``) upwards.
 
     Raises:
         ProjectError: there is none.

@@ -1,4 +1,4 @@
-"""What an output was made from: hashes of inputs and code, values of parameters and pins."""
+"""Snapshot of an output's dependencies: hashes of inputs and code, parameters, pins."""
 
 import copy
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from cortex_pipelines.versioning.yaml_files import look_up, read_values
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Versions of all that an asset's partition depends on.
+    """Versions of everything that an asset's partition depends on.
 
     Args:
         deps: Path relative to the root, to hash; None where there is nothing.
@@ -26,7 +26,7 @@ class Snapshot:
     params: Mapping[str, Mapping[str, Any]]
 
     def differences(self, other: "Snapshot") -> list[str]:
-        """Paths and keys that are not the same in both, sorted."""
+        """Paths and keys that differ, sorted."""
         moved = [
             path
             for path in self.deps.keys() | other.deps.keys()
@@ -43,7 +43,7 @@ class Snapshot:
 
 
 def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
-    """Paths an asset's partition depends on: its code, and the outputs it reads."""
+    """Dependency paths of an asset's partition: code and upstream outputs."""
     upstream = [
         input_path(other, asset, partition) for other in project.graph.wiring(asset.name).assets
     ]
@@ -54,7 +54,7 @@ def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -
 def stage_params(
     project: Project, asset: VersionedAsset, partition: str | None
 ) -> dict[str, list[str]]:
-    """Dotted keys an asset's partition depends on, by file: its sections and its pins."""
+    """Dotted keys that an asset's partition depends on, by file: sections and pins."""
     wiring = project.graph.wiring(asset.name)
     keys: dict[str, set[str]] = {}
     if wiring.sections:
@@ -68,7 +68,7 @@ def stage_params(
 
 
 def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snapshot:
-    """What an asset's partition depends on, from the files on disk now."""
+    """Dependencies of an asset's partition, from the current files."""
     files = stage_params(project, asset, partition)
     return Snapshot(
         deps={
@@ -83,7 +83,7 @@ def take(project: Project, asset: VersionedAsset, partition: str | None) -> Snap
 
 
 def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str, ...]) -> str:
-    """Version of code and parameters in a snapshot; equals the asset's when nothing changed."""
+    """Version of code and parameters in a snapshot; the asset's own if nothing changed."""
     values = snapshot.params.get(SHARED, {})
     code = {path: snapshot.deps.get(path) for path in asset.code}
     if CODE in snapshot.params:
@@ -95,7 +95,7 @@ def code_version(asset: VersionedAsset, snapshot: Snapshot, sections: tuple[str,
 
 
 def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
-    """DataVersion of a pin as it stands in a snapshot."""
+    """DataVersion of a pin in a snapshot."""
     return value_md5(
         {
             f"{file}:{key}": snapshot.params.get(file, {}).get(key)
@@ -106,7 +106,7 @@ def pin_version(pin: Pin, snapshot: Snapshot, partition: str | None) -> str:
 
 
 def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | None) -> str:
-    """Path, relative to the root, under which ``asset`` reads the output of ``other``."""
+    """Path, relative to the root, at which ``asset`` reads the output of ``other``."""
     folder = f"data/{other.name}"
     if other.partitioned and asset.partitioned:
         return f"{folder}/{partition}"
@@ -114,7 +114,7 @@ def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | No
 
 
 def pinned(pin: Pin, taken: Snapshot, partition: str | None) -> tuple[Any, Any]:
-    """What a snapshot has of a pin: the parameters and the lock's value; None where it has none."""
+    """A pin's part of a snapshot: parameters and lock value; None where it has none."""
     setting = lock = None
     if pin.params_key:
         setting = taken.params.get(pin.params_file(partition), {}).get(pin.params_key)

@@ -1,4 +1,4 @@
-"""``dvc.yaml``, generated from the asset graph; nobody edits it by hand."""
+"""``dvc.yaml``, generated from the asset graph."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ _KEY = "${key}"
 
 
 def stages(project: Project) -> dict[str, Any]:
-    """The content of ``dvc.yaml``: a stage an asset, one a project where it is partitioned."""
+    """The content of ``dvc.yaml``: a stage per asset, and per project where partitioned."""
     made = {asset.name: _stage(project, asset) for asset in project.graph.order}
     return {"stages": {parameters.STAGE: _parameters_stage(project), **made}}
 
@@ -49,7 +49,7 @@ def _stage(project: Project, asset: VersionedAsset) -> dict[str, Any]:
 
 
 def figures(project: Project) -> dict[str, Any]:
-    """The keys ``metrics`` and ``plots`` of ``dvc.yaml``: every file that DVC shows.
+    """The keys ``metrics`` and ``plots`` of ``dvc.yaml``.
 
     DVC has no loops there, so each project's files are listed.
     """
@@ -90,7 +90,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def write(project: Project) -> Path:
-    """Write ``dvc.yaml`` and the effective parameters, if they are out of date."""
+    """Update ``dvc.yaml`` and the effective parameters."""
     project.effective.write(project.root)
     path = project.root / "dvc.yaml"
     text = render(project)
@@ -100,7 +100,7 @@ def write(project: Project) -> Path:
 
 
 def check(project: Project) -> None:
-    """Raise if ``dvc.yaml`` is not what the asset graph and the list of projects give.
+    """Raise if ``dvc.yaml`` differs from what the graph and the projects give.
 
     Raises:
         ProjectError: it is out of date.
@@ -109,7 +109,7 @@ def check(project: Project) -> None:
 
 
 def check_stages(project: Project) -> None:
-    """Raise if the stages in ``dvc.yaml`` are not those of the asset graph.
+    """Raise if the stages in ``dvc.yaml`` differ from the asset graph.
 
     What DVC shows may be behind: it names the projects, and no version depends on it.
 
@@ -120,7 +120,7 @@ def check_stages(project: Project) -> None:
 
 
 def follow_projects(project: Project) -> None:
-    """Write ``dvc.yaml`` if what DVC shows is behind the list of projects.
+    """Update ``dvc.yaml`` if its metrics and plots lag behind the projects.
 
     Stages that are out of date stay as they are: whoever uses them is told.
     """

@@ -1,4 +1,4 @@
-"""What Dagster says is stale, worked out from its events by the rules of its UI.
+"""Dagster's stale status, computed from its events by the rules of its UI.
 
 Dagster has no public function for the stale status that its UI shows. The rules are few, and read
 from what every materialisation carries (see ``provenance``): the data version, the code version,
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
 _SKIPPED_FROM = 100
-"""Dagster looks past an input with so many partitions; ``sync`` says `dvc-changed:` there."""
+"""Partition count from which Dagster ignores an input; ``sync`` says `dvc-changed:` there."""
 _UNKNOWN = "INITIAL"
-"""Version that Dagster takes for an input that was never observed."""
+"""Version that Dagster assumes for an input that was never observed."""
 
 Newest = Callable[..., "dg.EventLogRecord | None"]
-"""Gives an asset's newest event, as ``latest_record`` does."""
+"""Returns an asset's newest event, as ``latest_record``."""
 
 
 class Staleness:
@@ -45,11 +45,11 @@ class Staleness:
         self._graph = definitions.resolve_asset_graph()
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
-        """FRESH, STALE or MISSING, and why, from the events there are now."""
+        """FRESH, STALE or MISSING with reasons, from the current events."""
         return Reading(self._instance, self._graph, latest_record).status(name, partition)
 
     def snapshot(self) -> "Reading":
-        """The status of many, from the events there are when an asset is first asked about.
+        """The status of many assets, from one reading of the events.
 
         The newest events of all its partitions are read at once and kept: two queries an asset.
         """
@@ -61,7 +61,7 @@ class Staleness:
 
 
 class Reading:
-    """The stale status from one reading of the events, each of which is looked up once."""
+    """The stale status from one reading of the events, each looked up once."""
 
     def __init__(self, instance: "dg.DagsterInstance", graph: Any, newest: Newest) -> None:
         self._instance = instance
@@ -69,11 +69,11 @@ class Reading:
         self._latest = cache(partial(newest, instance))
 
     def version(self, name: str, partition: str | None, observed: bool = False) -> str | None:
-        """Data version of the newest event (of a pin: observed); None if there is no event."""
+        """Data version of the newest event (for a pin: observation); None if there is none."""
         return recorded_version(self._latest(name, partition, observed))
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
-        """What ``Staleness.status`` says."""
+        """See ``Staleness.status``."""
         record = self._latest(name, partition, False)
         if record is None or _version(record) == NOTHING:
             return "MISSING", ()
@@ -104,7 +104,7 @@ class Reading:
                     yield f"{other} {why}"
 
     def _parts(self, other: str, partition: str | None) -> list[str | None]:
-        """Partitions of an input that Dagster looks at, for one partition of what reads it."""
+        """Partitions of an input that Dagster considers for one downstream partition."""
         node = self._node(other)
         if not node.is_partitioned:
             return [None]
@@ -114,7 +114,7 @@ class Reading:
         return list(keys) if len(keys) < _SKIPPED_FROM else []
 
     def _updated(self, other: str, part: str | None, tags: Mapping[str, str]) -> str | None:
-        """Why an input is not the one that was read; None if it is."""
+        """Why an input differs from the version that was read; None if it does not."""
         outside = self._node(other).is_external
         if part is None:
             before: str | None = tags[INPUT_VERSION + other]
@@ -132,7 +132,7 @@ class Reading:
         return "has a new dependency data version"
 
     def _newer(self, other: str, part: str | None, record: "dg.EventLogRecord") -> str | None:
-        """The same for an event that does not say what was read: by time."""
+        """The same by time, for an event without input versions."""
         if self._node(other).is_external:
             return None
         newest = self._latest(other, part, False)
@@ -142,7 +142,7 @@ class Reading:
         return "has a new dependency materialization" if newer else None
 
     def _version_before(self, other: str, part: str, seen: int | None) -> str | None:
-        """Version that was the newest when a pointer was taken."""
+        """Newest version at the time of an event."""
         import dagster as dg
 
         return recorded_version(
@@ -161,7 +161,7 @@ class Reading:
 
 
 class _AtOnce:
-    """Newest events, read for all partitions of an asset when one of them is asked for."""
+    """Newest events, read for all partitions of an asset at once."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[str, bool], dict[str, dg.EventLogRecord]] = {}
@@ -173,7 +173,7 @@ class _AtOnce:
         partition: str | None,
         observed: bool = False,
     ) -> "dg.EventLogRecord | None":
-        """What ``latest_record`` gives."""
+        """The newest event, as ``latest_record``."""
         if partition is None:
             return latest_record(instance, name, None, observed)
         if (name, observed) not in self._read:

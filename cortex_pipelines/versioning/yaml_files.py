@@ -1,4 +1,4 @@
-"""Files of keys and values in a project: YAML that people and DVC read too, and JSON."""
+"""Read and write YAML and JSON files of a project."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from cortex_pipelines.versioning.yaml_text import YamlTextError, parse_yaml
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML 1.2 mapping, as DVC reads it; an absent file is empty.
+    """Read a YAML 1.2 mapping as DVC does; a missing file is empty.
 
     Raises:
         ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
@@ -23,7 +23,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def peek_yaml(path: Path) -> dict[str, Any]:
-    """``read_yaml`` to look at and not to change: the values are kept for the next call."""
+    """``read_yaml`` for read-only use: the values are cached."""
     if not path.exists():
         return {}
     try:
@@ -41,7 +41,7 @@ def peek_yaml(path: Path) -> dict[str, Any]:
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a YAML mapping aside and rename it, so that a reader never sees half of it."""
+    """Write a YAML mapping atomically."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
@@ -58,7 +58,7 @@ def look_up(values: Mapping[str, Any], dotted: str) -> Any:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """A file of keys and values, JSON or YAML by its name, to look at; an absent file is empty.
+    """Read JSON or YAML by file name, for read-only use; a missing file is empty.
 
     Raises:
         ProjectError: the file cannot be parsed.

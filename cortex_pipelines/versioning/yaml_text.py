@@ -1,4 +1,4 @@
-"""YAML that people write: read strictly, and what is wrong with it said by line, key and value."""
+"""Strict YAML parsing, with errors by line, key and value."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 LARGEST = 64 * 2**20
-"""Bytes of a YAML file; a lock file of ten thousand stages has a tenth of that."""
+"""Size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that."""
 
 _DEEPEST = 60
 _SHOWN = 80
@@ -47,7 +47,7 @@ _TAKES = {
 
 
 class YamlTextError(ValueError):
-    """A text is no YAML that is taken; the message gives file, line, what is wrong, and what to do.
+    """Invalid YAML; the message gives file, line, problem and remedy.
 
     Args:
         name: Name of the file.
@@ -61,7 +61,7 @@ class YamlTextError(ValueError):
 
 
 def parse_yaml(data: bytes, name: str) -> Any:
-    """The plain values of a YAML 1.2 text; do not change them, they are kept for the next call.
+    """Parse YAML 1.2 into plain values, which are cached and must not be changed.
 
     Args:
         data: Content of the file.
@@ -83,7 +83,7 @@ def parse_yaml(data: bytes, name: str) -> Any:
 
 @lru_cache(maxsize=8)
 def _parsed(text: str, name: str) -> Any:
-    """A YAML text as plain values; a copy costs far less than parsing in pure Python."""
+    """A YAML text as plain values; copying is far cheaper than parsing."""
     try:
         loaded = YAML(typ="safe").load(text)
     except DuplicateKeyError as error:
@@ -102,7 +102,7 @@ def _parsed(text: str, name: str) -> Any:
 
 
 def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *prefix: str) -> str:
-    """What is wrong below the keys ``prefix``: for each key its line, its value and what it takes.
+    """Describe validation errors: line, value and expected type of each key.
 
     Args:
         error: What the model said.
@@ -127,7 +127,7 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """Line of each key of a YAML text, counted from 1, by the keys above it and itself."""
+    """Line of each key of a YAML text, from 1, by its path of keys."""
     lines: dict[tuple[str, ...], int] = {}
     waiting: list[tuple[tuple[str, ...], Node | None]] = [((), _composed(text))]
     while waiting:
@@ -150,7 +150,7 @@ def _remedy(item: ErrorDetails, loc: Sequence[int | str], model: type[BaseModel]
 
 
 def _siblings(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """Keys that stand beside the last one, as far as the models tell."""
+    """Keys allowed beside the last one, by the models."""
     inside: Any = model
     for part in loc[:-1]:
         if get_origin(inside) is dict:
@@ -172,7 +172,7 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _require_small(value: Any, chars: int, name: str) -> None:
-    """Refuse what is larger than its text, or endless: aliases can make either."""
+    """Raise on values larger than their text or endless, as aliases allow."""
     left = 4 * chars + 1000
     waiting = [(value, 0)]
     while waiting:
@@ -199,7 +199,7 @@ def _composed(text: str) -> Node | None:
 
 
 def _line_of(tree: Node | None, keys: Sequence[int | str]) -> int | None:
-    """Line of the innermost of the keys that stands in the text."""
+    """Line of the innermost of the keys that the text contains."""
     line = None
     for key in keys:
         if isinstance(tree, MappingNode):
