@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and scratch that goes away, whenever a process is killed.
+"""Atomic file writes and temporary folders, safe against killed processes.
 
 Whatever is not finished yet has a name that ends in ``.aside`` and is held by its owner with a
 lock that the kernel drops when the owner dies, however it dies. So what a killed process left can
@@ -25,7 +25,7 @@ _OWNER = "CORTEX_TEMPORARY_OWNER"
 
 @contextmanager
 def aside(path: Path, durable: bool = True, place: Path | None = None) -> Iterator[Path]:
-    """An empty file beside ``path``, which takes the place of ``path`` in the end.
+    """An empty file beside ``path`` that replaces ``path`` at the end.
 
     After an error, or a kill, ``path`` is what it was.
 
@@ -51,14 +51,14 @@ def aside(path: Path, durable: bool = True, place: Path | None = None) -> Iterat
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Put a text (in UTF-8) or bytes in the place of a file, all of it or nothing."""
+    """Write text (UTF-8) or bytes to a file atomically."""
     with aside(path) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """An empty folder in ``parent``, gone afterwards; sweeps those of killed processes first."""
+    """A temporary folder in ``parent``; removes those of killed processes first."""
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent, prefix)
     folder, handle = _held(parent, prefix, folder=True)
@@ -70,12 +70,12 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
 
 
 def temporary_folder(kind: str) -> AbstractContextManager[Path]:
-    """A scratch folder among the temporary files; ``kind`` is a part of its name."""
+    """A temporary folder; ``kind`` is part of its name."""
     return scratch_folder(Path(tempfile.gettempdir()), f"{_TEMPORARY}{kind}-")
 
 
 def sweep(folder: Path, prefix: str = "") -> int:
-    """Remove what processes that are no more left unfinished in a folder; how much that was.
+    """Remove unfinished files of dead processes in a folder; returns how many.
 
     Args:
         folder: Looked at itself, not below; may be absent.
@@ -95,7 +95,7 @@ def sweep(folder: Path, prefix: str = "") -> int:
 
 
 def began_before(process: int, path: Path) -> bool | None:
-    """Whether the process with a number can have written a file, by when the two began.
+    """Whether a process started before a file was written, so may have written it.
 
     Returns:
         None if no process has that number, or it may not be asked about.
@@ -107,7 +107,7 @@ def began_before(process: int, path: Path) -> bool | None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, moving it aside first so that nobody sees half of it."""
+    """Remove a folder, renaming it first so that nobody sees half of it."""
     doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{_MARK}")
     folder.rename(doomed)
     _remove(doomed)
@@ -115,7 +115,7 @@ def discard(folder: Path) -> None:
 
 @contextmanager
 def temporary_files() -> Iterator[None]:
-    """Let all temporary files of this process, and of what it starts, lie in one folder of its own.
+    """Use one folder for all temporary files of this process and its children.
 
     That is gone afterwards; what a killed process left is swept by the next. It holds for whatever
     asks ``tempfile`` or ``TMPDIR``: packages and programs that clean up behind themselves cannot
@@ -141,7 +141,7 @@ def temporary_files() -> Iterator[None]:
 
 
 def _held(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
-    """A new file or folder and the handle that holds it."""
+    """A new file or folder with its lock handle."""
     while True:
         path = parent / f"{prefix}{uuid.uuid4().hex[:12]}{_MARK}"
         if folder:
@@ -154,7 +154,7 @@ def _held(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
 
 
 def _take(path: Path) -> int | None:
-    """A handle that holds a file or folder; None if another holds it, or it is not ours."""
+    """A lock handle on a file or folder; None if another process holds it."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

@@ -1,4 +1,4 @@
-"""Everything the platform makes: the assets of all rooms, the pins, and their graph."""
+"""Catalog of all assets and pins, and their graph."""
 
 from pathlib import Path
 
@@ -147,17 +147,17 @@ FIGURES = {
         )
     ),
 }
-"""What `dvc metrics` and `dvc plots` show of an asset. A training's course is not among it: its two
-lists stand in one file, which DVC would lay on each other; MLflow and Dagster draw it."""
+"""Metrics and plots of each asset for DVC. Training curves are left out: DVC would draw the two
+lists of one file over each other; MLflow and Dagster draw them."""
 
 
 def open_project(root: Path) -> Project:
-    """The project in a folder, with the platform's whole graph."""
+    """The project in a folder, with the complete asset graph."""
     return Project(root, Graph(ASSETS, PINS, SECTIONS, PER_PROJECT), resolve, FIGURES)
 
 
 def models(project: Project) -> list[Model]:
-    """The models that are released, one for each partition."""
+    """All released models, one per partition."""
     return [
         Model(asset.registers, partition)
         for asset in project.graph.order

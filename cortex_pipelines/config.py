@@ -38,13 +38,13 @@ from cortex_pipelines.versioning.root import ProjectError
 
 
 class AutomationSettings(Settings):
-    """The nightly retraining; no output depends on it."""
+    """Section ``automation`` of params.yaml; no output depends on it."""
 
     nightly: CronExpression
     """Cron expression of the nightly run."""
 
     time_zone: Text
-    """IANA name of the time zone that the expression is in."""
+    """IANA time zone of the expression."""
 
     @field_validator("time_zone")
     @classmethod
@@ -57,7 +57,7 @@ class AutomationSettings(Settings):
 
 
 class Models(Settings):
-    """Pretrained models that training starts from."""
+    """Pretrained models."""
 
     base: ModelSource
     """Language model that the adapters are trained on."""
@@ -67,11 +67,11 @@ class Models(Settings):
 
 
 Profile = Literal["standard", "demo", "thorough"]
-"""Documented values that come with the package, in ``cortex_pipelines/profiles``."""
+"""Named defaults in ``cortex_pipelines/profiles``."""
 
 
 class ProjectEntry(ProjectSettings):
-    """One project of ``params.yaml``: its sources, and what is set for it alone."""
+    """A project of ``params.yaml``: its sources and its overrides."""
 
     profile: Profile | None = None
     """Profile of this project; without one that of all."""
@@ -114,7 +114,7 @@ class ProjectEntry(ProjectSettings):
 
 
 class Parameters(Settings):
-    """All of ``params.yaml``, with what its profile gives."""
+    """All of ``params.yaml``, completed by its profile."""
 
     profile: Profile
     """Profile that holds wherever nothing else is written."""
@@ -204,15 +204,15 @@ class Parameters(Settings):
 
 
 OUTSIDE = frozenset({"models", "automation", "deployment"})
-"""Sections that reach assets through pins, or not at all."""
+"""Sections that reach assets through pins only, or not at all."""
 
 LAYOUT = Layout(Parameters, "cortex_pipelines/profiles")
 
 SECTIONS = {name: model for name, model in LAYOUT.sections.items() if name not in OUTSIDE}
-"""The sections that an asset can ask for by a parameter of that name."""
+"""Sections that an asset can request by a parameter of that name."""
 
 PER_PROJECT = LAYOUT.per_project
-"""The sections that one project may have otherwise than all."""
+"""Sections that a project can override."""
 
 
 def resolve(root: Path, file: Path | None = None) -> Effective:
@@ -228,13 +228,13 @@ def resolve(root: Path, file: Path | None = None) -> Effective:
 
 
 def load_parameters(root: Path, file: Path | None = None) -> Parameters:
-    """The validated parameters as they hold for all; raises as ``resolve``."""
+    """The validated parameters for all projects; raises as ``resolve``."""
     parameters: Parameters = resolve(root, file).parameters
     return parameters
 
 
 def _refuse_private_places(params: Parameters) -> None:
-    """Places of sources are copied as they are to locks and histories, so none may be private."""
+    """Raise on private source locations: they are copied verbatim to locks and histories."""
     shown = PathRedactor(params.privacy, logs_key(params.privacy))
     for where, place in _places(params):
         _, taken = shown.redact(place)

@@ -1,4 +1,4 @@
-"""One file that a stage cannot work on is set aside with the reason; the others go on.
+"""Skip single files that a stage cannot process, with the reason.
 
 For the one place of a stage that goes through files. What a file can do to well-written code is
 listed in ``CAUSES``; all else is an error of the program and is raised as such.
@@ -11,18 +11,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 CAUSES = (UnicodeError, RecursionError, OverflowError)
-"""Text that is none, nesting that no stack holds, numbers beyond all types."""
+"""Errors by malformed files: text, recursion depth, numeric range."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Why a file was set aside, in words."""
+    """Why a file was skipped, in words."""
 
     words: str
 
 
 def attempted(work: Callable[[], T]) -> T | Damage:
-    """What is made of a file, or why nothing could be.
+    """The result of processing a file, or why it failed.
 
     Args:
         work: Works on the file, and on nothing else.
@@ -34,5 +34,5 @@ def attempted(work: Callable[[], T]) -> T | Damage:
 
 
 def encodable(text: str) -> str:
-    """The text with ``?`` for each half of a surrogate pair: JSON and YAML may spell one."""
+    """The text with ``?`` for lone surrogates, which JSON and YAML may contain."""
     return text.encode(errors="replace").decode()

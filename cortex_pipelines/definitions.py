@@ -1,4 +1,4 @@
-"""The one place where Dagster sees everything."""
+"""Entry point for Dagster."""
 
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.versioning.project import ProjectError, find_root

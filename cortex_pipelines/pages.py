@@ -1,4 +1,4 @@
-"""Reports as HTML pages that need nothing else: no script, no picture, no address."""
+"""Self-contained HTML pages without scripts, images or links."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ SAMPLE = (
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A page with the given parts of HTML below its title."""
+    """An HTML page with a title and parts."""
     head = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
         f"</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
@@ -41,13 +41,13 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str, *, warning: bool = False) -> str:
-    """A paragraph; a warning stands out."""
+    """A paragraph, optionally as a warning."""
     kind = ' class="warning"' if warning else ""
     return f"<p{kind}>{escape(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; a sentence in its place if there is no row."""
+    """A table of texts, or a sentence if it has no rows."""
     lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     if not lines:
         return "<p>None.</p>"
@@ -61,12 +61,12 @@ def listing(sentences: Iterable[str]) -> str:
 
 
 def code(title: str, text: str) -> str:
-    """A piece of code under a title."""
+    """A block of code with a title."""
     return f"<div>{escape(title)}<pre>{escape(text)}</pre></div>"
 
 
 def changed_code(title: str, text: str, expected: str) -> str:
-    """The same with its differences from the expected code marked, word by word.
+    """A block of code with word-level differences from the expected code.
 
     What is not expected is green, what is missing of it red.
     """
@@ -81,19 +81,19 @@ def changed_code(title: str, text: str, expected: str) -> str:
 
 
 def sides(parts: Iterable[str]) -> str:
-    """Parts beside one another where there is room."""
+    """Parts side by side where there is room."""
     return f'<div class="sides">{"".join(parts)}</div>'
 
 
 def folded(summary: str, parts: Iterable[str], kind: str = "") -> str:
-    """Parts that a click on their summary shows; ``good`` and ``bad`` ones are marked."""
+    """Collapsible parts, optionally marked ``good`` or ``bad``."""
     mark = f' class="{kind}"' if kind else ""
     inside = "".join(parts)
     return f"<details{mark}><summary>{escape(summary)}</summary>{inside}</details>"
 
 
 def _changes(text: str, expected: str) -> Iterable[tuple[str, str, str]]:
-    """Kind of each stretch of words, and what it is in the text and in the expected one."""
+    """Word-level differences: kind of each stretch, and its text on both sides."""
     mine, theirs = _WORDS.findall(text), _WORDS.findall(expected)
     matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
     for kind, left, right, begin, end in matcher.get_opcodes():

@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def track(items: Sequence[T], doing: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
-    """The items one by one, telling how far the work has come.
+    """Iterate with a progress report.
 
     Args:
         items: What is worked on.
@@ -32,7 +32,7 @@ def track(items: Sequence[T], doing: str, detail: Callable[[], str] | None = Non
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without the progress bars that transformers shows where it reads and writes weights."""
+    """Suppress transformers' progress bars for loading and saving weights."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""A content-addressed cache of computed values, outside all outputs.
+"""Content-addressed cache of computed values, outside all outputs.
 
 A value is found by the hash of everything that it depends on, so a hit equals what a computation
 from nothing would give, and the cache may be deleted at any time.
@@ -23,7 +23,7 @@ _SEAL = 8  # bytes of a hash after each value, to tell one that was cut off
 
 
 class RowCache:
-    """Bytes by the hash of what they were made from.
+    """Cache of bytes by the hash of their inputs.
 
     Args:
         folder: Where values are kept.
@@ -36,7 +36,7 @@ class RowCache:
         self._version = version
 
     def get(self, *parts: Any) -> bytes | None:
-        """The value made from ``parts`` (anything JSON can hold), or None."""
+        """The value computed from ``parts`` (any JSON value), or None."""
         try:
             data = self._path(parts).read_bytes()
         except FileNotFoundError:
@@ -45,14 +45,14 @@ class RowCache:
         return value if _seal(value) == seal else None
 
     def put(self, value: bytes, *parts: Any) -> None:
-        """Keep ``value`` as made from ``parts``."""
+        """Store ``value`` as computed from ``parts``."""
         with aside(self._path(parts), durable=False, place=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
     def rows(
         self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]
     ) -> pl.DataFrame:
-        """The rows of a table that belong to ``keys``; computed only for keys not seen last time.
+        """Rows of a table for ``keys``, computed only for keys not in the last table.
 
         One file holds what a call under this name gave, and another one what came since, so a
         change of one key in many costs one computation, a read and a small write.
@@ -88,7 +88,7 @@ class RowCache:
         return joined.filter(pl.col(_PRESENT)).drop(_PRESENT)
 
     def recall(self, name: str) -> pl.DataFrame | None:
-        """The table that was kept last under a name, or None; one that was cut off is no table."""
+        """The table stored last under a name; None if missing or truncated."""
         path = self._table(name)
         try:
             return pl.read_ipc(path) if path.exists() else None
@@ -97,7 +97,7 @@ class RowCache:
             return None
 
     def keep(self, name: str, table: pl.DataFrame) -> None:
-        """Keep a table under a name, in place of the last one."""
+        """Store a table under a name, replacing the last one."""
         with aside(self._table(name), durable=False, place=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4")
 
@@ -111,7 +111,7 @@ class RowCache:
 
 
 def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
-    """A key of all that is in each row; some hundred times as fast as a cryptographic hash.
+    """A hash of each row, some hundred times as fast as a cryptographic one.
 
     Args:
         rows: What is computed from; nothing but versions of one thing may have one identity, as the

@@ -1,4 +1,4 @@
-"""Base of every section of ``params.yaml``, and the types of its values with their bounds.
+"""Base class of ``params.yaml`` sections, and bounded value types.
 
 The upper bounds are far above what anybody needs, and low enough that a slip of the keyboard is
 refused at once instead of filling the memory an hour later.
@@ -11,10 +11,10 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MOST = 1_000_000_000
-"""Largest number of things of any sort."""
+"""Upper bound of all counts."""
 
 PROJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-"""A project's name is part of folders, of DVC's stages and of commands: no option, and short."""
+"""Pattern of project names, which are part of folders, DVC stages and commands."""
 
 PROJECT_NAME_WORDS = "a project's name has 1 to 64 letters, digits, - and _, and no - in front"
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Settings(BaseModel):
-    """A section of ``params.yaml``: typed, immutable, without defaults.
+    """Base of a section of ``params.yaml``: typed, immutable, without defaults.
 
     A profile and ``params.yaml`` over it are the one place for anything that changes an output, so
     a value that is not written there must not exist in code either: every field is required,
@@ -48,7 +48,7 @@ def _compiles(pattern: str) -> str:
 
 
 def _cron(text: str) -> str:
-    """A cron expression of five fields that some day of the calendar meets.
+    """A cron expression of five fields that matches some calendar day.
 
     Raises:
         ValueError: it is none; names the field.
@@ -97,25 +97,25 @@ _CRON = (
 )
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""What every generator of numpy, torch and scikit-learn takes."""
+"""Seed valid for numpy, torch and scikit-learn."""
 
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 
 Bytes = Annotated[int, Field(ge=1, le=2**40)]
-"""A size, at most a tebibyte."""
+"""A size of at most a tebibyte."""
 
 Threads = Annotated[int, Field(ge=1, le=1024)]
 """Threads or processes of one machine."""
 
 Rank = Annotated[int, Field(ge=1, le=4096)]
-"""Rank of an update matrix; no common model has wider layers."""
+"""LoRA rank; no common model has wider layers."""
 
 Length = Annotated[int, Field(ge=16, le=2**20)]
-"""Tokens of one row."""
+"""Sequence length in tokens."""
 
 Batch = Annotated[int, Field(ge=1, le=65536)]
-"""Rows that are in memory at once."""
+"""Batch size in rows."""
 
 Folds = Annotated[int, Field(ge=2, le=100)]
 
@@ -132,7 +132,7 @@ PartShare = Annotated[float, Field(ge=0, lt=1)]
 """From 0, below 1."""
 
 HeldOutShare = Annotated[float, Field(gt=0, lt=0.5)]
-"""What is kept apart is less than half."""
+"""A held-out share below one half."""
 
 PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
 NonNegativeFloat = Annotated[float, Field(ge=0, le=MOST)]

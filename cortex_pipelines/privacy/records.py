@@ -61,7 +61,7 @@ _FEWEST_DIGITS = 7
 
 
 @dataclass(frozen=True, order=True)
-class Found:
+class RecordRedaction:
     """A value redacted in a record.
 
     Args:
@@ -87,7 +87,7 @@ class RedactedRecord:
     """
 
     value: Any
-    found: tuple[Found, ...]
+    found: tuple[RecordRedaction, ...]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _Key:
     """
 
     shown: str
-    redactions: tuple[Found, ...]
+    redactions: tuple[RecordRedaction, ...]
     speaks: str
     numbered: bool
     stands_for_another: bool
@@ -137,16 +137,16 @@ class RecordRedactor:
     def __init__(self, settings: PrivacySettings, key: bytes) -> None:
         self._settings = settings
         self._key = key
-        self._known: dict[tuple[str, str], tuple[str, tuple[Found, ...]]] = {}
+        self._known: dict[tuple[str, str], tuple[str, tuple[RecordRedaction, ...]]] = {}
         self._keys: dict[str, _Key] = {}
 
     def __call__(self, record: Any) -> RedactedRecord:
         """Redact one record; see `redact_record`."""
-        redactions: list[Found] = []
+        redactions: list[RecordRedaction] = []
         value = self._value(record, self._read(""), redactions, 0)
         return RedactedRecord(value if redactions else record, tuple(redactions))
 
-    def _value(self, value: Any, key: _Key, redactions: list[Found], depth: int) -> Any:
+    def _value(self, value: Any, key: _Key, redactions: list[RecordRedaction], depth: int) -> Any:
         if isinstance(value, str):
             return self._text(value, key.speaks, redactions)
         if depth > _DEEPEST:
@@ -158,7 +158,7 @@ class RecordRedactor:
         return self._number(value, redactions) if key.numbered else value
 
     def _members(
-        self, members: dict[Any, Any], outer: _Key, redactions: list[Found], depth: int
+        self, members: dict[Any, Any], outer: _Key, redactions: list[RecordRedaction], depth: int
     ) -> dict[str, Any]:
         shown = {}
         for name, value in members.items():
@@ -180,7 +180,7 @@ class RecordRedactor:
 
     def _read(self, name: str) -> _Key:
         """Properties of a key; placeholders of keys stay distinct."""
-        inside: list[Found] = []
+        inside: list[RecordRedaction] = []
         shown = name
         if self._text(name, "", inside) != name:
             shown = name_pseudonym(name, self._key)
@@ -195,7 +195,7 @@ class RecordRedactor:
             self._keys[name] = key
         return key
 
-    def _text(self, text: str, name: str, redactions: list[Found]) -> str:
+    def _text(self, text: str, name: str, redactions: list[RecordRedaction]) -> str:
         if not name and (not text or (_HARMLESS.fullmatch(text) and not _TELLING.search(text))):
             return text
         place = (name, text)
@@ -208,7 +208,7 @@ class RecordRedactor:
         redactions += known[1]
         return known[0]
 
-    def _redacted(self, text: str, name: str) -> tuple[str, tuple[Found, ...]]:
+    def _redacted(self, text: str, name: str) -> tuple[str, tuple[RecordRedaction, ...]]:
         whole = self._by_name(text, name)
         if whole is not None:
             return whole.placeholder, (whole,)
@@ -216,7 +216,7 @@ class RecordRedactor:
             return self._names(text)
         redacted = redact_text(text, "", None, self._settings, self._key)
         redactions = [
-            Found(
+            RecordRedaction(
                 redaction.finding.category,
                 redaction.finding.rule,
                 redaction.finding.severity,
@@ -227,41 +227,41 @@ class RecordRedactor:
         shown = _PART.sub(lambda part: self._part(part[0], redactions), redacted.text)
         return shown, tuple(redactions)
 
-    def _part(self, part: str, redactions: list[Found]) -> str:
+    def _part(self, part: str, redactions: list[RecordRedaction]) -> str:
         """Redact a word of a text, which may be a name."""
         if "://" in part or PLACEHOLDER.search(part):
             return part
         return self._text(part, "", redactions)
 
-    def _names(self, text: str) -> tuple[str, tuple[Found, ...]]:
+    def _names(self, text: str) -> tuple[str, tuple[RecordRedaction, ...]]:
         """Redact an id, a name or a path."""
         parts, redactions = [], []
         for part in _SLASH.split(text):
             shown, span = redact_name(part, self._settings, self._key)
             parts.append(shown)
             if span is not None:
-                redactions.append(Found(span.category, span.rule, span.severity, shown))
+                redactions.append(RecordRedaction(span.category, span.rule, span.severity, shown))
         return "".join(parts), tuple(redactions)
 
-    def _by_name(self, text: str, name: str) -> Found | None:
+    def _by_name(self, text: str, name: str) -> RecordRedaction | None:
         """Placeholder of a value that its key marks as private."""
         if PLACEHOLDER.search(text):
             return None
         rule = member_secret(name, text, self._settings) if name else None
         if rule is not None and SECRET in self._settings.redact:
             span = Span(0, len(text), SECRET, rule, "high")
-            return Found(SECRET, rule, "high", placeholder_of(span, text, self._key))
+            return RecordRedaction(SECRET, rule, "high", placeholder_of(span, text, self._key))
         if PERSONAL in self._settings.redact and _is_personal(text, name):
-            return Found(PERSONAL, "person", "medium", self._person(text))
+            return RecordRedaction(PERSONAL, "person", "medium", self._person(text))
         return None
 
-    def _number(self, value: Any, redactions: list[Found]) -> Any:
+    def _number(self, value: Any, redactions: list[RecordRedaction]) -> Any:
         """Redact a phone number that is stored as a number."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
             return value
         shown = self._person(str(value))
-        redactions.append(Found(PERSONAL, "phone", "medium", shown))
+        redactions.append(RecordRedaction(PERSONAL, "phone", "medium", shown))
         return shown
 
     def _person(self, text: str) -> str:

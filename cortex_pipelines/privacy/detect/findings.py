@@ -60,7 +60,7 @@ class Lines:
             at = text.find("\n", at + 1)
 
     def place(self, start: int, end: int) -> tuple[int, int, int]:
-        """Line, and first and last column (exclusive), of a span, all from 1."""
+        """Line from 1, and first and last column (from 0, exclusive) in that line, of a span."""
         line = bisect_right(self._starts, start)
         first = self._starts[line - 1]
         stop = self._starts[line] - 1 if line < len(self._starts) else len(self._text)
