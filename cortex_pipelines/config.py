@@ -199,7 +199,7 @@ class Parameters(Settings):
             return general
         if general.project is not None and general.project not in projects:
             known = ", ".join(projects) or "none yet"
-            raise ValueError(f"no project {general.project}; there is: {known}; or null for none")
+            raise ValueError(f"no project {general.project}; projects: {known}; or null for none")
         return general
 
 
@@ -240,7 +240,7 @@ def _refuse_private_places(params: Parameters) -> None:
         _, taken = shown.redact(place)
         if taken:
             raise ProjectError(
-                f"params.yaml: {where} holds what looks private ({taken[0].rule}) and would be "
+                f"params.yaml: {where} contains what looks private ({taken[0].rule}) and would be "
                 "copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
                 "folder, or name a commit, another path or a symbolic link; a name that is "
                 "harmless goes into privacy.allowed"

@@ -132,7 +132,7 @@ def search(
     )
     memory.unlink(missing_ok=True)
     if all(trial.state != "complete" for trial in outcome.trials):
-        raise ValueError(f"none of {trials} trials of the search came to a number")
+        raise ValueError(f"none of the {trials} trials of the search finished with a finite value")
     return outcome
 
 

@@ -240,7 +240,7 @@ def test_without_a_first_process_nothing_runs(
 
 def test_without_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(SandboxError, match="part of Linux"):
+    with pytest.raises(SandboxError, match="require Linux"):
         run(["true"], tmp_path, LIMITS)
 
 

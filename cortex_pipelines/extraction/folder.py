@@ -49,7 +49,7 @@ def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
         FileNotFoundError: nothing is there.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no file or folder is there; give one that exists")
+        raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
     candidates = [_row(file, path, settings) for file in _files(path)]
     rows = [row for row in candidates if row is not None]
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")

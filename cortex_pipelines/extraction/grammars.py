@@ -91,7 +91,8 @@ def grammar_for(language: str, path: str = "") -> Grammar:
         if grammar.language == language and (not grammar.endings or ending in grammar.endings):
             return grammar
     raise UnknownLanguageError(
-        f"{path or 'code'}: no grammar parses {language!r}; there are {', '.join(sorted(PARSED))}"
+        f"{path or 'code'}: no grammar for {language!r}; supported languages: "
+        f"{', '.join(sorted(PARSED))}"
     )
 
 

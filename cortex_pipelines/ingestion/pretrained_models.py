@@ -103,7 +103,7 @@ def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path
     """
     if {key: pin.get(key) for key in source.place} != source.place or "files" not in pin:
         raise WeightsError(
-            f"sources.lock does not hold the model that params.yaml names ({_words(source)}); "
+            f"sources.lock has no pin for the model in params.yaml ({_words(source)}); "
             "run `cortex update`"
         )
     if source.hub:
@@ -174,7 +174,7 @@ def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
         )
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"no model weights: {name} at {revision} cannot be had from the hub "
+            f"no model weights: {name} at {revision} cannot be downloaded from the hub "
             f"({type(error).__name__}: {error}); check models in params.yaml and the network, or "
             "download it to a folder and name that as `directory`"
         ) from error
@@ -218,7 +218,7 @@ def _compare(source: ModelSource, pin: dict[str, Any], actual: dict[str, str]) -
     differing = sorted(name for name in {*pinned, *actual} if pinned.get(name) != actual.get(name))
     if differing:
         raise WeightsError(
-            f"the weights of {_words(source)} are not the ones that sources.lock pins: "
+            f"the weights of {_words(source)} differ from the pin in sources.lock: "
             f"{', '.join(differing[:5])}; install them again, or run `cortex update` to take "
-            "these (every model built on them is then made again)"
+            "the installed ones (all models built on them are then retrained)"
         )

@@ -78,7 +78,7 @@ class GitSource(_OneSource):
     @classmethod
     def _safe_ref(cls, ref: str) -> str:
         if _REF_FORBIDDEN.search(ref):
-            raise ValueError(f"{ref!r} is no name of a branch, tag or commit")
+            raise ValueError(f"{ref!r} is not a valid name of a branch, tag or commit")
         return ref
 
     @property
@@ -204,7 +204,7 @@ class ProjectSettings(Settings):
     def _known(cls, text: str | None) -> str | None:
         if text is not None and spdx(text) is None:
             raise ValueError(
-                f"{text!r} is no SPDX expression; for a licence of one's own use LicenseRef-NAME"
+                f"{text!r} is not an SPDX expression; for a custom licence use LicenseRef-NAME"
             )
         return text and spdx(text)
 
@@ -213,7 +213,7 @@ class ProjectSettings(Settings):
         labels = [source.label for source in self.sources]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
-            raise ValueError(f"the source {', '.join(twice)} stands there twice; leave one out")
+            raise ValueError(f"the source {', '.join(twice)} is listed twice; remove one")
         return self
 
 
@@ -247,8 +247,8 @@ def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source,
     ]
     if places != pinned or len(source.pins) != len(places):
         raise SourceError(
-            f"project {project}: sources.lock does not hold what params.yaml says at "
-            f"projects.{project}.sources; run `cortex update {project}`"
+            f"project {project}: sources.lock has no pins for "
+            f"projects.{project}.sources as in params.yaml; run `cortex update {project}`"
         )
     return zip(source.settings.sources, source.pins, strict=True)
 
@@ -279,7 +279,7 @@ def parse_source(text: str, root: Path) -> dict[str, str]:
     if path.is_dir():
         return {"directory": text}
     raise SourceError(
-        f"cannot tell what {text!r} is: there is no such repository, folder or archive below the "
+        f"cannot identify the source {text!r}: no such repository, folder or archive below the "
         "project root; give a path, the URL of a git repository, or a package as name==version or "
         "npm:name@version; an archive elsewhere must be downloaded first"
     )

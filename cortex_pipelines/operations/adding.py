@@ -43,7 +43,7 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
         new = {"profile": STANDARD} | new  # the demo's limits are there for the demo's projects
     sources = projects.setdefault(name, new)["sources"]
     if entry in sources:
-        raise ProjectError(f"projects.{name} has that source already: {source}")
+        raise ProjectError(f"projects.{name} already has the source: {source}")
     sources.append(entry)
     values["projects"] = projects
     with aside(path) as scratch:

@@ -58,7 +58,7 @@ def begin_project(folder: Path) -> Iterator[str]:
     """
     if (folder / "params.yaml").exists():
         raise ProjectError(
-            f"{folder} is a project already; `cortex upgrade` brings it to this version"
+            f"{folder} is already a project; `cortex upgrade` migrates it to this version"
         )
     folder.mkdir(parents=True, exist_ok=True)
     written = [name for name in _FILES if not (folder / name).exists()]
@@ -95,6 +95,6 @@ def _run(folder: Path, *words: str) -> None:
             words, cwd=folder, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise ProjectError(f"there is no program {words[0]}; install it and repeat") from error
+        raise ProjectError(f"{words[0]} is not installed; install it and try again") from error
     if done.returncode:
         raise ProjectError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")

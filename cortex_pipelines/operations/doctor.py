@@ -54,7 +54,7 @@ def _programs() -> Iterator[Finding]:
 
 def stores(root: Path) -> Iterator[Finding]:
     """Check databases and lock files that a kill or a full disk may have damaged."""
-    again = "any other command, such as `cortex sync`, brings the last good one back"
+    again = "any other command, such as `cortex sync`, restores the last good copy"
     for name in kept.FILES:
         if (root / name).is_file():
             why = kept.damage(root, name)
@@ -72,8 +72,8 @@ def stores(root: Path) -> Iterator[Finding]:
         why = databases.damage(path, thorough=True)
         if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
             place = path.relative_to(root)
-            begun = "any other command sets it aside; then `cortex sync` enters what there is"
-            yield Finding(f"whole: {place}", why is None, why or "every page can be read", begun)
+            begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
+            yield Finding(f"whole: {place}", why is None, why or "intact", begun)
 
 
 def _unreadable(path: Path) -> str | None:
@@ -121,7 +121,7 @@ def _parameters(root: Path) -> Iterator[Finding]:
     except ProjectError as error:
         yield Finding("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
     else:
-        yield Finding("dvc.yaml", True, "as the asset graph gives it")
+        yield Finding("dvc.yaml", True, "up to date with the asset graph")
 
 
 def _weights(root: Path) -> Iterator[Finding]:
@@ -144,9 +144,7 @@ def _weights(root: Path) -> Iterator[Finding]:
 
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / 2**30
-    return Finding(
-        "free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB: caches and models take room"
-    )
+    return Finding("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
 
 
 def _sandbox() -> Finding:
@@ -154,7 +152,7 @@ def _sandbox() -> Finding:
 
     why = sandbox.unavailable()
     if why is not None:
-        lost = "no test and no generated code will be run here, and what they show will be missing"
+        lost = "tests and generated code are not run here, so their results will be missing"
         return Finding("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)
     doors = " or ".join(door for door in sandbox.DOORS if sandbox.trouble(door) is None)
     why = sandbox.trouble("bubblewrap")

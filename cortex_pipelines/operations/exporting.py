@@ -71,15 +71,15 @@ def export(
     model, version = find_released(project, reference)
     if version is None:
         raise LookupError(
-            f"{model.name} has no champion yet; {model.name}@challenger names what was made last"
+            f"{model.name} has no champion yet; use {model.name}@challenger for the latest version"
         )
     released, pinned = verified(project, model, version), pinned_base(project)
     if released.base is None:
-        raise ExportError(f"{model.name} is no adapter; only adapters are exported")
+        raise ExportError(f"{model.name} is not an adapter; only adapters can be exported")
     if released.base["digest"] != base_digest(pinned):
         raise ExportError(
             f"{model.name} ({version}) was trained on {released.base['name']}, models.base in "
-            f"params.yaml is {base_name(pinned)}; name that base there and `cortex update`"
+            f"params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
         )
     source = Source(
         model=model.name,

@@ -95,7 +95,7 @@ def tombstones(
     parameters = load_parameters(root)
     if project is not None and project not in parameters.projects:
         known = ", ".join(sorted(parameters.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
     if not (author or path or source):
         raise ProjectError("say what to forget: --author ADDRESS, --path PATTERN or --repository")
     if author is None:

@@ -23,7 +23,7 @@ def made_output(project: Project, name: str) -> tuple[Path, str]:
     folder = project.output(name, None)
     version = content_md5(folder)
     if version is None:
-        raise ProjectError(f"no {folder}; `cortex run {name}` makes it")
+        raise ProjectError(f"no {folder}; run `cortex run {name}` first")
     stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(name)
     locked = str(stage["outs"][0]["md5"]) if stage else None
     if locked != version:

@@ -37,7 +37,7 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
     params = load_parameters(root)
     if project is not None and project not in params.projects:
         known = ", ".join(sorted(params.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
     changed = take_pins_of(root, project, params)
     opened = open_project(root)
     ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`

@@ -133,9 +133,9 @@ def read_table(
     try:
         partitions = opened.partitions_of(opened.graph.assets[asset])
     except KeyError:
-        raise LookupError(f"no asset {asset}; there is: {', '.join(opened.graph.assets)}") from None
+        raise LookupError(f"no asset {asset}; assets: {', '.join(opened.graph.assets)}") from None
     if project is not None and project not in partitions:
-        raise LookupError(f"{asset} has no project {project}; there is: {partitions}")
+        raise LookupError(f"{asset} has no project {project}; projects: {partitions}")
     frames = [
         pl.read_parquet(path).with_columns(*([pl.lit(name).alias("project")] if name else []))
         for name in partitions

@@ -106,7 +106,7 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
             commits = int(pl.scan_parquet(history).select(pl.len()).collect().item())
             if commits > pairs.max_commits:
                 yield (
-                    f"{name}: refactorings are looked for in the newest {pairs.max_commits:,} of "
+                    f"{name}: refactorings are mined from the newest {pairs.max_commits:,} of "
                     f"{commits:,} commits; projects.{name}.pairs.max_commits: null takes all"
                 )
         for kind in _DATA_SETS:

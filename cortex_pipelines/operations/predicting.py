@@ -49,7 +49,7 @@ def expect(
     known = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
     if master is not None and master not in known:
         raise PredictorError(
-            f"the logs know no master {master!r}; they know {', '.join(known) or 'none'}"
+            f"the logs have no master {master!r}; known masters: {', '.join(known) or 'none'}"
         )
     asked = known if master is None else [master]
     # half a surrogate pair, as an argument may hold it, fits in no table
@@ -112,5 +112,5 @@ def _left_out(predictors: Path) -> dict[str, str]:
 def _table(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.exists():
-        raise PredictorError(f"no {path}; `cortex run {folder.name}` makes it")
+        raise PredictorError(f"no {path}; run `cortex run {folder.name}` first")
     return pl.read_parquet(path)

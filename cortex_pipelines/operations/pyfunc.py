@@ -177,7 +177,7 @@ def _base_of(root: Path, manifest: Manifest) -> ResidentBase:
     if wanted.get("digest") != base.digest:
         raise UntrustedModelError(
             f"{manifest.model} was trained on {wanted.get('name', 'no base')}, which is not this "
-            f"project's {base.name}; stand in the project that it was trained in, or set "
+            f"project's {base.name}; run from the project it was trained in, or set "
             "models.base in params.yaml to its base"
         )
     return ResidentBase(base)

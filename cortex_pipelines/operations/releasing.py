@@ -35,7 +35,7 @@ def find_model(project: Project, name: str) -> Model:
     """
     known = {model.name: model for model in models(project)}
     if name not in known:
-        raise ProjectError(f"no model {name}; there is: {', '.join(known)}")
+        raise ProjectError(f"no model {name}; models: {', '.join(known)}")
     return known[name]
 
 
@@ -152,7 +152,7 @@ def finish_release(project: Project) -> str | None:
             (project.root / RELEASING).unlink()
     except Timeout:
         return None
-    return f"a promotion or rollback was killed: releases.lock holds, {moved} aliases followed it"
+    return f"interrupted promotion or rollback finished from releases.lock, {moved} aliases updated"
 
 
 @contextmanager

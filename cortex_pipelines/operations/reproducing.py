@@ -166,7 +166,7 @@ class _Entry:
         self.processor = run[1].get("processor", "") if run else ""
         if not self.commit or "dvc.lock" not in self.locks:
             raise ReproductionError(
-                f"{self.name} version {self.number}: the registry does not say "
+                f"{self.name} version {self.number}: the registry does not record "
                 f"{'which commit' if not self.commit else 'which data'} it was made from; "
                 "models are reproducible if the project is in git and MLflow still has their runs"
             )
@@ -232,12 +232,12 @@ class _Entry:
 def _check_out(entry: _Entry, folder: Path) -> None:
     """Check out code from git, parameters and pins from the registry, and verify the code."""
     if folder.exists() and any(folder.iterdir()):
-        raise ReproductionError(f"{folder} is not empty; name another folder by --into")
+        raise ReproductionError(f"{folder} is not empty; choose another folder with --into")
     root = entry.project.root
     if below := _git(root, "rev-parse", "--show-prefix"):
         raise ReproductionError(
-            f"{root} is the folder {below} of a larger repository; a project that can be made "
-            "again is a repository of its own"
+            f"{root} is the folder {below} of a larger repository; to be reproducible, a "
+            "project must be a git repository of its own"
         )
     _git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
     _git(folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", entry.commit)
@@ -296,8 +296,8 @@ def _require_same_code(entry: _Entry, folder: Path) -> None:
     if differing:
         raise ReproductionError(
             f"{entry.name} version {entry.number} was made from code that commit "
-            f"{entry.commit[:12]} does not hold: {', '.join(differing[:5])}"
-            f"{' …' if len(differing) > 5 else ''}. Commit before you train, and train again"
+            f"{entry.commit[:12]} does not contain: {', '.join(differing[:5])}"
+            f"{' …' if len(differing) > 5 else ''}. Commit the code, then train again"
         )
 
 

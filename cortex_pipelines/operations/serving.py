@@ -86,7 +86,7 @@ def open_adapter(
     model, version = find_released(project, reference)
     if version is None:
         resident.take_off()
-        notice = f"{model.name} has no champion yet: {base_name(pinned)} answers alone"
+        notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
         return Opened(resident, False, None, notice)
     released = verified(project, model, version)
     if released.base is None or released.base["digest"] != resident.base.digest:
@@ -94,7 +94,7 @@ def open_adapter(
         trained = (released.base or {}).get("name", "no base")
         notice = (
             f"{model.name} ({version}) was trained on {trained}, which is not this "
-            f"{resident.base.name}: the base answers alone"
+            f"{resident.base.name}: the base is used without adapter"
         )
         return Opened(resident, False, None, notice)
     resident.put(read_lora(adapter_folder(released.folder, task)))

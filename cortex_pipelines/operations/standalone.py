@@ -118,7 +118,7 @@ def open_model(folder: Path) -> Router:
     """
     if not folder.is_dir():
         raise RouterError(
-            f"no folder {folder}; `cortex router train LOGS --out {folder}` makes a router"
+            f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
         )
     load_config(folder)  # what is no router at all is said to be none
     return open_trained(folder, _home(), _sealed_version(folder))
@@ -147,8 +147,8 @@ def _sealed_version(folder: Path) -> str:
     if (folder / SIGNATURE).exists():
         if root is None:
             raise UntrustedModelError(
-                f"{folder} is signed, and there is no project here whose keys could tell by whom; "
-                f"change to one, or delete {SIGNATURE} to go by the checksums alone"
+                f"{folder} is signed, but there is no project here with keys to verify it; "
+                f"change to one, or delete {SIGNATURE} to check the checksums only"
             )
         manifest = verify(root, folder, folder, _MODEL)
     elif (folder / MANIFEST).exists():
@@ -158,7 +158,7 @@ def _sealed_version(folder: Path) -> str:
         version = str(content_md5(folder))
         if root is None or not (signed := signed_folder(root, "task_router", version)).is_dir():
             raise UntrustedModelError(
-                f"{folder} has no {MANIFEST}, so damage to it would go unseen; train it again with "
+                f"{folder} has no {MANIFEST}, so it cannot be verified; train it again with "
                 f"`cortex router train LOGS --out {folder}`"
             )
         verify(root, folder, signed, "task_router", version)
@@ -166,7 +166,7 @@ def _sealed_version(folder: Path) -> str:
     version = str(content_md5(folder, leave_out=SIGNED))
     if (manifest.model, manifest.version) != (_MODEL, version):
         raise UntrustedModelError(
-            f"the {MANIFEST} in {folder} is not one of `cortex router train`, or was changed since;"
+            f"the {MANIFEST} in {folder} was not written by `cortex router train`, or was modified;"
             " train it again"
         )
     return version
@@ -191,7 +191,7 @@ def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]
         pin = {"files": [file for file in pin["files"] if file["path"] == name]}
     if not pin["files"]:
         raise CoordinationError(
-            f"coordination logs: no log in {logs}; files called *.jsonl or *.ndjson are read"
+            f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson"
         )
     return folder, pin
 

@@ -51,10 +51,10 @@ def upgrade(root: Path) -> Iterator[str]:
     project = open_project(root)
     ensure_keys(root, models(project))
     stages.write(project)
-    yield "dvc.yaml and the effective parameters are as this version writes them"
+    yield "dvc.yaml and the effective parameters are up to date with this version"
     moved = move_lock(project)
     if moved:
-        yield f"dvc.lock: {moved} stages name the effective parameters they were made from"
+        yield f"dvc.lock: {moved} stages now depend on the effective parameters"
 
 
 def shorten(root: Path, layout: Layout) -> tuple[str, int]:

@@ -44,11 +44,11 @@ def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters)
     chosen = _log_of(path.name, log, sorted(watchers))
     folder = path.resolve().parent
     if not path.is_file():
-        raise CoordinationError(f"no file {path}; a log with JSON lines is expected")
+        raise CoordinationError(f"no such file: {path}; expected a log in JSON lines")
     pin = take_coordination_pin(folder, folder, params.privacy)
     pin = {"files": [file for file in pin["files"] if file["path"] == path.name]}
     if not pin["files"]:
-        raise CoordinationError(f"{path} is no log; files called *.jsonl or *.ndjson are read")
+        raise CoordinationError(f"{path} is not a log; log files are named *.jsonl or *.ndjson")
     events = read_logs(folder, pin, params.coordination, params.privacy).events
     watcher = watchers[chosen]
     metrics = metrics_with_counters(events, watcher.counters)
@@ -59,7 +59,7 @@ def _log_of(name: str, log: str | None, known: list[str]) -> str:
     matching = [file for file in known if (file == log if log else Path(file).name == name)]
     if len(matching) != 1:
         raise DetectorError(
-            f"{len(matching)} of the watched logs are called {log or name}; name one of them with "
-            f"--log: {', '.join(known) or 'none is watched'}"
+            f"{len(matching)} of the fitted logs match {log or name}; choose one of them with "
+            f"--log: {', '.join(known) or 'none is fitted'}"
         )
     return matching[0]

@@ -158,7 +158,7 @@ def nightly_job(
     # One process for all steps: each of its own would begin with seconds of imports.
     @dg.job(
         name=JOB,
-        description="Nightly retraining of everything whose source moved.",
+        description="Nightly retraining of everything whose sources changed.",
         executor_def=dg.in_process_executor,
     )
     def job() -> None:
@@ -206,7 +206,7 @@ def _one_of(mapped: Any) -> Any:
 def _pins_op(project: Project) -> dg.OpDefinition:
     @dg.op(
         name=PINS,
-        description="Take what every source is now.",
+        description="Pin the current state of every source.",
         out=dg.Out(dg.Nothing),
         retry_policy=retry_policy(),
     )
@@ -224,7 +224,7 @@ def _pins_op(project: Project) -> dg.OpDefinition:
 def _plan_op(night: Night) -> dg.OpDefinition:
     @dg.op(
         name=PLAN,
-        description="Ask DVC what is stale; a project for which nothing is to be done has no steps",
+        description="Ask DVC what is stale; a project with nothing to do has no steps",
         ins={"pins": dg.In(dg.Nothing)},
         out={"projects": dg.DynamicOut(Todo), "shared": dg.Out(Todo)},
         retry_policy=retry_policy(),

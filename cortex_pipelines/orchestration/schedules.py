@@ -49,7 +49,7 @@ def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
         project, definitions = open_again()
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
-            return dg.SkipReason("nothing moved since the last look")
+            return dg.SkipReason("nothing changed since the last check")
         events = sync(project, definitions, context.instance)
         context.update_cursor(mark)
         return dg.SkipReason(f"{events} versions reported")

@@ -38,7 +38,7 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
         FileNotFoundError: nothing is there.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no file or folder is there; give one that exists")
+        raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
     for file in _files(path):
         name = file.name if file == path else file.relative_to(path).as_posix()
         try:

@@ -25,7 +25,7 @@ class Tombstone(Settings):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.project is self.source is self.path is self.author is None:
-            raise ValueError("a tombstone without project, source, path or author covers all")
+            raise ValueError("a tombstone needs at least one of project, source, path and author")
         return self
 
 

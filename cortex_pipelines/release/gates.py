@@ -115,13 +115,13 @@ def _judged(
     shown = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
     if high < 0:
-        return "refused", f"shown to be worse: {shown} lies below zero"
+        return "refused", f"significantly worse: {shown} lies below zero"
     if broken:
-        return "kept", f"not shown: {'; '.join(map(_in_words, broken))}"
+        return "kept", f"guard not met: {'; '.join(map(_in_words, broken))}"
     # above zero too: a model that changes nothing is not worth the move, whatever is asked for
     if low >= gate.smallest_improvement and low > 0:
-        return "promoted", f"shown to be better: {shown} is clear of {smallest}"
-    return "kept", f"not shown to be better by enough: {shown} is not clear of {smallest}"
+        return "promoted", f"significantly better: {shown} lies above {smallest}"
+    return "kept", f"no sufficient improvement: {shown} does not lie above {smallest}"
 
 
 def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> GuardResult:

@@ -94,8 +94,8 @@ def resolve(lines: Sequence[Entry], reference: str) -> str | None:
     matches = [v for v, number in known.items() if reference == number or v.startswith(reference)]
     if len(matches) != 1:
         there = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in known.items()) or "none yet"
-        problem = "is more than one version" if matches else "was never champion"
-        raise LookupError(f"{reference} {problem}; there is: baseline, {there}")
+        problem = "matches more than one version" if matches else "was never champion"
+        raise LookupError(f"{reference} {problem}; known versions: baseline, {there}")
     return matches[0]
 
 

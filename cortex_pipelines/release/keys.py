@@ -42,13 +42,13 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     except ValueError as error:
         raise UntrustedModelError(f"the signing key {path} cannot be read: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise UntrustedModelError(f"the signing key {path} is no Ed25519 key")
+        raise UntrustedModelError(f"the signing key {path} is not an Ed25519 key")
     own, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
     if not own.exists():
         write_whole(own, pem)
     elif own.read_bytes() != pem:
         raise UntrustedModelError(
-            f"{own} is not the public half of {_PRIVATE_KEY} beside it: somebody replaced one of "
+            f"{own} does not match {_PRIVATE_KEY} beside it: somebody replaced one of "
             f"the two. If {_PRIVATE_KEY} is yours, delete {PUBLIC_KEY} and it is written anew; "
             "another project's key is taken by `cortex verify ... --trust FILE`"
         )
@@ -110,15 +110,15 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
         keys[fingerprint(key)] = key
     elif own.exists():
         raise UntrustedModelError(
-            f"{own} is there without its {_PRIVATE_KEY}, so it cannot be told whose it is; put the "
+            f"{own} is without its {_PRIVATE_KEY}, so its owner is unknown; put the "
             f"private key back, or delete {PUBLIC_KEY} and trust it by `cortex verify ... --trust`"
         )
     for path in sorted((folder / "trusted").glob("*.pub")):
         key = _read_public(path.read_bytes(), path)
         if fingerprint(key) != path.stem:
             raise UntrustedModelError(
-                f"{path} holds the key {fingerprint(key)}, not the one it is called by; delete it "
-                "and trust the key again by `cortex verify ... --trust FILE`"
+                f"{path} contains the key {fingerprint(key)}, which differs from its file name; "
+                "delete it and trust the key again by `cortex verify ... --trust FILE`"
             )
         keys[path.stem] = key
     return keys
@@ -137,8 +137,8 @@ def only_readable_here(path: Path) -> None:
     """
     if path.stat().st_mode & _OTHERS:
         raise UntrustedModelError(
-            f"others can read the signing key {path}; `chmod 600` it if nobody has, else delete "
-            "the folder and `cortex sync` signs with a new one"
+            f"others can read the signing key {path}; `chmod 600` it if nobody has read it, else "
+            "delete the folder and `cortex sync` signs with a new one"
         )
 
 
@@ -176,7 +176,7 @@ def _read_public(data: bytes, path: Path) -> "Ed25519PublicKey":
     try:
         key = load_pem_public_key(data)
     except ValueError as error:
-        raise UntrustedModelError(f"{path} holds no public key: {error}") from error
+        raise UntrustedModelError(f"{path} is not a public key: {error}") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise UntrustedModelError(f"{path} holds no Ed25519 key")
+        raise UntrustedModelError(f"{path} is not an Ed25519 key")
     return key

@@ -117,7 +117,7 @@ class ResidentBase:
             shape = (adapter.tensors[name + A].shape[1], adapter.tensors[name + B].shape[0])
             if module is None or shape != (module.in_features, module.out_features):
                 raise UntrustedModelError(
-                    f"the adapter does not fit on {self.base.name}, which has no {name} with "
+                    f"the adapter does not match {self.base.name}, which has no {name} with "
                     f"{shape[0]} inputs and {shape[1]} outputs"
                 )
 
@@ -147,7 +147,7 @@ def read_lora(folder: Path) -> Lora:
 
     missing = [name for name in (CONFIGURATION, WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        raise UntrustedModelError(f"{folder} holds no adapter: no {' and no '.join(missing)}")
+        raise UntrustedModelError(f"{folder} contains no adapter: no {' and no '.join(missing)}")
     try:
         configuration = read_configuration(folder)
     except ConfigurationError as error:
@@ -160,21 +160,21 @@ def read_lora(folder: Path) -> Lora:
     other = [n for n in sorted(tensors) if not n.endswith((A, B))]
     if asked or other or configuration.get("peft_type") != "LORA":
         raise UntrustedModelError(
-            f"{folder} holds more than plain LoRA matrices ({', '.join([*asked, *other[:3]])}); "
-            "train without that"
+            f"{folder} uses features beyond plain LoRA ({', '.join([*asked, *other[:3]])}); "
+            "train without them"
         )
     for name in sorted(tensors):
         a, b = (tensors.get(re.sub(r"\.lora_[AB]\.weight$", end, name)) for end in (A, B))
         if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} has no other matrix to go with")
+            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} lacks its second matrix")
         if not bool(tensors[name].isfinite().all()):
-            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} holds NaN or infinity")
+            raise UntrustedModelError(f"{folder / WEIGHTS}: {name} contains NaN or infinity")
     lora = Lora(configuration, tensors)
     try:
         lora.require_known()
     except (TypeError, ValueError) as error:
         raise UntrustedModelError(
-            f"{folder / CONFIGURATION} is none that peft takes: {error}"
+            f"{folder / CONFIGURATION} is not valid for peft: {error}"
         ) from error
     return lora
 
@@ -190,7 +190,7 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
     tasks = sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}"))
     if task not in tasks:
         raise LookupError(
-            f"{folder} has an adapter for each of {', '.join(tasks) or 'no task'}; name one"
+            f"{folder} has one adapter per task ({', '.join(tasks) or 'none'}); choose one"
         )
     return folder / str(task)
 
@@ -214,5 +214,5 @@ def _record(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UntrustedModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(record, dict):
-        raise UntrustedModelError(f"{path} holds no record of a training")
+        raise UntrustedModelError(f"{path} is not a training record")
     return record

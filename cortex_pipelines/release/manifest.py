@@ -55,8 +55,8 @@ class Manifest:
             raise UntrustedModelError(f"{MANIFEST} cannot be read ({kind})") from error
         if not same:
             raise UntrustedModelError(
-                f"{MANIFEST} is not in the form in which manifests are written: it was changed "
-                "since; take the model again from DVC or from whoever exported it"
+                f"{MANIFEST} is not in canonical form: it was modified; "
+                "take the model again from DVC or from whoever exported it"
             )
         return manifest
 
@@ -71,7 +71,7 @@ def make_manifest(
     """
     files = checksums(folder)
     if not files:
-        raise UntrustedModelError(f"{model}: there are no files in {folder}")
+        raise UntrustedModelError(f"{model}: no files in {folder}")
     refuse_pickles(model, files)
     return Manifest(model, version, dict(base) if base else None, files)
 
@@ -85,7 +85,7 @@ def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
     pickled = [path for path in sorted(files) if Path(path).suffix.lower() in PICKLED]
     if pickled:
         raise UntrustedModelError(
-            f"{model}: {', '.join(pickled)} can run code when loaded; only safetensors are taken"
+            f"{model}: {', '.join(pickled)} can run code when loaded; only safetensors is accepted"
         )
 
 
@@ -125,7 +125,7 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
     wrong = [f"{', '.join(names)}: {words}" for words, names in differences.items() if names]
     if wrong:
         raise UntrustedModelError(
-            f"{manifest.model}: the files in {folder} are not those that were released "
+            f"{manifest.model}: the files in {folder} differ from the release "
             f"({'; '.join(wrong)}); take them again from DVC or from whoever exported them"
         )
     refuse_pickles(manifest.model, then)

@@ -206,7 +206,7 @@ def _require_gate(root: Path, model: Model) -> None:
     verdict = read_verdict(verdict_folder(root, model)) or {}
     if verdict["verdict"] != "promoted":
         raise ReleaseError(
-            f"{model.name}: the gate says {verdict['verdict']}: {verdict['reason']}; "
+            f"{model.name}: the gate's verdict is {verdict['verdict']}: {verdict['reason']}; "
             "the champion stays"
         )
 
@@ -218,7 +218,7 @@ def _require_committed(
     stages = read_yaml(root / "dvc.lock").get("stages") or {}
     addresses = path_to(stages, model.release_address)
     if not addresses or record_of(root, model.address, version) is None:
-        report(f"{model.name}: dvc.lock does not hold it, so what code made it was not checked")
+        report(f"{model.name}: not in dvc.lock, so its code version was not checked")
         return
     code = code_of(stages, addresses)
     dirty = uncommitted(root, code)
@@ -232,8 +232,8 @@ def _require_committed(
         )
     if other := differing_code(root, stages, addresses):
         raise ReleaseError(
-            f"{model.name}: it was made by other code than the commit here holds: {_few(other)}; "
-            "`cortex run` makes it again; the champion stays"
+            f"{model.name}: it was made by code that differs from the checked-out commit: "
+            f"{_few(other)}; run `cortex run` to make it again; the champion stays"
         )
 
 

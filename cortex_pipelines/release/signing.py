@@ -55,7 +55,7 @@ def sign_version(
     """
     if content_md5(folder) != version:
         raise UntrustedModelError(
-            f"{model}: {folder} does not hold version {version} any more; it is not signed"
+            f"{model}: {folder} no longer contains version {version}; it was not signed"
         )
     return sign_model(root, folder, make_manifest(folder, model, version, base))
 
@@ -88,7 +88,7 @@ def verify(
     missing = [name for name in SIGNED if not (signed / name).is_file()]
     if missing:
         raise UntrustedModelError(
-            f"{model or folder.name}: there is no {' and no '.join(missing)} in {signed}; "
+            f"{model or folder.name}: no {' and no '.join(missing)} in {signed}; "
             "`cortex sync` signs the versions that dvc.lock holds"
         )
     data = (signed / MANIFEST).read_bytes()
@@ -130,20 +130,19 @@ def _check_signature(root: Path, data: bytes, path: Path) -> None:
         content = json.loads(text)
         mark, signature = str(content["key"]), base64.b64decode(content["signature"], validate=True)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UntrustedModelError(f"{path} is no signature ({type(error).__name__})") from error
+        raise UntrustedModelError(f"{path} is not a signature ({type(error).__name__})") from error
     known = known_keys(root)
     if mark not in known:
         raise UntrustedModelError(
-            f"{path} is by the unknown key {mark}; if that is the fingerprint its owner tells you, "
+            f"{path} is by the unknown key {mark}; if its owner confirms this fingerprint, "
             "`cortex verify … --trust FILE` takes their public key"
         )
     if text != _signature_bytes(mark, signature):
-        raise UntrustedModelError(
-            f"{path} is not in the form in which signatures are written: it was changed since"
-        )
+        raise UntrustedModelError(f"{path} is not in canonical form: it was modified")
     try:
         known[mark].verify(signature, data)
     except InvalidSignature:
         raise UntrustedModelError(
-            f"{path.with_name(MANIFEST)} is not what the key {mark} signed: it was changed since"
+            f"{path.with_name(MANIFEST)} does not match the signature of key {mark}: "
+            "it was modified"
         ) from None

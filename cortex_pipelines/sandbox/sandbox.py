@@ -133,7 +133,7 @@ def run(
             command run without one.
     """
     if not sys.platform.startswith("linux"):
-        raise SandboxError(f"namespaces are a part of Linux, this is {sys.platform}")
+        raise SandboxError(f"namespaces require Linux, this is {sys.platform}")
     variables = _environment(environment or {})
     places = _readable(readable)
     _check_program(command[0], folder, variables["PATH"], places)
@@ -167,7 +167,7 @@ def _check_program(program: str, folder: Path, path: str, places: Sequence[str])
     inside = [Path(place) for place in (*places, str(folder.resolve()))]
     executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
     if executable is None or not any(Path(executable).is_relative_to(place) for place in inside):
-        raise SandboxError(f"{program} cannot be run: it is not there, inside of the sandbox")
+        raise SandboxError(f"{program} cannot be run: not found inside the sandbox")
 
 
 def _readable(extra: Sequence[Path]) -> list[str]:
@@ -238,7 +238,7 @@ class _Run:
         first = news.read(1) or b""
         if first != stage.READY:
             words = (first + (news.read(_CHUNK) or b"")).decode(errors="replace")
-            raise SandboxError(words or "the first process ended before it began")
+            raise SandboxError(words or "the first process ended before the command started")
         try:
             _map_ids(process.pid)
         except OSError as error:

@@ -85,7 +85,8 @@ class Table:
         for column, actual in zip(self.columns, ordered.dtypes, strict=True):
             if actual != column.dtype:
                 raise ContractError(
-                    f"table {self.name}, column {column.name}: is {actual}, must be {column.dtype}"
+                    f"table {self.name}, column {column.name}: type is {actual}, "
+                    f"must be {column.dtype}"
                 )
         problems = self.violations(ordered)
         if problems:

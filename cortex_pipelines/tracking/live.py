@@ -66,7 +66,7 @@ class LiveMetrics:
             try:
                 self.client.log_batch(self.run_id, metrics=part)
             except MlflowException as error:
-                _LOG.warning("MLflow did not take %d metrics: %s", len(part), error)
+                _LOG.warning("MLflow rejected %d metrics: %s", len(part), error)
                 continue
             self.written |= {(metric.key, metric.step) for metric in part}
 

@@ -123,4 +123,4 @@ def described(folder: Path) -> tuple[str, str, str]:
     try:
         return str(about["asset"]), str(about["model"]), str(about["version"])
     except KeyError as error:
-        raise ValueError(f"{folder / 'MLmodel'} names no {error.args[0]} in its metadata") from None
+        raise ValueError(f"{folder / 'MLmodel'} has no {error.args[0]} in its metadata") from None

@@ -167,13 +167,13 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     known = sorted(model.name for model in client.search_registered_models())
     if name not in known:
         raise LookupError(
-            f"no model {name} in the registry; there is: {', '.join(known) or 'none yet'}"
+            f"no model {name} in the registry; models: {', '.join(known) or 'none yet'}"
         )
     if not number:
         wanted = [alias] if alias else [CHAMPION, CHALLENGER]
         number = next((n for a in wanted if (n := _alias(client, name, a))), None)
         if number is None:
-            raise LookupError(f"model {name} has no version called {' or '.join(wanted)}")
+            raise LookupError(f"model {name} has no version named {' or '.join(wanted)}")
     which = (
         f"version_number = {int(number)}"
         if number.isdigit()

@@ -171,7 +171,7 @@ class OpenRun:
                 self.live.client.set_tag(self.run_id, tag, words[:_LONGEST_TAG])
             self._end("FAILED" if isinstance(error, Exception) else "KILLED")
         except MlflowException as second:
-            _LOG.warning("MLflow did not take how run %s ended: %s", self.run_id, second)
+            _LOG.warning("MLflow did not accept the end of run %s: %s", self.run_id, second)
 
     def _end(self, status: str) -> None:
         self.live.client.set_terminated(self.run_id, status)

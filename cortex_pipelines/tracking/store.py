@@ -41,7 +41,7 @@ def renew_database(root: Path) -> list[str]:
             return []
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
         done = databases.renew(root, database(root), home / _READY)
-    words = "MLflow begins a new one, and `cortex sync` enters what there is"
+    words = "MLflow creates a new one; run `cortex sync` to re-enter existing versions"
     return [f"{done}: {words}"] if done else []
 
 

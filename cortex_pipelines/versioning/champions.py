@@ -87,7 +87,7 @@ def model_folder(
                 otherwise = "`cortex rollback` to" if named_in == "releases.lock" else "name there"
                 raise ProjectError(
                     f"version {version} of {model_name(model, partition)}, named in {named_in}, "
-                    "is not in the DVC cache: `dvc fetch --all-commits` looks for it in the "
+                    "is not in the DVC cache: `dvc fetch --all-commits` fetches it from the "
                     f"remote; or {otherwise} one that is there"
                 )
             replace_folder(scratch / "model", kept)

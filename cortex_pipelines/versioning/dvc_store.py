@@ -123,7 +123,7 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
         return []
     if why := rwlock_damage(path):
         remains = kept.set_aside(root, path)
-        return [f".dvc/tmp/rwlock {why}: DVC begins a new one; what was left of it is {remains}"]
+        return [f".dvc/tmp/rwlock {why}: DVC creates a new one; the damaged file is {remains}"]
     held = _held_locks(path)
     living = [lock for lock in held if began_before(int(lock[2]["pid"]), path) is not False]
     if living != held:
@@ -179,7 +179,7 @@ def patiently(root: Path, act: Callable[[], T]) -> T:
             return act()
         except LockError as error:
             if time.monotonic() > deadline:
-                raise ProjectError(f"DVC's lock was never free: {error}") from error
+                raise ProjectError(f"DVC's lock stayed busy: {error}") from error
             time.sleep(_LOCK_POLL_SECONDS)
         except (RWLockFileCorruptedError, RWLockFileFormatError) as error:
             # a dvc that ran beside this process was killed

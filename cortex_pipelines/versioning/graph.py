@@ -65,7 +65,7 @@ def section_pin(name: str, model: type[Settings]) -> Pin:
         params_key=name,
         partitioned=True,
         load=lambda values, _: model.model_validate(values),
-        description=f"Section {name} of the parameters, as it holds for a project.",
+        description=f"Section {name} of the parameters, as effective for a project.",
         parameter=name,
     )
 
@@ -135,7 +135,7 @@ class Graph:
                 if all(upstream.name in done for upstream in self._wirings[name].assets)
             ]
             if not ready:
-                raise GraphError(f"assets read each other in a circle: {', '.join(waiting)}")
+                raise GraphError(f"the assets have a dependency cycle: {', '.join(waiting)}")
             for asset in ready:
                 done[asset.name] = waiting.pop(asset.name)
         return tuple(done.values())
@@ -157,7 +157,8 @@ class Graph:
         ]
         if unknown:
             raise GraphError(
-                f"asset {asset.name}: parameter {', '.join(unknown)} is no asset, pin or section"
+                f"asset {asset.name}: parameter {', '.join(unknown)} is not an asset, "
+                "pin or section"
             )
         pins = {name for name in names if name in self.pins}
         if asset.champion_of:
@@ -167,7 +168,9 @@ class Graph:
         upstream = tuple(self.assets[name] for name in sorted(names) if name in self.assets)
         for other in upstream:
             if asset.determinism == "exact" and other.determinism == "machine":
-                raise GraphError(f"{asset.name} is exact but reads {other.name}, a machine asset")
+                raise GraphError(
+                    f"{asset.name} is exact but depends on {other.name}, a machine asset"
+                )
         return Wiring(
             assets=upstream,
             pins=tuple(self.pins[name] for name in sorted(pins)),

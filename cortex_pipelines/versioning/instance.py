@@ -25,7 +25,7 @@ def renew_databases(root: Path) -> list[str]:
         return []
     with FileLock(home / _LOCK):
         sentences = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
-    words = "Dagster begins a new one, and `cortex sync` tells it of all there is"
+    words = "Dagster creates a new one; run `cortex sync` to report existing versions"
     return [f"{sentence}: {words}" for sentence in sentences if sentence]
 
 

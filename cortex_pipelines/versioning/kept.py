@@ -57,11 +57,11 @@ def mend(root: Path, name: str) -> str | None:
     remains = set_aside(root, path, moved=good is None)
     if good is None:
         return (
-            f"{name} {why} and there was none before it: what was made is made again; what was "
-            f"left of it is {remains}"
+            f"{name} {why} and has no good copy, so the outputs are made again; the damaged "
+            f"file is {remains}"
         )
     write_whole(path, good)
-    return f"{name} {why}: the last good one is back; what was left of it is {remains}"
+    return f"{name} {why}: restored the last good copy; the damaged file is {remains}"
 
 
 def damage(root: Path, name: str) -> str | None:

@@ -157,7 +157,7 @@ def _require_inputs(now: Snapshot) -> None:
     missing = [path for path, value in now.deps.items() if value is None]
     if missing:
         raise ProjectError(
-            f"not there yet: {', '.join(missing)}; make what comes before it first "
+            f"missing: {', '.join(missing)}; make the upstream assets first "
             "(`cortex run` without names makes all that is stale), or fetch it (`dvc pull`)"
         )
 
@@ -257,7 +257,7 @@ def _write_tables(
     declared = {table.name for table in asset.tables}
     if tables.keys() != declared:
         raise ContractError(
-            f"{asset.name}: gave tables {sorted(tables)}, has to give {sorted(declared)}"
+            f"{asset.name}: returned tables {sorted(tables)}, expected {sorted(declared)}"
         )
     check = validate if asset.expectations else None
     checks = tuple(_write_table(t, tables[t.name], out, pages, check) for t in asset.tables)
@@ -320,7 +320,7 @@ def _end(
     moved = begin.differences(recorded)
     if committed != value or moved:
         raise InputMovedError(
-            f"{asset.name}: DVC recorded something else than was computed "
+            f"{asset.name}: DVC recorded a version other than the computed one "
             f"({committed} for {value}; {', '.join(moved) or 'same inputs'}); run it again"
         )
     _LOG.info("%s is now %s", project.address(asset, partition), committed)

@@ -185,10 +185,10 @@ def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
     if path.is_file() and path.stat().st_size > _LARGEST:
         raise ProjectError(
             f"{FILE} has {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read; "
-            f"`git checkout {FILE}` brings back the last one"
+            f"`git checkout {FILE}` restores the last version"
         )
     if not read_yaml(path):
-        raise ProjectError(f"{FILE} is empty; `git checkout {FILE}` brings back the last one")
+        raise ProjectError(f"{FILE} is empty; `git checkout {FILE}` restores the last version")
     profiles = tuple(
         (folder / f"{name}.yaml").read_bytes()
         for folder in [layout.folder(root)]

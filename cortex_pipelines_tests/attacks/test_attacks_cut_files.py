@@ -87,7 +87,7 @@ def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
         path.write_bytes(whole[:length])
         finding = looked_at(bench.root)[f"whole: {name}"]
         assert not finding.good, length
-        assert "brings the last good one back" in finding.remedy
+        assert "restores the last good copy" in finding.remedy
         (sentence,) = recover(bench.root)
         assert sentence.startswith(f"{name} is {'cut off' if length else 'empty'}: the last good")
         assert path.read_bytes() == whole
@@ -112,7 +112,7 @@ def test_a_first_dvc_lock_that_was_cut_is_begun_anew_with_the_same_bytes(tmp_pat
     (bench.root / ".cortex" / "kept" / "dvc.lock").unlink()
     (bench.root / "dvc.lock").write_bytes(whole[:40])
     (sentence,) = recover(bench.root)
-    assert sentence.startswith("dvc.lock is cut off and there was none before it")
+    assert sentence.startswith("dvc.lock is cut off and has no good copy")
     bench.make("words", "a")
     assert (bench.root / "dvc.lock").read_bytes() == whole
 
@@ -153,7 +153,7 @@ def test_what_git_or_a_hand_has_done_is_left_alone(bench: Workbench) -> None:
     recover(bench.root)
     params.write_text("".join(lines)[:-3])
     (sentence,) = recover(bench.root)
-    assert sentence.startswith("params.yaml is cut off: the last good one is back")
+    assert sentence.startswith("params.yaml is cut off: restored the last good copy")
     assert params.read_text() == "".join(lines)
 
 
@@ -206,7 +206,7 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
     assert not looked_at(bench.root)[f"whole: .dagster/{name}"].good
     (sentence,) = recover(bench.root)
     assert sentence.startswith(f".dagster/{name} is ")
-    assert "`cortex sync` tells it of all there is" in sentence
+    assert "run `cortex sync` to report existing versions" in sentence
     moved = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
     assert moved.stat().st_size == size
     bench.reopen()
@@ -225,7 +225,7 @@ def test_a_cut_database_of_mlflow_is_set_aside(
         file.truncate(int(path.stat().st_size * part))
     assert not looked_at(bench.root)["whole: .mlflow/mlflow.db"].good
     (sentence,) = recover(bench.root)
-    assert "`cortex sync` enters what there is" in sentence
+    assert "run `cortex sync` to re-enter existing versions" in sentence
     assert store.lost(bench.root)
     assert store.open_client(bench.root).get_experiment_by_name("w") is None
     assert damage(path, thorough=True) is None

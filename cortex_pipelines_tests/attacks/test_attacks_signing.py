@@ -266,7 +266,7 @@ def test_weights_that_are_not_finite_are_refused(adapter: Path, tmp_path: Path) 
         read_lora(copy)
     del weights[first]
     save_file(weights, copy / "adapter_model.safetensors")
-    with pytest.raises(UntrustedModelError, match="no other matrix"):
+    with pytest.raises(UntrustedModelError, match="lacks its second matrix"):
         read_lora(copy)
 
 
@@ -280,7 +280,7 @@ def test_a_public_key_that_is_not_the_private_ones_is_refused(tmp_path: Path) ->
     own = tmp_path / ".cortex" / "keys" / "signing.pub"
     own.write_bytes(foreign())
     for act in (known_keys, private_key):
-        with pytest.raises(UntrustedModelError, match=r"not the public half.*delete signing\.pub"):
+        with pytest.raises(UntrustedModelError, match=r"does not match.*delete signing\.pub"):
             act(tmp_path)
     own.unlink()
     assert public_key(tmp_path) == (mark, pem), "the remedy works"
@@ -295,5 +295,5 @@ def test_a_trusted_key_is_the_one_that_its_file_is_called_by(tmp_path: Path) -> 
     mark = trust(tmp_path, theirs)
     assert set(known_keys(tmp_path)) == {mark}
     (tmp_path / ".cortex" / "keys" / "trusted" / f"{mark}.pub").write_bytes(foreign())
-    with pytest.raises(UntrustedModelError, match="not the one it is called by"):
+    with pytest.raises(UntrustedModelError, match="differs from its file name"):
         known_keys(tmp_path)

@@ -160,7 +160,7 @@ def test_a_file_with_its_name_as_path(folder: Path, settings) -> None:
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path, settings) -> None:
-    with pytest.raises(FileNotFoundError, match="missing: no file or folder is there"):
+    with pytest.raises(FileNotFoundError, match="missing: no such file or folder"):
         extract_path(tmp_path / "missing", settings)
 
 

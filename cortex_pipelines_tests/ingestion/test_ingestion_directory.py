@@ -85,7 +85,7 @@ def test_the_hash_covers_what_the_limits_leave_out(
 
 
 def test_a_missing_folder_is_said(take: Any) -> None:
-    with pytest.raises(SourceError, match=r"there is no folder.*params\.yaml"):
+    with pytest.raises(SourceError, match=r"no such folder.*params\.yaml"):
         take({"directory": "nowhere"})
 
 
@@ -93,7 +93,7 @@ def test_a_missing_folder_is_said(take: Any) -> None:
 def test_a_folder_that_may_not_be_read_is_said(plain: Path, take: Any) -> None:
     (plain / "sub").chmod(0)
     try:
-        with pytest.raises(SourceError, match="give read access"):
+        with pytest.raises(SourceError, match="grant read access"):
             take(PLAIN)
     finally:
         (plain / "sub").chmod(0o755)

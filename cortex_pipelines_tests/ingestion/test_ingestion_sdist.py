@@ -223,7 +223,7 @@ def test_an_index_that_refuses_is_named_without_its_password(
     assert "hunter2" not in str(caught.value)
     pip.setenv("PIP_EXTRA_INDEX_URL", index.folder.parent.as_uri())
     assert take(DEMO).pins[0]["version"] == "1.0"
-    with pytest.raises(SourceError, match=r"cannot tell the latest version.*403"):
+    with pytest.raises(SourceError, match=r"cannot determine the latest version.*403"):
         take({"pypi": "demo-lib==latest"})
 
 

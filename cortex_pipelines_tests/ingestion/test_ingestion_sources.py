@@ -53,9 +53,9 @@ def test_a_password_in_a_url_is_in_no_pin() -> None:
         ({"git": "ext::sh -c true", "ref": "main"}, "neither a path nor a URL"),
         ({"git": "--upload-pack=true", "ref": "main"}, "neither a path nor a URL"),
         ({"git": "ftp://example.org/a", "ref": "main"}, "ftp"),
-        ({"git": "a", "ref": "--all"}, "no name of a branch"),
-        ({"git": "a", "ref": "a..b"}, "no name of a branch"),
-        ({"git": "a", "ref": "a b"}, "no name of a branch"),
+        ({"git": "a", "ref": "--all"}, "not a valid name of a branch"),
+        ({"git": "a", "ref": "a..b"}, "not a valid name of a branch"),
+        ({"git": "a", "ref": "a b"}, "not a valid name of a branch"),
         ({"pypi": "itsdangerous=="}, "name==version"),
         ({"npm": "lodash@^4"}, "name@version"),
         ({"pypi": "itsdangerous==two"}, "name==version"),
@@ -99,7 +99,7 @@ def test_sources_are_told_apart_on_the_command_line(tmp_path: Path, repository: 
 @pytest.mark.parametrize("text", ["nowhere", "gone.tar.gz", "https://example.org/a.zip", "params"])
 def test_a_source_that_means_nothing_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params").write_text("a: 1\n")
-    with pytest.raises(SourceError, match="cannot tell what"):
+    with pytest.raises(SourceError, match="cannot identify the source"):
         parse_source(text, tmp_path)
 
 

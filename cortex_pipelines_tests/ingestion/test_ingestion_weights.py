@@ -105,7 +105,7 @@ def test_other_weights_than_the_pinned_ones_are_refused(
     source = ModelSource(directory="model")
     pin = take_model_pin(source, tmp_path)
     change(model)
-    with pytest.raises(WeightsError, match=r"not the ones that sources.lock pins.*cortex update"):
+    with pytest.raises(WeightsError, match=r"differ from the pin in sources.lock.*cortex update"):
         weights_folder(source, pin, tmp_path)
     assert take_model_pin(source, tmp_path) != pin
 
@@ -182,5 +182,5 @@ def test_a_model_of_the_hub_is_pinned_by_commit_and_read_offline(tmp_path: Path,
 
 
 def test_a_model_that_the_hub_does_not_give_is_said(tmp_path: Path, hub: Path) -> None:
-    with pytest.raises(WeightsError, match=r"me/other at main cannot be had from the hub"):
+    with pytest.raises(WeightsError, match=r"me/other at main cannot be downloaded from the hub"):
         take_model_pin(ModelSource(hub="me/other", revision="main"), tmp_path)

@@ -185,7 +185,7 @@ def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
 
 def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
     said = fails(begun, "run", "code_units", "--project", "alpha")
-    assert "not there yet: data/repository_files/alpha" in said
+    assert "missing: data/repository_files/alpha" in said
     assert "`cortex run` without names" in said
 
 

@@ -76,13 +76,13 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     assert repository["revision"] == git(more, "rev-parse", "HEAD")
     assert archive["archive"] == "sources/beta.tar.gz"
     said = begun.cortex("add", "both", "sources/more", status=1).stderr
-    assert "projects.both has that source already: sources/more" in said
+    assert "projects.both already has the source: sources/more" in said
 
 
 @pytest.mark.parametrize(
     ("name", "source", "words"),
     [
-        ("no", "sources/nothing", "cannot tell what 'sources/nothing' is"),
+        ("no", "sources/nothing", "cannot identify the source 'sources/nothing'"),
         (
             "two words",
             "sources/beta",

@@ -158,14 +158,14 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
     words, mark = look(None)
     assert words == "0 versions reported"
     _, mark = look(mark)
-    assert look(mark)[0] == "nothing moved since the last look"
+    assert look(mark)[0] == "nothing changed since the last check"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
     (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()
     words, moved = look(mark)
     assert words != "0 versions reported"
     assert moved != mark
     _, moved = look(moved)
-    assert look(moved)[0] == "nothing moved since the last look"
+    assert look(moved)[0] == "nothing changed since the last check"
 
 
 def test_a_project_can_be_made_alone_as_a_job(begun: MiniProject) -> None:

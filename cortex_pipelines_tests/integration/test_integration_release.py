@@ -122,7 +122,7 @@ def test_code_that_is_not_committed_is_not_promoted(own: MiniProject) -> None:
 def test_a_challenger_that_did_not_pass_is_not_promoted(own: MiniProject) -> None:
     before = (own.root / "releases.lock").read_bytes()
     said = own.cortex("promote", "code_adapter-alpha", status=1).stderr
-    assert "code_adapter-alpha: the gate says kept" in said
+    assert "code_adapter-alpha: the gate's verdict is kept" in said
     assert "100000 are needed" in said
     assert "the champion stays" in said
     assert (own.root / "releases.lock").read_bytes() == before
@@ -134,7 +134,7 @@ def test_nothing_is_promoted_before_there_is_a_verdict(begun: MiniProject) -> No
     assert "no verdict yet; run `cortex run` first" in said
     assert begun.cortex("promote").stderr == "nothing to promote\n"
     said = begun.cortex("promote", "router", status=1).stderr
-    assert "no model router; there is: " in said
+    assert "no model router; models: " in said
     assert "code_adapter-beta" in said
 
 
@@ -225,8 +225,8 @@ def test_lineage_walks_from_an_adapter_to_its_commits_and_base(finished: MiniPro
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
-        ("router", "no model router in the registry; there is: code_adapter-alpha"),
-        ("task_router@best", "model task_router has no version called best"),
+        ("router", "no model router in the registry; models: code_adapter-alpha"),
+        ("task_router@best", "model task_router has no version named best"),
         ("task_router/99", "model task_router has no version 99"),
         ("task_router/new", "a version is a number"),
     ],

@@ -49,5 +49,5 @@ def test_code_that_no_commit_holds_is_refused(own: MiniProject) -> None:
     own.edit_params(lambda values: values["routing"].update(epochs=7))
     own.cortex("run", "task_router", "task_router_evaluation", "task_router_release")
     refused = own.cortex("reproduce", "task_router@challenger", "--into", "again", status=1)
-    assert "does not hold: cortex_pipelines/routing" in refused.stderr
-    assert "Commit before you train" in refused.stderr
+    assert "does not contain: cortex_pipelines/routing" in refused.stderr
+    assert "Commit the code, then train again" in refused.stderr

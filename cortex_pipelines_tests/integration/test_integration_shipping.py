@@ -44,7 +44,7 @@ def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
 
     alone = open_adapter(own.root, NAME, resident=resident)
     assert not alone.adapted
-    assert alone.notice == f"{NAME} has no champion yet: directory:base answers alone"
+    assert alone.notice == f"{NAME} has no champion yet: directory:base is used without adapter"
     plain = load_causal_model(resident.base, "fp32")
     torch.testing.assert_close(logits(resident.model, ids), logits(plain, ids), rtol=0, atol=0)
     for reference, words in (
@@ -64,17 +64,17 @@ def test_on_another_base_the_base_answers_alone_and_says_so(own: MiniProject) ->
     assert not opened.adapted
     assert "was trained on directory:base, which is not this directory:base" in opened.notice
     said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
-    assert "name that base there and `cortex update`" in said
+    assert "set it to that base and run `cortex update`" in said
 
 
 def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> None:
     manifest = signed(own) / "manifest.json"
     before = manifest.read_bytes()
     manifest.write_bytes(before.replace(b'"directory:base"', b'"directory:evil"'))
-    with pytest.raises(UntrustedModelError, match="it was changed since"):
+    with pytest.raises(UntrustedModelError, match="it was modified"):
         open_adapter(own.root, REFERENCE)
     said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
-    assert "it was changed since" in said
+    assert "it was modified" in said
     assert not (own.root / "out").exists()
     said = own.cortex("sync").stderr
     assert said.startswith("1 models signed\n"), "what dvc.lock vouches for is signed anew"
@@ -148,9 +148,9 @@ def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(own: MiniProject) -
     own.cortex("export", f"{NAME}/1", "--format", "merged", "--out", "merged")
     assert (own.root / "merged" / "model.safetensors").exists()
     for words, said in (
-        (("task_router@challenger", "--out", "x"), "task_router is no adapter"),
-        ((NAME, "--out", "x"), f"has no champion yet; {NAME}@challenger names"),
-        ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; name one by --base"),
+        (("task_router@challenger", "--out", "x"), "task_router is not an adapter"),
+        ((NAME, "--out", "x"), f"has no champion yet; use {NAME}@challenger for"),
+        ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; give one with --base"),
     ):
         assert said in own.cortex("export", *words, status=1).stderr
     said = own.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr

@@ -11,9 +11,7 @@ def test_a_machine_without_a_sandbox_is_told_what_it_loses(monkeypatch: pytest.M
     finding = _sandbox()
     assert not finding.good
     assert not finding.needed  # data can be made without one
-    assert finding.detail.startswith(
-        "no sandbox on this machine: refused; no test and no generated"
-    )
+    assert finding.detail.startswith("no sandbox on this machine: refused; tests and generated")
     assert "apparmor_restrict_unprivileged_userns" in finding.remedy
 
 

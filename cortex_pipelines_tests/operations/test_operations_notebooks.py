@@ -103,7 +103,7 @@ def test_a_table_of_all_projects_and_of_one(project: Path) -> None:
     assert both.rows() == [(1, first), (2, second)]
     assert both.columns == ["n", "project"]
     assert read("annotated_units", "units", second, folder=project).rows() == [(2, second)]
-    with pytest.raises(LookupError, match=r"no asset anotated_units; there is: .*code_units"):
+    with pytest.raises(LookupError, match=r"no asset anotated_units; assets: .*code_units"):
         read("anotated_units", "units", folder=project)
     with pytest.raises(LookupError, match="has no project shop"):
         read("annotated_units", "units", "shop", folder=project)

@@ -145,12 +145,12 @@ def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> N
     write_gguf(source(base, folder), out_of(tmp_path / "out"))
     layout = layout_of(base.folder)
     other = read_pairs(read_lora(write_adapter(base, tmp_path / "other", seed=1)))
-    with pytest.raises(ExportError, match="apart from the adapter"):
+    with pytest.raises(ExportError, match="differs from the adapter"):
         compare_gguf(tmp_path / "out" / ADAPTER, layout, other)
     with pytest.raises(ExportError, match="other tensors"):
         compare_gguf(tmp_path / "out" / ADAPTER, layout, other[1:])
     straight = Layout("llama", layout.name_of, {})
-    with pytest.raises(ExportError, match="apart from the adapter"):
+    with pytest.raises(ExportError, match="differs from the adapter"):
         compare_gguf(tmp_path / "out" / ADAPTER, straight, read_pairs(read_lora(folder)))
 
 
@@ -218,10 +218,10 @@ def test_a_base_with_other_rows_or_none_is_refused(base: BaseModel, tmp_path: Pa
     with pytest.raises(ExportError, match="is not the base that the adapter was trained on"):
         compare_base(straight, base.folder)
     folder = write_adapter(base, tmp_path / "adapter")
-    with pytest.raises(ExportError, match="has no GGUF file; name one by --base"):
+    with pytest.raises(ExportError, match="has no GGUF file; give one with --base"):
         write_ollama(source(base, folder), None, tmp_path)
     write_gguf(source(base, folder), out_of(tmp_path / "out"))
-    with pytest.raises(ExportError, match="is of another model: it has no blk"):
+    with pytest.raises(ExportError, match="is a different model: it has no blk"):
         compare_base(tmp_path / "out" / ADAPTER, base.folder)
 
 
@@ -240,10 +240,10 @@ def test_llama_cpp_is_asked_where_it_is(
     program(tmp_path / "bin", 'echo "with $4"')
     assert llama_cpp.generate(*files) == f"with {tmp_path / ADAPTER}\n"
     program(tmp_path / "bin", "echo no such lora >&2; exit 1")
-    with pytest.raises(ExportError, match="llama-cli does not take them: no such lora"):
+    with pytest.raises(ExportError, match="llama-cli cannot load them: no such lora"):
         llama_cpp.generate(*files)
     program(tmp_path / "bin", "true")
-    with pytest.raises(ExportError, match="writes nothing"):
+    with pytest.raises(ExportError, match="generates no text"):
         llama_cpp.generate(*files)
 
 
@@ -253,7 +253,7 @@ def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> Non
         (aside / "file").write_text("x")
         assert not out.exists()
     assert (out / "file").read_text() == "x"
-    with pytest.raises(ExportError, match="is not empty; name another folder"):
+    with pytest.raises(ExportError, match="is not empty; choose another folder"):
         put_aside(out).__enter__()
     failing = write_ollama, source(base, tmp_path)
     with pytest.raises(ExportError), put_aside(tmp_path / "failed") as aside:

@@ -47,7 +47,7 @@ def test_a_verdict_on_a_sample_says_that_it_is_one() -> None:
 def test_better_but_by_too_little_is_kept() -> None:
     found = verdict(BETTER, smallest_improvement=0.06)
     assert found.verdict == "kept"
-    assert "not clear of the smallest worth shipping, 0.06" in found.reason
+    assert "does not lie above the smallest worth shipping, 0.06" in found.reason
 
 
 def test_an_interval_around_zero_is_kept() -> None:
@@ -58,7 +58,7 @@ def test_an_interval_below_zero_is_refused() -> None:
     worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
     found = verdict(worse)
     assert found.verdict == "refused"
-    assert "shown to be worse" in found.reason
+    assert "significantly worse" in found.reason
 
 
 def test_a_model_that_changes_nothing_is_kept_even_if_nothing_is_asked_for() -> None:
@@ -142,7 +142,7 @@ def test_a_guard_on_the_low_end_of_an_interval_keeps_and_does_not_refuse() -> No
     assert verdict({**BETTER, "own_low": 0.1}, **limits).verdict == "promoted"
     found = verdict({**BETTER, "own_low": -0.1}, **limits)
     assert found.verdict == "kept"
-    assert found.reason == "not shown: own_low is -0.1, must be at least 0"
+    assert found.reason == "guard not met: own_low is -0.1, must be at least 0"
     assert verdict(BETTER, **limits).verdict == "kept"
     worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
     assert verdict({**worse, "own_low": -0.1}, **limits).verdict == "refused"

@@ -116,7 +116,10 @@ def test_a_version_is_found_by_number_or_hash(tmp_path: Path) -> None:
     assert resolve(lines, "1.0.0") == "abc.dir"
     assert resolve(lines, "abd") == "abd.dir"
     assert resolve(lines, "baseline") is None
-    for reference, words in (("ab", "more than one"), ("9.9.9", "never champion; there is: base")):
+    for reference, words in (
+        ("ab", "more than one"),
+        ("9.9.9", "never champion; known versions: base"),
+    ):
         with pytest.raises(LookupError, match=words):
             resolve(lines, reference)
 
@@ -195,7 +198,9 @@ def test_uncommitted_code_is_refused(tmp_path: Path, name: str) -> None:
         promote(tmp_path, MODEL, ACT)
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-q", "-m", "another rank")
-    with pytest.raises(ReleaseError, match=r"other code than the commit here holds: .*adapters;"):
+    with pytest.raises(
+        ReleaseError, match=r"code that differs from the checked-out commit: .*adapters;"
+    ):
         promote(tmp_path, MODEL, ACT)
     assert moves(tmp_path, MODEL) == []
 

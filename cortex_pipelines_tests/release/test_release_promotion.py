@@ -113,7 +113,7 @@ def test_a_champion_is_not_promoted_twice(tmp_path: Path) -> None:
 def test_what_the_gate_has_not_passed_stays_challenger(tmp_path: Path, verdict: str) -> None:
     decided(tmp_path, ROUTER, "a", verdict)
     assert not passed(tmp_path, ROUTER)
-    with pytest.raises(ReleaseError, match=f"the gate says {verdict}: as measured"):
+    with pytest.raises(ReleaseError, match=f"the gate's verdict is {verdict}: as measured"):
         promote(tmp_path, ROUTER, Act("someone", AT, "wishful"))
     assert ledger(tmp_path) == []
 

@@ -89,14 +89,14 @@ def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
             lambda folder, kept: (folder / "link").symlink_to(kept, target_is_directory=True),
             "link: not part of it",
         ),
-        (edit_manifest(lambda value: value.update(version="other")), "it was changed since"),
-        (edit_manifest(lambda value: value.update(base=None)), "it was changed since"),
+        (edit_manifest(lambda value: value.update(version="other")), "it was modified"),
+        (edit_manifest(lambda value: value.update(base=None)), "it was modified"),
         (lambda folder, kept: (kept / MANIFEST).unlink(), "no manifest.json in"),
         (lambda folder, kept: (kept / SIGNATURE).unlink(), "no manifest.sig in"),
-        (lambda folder, kept: (kept / SIGNATURE).write_text("{}"), "is no signature"),
+        (lambda folder, kept: (kept / SIGNATURE).write_text("{}"), "is not a signature"),
         (edit_signature(key="f" * 64), f"unknown key {'f' * 64}"),
-        (edit_signature(signature="AAAA"), "it was changed since"),
-        (edit_signature(signature="no base64!"), "is no signature"),
+        (edit_signature(signature="AAAA"), "it was modified"),
+        (edit_signature(signature="no base64!"), "is not a signature"),
     ],
 )
 def test_what_was_changed_since_is_refused(
@@ -141,7 +141,7 @@ def test_files_that_are_not_the_version_are_not_signed(tmp_path: Path) -> None:
     folder = model(tmp_path)
     version = str(content_md5(folder))
     (folder / "adapter_model.safetensors").write_bytes(b"other")
-    with pytest.raises(UntrustedModelError, match="does not hold version"):
+    with pytest.raises(UntrustedModelError, match="no longer contains version"):
         sign_version(tmp_path, folder, NAME, version, BASE)
 
 
@@ -176,7 +176,7 @@ def test_another_projects_release_is_taken_once_its_key_is_trusted(tmp_path: Pat
     assert trust(mine, tmp_path / "theirs.pub") == mark
     assert verify(mine, folder, kept).version == version
     (tmp_path / "no.pub").write_text("not a key")
-    with pytest.raises(UntrustedModelError, match="holds no public key"):
+    with pytest.raises(UntrustedModelError, match="is not a public key"):
         trust(mine, tmp_path / "no.pub")
 
 

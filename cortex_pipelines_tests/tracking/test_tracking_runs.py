@@ -178,7 +178,7 @@ def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[A
     written(bench, model, "rollback", None, None, ChampionPin(None, None))
     assert registry.follow_ledger(project, model) == 1
     assert stage(project, other) == ("archived", "1.1.0")
-    with pytest.raises(LookupError, match="no version called champion"):
+    with pytest.raises(LookupError, match="no version named champion"):
         registry.resolve(project, "words-a@champion")
 
 

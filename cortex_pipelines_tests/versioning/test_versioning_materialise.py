@@ -104,7 +104,7 @@ def test_what_dvc_records_differently_is_an_error(bench: Workbench) -> None:
 
     with (
         mock.patch.object(dvc_store, "commit", other),
-        pytest.raises(InputMovedError, match="DVC recorded something else than was computed"),
+        pytest.raises(InputMovedError, match="DVC recorded a version other than the computed one"),
     ):
         make(bench, words_asset(lambda note: frame(*note)))
 
@@ -129,7 +129,7 @@ def test_expectations_are_asked_where_an_asset_wants_them(bench: Workbench, tmp_
 
 
 def test_a_table_too_many_or_too_few(bench: Workbench) -> None:
-    with pytest.raises(ContractError, match=r"gave tables \[\], has to give \['words'\]"):
+    with pytest.raises(ContractError, match=r"returned tables \[\], expected \['words'\]"):
         make(bench, words_asset(lambda note: {}))
 
 
@@ -155,7 +155,7 @@ def test_a_lock_that_is_never_free_and_one_that_is_damaged(
 
     monkeypatch.setattr(dvc_store, "_LOCK_PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(dvc_store, "_LOCK_POLL_SECONDS", 0.01)
-    with pytest.raises(ProjectError, match="DVC's lock was never free: held by pid 1"):
+    with pytest.raises(ProjectError, match="DVC's lock stayed busy: held by pid 1"):
         dvc_store.patiently(bench.root, held)
 
     def damaged() -> None:

@@ -64,7 +64,7 @@ def architecture_facts(
         by_source[row["source"]].append(row)
         if row["fact"] == UNREAD:
             place = f"{row['path']} of {row['source']}"
-            _LOG.warning("%s: states no facts, it was set aside: %s", place, row["object"])
+            _LOG.warning("%s: skipped, no architecture facts: %s", place, row["object"])
     rows: list[Row] = []
     for (source,), inside in files.sort("source", "path").group_by("source", maintain_order=True):
         notes = UnitNotes(units.filter(pl.col("source") == source))

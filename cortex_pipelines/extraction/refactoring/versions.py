@@ -25,7 +25,7 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
         NotADirectoryError: it is no folder.
     """
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: not a folder; give the folders of two versions")
+        raise NotADirectoryError(f"{folder}: not a folder; give two folders, one per version")
     version: Version = {}
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - _CONTROL)
@@ -62,7 +62,7 @@ def commit_versions(
         revision = run_git(git, "rev-parse", "--verify", "--end-of-options", name).strip()
     except SourceError as error:
         raise SourceError(
-            f"{repository}: no commit {commit!r}; `git log` there shows the commits"
+            f"{repository}: no commit {commit!r}; list the commits with `git log`"
         ) from error
     parents = run_git(git, "rev-list", "--parents", "--max-count=1", revision).split()[1:]
     before: Version = {}
@@ -84,7 +84,7 @@ def _git_folder(repository: Path) -> Path:
         (folder for folder in (inner, repository) if (folder / "HEAD").is_file()), None
     )
     if git_folder is None:
-        raise SourceError(f"{repository}: not a git repository; give the folder of one")
+        raise SourceError(f"{repository}: not a git repository; give the path of a git repository")
     return git_folder
 
 

@@ -46,7 +46,7 @@ def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
         yield from read(path, limits)
     except _DAMAGE as error:
         raise SourceError(
-            f"{label}: the archive is truncated, damaged or of an unknown format "
+            f"{label}: the archive is truncated, damaged or in an unsupported format "
             f"({error or type(error).__name__}); get it again, as zip or as tar (plain, gzip, "
             "bzip2, xz)"
         ) from error
@@ -59,5 +59,5 @@ def archive_path(path: Path, label: str) -> Path:
         SourceError: it is not.
     """
     if not path.is_file():
-        raise SourceError(f"{label}: there is no file {path}; correct `archive` in params.yaml")
+        raise SourceError(f"{label}: no such file: {path}; correct `archive` in params.yaml")
     return path

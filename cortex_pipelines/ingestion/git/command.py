@@ -150,7 +150,7 @@ def _limit(pid: int) -> None:
 def _failure(subcommand: str, code: int, words: str) -> SourceError:
     if code in (-signal.SIGXCPU, -signal.SIGKILL) or "out of memory" in words.lower():
         return ExhaustedError(
-            f"git {subcommand} needs more memory or time than any repository that people made: a "
+            f"git {subcommand} needs more memory or time than any real repository: a "
             "commit of it unfolds to files without end; leave the repository out"
         )
     return SourceError(f"git {subcommand} failed: {words}")

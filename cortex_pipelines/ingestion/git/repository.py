@@ -61,8 +61,8 @@ def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Pat
             return mirror
     raise SourceError(
         f"{source.label}: commit {revision} with {commits} commits of history, as pinned in "
-        "sources.lock, is not there any more (rewritten, or cloned to another depth); "
-        "`cortex update` takes what is there now"
+        "sources.lock, no longer exists (rewritten, or cloned to another depth); "
+        "`cortex update` pins the current commit"
     )
 
 

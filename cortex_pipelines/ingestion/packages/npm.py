@@ -47,7 +47,7 @@ def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
         facts = next(iter(several or ()), None)
         files = list(Path(folder).iterdir())
         if len(files) != 1 or not isinstance(facts, dict) or facts.get("name") != source.name:
-            raise SourceError(f"{source.label}: npm gave no archive of {wanted}")
+            raise SourceError(f"{source.label}: npm returned no archive for {wanted}")
         return _keep(source, facts, files[0], cache / "downloads")
 
 
@@ -85,7 +85,7 @@ def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceL
         if package["integrity"] != pin["integrity"]:
             raise SourceError(
                 f"{source.label}: version {pin['version']} has integrity {package['integrity']}, "
-                f"sources.lock has {pin['integrity']}; `cortex update` takes what is there now"
+                f"sources.lock has {pin['integrity']}; `cortex update` pins the current package"
             )
     return below_top(list(read_archive(path, source.label, limits)))
 
@@ -95,8 +95,7 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError(
-            f"{source.label}: npm is not installed, which knows the registry; install it (for "
-            "example `apt install npm`)"
+            f"{source.label}: npm is not installed; install it (for example `apt install npm`)"
         )
     command = [npm, *arguments, *_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
     try:
@@ -112,7 +111,7 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
         answer = json.loads(done.stdout or b"null")
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise SourceError(
-            f"{source.label}: npm gave no answer that can be read ({type(error).__name__}); check "
+            f"{source.label}: npm returned no readable output ({type(error).__name__}); check "
             "the network and `npm config get registry`"
         ) from error
     if done.returncode:

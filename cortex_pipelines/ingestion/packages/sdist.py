@@ -29,7 +29,7 @@ def take_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
 def _newest(source: SdistSource, offer: Offer) -> Release:
     """The newest version that is not yanked; a pre-release only if there is no other."""
     if offer.problems:  # an index that cannot be asked might have a newer one
-        raise SourceError(f"{source.label}: cannot tell the latest version{_trouble(offer)}")
+        raise SourceError(f"{source.label}: cannot determine the latest version{_trouble(offer)}")
     kept = [release for release in offer.releases if not release.link.is_yanked]
     final = [release for release in kept if not release.version.is_prerelease]
     if not kept:
@@ -89,7 +89,7 @@ def _download_again(source: SdistSource, pin: dict[str, Any], cache: Path) -> No
         if indexes.download(release, cache / "downloads") == pin["sha256"]:
             return
     raise SourceError(
-        f"{source.label}: {pin['file']} {'has other content' if same else 'is not there'} "
+        f"{source.label}: {pin['file']} {'has other content' if same else 'is missing'} "
         f"where pip looks, sources.lock has sha256 {pin['sha256']}{_trouble(offer)}; "
-        "`cortex update` takes what is there now"
+        "`cortex update` pins the current release"
     )

@@ -52,7 +52,7 @@ def read_directory(folder: Path, content: str, label: str, limits: SourceLimits)
 def _walk(folder: Path) -> Iterator[str]:
     """Relative paths of everything but folders, with forward slashes, in byte order."""
     if not folder.is_dir():
-        raise SourceError(f"there is no folder {folder}; correct `directory` in params.yaml")
+        raise SourceError(f"no such folder: {folder}; correct `directory` in params.yaml")
     paths: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_unreadable):
         here = Path(place)
@@ -63,7 +63,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _unreadable(error: OSError) -> None:
-    raise SourceError(f"cannot read {error.filename}: {error.strerror}; give read access to it")
+    raise SourceError(f"cannot read {error.filename}: {error.strerror}; grant read access to it")
 
 
 def _tool(folder: Path) -> bool:

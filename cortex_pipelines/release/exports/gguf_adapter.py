@@ -77,7 +77,7 @@ def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
     wanted = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
     if tensors.keys() != wanted:
         differing = sorted(tensors.keys() ^ wanted)
-        raise ExportError(f"{path.name} has other tensors than the adapter: {differing[:3]}")
+        raise ExportError(f"{path.name} and the adapter have different tensors: {differing[:3]}")
     worst = 0.0
     for pair in pairs:
         name = _name(layout, pair.layer)
@@ -90,7 +90,7 @@ def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
             largest = float(np.abs(expected).max()) or 1.0
             worst = max(worst, float(np.abs(actual - expected).max()) / largest)
     if worst > 1e-6:  # a float32 has seven digits, and one multiplication may round the last
-        raise ExportError(f"{path.name} is {worst:.2g} apart from the adapter")
+        raise ExportError(f"{path.name} differs from the adapter by {worst:.2g}")
     return worst
 
 
@@ -146,5 +146,5 @@ def _tensors(layout: Layout, pairs: list[Pair], alpha: float) -> Mapping[str, Ar
 def _name(layout: Layout, layer: str) -> str:
     tensor_name = layout.name_of(layer)
     if tensor_name is None:
-        raise ExportError(f"the layer {layer} has no name in GGUF for {layout.architecture}")
+        raise ExportError(f"layer {layer} has no GGUF name for {layout.architecture}")
     return f"{tensor_name}.weight"

@@ -60,7 +60,7 @@ def layout_of(base: Path) -> Layout:
     kind = config.get("model_type")
     if kind != "llama":
         raise ExportError(
-            f"a base of the architecture {kind} cannot be exported to GGUF yet, llama can; "
+            f"bases of architecture {kind} cannot be exported to GGUF yet (llama can); "
             "`--format merged` gives a model that llama.cpp's own converter takes"
         )
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, int(config["num_hidden_layers"]))

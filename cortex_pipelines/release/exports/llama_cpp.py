@@ -28,7 +28,7 @@ def generate(base: Path, adapter: Path) -> str | None:
     program = shutil.which("llama-cli")
     text = _by_program(program, base, adapter) if program else _by_package(base, adapter)
     if text is not None and not text.strip():
-        raise ExportError("llama.cpp loads base and adapter but writes nothing")
+        raise ExportError("llama.cpp loads base and adapter but generates no text")
     return text
 
 
@@ -44,7 +44,7 @@ def _by_program(program: str, base: Path, adapter: Path) -> str:
         check=False,
     )
     if done.returncode:
-        raise ExportError(f"llama-cli does not take them: {done.stderr.strip()[-500:]}")
+        raise ExportError(f"llama-cli cannot load them: {done.stderr.strip()[-500:]}")
     return done.stdout
 
 
@@ -56,6 +56,6 @@ def _by_package(base: Path, adapter: Path) -> str | None:
     try:
         model = Llama(str(base), lora_path=str(adapter), verbose=False)
     except (RuntimeError, ValueError) as error:
-        raise ExportError(f"llama_cpp does not take them: {error}") from error
+        raise ExportError(f"llama_cpp cannot load them: {error}") from error
     answer = model(PROMPT, max_tokens=_TOKENS, temperature=0.0)
     return str(answer["choices"][0]["text"])

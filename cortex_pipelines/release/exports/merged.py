@@ -40,7 +40,7 @@ def write_merged(source: Source, out: Path) -> Checked:
     difference, effect = apart(with_adapter, logits(again, ids)), apart(with_adapter, alone)
     if difference > _TOLERANCE[kind]:
         raise ExportError(
-            f"the merged model answers {difference:.2g} apart from base and adapter; "
+            f"logits of the merged model differ from base and adapter by {difference:.2g}; "
             f"{_TOLERANCE[kind]:g} is allowed for weights in {kind}"
         )
     return Checked(
@@ -68,7 +68,5 @@ def _kind(base: BaseModel) -> str:
                 kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
     most = max(kinds, key=lambda kind: kinds[kind])
     if most not in _TOLERANCE:
-        raise ExportError(
-            f"{base.name} is kept in {most}; an adapter is merged into F32, F16, BF16"
-        )
+        raise ExportError(f"{base.name} has weights in {most}; merging supports F32, F16, BF16")
     return most

@@ -31,7 +31,7 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
     """
     if base is None:
         raise ExportError(
-            f"{source.base.name} has no GGUF file; name one by --base, or export with "
+            f"{source.base.name} has no GGUF file; give one with --base, or export with "
             "`--format merged`, which `ollama create` takes as a folder"
         )
     adapter = write_gguf(source, out)
@@ -80,11 +80,11 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
     for layer, weights in _rotated(folder, tuple(layout.heads)):
         name = f"{layout.name_of(layer)}.weight"
         if name not in tensors:
-            raise ExportError(f"{gguf_file.name} is of another model: it has no {name}")
+            raise ExportError(f"{gguf_file.name} is a different model: it has no {name}")
         tensor = tensors[name]
         theirs = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         if theirs.shape != weights.shape:
-            raise ExportError(f"{gguf_file.name} is of another model: {name} is {theirs.shape}")
+            raise ExportError(f"{gguf_file.name} is a different model: {name} is {theirs.shape}")
         ours = weights[layout.rows(layer, weights.shape[0])]
         correlations.append(float(np.corrcoef(theirs.ravel(), ours.ravel())[0, 1]))
     if not correlations or min(correlations) < _LIKENESS:

@@ -30,7 +30,7 @@ def write_peft(source: Source, out: Path) -> Checked:
     theirs = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
     difference = apart(ours, theirs)
     if difference > 1e-5:  # the same sums in the same order but for how threads share them
-        raise ExportError(f"peft answers {difference:.2g} apart from the released adapter")
+        raise ExportError(f"peft's logits differ from the released adapter's by {difference:.2g}")
     return Checked(
         ("loaded by peft, it answers as the released adapter does",),
         (),

@@ -61,7 +61,7 @@ def put_aside(out: Path) -> Iterator[Path]:
         ExportError: ``out`` is there already and not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(f"{out} is not empty; name another folder by --out")
+        raise ExportError(f"{out} is not empty; choose another folder with --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out.parent, f".{out.name}.") as scratch:
         aside = scratch / "export"

@@ -87,7 +87,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise DetectorError(
             f"{folder}: no detectors ({type(error).__name__}: {error}); "
-            "`cortex run worker_anomalies` makes them"
+            "run `cortex run worker_anomalies` first"
         ) from error
 
 

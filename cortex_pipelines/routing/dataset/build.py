@@ -171,6 +171,6 @@ def _require_enough(
     empty = [side for side in SPLITS if not sides[side]]
     if empty:
         raise TooFewTasksError(
-            f"coordination logs: none of {total} tasks falls to {', '.join(empty)}; more logs, or "
+            f"coordination logs: none of {total} tasks is in {', '.join(empty)}; add logs, or set "
             "larger routing.validation_share and routing.test_share in params.yaml"
         )

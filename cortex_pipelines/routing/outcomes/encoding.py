@@ -65,7 +65,9 @@ class Encoding:
         numbers = len(self.columns.numbers) + len(self.columns.amounts)
         lengths = (len(self.centre), len(self.spread), len(self.categories), len(self.idf))
         if lengths != (numbers, numbers, len(self.columns.categories), len(self.words)):
-            raise ValueError("an encoding has one centre and spread a number, one idf a word")
+            raise ValueError(
+                "an encoding needs one centre and spread per number, and one idf per word"
+            )
 
     @property
     def width(self) -> int:

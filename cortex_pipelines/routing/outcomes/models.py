@@ -32,7 +32,7 @@ class Fitted:
 
     def __post_init__(self) -> None:
         if self.encoding is not None and len(self.weights) != self.encoding.width:
-            raise ValueError("a model has one weight a feature")
+            raise ValueError("a model needs one weight per feature")
 
     def raw(self, rows: pl.DataFrame) -> np.ndarray:
         """One prediction per task: log-odds of a probability, else the value."""

@@ -84,7 +84,7 @@ class OutcomePredictors:
 
 def _none(folder: Path, why: object) -> PredictorError:
     return PredictorError(
-        f"{folder}: no outcome predictors ({why}); `cortex run outcome_predictors` makes them"
+        f"{folder}: no outcome predictors ({why}); run `cortex run outcome_predictors` first"
     )
 
 

@@ -165,7 +165,7 @@ def load_router(folder: Path, version: str | None = None) -> Package:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RouterError(
-            f"{folder} holds no whole router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, "
+            f"{folder} contains no complete router ({WEIGHTS_FILE}, {VOCABULARY_FILE}, "
             f"{NEIGHBOURS_FILE}: {type(error).__name__}: {error}); train it again with "
             "`cortex run task_router` or `cortex router train`, or fetch it with `dvc pull`"
         ) from error
@@ -184,7 +184,7 @@ def load_config(folder: Path) -> RouterConfig:
         return RouterConfig(**{**values, **lists})
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RouterError(
-            f"{path} is not the configuration of a router as this version writes it ({error}); "
+            f"{path} is not a router configuration of this version ({error}); "
             "make it again with `cortex run task_router` or `cortex router train`, or fetch it "
             "with `dvc pull`"
         ) from error
@@ -219,7 +219,7 @@ def _tensors(path: Path) -> dict[str, dict[str, Floats]]:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path.name} is no safetensors file: {error}") from error
+        raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
     grouped: dict[str, dict[str, Floats]] = {}
     for name, value in tensors.items():
         group, _, part = name.partition(".")

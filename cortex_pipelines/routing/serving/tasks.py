@@ -74,7 +74,7 @@ class _Number(float):
 
 
 def _no_json(written: str) -> Any:
-    raise ValueError(f"{written} is no JSON")
+    raise ValueError(f"{written} is not JSON")
 
 
 def _task(line: bytes, number: int) -> Task:

@@ -172,7 +172,7 @@ def test_errors_say_what_to_do(
         commit_versions(repository, "--all", settings)
     with pytest.raises(SourceError, match="not a git repository"):
         commit_versions(tmp_path, "HEAD", settings)
-    with pytest.raises(NotADirectoryError, match="folders of two versions"):
+    with pytest.raises(NotADirectoryError, match="give two folders"):
         folder_version(tmp_path / "nothing", settings)
     assert _run(str(repository)).exit_code == 2
     assert _run(str(repository), str(repository), "--commit", "HEAD").exit_code == 2
