@@ -14,7 +14,7 @@ _SCORED = (
     Column("path", pl.String, "File it comes from"),
     Column("language", pl.String, "Language or format of the file"),
     Column("kind", pl.String, "Kind of unit, of name, of change or of structure"),
-    Column("cluster", pl.String, "Files that share near-duplicates: what intervals draw"),
+    Column("cluster", pl.String, "Cluster of files with near-duplicates: the bootstrap unit"),
     Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
     Column("tokens", pl.Int64, "Tokens of the base's tokenizer for these bytes"),
     Column("base_bits", pl.Float64, "Bits the base needs for the completion"),
@@ -25,7 +25,7 @@ _SCORED = (
 
 ADAPTER_SCORES = Table(
     "scores",
-    "One held-out example as the base, the challenger and its reference find it.",
+    "Bits of one held-out example under base, challenger and reference.",
     _SCORED,
     ("task", "example_id"),
 )
@@ -33,7 +33,7 @@ ADAPTER_SCORES = Table(
 
 GENERAL_SCORES = Table(
     "general_scores",
-    "The same for code of another project: what the adapter forgot.",
+    "The same for code of another project: forgetting of the adapter.",
     _SCORED,
     ("task", "example_id"),
 )
@@ -50,20 +50,20 @@ FOREIGN_SCORES = Table(
 
 MULTIPLE_CHOICE = Table(
     "team_choices",
-    "One question with a few answers, and which of them each model finds likeliest.",
+    "One multiple-choice question, and each model's most likely answer.",
     (
         Column("example_id", pl.String, "Example that it was made from"),
-        Column("kind", pl.String, "What is asked for", one_of=("naming", "fix", "statement")),
+        Column("kind", pl.String, "Kind of question", one_of=("naming", "fix", "statement")),
         Column("path", pl.String, "File it comes from"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column("cluster", pl.String, "Files that share near-duplicates: what intervals draw"),
-        Column("prompt", pl.String, "What stands before the answer"),
+        Column("cluster", pl.String, "Cluster of files with near-duplicates: the bootstrap unit"),
+        Column("prompt", pl.String, "Prompt before the answer"),
         Column("candidates", pl.List(pl.String), "The answers"),
-        Column("truth", pl.Int64, "Which of them is right, from 0"),
-        Column("chance", pl.Float64, "Share that is right by chance", between=(0, 1)),
-        Column("base_chosen", pl.Int64, "What the base chose; null for a tie", True),
-        Column("challenger_chosen", pl.Int64, "What the challenger chose", True),
-        Column("reference_chosen", pl.Int64, "What the reference chose", True),
+        Column("truth", pl.Int64, "Index of the correct answer, from 0"),
+        Column("chance", pl.Float64, "Accuracy by chance", between=(0, 1)),
+        Column("base_chosen", pl.Int64, "Index the base chose; null for a tie", True),
+        Column("challenger_chosen", pl.Int64, "Index the challenger chose", True),
+        Column("reference_chosen", pl.Int64, "Index the reference chose", True),
     ),
     ("kind", "example_id"),
 )
@@ -88,12 +88,17 @@ GENERATIONS = Table(
         Column("language", pl.String, "Language or format of the file"),
         Column("kind", pl.String, "Kind of unit, of name, of change or of structure"),
         Column("cluster", pl.String, "Near-duplicate cluster"),
-        Column("prompt", pl.String, "What the model saw"),
-        Column("expected", pl.String, "What stands in the repository"),
-        Column("output", pl.String, "What the model wrote, cut where the answer ends"),
-        Column("syntax_correct", pl.Boolean, "Parses with no error that the truth has not", True),
-        Column("exact_match", pl.Boolean, "The same text but for white space at the ends"),
-        Column("right", pl.Boolean, "The same but for layout; of an import, the same judgement"),
+        Column("prompt", pl.String, "Prompt of the model"),
+        Column("expected", pl.String, "Text in the repository"),
+        Column("output", pl.String, "Model output, cut where the answer ends"),
+        Column(
+            "syntax_correct",
+            pl.Boolean,
+            "Parses without errors beyond those of the expected text",
+            True,
+        ),
+        Column("exact_match", pl.Boolean, "Equal text, ignoring outer white space"),
+        Column("right", pl.Boolean, "Equal apart from layout; for an import, equal judgement"),
         Column("edit_similarity", pl.Float64, "1 - Levenshtein over length", between=(0, 1)),
         Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
@@ -119,8 +124,8 @@ BENCHMARK_PROBLEMS = Table(
         Column("problem", pl.String, "Id of the problem"),
         Column("role", pl.String, "Model", one_of=("base", "challenger")),
         Column("sample", pl.Int64, "0 is greedy; others are drawn by the seed", between=(0, 1e6)),
-        Column("prompt", pl.String, "What the model saw"),
-        Column("output", pl.String, "What the model wrote"),
+        Column("prompt", pl.String, "Prompt of the model"),
+        Column("output", pl.String, "Model output"),
         Column("passed", pl.Boolean, "Whether the tests pass; null if they could not be run", True),
         Column("detail", pl.String, "What failed, or why nothing was run"),
     ),
@@ -130,7 +135,7 @@ BENCHMARK_PROBLEMS = Table(
 
 MEMORISED = Table(
     "memorised",
-    "One rare line, and whether the models write its second half word by word after its first.",
+    "One rare line, and whether the models complete it verbatim.",
     (
         Column("example_id", pl.String, "Example that it stands in"),
         Column(
@@ -140,8 +145,8 @@ MEMORISED = Table(
             one_of=SPLITS,
         ),
         Column("path", pl.String, "File it comes from"),
-        Column("prefix", pl.String, "What the models saw"),
-        Column("secret", pl.String, "What followed"),
+        Column("prefix", pl.String, "Prompt of the models"),
+        Column("secret", pl.String, "Continuation in the file"),
         Column("base_verbatim", pl.Boolean, "Whether the base writes it greedily"),
         Column("challenger_verbatim", pl.Boolean, "Whether the challenger does"),
     ),
@@ -156,8 +161,8 @@ CANARIES = Table(
     (
         Column("canary", pl.String, "Which one"),
         Column("task", pl.String, "Task whose adapter is asked", one_of=_ADAPTER_TASKS),
-        Column("prefix", pl.String, "What the models saw"),
-        Column("secret", pl.String, "What followed in training"),
+        Column("prefix", pl.String, "Prompt of the models"),
+        Column("secret", pl.String, "Continuation in training"),
         Column("base_exposure", pl.Float64, "Bits under the base", between=(0, 64)),
         Column("challenger_exposure", pl.Float64, "Bits under the challenger", between=(0, 64)),
         Column(

@@ -9,19 +9,19 @@ DETECTORS = ("mean", "pca", "forest", "autoencoder")
 
 ANOMALY_SERIES = Table(
     "series",
-    "One log with metrics of workers, and how it is watched.",
+    "One log with metrics of workers, and how it is monitored.",
     (
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("subjects", pl.List(pl.String), "Workers; all where records name none"),
-        Column("metrics", pl.List(pl.String), "Metrics that are looked at"),
+        Column("metrics", pl.List(pl.String), "Metrics used"),
         Column("records", pl.Int64, "Records with a time"),
-        Column("train_windows", pl.Int64, "Windows that the detectors learnt from"),
-        Column("threshold_windows", pl.Int64, "Windows after, that chose one of them"),
-        Column("latest_windows", pl.Int64, "Windows after these, that are watched"),
+        Column("train_windows", pl.Int64, "Training windows"),
+        Column("threshold_windows", pl.Int64, "Later windows, for detector choice and threshold"),
+        Column("latest_windows", pl.Int64, "Latest windows, which are monitored"),
         Column("chosen", pl.String, "Detector that is used; null if none", True, one_of=DETECTORS),
-        Column("criterion", pl.String, "Disturbed windows found by each detector, JSON", True),
+        Column("criterion", pl.String, "ROC AUC on disturbed windows by detector, JSON", True),
         Column("threshold", pl.Float64, "Score above which a window is an alert", True),
-        Column("left_out", pl.String, "Why it is not watched; null if it is", True),
+        Column("left_out", pl.String, "Why it is not monitored; null if it is", True),
     ),
     ("file",),
 )
@@ -38,10 +38,10 @@ _WINDOW = (
 
 ANOMALY_WINDOWS = Table(
     "windows",
-    "Some records of a worker, one after the other, and how unusual they are together.",
+    "A window of consecutive records of a worker, with its anomaly score.",
     (
         *_WINDOW,
-        Column("part", pl.String, "What it is used for", one_of=("train", "threshold", "latest")),
+        Column("part", pl.String, "Split of the window", one_of=("train", "threshold", "latest")),
         *(Column(name, pl.Float64, f"Score by the {name} detector") for name in DETECTORS),
         Column("score", pl.Float64, "Score by the detector that is used"),
         Column("alert", pl.Boolean, "Whether that is above the threshold"),
@@ -52,7 +52,7 @@ ANOMALY_WINDOWS = Table(
 
 ANOMALY_ALERTS = Table(
     "alerts",
-    "One of the latest windows that is unusual, and the metric that stands out.",
+    "An anomaly among the latest windows, and its main metric.",
     (
         *_WINDOW,
         Column("score", pl.Float64, "Score by the detector that is used"),
@@ -62,9 +62,9 @@ ANOMALY_ALERTS = Table(
             pl.String,
             "Metric that stands out; a counter is looked at as its rate a second",
         ),
-        Column("observed", pl.Float64, "Its value that is furthest from the usual"),
-        Column("usual", pl.Float64, "Its median in the records that were learnt from"),
-        Column("blame", pl.Float64, "Its share of what is unusual", between=(0, 1)),
+        Column("observed", pl.Float64, "Value furthest from the median"),
+        Column("usual", pl.Float64, "Median in the training records"),
+        Column("blame", pl.Float64, "Share of the metric in the score", between=(0, 1)),
     ),
     ("file", "place"),
 )

@@ -32,11 +32,11 @@ ARCHITECTURE_FACTS = Table(
             "boundary", pl.String, "Package or service that holds the file, by its manifest", True
         ),
         Column("fact", pl.String, "Kind of fact", one_of=ARCHITECTURE_KINDS),
-        Column("subject", pl.String, "What it is about (file, METHOD /path, table, service, ...)"),
+        Column("subject", pl.String, "Subject (file, METHOD /path, table, service, ...)"),
         Column(
             "relation", pl.String, "How they belong together (imports, handled-by, column, ...)"
         ),
-        Column("object", pl.String, "The other side (file, handler, column, image, port, ...)"),
+        Column("object", pl.String, "Object (file, handler, column, image, port, ...)"),
         Column(
             "scope",
             pl.String,
@@ -45,7 +45,7 @@ ARCHITECTURE_FACTS = Table(
             ("internal", "external", "standard", "unresolved"),
         ),
         Column("technology", pl.String, "Format or framework that states it", True),
-        Column("description", pl.String, "What people say about it, white space folded", True),
+        Column("description", pl.String, "Documentation, white space folded", True),
         Column(
             "description_source", pl.String, "Where: docstring, comment, summary, manifest", True
         ),

@@ -6,7 +6,7 @@ from cortex_pipelines.schemas.table import Column, Table
 
 OFF_POLICY = Table(
     "off_policy",
-    "What the logs say the router would achieve, by one estimator; or why they cannot say.",
+    "Off-policy estimate of the router's success rate, or why there is none.",
     (
         Column(
             "estimator",
@@ -15,8 +15,8 @@ OFF_POLICY = Table(
             one_of=("logged", "ips", "snips", "doubly_robust", "none"),
         ),
         Column("items", pl.Int64, "Logged decisions about held-out tasks, outcome known"),
-        Column("effective", pl.Float64, "What they are worth, in decisions of the router", True),
-        Column("estimate", pl.Float64, "Expected share of tasks that succeed", True),
+        Column("effective", pl.Float64, "Effective sample size, in decisions of the router", True),
+        Column("estimate", pl.Float64, "Estimated success rate", True),
         Column("low", pl.Float64, "Lower end of its interval", True),
         Column("high", pl.Float64, "Upper end of its interval", True),
         Column("refused", pl.String, "Why there is no estimate; null if there is", True),
@@ -28,7 +28,7 @@ OFF_POLICY = Table(
 
 AUDIT_GROUPS = Table(
     "groups",
-    "The held-out tasks that share a value of an attribute, and how the router serves them.",
+    "Router performance on held-out tasks that share an attribute value.",
     (
         Column(
             "attribute",
@@ -38,17 +38,19 @@ AUDIT_GROUPS = Table(
         ),
         Column("value", pl.String, "The value; not known where it is missing"),
         Column("items", pl.Int64, "Number of tasks"),
-        Column("accuracy", pl.Float64, "Share sent to the right master", between=(0, 1)),
+        Column("accuracy", pl.Float64, "Accuracy", between=(0, 1)),
         Column("accuracy_low", pl.Float64, "Lower end of its interval", between=(0, 1)),
         Column("accuracy_high", pl.Float64, "Upper end of its interval", between=(0, 1)),
         Column("confidence", pl.Float64, "Mean confidence of the router", between=(0, 1)),
         Column("overconfidence", pl.Float64, "Mean confidence less accuracy", between=(-1, 1)),
         Column("overconfidence_low", pl.Float64, "Lower end of its interval", between=(-1, 1)),
         Column("overconfidence_high", pl.Float64, "Upper end of its interval", between=(-1, 1)),
-        Column("abstention", pl.Float64, "Share left to a person", between=(0, 1)),
+        Column("abstention", pl.Float64, "Share of abstentions", between=(0, 1)),
         Column("abstention_low", pl.Float64, "Lower end of its interval", between=(0, 1)),
         Column("abstention_high", pl.Float64, "Upper end of its interval", between=(0, 1)),
-        Column("warnings", pl.List(pl.String), "What the group falls behind in; empty if nothing"),
+        Column(
+            "warnings", pl.List(pl.String), "Metrics in which the group falls behind; empty if none"
+        ),
     ),
     ("attribute", "value"),
 )

@@ -14,7 +14,7 @@ RENAMED_UNITS = Table(
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("original_code", pl.String, "Code of the unit"),
         Column("renamed_code", pl.String, "Code with local variables renamed"),
-        Column("renames", pl.List(pl.String), "What was renamed, each as old=new, sorted"),
+        Column("renames", pl.List(pl.String), "Renamings as old=new, sorted"),
     ),
     ("unit_id", "variant"),
 )
@@ -22,7 +22,7 @@ RENAMED_UNITS = Table(
 
 INJECTED_ERRORS = Table(
     "injected_errors",
-    "One function with one error put in on purpose.",
+    "One function with one injected error.",
     (
         Column("mutant_id", pl.String, "Hash of unit, operator and place"),
         Column("unit_id", pl.String, "Unit it was made from"),
@@ -31,7 +31,7 @@ INJECTED_ERRORS = Table(
         Column("error_type", pl.String, "Family of the error (operator, literal, ...)"),
         Column("buggy_code", pl.String, "Code with the error; takes the place of fixed_code"),
         Column("fixed_code", pl.String, "Code of the unit, exactly"),
-        Column("explanation", pl.String, "What is wrong and what puts it right, in words"),
+        Column("explanation", pl.String, "The error and its fix, in words"),
         Column(
             "verification",
             pl.List(pl.String),
@@ -44,15 +44,20 @@ INJECTED_ERRORS = Table(
 
 REWRITTEN_UNITS = Table(
     "rewritten_units",
-    "One function written in another way (comments, layout, structure), behaviour unchanged.",
+    "One function rewritten (comments, layout, structure), behaviour unchanged.",
     (
         Column("unit_id", pl.String, "Unit it was made from"),
         Column("variant", pl.Int64, "Number of the variant, from 0"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
-        Column("rewrite", pl.String, "What was done (comments_removed, inverted_branches, ...)"),
-        Column("family", pl.String, "What it changes", one_of=("comments", "layout", "structure")),
+        Column("rewrite", pl.String, "Kind of rewrite (comments_removed, inverted_branches, ...)"),
+        Column(
+            "family",
+            pl.String,
+            "What the rewrite changes",
+            one_of=("comments", "layout", "structure"),
+        ),
         Column("original_code", pl.String, "Code of the unit"),
-        Column("rewritten_code", pl.String, "Code written in the other way"),
+        Column("rewritten_code", pl.String, "Rewritten code"),
     ),
     ("unit_id", "variant"),
 )
@@ -60,13 +65,13 @@ REWRITTEN_UNITS = Table(
 
 MUTANT_VERIFICATION = Table(
     "mutant_verification",
-    "What a compiler or a run in the sandbox says about one injected error, on this machine.",
+    "Result of compiling or running one injected error in the sandbox, on this machine.",
     (
         Column("mutant_id", pl.String, "Injected error"),
         Column("unit_id", pl.String, "Unit it was made from"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("operator", pl.String, "Operator that made the change"),
-        Column("check", pl.String, "What was asked", one_of=("compiled", "killed")),
+        Column("check", pl.String, "Kind of check", one_of=("compiled", "killed")),
         Column(
             "result",
             pl.String,

@@ -47,7 +47,7 @@ CODE_UNITS = Table("units", "One unit of code, with its exact span.", UNIT, ("un
 
 UNIT_CHUNKS = Table(
     "chunks",
-    "One part of a large unit, cut at a border of the syntax; it stands by itself.",
+    "One self-contained chunk of a large unit, cut at a syntactic border.",
     (
         Column("unit_id", pl.String, "Unit it is a part of"),
         Column("chunk", pl.Int64, "Number of the part, from 0"),
@@ -79,7 +79,7 @@ TEST_CASES = Table(
 
 UNPARSED_FILES = Table(
     "unparsed_files",
-    "One file in a language that is parsed, from which no unit was taken.",
+    "One file in a supported language that was not parsed.",
     (
         Column("source", pl.String, "Source in the project"),
         Column("path", pl.String, "Path relative to the source's root"),
@@ -98,7 +98,7 @@ UNPARSED_FILES = Table(
                 "damaged",
             ),
         ),
-        Column("detail", pl.String, "In words, with the limit that was passed"),
+        Column("detail", pl.String, "Explanation, with the limit exceeded"),
     ),
     ("source", "path"),
 )

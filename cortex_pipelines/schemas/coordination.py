@@ -6,7 +6,7 @@ from cortex_pipelines.schemas.table import UTC, Column, Table
 
 COORDINATION_EVENTS = Table(
     "events",
-    "One record of the agent system's logs that was understood.",
+    "One parsed record of the agent system's logs.",
     (
         Column(
             "event_id", pl.String, "Hash of the content: a record that stands twice counts once"
@@ -37,7 +37,7 @@ COORDINATION_EVENTS = Table(
 
 REJECTED_EVENTS = Table(
     "rejected_events",
-    "One stretch of a log that could not be understood.",
+    "One part of a log that could not be parsed.",
     (
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("byte_offset", pl.Int64, "Where the stretch begins"),
@@ -50,12 +50,14 @@ REJECTED_EVENTS = Table(
 
 REDACTED_EVENTS = Table(
     "redacted_events",
-    "One secret or piece of personal data that was taken out of a record of the logs.",
+    "One secret or item of personal data redacted in a log record.",
     (
         Column("file", pl.String, "Log file, relative to the logs folder"),
         Column("byte_offset", pl.Int64, "Where the record begins in the file"),
-        Column("category", pl.String, "What sort of value it was", one_of=("secret", "personal")),
-        Column("rule", pl.String, "Rule that found it"),
+        Column(
+            "category", pl.String, "Category of the private value", one_of=("secret", "personal")
+        ),
+        Column("rule", pl.String, "Detection rule"),
         Column(
             "severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")
         ),
@@ -86,7 +88,7 @@ _ATTEMPT = Column(
 
 DECISIONS = Table(
     "decisions",
-    "One record that says where a task was sent. One task may have several.",
+    "One routing record of a task; a task may have several.",
     (
         Column("event_id", pl.String, "Record in coordination_events"),
         _ATTEMPT,
@@ -116,7 +118,7 @@ DECISIONS = Table(
 
 OUTCOMES = Table(
     "outcomes",
-    "One record that says something of how a task went.",
+    "One record about a task's outcome.",
     (
         Column("event_id", pl.String, "Record in coordination_events"),
         _ATTEMPT,
@@ -149,7 +151,7 @@ OUTCOMES = Table(
 
 FEATURES = Table(
     "features",
-    "What was known of a task when it was sent to a master; nothing in it is from later.",
+    "Features of a task known when it was sent to a master.",
     (
         Column("attempt_id", pl.String, "Task and master"),
         Column("task_id", pl.String, "Task", True),

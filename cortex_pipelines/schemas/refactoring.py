@@ -26,7 +26,12 @@ REFACTORING_PAIRS = Table(
         Column("before", pl.String, "Code of the enclosing unit before"),
         Column("after", pl.String, "Code of the enclosing unit after"),
         Column("description", pl.String, "What was done, in words"),
-        Column("purpose", pl.String, "What it answers, by rule (weak)", one_of=PURPOSES),
+        Column(
+            "purpose",
+            pl.String,
+            "Purpose of the refactoring, by rule (weak label)",
+            one_of=PURPOSES,
+        ),
         Column(
             "smell", pl.String, "Smell of the code before that is gone after; null if none", True
         ),

@@ -66,8 +66,8 @@ SKIPPED_FILES = Table(
     (
         Column("source", pl.String, "Source in the project"),
         Column("path", pl.String, "Path or entry name as the source has it"),
-        Column("reason", pl.String, "Short code for why", one_of=SKIP_REASONS),
-        Column("detail", pl.String, "In words, with the limit that was passed"),
+        Column("reason", pl.String, "Reason code", one_of=SKIP_REASONS),
+        Column("detail", pl.String, "Explanation, with the limit exceeded"),
         Column("size_bytes", pl.Int64, "Size, in bytes; null if unknown", True),
     ),
     ("source", "path", "reason"),
@@ -76,7 +76,7 @@ SKIPPED_FILES = Table(
 
 REDACTIONS = Table(
     "redactions",
-    "One secret or piece of personal data that was taken out before publishing.",
+    "One secret or item of personal data redacted before publishing.",
     (
         Column("source", pl.String, "Source in the project"),
         Column(
@@ -87,8 +87,10 @@ REDACTIONS = Table(
             "start", pl.Int64, "First character of the placeholder in the line", between=(0, 1e9)
         ),
         Column("end", pl.Int64, "Character after its last one in that line", between=(0, 1e9)),
-        Column("category", pl.String, "What sort of value it was", one_of=("secret", "personal")),
-        Column("rule", pl.String, "Rule that found it"),
+        Column(
+            "category", pl.String, "Category of the private value", one_of=("secret", "personal")
+        ),
+        Column("rule", pl.String, "Detection rule"),
         Column(
             "severity", pl.String, "How much harm it could do", one_of=("low", "medium", "high")
         ),

@@ -32,7 +32,7 @@ ARCHITECTURE_DATASET = (
         (
             *(column for column in EXAMPLE if column.name not in ("language", "kind")),
             Column("language", pl.String, "Language or format of the file"),
-            Column("kind", pl.String, "What is asked for", one_of=ARCHITECTURE_EXAMPLES),
+            Column("kind", pl.String, "Kind of question", one_of=ARCHITECTURE_EXAMPLES),
             Column("technology", pl.String, "Format or framework", True),
             Column(
                 "description_source", pl.String, "Where the requirement stands; weak:rule if made"

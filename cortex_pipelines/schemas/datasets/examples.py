@@ -13,10 +13,10 @@ EXAMPLE = (
     Column("language", pl.String, "Language", one_of=LANGUAGES),
     Column("kind", pl.String, "Kind of unit or of name"),
     Column("origin", pl.String, "original, or the augmentation that made it"),
-    Column("prompt", pl.String, "What the model sees"),
-    Column("completion", pl.String, "What the model has to write"),
+    Column("prompt", pl.String, "Model input"),
+    Column("completion", pl.String, "Expected model output"),
     Column("cluster", pl.String, "Near-duplicate cluster; a cluster is on one side of the split"),
-    Column("split_reason", pl.String, "What decided the side of the split"),
+    Column("split_reason", pl.String, "Rule that decided the split"),
     Column(
         "weight",
         pl.Float64,
@@ -52,7 +52,7 @@ MANIFEST = Table(
         Column("kind", pl.String, "Kind of unit, of name, or of change; null for several", True),
         Column("origin", pl.String, "original, or the augmentation that made it", True),
         Column("language", pl.String, "Language or format; null for several", True),
-        Column("category", pl.String, "What its unit is for; null without a unit", True),
+        Column("category", pl.String, "Purpose of its unit; null without a unit", True),
         Column("cyclomatic", pl.Int64, "Cyclomatic complexity of its unit; likewise", True),
         Column(
             "weight", pl.Float64, "How readily a cap keeps it; null if it was left out before", True
@@ -75,7 +75,7 @@ MANIFEST = Table(
         ),
         Column("cluster", pl.String, "Near-duplicate cluster", True),
         Column("cluster_size", pl.Int64, "Units of the project in that cluster", True),
-        Column("split_reason", pl.String, "What decided the side of the split", True),
+        Column("split_reason", pl.String, "Rule that decided the split", True),
         Column("redactions", pl.Int64, "Placeholders for private data in the span", True),
         Column("filters", pl.List(pl.String), "Filters that it passed, in their order"),
     ),

@@ -20,7 +20,7 @@ REFACTORING_DATASET = (
                 "refactoring", pl.String, "Refactoring, as RefactoringMiner names it; or null", True
             ),
             Column("smell", pl.String, "Smell that the change takes away; null without one", True),
-            Column("explanation", pl.String, "What is wrong and what was done, in words"),
+            Column("explanation", pl.String, "The problem and the change, in words"),
         ),
     ),
     MANIFEST,

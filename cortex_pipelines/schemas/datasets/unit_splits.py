@@ -19,7 +19,7 @@ UNIT_SPLITS = Table(
         ),
         Column("cluster_size", pl.Int64, "Units in that cluster", True),
         Column("split", pl.String, "Side of the split; null if left out", True, one_of=SPLITS),
-        Column("split_reason", pl.String, "What decided the side; null if left out", True),
+        Column("split_reason", pl.String, "Rule that decided the split; null if left out", True),
         Column("left_out", pl.String, "Filter that it does not pass; null if it may be used", True),
     ),
     ("unit_id",),
