@@ -142,7 +142,9 @@ FIGURES = {
     ),
     "task_router": Figures(
         plots=(
-            Plot("ladder.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"),
+            Plot(
+                "candidates.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"
+            ),
             Plot("trials.json", "number", "value", "loss of trials", "scatter"),
         )
     ),

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
+
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
 
 
 def made_once(

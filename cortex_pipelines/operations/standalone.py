@@ -103,7 +103,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
         home / "studies",
     )
     _seal(out)
-    steps = json.loads((out / "ladder.json").read_text(encoding="utf-8"))
+    steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
     return Trained(steps, tasks, masters, monotonic() - began)
 

@@ -96,7 +96,7 @@ def train_router(
         "scope_auroc": learnt.auroc,
         "scope_abstained": learnt.abstained,
     }
-    _write_json(out / "ladder.json", [step.row() for step in selected.steps])
+    _write_json(out / "candidates.json", [step.row() for step in selected.steps])
     _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
     _write_json(out / "metrics.json", metrics)
     return metrics

@@ -167,7 +167,7 @@ def test_every_kind_has_examples_and_every_table_keeps_its_contract(
     assert result.success, result.failures
 
 
-def test_nothing_has_a_near_twin_on_another_side(
+def test_nothing_has_a_near_duplicates_on_another_side(
     made: Tables, dataset_settings: DatasetSettings
 ) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):

@@ -159,7 +159,7 @@ def test_every_table_has_rows_and_keeps_its_contract(tables: dict[str, Tables], 
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_nothing_has_a_near_twin_on_another_side(
+def test_nothing_has_a_near_duplicates_on_another_side(
     tables: dict[str, Tables], name: str, settings: DatasetSettings
 ) -> None:
     """Each row with each of the other sides, the slow way."""
@@ -530,7 +530,7 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
 ) -> None:
     longer = files.with_columns(
         pl.when(pl.col("path") == "shop/parcel.py")
-        .then(pl.col("text") + "\n\ndef twin(first, second):\n    return first + 20 * second\n")
+        .then(pl.col("text") + "\n\ndef copy(first, second):\n    return first + 20 * second\n")
         .otherwise("text")
         .alias("text")
     )

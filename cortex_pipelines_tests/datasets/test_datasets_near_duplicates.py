@@ -52,7 +52,9 @@ def test_layout_does_not_count() -> None:
 
 @hypothesis_settings(deadline=None)
 @given(TEXTS)
-def test_clusters_are_chains_of_near_twins(settings: DatasetSettings, texts: list[str]) -> None:
+def test_clusters_are_chains_of_near_duplicates(
+    settings: DatasetSettings, texts: list[str]
+) -> None:
     groups = Groups(len(texts))
     for one, other in itertools.combinations(range(len(texts)), 2):
         near = similarity(texts[one], texts[other], settings.shingle_tokens)
@@ -65,7 +67,7 @@ def test_clusters_are_chains_of_near_twins(settings: DatasetSettings, texts: lis
 
 @hypothesis_settings(deadline=None)
 @given(TEXTS, TEXTS)
-def test_leakage_finds_exactly_the_near_twins(
+def test_leakage_finds_exactly_the_near_duplicates(
     settings: DatasetSettings, train: list[str], test: list[str]
 ) -> None:
     found = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings)
@@ -78,7 +80,7 @@ def test_leakage_finds_exactly_the_near_twins(
     assert {(row[0], row[1]) for row in found.iter_rows()} == expected
 
 
-def test_many_twins_are_one_cluster(settings: DatasetSettings) -> None:
+def test_many_near_duplicates_are_one_cluster(settings: DatasetSettings) -> None:
     base = " ".join(f"word{n}" for n in range(60))
     texts = [base.replace("word30", f"other{n}") for n in range(40)] + ["nothing like it at all"]
     clusters = near_duplicate_clusters(texts, settings)

@@ -101,7 +101,7 @@ def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
     assert split_components(components, settings) != split_components(components, other)
 
 
-def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) -> None:
+def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:
     duplicate = "def f(a):\n    return [a.first, a.second, a.third, a.fourth, a.fifth]\n"
     rows = [
         ("a1", "a.py", duplicate),
@@ -123,7 +123,7 @@ def test_files_and_twins_are_joined_through_others(settings: DatasetSettings) ->
     assert joined["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
 
 
-def test_bodies_alone_make_twins(settings: DatasetSettings) -> None:
+def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
     body = "        return [a.first, a.second, a.third]\n"
     units = pl.DataFrame(
         {

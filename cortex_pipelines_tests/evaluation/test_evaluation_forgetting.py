@@ -51,7 +51,7 @@ def test_an_adapter_whose_update_is_zero_forgets_nothing(
     assert metrics["forgetting"] == metrics["forgetting_low"] == metrics["forgetting_high"] == 0
 
 
-def test_items_with_a_near_twin_in_the_train_split_are_left_out_and_counted(
+def test_items_with_a_near_duplicates_in_the_train_split_are_left_out_and_counted(
     workshop: Workshop, general: Path, tmp_path: Path
 ) -> None:
     own = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]

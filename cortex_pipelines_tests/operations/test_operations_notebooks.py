@@ -79,7 +79,7 @@ def test_units_of_a_folder(project: Path, tmp_path: Path) -> None:
     assert set(units.columns) == set(CODE_UNITS.schema)
     (row,) = units.filter(kind="function").iter_rows(named=True)
     assert (row["path"], row["qualified_name"], row["start_byte"]) == ("shop.py", "price", 0)
-    with pytest.raises(FileNotFoundError, match="no file or folder"):
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
         cortex_pipelines.extract_units(tmp_path / "nowhere", folder=project)
 
 

@@ -90,7 +90,7 @@ def test_one_log_is_enough(logs: Path, tmp_path: Path, params: Parameters) -> No
     assert found.tasks == 12
 
 
-def test_rules_beside_the_logs_become_a_rung(
+def test_rules_beside_the_logs_become_a_candidate(
     logs: Path, tmp_path: Path, params: Parameters
 ) -> None:
     rules = {

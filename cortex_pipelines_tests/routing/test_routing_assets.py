@@ -119,8 +119,8 @@ def test_training_repeats_byte_for_byte_from_nothing(path: Made, tmp_path: Path)
     again = path.router("again")
     names = sorted(file.name for file in (path.root / "router").iterdir())
     assert names == [
+        "candidates.json",
         "config.json",
-        "ladder.json",
         "metrics.json",
         "neighbours.jsonl",
         "rules.json",
@@ -144,7 +144,7 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     trials = json.loads((path.root / "router" / "trials.json").read_text())
     metrics = json.loads((path.root / "router" / "metrics.json").read_text())
     assert len(trials["trials"]) == metrics["trials"] == path.settings.trials
-    steps = json.loads((path.root / "router" / "ladder.json").read_text())
+    steps = json.loads((path.root / "router" / "candidates.json").read_text())
     assert [step["model"] for step in steps] == [
         "rules",
         "lexical",
@@ -178,7 +178,7 @@ def test_the_first_router_meets_the_rules(path: Made) -> None:
     assert "champion" not in metrics
     assert "hand-written sample" in path.report()
     assert "Learning curve" in path.report()
-    assert {"rung_" + name for name in router.weights} <= set(metrics)
+    assert {"voter_" + name for name in router.weights} <= set(metrics)
     assert metrics["ensemble"] == metrics["challenger"]
 
 

@@ -114,14 +114,14 @@ def test_a_text_keeps_its_side_as_the_logs_grow(tmp_path: Path) -> None:
 
 
 def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path: Path) -> None:
-    twins = [
+    duplicates = [
         {"task_id": f"x{n}", "title": text, "routed_to": master, "outcome": "completed"}
         for n, (text, master) in enumerate(
             [("Same task", "m1"), ("same task!", "m2"), ("SAME  task", "m2")]
         )
     ]
     bare = [{"task_id": f"y{n}", "title": "Same task", "routed_to": "m3"} for n in range(5)]
-    sides = build_dataset(written(tmp_path, tasks(200) + twins + bare), {}, ROUTING)
+    sides = build_dataset(written(tmp_path, tasks(200) + duplicates + bare), {}, ROUTING)
     rows = [
         (row["master"], row["label_source"])
         for side in SPLITS
@@ -156,7 +156,7 @@ def test_too_few_tasks_is_a_clear_error(
 
 def test_an_empty_side_is_a_clear_error(tmp_path: Path) -> None:
     tiny = ROUTING.model_copy(update={"test_share": 1e-9})
-    with pytest.raises(TooFewTasksError, match="falls to test"):
+    with pytest.raises(TooFewTasksError, match="is in test"):
         build_dataset(written(tmp_path, tasks(100)), {}, tiny)
 
 

@@ -238,7 +238,7 @@ def test_risk_falls_with_coverage_where_confidence_is_worth_something() -> None:
     assert area_under_risk(good) < area_under_risk(bad)
 
 
-def test_the_report_shows_ladder_and_learning_curve(settings: RoutingSettings) -> None:
+def test_the_report_shows_candidates_and_learning_curve(settings: RoutingSettings) -> None:
     step = {
         "model": "semantic",
         "accuracy": 0.5,

@@ -126,7 +126,7 @@ def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(
     assert held >= min(len(errors), (len(errors) + 1) * coverage)
 
 
-def test_a_rung_is_climbed_only_for_a_gain_of_more_than_its_error() -> None:
+def test_a_candidate_is_adopted_only_for_a_gain_of_more_than_its_error() -> None:
     plain = np.array([1.0, 2.0, 3.0, 2.0])
     assert select_model([("constant", plain), ("master", plain - 0.1)]) == "master"
     assert select_model([("constant", plain), ("master", plain + 0.1)]) == "constant"

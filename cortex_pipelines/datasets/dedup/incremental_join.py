@@ -66,7 +66,7 @@ class IncrementalSimilarityJoin:
             columns: What is compared, several joined.
             step: What the comparison is for; each remembers texts of its own.
         """
-        name = f"{self._name}/twins/{step}/{'+'.join(columns)}"
+        name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
         known = self._cache.recall(name) if self._cache else None
         left = _Side(mine, columns, "mine", known, self._settings)
         right = _Side(theirs, columns, "theirs", known, self._settings)

@@ -76,7 +76,7 @@ def task_router_evaluation(
         metrics,
         known,
         [f"Version {router.version}.", *notes, *remark],
-        json.loads((task_router / "ladder.json").read_text(encoding="utf-8")),
+        json.loads((task_router / "candidates.json").read_text(encoding="utf-8")),
         learning_curve(router, train, test, routing),
         [
             (text, str(decision.master))

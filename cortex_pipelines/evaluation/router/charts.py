@@ -67,9 +67,9 @@ def candidates_table(steps: Sequence[Mapping[str, Any]]) -> str:
 def voters_table(metrics: Mapping[str, float]) -> str:
     """Single voters on the held-out tasks; empty for a router of rules alone."""
     rows = [
-        (name.removeprefix("rung_"), f"{value:.4f}")
+        (name.removeprefix("voter_"), f"{value:.4f}")
         for name, value in sorted(metrics.items())
-        if name.startswith("rung_")
+        if name.startswith("voter_")
     ]
     if not rows:
         return ""

@@ -42,7 +42,7 @@ class CurvePoint:
 def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
     """Metrics of each voter, their average and the ensemble on held-out tasks.
 
-    ``rung_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
+    ``voter_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
     ways to join them, with ``average_mcnemar_p`` between them; ``ece_before`` is the calibration
     error of the plain average. Empty for a router of rules alone.
 
@@ -62,7 +62,8 @@ def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
     confidence = np.exp(average.max(axis=1)).tolist()
     return {
         **{
-            f"rung_{name}": float((s.argmax(axis=1) == labels).mean()) for name, s in scores.items()
+            f"voter_{name}": float((s.argmax(axis=1) == labels).mean())
+            for name, s in scores.items()
         },
         "plain_average": float(plain.mean()),
         "ensemble": float(joined.mean()),

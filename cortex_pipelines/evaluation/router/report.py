@@ -48,7 +48,7 @@ def routing_report(
         metrics: As ``routing_metrics`` gives them.
         known: Masters that the keyword rules know.
         notes: Further remarks on the comparison, each a paragraph.
-        steps: Results of model selection, from ``ladder.json``.
+        steps: Results of model selection, from ``candidates.json``.
         curve: The learning curve.
         strangers: Requests that belong to no master and were sent to one all the same, with it.
     """

@@ -64,7 +64,7 @@ def lesson_of(
         lambda training: Neural.fit(training, CHOSEN),
     ],
 )
-def test_each_rung_learns_and_repeats_itself(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
+def test_each_candidate_learns_and_repeats_itself(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
     training = lesson_of(settings)
     train, test = np.arange(0, 80)[:60], np.arange(60, 80)
     candidate, again = fit(training.take(train)), fit(training.take(train))

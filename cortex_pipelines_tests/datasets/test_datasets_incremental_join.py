@@ -1,4 +1,4 @@
-"""What is known of twins gives what a comparison of everything gives, and saves comparing."""
+"""Incremental search for near-duplicates gives the same pairs as comparing everything."""
 
 import hashlib
 from pathlib import Path
@@ -41,7 +41,7 @@ def everything(mine: pl.DataFrame, theirs: pl.DataFrame, settings: DatasetSettin
 
 @hypothesis_settings(deadline=None)
 @given(st.lists(st.tuples(_SPLIT, _SPLIT), max_size=4), st.sampled_from([0.2, 1.0]))
-def test_known_twins_are_those_of_a_comparison_of_everything(
+def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
     settings: DatasetSettings,
     runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]],
     most_new: float,
@@ -60,7 +60,7 @@ def texts() -> list[tuple[str, str]]:
     return [(f"# {at}.py", " ".join(words[at * 12 : at * 12 + 20])) for at in range(150)]
 
 
-def test_only_what_can_be_a_twin_of_a_new_text_is_read_again(
+def test_only_what_can_be_near_a_a_new_text_is_read_again(
     texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
 ) -> None:
     join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), "shop", settings)
