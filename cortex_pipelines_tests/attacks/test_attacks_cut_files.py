@@ -89,7 +89,9 @@ def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
         assert not finding.good, length
         assert "restores the last good copy" in finding.remedy
         (sentence,) = recover(bench.root)
-        assert sentence.startswith(f"{name} is {'cut off' if length else 'empty'}: the last good")
+        assert sentence.startswith(
+            f"{name} is {'cut off' if length else 'empty'}: restored the last good"
+        )
         assert path.read_bytes() == whole
         kept_there = bench.root / sentence.rpartition(" ")[2]
         assert kept_there.read_bytes() == whole[:length]

@@ -574,7 +574,7 @@ def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
 
 
 def test_a_language_without_grammar_is_named(settings) -> None:
-    with pytest.raises(UnknownLanguageError, match=r"a\.rb: no grammar parses 'ruby'.*rust"):
+    with pytest.raises(UnknownLanguageError, match=r"a\.rb: no grammar for 'ruby'.*rust"):
         units_of("x", "ruby", "a.rb", settings)
 
 

@@ -233,9 +233,9 @@ def test_a_changed_or_missing_archive_is_said(tmp_path: Path, take: Any, read_pi
     with pytest.raises(SourceError, match=r"has changed.*cortex update"):
         read_pinned(pinned)
     path.unlink()
-    with pytest.raises(SourceError, match="there is no file"):
+    with pytest.raises(SourceError, match="no such file"):
         read_pinned(pinned)
-    with pytest.raises(SourceError, match="there is no file"):
+    with pytest.raises(SourceError, match="no such file"):
         take({"archive": "code.tar"})
 
 

@@ -57,7 +57,7 @@ def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
 
 
 def test_what_is_asked_for_has_to_be_there(root: Path) -> None:
-    with pytest.raises(ProjectError, match="no project nothing; there is"):
+    with pytest.raises(ProjectError, match="no project nothing; projects"):
         tombstones(root, None, "a", None, "nothing")
     with pytest.raises(ProjectError, match="say what to forget"):
         tombstones(root, None, None, None, None)

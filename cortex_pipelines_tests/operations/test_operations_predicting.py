@@ -89,7 +89,7 @@ def test_without_a_master_each_known_one_is_asked(data: Path) -> None:
 def test_an_unknown_master_and_missing_predictors_are_clear_errors(
     data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(PredictorError, match=r"no master 'nobody'; they know .*development"):
+    with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
         expected(data, "Fix it", "nobody")
     with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
         expect("x", None, WHEN, data / "coordination_tables", tmp_path, PARAMETERS.log_tables)
