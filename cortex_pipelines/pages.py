@@ -1,24 +1,19 @@
-"""Self-contained HTML pages without scripts, images or links."""
+"""Self-contained HTML pages without scripts, images or links.
 
-import re
-from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
-from html import escape
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border:1px solid #ccc;
-text-align:left;vertical-align:top}
-p.warning{border-left:.4rem solid #c60;background:#fff4e5;padding:.6rem 1rem}
-pre{background:#f6f6f6;padding:.6rem;font-size:13px;margin:.2rem 0;white-space:pre-wrap;
-overflow-wrap:anywhere}
-details{border-left:.25rem solid #bbb;padding:.1rem 1rem;margin:.5rem 0}
-details.good{border-color:#2a7d4f}details.bad{border-color:#b3403a}summary{cursor:pointer}
-.sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}
-ins{background:#d5f0dd;text-decoration:none}del{background:#f8d7d4;text-decoration:none}
+The parts are macros of ``templates/parts.html``; ``templates/page.html`` has the one style sheet.
+Whatever is not a part already is escaped.
 """
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_TEMPLATES = Path(__file__).parent / "templates"
 _WORDS = re.compile(r"\w+|\s+|.", re.DOTALL)
+_NUMBER = re.compile(r"([+-]?\d[\d,.]*(e[+-]?\d+)?%?(\s.*)?|–)?")
 
 SAMPLE = (
     "The logs are a hand-written sample. They show that the path works; no figure on this page is "
@@ -28,41 +23,65 @@ SAMPLE = (
 
 def page(title: str, parts: Iterable[str]) -> str:
     """An HTML page with a title and parts."""
-    head = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-    )
-    return "\n".join([head, *parts, "</body></html>"]) + "\n"
+    rendered: str = _environment().get_template("page.html").render(title=title, parts=parts)
+    return rendered
 
 
-def heading(text: str) -> str:
+def heading(text: str, level: int = 2) -> str:
     """A heading within a page."""
-    return f"<h2>{escape(text)}</h2>"
+    return _part("heading", text, level)
 
 
 def paragraph(text: str, *, warning: bool = False) -> str:
     """A paragraph, optionally as a warning."""
-    kind = ' class="warning"' if warning else ""
-    return f"<p{kind}>{escape(text)}</p>"
+    return _part("paragraph", text, "warning" if warning else None)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts, or a sentence if it has no rows."""
-    lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    if not lines:
-        return "<p>None.</p>"
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return f"<table><tr>{cells}</tr>{''.join(lines)}</table>"
+def link(address: str, text: str) -> str:
+    """A link to a page beside this one."""
+    return _part("link", address, text)
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str | int]], bars: Sequence[float] = ()
+) -> str:
+    """A table of texts, or a sentence if it has no rows.
+
+    Args:
+        head: Names of the columns.
+        rows: Texts, and whole numbers, which are written with commas.
+        bars: Length of the bar at the end of each row, from 0 to 1.
+    """
+    texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+    if not texts:
+        return paragraph("None.")
+    columns = zip(*texts, strict=True)
+    kinds = ["n" if all(map(_NUMBER.fullmatch, column)) else None for column in columns]
+    cells = [list(zip(row, kinds, strict=True)) for row in (head, *texts)]
+    return _part("table", cells[0], cells[1:], bars)
+
+
+def confusion(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> str:
+    """A table of how often each name (row) was taken for each (column), agreement marked."""
+    rows = []
+    for truth in names:
+        cells: list[tuple[str, str | None]] = [(truth, None)]
+        for taken in names:
+            count = counts.get((truth, taken), 0)
+            mark = " hit" if truth == taken else " miss" if count else ""
+            cells.append((f"{count:,}", f"n{mark}"))
+        rows.append(cells)
+    return _part("table", [("", None), *((name, None) for name in names)], rows, ())
 
 
 def listing(sentences: Iterable[str]) -> str:
     """A list of sentences."""
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
+    return _part("listing", sentences)
 
 
 def code(title: str, text: str) -> str:
     """A block of code with a title."""
-    return f"<div>{escape(title)}<pre>{escape(text)}</pre></div>"
+    return _part("code", title, [(text, None)])
 
 
 def changed_code(title: str, text: str, expected: str) -> str:
@@ -70,31 +89,44 @@ def changed_code(title: str, text: str, expected: str) -> str:
 
     What is not expected is green, what is missing of it red.
     """
-    parts = []
-    for kind, mine, theirs in _changes(text, expected):
-        if kind == "equal":
-            parts.append(escape(mine))
-        else:
-            parts.append(f"<del>{escape(theirs)}</del>" if theirs else "")
-            parts.append(f"<ins>{escape(mine)}</ins>" if mine else "")
-    return f"<div>{escape(title)}<pre>{''.join(parts)}</pre></div>"
+    mine, theirs = _WORDS.findall(text), _WORDS.findall(expected)
+    matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
+    changes = [
+        ("".join(mine[begin:end]), None if kind == "equal" else "".join(theirs[left:right]))
+        for kind, left, right, begin, end in matcher.get_opcodes()
+    ]
+    return _part("code", title, changes)
 
 
 def sides(parts: Iterable[str]) -> str:
     """Parts side by side where there is room."""
-    return f'<div class="sides">{"".join(parts)}</div>'
+    return _part("sides", parts)
 
 
-def folded(summary: str, parts: Iterable[str], kind: str = "") -> str:
+def folded(summary: str, parts: Iterable[str], kind: str | None = None) -> str:
     """Collapsible parts, optionally marked ``good`` or ``bad``."""
-    mark = f' class="{kind}"' if kind else ""
-    inside = "".join(parts)
-    return f"<details{mark}><summary>{escape(summary)}</summary>{inside}</details>"
+    return _part("folded", summary, parts, kind)
 
 
-def _changes(text: str, expected: str) -> Iterable[tuple[str, str, str]]:
-    """Word-level differences: kind of each stretch, and its text on both sides."""
-    mine, theirs = _WORDS.findall(text), _WORDS.findall(expected)
-    matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
-    for kind, left, right, begin, end in matcher.get_opcodes():
-        yield kind, "".join(mine[begin:end]), "".join(theirs[left:right])
+def figure(caption: str, picture: str) -> str:
+    """A chart, as ``charts.chart`` gives it, above its caption."""
+    return _part("figure", caption, picture)
+
+
+def _part(name: str, *values: Any) -> str:
+    part: str = getattr(_environment().get_template("parts.html").module, name)(*values)
+    return part
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,23 +1,14 @@
 """Self-contained HTML report of a project's annotations."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import polars as pl
 
 from cortex_pipelines.annotation.annotate import Annotations
 from cortex_pipelines.annotation.evaluation.agreement import Agreement, Counts
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
+from cortex_pipelines.pages import code, folded, heading, page, paragraph, table
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.25rem .7rem;border:1px solid #ccc;
-text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
-td.bar{min-width:12rem}td.bar div{background:#4f43dd;height:.8rem;border-radius:2px}
-pre{margin:.2rem 0;padding:.4rem .6rem;background:#f6f6f8;overflow-x:auto;font-size:13px}
-p.warning{border-left:.4rem solid #c60;background:#fff4e5;padding:.6rem 1rem}
-details{margin:.3rem 0}summary{cursor:pointer}small{color:#666}
-"""
 _EXAMPLES = 3
 _EXAMPLE_CHARS = 600
 _FIGURES = ("cyclomatic", "cognitive", "nesting", "parameters", "lines", "halstead_volume")
@@ -66,46 +57,39 @@ def annotation_report(annotations: Annotations, project: str) -> str:
     """Render the report; the same rows give the same bytes."""
     units, findings = annotations.units, annotations.findings
     parts = [
-        "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>{escape(project)}: annotation</title>',
-        f"<style>{_STYLE}</style></head><body><h1>What is known of {escape(project)}</h1>",
-        f"<p>{units.height:,} units, {findings.height:,} findings.</p>",
-        "<h2>Units</h2>",
+        paragraph(f"{units.height:,} units, {findings.height:,} findings."),
+        heading("Units"),
         *(_bars(units, column) for column in ("language", "kind", "category")),
-        "<h2>Complexity of functions and methods</h2>",
+        heading("Complexity of functions and methods"),
+        paragraph("Median, 90th percentile and largest."),
         _quantiles(units.filter(pl.col("kind").is_in(["function", "method"]))),
-        "<h2>Findings</h2>",
-        *(_by_kind(findings, kind) for kind in ("anti-pattern", "smell", "pattern")),
-        "<h2>Examples</h2>",
+        heading("Findings"),
+        *_by_kind(findings),
+        heading("Examples"),
         *_examples(units, findings),
-        "<h2>Agreement with the hand-labelled sample</h2>",
-        f'<p class="warning">{_NOTE}</p>',
-        _agreement(annotations.agreement),
-        "</body></html>",
+        heading("Agreement with the hand-labelled sample"),
+        paragraph(_NOTE, warning=True),
+        *_agreement(annotations.agreement),
     ]
-    return "\n".join(parts) + "\n"
+    return page(f"What is known of {project}", parts)
 
 
 def _bars(frame: pl.DataFrame, column: str) -> str:
-    counts = frame.group_by(column).len().sort(["len", column], descending=[True, False])
+    counts = frame.group_by(column).len().sort(["len", column], descending=[True, False]).head(40)
     most = max([1, *counts["len"].to_list()])
-    rows = "".join(
-        f"<tr><td>{escape(str(name))}</td><td class=n>{count:,}</td>"
-        f'<td class=bar><div style="width:{100 * count / most:.1f}%"></div></td></tr>'
-        for name, count in counts.head(40).iter_rows()
-    )
-    return f"<table><tr><th>{escape(column)}</th><th>units</th><th></th></tr>{rows}</table>"
+    rows = [(str(name), count) for name, count in counts.iter_rows()]
+    return table((column, "units"), rows, [count / most for _, count in rows])
 
 
 def _quantiles(functions: pl.DataFrame) -> str:
-    rows = []
+    rows: list[list[str | int]] = []
     for language in (*sorted(functions["language"].unique().to_list()), None):
         some = functions if language is None else functions.filter(pl.col("language") == language)
         if some.height:
             spans = [_spread(some[name]) for name in _FIGURES]
-            rows.append([language or "all", f"{some.height:,}", *spans])
+            rows.append([language or "all", some.height, *spans])
     head = ("language", "functions", *(name.replace("_", " ") for name in _FIGURES))
-    return "<p>Median, 90th percentile and largest.</p>" + _table(head, rows)
+    return table(head, rows)
 
 
 def _spread(values: pl.Series) -> str:
@@ -114,32 +98,31 @@ def _spread(values: pl.Series) -> str:
     return " / ".join(f"{value:,.0f}" for value in (middle, high, ordered[-1]))
 
 
-def _by_kind(findings: pl.DataFrame, kind: str) -> str:
-    some = findings.filter(pl.col("kind") == kind)
-    counts = (
-        some.group_by("label", "purpose", "confidence")
-        .agg(pl.len().alias("findings"), pl.col("unit_id").n_unique().alias("units"))
-        .sort(["findings", "label"], descending=[True, False])
-    )
-    rows = [
-        (label, purpose or "", f"{count:,}", f"{units:,}", f"{confidence:.2f}")
-        for label, purpose, confidence, count, units in counts.iter_rows()
-    ]
-    return f"<h3>{kind.capitalize()}s ({some.height:,})</h3>" + _table(
-        ("label", "purpose", "findings", "units", "confidence"), rows
-    )
+def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
+    head = ("label", "purpose", "findings", "units", "confidence")
+    for kind in ("anti-pattern", "smell", "pattern"):
+        some = findings.filter(pl.col("kind") == kind)
+        counts = (
+            some.group_by("label", "purpose", "confidence")
+            .agg(pl.len().alias("findings"), pl.col("unit_id").n_unique().alias("units"))
+            .sort(["findings", "label"], descending=[True, False])
+        )
+        yield heading(f"{kind.capitalize()}s ({some.height:,})", 3)
+        yield table(
+            head,
+            [
+                (label, purpose or "", count, units, f"{confidence:.2f}")
+                for label, purpose, confidence, count, units in counts.iter_rows()
+            ],
+        )
 
 
 def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
-    code = units.select("unit_id", "qualified_name", "code", unit_start="start_byte")
-    joined = findings.join(code, on="unit_id").sort("label", "path", "start_byte", "unit_id")
+    of_units = units.select("unit_id", "qualified_name", "code", unit_start="start_byte")
+    joined = findings.join(of_units, on="unit_id").sort("label", "path", "start_byte", "unit_id")
     for (label,), some in joined.partition_by("label", as_dict=True, maintain_order=True).items():
-        shown = "".join(_example(row) for row in _spread_out(some).iter_rows(named=True))
-        explained = escape(LABELS[label].explanation)
-        yield (
-            f"<details><summary><b>{escape(label)}</b> ({some.height:,}): {explained}</summary>"
-            f"{shown}</details>"
-        )
+        shown = [_example(row) for row in _spread_out(some).iter_rows(named=True)]
+        yield folded(f"{label} ({some.height:,}): {LABELS[label].explanation}", shown)
 
 
 def _spread_out(some: pl.DataFrame) -> pl.DataFrame:
@@ -154,26 +137,19 @@ def _example(row: dict[str, object]) -> str:
     end = int(str(row["end_byte"])) - int(str(row["unit_start"]))
     text = data[start:end].decode(errors="replace")
     cut = text if len(text) <= _EXAMPLE_CHARS else text[:_EXAMPLE_CHARS] + " …"
-    place = f"{row['path']}:{row['start_line']}"
-    return (
-        f"<p>{escape(str(row['qualified_name']))} <small>{escape(place)}</small></p>"
-        f"<pre>{escape(cut)}</pre>"
-    )
+    return code(f"{row['qualified_name']} · {row['path']}:{row['start_line']}", cut)
 
 
-def _agreement(agreed: Agreement) -> str:
+def _agreement(agreed: Agreement) -> list[str]:
     head = ("", "cases", "precision", "recall", "kappa")
-    tables = [
-        f"<p>{agreed.cases} units; the category is the person's in {agreed.right}.</p>",
-        _table(head, _counts(agreed.categories)),
-        _table(head, _counts(agreed.labels)),
-        "<p>Confidence of a category by the evidence for it.</p>",
-        _table(
-            ("evidence from", "confidence"),
-            [(f"{start:.2f}", f"{rate:.2f}") for start, rate in agreed.bands],
-        ),
+    bands = [(f"{start:.2f}", f"{rate:.2f}") for start, rate in agreed.bands]
+    return [
+        paragraph(f"{agreed.cases} units; the category is the person's in {agreed.right}."),
+        table(head, _counts(agreed.categories)),
+        table(head, _counts(agreed.labels)),
+        paragraph("Confidence of a category by the evidence for it."),
+        table(("evidence from", "confidence"), bands),
     ]
-    return "".join(tables)
 
 
 def _counts(counts: dict[str, Counts]) -> list[Sequence[str]]:
@@ -190,16 +166,3 @@ def _counts(counts: dict[str, Counts]) -> list[Sequence[str]]:
 
 def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = "".join(
-        "<tr>" + "".join(f"<td{_align(cell)}>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{cells}</tr>{lines}</table>"
-
-
-def _align(cell: str) -> str:
-    return " class=n" if cell[:1].isdigit() else ""

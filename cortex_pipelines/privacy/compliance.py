@@ -5,13 +5,13 @@ data.
 """
 
 import hashlib
-import html
 import json
 from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines import pages
 from cortex_pipelines.privacy.detect.findings import PERSONAL, SECRET
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.records import RecordRedactor
@@ -21,13 +21,6 @@ from cortex_pipelines.rowcache import RowCache
 _CATEGORIES = (SECRET, PERSONAL)
 _RULE = ("category", "rule", "severity")
 _SCANNED = pl.Schema(dict.fromkeys(("cache_key", *_RULE), pl.String))
-
-_STYLE = (
-    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem;max-width:70rem;color:#222}"
-    "table{border-collapse:collapse;margin:.5rem 0 1.5rem}"
-    "td,th{border-bottom:1px solid #ddd;padding:.2rem .8rem;text-align:left}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
-)
 
 
 def check_compliance(
@@ -124,28 +117,24 @@ def check_logs(
 
 def report_page(report: dict[str, Any]) -> str:
     """The report as one self-contained HTML page."""
-    name = html.escape(str(report["project"]))
-    verdict = html.escape("; ".join(report["problems"])) or (
+    verdict = "; ".join(report["problems"]) or (
         "nothing private is left, and all that may be trained on has a licence"
-    )
-    tables = "".join(
-        f"<h2>{title}</h2>{_table(report[key])}"
-        for title, key in (
-            ("Left in what is published", "left"),
-            ("Found and replaced", "found"),
-            ("Licences", "licences"),
-            ("Left out of ingestion", "left_out"),
-            ("Places", "places"),
-        )
     )
     counts = ", ".join(
         f"{value:,} {key.replace('_', ' ')}" for key, value in report["files"].items()
     )
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Compliance of {name}</title>"
-        f"<style>{_STYLE}</style><h1>Compliance of {name}</h1>"
-        f"<p>{verdict}; files: {counts}; tombstones: {report['forgotten']}.</p>{tables}</html>\n"
-    )
+    parts = [pages.paragraph(f"{verdict}; files: {counts}; tombstones: {report['forgotten']}.")]
+    for title, key in (
+        ("Left in what is published", "left"),
+        ("Found and replaced", "found"),
+        ("Licences", "licences"),
+        ("Left out of ingestion", "left_out"),
+        ("Places", "places"),
+    ):
+        rows = report[key]
+        head = list(rows[0]) if rows else []
+        parts += [pages.heading(title), pages.table(head, [list(row.values()) for row in rows])]
+    return pages.page(f"Compliance of {report['project']}", parts)
 
 
 def _left(
@@ -226,17 +215,3 @@ def _licences(files: pl.DataFrame) -> list[dict[str, Any]]:
 def _counted(frame: pl.DataFrame, keys: list[str], name: str) -> list[dict[str, Any]]:
     counted = frame.group_by(keys).agg(pl.len().cast(pl.Int64).alias(name))
     return counted.sort(name, *keys, descending=[True, *(False for _ in keys)]).to_dicts()
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "<p>none</p>"
-    head = "".join(f"<th>{html.escape(key)}" for key in rows[0])
-    body = "".join(f"<tr>{''.join(map(_cell, row.values()))}" for row in rows)
-    return f"<table><tr>{head}{body}</table>"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"<td class=n>{value:,}"
-    return f"<td>{html.escape(str(value))}"

@@ -172,7 +172,7 @@ def test_the_asset_writes_tables_metrics_and_a_report_that_never_differs(
     assert "<script" not in page
     assert "http" not in page
     for label in found["findings"]["label"].unique().to_list():
-        assert f"<b>{label}</b>" in page
+        assert f"<summary>{label} (" in page
     assert "# TODO: größer" in page
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
     assert metrics["findings"] == found["findings"].height

@@ -137,7 +137,7 @@ def test_the_page_escapes_and_shows_empty_tables(settings: PrivacySettings) -> N
         "none",
         settings,
     )
-    assert report_page(empty).count("<p>none</p>") == 5
+    assert report_page(empty).count("<p>None.</p>") == 5
 
 
 STONE = {"project": None, "source": None, "path": None, "author": None}

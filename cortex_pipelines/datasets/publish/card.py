@@ -1,12 +1,12 @@
 """Data card of a data set, as Markdown and HTML, computed from the data."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines import pages
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -16,13 +16,6 @@ _SHOWN_CHARS = 700
 _COUNTED = (
     *("kind", "task", "origin", "language", "purpose", "error_type", "refactoring", "smell"),
 )
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { border-bottom: 1px solid #ccc; padding: .3rem .8rem; text-align: right }
-th:first-child, td:first-child { text-align: left }
-pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; font-size: 13px }
-"""
 _CATEGORY_NOTE = "Rows by what their units are for. The labels come from rules."
 _COMPLEXITY_NOTE = "Rows by the cyclomatic complexity of their units (McCabe's bands)."
 _CAPS_NOTE = (
@@ -286,34 +279,25 @@ def _longest_run(code: str) -> int:
 
 
 def _html(name: str, parts: Sequence[Part]) -> str:
-    body = [f"<h1>{escape(name)}</h1>"]
+    body = []
     for part in parts:
-        body.append(f"<h2>{escape(part.title)}</h2>")
-        body += [_html_block(block) for block in part.blocks]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f"<title>{escape(name)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+        body += [pages.heading(part.title), *map(_html_block, part.blocks)]
+    return pages.page(name, body)
 
 
 def _html_block(block: Any) -> str:
     if isinstance(block, str):
-        return f"<p>{escape(block)}</p>"
+        return pages.paragraph(block)
     if isinstance(block, list):
-        return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in block) + "</ul>"
+        return pages.listing(block)
     if isinstance(block, tuple):
-        return f"<p>{escape(block[0])}</p><pre>{escape(block[1])}</pre>"
-    head = "".join(f"<th>{escape(column)}</th>" for column in block.columns)
-    rows = (
-        "<tr>" + "".join(f"<td>{escape(str(_shown(value)))}</td>" for value in row) + "</tr>"
-        for row in block.iter_rows()
+        return pages.code(*block)
+    return pages.table(
+        block.columns, ([_shown(value) for value in row] for row in block.iter_rows())
     )
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any) -> str | int:
     if value is None:
         return "not known"
     return f"{value:.3f}" if isinstance(value, float) else value

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines import pages
 from cortex_pipelines.schemas.table import Column, Table
 
 # Names that pandas gives to a column of each polars type. Arrow-backed types would be twice as
@@ -133,33 +134,19 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
     from great_expectations.render.view import DefaultJinjaPageView
 
     out.mkdir(parents=True, exist_ok=True)
-    links = []
+    rows = []
     for title, suite_results in sorted(results.items()):
         for result in suite_results:
             page = "".join(c if c.isalnum() else "_" for c in f"{title}_{result.table}") + ".html"
             rendered = ValidationResultsPageRenderer().render(result.document)
             (out / page).write_text(DefaultJinjaPageView().render(rendered), encoding="utf-8")
-            links.append((page, f"{title}: {result.table}", result))
+            link = pages.link(page, f"{title}: {result.table}")
+            verdict = "kept" if result.success else "broken"
+            rows.append((link, verdict, result.statistics["rows"], "; ".join(result.failures)))
     index = out / "index.html"
-    index.write_text(_index(links), encoding="utf-8")
+    table = pages.table(("Table", "Contract", "Rows", "Broken"), rows)
+    index.write_text(pages.page("Data contracts", [table]), encoding="utf-8")
     return index
-
-
-def _index(links: list[tuple[str, str, ContractResult]]) -> str:
-    from html import escape
-
-    rows = "".join(
-        f'<tr><td><a href="{escape(page)}">{escape(title)}</a></td>'
-        f"<td>{'kept' if result.success else 'broken'}</td>"
-        f"<td>{result.statistics['rows']}</td>"
-        f"<td>{escape('; '.join(result.failures))}</td></tr>\n"
-        for page, title, result in links
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Data contracts</title>'
-        "<h1>Data contracts</h1><table><tr><th>Table</th><th>Contract</th><th>Rows</th>"
-        f"<th>Broken</th></tr>\n{rows}</table></html>\n"
-    )
 
 
 def _in_words(result: Any) -> str:

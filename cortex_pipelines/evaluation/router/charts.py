@@ -1,31 +1,21 @@
 """Self-contained HTML tables and SVG charts of the router's report."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.charts import COLOUR, chart
 from cortex_pipelines.evaluation.router.model_scores import CurvePoint, class_table, coverage_risk
 from cortex_pipelines.evaluation.statistics.intervals import Interval
+from cortex_pipelines.pages import figure, heading, paragraph, table
 from cortex_pipelines.routing.selection.calibration import reliability
 
-_SIZE = 260
+_INCHES = 3.6
 _CHANCES = ("p_value", "p_loss", "p_corrected")
-_POINTS = 200
-"""Most points of a curve that are drawn."""
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """HTML table with escaped cells."""
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return f"<table><tr>{cells}</tr>{lines}</table>"
-
-
-def candidates_table(steps: Sequence[Mapping[str, Any]]) -> str:
+def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Candidates on the training folds, each against the best adopted simpler one."""
     head = (
         "Candidate",
@@ -55,16 +45,16 @@ def candidates_table(steps: Sequence[Mapping[str, Any]]) -> str:
         for step in steps
     ]
     text = (
-        "<p>Out of fold, on training tasks; the fold that the network's settings were chosen on is "
+        "Out of fold, on training tasks; the fold that the network's settings were chosen on is "
         "left out. The next candidate to be adopted is the plainest that gets more tasks right "
         "than the one adopted before it and is better by more than chance: by McNemar's exact "
         "test of who is right, or by a paired test of the loss, corrected for both tests of all "
-        "candidates compared with it (Holm). The plain average is there to be beaten.</p>"
+        "candidates compared with it (Holm). The plain average is there to be beaten."
     )
-    return f"<h2>How the model was chosen</h2>{text}{html_table(head, rows)}"
+    return [heading("How the model was chosen"), paragraph(text), table(head, rows)]
 
 
-def voters_table(metrics: Mapping[str, float]) -> str:
+def voters_table(metrics: Mapping[str, float]) -> list[str]:
     """Single voters on the held-out tasks; empty for a router of rules alone."""
     rows = [
         (name.removeprefix("voter_"), f"{value:.4f}")
@@ -72,7 +62,7 @@ def voters_table(metrics: Mapping[str, float]) -> str:
         if name.startswith("voter_")
     ]
     if not rows:
-        return ""
+        return []
     rows += [
         ("plain average", f"{metrics['plain_average']:.4f}"),
         ("with learnt weights", f"{metrics['ensemble']:.4f}"),
@@ -80,35 +70,36 @@ def voters_table(metrics: Mapping[str, float]) -> str:
         ("ECE of the plain average", f"{metrics['ece_before']:.4f}"),
         ("ECE of the decisions", f"{metrics['ece']:.4f}"),
     ]
-    return f"<h2>The voters on the held-out tasks</h2>{html_table(('Voter', 'Accuracy'), rows)}"
+    return [heading("The voters on the held-out tasks"), table(("Voter", "Accuracy"), rows)]
 
 
 def reliability_picture(scores: pl.DataFrame) -> str:
     """Reliability diagram: confidence against accuracy, one point per bin."""
     bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
-    most = max(tasks for _, _, tasks in bins)
-    points = "".join(
-        f'<circle cx="{_at(stated)}" cy="{_at(1 - was)}" r="{2 + 6 * (tasks / most) ** 0.5:.1f}">'
-        f"<title>said {stated:.2f}, true {was:.2f}, {tasks} tasks</title></circle>"
-        for stated, was, tasks in bins
-    )
-    line = f'<line x1="0" y1="{_SIZE}" x2="{_SIZE}" y2="0" stroke="#bbb"/>'
-    return _figure("Reliability: confidence (across) against accuracy (up)", line + points)
+    stated, true, tasks = zip(*bins, strict=True)
+
+    def draw(axes: Any) -> None:
+        axes.plot((0, 1), (0, 1), color="0.7")
+        axes.scatter(stated, true, [10 + 150 * some / max(tasks) for some in tasks], COLOUR)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+
+    words = "Reliability: confidence (across) against accuracy (up)"
+    return figure(words, chart(draw, _INCHES, _INCHES))
 
 
 def coverage_risk_picture(scores: pl.DataFrame) -> str:
     """Risk-coverage curve: error rate by share of tasks decided, surest first."""
     curve = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
-    step = max(1, len(curve) // _POINTS)
-    shown = [*curve[::step], curve[-1]]
-    highest = max(0.05, *(risk for _, risk in shown))
-    path = " ".join(f"{_at(share)},{_at(1 - risk / highest)}" for share, risk in shown)
-    line = f'<polyline points="{path}" fill="none" stroke="#246"/>'
-    words = f"Coverage (across) against risk (up, to {highest:.2f})"
-    return _figure(words, line)
+    shares, risks = zip(*curve, strict=True)
+
+    def draw(axes: Any) -> None:
+        axes.plot(shares, risks, color=COLOUR)
+        axes.set(xlim=(0, 1), ylim=(0, max(0.05, *risks)))
+
+    return figure("Coverage (across) against risk (up)", chart(draw, _INCHES, _INCHES))
 
 
-def class_rows(scores: pl.DataFrame) -> str:
+def class_rows(scores: pl.DataFrame) -> list[str]:
     """Precision and recall by master, worst first."""
     rows = [
         (
@@ -119,29 +110,17 @@ def class_rows(scores: pl.DataFrame) -> str:
         )
         for row in class_table(scores)
     ]
-    return "<h2>By master</h2>" + html_table(("Master", "Tasks", "Recall", "Precision"), rows)
+    return [heading("By master"), table(("Master", "Tasks", "Recall", "Precision"), rows)]
 
 
-def curve_table(points: Sequence[CurvePoint]) -> str:
+def curve_table(points: Sequence[CurvePoint]) -> list[str]:
     """Learning curve as a table; empty where there is none."""
     if not points:
-        return ""
+        return []
     rows = [(f"{point.tasks}", _within(point.lexical), _within(point.semantic)) for point in points]
     head = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
-    return f"<h2>Learning curve</h2>{html_table(head, rows)}"
+    return [heading("Learning curve"), table(head, rows)]
 
 
 def _within(interval: Interval) -> str:
     return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _figure(words: str, inside: str) -> str:
-    return (
-        f"<figure><svg viewBox='-8 -8 {_SIZE + 16} {_SIZE + 16}' width='{_SIZE}' "
-        f"height='{_SIZE}' fill='#246'><rect width='{_SIZE}' height='{_SIZE}' fill='none' "
-        f"stroke='#999'/>{inside}</svg><figcaption>{escape(words)}</figcaption></figure>"
-    )
-
-
-def _at(share: float) -> str:
-    return f"{share * _SIZE:.1f}"

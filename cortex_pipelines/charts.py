@@ -1,0 +1,40 @@
+"""Charts by matplotlib: SVG pictures whose bytes depend on nothing but what is drawn."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+COLOUR = "#4f43dd"
+_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_STYLE = {"svg.hashsalt": "cortex", "svg.fonttype": "none", "text.parse_math": False}
+_EDGES = (0.12, 0.14, 0.84, 0.82)
+
+
+def chart(
+    draw: Callable[[Any], object],
+    width: float,
+    height: float,
+    edges: tuple[float, float, float, float] = _EDGES,
+) -> str:
+    """A chart as a ``data:`` address, for an image in HTML or Markdown that needs no file.
+
+    Fixed edges, matplotlib's own defaults (no ``matplotlibrc``), and text as text keep the
+    fonts and settings of a machine out of the bytes.
+
+    Args:
+        draw: Draws on matplotlib axes.
+        width: Inches.
+        height: Inches.
+        edges: Left, bottom, width and height of the axes, as shares of the picture.
+    """
+    # imported here, for it takes most of a second
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    picture = BytesIO()
+    with style.context(["default", _STYLE]):
+        figure = Figure(figsize=(width, height))
+        draw(figure.add_axes(edges))
+        figure.savefig(picture, format="svg", metadata=_METADATA)
+    return f"data:image/svg+xml;base64,{b64encode(picture.getvalue()).decode()}"

@@ -1,0 +1,89 @@
+"""Pages escape what they are given, need nothing else, and are the same from run to run."""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+
+from cortex_pipelines import pages
+from cortex_pipelines.versioning.plots import bar_chart
+
+HOSTILE = "<b>&\"'"
+ESCAPED = "&lt;b&gt;&amp;&#34;&#39;"
+_RENDER = """
+from cortex_pipelines import pages
+from cortex_pipelines.versioning.plots import bar_chart, line_chart
+print(pages.page("t", [
+    pages.table(["a", "b"], [["x", 1]], [0.5]),
+    pages.figure("bars", bar_chart({"x": 3, "y": 1})),
+    pages.figure("lines", line_chart({"loss": [(1, 2.5), (2, 1 / 3)]})),
+]))
+"""
+
+
+def picture(address: str) -> str:
+    return base64.b64decode(address.removeprefix("data:image/svg+xml;base64,")).decode()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pages.heading,
+        pages.paragraph,
+        lambda text: pages.link(text, text),
+        lambda text: pages.table([text], [[text]]),
+        lambda text: pages.confusion({(text, text): 1}, [text]),
+        lambda text: pages.listing([text]),
+        lambda text: pages.code(text, text),
+        lambda text: pages.changed_code(text, f"a {text}", f"b {text}"),
+        lambda text: pages.sides([text]),
+        lambda text: pages.folded(text, [text]),
+        lambda text: pages.figure(text, text),
+    ],
+)
+def test_every_part_escapes_text(part: Callable[[str], str]) -> None:
+    page = pages.page(HOSTILE, [part(HOSTILE), HOSTILE])
+    assert HOSTILE not in page
+    assert page.count(ESCAPED) >= 4
+
+
+def test_columns_of_numbers_are_aligned_and_others_are_not() -> None:
+    rows = [["1st", 1200, "-0.5 (−1 to 2)", ""], ["2 b", 3, "1e-05", "85 %"]]
+    text = pages.table(["name", "count", "figure", "share"], rows)
+    assert '<tr><th>name</th><th class="n">count</th>' in text
+    assert '<td>1st</td><td class="n">1,200</td><td class="n">-0.5 (−1 to 2)</td>' in text
+    assert pages.table(["version"], [["3f2a"]]).count("class") == 0
+    assert pages.table(["", "a"], []) == "<p>None.</p>"
+
+
+def test_changes_are_marked_word_by_word() -> None:
+    text = pages.changed_code("t", "return a < b", "return a < c")
+    assert "<pre>return a &lt; <del>c</del><ins>b</ins></pre>" in text
+
+
+def test_charts_write_names_as_they_are() -> None:
+    texts = [
+        element.text
+        for element in ElementTree.fromstring(picture(bar_chart({"$x_1$ <b>": 1200}))).iter()
+        if element.tag.endswith("text")
+    ]
+    assert texts == ["$x_1$ <b>", "1,200"]
+
+
+def test_a_page_is_the_same_in_every_process() -> None:
+    rendered = {
+        subprocess.run(
+            [sys.executable, "-c", _RENDER],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(rendered) == 1
+    (page,) = rendered
+    assert b"http" not in page
+    assert b"<script" not in page
