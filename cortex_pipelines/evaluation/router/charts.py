@@ -81,10 +81,9 @@ def reliability_picture(scores: pl.DataFrame) -> str:
     def draw(axes: Any) -> None:
         axes.plot((0, 1), (0, 1), color="0.7")
         axes.scatter(stated, true, [10 + 150 * some / max(tasks) for some in tasks], COLOUR)
-        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy")
 
-    words = "Reliability: confidence (across) against accuracy (up)"
-    return figure(words, chart(draw, _INCHES, _INCHES))
+    return figure("Reliability: accuracy against confidence", chart(draw, _INCHES, _INCHES))
 
 
 def coverage_risk_picture(scores: pl.DataFrame) -> str:
@@ -94,9 +93,9 @@ def coverage_risk_picture(scores: pl.DataFrame) -> str:
 
     def draw(axes: Any) -> None:
         axes.plot(shares, risks, color=COLOUR)
-        axes.set(xlim=(0, 1), ylim=(0, max(0.05, *risks)))
+        axes.set(xlim=(0, 1), ylim=(0, max(0.05, *risks)), xlabel="coverage", ylabel="risk")
 
-    return figure("Coverage (across) against risk (up)", chart(draw, _INCHES, _INCHES))
+    return figure("Risk against coverage", chart(draw, _INCHES, _INCHES))
 
 
 def class_rows(scores: pl.DataFrame) -> list[str]:
