@@ -210,7 +210,7 @@ def test_code_in_the_report_is_text_and_nothing_is_loaded(
     page.feed(text)
     assert "script" not in page.tags
     assert page.loaded == []
-    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in text
+    assert "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;" in text
     assert str(workshop.root) not in text
 
 
