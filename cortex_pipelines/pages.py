@@ -61,6 +61,11 @@ def table(
     return _part("table", cells[0], cells[1:], bars)
 
 
+def records(rows: Sequence[Mapping[str, str | int]]) -> str:
+    """A table of rows that name their cells, all alike."""
+    return table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+
+
 def confusion(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> str:
     """A table of how often each name (row) was taken for each (column), agreement marked."""
     rows = []

@@ -36,6 +36,7 @@ def picture(address: str) -> str:
         pages.paragraph,
         lambda text: pages.link(text, text),
         lambda text: pages.table([text], [[text]]),
+        lambda text: pages.records([{text: text}]),
         lambda text: pages.confusion({(text, text): 1}, [text]),
         lambda text: pages.listing([text]),
         lambda text: pages.code(text, text),

@@ -131,9 +131,7 @@ def report_page(report: dict[str, Any]) -> str:
         ("Left out of ingestion", "left_out"),
         ("Places", "places"),
     ):
-        rows = report[key]
-        head = list(rows[0]) if rows else []
-        parts += [pages.heading(title), pages.table(head, [list(row.values()) for row in rows])]
+        parts += [pages.heading(title), pages.records(report[key])]
     return pages.page(f"Compliance of {report['project']}", parts)
 
 

@@ -8,40 +8,27 @@ import polars as pl
 from cortex_pipelines.charts import COLOUR, chart
 from cortex_pipelines.evaluation.router.model_scores import CurvePoint, class_table, coverage_risk
 from cortex_pipelines.evaluation.statistics.intervals import Interval
-from cortex_pipelines.pages import figure, heading, paragraph, table
+from cortex_pipelines.pages import figure, heading, paragraph, records, table
 from cortex_pipelines.routing.selection.calibration import reliability
 
 _INCHES = 3.6
-_CHANCES = ("p_value", "p_loss", "p_corrected")
+_CHANCES = {"p": "p_value", "p of loss": "p_loss", "p (Holm)": "p_corrected"}
 
 
 def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """Candidates on the training folds, each against the best adopted simpler one."""
-    head = (
-        "Candidate",
-        "Accuracy",
-        "Loss",
-        "ECE",
-        "Against",
-        "Gained",
-        "Lost",
-        "p",
-        "p of loss",
-        "p (Holm)",
-        "Adopted",
-    )
     rows = [
-        (
-            str(step["model"]),
-            f"{step['accuracy']:.4f}",
-            f"{step['loss']:.4f}",
-            f"{step['ece']:.4f}",
-            step["against"] or "",
-            str(step["gained"]) if step["against"] else "",
-            str(step["lost"]) if step["against"] else "",
-            *("" if step[p] is None else f"{step[p]:.3g}" for p in _CHANCES),
-            "yes" if step["adopted"] else "no",
-        )
+        {
+            "Candidate": str(step["model"]),
+            "Accuracy": f"{step['accuracy']:.4f}",
+            "Loss": f"{step['loss']:.4f}",
+            "ECE": f"{step['ece']:.4f}",
+            "Against": step["against"] or "",
+            "Gained": step["gained"] if step["against"] else "",
+            "Lost": step["lost"] if step["against"] else "",
+            **{words: "" if step[p] is None else f"{step[p]:.3g}" for words, p in _CHANCES.items()},
+            "Adopted": "yes" if step["adopted"] else "no",
+        }
         for step in steps
     ]
     text = (
@@ -51,7 +38,7 @@ def candidates_table(steps: Sequence[Mapping[str, Any]]) -> list[str]:
         "test of who is right, or by a paired test of the loss, corrected for both tests of all "
         "candidates compared with it (Holm). The plain average is there to be beaten."
     )
-    return [heading("How the model was chosen"), paragraph(text), table(head, rows)]
+    return [heading("How the model was chosen"), paragraph(text), records(rows)]
 
 
 def voters_table(metrics: Mapping[str, float]) -> list[str]:
@@ -101,15 +88,15 @@ def coverage_risk_picture(scores: pl.DataFrame) -> str:
 def class_rows(scores: pl.DataFrame) -> list[str]:
     """Precision and recall by master, worst first."""
     rows = [
-        (
-            str(row["master"]),
-            f"{row['tasks']:.0f}",
-            f"{row['recall']:.3f}",
-            f"{row['precision']:.3f}" if "precision" in row else "never sent to",
-        )
+        {
+            "Master": str(row["master"]),
+            "Tasks": f"{row['tasks']:.0f}",
+            "Recall": f"{row['recall']:.3f}",
+            "Precision": f"{row['precision']:.3f}" if "precision" in row else "never sent to",
+        }
         for row in class_table(scores)
     ]
-    return [heading("By master"), table(("Master", "Tasks", "Recall", "Precision"), rows)]
+    return [heading("By master"), records(rows)]
 
 
 def curve_table(points: Sequence[CurvePoint]) -> list[str]:

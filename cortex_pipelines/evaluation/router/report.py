@@ -10,7 +10,6 @@ from cortex_pipelines.evaluation.router.charts import (
     class_rows,
     coverage_risk_picture,
     curve_table,
-    candidates_table,
     reliability_picture,
     voters_table,
 )
@@ -65,23 +64,11 @@ def routing_report(
 
 
 def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> list[str]:
-    rows = [
-        ("Router", _span(metrics, "challenger")),
-        ("Keyword rules", _span(metrics, "baseline")),
-        ("Router minus rules", _span(metrics, "baseline_difference")),
-        ("McNemar's exact p", f"{metrics['baseline_mcnemar_p']:.4f}"),
-    ]
-    rows += [
-        ("TF-IDF, trained on the same tasks", _span(metrics, "tfidf")),
-        ("Router minus TF-IDF", _span(metrics, "tfidf_difference")),
-        ("McNemar's exact p", f"{metrics['tfidf_mcnemar_p']:.4f}"),
-    ]
+    rows = [("Router", _span(metrics, "challenger"))]
+    rows += _compared(metrics, "Keyword rules", "rules", "baseline", "baseline_")
+    rows += _compared(metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_")
     if "champion" in metrics:
-        rows += [
-            ("Champion", _span(metrics, "champion")),
-            ("Router minus champion", _span(metrics, "difference")),
-            ("McNemar's exact p", f"{metrics['mcnemar_p']:.4f}"),
-        ]
+        rows += _compared(metrics, "Champion", "champion", "champion", "")
     rows += [
         ("Decided without a person", f"{metrics['coverage']:.3f}"),
         ("Right among these", _span(metrics, "covered") if "covered" in metrics else "none"),
@@ -89,17 +76,23 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> list[str]
     ]
     parts = [table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)]
     if "known_items" in metrics:
-        known_rows = [
-            ("Router", _span(metrics, "known_challenger")),
-            ("Keyword rules", _span(metrics, "known_baseline")),
-            ("Router minus rules", _span(metrics, "known_difference")),
-            ("McNemar's exact p", f"{metrics['known_mcnemar_p']:.4f}"),
-        ]
+        known_rows = [("Router", _span(metrics, "known_challenger"))]
+        known_rows += _compared(metrics, "Keyword rules", "rules", "known_baseline", "known_")
         parts += [
             heading(f"Only the masters that the rules know ({', '.join(known)})"),
             table(("", f"{metrics['known_items']:.0f} tasks, accuracy"), known_rows),
         ]
     return parts
+
+
+def _compared(
+    metrics: Mapping[str, float], title: str, name: str, figure: str, prefix: str
+) -> list[tuple[str, str]]:
+    return [
+        (title, _span(metrics, figure)),
+        (f"Router minus {name}", _span(metrics, f"{prefix}difference")),
+        ("McNemar's exact p", f"{metrics[f'{prefix}mcnemar_p']:.4f}"),
+    ]
 
 
 def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -> list[str]:
