@@ -10,16 +10,15 @@ import pytest
 
 from cortex_pipelines import pages
 from cortex_pipelines.catalog import ASSETS
-from cortex_pipelines.versioning.plots import bar_chart
+from cortex_pipelines.versioning.plots import bar_table, line_chart
 
 HOSTILE = "<b>&\"'"
 ESCAPED = "&lt;b&gt;&amp;&#34;&#39;"
 _RENDER = """
 from cortex_pipelines import pages
-from cortex_pipelines.versioning.plots import bar_chart, line_chart
+from cortex_pipelines.versioning.plots import line_chart
 print(pages.page("t", [
     pages.table(["a", "b"], [["x", 1]], [0.5]),
-    pages.figure("bars", bar_chart({"x": 3, "y": 1})),
     pages.figure("lines", line_chart({"loss": [(1, 2.5), (2, 1 / 3)]})),
 ]))
 """
@@ -69,10 +68,16 @@ def test_changes_are_marked_word_by_word() -> None:
 def test_charts_write_names_as_they_are() -> None:
     texts = [
         element.text
-        for element in ElementTree.fromstring(picture(bar_chart({"$x_1$ <b>": 1200}))).iter()
+        for element in ElementTree.fromstring(picture(line_chart({"$x_1$ <b>": [(1, 2)]}))).iter()
         if element.tag.endswith("text")
     ]
-    assert texts == ["$x_1$ <b>", "1,200"]
+    assert "$x_1$ <b>" in texts
+
+
+def test_counts_are_shown_as_bars_of_text() -> None:
+    lines = bar_table("kind", {"a|b": 1200, "c": 1}).splitlines()
+    assert lines[2] == "| a\\|b | 1,200 | ████████████████████ |"
+    assert lines[3] == "| c | 1 | █ |"
 
 
 def test_a_page_is_the_same_in_every_process() -> None:

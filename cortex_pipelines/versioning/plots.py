@@ -1,21 +1,23 @@
-"""Small SVG charts in Markdown for the UI."""
+"""Markdown for the UI: what the tables of an output consist of, and the loss curve."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.charts import COLOUR, chart
+from cortex_pipelines.charts import chart
 from cortex_pipelines.schemas.table import Table
 
 _PLOTTED = ("language", "kind", "category", "reason", "operator", "master", "label_source")
 """Categorical columns that characterise a table."""
 _MOST_BARS = 12
 _MOST_CHARS = 28
+_BAR, _LONGEST = "█", 20
+"""A bar of text, and the length of the longest: a chart for each column costs seconds a run."""
 
 
 def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
-    """Bar charts of a table's characteristic columns, by ``<table>/<column>``."""
+    """Counts of a table's characteristic columns in Markdown, by ``<table>/<column>``."""
     plots = {}
     for column in _PLOTTED:
         if column in table.schema:
@@ -28,7 +30,7 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
             )
             if counts.height:
                 bars = {str(value): int(count) for value, count in counts.iter_rows()}
-                plots[f"{table.name}/by {column}"] = _markdown(bar_chart(bars), f"rows by {column}")
+                plots[f"{table.name}/by {column}"] = bar_table(column, bars)
     return plots
 
 
@@ -43,23 +45,18 @@ def curves(training: Mapping[str, Any]) -> dict[str, str]:
     return {"loss curve": _markdown(line_chart(series), "loss by optimiser step")}
 
 
-def bar_chart(bars: Mapping[str, int]) -> str:
-    """Horizontal bars as SVG in the given order, with their values."""
-
-    def draw(axes: Any) -> None:
-        drawn = axes.barh(range(len(bars)), list(bars.values()), color=COLOUR)
-        axes.bar_label(drawn, fmt="{:,.0f}", padding=4)
-        axes.set_yticks(range(len(bars)), [name[:_MOST_CHARS] for name in bars])
-        axes.tick_params(left=False)
-        axes.set_xticks([])
-        axes.set_frame_on(False)
-        axes.set_ylim(len(bars) - 0.5, -0.5)
-
-    return chart(draw, 6, 0.25 * len(bars), (0.38, 0, 0.5, 1))
+def bar_table(column: str, bars: Mapping[str, int]) -> str:
+    """A Markdown table of counts with bars of text, in the order given."""
+    most = max(bars.values())
+    lines = [f"| {column} | rows | |", "| --- | ---: | --- |"]
+    for name, count in bars.items():
+        cell = name[:_MOST_CHARS].replace("|", "\\|")
+        lines.append(f"| {cell} | {count:,} | {_BAR * -(-_LONGEST * count // most)} |")
+    return "\n".join(lines)
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Line chart of (x, y) points as SVG, with the extremes at the edges."""
+    """Line chart of (x, y) points as ``charts.chart`` gives it."""
 
     def draw(axes: Any) -> None:
         for name, points in series.items():
