@@ -1,5 +1,6 @@
 """Collect all evidence in a file: queries, detectors and size limits."""
 
+import logging
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +15,9 @@ from cortex_pipelines.annotation.detector import Evidence, Place, detectors_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.marks import marks_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.grammars import Grammar
+from cortex_pipelines.extraction.grammars import Grammar, TooManyStepsError
 
+_LOG = logging.getLogger(__name__)
 _FUNCTIONS = ("function", "method")
 
 
@@ -63,8 +65,13 @@ class FileReading:
         }
         self._walk: Walk = walk(tree, data, grammar.language, places, by_type)
         self._starts = [step.start for step in self._walk.steps]
-        marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
         path = units[0]["path"] if units else ""
+        marks: set[Evidence] = set()
+        self._parameters: list[int] = []
+        try:
+            marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
+        except TooManyStepsError as error:
+            _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
         place = Place(grammar.language, path, settings)
         for node_type in sorted(self._walk.seen):
             for detector in by_type.get(node_type, ()):

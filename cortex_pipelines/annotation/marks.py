@@ -28,6 +28,9 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
         root: Root of the file's tree.
         grammar: Its grammar.
         depth: How deep it is; nothing is looked for in one that no person has written.
+
+    Raises:
+        TooManyStepsError: looking takes more steps than any code needs.
     """
     if depth > _MAX_DEPTH:
         return set(), []

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 
 from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import grammar_for
+from cortex_pipelines.extraction.grammars import TooManyStepsError, grammar_for
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -22,7 +22,10 @@ def read_code(
     tree = syntax_tree(data, grammar, settings.max_file_bytes)
     if isinstance(tree, Unparsed):
         return [], tree
-    file_outline = outline(tree.root_node, grammar, data)
+    try:
+        file_outline = outline(tree.root_node, grammar, data)
+    except TooManyStepsError as error:
+        return [], Unparsed("too_many_steps", str(error))
     return nested_units(data, file_outline, settings), None
 
 

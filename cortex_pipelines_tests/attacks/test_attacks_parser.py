@@ -13,6 +13,9 @@ import pytest
 
 from cortex_pipelines.annotation.labels.labelling import label_units
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.damage import CAUSES
+from cortex_pipelines.extraction.architecture.collect import facts_of
+from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
 from cortex_pipelines.extraction.grammars import (
@@ -93,6 +96,42 @@ def test_code_between_many_brackets_is_read(parameters: Parameters) -> None:
     assert sum(unit.kind == "class" for unit in units) == 600
 
 
+def test_a_file_is_set_aside_if_its_query_begins_too_many_matches(parameters: Parameters) -> None:
+    def cases(count: int) -> str:
+        return "it('a',()=>{" * count + "})" * count
+
+    units, why = read_code(cases(100), "javascript", "a.js", parameters.extraction)
+    assert why is None
+    assert units
+    # some of the 1,500 would be missing, without a word
+    units, why = read_code(cases(1_500), "javascript", "a.js", parameters.extraction)
+    assert units == []
+    assert why == Unparsed("too_many_steps", "more than 1024 matches of a query begun at once")
+    most = parameters.extraction.max_file_bytes
+    assert read_file("a.js", cases(100), most) is not None
+    assert read_file("a.js", cases(1_500), most) is None
+
+
+def test_architecture_sets_a_file_aside_if_its_query_begins_too_many_matches(
+    parameters: Parameters,
+) -> None:
+    text = "package a\nfunc f() { " + "f(" * 2_000 + "x" + ")" * 2_000 + " }\n"
+    file = SourceFile("a.go", "go", text, parameters.architecture, parameters.extraction)
+    with pytest.raises(CAUSES, match="begun at once"):  # what `attempted` sets a file aside for
+        list(facts_of(file))
+
+
+def test_labels_of_a_query_that_begins_too_many_matches_are_left_out_and_said(
+    parameters: Parameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "class A { A a = x" + ".b()" * 2_000 + "; void f(int a, int b) { } }"
+    units = extract(files_of(text, "java"), parameters.extraction).units
+    assert units.height
+    labelled = label_units(units, {("directory:a", "a", "b"): text}, parameters.annotation)
+    assert labelled.height == units.height
+    assert "more than 1024 matches" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [("a.py", "T<T<T<x>," * 16_000), ("a.go", "T<T<T<x>," * 4_000)],
@@ -151,6 +190,16 @@ def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> N
     assert [unit.name for unit in units] == names
 
 
+def files_of(text: str, language: str) -> pl.DataFrame:
+    """Rows of ``REPOSITORY_FILES`` for a project of one file."""
+    row = dict.fromkeys(REPOSITORY_FILES.schema) | {
+        "source": "directory:a", "path": "a", "blob": "b", "language": language,
+        "generated": False, "trainable": True, "notebook": False, "tested_paths": [],
+        "size_bytes": len(text), "revision": "", "text": text,
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=REPOSITORY_FILES.schema)
+
+
 def of_language(language: str) -> list[tuple[str, Shape]]:
     return [(name, shape) for one, name, shape in BOMBS if one == language]
 
@@ -167,13 +216,9 @@ def test_200_kilobytes_cost_seconds(
     record_property: Callable[[str, object], None],
 ) -> None:
     text = shape(LARGE)
-    row = dict.fromkeys(REPOSITORY_FILES.schema) | {
-        "source": "directory:a", "path": "a", "blob": "b", "language": language,
-        "generated": False, "trainable": True, "notebook": False, "tested_paths": [],
-        "size_bytes": len(text), "revision": "", "text": text,
-    }  # fmt: skip
+    files = files_of(text, language)
     begun = time.process_time()
-    found = extract(pl.DataFrame([row], schema=REPOSITORY_FILES.schema), parameters.extraction)
+    found = extract(files, parameters.extraction)
     if found.units.height:
         label_units(found.units, {("directory:a", "a", "b"): text}, parameters.annotation)
     seconds = time.process_time() - begun

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for
+from cortex_pipelines.extraction.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
@@ -54,7 +54,11 @@ def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
     if isinstance(tree, Unparsed):
         return None
     root = tree.root_node
-    return _Reader(path, language, data, outline(root, grammar, data)).file(root)
+    try:
+        definitions = outline(root, grammar, data)
+    except TooManyStepsError:
+        return None
+    return _Reader(path, language, data, definitions).file(root)
 
 
 class _Reader:
