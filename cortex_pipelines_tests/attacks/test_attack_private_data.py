@@ -1,4 +1,8 @@
-"""Secrets and personal data are planted wherever a source can hold them, and looked for after."""
+"""Secrets and personal data are planted wherever a source can hold them, and looked for after.
+
+The short form makes all that reads sources and logs, the long one what is made of their outputs
+too.
+"""
 
 import io
 import json
@@ -19,6 +23,7 @@ from cortex_pipelines.operations.standalone import open_model, train_on_logs
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.attacks.planted import Planted, leaks
+from cortex_pipelines_tests.conftest import made_once
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
 from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
@@ -32,10 +37,11 @@ PLANTED = {
         *("member", "cell", "output", "image", "directory"),
     )
 }
-MADE = (
-    *("repository_files", "repository_commits", "compliance", "code_units", "refactoring_pairs"),
-    *("architecture_facts", "coordination_events", "coordination_tables", "routing_dataset"),
+READING = (
+    *("repository_files", "repository_commits", "refactoring_pairs", "coordination_events"),
+    "compliance",
 )
+FURTHER = ("code_units", "architecture_facts", "coordination_tables", "routing_dataset")
 BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n"
 CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
 
@@ -170,10 +176,28 @@ def aim(values: Any) -> None:
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[MiniProject, str]:
-    """A project of hostile sources after its data path, and what was printed meanwhile."""
-    root = tmp_path_factory.mktemp("attacked") / "project"
-    mini = MiniProject.create(root, write_sources, aim)
-    return mini, mini.cortex("run", *MADE).output
+    """A project of hostile sources whose sources are read, and what was printed meanwhile.
+
+    All tests, and workers, share it, so they only read it.
+    """
+
+    def make(root: Path) -> MiniProject:
+        mini = MiniProject.create(root, write_sources, aim, write_no_base)
+        printed_in(root).write_text(mini.cortex("run", *READING).output)
+        return mini
+
+    mini = made_once(tmp_path_factory, "private_data", make)
+    return mini, printed_in(mini.root).read_text()
+
+
+def printed_in(root: Path) -> Path:
+    return root.with_name(f"{root.name}.printed")
+
+
+def write_no_base(folder: Path) -> None:
+    """What can be pinned; nothing that is made here loads it, and PyTorch takes seconds to load."""
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").touch()
 
 
 def write_sources(sources: Path) -> None:
@@ -183,11 +207,23 @@ def write_sources(sources: Path) -> None:
     write_directory(sources / "folder")
 
 
-def test_nothing_private_is_kept_outside_of_the_sources(
-    attacked: tuple[MiniProject, str], record_property: Callable[[str, object], None]
+def test_nothing_private_is_kept_outside_of_the_sources(attacked: tuple[MiniProject, str]) -> None:
+    nothing_private_in(*attacked)
+
+
+@pytest.mark.attack
+def test_nothing_private_is_kept_by_what_is_made_of_it(
+    attacked: tuple[MiniProject, str],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     record_property("attacks", sum(len(one.values) for one in PLANTED.values()))
-    mini, printed = attacked
+    mini = attacked[0].copy(tmp_path / "further")
+    nothing_private_in(mini, attacked[1] + mini.cortex("run", *FURTHER).output)
+    assert all((mini.root / "data" / name).is_dir() for name in FURTHER)
+
+
+def nothing_private_in(mini: MiniProject, printed: str) -> None:
     clones = (mini.root / "sources", mini.root / ".cortex" / "cache" / "git")
     assert all(leaks(clone, list(PLANTED.values())) for clone in clones)
     assert leaks(mini.root, list(PLANTED.values()), clones) == []
@@ -236,18 +272,16 @@ def test_a_private_place_is_refused_without_a_word_of_it(tmp_path: Path, key: st
         assert not [value for value in one.values if value in str(refused.value)]
 
 
-def test_errors_of_ingestion_name_no_private_branch(attacked: tuple[MiniProject, str]) -> None:
-    mini, _ = attacked
-    before = (mini.root / "params.yaml").read_text()
+def test_errors_of_ingestion_name_no_private_branch(
+    attacked: tuple[MiniProject, str], tmp_path: Path
+) -> None:
+    mini = attacked[0].copy(tmp_path / "astray")
 
     def astray(values: Any) -> None:
         values["projects"]["alpha"]["sources"][0]["ref"] = "nowhere"
 
-    try:
-        mini.edit_params(astray)
-        output = mini.cortex("update", status=1).output
-    finally:
-        (mini.root / "params.yaml").write_text(before)
+    mini.edit_params(astray)
+    output = mini.cortex("update", status=1).output
     assert "no branch, tag or commit" in output
     assert "redacted-" in output
     assert not [value for value in PLANTED["branch"].values if value in output]

@@ -206,6 +206,7 @@ class MiniProject:
         root: Path,
         sources: Callable[[Path], None] | None = None,
         edit: Callable[[Any], None] | None = None,
+        base: Callable[[Path], object] = write_tiny_base,
     ) -> "MiniProject":
         """A project with its pins taken and ``dvc.yaml`` written; nothing is made yet.
 
@@ -213,6 +214,7 @@ class MiniProject:
             root: Where.
             sources: Writes what it is made of into a folder; by default alpha and beta.
             edit: Edits its parameters.
+            base: Writes the base model into a folder.
         """
         mini = cls(root)
         shutil.copytree(
@@ -226,7 +228,7 @@ class MiniProject:
             ignored.write("/sources/\n/models/\n")
         shutil.copytree(REPOSITORY / "data" / "samples", root / "data" / "samples")
         shutil.copy(REPOSITORY / "data" / ".gitignore", root / "data" / ".gitignore")
-        write_tiny_base(root / "models" / "base")
+        base(root / "models" / "base")
         (sources or write_sources)(root / "sources")
         values = parameters()
         if edit:
