@@ -21,10 +21,10 @@ from cortex_pipelines_tests.attacks.damaging import damaged
 from cortex_pipelines_tests.attacks.killer import Ended, Killer
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
-MINUTES = 40
+MINUTES = 22
 COUNT, PARTS = 200, 10
 MORE_SECONDS = 5.0
-"""Of processor time, beside what the same commands take with the file as it was, or without it."""
+"""Of processor time, beside what the same commands take with the file as it was, or empty."""
 
 Words = tuple[str, ...]
 ROUTER, ADAPTER = "task_router", f"code_adapter-{tiny.PROJECT}"
@@ -208,15 +208,16 @@ class Whole:
 
         Args:
             commands: The commands, one after the other.
-            name: A file; what was made of it is made anew where it is missing, too, so the more
-                of both times counts, with it and without it.
+            name: A file; what was made of it is made anew where it is empty, too, so the more of
+                both times counts, with it as it was and empty.
         """
-        return max(self._last(commands, without).seconds for without in (None, name))
+        return max(self._last(commands, emptied).seconds for emptied in (None, name))
 
-    def _last(self, commands: tuple[Words, ...], without: str | None = None) -> Ended:
+    def _last(self, commands: tuple[Words, ...], emptied: str | None = None) -> Ended:
         place = Restorer.begin(self.mini.root, self.mini.root.with_name("alone"))
-        if without:
-            (place.root / without).unlink()
+        if emptied:
+            (place.root / emptied).unlink()  # a link of DVC's cache may be the same file
+            (place.root / emptied).touch()
         for words in commands:
             ended = self._killer.run(place.root, "cortex", *words)
         shutil.rmtree(place.root)
