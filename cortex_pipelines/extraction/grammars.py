@@ -44,10 +44,9 @@ GRAMMARS = (
 )
 
 # Matches begun and not ended, at any node: every further node is tried against all of them, so the
-# limit times the nodes is the most steps of a query. Of 5,600 real files in six languages none has
-# more than 128, an expression of 50,000 terms one for each. The steps themselves cannot be counted:
-# a query's progress callback crashes the interpreter (tree-sitter 0.26.1 keeps the address of the
-# callback's options beyond their lifetime).
+# limit times the nodes is the most steps of a query. Of 5,600 real files (copies among them) none
+# has more than 128. The steps themselves cannot be counted: a query's progress callback crashes the
+# interpreter (tree-sitter 0.26.1 keeps the address of the callback's options beyond their life).
 _MATCH_LIMIT = 1024
 # A query looks through all later siblings of each, so an error costs the square of its tokens.
 _MAX_ERROR_TOKENS = 20_000
