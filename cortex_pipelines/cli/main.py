@@ -29,6 +29,7 @@ from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.cli.upgrade import upgrade
@@ -131,6 +132,7 @@ _COMMANDS = (
     route,
     router,
     scan,
+    serve,
     status,
     tune_machine,
     upgrade,

@@ -1,0 +1,107 @@
+"""Errors in the form that OpenAI's clients read: a sentence, a type, the parameter, a code."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cortex_pipelines.serving.catalogue import UnknownModelError
+from cortex_pipelines.serving.engine import BusyError, EngineError
+from cortex_pipelines.serving.routing import NoRouterError
+
+_LOG = logging.getLogger("cortex_pipelines")
+_SHOWN = 3
+
+
+class RequestError(ValueError):
+    """A request cannot be answered.
+
+    Args:
+        message: Why, in a sentence.
+        param: The field that it is about.
+        status: HTTP's.
+        code: A word that programs can go by.
+    """
+
+    def __init__(
+        self, message: str, param: str | None = None, status: int = 400, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.param, self.status, self.code = param, status, code
+
+
+def error_body(
+    message: str, status: int, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """The object that an error is."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    if status == 429:
+        kind = "rate_limit_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error_response(
+    message: str,
+    status: int,
+    param: str | None = None,
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """The same as an answer."""
+    return JSONResponse(error_body(message, status, param, code), status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every failure end in that form."""
+
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
+        return error_response(str(error), error.status, error.param, error.code)
+
+    @app.exception_handler(UnknownModelError)
+    async def unknown(_: Request, error: UnknownModelError) -> JSONResponse:
+        return error_response(str(error.args[0]), 404, "model", "model_not_found")
+
+    @app.exception_handler(BusyError)
+    async def busy(_: Request, error: BusyError) -> JSONResponse:
+        return error_response(str(error), 429, code="busy", headers={"retry-after": "1"})
+
+    @app.exception_handler(NoRouterError)
+    async def no_router(_: Request, error: NoRouterError) -> JSONResponse:
+        return error_response(str(error), 404, code="no_router")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = error.errors()
+        sentences = [_sentence(one) for one in wrong[:_SHOWN]]
+        param = _place(wrong[0]) or None
+        return error_response("; ".join(sentences), 400, param, "invalid_value")
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        sentence = str(error.detail)
+        if error.status_code == 404:
+            sentence = f"there is nothing at {request.method} {request.url.path[:200]}; see /docs"
+        return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
+
+    @app.exception_handler(EngineError)
+    async def failed(_: Request, error: EngineError) -> JSONResponse:
+        _LOG.error("%s", error, exc_info=error)
+        return error_response(str(error), 503, code="engine_failed", headers={"retry-after": "2"})
+
+
+def _sentence(wrong: dict[str, Any]) -> str:
+    if wrong["type"] == "json_invalid":
+        return f"the body is no JSON: {(wrong.get('ctx') or {}).get('error', 'cannot be read')}"
+    place = _place(wrong)
+    return f"{place}: {wrong['msg']}" if place else f"the body: {wrong['msg']}"
+
+
+def _place(wrong: dict[str, Any]) -> str:
+    """The field's name, without what tells where it stood or which of several forms was meant."""
+    parts = [str(part) for part in wrong["loc"]]
+    known = [part for part in parts if part.isidentifier() or part.isdigit()]
+    return ".".join(part for part in known if part not in ("body", "openai", "tabby", "str"))[:100]

@@ -1,0 +1,84 @@
+"""Requests as the prompts that models were trained on: gaps, chats, and the platform's tasks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortex_pipelines.adapters.data.examples import Example, prompt_text
+
+_BLANKS = " \t"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A prompt as text.
+
+    Args:
+        text: What is shown.
+        tail: What the answer is held to begin with beyond the prompt's trailing white space.
+        stop: Stop strings that belong to the form.
+    """
+
+    text: str
+    tail: str = ""
+    stop: tuple[str, ...] = ()
+
+
+Before = Callable[[str], str]
+"""Puts what is shown in addition before a text: similar code, or nothing."""
+
+Form = Callable[[Any, Before], Text]
+"""Makes the prompt of a request, given the base's tokenizer and what is to stand before."""
+
+
+def completion(text: str) -> Form:
+    """Text to be gone on with."""
+    return lambda _tokenizer, before: Text(before(text))
+
+
+def infill(prefix: str, suffix: str) -> Form:
+    """A gap between two texts, in the base's own tokens for it or in the adapters' plain marks.
+
+    In the examples a gap begins with a line: what stands on the cursor's line, if that is only
+    white space, becomes the beginning of the answer.
+    """
+    head = prefix.rstrip(_BLANKS)
+    if head and not head.endswith("\n"):
+        head = prefix
+
+    def form(tokenizer: Any, before: Before) -> Text:
+        gap = Example("", "completion", "", "", "", before(head), "", "", suffix)
+        return Text(prompt_text(tokenizer, gap), prefix[len(head) :])
+
+    return form
+
+
+def chat(messages: Sequence[tuple[str, str]]) -> Form:
+    """A conversation, in the base's own form if it has one.
+
+    Args:
+        messages: Role and content, oldest first.
+    """
+
+    def form(tokenizer: Any, _before: Before) -> Text:
+        if getattr(tokenizer, "chat_template", None):
+            marks = [one for one in tokenizer.all_special_tokens if len(one) > 1]
+            turns = [
+                {"role": role, "content": _without_marks(content, marks)}
+                for role, content in messages
+            ]
+            text: str = tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            return Text(text)
+        lines = [f"{role}: {content}" for role, content in messages]
+        return Text("\n\n".join([*lines, "assistant:"]), stop=("\n\nuser:", "\n\nsystem:"))
+
+    return form
+
+
+def _without_marks(content: str, marks: Sequence[str]) -> str:
+    """The content with the tokenizer's marks broken up: nobody may write a turn of another role."""
+    for mark in marks:
+        content = content.replace(mark, f"{mark[0]} {mark[1:]}")
+    return content
