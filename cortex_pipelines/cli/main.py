@@ -31,6 +31,7 @@ from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.cli.status import status
+from cortex_pipelines.cli.suggest import suggest
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.cli.upgrade import upgrade
 from cortex_pipelines.versioning.root import ProjectError, find_root
@@ -134,6 +135,7 @@ _COMMANDS = (
     scan,
     serve,
     status,
+    suggest,
     tune_machine,
     upgrade,
     verify,

@@ -16,7 +16,8 @@ from cortex_pipelines.adapters.model.base_model import (
 from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.operations.serving import open_router, pinned_base, verified
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.operations.serving import open_router, open_rules, pinned_base, verified
 from cortex_pipelines.release import history
 from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
 from cortex_pipelines.release.manifest import UntrustedModelError
@@ -33,7 +34,7 @@ from cortex_pipelines.serving.catalogue import (
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.routing import RouterDesk
+from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.serving.ways import best_way, measured_ways
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
@@ -64,8 +65,9 @@ def open_gateway(root: Path, default: str | None = None) -> Gateway:
         source,
         TorchEngine(base, params.serving),
         params.serving,
+        params.datasets,
         partial(_examples, params),
-        RouterDesk(partial(open_router, project), partial(_stamp, root)),
+        RouterDesk(partial(_router, project), partial(_stamp, root)),
         root / ".cortex" / "serving",
     )
 
@@ -191,6 +193,14 @@ def _data_version(project: Project, asset: str, partition: str | None) -> str | 
     stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
     stage = stages.get(f"{asset}@{partition}" if partition else asset)
     return str(stage["outs"][0]["md5"]) if stage else None
+
+
+def _router(project: Project) -> Opened:
+    """The champion; the rules, and why, where its files are not what was released."""
+    try:
+        return Opened(open_router(project))
+    except (UntrustedModelError, ProjectError, WeightsError) as error:
+        return Opened(open_rules(project), f"{type(error).__name__}: {error}")
 
 
 def _router_facts(project: Project) -> dict[str, Any] | None:

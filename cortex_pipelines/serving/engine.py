@@ -159,12 +159,11 @@ class Engine(Protocol):
             ProjectError: its files are not to be had.
         """
 
-    def prompt(self, text: str, tail: str = "", room: int = 0) -> Prompt:
+    def prompt(self, text: str, room: int = 0) -> Prompt:
         """A text as tokens, as the model's tokenizer divides it in a file.
 
         Args:
             text: The prompt.
-            tail: What the answer begins with beyond the prompt's trailing white space.
             room: Tokens to be left for the answer.
         """
 

@@ -7,12 +7,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
+from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import (
@@ -26,6 +27,7 @@ from cortex_pipelines.serving.engine import (
     Ready,
     Sampling,
 )
+from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.settings import ServingSettings
@@ -33,6 +35,9 @@ from cortex_pipelines.serving.templates import Form, Text
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
+
+_WITHOUT: Mapping[Way, Way] = {"context": "base", "both": "adapter", "adapter": "adapter"}
+"""What is left of a way of answering when no similar code is shown."""
 
 OpenExamples = Callable[[Path], SimilarExamples]
 
@@ -62,9 +67,10 @@ class Answering:
     @property
     def release(self) -> str:
         """Version of the release that answers; of the base alone where its adapter could not."""
-        if self.way == self.served.release.way:
-            return self.served.release.version
-        return replace(self.served.release, way=self.way, adapter=None, index=None).version
+        release = self.served.release
+        index = release.index if self.way in ("context", "both") else None
+        adapter = release.adapter if self.ready else None
+        return replace(release, way=self.way, adapter=adapter, index=index).version
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class Gateway:
         source: What there is.
         engine: What writes text.
         settings: Limits.
+        datasets: Mask and bounds of the prompts of tasks.
         open_examples: Opens the examples that context is taken from.
         router: Routes tasks; None where there is neither a champion nor rules.
         state: Folder for what the gateway keeps, such as the editors' events.
@@ -108,6 +115,7 @@ class Gateway:
         source: CatalogueSource,
         engine: Engine,
         settings: ServingSettings,
+        datasets: DatasetSettings,
         open_examples: OpenExamples,
         router: RouterDesk,
         state: Path,
@@ -115,22 +123,31 @@ class Gateway:
         self.source = source
         self.engine = engine
         self.settings = settings
+        self.datasets = datasets
         self.router = router
-        self.state = state
+        self.events = EventLog(state)
         self.metrics = Metrics()
         self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
         self._failures: dict[str, tuple[int, float, str]] = {}
         self._lock = threading.Lock()
 
-    def answering(self, name: str | None, task: str = "completion") -> Answering:
+    def answering(
+        self, name: str | None, task: str = "completion", context: bool = True
+    ) -> Answering:
         """What answers under a name; loads its adapter, which may take a while.
+
+        Args:
+            name: The model's; None for the default.
+            task: Which adapter, of a model with one a task.
+            context: Whether similar code may stand before the prompt; only for code that is to be
+                gone on with was that measured.
 
         Raises:
             UnknownModelError: there is no such model.
         """
         served = self.source.current.find(name)
-        way = served.release.way
+        way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
         if served.adapter is None:
             return Answering(served, way, None, served.notice)
         ready, why = self._load(served.adapter(task))
@@ -145,7 +162,7 @@ class Gateway:
         stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
         most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
         sampling = replace(sampling, max_tokens=most, stop=stop)
-        prompt = self.engine.prompt(text.text, text.tail, most)
+        prompt = self.engine.prompt(text.text, most)
         return Asked(answering, text, prompt, sampling, count)
 
     async def pieces(self, asked: Asked) -> AsyncIterator[Piece]:

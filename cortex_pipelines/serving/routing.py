@@ -4,15 +4,48 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.routing.serving.router import RULES, Decision, Router
+from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
+from cortex_pipelines.serving.engine import EngineError
 
 _AT_ONCE = 256
 
 
 class NoRouterError(RuntimeError):
     """There is neither a champion nor a file of rules."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A router that can be asked.
+
+    Args:
+        router: The champion, or the rules alone.
+        notice: Why it is not the champion, where there is one; empty otherwise.
+    """
+
+    router: Router
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A task's decision.
+
+    Args:
+        decision: Where it goes.
+        notice: As in ``Opened``.
+    """
+
+    decision: Decision
+    notice: str
+
+    @property
+    def way(self) -> str:
+        """``model`` for the champion, ``rules`` for the keyword rules."""
+        return RULES if self.decision.model_version == RULES else "model"
 
 
 class RouterDesk:
@@ -26,18 +59,18 @@ class RouterDesk:
         stamp: A value that is another one when the router has to be opened anew; cheap.
     """
 
-    def __init__(self, load: Callable[[], Router], stamp: Callable[[], Any]) -> None:
+    def __init__(self, load: Callable[[], Opened], stamp: Callable[[], Any]) -> None:
         self._load = load
         self._stamp = stamp
         self._seen: Any = None
-        self._router: Router | None = None
-        self._work: queue.Queue[tuple[str, Future[Decision]] | None] = queue.Queue()
+        self._open: Opened | None = None
+        self._work: queue.Queue[tuple[str, Future[Routed]] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
-    def submit(self, texts: Sequence[str]) -> "list[Future[Decision]]":
-        """Decisions to come, one a task."""
-        made: list[Future[Decision]] = [Future() for _ in texts]
+    def submit(self, texts: Sequence[str]) -> "list[Future[Routed]]":
+        """Decisions to come, one a task; NoRouterError where there is no router."""
+        made: list[Future[Routed]] = [Future() for _ in texts]
         for pair in zip(texts, made, strict=True):
             self._work.put(pair)
         return made
@@ -56,24 +89,30 @@ class RouterDesk:
             ended = None in batch
             self._decide([pair for pair in batch if pair is not None])
 
-    def _decide(self, pairs: Sequence[tuple[str, "Future[Decision]"]]) -> None:
+    def _decide(self, pairs: "Sequence[tuple[str, Future[Routed]]]") -> None:
+        if not pairs:
+            return
         try:
-            decisions = self._opened().route([text for text, _ in pairs]) if pairs else []
+            opened = self._current()
+            decisions = opened.router.route([text for text, _ in pairs])
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
             for _, done in pairs:
-                done.set_exception(error)
+                done.set_exception(_named(error))
             return
         for (_, done), decision in zip(pairs, decisions, strict=True):
-            done.set_result(decision)
+            done.set_result(Routed(decision, opened.notice))
 
-    def _opened(self) -> Router:
+    def _current(self) -> Opened:
         now = self._stamp()
-        if self._router is None or now != self._seen:
-            self._router = self._load()
+        if self._open is None or now != self._seen:
+            self._open = self._load()
             self._seen = now
-        return self._router
+        return self._open
 
 
-def way_of(decision: Decision) -> str:
-    """The header's word for what decided: a model is no adapter and no base, so its name."""
-    return "rules" if decision.model_version == RULES else "model"
+def _named(error: BaseException) -> BaseException:
+    if isinstance(error, RouterError):
+        return NoRouterError(str(error))
+    made = EngineError(f"the router failed: {type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made

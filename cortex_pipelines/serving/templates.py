@@ -6,8 +6,6 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.examples import Example, prompt_text
 
-_BLANKS = " \t"
-
 
 @dataclass(frozen=True)
 class Text:
@@ -15,12 +13,10 @@ class Text:
 
     Args:
         text: What is shown.
-        tail: What the answer is held to begin with beyond the prompt's trailing white space.
         stop: Stop strings that belong to the form.
     """
 
     text: str
-    tail: str = ""
     stop: tuple[str, ...] = ()
 
 
@@ -36,19 +32,24 @@ def completion(text: str) -> Form:
     return lambda _tokenizer, before: Text(before(text))
 
 
-def infill(prefix: str, suffix: str) -> Form:
+def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
     """A gap between two texts, in the base's own tokens for it or in the adapters' plain marks.
 
-    In the examples a gap begins with a line: what stands on the cursor's line, if that is only
-    white space, becomes the beginning of the answer.
+    In the examples a gap begins with a line, so what stands on the cursor's line is shown as the
+    beginning of the answer.
+
+    Args:
+        prefix: Text before the cursor.
+        suffix: Text after it.
+        extra: Other code to show, the most telling last.
     """
-    head = prefix.rstrip(_BLANKS)
-    if head and not head.endswith("\n"):
-        head = prefix
+    start = prefix.rfind("\n") + 1
+    head, line = prefix[:start], prefix[start:]
 
     def form(tokenizer: Any, before: Before) -> Text:
-        gap = Example("", "completion", "", "", "", before(head), "", "", suffix)
-        return Text(prompt_text(tokenizer, gap), prefix[len(head) :])
+        shown = "\n\n".join([*extra, before(head)])
+        gap = Example("", "completion", "", "", "", shown, "", "", suffix)
+        return Text(prompt_text(tokenizer, gap) + line)
 
     return form
 

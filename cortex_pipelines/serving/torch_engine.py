@@ -97,13 +97,13 @@ class TorchEngine:
         self._enter(_Load(adapter, done))
         return done.result()
 
-    def prompt(self, text: str, tail: str = "", room: int = 0) -> Prompt:
+    def prompt(self, text: str, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
         context, space = divide(text)
         (ids,) = token_ids(self.tokenizer, [context])
         ids = ids or [start_token(self.tokenizer)]
         most = max(self.window - room, 1)
-        return Prompt(tuple(ids[-most:]), space + tail, max(len(ids) - most, 0))
+        return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """See ``Engine.submit``."""

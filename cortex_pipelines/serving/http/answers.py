@@ -44,14 +44,14 @@ def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
         "x-cortex-release": answering.release,
     }
     if answering.notice:
-        found["x-cortex-notice"] = _plain(answering.notice)
+        found["x-cortex-notice"] = plain(answering.notice)
     if cut:
         found["x-cortex-cut"] = f"{cut} tokens at the left"
-    return {name: _plain(value) for name, value in found.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
-def _plain(text: str) -> str:
-    """A header holds one line of ASCII."""
+def plain(text: str) -> str:
+    """The text as a header can hold it: one line of ASCII."""
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]
 
 

@@ -1,9 +1,10 @@
 """``POST /v1/completions`` and ``/v1/chat/completions``."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.engine import Piece, Sampling, Token
@@ -18,20 +19,43 @@ from cortex_pipelines.serving.http.answers import (
     whole,
 )
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, Generation
+from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, GapForm, Generation
+from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
 from cortex_pipelines.serving.templates import Form, chat, completion, infill
 
 _USUAL_TOKENS = 16
 """Of a completion, in OpenAI's own interface; of a chat there is no limit but the window's."""
 
 
+def _form_of(body: Any) -> str:
+    return "tabby" if isinstance(body, dict) and "segments" in body else "openai"
+
+
 def completions_router(gateway: Gateway) -> APIRouter:
-    """The two routes."""
+    """The routes that write text."""
     router = APIRouter()
 
     @router.post("/v1/completions")
-    async def completions(form: CompletionForm, request: Request) -> Response:
+    async def completions(
+        form: Annotated[
+            Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")],
+            Discriminator(_form_of),
+        ],
+        request: Request,
+    ) -> Response:
+        if isinstance(form, TabbyForm):
+            return await suggest_for_tabby(gateway, form, request)
         return await complete(gateway, form, request)
+
+    @router.post("/fim/completions")
+    @router.post("/v1/fim/completions")
+    async def fill(form: GapForm, request: Request) -> Response:
+        most = gateway.settings.max_tokens if form.max_tokens is None else form.max_tokens
+        answering = await run_in_threadpool(gateway.answering, form.model)
+        gap = infill(form.prompt, form.suffix or "")
+        how = sampling_of(form, most)
+        asked = await run_in_threadpool(gateway.ask, answering, gap, how, form.n or 1)
+        return await _turns(gateway, form, asked, False, request)
 
     @router.post("/v1/chat/completions")
     async def chat_completions(form: ChatForm, request: Request) -> Response:
@@ -88,13 +112,19 @@ async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Respon
     how = sampling_of(
         form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
     )
-    answering = await run_in_threadpool(gateway.answering, form.model)
+    answering = await run_in_threadpool(gateway.answering, form.model, context=False)
     turns = chat([(one.role, one.text) for one in form.messages])
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
-    headers = headers_of(answering)
-    shown = bool(form.logprobs)
+    return await _turns(gateway, form, asked, bool(form.logprobs), request)
+
+
+async def _turns(
+    gateway: Gateway, form: Generation, asked: Asked, shown: bool, request: Request
+) -> Response:
+    """Answers as messages, whole or streamed."""
+    headers = headers_of(asked.answering, asked.prompt.cut)
     if form.stream:
-        frame = envelope("chat.completion.chunk", "chatcmpl", answering)
+        frame = envelope("chat.completion.chunk", "chatcmpl", asked.answering)
         first = [
             _delta(place, {"role": "assistant", "content": ""}, (), False, None)
             for place in range(asked.count)
@@ -109,7 +139,7 @@ async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Respon
             return parts
 
         return streamed(gateway, [asked], frame, choices, _with_usage(form), headers, first)
-    frame = envelope("chat.completion", "chatcmpl", answering)
+    frame = envelope("chat.completion", "chatcmpl", asked.answering)
     written = await collect(gateway, asked, request)
     found = [_turn(place, one, shown) for place, one in enumerate(written)]
     return whole(frame, found, usage_of([asked], written), headers)

@@ -77,7 +77,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()
         sentences = [_sentence(one) for one in wrong[:_SHOWN]]
-        param = _place(wrong[0]) or None
+        param = None if wrong[0]["type"] == "json_invalid" else _place(wrong[0]) or None
         return error_response("; ".join(sentences), 400, param, "invalid_value")
 
     @app.exception_handler(HTTPException)
@@ -85,6 +85,10 @@ def add_error_handlers(app: FastAPI) -> None:
         sentence = str(error.detail)
         if error.status_code == 404:
             sentence = f"there is nothing at {request.method} {request.url.path[:200]}; see /docs"
+        elif error.status_code == 405:
+            sentence = f"{request.method} is not answered there; see /docs"
+        elif error.status_code == 400:  # all that FastAPI says of a body that is no text
+            sentence = "the body cannot be read: JSON in UTF-8 is expected"
         return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
 
     @app.exception_handler(EngineError)
@@ -96,8 +100,10 @@ def add_error_handlers(app: FastAPI) -> None:
 def _sentence(wrong: dict[str, Any]) -> str:
     if wrong["type"] == "json_invalid":
         return f"the body is no JSON: {(wrong.get('ctx') or {}).get('error', 'cannot be read')}"
-    place = _place(wrong)
-    return f"{place}: {wrong['msg']}" if place else f"the body: {wrong['msg']}"
+    if wrong["type"] == "model_attributes_type":
+        return "the body: an object is expected, sent with content-type: application/json"
+    place, words = _place(wrong), wrong["msg"].removeprefix("Value error, ")
+    return f"{place}: {words}" if place else f"the body: {words}"
 
 
 def _place(wrong: dict[str, Any]) -> str:

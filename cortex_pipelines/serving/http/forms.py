@@ -102,3 +102,11 @@ class ChatForm(Generation):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class GapForm(Generation):
+    """``POST /fim/completions``."""
+
+    prompt: Words
+    suffix: Words | None = None
+    max_tokens: Tokens | None = None
