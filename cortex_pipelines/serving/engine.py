@@ -182,7 +182,8 @@ class Engine(Protocol):
         """
 
     def state(self) -> Mapping[str, Any]:
-        """``waiting``, ``resident`` (versions in memory) and ``alive``."""
+        """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in
+        memory) and ``alive``."""
 
     def close(self) -> None:
         """End the engine; requests that wait get an EngineError."""

@@ -39,12 +39,13 @@ class Probe:
         self._alone = self._answers()
 
     def require(self, lora: Lora) -> None:
-        """Put an adapter on, compare, and take it off.
+        """Put an adapter on in place of any other, compare, and take it off.
 
         Raises:
             UntrustedModelError: it does not fit on the base.
             RefusedAdapterError: it does something else than it should; says which.
         """
+        self._resident.take_off()
         wanted = self._reference(lora)
         self._resident.put(lora)
         try:

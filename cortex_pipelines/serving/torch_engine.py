@@ -84,6 +84,8 @@ class TorchEngine:
         self._work: queue.Queue[_Request | _Load | None] = queue.Queue()
         self._waiting = 0
         self._lock = threading.Lock()
+        self._busy = False
+        self._written = 0
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="model", daemon=True)
         self._thread.start()
@@ -118,7 +120,13 @@ class TorchEngine:
     def state(self) -> Mapping[str, Any]:
         """See ``Engine.state``."""
         alive = self._thread.is_alive() and not self._closed
-        return {"waiting": self._waiting, "resident": list(self._adapters), "alive": alive}
+        return {
+            "waiting": self._waiting,
+            "busy": self._busy,
+            "written": self._written,
+            "resident": list(self._adapters),
+            "alive": alive,
+        }
 
     def close(self) -> None:
         """See ``Engine.close``."""
@@ -141,7 +149,9 @@ class TorchEngine:
                 else:
                     with self._lock:
                         self._waiting -= 1
+                    self._busy = True
                     self._answer(work)
+                    self._busy = False
         while not self._work.empty():
             left = self._work.get()
             error = EngineError("the engine was closed")
@@ -264,6 +274,7 @@ class TorchEngine:
                 yield answer.end(index, "stop")
                 return
             written.append(token)
+            self._written += 1
             yield from answer.add(index, token, self._scored(logits, token, job.sampling.top))
             if answer.stopped:
                 return

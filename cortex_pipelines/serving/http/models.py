@@ -37,8 +37,8 @@ def models_router(gateway: Gateway) -> APIRouter:
     def readyz() -> Response:
         state = gateway.engine.state()
         ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
-        body = {"status": "ready" if ready else "busy", "waiting": state["waiting"]}
-        return JSONResponse({**body, "resident": state["resident"]}, 200 if ready else 503)
+        body = {"status": "ready" if ready else "busy", **state}
+        return JSONResponse(body, 200 if ready else 503)
 
     @router.get("/version")
     def versions() -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""The gateway over a project as the pipeline leaves it."""
+
+import json
+
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.operations.gateway import open_gateway, read_catalogue
+from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+PROJECT = "alpha"
+
+
+def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProject) -> None:
+    served = read_catalogue(finished.root)
+    challenger = finished.version(f"code_adapter@{PROJECT}")
+    alone, own = served.models[PROJECT], served.models[f"{PROJECT}@challenger"]
+    assert alone.release.way in ("base", "context")
+    assert alone.version == served.models["base"].version
+    assert own.version == challenger
+    assert own.release.way in ("adapter", "both")
+    assert "data/completion_dataset/alpha" in own.about["lineage"]["inputs"]
+    assert served.default == "base"
+    index = finished.version(f"completion_dataset@{PROJECT}")
+    assert own.release.index in (None, index)
+
+
+def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject) -> None:
+    gateway = open_gateway(own.root)
+    with TestClient(create_app(gateway)) as client:
+        name = f"{PROJECT}@challenger"
+        asked = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
+        good = client.post("/v1/completions", json=asked)
+        version = own.version(f"code_adapter@{PROJECT}")
+        assert good.headers["x-cortex-version"] == version
+
+        task = "Rotate the leaked API key"
+        before = client.post("/route", json={"task": task})
+        assert before.headers["x-cortex-way"] == "rules"
+        own.cortex("promote", "task_router", "--why", "tried")
+        after = client.post("/route", json={"task": task})
+        champion = own.version("task_router")
+        assert after.json()["version"] == after.headers["x-cortex-version"] == champion
+        printed = json.loads(own.cortex("route", task).output.splitlines()[-1])
+        said = after.json()
+        same = [key for key in printed if key != "latency_ms"]
+        assert {key: said[key] for key in same} == {key: printed[key] for key in same}
+
+    manifest = signed_folder(own.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
+    with TestClient(create_app(open_gateway(own.root))) as client:
+        tampered = client.post("/v1/completions", json=asked)
+    assert (tampered.status_code, tampered.headers["x-cortex-way"]) == (200, "base")
+    assert "it was changed since" in tampered.headers["x-cortex-notice"]
+    assert tampered.json()["system_fingerprint"] != version
