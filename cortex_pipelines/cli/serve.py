@@ -1,5 +1,7 @@
 """``cortex serve``."""
 
+from pathlib import Path
+
 import click
 
 
@@ -7,16 +9,31 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8008, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Serve what `cortex export` wrote there (peft or merged), without a project.",
+)
+@click.option(
+    "--trust",
+    "key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --from: public key of whoever exported it.",
+)
+@click.option(
     "--model", help="Model of requests that name none; else the only project with a champion."
 )
-def serve(host: str, port: int, model: str | None) -> None:
+def serve(host: str, port: int, folder: Path | None, key: Path | None, model: str | None) -> None:
     """Answer requests with what was promoted: OpenAI's form, editors, and the task router."""
+    if key is not None and folder is None:
+        raise click.UsageError("--trust goes with --from")
     from cortex_pipelines.operations.gateway import open_gateway
+    from cortex_pipelines.operations.serving_exports import open_exported
     from cortex_pipelines.serving.http.server import require_free, run
     from cortex_pipelines.versioning.root import find_root
 
     require_free(host, port)
-    gateway = open_gateway(find_root(), model)
+    gateway = open_exported(folder, key) if folder else open_gateway(find_root(), model)
     for name, one in sorted(gateway.source.current.models.items()):
         if "@" not in name:
             click.echo(f"{name}: {one.release.way}, {one.version}", err=True)

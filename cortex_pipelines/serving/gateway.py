@@ -49,7 +49,7 @@ class Answering:
     Args:
         served: The model that was asked for.
         way: How it is answered, which is not the release's where an adapter could not be loaded.
-        ready: Its adapter; None for the base alone.
+        ready: Its adapter; None for the base alone, or one that has it in its weights.
         notice: Why it is not answered as released; empty otherwise.
     """
 
@@ -62,14 +62,18 @@ class Answering:
     def version(self) -> str:
         """The adapter's DVC version where it answers, else the base's digest."""
         release = self.served.release
-        return (release.adapter or release.base) if self.ready else release.base
+        return (release.adapter or release.base) if self._adapted else release.base
+
+    @property
+    def _adapted(self) -> bool:
+        return self.way in ("adapter", "both")
 
     @property
     def release(self) -> str:
         """Version of the release that answers; of the base alone where its adapter could not."""
         release = self.served.release
         index = release.index if self.way in ("context", "both") else None
-        adapter = release.adapter if self.ready else None
+        adapter = release.adapter if self._adapted else None
         return replace(release, way=self.way, adapter=adapter, index=index).version
 
 
@@ -106,7 +110,7 @@ class Gateway:
         settings: Limits.
         datasets: Mask and bounds of the prompts of tasks.
         open_examples: Opens the examples that context is taken from.
-        router: Routes tasks; None where there is neither a champion nor rules.
+        router: Routes tasks.
         state: Folder for what the gateway keeps, such as the editors' events.
     """
 

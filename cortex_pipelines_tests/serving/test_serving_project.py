@@ -1,12 +1,17 @@
 """The gateway over a project as the pipeline leaves it."""
 
 import json
+from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.operations.gateway import open_gateway, read_catalogue
+from cortex_pipelines.operations.serving_exports import open_exported
+from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import signed_folder
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 PROJECT = "alpha"
@@ -54,3 +59,32 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject
     assert (tampered.status_code, tampered.headers["x-cortex-way"]) == (200, "base")
     assert "it was changed since" in tampered.headers["x-cortex-notice"]
     assert tampered.json()["system_fingerprint"] != version
+
+
+def test_an_exported_folder_is_served_without_its_project(
+    own: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = f"code_adapter-{PROJECT}@challenger"
+    version = own.version(f"code_adapter@{PROJECT}")
+    for form in ("merged", "peft"):
+        own.cortex("export", reference, "--format", form, "--out", str(tmp_path / form))
+    key = own.root / ".cortex" / "keys" / "signing.pub"
+    asked = {"prompt": "def f():\n", "max_tokens": 12}
+    with monkeypatch.context() as inside:
+        inside.chdir(own.root)
+        with TestClient(create_app(open_exported(tmp_path / "peft"))) as client:
+            wanted = client.post("/v1/completions", json=asked).json()
+            assert client.post("/route", json={"task": "x"}).status_code == 404
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UntrustedModelError, match="unknown key"):
+        open_exported(tmp_path / "merged")
+    with TestClient(create_app(open_exported(tmp_path / "merged", key))) as client:
+        answer = client.post("/v1/completions", json=asked)
+    assert answer.headers["x-cortex-version"] == wanted["system_fingerprint"] == version
+    assert answer.json()["choices"][0]["text"] == wanted["choices"][0]["text"]
+    with pytest.raises(ProjectError, match="--format merged"):
+        open_exported(tmp_path / "peft")
+    (tmp_path / "merged" / "config.json").write_text("{}")
+    with pytest.raises(UntrustedModelError, match=r"config\.json: changed"):
+        open_exported(tmp_path / "merged")
