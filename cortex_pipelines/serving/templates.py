@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.adapters.data.examples import Example, prompt_text
+from cortex_pipelines.adapters.data.examples import GAP_TOKENS, Example, prompt_text
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ Form = Callable[[Any, Before], Text]
 
 
 def completion(text: str) -> Form:
-    """Text to be gone on with."""
-    return lambda _tokenizer, before: Text(before(text))
+    """Text to be gone on with; a gap where an editor has marked one in any base's tokens for it."""
+    marked = _marked_gap(text)
+    return infill(*marked) if marked else lambda _tokenizer, before: Text(before(text))
 
 
 def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
@@ -76,6 +77,16 @@ def chat(messages: Sequence[tuple[str, str]]) -> Form:
         return Text("\n\n".join([*lines, "assistant:"]), stop=("\n\nuser:", "\n\nsystem:"))
 
     return form
+
+
+def _marked_gap(text: str) -> tuple[str, str] | None:
+    """The code before and after a gap, by the marks of some base; None without any."""
+    for before, between, end in GAP_TOKENS:
+        head, mark, rest = text.partition(before)
+        if mark and between in rest and rest.endswith(end):
+            prefix, _, suffix = rest.removesuffix(end).partition(between)
+            return head + prefix, suffix
+    return None
 
 
 def _without_marks(content: str, marks: Sequence[str]) -> str:

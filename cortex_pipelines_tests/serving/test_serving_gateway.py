@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.adapters.data.examples import prompt_text, read_examples
+from cortex_pipelines.adapters.data.examples import GAP_TOKENS, prompt_text, read_examples
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
 from cortex_pipelines.release.manifest import UntrustedModelError
@@ -79,6 +79,18 @@ def test_a_gap_is_asked_for_as_in_training(gateway: Gateway) -> None:
     trained = prompt_text(tokenizer, replace(example, suffix="\n    return x\n"))
     form = infill("def f():\n    x = ", "\n    return x\n")
     assert form(tokenizer, lambda text: text).text == f"{trained}    x = "
+
+
+@pytest.mark.parametrize("marks", GAP_TOKENS)
+def test_a_gap_marked_for_another_base_is_asked_for_as_for_this_one(
+    gateway: Gateway, marks: tuple[str, str, str]
+) -> None:
+    before, between, end = marks
+    marked = completion(f"{before}def f():\n    x = {between}\n    return x\n{end}")
+    form = infill("def f():\n    x = ", "\n    return x\n")
+    tokenizer = gateway.engine.tokenizer
+    assert marked(tokenizer, lambda text: text) == form(tokenizer, lambda text: text)
+    assert completion("x < y")(tokenizer, lambda text: text).text == "x < y"
 
 
 def test_a_chat_without_a_form_of_the_base_is_plain(gateway: Gateway) -> None:
