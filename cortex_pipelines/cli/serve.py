@@ -27,6 +27,12 @@ def serve(host: str, port: int, folder: Path | None, key: Path | None, model: st
     """Answer requests with what was promoted: OpenAI's form, editors, and the task router."""
     if key is not None and folder is None:
         raise click.UsageError("--trust goes with --from")
+    from cortex_pipelines.operations.doctor import gateway_packages
+
+    if not (packages := gateway_packages()).good:
+        raise click.ClickException(
+            f"the gateway cannot be started, {packages.detail}: {packages.remedy}"
+        )
     from cortex_pipelines.operations.gateway import open_gateway
     from cortex_pipelines.operations.serving_exports import open_exported
     from cortex_pipelines.serving.http.server import require_free, run
@@ -34,8 +40,8 @@ def serve(host: str, port: int, folder: Path | None, key: Path | None, model: st
 
     require_free(host, port)
     gateway = open_exported(folder, key) if folder else open_gateway(find_root(), model)
-    for name, one in sorted(gateway.source.current.models.items()):
+    for name, served in sorted(gateway.source.current.models.items()):
         if "@" not in name:
-            click.echo(f"{name}: {one.release.way}, {one.version}", err=True)
+            click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
     click.echo(f"http://{host}:{port} (Ctrl-C ends it)", err=True)
     run(gateway, host, port)

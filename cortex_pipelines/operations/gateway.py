@@ -82,7 +82,7 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     for model in models(project):
         if model.asset == _ADAPTER and model.partition:
             now = standing(root, model)
-            served |= {one.name: one for one in _names(project, model, now, base)}
+            served |= {entry.name: entry for entry in _names(project, model, now, base)}
             promoted += [model.partition] if now["champion"] else []
     alone = Release("base", base.digest)
     served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
@@ -125,7 +125,7 @@ def _served(
     shown = way in ("context", "both")
     release = Release(way, base.digest, version, index if shown else None)
     lines = moves(project.root, model)
-    line = next((one for one in reversed(lines) if one.version == version), None)
+    line = next((line for line in reversed(lines) if line.version == version), None)
     about = {
         "project": model.partition,
         "number": now["numbers"].get(version),
@@ -185,7 +185,7 @@ def _lineage(
     stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
     if stage and version and str(stage["outs"][0]["md5"]) == version:
         deps = stage.get("deps", [])
-        known["inputs"] = {str(one["path"]): str(one["md5"]) for one in deps}
+        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in deps}
     return known
 
 
@@ -209,7 +209,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
             now = standing(project.root, model)
             version = now["champion"]
             lines = moves(project.root, model)
-            line = next((one for one in reversed(lines) if one.version == version), None)
+            line = next((entry for entry in reversed(lines) if entry.version == version), None)
             return {
                 "version": version or "rules",
                 "way": "model" if version else "rules",
@@ -231,14 +231,14 @@ def _examples(params: Parameters, folder: Path) -> SimilarExamples:
 
 def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
     """Changes when a promotion, a rollback or a pipeline's run has changed what is served."""
-    found = []
+    stamps = []
     for name in (FILE, "dvc.lock", "sources.lock"):
         try:
             stat = (root / name).stat()
         except FileNotFoundError:
             continue
-        found.append((stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+        stamps.append((stat.st_mtime_ns, stat.st_size))
+    return tuple(stamps)
 
 
 __all__ = ["ProjectError", "open_gateway", "read_catalogue"]

@@ -73,7 +73,7 @@ def _longest(stop: tuple[str, ...]) -> int:
 
 def _first(text: str, stop: tuple[str, ...], start: int) -> int | None:
     """Where the first of the stop strings begins; None if none stands there."""
-    places = [place for one in stop if (place := text.find(one, start)) >= 0]
+    places = [place for mark in stop if (place := text.find(mark, start)) >= 0]
     return min(places, default=None)
 
 
@@ -82,9 +82,9 @@ def _pending(text: str, stop: tuple[str, ...]) -> int:
     return max(
         (
             size
-            for one in stop
-            for size in range(min(len(one) - 1, len(text)), 0, -1)
-            if text.endswith(one[:size])
+            for mark in stop
+            for size in range(min(len(mark) - 1, len(text)), 0, -1)
+            if text.endswith(mark[:size])
         ),
         default=0,
     )

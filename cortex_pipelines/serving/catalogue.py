@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.serving.engine import AdapterFiles
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 Way = Literal["base", "context", "adapter", "both", "rules"]
 """How a request is answered: by the base, with similar code before the prompt, by the adapter, by
@@ -131,6 +134,9 @@ class CatalogueSource:
         """The catalogue of now; the one before as long as the new one cannot be read."""
         now = self._stamp()
         if now != self._seen:
-            self._current = self._read()
+            try:
+                self._current = self._read()
+            except Exception as error:  # noqa: BLE001 - a file half written is no reason to stop
+                _LOG.warning("what is released now cannot be read (%s); served as before", error)
             self._seen = now
         return self._current

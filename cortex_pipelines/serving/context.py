@@ -19,10 +19,12 @@ class SimilarExamples:
 
     def __init__(self, completion_dataset: Path, shingle_tokens: int, count: int) -> None:
         train = read_examples(completion_dataset, "completion", "train")
-        self._ids = [one.example_id for one in train]
-        self._texts = [one.prompt + one.completion for one in train]
+        self._ids = [example.example_id for example in train]
+        self._texts = [example.prompt + example.completion for example in train]
         self._size, self._count = shingle_tokens, count
-        self._shingles = all_shingles([without_imports(one.prompt) for one in train], self._size)
+        self._shingles = all_shingles(
+            [without_imports(example.prompt) for example in train], self._size
+        )
 
     def before(self, prompt: str) -> str:
         """The prompt with the most similar examples before it, the most similar one the nearest."""

@@ -49,15 +49,15 @@ class Probe:
         wanted = self._reference(lora)
         self._resident.put(lora)
         try:
-            found = self._answers()
+            answers = self._answers()
         finally:
             self._resident.take_off()
-        if _difference(found, wanted) > _bound(self._model):
-            without = _difference(found, self._alone) <= _SAME
+        if _difference(answers, wanted) > _bound(self._model):
+            without = _difference(answers, self._alone) <= _SAME
             raise RefusedAdapterError(
                 "the adapter has no effect in this engine"
                 if without
-                else f"the adapter answers {_difference(found, wanted):.2g} apart from what its "
+                else f"the adapter answers {_difference(answers, wanted):.2g} apart from what its "
                 f"matrices give (at most {_bound(self._model):g} is allowed)"
             )
         if _difference(wanted, self._alone) <= _SAME:
@@ -124,4 +124,4 @@ def _bound(model: Any) -> float:
 
 
 def _difference(first: list[Any], second: list[Any]) -> float:
-    return max(apart(one, other) for one, other in zip(first, second, strict=True))
+    return max(apart(left, right) for left, right in zip(first, second, strict=True))

@@ -88,7 +88,7 @@ class Suggestion:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self) | {"alternatives": [asdict(one) for one in self.alternatives]}
+        return asdict(self) | {"alternatives": [asdict(other) for other in self.alternatives]}
 
 
 Prompted = tuple[str, StopRule]
@@ -130,11 +130,15 @@ def suggest(
     if others:
         varied = replace(how, temperature=_DRAWN, seed=1)
         drawn = _answers(gateway, answering, prompt, varied, extent, others)
-    known = {one.result: one for one in drawn if one.result.strip() and one.result != best.result}
+    known = {
+        other.result: other
+        for other in drawn
+        if other.result.strip() and other.result != best.result
+    }
     return Suggestion(
         best.result,
         best.confidence,
-        tuple(sorted(known.values(), key=lambda one: (-one.confidence, one.result))),
+        tuple(sorted(known.values(), key=lambda other: (-other.confidence, other.result))),
         round(time.perf_counter() - began, 3),
         answering.version,
         answering.served.name,

@@ -64,7 +64,7 @@ def chat(messages: Sequence[tuple[str, str]]) -> Form:
 
     def form(tokenizer: Any, _before: Before) -> Text:
         if getattr(tokenizer, "chat_template", None):
-            marks = [one for one in tokenizer.all_special_tokens if len(one) > 1]
+            marks = [mark for mark in tokenizer.all_special_tokens if len(mark) > 1]
             turns = [
                 {"role": role, "content": _without_marks(content, marks)}
                 for role, content in messages

@@ -316,4 +316,4 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a text, for the base or for its tokenizer."""
     named = getattr(model.generation_config, "eos_token_id", None)
     every = named if isinstance(named, list) else [named]
-    return frozenset(int(one) for one in (*every, tokenizer.eos_token_id) if one is not None)
+    return frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)

@@ -55,18 +55,18 @@ def pieces(
     """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
     cancel = engine.submit(job, events.put)
-    found: list[Piece] = []
+    taken: list[Piece] = []
     while (event := events.get(timeout=60)) is not None:
         if isinstance(event, BaseException):
             raise event
-        found.append(event)
+        taken.append(event)
         if after(event):
             cancel()
-    return found
+    return taken
 
 
-def text_of(found: list[Piece], index: int = 0) -> str:
-    return "".join(piece.text for piece in found if piece.index == index)
+def text_of(taken: list[Piece], index: int = 0) -> str:
+    return "".join(piece.text for piece in taken if piece.index == index)
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -89,18 +89,18 @@ def test_text_is_divided_and_written_as_in_the_evaluation(
 @pytest.fixture(scope="module")
 def cold(home: Path) -> Mapping[tuple[str | None, str], list[float]]:
     """Log-probabilities of each answer, by an engine that never answered anything else."""
-    found = {}
+    scored = {}
     for who in WHO:
         for prompt in PROMPTS:
             fresh = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
             job = Job(loaded(fresh, home, who), fresh.prompt(prompt), Sampling(8))
-            found[who, prompt] = scores(pieces(fresh, job))
+            scored[who, prompt] = scores(pieces(fresh, job))
             fresh.close()
-    return found
+    return scored
 
 
-def scores(found: list[Piece]) -> list[float]:
-    return [token.logprob for piece in found for token in piece.tokens if piece.index == 0]
+def scores(taken: list[Piece]) -> list[float]:
+    return [token.logprob for piece in taken for token in piece.tokens if piece.index == 0]
 
 
 REQUESTS = st.lists(
@@ -127,17 +127,17 @@ def test_no_request_feels_the_adapter_of_another(
         job = Job(loaded(engine, home, who), engine.prompt(prompt), how)
         if manner == "three answers":
             job = replace(job, count=3)
-        found = scores(pieces(engine, job, lambda _, manner=manner: manner == "stopped early"))
-        wanted = cold[who, prompt][: len(found)]
-        assert found == pytest.approx(wanted, abs=0.05)
-        assert manner == "stopped early" or len(found) == len(cold[who, prompt])
+        mine = scores(pieces(engine, job, lambda _, manner=manner: manner == "stopped early"))
+        wanted = cold[who, prompt][: len(mine)]
+        assert mine == pytest.approx(wanted, abs=0.05)
+        assert manner == "stopped early" or len(mine) == len(cold[who, prompt])
 
 
 def test_adapters_differ_from_the_base_by_more_than_that(
     cold: Mapping[tuple[str | None, str], list[float]],
 ) -> None:
-    for one, other in combinations(WHO, 2):
-        pairs = [zip(cold[one, text], cold[other, text], strict=False) for text in PROMPTS]
+    for who, other in combinations(WHO, 2):
+        pairs = [zip(cold[who, text], cold[other, text], strict=False) for text in PROMPTS]
         assert max(abs(left - right) for pair in pairs for left, right in pair) > 0.05
 
 
@@ -154,10 +154,10 @@ def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
 ) -> None:
     prompt = engine.prompt(PROMPTS[0])
     whole = text_of(pieces(engine, Job(None, prompt, Sampling(40))))
-    found = pieces(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
-    first = min((whole.find(one) for one in stops if one in whole), default=len(whole))
-    assert text_of(found) == whole[:first]
-    assert (found[-1].finish == "stop") == (first < len(whole))
+    taken = pieces(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
+    first = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
+    assert text_of(taken) == whole[:first]
+    assert (taken[-1].finish == "stop") == (first < len(whole))
 
 
 def test_the_same_seed_draws_the_same_and_answers_differ(engine: TorchEngine) -> None:
@@ -173,15 +173,15 @@ def test_a_long_prompt_loses_its_beginning(engine: TorchEngine) -> None:
     prompt = engine.prompt("x" * 1000 + "tail", room=16)
     assert prompt.cut == 1004 - (256 - 16)
     assert engine.tokenizer.decode(prompt.ids[-4:]) == "tail"
-    found = pieces(engine, Job(None, prompt, Sampling(16)))
-    assert sum(len(piece.tokens) for piece in found) == 16
+    taken = pieces(engine, Job(None, prompt, Sampling(16)))
+    assert sum(len(piece.tokens) for piece in taken) == 16
 
 
 def test_cancelling_ends_an_answer(engine: TorchEngine) -> None:
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128))
-    found = pieces(engine, job, lambda _: True)
-    assert found[-1].finish == "cancelled"
-    assert sum(len(piece.tokens) for piece in found) < 100
+    taken = pieces(engine, job, lambda _: True)
+    assert taken[-1].finish == "cancelled"
+    assert sum(len(piece.tokens) for piece in taken) < 100
 
 
 def test_too_many_wait(home: Path) -> None:

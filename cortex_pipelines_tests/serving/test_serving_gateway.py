@@ -35,16 +35,16 @@ def test_the_way_is_the_one_that_needs_the_fewest_bits() -> None:
 
 
 def test_a_release_is_another_one_when_anything_that_answers_is() -> None:
-    one = Release("both", "base", "adapter", "index", 1)
+    release = Release("both", "base", "adapter", "index", 1)
     others = [
-        replace(one, way="adapter"),
-        replace(one, base="other"),
-        replace(one, adapter="other"),
-        replace(one, index="other"),
-        replace(one, template=2),
+        replace(release, way="adapter"),
+        replace(release, base="other"),
+        replace(release, adapter="other"),
+        replace(release, index="other"),
+        replace(release, template=2),
     ]
-    assert len({one.version, *(other.version for other in others)}) == 6
-    assert replace(one).version == one.version
+    assert len({release.version, *(other.version for other in others)}) == 6
+    assert replace(release).version == release.version
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(gateway: Gateway) -> None:
@@ -60,7 +60,7 @@ def test_every_answer_is_named_after_what_gave_it(gateway: Gateway) -> None:
     assert (base.way, base.version) == ("base", "b" * 64)
     assert (docs.way, docs.version) == ("both", "docs.dir")
     assert gateway.answering("docs", context=False).way == "adapter"
-    assert len({one.release for one in (shop, base, docs)}) == 3
+    assert len({answering.release for answering in (shop, base, docs)}) == 3
 
 
 def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Path) -> None:
@@ -153,12 +153,20 @@ def test_the_base_answers_for_an_adapter_that_cannot_be_had(
 
 def test_what_is_released_anew_is_served_at_once(home: Path, tmp_path: Path) -> None:
     served = tinygateway.catalogue(home)
-    there = [Catalogue({"base": served.models["base"]}, "base", "")]
-    gateway = tinygateway.open_tiny(home, tmp_path, lambda: there[-1], lambda: len(there))
+    there: list[Catalogue | None] = [Catalogue({"base": served.models["base"]}, "base", "")]
+
+    def read() -> Catalogue:
+        if there[-1] is None:
+            raise ValueError("half written")
+        return there[-1]
+
+    gateway = tinygateway.open_tiny(home, tmp_path, read, lambda: len(there))
     with pytest.raises(UnknownModelError):
         gateway.answering("shop")
     there.append(served)
     assert gateway.answering("shop").version == "shop.dir"
+    there.append(None)
+    assert gateway.answering("shop").version == "shop.dir", "as before"
     gateway.close()
 
 

@@ -37,13 +37,13 @@ def events(text: str) -> list[Any]:
 
 
 def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
-    listed = {one["id"]: one for one in client.get("/v1/models").json()["data"]}
+    listed = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
     assert set(listed) == {
         *("base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion", "task_router")
     }
     assert listed["docs"]["cortex"]["way"] == "both"
-    one = client.get("/v1/models/shop@1.2.0").json()
-    assert (one["id"], one["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
+    model = client.get("/v1/models/shop@1.2.0").json()
+    assert (model["id"], model["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
     assert client.get("/v1/models/nothing").status_code == 404
 
 
@@ -75,12 +75,12 @@ def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[s
     assert done == "[DONE]"
     assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
     for place, choice in enumerate(whole["choices"]):
-        own = [one["choices"][0] for one in chunks if one["choices"][0]["index"] == place]
-        assert "".join(one["text"] for one in own) == choice["text"]
-        assert [one["finish_reason"] for one in own if one["finish_reason"]] == [
+        own = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == place]
+        assert "".join(chunk["text"] for chunk in own) == choice["text"]
+        assert [chunk["finish_reason"] for chunk in own if chunk["finish_reason"]] == [
             choice["finish_reason"]
         ]
-    assert {one["object"] for one in chunks} == {"text_completion"}
+    assert {chunk["object"] for chunk in chunks} == {"text_completion"}
 
 
 def test_a_conversation(client: TestClient) -> None:
@@ -91,7 +91,7 @@ def test_a_conversation(client: TestClient) -> None:
         client.post("/v1/chat/completions", json=asked | {"stream": True}).text
     )
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    text = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks)
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert text == whole["choices"][0]["message"]["content"]
     assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
     assert done == "[DONE]"
@@ -136,7 +136,7 @@ def test_continue_fills_gaps(client: TestClient) -> None:
     asked = {"model": "shop", "prompt": "def f():\n", "suffix": "\n", "max_tokens": 5}
     chunks = events(client.post("/v1/fim/completions", json=asked | {"stream": True}).text)
     whole = client.post("/fim/completions", json=asked).json()
-    text = "".join(one["choices"][0]["delta"].get("content", "") for one in chunks[:-1])
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1])
     assert text == whole["choices"][0]["message"]["content"]
 
 
@@ -163,7 +163,7 @@ def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
     assert (body["master"], body["version"]) == ("security", "rules")
     assert {"confidence", "evidence", "propensity", "policy", "task_id"} <= set(body)
     both = client.post("/route", json={"tasks": ["The leaked secret key", "fix the bug"]}).json()
-    assert [one["master"] for one in both["decisions"]] == ["security", "development"]
+    assert [decision["master"] for decision in both["decisions"]] == ["security", "development"]
 
 
 def test_tasks_of_code_are_answered(client: TestClient) -> None:

@@ -59,13 +59,13 @@ def test_openai_s_client_gets_whole_and_streamed_answers(client: openai.OpenAI) 
         model="shop", prompt="def f():\n", max_tokens=20, stream=True
     )
     assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
-    said = client.chat.completions.create(
+    answer = client.chat.completions.create(
         model="base", messages=[{"role": "user", "content": "Why?"}], max_tokens=6, logprobs=True
     )
-    scores = said.choices[0].logprobs
+    scores = answer.choices[0].logprobs
     assert scores is not None
     assert scores.content is not None
-    assert "".join(one.token for one in scores.content) == said.choices[0].message.content
+    assert "".join(token.token for token in scores.content) == answer.choices[0].message.content
 
 
 def test_openai_s_client_knows_the_errors(client: openai.OpenAI) -> None:

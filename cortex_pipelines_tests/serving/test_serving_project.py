@@ -48,9 +48,9 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject
         champion = own.version("task_router")
         assert after.json()["version"] == after.headers["x-cortex-version"] == champion
         printed = json.loads(own.cortex("route", task).output.splitlines()[-1])
-        said = after.json()
+        body = after.json()
         same = [key for key in printed if key != "latency_ms"]
-        assert {key: said[key] for key in same} == {key: printed[key] for key in same}
+        assert {key: body[key] for key in same} == {key: printed[key] for key in same}
 
     manifest = signed_folder(own.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))

@@ -71,7 +71,11 @@ def catalogue(root: Path) -> Catalogue:
     digest = base_in(root).digest
 
     def served(name: str, way: Way, project: str | None = None) -> Served:
-        adapter = partial(lambda found, _task: found, files(root, project)) if project else None
+        adapter = (
+            partial(lambda adapter_files, _task: adapter_files, files(root, project))
+            if project
+            else None
+        )
         shown = root / "data" / "completion" if way in ("context", "both") else None
         index = "index.dir" if shown else None
         release = Release(way, digest, f"{project}.dir" if project else None, index)
@@ -84,7 +88,7 @@ def catalogue(root: Path) -> Catalogue:
         *(served(name, "adapter", "shop") for name in ("shop", "shop@champion", "shop@1.2.0")),
     ]
     router = {"version": "rules", "way": "rules", "created": 0}
-    return Catalogue({one.name: one for one in models}, BASE, "directory:base", router)
+    return Catalogue({model.name: model for model in models}, BASE, "directory:base", router)
 
 
 def open_tiny(

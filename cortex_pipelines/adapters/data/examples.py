@@ -26,7 +26,7 @@ GAP_TOKENS = (
         "<\uff5cfim\u2581end\uff5c>",
     ),  # DeepSeek
 )
-"""Of each family of bases, the marks before a gap's prefix, between it and the suffix, and after."""
+"""Of each family of bases, the marks before a gap's prefix, before its suffix, and at the end."""
 
 
 @dataclass(frozen=True)

@@ -37,17 +37,17 @@ class Written:
 
 def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
     """The headers that name what answered."""
-    found = {
+    headers = {
         "x-cortex-model": answering.served.name,
         "x-cortex-way": answering.way,
         "x-cortex-version": answering.version,
         "x-cortex-release": answering.release,
     }
     if answering.notice:
-        found["x-cortex-notice"] = plain(answering.notice)
+        headers["x-cortex-notice"] = plain(answering.notice)
     if cut:
-        found["x-cortex-cut"] = f"{cut} tokens at the left"
-    return {name: plain(value) for name, value in found.items()}
+        headers["x-cortex-cut"] = f"{cut} tokens at the left"
+    return {name: plain(value) for name, value in headers.items()}
 
 
 def plain(text: str) -> str:
@@ -95,8 +95,8 @@ async def _gone(request: Request) -> None:
 
 def usage_of(asked: Sequence[Asked], written: Sequence[Written]) -> dict[str, int]:
     """OpenAI's counts; a prompt counts once for all of its answers."""
-    read = sum(len(one.prompt.ids) for one in asked)
-    made = sum(len(one.tokens) for one in written)
+    read = sum(len(part.prompt.ids) for part in asked)
+    made = sum(len(answer.tokens) for answer in written)
     return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
 
 
@@ -144,16 +144,16 @@ def streamed(
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}
-        for one in first:
-            yield _event({**frame, "choices": [one], **nothing})
+        for opening in first:
+            yield _event({**frame, "choices": [opening], **nothing})
         written: list[Written] = []
         try:
             for place, part in enumerate(asked):
                 mine = [Written() for _ in range(part.count)]
                 async for piece in gateway.pieces(part):
                     mine[piece.index].add(piece)
-                    for one in choice(place * part.count + piece.index, piece):
-                        yield _event({**frame, "choices": [one], **nothing})
+                    for made in choice(place * part.count + piece.index, piece):
+                        yield _event({**frame, "choices": [made], **nothing})
                 _count(gateway, part, mine)
                 written += mine
             if include_usage:
@@ -175,4 +175,4 @@ def _count(gateway: Gateway, asked: Asked, written: Sequence[Written]) -> None:
     tokens = gateway.metrics.tokens
     name = asked.answering.served.name
     tokens.labels(name, "read").inc(len(asked.prompt.ids))
-    tokens.labels(name, "written").inc(sum(len(one.tokens) for one in written))
+    tokens.labels(name, "written").inc(sum(len(answer.tokens) for answer in written))

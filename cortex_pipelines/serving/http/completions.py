@@ -79,7 +79,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
         )
         for text in form.prompts
     ]
-    headers = headers_of(answering, max(one.prompt.cut for one in asked))
+    headers = headers_of(answering, max(part.prompt.cut for part in asked))
     frame = envelope("text_completion", "cmpl", answering)
     shown = form.logprobs is not None
     if form.stream:
@@ -96,12 +96,12 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
             return parts
 
         return streamed(gateway, asked, frame, choices, _with_usage(form), headers)
-    written = [one for part in asked for one in await collect(gateway, part, request)]
-    found = [
-        _text_choice(place, one.text, one.tokens, shown, one.finish, 0)
-        for place, one in enumerate(written)
+    written = [answer for part in asked for answer in await collect(gateway, part, request)]
+    listed = [
+        _text_choice(place, answer.text, answer.tokens, shown, answer.finish, 0)
+        for place, answer in enumerate(written)
     ]
-    return whole(frame, found, usage_of(asked, written), headers)
+    return whole(frame, listed, usage_of(asked, written), headers)
 
 
 async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Response:
@@ -113,7 +113,7 @@ async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Respon
         form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
     )
     answering = await run_in_threadpool(gateway.answering, form.model, context=False)
-    turns = chat([(one.role, one.text) for one in form.messages])
+    turns = chat([(turn.role, turn.text) for turn in form.messages])
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
     return await _turns(gateway, form, asked, bool(form.logprobs), request)
 
@@ -141,8 +141,8 @@ async def _turns(
         return streamed(gateway, [asked], frame, choices, _with_usage(form), headers, first)
     frame = envelope("chat.completion", "chatcmpl", asked.answering)
     written = await collect(gateway, asked, request)
-    found = [_turn(place, one, shown) for place, one in enumerate(written)]
-    return whole(frame, found, usage_of([asked], written), headers)
+    messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
+    return whole(frame, messages, usage_of([asked], written), headers)
 
 
 def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:

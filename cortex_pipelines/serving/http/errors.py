@@ -76,7 +76,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()
-        sentences = [_sentence(one) for one in wrong[:_SHOWN]]
+        sentences = [_sentence(problem) for problem in wrong[:_SHOWN]]
         param = None if wrong[0]["type"] == "json_invalid" else _place(wrong[0]) or None
         return error_response("; ".join(sentences), 400, param, "invalid_value")
 

@@ -34,7 +34,7 @@ class BodyLimit:
             taken.append(message)
             if message["type"] != "http.request":
                 break
-            size = max(size, sum(len(one.get("body", b"")) for one in taken))
+            size = max(size, sum(len(message.get("body", b"")) for message in taken))
             if not message.get("more_body"):
                 break
         if size > LARGEST_BODY:

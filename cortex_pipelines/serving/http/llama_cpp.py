@@ -64,7 +64,7 @@ def llama_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/infill")
     async def fill(form: InfillForm, request: Request) -> Response:
-        extra = [f"{one.filename}\n{one.text}".strip() for one in form.input_extra or ()]
+        extra = [f"{shown.filename}\n{shown.text}".strip() for shown in form.input_extra or ()]
         gap = infill(form.input_prefix + form.prompt, form.input_suffix, extra)
         asked = await _asked(gateway, form, gap)
         return await _answer(gateway, form, asked, request)
@@ -81,12 +81,12 @@ def llama_router(gateway: Gateway) -> APIRouter:
         if not form.with_pieces:
             return {"tokens": ids}
         decode = gateway.engine.tokenizer.decode
-        return {"tokens": [{"id": one, "piece": decode([one])} for one in ids]}
+        return {"tokens": [{"id": token, "piece": decode([token])} for token in ids]}
 
     @router.post("/detokenize")
     def detokenise(form: DetokeniseForm) -> dict[str, str]:
         known = len(gateway.engine.tokenizer)
-        ids = [one for one in form.tokens if one < known]
+        ids = [token for token in form.tokens if token < known]
         return {"content": gateway.engine.tokenizer.decode(ids)}
 
     @router.get("/props")

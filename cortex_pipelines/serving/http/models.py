@@ -17,7 +17,7 @@ def models_router(gateway: Gateway) -> APIRouter:
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
         now = gateway.source.current
-        listed = [_shown(one) for _, one in sorted(now.models.items())]
+        listed = [_shown(served) for _, served in sorted(now.models.items())]
         return {"object": "list", "data": [*listed, *_router_entry(gateway)]}
 
     @router.get("/v1/models/{name:path}")
@@ -43,14 +43,16 @@ def models_router(gateway: Gateway) -> APIRouter:
     @router.get("/version")
     def versions() -> dict[str, Any]:
         now = gateway.source.current
-        found = {
-            name: one.release.version for name, one in sorted(now.models.items()) if "@" not in name
+        releases = {
+            name: served.release.version
+            for name, served in sorted(now.models.items())
+            if "@" not in name
         }
         return {
             "version": version("cortex-pipelines"),
             "base": now.base,
             "default": now.default,
-            "releases": found,
+            "releases": releases,
             "router": (now.router or {}).get("version"),
         }
 

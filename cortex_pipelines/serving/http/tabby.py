@@ -105,7 +105,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     """A suggestion at the cursor."""
     shown = form.segments
     snippets = [*(shown.declarations or ()), *(shown.relevant_snippets_from_changed_files or ())]
-    extra = [f"{one.filepath}\n{one.body}".strip() for one in snippets]
+    extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
     how = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
     answering = await run_in_threadpool(gateway.answering, form.model)
     gap = infill(shown.prefix, shown.suffix or "", extra)

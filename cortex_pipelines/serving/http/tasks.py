@@ -69,10 +69,10 @@ def tasks_router(gateway: Gateway) -> APIRouter:
     @router.post("/route")
     async def route(form: RouteForm) -> Response:
         texts = [form.task] if form.task is not None else form.tasks or []
-        waited = [asyncio.wrap_future(one) for one in gateway.router.submit(texts)]
+        waited = [asyncio.wrap_future(decision) for decision in gateway.router.submit(texts)]
         routed = await asyncio.gather(*waited)
-        for one in routed:
-            gateway.metrics.routed.labels(one.decision.decided_by).inc()
+        for task in routed:
+            gateway.metrics.routed.labels(task.decision.decided_by).inc()
         first = routed[0]
         headers = {
             "x-cortex-model": "task_router",
@@ -81,7 +81,7 @@ def tasks_router(gateway: Gateway) -> APIRouter:
         }
         if first.notice:
             headers["x-cortex-notice"] = plain(first.notice)
-        rows = [_row(one, form) for one in routed]
+        rows = [_row(task, form) for task in routed]
         body: dict[str, Any] = rows[0]
         if form.task is None:
             body = {"decisions": rows, "version": first.decision.model_version}
@@ -90,8 +90,10 @@ def tasks_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/predict")
     async def predict(form: PredictForm) -> Response:
-        found = form.context
-        known = found.model_dump() if isinstance(found, ContextForm) else {"code": found or ""}
+        context = form.context
+        known = (
+            context.model_dump() if isinstance(context, ContextForm) else {"code": context or ""}
+        )
         try:
             made = await run_in_threadpool(
                 suggest,
@@ -119,5 +121,5 @@ def tasks_router(gateway: Gateway) -> APIRouter:
 def _row(routed: Routed, form: RouteForm) -> dict[str, Any]:
     decision = routed.decision
     sent = send(decision, form.explore, _CHANCE)
-    told = {**decision.as_json(), **sent.as_json(), "version": decision.model_version}
-    return {"task_id": form.task_id, **told} if form.task is not None else told
+    answer = {**decision.as_json(), **sent.as_json(), "version": decision.model_version}
+    return {"task_id": form.task_id, **answer} if form.task is not None else answer
