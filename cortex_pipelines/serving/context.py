@@ -31,7 +31,7 @@ class SimilarExamples:
         return "\n\n".join([*reversed(self._shown(prompt)), prompt])
 
     def _shown(self, prompt: str) -> Sequence[str]:
-        (mine,) = all_shingles([without_imports(prompt)], self._size)
+        mine = all_shingles([without_imports(prompt)], self._size)[0]
         ranked = sorted(
             range(len(self._ids)),
             key=lambda at: (-jaccard(mine, self._shingles[at]), self._ids[at]),
