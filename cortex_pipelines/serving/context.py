@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.examples import read_examples
-from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard
+from cortex_pipelines.datasets.dedup.shingles import all_shingles, jaccard, shingles
 from cortex_pipelines.evaluation.adapter.measures.baselines import without_imports
 
 
@@ -31,7 +31,7 @@ class SimilarExamples:
         return "\n\n".join([*reversed(self._shown(prompt)), prompt])
 
     def _shown(self, prompt: str) -> Sequence[str]:
-        mine = all_shingles([without_imports(prompt)], self._size)[0]
+        mine = shingles(without_imports(prompt), self._size)
         ranked = sorted(
             range(len(self._ids)),
             key=lambda at: (-jaccard(mine, self._shingles[at]), self._ids[at]),
