@@ -143,7 +143,7 @@ class TorchEngine:
         import torch
 
         with torch.inference_mode():
-            while (work := self._work.get()) is not None:
+            while not self._closed and (work := self._work.get()) is not None:
                 if isinstance(work, _Load):
                     self._answer_load(work)
                 else:
@@ -278,7 +278,7 @@ class TorchEngine:
             yield from answer.add(index, token, self._scored(logits, token, job.sampling.top))
             if answer.stopped:
                 return
-            if work.cancelled.is_set():
+            if work.cancelled.is_set() or self._closed:
                 yield answer.end(index, "cancelled")
                 return
             step = torch.tensor([[token]], device=self._model.device)

@@ -184,6 +184,19 @@ def test_cancelling_ends_an_answer(engine: TorchEngine) -> None:
     assert sum(len(piece.tokens) for piece in taken) < 100
 
 
+def test_closing_ends_what_is_written_and_answers_what_waits(home: Path) -> None:
+    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+    events: list[SimpleQueue[Event]] = [SimpleQueue() for _ in range(3)]
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128, temperature=1.0), count=8)
+    for queue in events:
+        engine.submit(job, queue.put)
+    assert isinstance(events[0].get(timeout=60), Piece)
+    engine.close()
+    for queue in events[1:]:
+        assert isinstance(queue.get(timeout=60), EngineError)
+    assert not engine.state()["alive"]
+
+
 def test_too_many_wait(home: Path) -> None:
     engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings(waiting=2))
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(64))

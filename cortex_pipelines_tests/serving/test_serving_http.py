@@ -263,6 +263,15 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(
     assert answer.status_code < 500, answer.text
 
 
+def test_a_fault_of_the_gateway_is_told_in_the_same_form(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gateway, "ask", lambda *_: 1 / 0)
+    failed = client.post("/v1/completions", json=GOOD)
+    assert failed.status_code == 500
+    assert failed.json()["error"]["code"] == "unexpected"
+
+
 def test_an_engine_that_fails_is_told_and_the_next_request_answered(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

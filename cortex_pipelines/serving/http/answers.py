@@ -14,10 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from cortex_pipelines.serving.engine import BusyError, EngineError, Piece, Token
 from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
-from cortex_pipelines.serving.http.errors import error_body
-
-CLOSED = 499
-"""What nginx says where the client closed the connection."""
+from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
 
 
 @dataclass
@@ -82,10 +79,6 @@ async def collect(gateway: Gateway, asked: Asked, request: Request | None = None
         await asyncio.gather(*waited, return_exceptions=True)
     _count(gateway, asked, written)
     return written
-
-
-class ClientGoneError(RuntimeError):
-    """Nobody waits for the answer any more."""
 
 
 async def _gone(request: Request) -> None:

@@ -14,6 +14,12 @@ from cortex_pipelines.serving.routing import NoRouterError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _SHOWN = 3
+_CLOSED = 499
+"""What nginx says where the client closed the connection; nobody reads it but the metrics."""
+
+
+class ClientGoneError(RuntimeError):
+    """Nobody waits for the answer any more."""
 
 
 class RequestError(ValueError):
@@ -90,6 +96,15 @@ def add_error_handlers(app: FastAPI) -> None:
         elif error.status_code == 400:  # all that FastAPI says of a body that is no text
             sentence = "the body cannot be read: JSON in UTF-8 is expected"
         return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
+
+    @app.exception_handler(ClientGoneError)
+    async def gone(_: Request, _error: ClientGoneError) -> JSONResponse:
+        return error_response("the client closed the connection", _CLOSED)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        sentence = f"unexpected {type(error).__name__}: this is a fault of the gateway"
+        return error_response(sentence, 500, code="unexpected")
 
     @app.exception_handler(EngineError)
     async def failed(_: Request, error: EngineError) -> JSONResponse:
