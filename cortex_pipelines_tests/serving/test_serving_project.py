@@ -1,6 +1,7 @@
 """The gateway over a project as the pipeline leaves it."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,14 @@ from cortex_pipelines.operations.gateway import open_gateway, read_catalogue
 from cortex_pipelines.operations.serving_exports import open_exported
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+pytestmark = pytest.mark.slow
 
 PROJECT = "alpha"
 
@@ -88,3 +94,30 @@ def test_an_exported_folder_is_served_without_its_project(
     (tmp_path / "merged" / "config.json").write_text("{}")
     with pytest.raises(UntrustedModelError, match=r"config\.json: changed"):
         open_exported(tmp_path / "merged")
+
+
+def test_the_commands(own: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = f"{PROJECT}@challenger"
+    words = ("suggest", "naming", "def <NAME>(a):\n    return a\n", "--model", model)
+    made = json.loads(own.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
+    assert (made["model"], made["version"]) == (model, own.version(f"code_adapter@{PROJECT}"))
+    assert made["alternatives"] == []
+    refused = own.cortex("suggest", "naming", "def f(): pass", status=1).stderr
+    assert "put <NAME> where the name belongs" in refused
+    assert "give the text in quotes" in own.cortex("suggest", "naming", status=2).stderr
+    assert "--trust goes with --from" in own.cortex("serve", "--trust", FILE, status=2).stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        busy = own.cortex("serve", "--port", port, status=1).stderr
+        assert "cannot be listened on" in busy
+    served: list[Gateway] = []
+    monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
+    shown = own.cortex("serve", "--port", port, "--model", model).stderr
+    (gateway,) = served
+    gateway.close()
+    assert gateway.source.current.default == model
+    assert f"http://127.0.0.1:{port}" in shown
+    unknown = own.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
+    assert "no model nothing; the nearest is" in unknown
