@@ -65,12 +65,12 @@ def test_every_answer_is_named_after_what_gave_it(gateway: Gateway) -> None:
 
 def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Path) -> None:
     folder = home / "data" / "completion"
-    item = read_examples(folder, "completion", "test")[0]
+    items = read_examples(folder, "completion", "test")
     sections = load_parameters(tinygateway.ROOT).datasets
-    (shown,) = with_retrieved([item], folder, 3, sections)
-    for name, wanted in (("docs", shown.prompt), ("plain", shown.prompt), ("shop", item.prompt)):
-        asked = gateway.ask(gateway.answering(name), completion(item.prompt), Sampling(4))
-        assert asked.text.text == wanted
+    for item, shown in zip(items, with_retrieved(items, folder, 3, sections), strict=True):
+        for name, wanted in (("docs", shown), ("plain", shown), ("shop", item)):
+            asked = gateway.ask(gateway.answering(name), completion(item.prompt), Sampling(4))
+            assert asked.text.text == wanted.prompt
 
 
 def test_a_gap_is_asked_for_as_in_training(gateway: Gateway) -> None:
