@@ -21,7 +21,7 @@ DATA := repository_files repository_commits compliance code_units refactoring_pa
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
-.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui bench bench-compare clean
+.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui serve bench bench-compare clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,9 @@ ui: install ## Dagster on port 3000 and MLflow on port 5000
 	cortex sync
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/.mlflow/mlflow.db}" --port 5000 & \
 	trap "kill $$!" EXIT INT TERM; dagster dev --port 3000
+
+serve: install ## what was promoted, on port 8008: OpenAI's form, editors, the task router
+	cortex serve
 
 docs: install ## the documentation site, in docs/_build; a broken link fails
 	sphinx-build -q -W --keep-going -n -b html docs docs/_build

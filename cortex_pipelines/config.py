@@ -31,6 +31,7 @@ from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
 from cortex_pipelines.versioning.parameters import Effective, Layout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
@@ -191,6 +192,9 @@ class Parameters(Settings):
     deployment: DeploymentSettings
     """How what is promoted is to be put to use."""
 
+    serving: ServingSettings
+    """What the gateway may use."""
+
     @field_validator("general")
     @classmethod
     def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
@@ -203,7 +207,7 @@ class Parameters(Settings):
         return general
 
 
-OUTSIDE = frozenset({"models", "automation", "deployment"})
+OUTSIDE = frozenset({"models", "automation", "deployment", "serving"})
 """Sections that reach assets through pins only, or not at all."""
 
 LAYOUT = Layout(Parameters, "cortex_pipelines/profiles")

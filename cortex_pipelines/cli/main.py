@@ -19,6 +19,7 @@ from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.logs import logs
+from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
@@ -29,7 +30,9 @@ from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.cli.status import status
+from cortex_pipelines.cli.suggest import suggest
 from cortex_pipelines.cli.summary import summary
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.cli.upgrade import upgrade
@@ -121,6 +124,7 @@ _COMMANDS = (
     forget,
     init,
     logs,
+    mcp,
     mutate,
     params,
     predict,
@@ -132,7 +136,9 @@ _COMMANDS = (
     route,
     router,
     scan,
+    serve,
     status,
+    suggest,
     summary,
     tune_machine,
     upgrade,

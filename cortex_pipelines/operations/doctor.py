@@ -5,12 +5,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.tracking.store import database
 from cortex_pipelines.versioning import databases, dvc_store, kept
 from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
+
+_GATEWAY = ("fastapi", "mcp", "prometheus_client", "sse_starlette", "uvicorn")
+"""What the extra `serve` installs."""
 
 _CONFLICT = "holds a merge conflict"
 
@@ -43,6 +47,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield from _weights(root)
     yield _disk(root)
     yield _sandbox()
+    yield gateway_packages()
 
 
 def _programs() -> Iterator[Finding]:
@@ -160,3 +165,15 @@ def _sandbox() -> Finding:
     # the other door has the same guarantees, but what is installed was meant to be used
     good = why is None or shutil.which("bwrap") is None
     return Finding("sandbox", good, detail, sandbox.REMEDY, needed=False)
+
+
+def gateway_packages() -> Finding:
+    """Whether what the gateway needs is installed."""
+    missing = [name for name in _GATEWAY if find_spec(name) is None]
+    return Finding(
+        "gateway",
+        not missing,
+        f"without {', '.join(missing)}" if missing else "`cortex serve` can be started",
+        "pip install 'cortex-pipelines[serve]'",
+        needed=False,
+    )

@@ -152,12 +152,20 @@ def open_router(project: Project) -> Router:
         UntrustedModelError: they are not what was released.
         RouterError: there is neither a champion nor a file of rules.
     """
-    params = load_parameters(project.root)
     (model,) = [model for model in models(project) if model.asset == "task_router"]
     version = champion(project.root, model).champion
     if version is None:
-        logs = logs_folder(params.coordination.logs, project.root)
-        rules = find_rules(logs)
-        fallback = params.routing.fallback_master
-        return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)
+        return open_rules(project)
     return open_trained(verified(project, model, version).folder, project.root, version)
+
+
+def open_rules(project: Project) -> Router:
+    """The keyword rules alone.
+
+    Raises:
+        RouterError: there are none.
+    """
+    params = load_parameters(project.root)
+    rules = find_rules(logs_folder(params.coordination.logs, project.root))
+    fallback = params.routing.fallback_master
+    return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)

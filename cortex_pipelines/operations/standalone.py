@@ -89,18 +89,18 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
     began = monotonic()
     folder, pin = _pinned(logs, params.privacy)
     events = read_logs(folder, pin, params.coordination, params.privacy).events
-    home = _home()
+    kept = home()
     source = _absolute(params.models.encoder)
-    encoder = PinnedModel(source, take_model_pin(source, home))
+    encoder = PinnedModel(source, take_model_pin(source, kept))
     out.mkdir(parents=True, exist_ok=True)
     metrics = train_router(
         training_tasks(events, params.routing),
-        embedder(encoder, params.routing, home, RowCache(home / "embeddings", _EMBEDDINGS)),
+        embedder(encoder, params.routing, kept, RowCache(kept / "embeddings", _EMBEDDINGS)),
         params.routing,
         encoder.pin,
         logged_rules(events),
         out,
-        home / "studies",
+        kept / "studies",
     )
     _seal(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def open_model(folder: Path) -> Router:
             f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
         )
     load_config(folder)  # what is no router at all is said to be none
-    return open_trained(folder, _home(), _sealed_version(folder))
+    return open_trained(folder, home(), _sealed_version(folder))
 
 
 def _seal(folder: Path) -> None:
@@ -203,13 +203,13 @@ def _absolute(source: ModelSource) -> ModelSource:
     return ModelSource(directory=str(Path(source.directory).resolve()))
 
 
-def _home() -> Path:
-    """Cache folder of embeddings and weight hashes; safe to delete."""
+def home() -> Path:
+    """Where embeddings, hashes of weights and trusted keys are kept outside of a project."""
     base = os.environ.get("XDG_CACHE_HOME")
-    home = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
+    folder = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        home = Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return home
+        folder = Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

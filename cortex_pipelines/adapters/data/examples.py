@@ -17,7 +17,7 @@ TASKS: tuple[str, ...] = get_args(Task)
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
 _GAP = "<GAP>"
-_GAP_TOKENS = (
+GAP_TOKENS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
     (
@@ -26,6 +26,7 @@ _GAP_TOKENS = (
         "<\uff5cfim\u2581end\uff5c>",
     ),  # DeepSeek
 )
+"""Of each family of bases, the marks before a gap's prefix, before its suffix, and at the end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def prompt_text(tokenizer: Any, example: Example) -> str:
     if example.suffix is None:
         return example.prompt
     own = tokenizer.get_added_vocab()
-    for before, between, end in _GAP_TOKENS:
+    for before, between, end in GAP_TOKENS:
         if before in own and between in own and end in own:
             return f"{before}{example.prompt}{between}{example.suffix}{end}"
     return f"{example.prompt}{_GAP}{example.suffix}\n\n{_GAP} is:\n"

@@ -37,8 +37,8 @@ def with_retrieved(
     asked = [item for item in items if item.task == "completion"]
     train = read_examples(completion_dataset, "completion", "train")
     size = dataset_settings.shingle_tokens
-    mine = all_shingles([_without_imports(example.prompt) for example in asked], size)
-    theirs = all_shingles([_without_imports(example.prompt) for example in train], size)
+    mine = all_shingles([without_imports(example.prompt) for example in asked], size)
+    theirs = all_shingles([without_imports(example.prompt) for example in train], size)
     with_examples = []
     for place, item in enumerate(asked):
         ranked = sorted(
@@ -96,5 +96,6 @@ def baseline_metrics(
     }
 
 
-def _without_imports(text: str) -> str:
+def without_imports(text: str) -> str:
+    """The lines of a text but those that import something."""
     return "\n".join(line for line in text.split("\n") if not _IMPORT.match(line))

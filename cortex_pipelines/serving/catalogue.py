@@ -1,0 +1,144 @@
+"""What is served: the base, each project's release under its names, and the router."""
+
+import difflib
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.serving.engine import AdapterFiles
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+Way = Literal["base", "context", "adapter", "both", "rules"]
+"""How a request is answered: by the base, with similar code before the prompt, by the adapter, by
+both, or (the router alone) by the keyword rules."""
+
+BASE = "base"
+ROUTER = "task_router"
+
+
+class UnknownModelError(LookupError):
+    """No model has this name; the message names the nearest."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """All that decides how a project is answered; its hash is the release's version.
+
+    Args:
+        way: How.
+        base: Digest of the base.
+        adapter: DVC's hash of the adapter; None where the base answers.
+        index: DVC's hash of the examples that context is taken from; None without context.
+        template: Number of the form of prompts.
+    """
+
+    way: Way
+    base: str
+    adapter: str | None = None
+    index: str | None = None
+    template: int = TASK_FORMAT
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of the content, the first 32 digits."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model as it is served under one name.
+
+    Args:
+        name: What clients call it.
+        release: What answers.
+        adapter: Its adapter's files for a task; None where the base answers.
+        examples: Folder of the examples that context is taken from; None without context.
+        created: When it was promoted, in seconds since 1970; 0 if it was not.
+        about: What ``GET /v1/models/NAME`` says beyond that.
+        notice: Why it is not answered by what was asked for; empty otherwise.
+        others: Every way in which it could be answered, to be compared; see ``beside``.
+    """
+
+    name: str
+    release: Release
+    adapter: Callable[[str], AdapterFiles] | None = field(default=None, compare=False)
+    examples: Path | None = None
+    created: int = 0
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    notice: str = ""
+    others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def version(self) -> str:
+        """The string that Dagster, DVC and MLflow know: the adapter's, else the base's digest."""
+        return self.release.adapter or self.release.base
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything that is served at one time.
+
+    Args:
+        models: Name to model, ``base`` among them.
+        default: Name that stands for a request without one.
+        router: ``version``, ``number``, ``masters`` and so on of the router; None without one.
+        base: Name of the base that is the same on every machine.
+    """
+
+    models: Mapping[str, Served]
+    default: str
+    base: str
+    router: Mapping[str, Any] | None = None
+
+    def find(self, name: str | None) -> Served:
+        """The model of a name; the default without one.
+
+        Raises:
+            UnknownModelError: there is none.
+        """
+        wanted = name or self.default
+        if wanted in self.models:
+            return self.models[wanted]
+        if wanted == ROUTER:
+            raise UnknownModelError(
+                f'{ROUTER} routes tasks and writes no text: POST /route with {{"task": "…"}}'
+            )
+        near = difflib.get_close_matches(wanted, self.models, n=1, cutoff=0.0)
+        raise UnknownModelError(
+            f"no model {wanted[:100]}; the nearest is {near[0] if near else self.default}, "
+            "and GET /v1/models lists all"
+        )
+
+
+class CatalogueSource:
+    """Reads the catalogue, and reads it again when the releases have changed.
+
+    Args:
+        read: Makes the catalogue.
+        stamp: A value that is another one when it has to be made anew; cheap.
+    """
+
+    def __init__(self, read: Callable[[], Catalogue], stamp: Callable[[], Any]) -> None:
+        self._read = read
+        self._stamp = stamp
+        self._seen = stamp()
+        self._current = read()
+
+    @property
+    def current(self) -> Catalogue:
+        """The catalogue of now; the one before as long as the new one cannot be read."""
+        now = self._stamp()
+        if now != self._seen:
+            try:
+                self._current = self._read()
+            except Exception as error:  # noqa: BLE001 - a file half written is no reason to stop
+                _LOG.warning("what is released now cannot be read (%s); served as before", error)
+            self._seen = now
+        return self._current

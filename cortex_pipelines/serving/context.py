@@ -1,0 +1,45 @@
+"""Similar code of the project before a prompt, as the evaluation measures it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cortex_pipelines.adapters.data.examples import read_examples
+from cortex_pipelines.datasets.dedup.shingles import KnownShingles, all_shingles, shingles
+from cortex_pipelines.evaluation.adapter.measures.baselines import without_imports
+
+
+class SimilarExamples:
+    """The training examples of a project, by how similar they are to a prompt.
+
+    Args:
+        completion_dataset: Folder of the completion data set.
+        shingle_tokens: Tokens in a shingle (``datasets.shingle_tokens``).
+        count: Examples that are shown (``evaluation.retrieved``).
+    """
+
+    def __init__(self, completion_dataset: Path, shingle_tokens: int, count: int) -> None:
+        train = read_examples(completion_dataset, "completion", "train")
+        self._ids = [example.example_id for example in train]
+        self._texts = [example.prompt + example.completion for example in train]
+        self._size, self._count = shingle_tokens, count
+        self._shingles = all_shingles(
+            [without_imports(example.prompt) for example in train], self._size
+        )
+
+    def before(self, prompt: str) -> str:
+        """The prompt with the most similar examples before it, the most similar one the nearest.
+
+        By Jaccard's index, of all examples in one pass: some 10 ms for a million shingles.
+        """
+        return "\n\n".join([*reversed(self._shown(prompt)), prompt])
+
+    def _shown(self, prompt: str) -> Sequence[str]:
+        mine = shingles(without_imports(prompt), self._size)
+        places = KnownShingles(mine).places(self._shingles.hashes)
+        counted = np.concatenate([[0], np.cumsum(places >= 0)])[self._shingles.borders]
+        common = np.diff(counted)
+        similar = common / np.maximum(len(mine) + self._shingles.sizes - common, 1)
+        ranked = sorted(zip(-similar, self._ids, self._texts, strict=True))
+        return [text for _, _, text in ranked[: self._count]]

@@ -1,0 +1,189 @@
+"""What is asked of an engine and what it gives back, whichever engine that is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from cortex_pipelines.release.manifest import UntrustedModelError
+
+Finish = Literal["stop", "length", "cancelled"]
+
+
+class EngineError(RuntimeError):
+    """The engine failed at a request; the message says how."""
+
+
+class BusyError(RuntimeError):
+    """Too many requests wait already."""
+
+
+class RefusedAdapterError(UntrustedModelError):
+    """An adapter does not do in the engine what it was trained to do; the base answers instead."""
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """An adapter that may be loaded.
+
+    Args:
+        version: DVC's hash of the model, and the task after a colon where it has one a task.
+        locate: The verified folder of the adapter; raises UntrustedModelError or ProjectError.
+    """
+
+    version: str
+    locate: Callable[[], Path] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An adapter that was loaded and probed.
+
+    Args:
+        version: As in ``AdapterFiles``.
+        weights: What the engine puts on the base.
+    """
+
+    version: str
+    weights: Any = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is to be continued.
+
+    Args:
+        ids: Tokens, cut to the window.
+        start: Text that the answer is held to begin with, and that is not part of it.
+        cut: Tokens that were cut off at the left.
+    """
+
+    ids: tuple[int, ...]
+    start: str
+    cut: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is chosen.
+
+    Args:
+        max_tokens: Most tokens of an answer.
+        temperature: 0 takes the likeliest token.
+        top_p: Share of the probability that is drawn from.
+        seed: Of the draws; None for another one each time.
+        stop: Texts before which the answer ends.
+        top: Alternatives shown with each token.
+        presence: Taken off the score of each token that the answer holds.
+        frequency: The same for each time that it does.
+        reuse: Whether the pass over a prompt that begins the same may be used again.
+        finished: Whether an answer, as far as it goes, is complete.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    top: int = 0
+    presence: float = 0.0
+    frequency: float = 0.0
+    reuse: bool = True
+    finished: Callable[[str], bool] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request to an engine.
+
+    Args:
+        adapter: What to put on the base; None for the base alone.
+        prompt: What to continue.
+        sampling: How.
+        count: How many answers.
+    """
+
+    adapter: Ready | None
+    prompt: Prompt
+    sampling: Sampling
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an answer.
+
+    Args:
+        text: What it adds.
+        logprob: Natural logarithm of its probability, before temperature.
+        top: The likeliest tokens there, with theirs.
+    """
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of one of the answers.
+
+    Args:
+        index: Which answer.
+        text: What is added to it; may be empty.
+        tokens: The tokens since the last piece.
+        finish: Why the answer ends here; None if it goes on.
+    """
+
+    index: int
+    text: str
+    tokens: tuple[Token, ...]
+    finish: Finish | None = None
+
+
+Event = Piece | BaseException | None
+"""A piece, what went wrong, or None at the end."""
+
+
+class Engine(Protocol):
+    """A base in memory that answers with and without adapters."""
+
+    tokenizer: Any
+    window: int
+
+    def load(self, adapter: AdapterFiles) -> Ready:
+        """An adapter, verified and probed; waits for the model.
+
+        Raises:
+            UntrustedModelError: it is refused.
+            ProjectError: its files are not to be had.
+        """
+
+    def prompt(self, text: str, room: int = 0) -> Prompt:
+        """A text as tokens, as the model's tokenizer divides it in a file.
+
+        Args:
+            text: The prompt.
+            room: Tokens to be left for the answer.
+        """
+
+    def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        """Start a request.
+
+        Args:
+            job: The request.
+            deliver: Takes pieces, then None; called from the engine's thread.
+
+        Returns:
+            What cancels it.
+
+        Raises:
+            BusyError: too many wait.
+        """
+
+    def state(self) -> Mapping[str, Any]:
+        """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in
+        memory) and ``alive``."""
+
+    def close(self) -> None:
+        """End the engine; requests that wait get an EngineError."""

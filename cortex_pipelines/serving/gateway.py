@@ -1,0 +1,256 @@
+"""The gateway's core: a request's model, its way, its adapter, and what comes of it.
+
+It knows nothing of HTTP; the command line uses it as the web does.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
+from cortex_pipelines.serving.context import SimilarExamples
+from cortex_pipelines.serving.engine import (
+    AdapterFiles,
+    Engine,
+    EngineError,
+    Event,
+    Job,
+    Piece,
+    Prompt,
+    Ready,
+    Sampling,
+)
+from cortex_pipelines.serving.events import EventLog
+from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.routing import RouterDesk
+from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.templates import Form, Text
+
+_LOG = logging.getLogger("cortex_pipelines")
+_LONGEST_WAIT = 300.0
+
+_WITHOUT: Mapping[Way, Way] = {"context": "base", "both": "adapter", "adapter": "adapter"}
+"""What is left of a way of answering when no similar code is shown."""
+
+OpenExamples = Callable[[Path], SimilarExamples]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What answers a request.
+
+    Args:
+        served: The model that was asked for.
+        way: How it is answered, which is not the release's where an adapter could not be loaded.
+        ready: Its adapter; None for the base alone, or one that has it in its weights.
+        notice: Why it is not answered as released; empty otherwise.
+    """
+
+    served: Served
+    way: Way
+    ready: Ready | None
+    notice: str
+
+    @property
+    def version(self) -> str:
+        """The adapter's DVC version where it answers, else the base's digest."""
+        release = self.served.release
+        return (release.adapter or release.base) if self._adapted else release.base
+
+    @property
+    def _adapted(self) -> bool:
+        return self.way in ("adapter", "both")
+
+    @property
+    def release(self) -> str:
+        """Version of the release that answers; of the base alone where its adapter could not."""
+        release = self.served.release
+        index = release.index if self.way in ("context", "both") else None
+        adapter = release.adapter if self._adapted else None
+        return replace(release, way=self.way, adapter=adapter, index=index).version
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that can be handed to the engine.
+
+    Args:
+        answering: What answers.
+        text: The prompt as text.
+        prompt: The prompt as tokens.
+        sampling: How the answer is chosen.
+        count: How many answers.
+    """
+
+    answering: Answering
+    text: Text
+    prompt: Prompt
+    sampling: Sampling
+    count: int = 1
+
+    @property
+    def job(self) -> Job:
+        """What the engine is asked."""
+        return Job(self.answering.ready, self.prompt, self.sampling, self.count)
+
+
+class Gateway:
+    """Everything that is served.
+
+    Args:
+        source: What there is.
+        engine: What writes text.
+        settings: Limits.
+        datasets: Mask and bounds of the prompts of tasks.
+        open_examples: Opens the examples that context is taken from.
+        router: Routes tasks.
+        state: Folder for what the gateway keeps, such as the editors' events.
+    """
+
+    def __init__(
+        self,
+        source: CatalogueSource,
+        engine: Engine,
+        settings: ServingSettings,
+        datasets: DatasetSettings,
+        open_examples: OpenExamples,
+        router: RouterDesk,
+        state: Path,
+    ) -> None:
+        self.source = source
+        self.engine = engine
+        self.settings = settings
+        self.datasets = datasets
+        self.router = router
+        self.events = EventLog(state)
+        self.metrics = Metrics()
+        self._open_examples = open_examples
+        self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
+        self._failures: dict[str, tuple[int, float, str]] = {}
+        self._lock = threading.Lock()
+
+    def answering(
+        self, name: str | None, task: str = "completion", context: bool = True
+    ) -> Answering:
+        """What answers under a name; loads its adapter, which may take a while.
+
+        Args:
+            name: The model's; None for the default.
+            task: Which adapter, of a model with one a task.
+            context: Whether similar code may stand before the prompt; only for code that is to be
+                gone on with was that measured.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        return self.answering_with(self.source.current.find(name), task, context)
+
+    def answering_with(
+        self, served: Served, task: str = "completion", context: bool = True
+    ) -> Answering:
+        """The same of a model that was looked up."""
+        way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
+        if served.adapter is None:
+            return Answering(served, way, None, served.notice)
+        ready, why = self._load(served.adapter(task))
+        if ready is not None:
+            return Answering(served, way, ready, served.notice)
+        self.metrics.fallbacks.labels(served.name).inc()
+        return Answering(served, "base", None, why)
+
+    def ask(self, answering: Answering, form: Form, sampling: Sampling, count: int = 1) -> Asked:
+        """A request as the engine takes it."""
+        text = form(self.engine.tokenizer, self._before(answering))
+        stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
+        most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
+        sampling = replace(sampling, max_tokens=most, stop=stop)
+        prompt = self.engine.prompt(text.text, most)
+        return Asked(answering, text, prompt, sampling, count)
+
+    async def pieces(self, asked: Asked) -> AsyncIterator[Piece]:
+        """The answers in pieces; leaving early cancels what is not written yet.
+
+        Raises:
+            BusyError: too many requests wait.
+            EngineError: the engine failed.
+        """
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event] = asyncio.Queue()
+
+        def deliver(event: Event) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        began = time.perf_counter()
+        first = True
+        cancel = self.engine.submit(asked.job, deliver)
+        try:
+            while (event := await events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise _failed(event)
+                if first:
+                    self.metrics.first_token.observe(time.perf_counter() - began)
+                    first = False
+                yield event
+        finally:
+            cancel()
+
+    def written(self, asked: Asked) -> Iterator[Piece]:
+        """The same for a caller without an event loop."""
+        events: SimpleQueue[Event] = SimpleQueue()
+        cancel = self.engine.submit(asked.job, events.put)
+        try:
+            while (event := events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise _failed(event)
+                yield event
+        finally:
+            cancel()
+
+    def close(self) -> None:
+        """End engine and router."""
+        self.engine.close()
+        self.router.close()
+
+    def _load(self, adapter: AdapterFiles) -> tuple[Ready | None, str]:
+        """An adapter, or why it cannot be; tried again after a while that doubles each time."""
+        count, until, why = self._failures.get(adapter.version, (0, 0.0, ""))
+        if time.monotonic() < until:
+            return None, why
+        try:
+            ready = self.engine.load(adapter)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the base can still answer
+            why = f"{type(error).__name__}: {error}"
+            wait = min(2.0**count, _LONGEST_WAIT)
+            self._failures[adapter.version] = (count + 1, time.monotonic() + wait, why)
+            self.metrics.adapter_loads.labels("refused").inc()
+            _LOG.warning("adapter %s cannot be used: %s", adapter.version, why)
+            return None, why
+        self._failures.pop(adapter.version, None)
+        self.metrics.adapter_loads.labels("ready").inc()
+        return ready, ""
+
+    def _before(self, answering: Answering) -> Callable[[str], str]:
+        folder = answering.served.examples
+        if answering.way not in ("context", "both") or folder is None:
+            return lambda text: text
+        key = (folder, answering.served.release.index)
+        with self._lock:
+            if key not in self._examples:
+                self._examples[key] = self._open_examples(folder)
+        return self._examples[key].before
+
+
+def _failed(error: BaseException) -> BaseException:
+    if isinstance(error, EngineError):
+        return error
+    made = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made

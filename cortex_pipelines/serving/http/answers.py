@@ -1,0 +1,171 @@
+"""Pieces of answers as OpenAI's objects, whole or streamed."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from cortex_pipelines.serving.engine import BusyError, EngineError, Piece, Token
+from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
+from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
+
+
+@dataclass
+class Written:
+    """One answer, as far as it came."""
+
+    text: str = ""
+    tokens: list[Token] = field(default_factory=list)
+    finish: str | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Take a piece."""
+        self.text += piece.text
+        self.tokens += piece.tokens
+        self.finish = piece.finish or self.finish
+
+
+def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
+    """The headers that name what answered."""
+    headers = {
+        "x-cortex-model": answering.served.name,
+        "x-cortex-way": answering.way,
+        "x-cortex-version": answering.version,
+        "x-cortex-release": answering.release,
+    }
+    if answering.notice:
+        headers["x-cortex-notice"] = plain(answering.notice)
+    if cut:
+        headers["x-cortex-cut"] = f"{cut} tokens at the left"
+    return {name: plain(value) for name, value in headers.items()}
+
+
+def plain(text: str) -> str:
+    """The text as a header can hold it: one line of ASCII."""
+    return " ".join(text.encode("ascii", "replace").decode().split())[:500]
+
+
+def made_id(prefix: str) -> str:
+    """An identity of one answer."""
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+async def collect(gateway: Gateway, asked: Asked, request: Request | None = None) -> list[Written]:
+    """All answers to one prompt; stops writing if the client has gone."""
+    written = [Written() for _ in range(asked.count)]
+
+    async def read() -> None:
+        async for piece in gateway.pieces(asked):
+            written[piece.index].add(piece)
+
+    reading = asyncio.ensure_future(read())
+    watching = asyncio.ensure_future(_gone(request)) if request is not None else None
+    waited = [task for task in (reading, watching) if task is not None]
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ClientGoneError
+        await reading
+    finally:
+        for task in waited:
+            task.cancel()
+        await asyncio.gather(*waited, return_exceptions=True)
+    _count(gateway, asked, written)
+    return written
+
+
+async def _gone(request: Request) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.1)
+
+
+def usage_of(asked: Sequence[Asked], written: Sequence[Written]) -> dict[str, int]:
+    """OpenAI's counts; a prompt counts once for all of its answers."""
+    read = sum(len(part.prompt.ids) for part in asked)
+    made = sum(len(answer.tokens) for answer in written)
+    return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+
+
+def envelope(kind: str, prefix: str, answering: Answering) -> dict[str, Any]:
+    """What stands around every answer."""
+    return {
+        "id": made_id(prefix),
+        "object": kind,
+        "created": int(time.time()),
+        "model": answering.served.name,
+        "system_fingerprint": answering.version,
+    }
+
+
+def whole(
+    frame: dict[str, Any],
+    choices: list[dict[str, Any]],
+    usage: dict[str, int],
+    headers: dict[str, str],
+) -> Response:
+    """An answer that is not streamed."""
+    return JSONResponse({**frame, "choices": choices, "usage": usage}, headers=headers)
+
+
+def streamed(
+    gateway: Gateway,
+    asked: Sequence[Asked],
+    frame: dict[str, Any],
+    choice: Callable[[int, Piece], list[dict[str, Any]]],
+    include_usage: bool,
+    headers: dict[str, str],
+    first: Sequence[dict[str, Any]] = (),
+) -> Response:
+    """An answer in server-sent events, as it is written.
+
+    Args:
+        gateway: What writes it.
+        asked: A request for each prompt.
+        frame: What stands around every chunk.
+        choice: Makes the choices of a chunk from a piece and the number of its answer.
+        include_usage: Whether a last chunk tells the counts.
+        headers: What answered.
+        first: Choices before anything is written.
+    """
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        nothing = {"usage": None} if include_usage else {}
+        for opening in first:
+            yield _event({**frame, "choices": [opening], **nothing})
+        written: list[Written] = []
+        try:
+            for place, part in enumerate(asked):
+                mine = [Written() for _ in range(part.count)]
+                async for piece in gateway.pieces(part):
+                    mine[piece.index].add(piece)
+                    for made in choice(place * part.count + piece.index, piece):
+                        yield _event({**frame, "choices": [made], **nothing})
+                _count(gateway, part, mine)
+                written += mine
+            if include_usage:
+                yield _event({**frame, "choices": [], "usage": usage_of(asked, written)})
+            yield ServerSentEvent("[DONE]", sep="\n")
+        except (BusyError, EngineError) as error:
+            status = 429 if isinstance(error, BusyError) else 503
+            yield _event(error_body(str(error), status))
+
+    return EventSourceResponse(events(), headers=headers, sep="\n")
+
+
+def _event(value: dict[str, Any]) -> ServerSentEvent:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return ServerSentEvent(text, sep="\n")
+
+
+def _count(gateway: Gateway, asked: Asked, written: Sequence[Written]) -> None:
+    tokens = gateway.metrics.tokens
+    name = asked.answering.served.name
+    tokens.labels(name, "read").inc(len(asked.prompt.ids))
+    tokens.labels(name, "written").inc(sum(len(answer.tokens) for answer in written))

@@ -1,0 +1,228 @@
+"""``POST /v1/completions`` and ``/v1/chat/completions``."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Discriminator, Tag
+from starlette.concurrency import run_in_threadpool
+
+from cortex_pipelines.serving.engine import Piece, Sampling, Token
+from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
+from cortex_pipelines.serving.http.answers import (
+    Written,
+    collect,
+    envelope,
+    headers_of,
+    streamed,
+    usage_of,
+    whole,
+)
+from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, GapForm, Generation
+from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
+from cortex_pipelines.serving.templates import Form, chat, completion, infill
+
+_USUAL_TOKENS = 16
+"""Of a completion, in OpenAI's own interface; of a chat there is no limit but the window's."""
+
+
+def _form_of(body: Any) -> str:
+    return "tabby" if isinstance(body, dict) and "segments" in body else "openai"
+
+
+def completions_router(gateway: Gateway) -> APIRouter:
+    """The routes that write text."""
+    router = APIRouter()
+
+    @router.post("/v1/completions")
+    async def completions(
+        form: Annotated[
+            Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")],
+            Discriminator(_form_of),
+        ],
+        request: Request,
+    ) -> Response:
+        if isinstance(form, TabbyForm):
+            return await suggest_for_tabby(gateway, form, request)
+        return await complete(gateway, form, request)
+
+    @router.post("/fim/completions")
+    @router.post("/v1/fim/completions")
+    async def fill(form: GapForm, request: Request) -> Response:
+        most = gateway.settings.max_tokens if form.max_tokens is None else form.max_tokens
+        answering = await run_in_threadpool(gateway.answering, form.model)
+        gap = infill(form.prompt, form.suffix or "")
+        how = sampling_of(form, most)
+        asked = await run_in_threadpool(gateway.ask, answering, gap, how, form.n or 1)
+        return await _turns(gateway, form, asked, False, request)
+
+    @router.post("/v1/chat/completions")
+    async def chat_completions(form: ChatForm, request: Request) -> Response:
+        return await converse(gateway, form, request)
+
+    return router
+
+
+async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> Response:
+    """Text that goes on with each prompt, or fills the gap before ``suffix``."""
+    most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
+    how = sampling_of(form, most, form.logprobs or 0)
+    answering = await run_in_threadpool(gateway.answering, form.model)
+    asked = [
+        await run_in_threadpool(
+            gateway.ask,
+            answering,
+            infill(text, form.suffix) if form.suffix else completion(text),
+            how,
+            form.n or 1,
+        )
+        for text in form.prompts
+    ]
+    headers = headers_of(answering, max(part.prompt.cut for part in asked))
+    frame = envelope("text_completion", "cmpl", answering)
+    shown = form.logprobs is not None
+    if form.stream:
+        offsets: dict[int, int] = {}
+
+        def choices(place: int, piece: Piece) -> list[dict[str, Any]]:
+            start = offsets.get(place, 0)
+            offsets[place] = start + len(piece.text)
+            parts = [_text_choice(place, piece.text, piece.tokens, shown, None, start)]
+            if piece.finish:
+                if not piece.text:
+                    parts = []
+                parts.append(_text_choice(place, "", (), shown, piece.finish, offsets[place]))
+            return parts
+
+        return streamed(gateway, asked, frame, choices, _with_usage(form), headers)
+    written = [answer for part in asked for answer in await collect(gateway, part, request)]
+    listed = [
+        _text_choice(place, answer.text, answer.tokens, shown, answer.finish, 0)
+        for place, answer in enumerate(written)
+    ]
+    return whole(frame, listed, usage_of(asked, written), headers)
+
+
+async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Response:
+    """The next turn of a conversation."""
+    most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
+    if form.top_logprobs and not form.logprobs:
+        raise RequestError("top_logprobs goes with logprobs: true", "top_logprobs")
+    how = sampling_of(
+        form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
+    )
+    answering = await run_in_threadpool(gateway.answering, form.model, context=False)
+    turns = chat([(turn.role, turn.text) for turn in form.messages])
+    asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
+    return await _turns(gateway, form, asked, bool(form.logprobs), request)
+
+
+async def _turns(
+    gateway: Gateway, form: Generation, asked: Asked, shown: bool, request: Request
+) -> Response:
+    """Answers as messages, whole or streamed."""
+    headers = headers_of(asked.answering, asked.prompt.cut)
+    if form.stream:
+        frame = envelope("chat.completion.chunk", "chatcmpl", asked.answering)
+        first = [
+            _delta(place, {"role": "assistant", "content": ""}, (), False, None)
+            for place in range(asked.count)
+        ]
+
+        def choices(place: int, piece: Piece) -> list[dict[str, Any]]:
+            parts = []
+            if piece.text or (shown and piece.tokens):
+                parts.append(_delta(place, {"content": piece.text}, piece.tokens, shown, None))
+            if piece.finish:
+                parts.append(_delta(place, {}, (), False, piece.finish))
+            return parts
+
+        return streamed(gateway, [asked], frame, choices, _with_usage(form), headers, first)
+    frame = envelope("chat.completion", "chatcmpl", asked.answering)
+    written = await collect(gateway, asked, request)
+    messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
+    return whole(frame, messages, usage_of([asked], written), headers)
+
+
+def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
+    """How an answer is chosen; the likeliest tokens unless a temperature is given."""
+    return Sampling(
+        most,
+        form.temperature or 0.0,
+        1.0 if form.top_p is None else form.top_p,
+        form.seed,
+        form.stops,
+        top,
+        form.presence_penalty or 0.0,
+        form.frequency_penalty or 0.0,
+        form.cache_prompt is not False,
+    )
+
+
+def _whole_chat(
+    gateway: Gateway, answering: Answering, turns: Form, how: Sampling, count: int
+) -> Asked:
+    """A conversation that has room; cutting one would lose what it is about."""
+    asked = gateway.ask(answering, turns, how, count)
+    if asked.prompt.cut:
+        whole_size = len(asked.prompt.ids) + asked.prompt.cut
+        raise RequestError(
+            f"the conversation has {whole_size} tokens, and with its answer the window has room "
+            f"for {len(asked.prompt.ids)}; send fewer or shorter messages",
+            "messages",
+            code="context_length_exceeded",
+        )
+    return asked
+
+
+def _with_usage(form: Generation) -> bool:
+    return bool(form.stream_options and form.stream_options.include_usage)
+
+
+def _text_choice(
+    place: int, text: str, tokens: Any, shown: bool, finish: str | None, start: int
+) -> dict[str, Any]:
+    scores = _text_scores(tokens, start) if shown and (tokens or finish is None) else None
+    return {"text": text, "index": place, "logprobs": scores, "finish_reason": finish}
+
+
+def _text_scores(tokens: Any, start: int) -> dict[str, Any]:
+    offsets = []
+    for token in tokens:
+        offsets.append(start)
+        start += len(token.text)
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [dict(token.top) for token in tokens],
+        "text_offset": offsets,
+    }
+
+
+def _turn(place: int, written: Written, shown: bool) -> dict[str, Any]:
+    return {
+        "index": place,
+        "message": {"role": "assistant", "content": written.text, "refusal": None},
+        "logprobs": _turn_scores(written.tokens) if shown else None,
+        "finish_reason": written.finish,
+    }
+
+
+def _delta(
+    place: int, delta: dict[str, Any], tokens: Any, shown: bool, finish: str | None
+) -> dict[str, Any]:
+    scores = _turn_scores(tokens) if shown else None
+    return {"index": place, "delta": delta, "logprobs": scores, "finish_reason": finish}
+
+
+def _turn_scores(tokens: Any) -> dict[str, Any]:
+    return {"content": [_turn_score(token) for token in tokens], "refusal": None}
+
+
+def _turn_score(token: Token) -> dict[str, Any]:
+    def named(text: str, logprob: float) -> dict[str, Any]:
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    tops = [named(text, logprob) for text, logprob in token.top]
+    return {**named(token.text, token.logprob), "top_logprobs": tops}

@@ -1,0 +1,102 @@
+"""What is served, and whether it can be: models, health, version, metrics."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from cortex_pipelines.serving.catalogue import ROUTER, Served
+from cortex_pipelines.serving.gateway import Gateway
+
+
+def models_router(gateway: Gateway) -> APIRouter:
+    """Catalogue, health and metrics."""
+    router = APIRouter()
+
+    @router.get("/v1/models")
+    def models() -> dict[str, Any]:
+        now = gateway.source.current
+        listed = [_shown(served) for _, served in sorted(now.models.items())]
+        return {"object": "list", "data": [*listed, *_router_entry(gateway)]}
+
+    @router.get("/v1/models/{name:path}")
+    def model(name: str) -> dict[str, Any]:
+        now = gateway.source.current
+        if name == ROUTER and now.router is not None:
+            return _router_entry(gateway)[0]
+        served = now.find(name)
+        return _shown(served) | {"cortex": _facts(served) | dict(served.about)}
+
+    @router.get("/healthz")
+    def healthz() -> Response:
+        alive = bool(gateway.engine.state()["alive"])
+        return JSONResponse({"status": "ok" if alive else "down"}, 200 if alive else 503)
+
+    @router.get("/readyz")
+    def readyz() -> Response:
+        state = gateway.engine.state()
+        ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
+        body = {"status": "ready" if ready else "busy", **state}
+        return JSONResponse(body, 200 if ready else 503)
+
+    @router.get("/version")
+    def versions() -> dict[str, Any]:
+        now = gateway.source.current
+        releases = {
+            name: served.release.version
+            for name, served in sorted(now.models.items())
+            if "@" not in name
+        }
+        return {
+            "version": version("cortex-pipelines"),
+            "base": now.base,
+            "default": now.default,
+            "releases": releases,
+            "router": (now.router or {}).get("version"),
+        }
+
+    @router.get("/metrics")
+    def metrics() -> Response:
+        state = gateway.engine.state()
+        gateway.metrics.waiting.set(state["waiting"])
+        gateway.metrics.resident.set(len(state["resident"]))
+        return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def _shown(served: Served) -> dict[str, Any]:
+    return {
+        "id": served.name,
+        "object": "model",
+        "created": served.created,
+        "owned_by": "cortex",
+        "cortex": _facts(served),
+    }
+
+
+def _facts(served: Served) -> dict[str, Any]:
+    return {
+        "way": served.release.way,
+        "version": served.version,
+        "release": served.release.version,
+        "number": served.about.get("number"),
+        "notice": served.notice or None,
+    }
+
+
+def _router_entry(gateway: Gateway) -> list[dict[str, Any]]:
+    facts = gateway.source.current.router
+    if facts is None:
+        return []
+    shown = {name: value for name, value in facts.items() if name != "created"}
+    return [
+        {
+            "id": ROUTER,
+            "object": "model",
+            "created": facts["created"],
+            "owned_by": "cortex",
+            "cortex": shown,
+        }
+    ]

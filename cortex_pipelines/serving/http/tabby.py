@@ -1,0 +1,130 @@
+"""What Tabby's server answers, for its agent in editors."""
+
+import platform
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from cortex_pipelines.serving.engine import Sampling
+from cortex_pipelines.serving.gateway import Answering, Gateway
+from cortex_pipelines.serving.http.answers import collect, headers_of, made_id
+from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.templates import infill
+
+_MOST = 64
+"""Tokens of one suggestion; Tabby's own server stops there, too."""
+
+Name = Annotated[Words, Field(max_length=200)]
+Number = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class Snippet(Form):
+    """Code from elsewhere that the agent shows."""
+
+    filepath: Words = ""
+    body: Words = ""
+
+
+class Segments(Form):
+    """What stands around the cursor."""
+
+    prefix: Words
+    suffix: Words | None = None
+    filepath: Words | None = None
+    git_url: Words | None = None
+    declarations: Annotated[list[Snippet], Field(max_length=256)] | None = None
+    relevant_snippets_from_changed_files: Annotated[list[Snippet], Field(max_length=256)] | None = (
+        None
+    )
+    clipboard: Words | None = None
+
+
+class TabbyForm(Form):
+    """``POST /v1/completions`` of Tabby, told from OpenAI's by its ``segments``."""
+
+    segments: Segments
+    language: Name | None = None
+    model: ModelName | None = None
+    user: Name | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
+
+
+class EventForm(Form):
+    """``POST /v1/events``: what became of a suggestion."""
+
+    type: Annotated[Words, Field(max_length=40)]
+    completion_id: Name
+    choice_index: Number = 0
+    view_id: Name | None = None
+    elapsed: Number | None = None
+    select_kind: Literal["line", "block"] | None = None
+
+
+def tabby_router(gateway: Gateway) -> APIRouter:
+    """Health, settings and events; completions share their route with OpenAI's."""
+    router = APIRouter()
+
+    @router.get("/v1/health")
+    @router.post("/v1/health")
+    def health() -> dict[str, Any]:
+        now = gateway.source.current
+        return {
+            "model": now.default,
+            "chat_model": now.default,
+            "device": "cpu",
+            "arch": platform.machine(),
+            "cpu_info": platform.processor(),
+            "cpu_count": gateway.settings.threads,
+            "cuda_devices": [],
+            "version": {
+                "build_date": "",
+                "build_timestamp": "",
+                "git_sha": "",
+                "git_describe": version("cortex-pipelines"),
+            },
+        }
+
+    @router.get("/v1beta/server_setting")
+    def setting() -> dict[str, bool]:
+        return {"disable_client_side_telemetry": True}
+
+    @router.post("/v1/events")
+    def event(form: EventForm) -> Response:
+        gateway.events.add(form.model_dump(exclude_none=True))
+        return Response(status_code=200)
+
+    return router
+
+
+async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request) -> Response:
+    """A suggestion at the cursor."""
+    shown = form.segments
+    snippets = [*(shown.declarations or ()), *(shown.relevant_snippets_from_changed_files or ())]
+    extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
+    how = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
+    answering = await run_in_threadpool(gateway.answering, form.model)
+    gap = infill(shown.prefix, shown.suffix or "", extra)
+    asked = await run_in_threadpool(gateway.ask, answering, gap, how)
+    (written,) = await collect(gateway, asked, request)
+    identity = made_id("cmpl")
+    event = offered(identity, answering) | {"tokens": len(written.tokens)}
+    await run_in_threadpool(gateway.events.add, event)
+    body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
+    return JSONResponse(body, headers=headers_of(answering, asked.prompt.cut))
+
+
+def offered(identity: str, answering: Answering) -> dict[str, Any]:
+    """The event that an answer was given: what answered, and no text."""
+    return {
+        "type": "offered",
+        "completion_id": identity,
+        "model": answering.served.name,
+        "way": answering.way,
+        "version": answering.version,
+        "release": answering.release,
+    }

@@ -1,0 +1,59 @@
+"""What the gateway counts, for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counters of one gateway; of its own, so that two in one process stay apart."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "cortex_requests",
+            "Requests answered",
+            ("route", "model", "way", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "cortex_request_seconds",
+            "Time to the end of an answer",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.first_token = Histogram(
+            "cortex_first_token_seconds",
+            "Time to the first token",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.tokens = Counter(
+            "cortex_tokens", "Tokens read and written", ("model", "kind"), registry=self.registry
+        )
+        self.waiting = Gauge(
+            "cortex_waiting", "Requests that wait for the model", registry=self.registry
+        )
+        self.resident = Gauge(
+            "cortex_resident_adapters", "Adapters in memory", registry=self.registry
+        )
+        self.adapter_loads = Counter(
+            "cortex_adapter_requests",
+            "Adapters asked for, by whether they could be used",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.fallbacks = Counter(
+            "cortex_fallbacks",
+            "Answers by the base for an adapter",
+            ("model",),
+            registry=self.registry,
+        )
+        self.routed = Counter(
+            "cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry
+        )
+
+    def page(self) -> bytes:
+        """All of it in Prometheus' text form."""
+        return generate_latest(self.registry)

@@ -1,0 +1,240 @@
+"""The platform's own tasks: completion, refactoring, naming and architecture, as in training."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.naming import Name, naming_example
+from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, is_complete
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.serving.engine import Piece, Sampling, Token
+from cortex_pipelines.serving.gateway import Answering, Gateway
+from cortex_pipelines.serving.templates import completion
+
+_DRAWN = 0.8
+"""Temperature of alternatives (Chen et al. 2021)."""
+
+_STANDS_FOR = "name_to_be_found"
+_WORDS = {
+    "error": ("This code has an error.", "The code put right:"),
+    "improve": ("This code can be improved: {}.", "The improved code:"),
+    "refactor": ("Refactor this code: {}.", "The refactored code:"),
+}
+
+
+class TaskError(ValueError):
+    """A task cannot be asked so; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What else is known of a task's input.
+
+    Args:
+        path: File that it is from; its ending gives the language.
+        language: Its language, where no path tells.
+        code: Code from around it, shown before it.
+        name: Of a naming: the name to find a better one for.
+        kind: Of a naming: what is named (function, method, class, variable, constant).
+        request: Of a refactoring: what to do, such as ``Extract Method``; without it (and without
+            a smell) the code has an error. Of an architecture: the line that asks.
+        smell: Of a refactoring: what to improve, such as ``long parameter list``.
+    """
+
+    path: str = ""
+    language: str = ""
+    code: str = ""
+    name: str = ""
+    kind: str = "function"
+    request: str = ""
+    smell: str = ""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another answer, and how sure the model is of it."""
+
+    result: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The answer to a task.
+
+    Args:
+        result: The answer.
+        confidence: Geometric mean of its tokens' probabilities; no calibrated probability.
+        alternatives: Other answers, the surest first.
+        latency: Seconds.
+        version: What answered: the adapter's DVC version, or the base's digest.
+        model: Under which name.
+        way: How.
+        release: Version of the release.
+    """
+
+    result: str
+    confidence: float
+    alternatives: tuple[Alternative, ...]
+    latency: float
+    version: str
+    model: str
+    way: str
+    release: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"alternatives": [asdict(other) for other in self.alternatives]}
+
+
+Prompted = tuple[str, StopRule]
+"""What a model is shown, and where its answer ends."""
+
+
+def suggest(
+    gateway: Gateway,
+    model: str | None,
+    task: str,
+    given: str,
+    context: Context,
+    settings: DatasetSettings,
+    others: int = 2,
+) -> Suggestion:
+    """Answer a task.
+
+    Args:
+        gateway: What answers.
+        model: Under which name; None for the default.
+        task: One of ``TASKS``.
+        given: Code, or a description.
+        context: What else is known.
+        settings: Mask and bounds of the prompts, as the data sets were made with.
+        others: How many alternatives are drawn.
+
+    Raises:
+        TaskError: something that the task needs is missing.
+        UnknownModelError: there is no such model.
+        BusyError: too many requests wait.
+        EngineError: the engine failed.
+    """
+    began = time.perf_counter()
+    prompt, extent = TASKS[task](given, context, settings)
+    answering = gateway.answering(model, task, context=task == "completion")
+    how = Sampling(gateway.settings.max_tokens, finished=lambda text: is_complete(text, extent))
+    best, *_ = _answers(gateway, answering, prompt, how, extent, 1)
+    drawn: list[Alternative] = []
+    if others:
+        varied = replace(how, temperature=_DRAWN, seed=1)
+        drawn = _answers(gateway, answering, prompt, varied, extent, others)
+    known = {
+        other.result: other
+        for other in drawn
+        if other.result.strip() and other.result != best.result
+    }
+    return Suggestion(
+        best.result,
+        best.confidence,
+        tuple(sorted(known.values(), key=lambda other: (-other.confidence, other.result))),
+        round(time.perf_counter() - began, 3),
+        answering.version,
+        answering.served.name,
+        answering.way,
+        answering.release,
+    )
+
+
+def _answers(
+    gateway: Gateway,
+    answering: Answering,
+    prompt: str,
+    how: Sampling,
+    extent: StopRule,
+    count: int,
+) -> list[Alternative]:
+    pieces: list[list[Piece]] = [[] for _ in range(count)]
+    for piece in gateway.written(gateway.ask(answering, completion(prompt), how, count)):
+        pieces[piece.index].append(piece)
+    return [
+        Alternative(
+            cut("".join(piece.text for piece in own), extent),
+            _confidence([token for piece in own for token in piece.tokens]),
+        )
+        for own in pieces
+    ]
+
+
+def _confidence(tokens: Sequence[Token]) -> float:
+    if not tokens:
+        return 0.0
+    return round(math.exp(sum(token.logprob for token in tokens) / len(tokens)), 6)
+
+
+def _completed(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+    lines = [f"{_comment(context)} {context.path}"] if context.path else []
+    lines += [context.code.rstrip("\n"), ""] if context.code else []
+    prompt = "\n".join([*lines, given])
+    end = given.rstrip()
+    if end.endswith(":"):
+        return prompt, "indented"
+    return prompt, "braced" if end.endswith("{") else "statement"
+
+
+def _refactored(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+    if not given.strip():
+        raise TaskError("input: the code to change is missing")
+    kind = "improve" if context.smell else "refactor" if context.request else "error"
+    request, title = _WORDS[kind]
+    comment = _comment(context)
+    request = request.format(context.smell or context.request)
+    lines = [f"{comment} {context.path or 'code'}", f"{comment} {request}", given.rstrip()]
+    extent: StopRule = "unit" if _language(context) == "python" else "braced_unit"
+    return "\n".join([*lines, "", f"{comment} {title}", ""]), extent
+
+
+def _named(given: str, context: Context, settings: DatasetSettings) -> Prompted:
+    code, name = given, context.name
+    if not name:
+        name = _STANDS_FOR
+        code = given.replace(settings.mask, name)
+    unit = {"language": _language(context), "context": "", "indent": "", "code": code}
+    room = settings.model_copy(update={"max_prompt_bytes": len(given.encode()) + 10_000})
+    prompt = naming_example(unit, Name(context.kind, name), room)
+    if prompt is None:
+        raise TaskError(
+            f"input: put {settings.mask} where the name belongs, or name it as context.name, "
+            "which has to stand in the code"
+        )
+    return prompt, "line"
+
+
+def _structured(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+    if not context.request:
+        raise TaskError(
+            "context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'"
+        )
+    return f"{given.rstrip()}\n{context.request}", "paragraph"
+
+
+TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
+    "completion": _completed,
+    "refactoring": _refactored,
+    "naming": _named,
+    "architecture": _structured,
+}
+"""How each task is asked."""
+
+
+def _language(context: Context) -> str:
+    known = context.language or (language_of(context.path, "") if context.path else None)
+    language = (known or "python").lower()
+    if language not in LINE_COMMENTS:
+        raise TaskError(f"context.language: {language[:40]} is none of {', '.join(LINE_COMMENTS)}")
+    return language
+
+
+def _comment(context: Context) -> str:
+    return LINE_COMMENTS[_language(context)]

@@ -1,0 +1,256 @@
+"""The torch engine: the same text as the evaluation's generation, whatever was asked before."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.adapters.data.boundary import divide
+from cortex_pipelines.adapters.data.packing import token_ids
+from cortex_pipelines.adapters.model.base_model import load_causal_model
+from cortex_pipelines.adapters.model.lora import load_adapter
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.evaluation.generation.sampling import Request, generate
+from cortex_pipelines.release.loading import ResidentBase
+from cortex_pipelines.serving.engine import (
+    AdapterFiles,
+    BusyError,
+    EngineError,
+    Event,
+    Job,
+    Piece,
+    Ready,
+    RefusedAdapterError,
+    Sampling,
+)
+from cortex_pipelines.serving.torch_engine import TorchEngine
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.release.tinyadapter import write_adapter
+from cortex_pipelines_tests.serving import tinygateway
+
+PROMPTS = ("def add(a, b):\n    ", "def add(a, b):\n    total = ", "class Cart:\n", "")
+WHO = (None, *tinygateway.ADAPTERS)
+
+
+@pytest.fixture(scope="module")
+def engine(home: Path) -> Iterator[TorchEngine]:
+    made = TorchEngine(tinygateway.base_in(home), tinygateway.settings(adapters=1))
+    yield made
+    made.close()
+
+
+def loaded(engine: TorchEngine, home: Path, who: str | None) -> Ready | None:
+    return engine.load(tinygateway.files(home, who)) if who else None
+
+
+def pieces(
+    engine: TorchEngine, job: Job, after: Callable[[Piece], bool] = lambda _: False
+) -> list[Piece]:
+    """The pieces of a job, cancelled where ``after`` says so."""
+    events: SimpleQueue[Event] = SimpleQueue()
+    cancel = engine.submit(job, events.put)
+    taken: list[Piece] = []
+    while (event := events.get(timeout=60)) is not None:
+        if isinstance(event, BaseException):
+            raise event
+        taken.append(event)
+        if after(event):
+            cancel()
+    return taken
+
+
+def text_of(taken: list[Piece], index: int = 0) -> str:
+    return "".join(piece.text for piece in taken if piece.index == index)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_text_is_divided_and_written_as_in_the_evaluation(
+    engine: TorchEngine, home: Path, who: str | None
+) -> None:
+    model = load_causal_model(tinygateway.base_in(home), "fp32")
+    if who:
+        model = load_adapter(model, home / who)
+    how = load_parameters(tinygateway.ROOT).evaluation.model_copy(update={"max_new_tokens": 24})
+    for prompt in PROMPTS[:3]:
+        (ids,) = token_ids(engine.tokenizer, [divide(prompt)[0]])
+        item = tinymodel.example(0, prompt=prompt)
+        # an extent that no answer reaches: braces that nobody opened
+        wanted = generate(model, engine.tokenizer, ids, Request(item, "braced_unit"), how)
+        job = Job(loaded(engine, home, who), engine.prompt(prompt), Sampling(24))
+        assert text_of(pieces(engine, job)) == wanted
+
+
+@pytest.fixture(scope="module")
+def cold(home: Path) -> Mapping[tuple[str | None, str], list[float]]:
+    """Log-probabilities of each answer, by an engine that never answered anything else."""
+    scored = {}
+    for who in WHO:
+        for prompt in PROMPTS:
+            fresh = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+            job = Job(loaded(fresh, home, who), fresh.prompt(prompt), Sampling(8))
+            scored[who, prompt] = scores(pieces(fresh, job))
+            fresh.close()
+    return scored
+
+
+def scores(taken: list[Piece]) -> list[float]:
+    return [token.logprob for piece in taken for token in piece.tokens if piece.index == 0]
+
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from(WHO),
+        st.sampled_from(PROMPTS),
+        st.sampled_from(["whole", "stopped early", "three answers", "without reuse"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(REQUESTS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_request_feels_the_adapter_of_another(
+    engine: TorchEngine,
+    home: Path,
+    cold: Mapping[tuple[str | None, str], list[float]],
+    requests: list[tuple[str | None, str, str]],
+) -> None:
+    for who, prompt, manner in requests:
+        how = Sampling(8, reuse=manner != "without reuse")
+        job = Job(loaded(engine, home, who), engine.prompt(prompt), how)
+        if manner == "three answers":
+            job = replace(job, count=3)
+        mine = scores(pieces(engine, job, lambda _, manner=manner: manner == "stopped early"))
+        wanted = cold[who, prompt][: len(mine)]
+        assert mine == pytest.approx(wanted, abs=0.05)
+        assert manner == "stopped early" or len(mine) == len(cold[who, prompt])
+
+
+def test_adapters_differ_from_the_base_by_more_than_that(
+    cold: Mapping[tuple[str | None, str], list[float]],
+) -> None:
+    for who, other in combinations(WHO, 2):
+        pairs = [zip(cold[who, text], cold[other, text], strict=False) for text in PROMPTS]
+        assert max(abs(left - right) for pair in pairs for left, right in pair) > 0.05
+
+
+def test_only_so_many_adapters_stay_in_memory(engine: TorchEngine, home: Path) -> None:
+    for name in ("shop", "docs", "shop"):
+        loaded(engine, home, name)
+        assert engine.state()["resident"] == [f"{name}.dir"]
+
+
+@given(st.lists(st.text("ab \n()def", min_size=1, max_size=3), max_size=3))
+@settings(max_examples=25, deadline=None)
+def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
+    engine: TorchEngine, stops: list[str]
+) -> None:
+    prompt = engine.prompt(PROMPTS[0])
+    whole = text_of(pieces(engine, Job(None, prompt, Sampling(40))))
+    taken = pieces(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
+    first = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
+    assert text_of(taken) == whole[:first]
+    assert (taken[-1].finish == "stop") == (first < len(whole))
+
+
+def test_the_same_seed_draws_the_same_and_answers_differ(engine: TorchEngine) -> None:
+    how = Sampling(16, temperature=1.0, top_p=0.9, seed=5)
+    job = Job(None, engine.prompt(PROMPTS[0]), how, count=3)
+    first, second = (pieces(engine, job) for _ in range(2))
+    texts = [text_of(first, index) for index in range(3)]
+    assert texts == [text_of(second, index) for index in range(3)]
+    assert len(set(texts)) == 3
+
+
+def test_a_long_prompt_loses_its_beginning(engine: TorchEngine) -> None:
+    prompt = engine.prompt("x" * 1000 + "tail", room=16)
+    assert prompt.cut == 1004 - (256 - 16)
+    assert engine.tokenizer.decode(prompt.ids[-4:]) == "tail"
+    taken = pieces(engine, Job(None, prompt, Sampling(16)))
+    assert sum(len(piece.tokens) for piece in taken) == 16
+
+
+def test_cancelling_ends_an_answer(engine: TorchEngine) -> None:
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128))
+    taken = pieces(engine, job, lambda _: True)
+    assert taken[-1].finish == "cancelled"
+    assert sum(len(piece.tokens) for piece in taken) < 100
+
+
+def test_closing_ends_what_is_written_and_answers_what_waits(home: Path) -> None:
+    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+    events: list[SimpleQueue[Event]] = [SimpleQueue() for _ in range(3)]
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128, temperature=1.0), count=8)
+    for queue in events:
+        engine.submit(job, queue.put)
+    assert isinstance(events[0].get(timeout=60), Piece)
+    engine.close()
+    for queue in events[1:]:
+        assert isinstance(queue.get(timeout=60), EngineError)
+    assert not engine.state()["alive"]
+
+
+def test_too_many_wait(home: Path) -> None:
+    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings(waiting=2))
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(64))
+
+    def fill() -> None:
+        for _ in range(50):
+            engine.submit(job, lambda _: None)
+
+    with pytest.raises(BusyError, match="2 requests wait already"):
+        fill()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.load(AdapterFiles("later.dir", lambda: home / "shop"))
+
+
+def without_effect(_self: ResidentBase, _adapter: Any) -> None:
+    """A loader that forgets what it loads."""
+
+
+def twice(self: ResidentBase, adapter: Any, put: Any = ResidentBase.put) -> None:
+    put(self, adapter)
+    for module in self._layers.values():
+        module.scaling["default"] *= 2
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "words"),
+    [
+        ("put", without_effect, "no effect in this engine"),
+        ("put", twice, "apart from what its matrices give"),
+        ("take_off", lambda _self: None, "answers otherwise after the adapter was taken off"),
+    ],
+)
+def test_a_fault_of_the_engine_refuses_the_adapter(
+    home: Path, monkeypatch: pytest.MonkeyPatch, method: str, fault: Any, words: str
+) -> None:
+    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+    with monkeypatch.context() as patched:
+        patched.setattr(ResidentBase, method, fault)
+        with pytest.raises(RefusedAdapterError, match=words):
+            loaded(engine, home, "shop")
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"use_rslora": True},
+        {"alpha_pattern": {"q_proj": 32}},
+        {"target_modules": ["q_proj", "v_proj"], "r": 2},
+    ],
+)
+def test_every_plain_adapter_passes_the_probe(
+    engine: TorchEngine, home: Path, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    folder = write_adapter(tinygateway.base_in(home), tmp_path / "one", 3, **config)
+    assert engine.load(AdapterFiles(f"{config}", lambda: folder)).version == f"{config}"

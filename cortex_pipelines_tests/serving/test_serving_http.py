@@ -1,0 +1,287 @@
+"""The gateway over HTTP, in process: every form of request, and all that is wrong with one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.serving.events import FILE
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.limits import LARGEST_BODY
+from cortex_pipelines_tests.serving import tinygateway
+
+SECRET = "the_prompt_that_nobody_keeps"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path, state: Path) -> Iterator[TestClient]:
+    app = create_app(tinygateway.open_tiny(home, state))
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def events(text: str) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
+    listed = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
+    assert set(listed) == {
+        *("base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion", "task_router")
+    }
+    assert listed["docs"]["cortex"]["way"] == "both"
+    model = client.get("/v1/models/shop@1.2.0").json()
+    assert (model["id"], model["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
+    assert client.get("/v1/models/nothing").status_code == 404
+
+
+def test_a_completion_names_what_answered(client: TestClient) -> None:
+    asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6, "logprobs": 2}
+    answer = client.post("/v1/completions", json=asked)
+    body = answer.json()
+    assert answer.headers["x-cortex-way"] == "adapter"
+    assert answer.headers["x-cortex-version"] == body["system_fingerprint"] == "shop.dir"
+    assert len(answer.headers["x-cortex-release"]) == 32
+    (choice,) = body["choices"]
+    assert choice["finish_reason"] in ("stop", "length")
+    scores = choice["logprobs"]
+    assert "".join(scores["tokens"]) == choice["text"]
+    assert all(len(tops) == 2 for tops in scores["top_logprobs"])
+    count = len(scores["tokens"])
+    read = body["usage"]["prompt_tokens"]
+    assert body["usage"] == {
+        "prompt_tokens": read, "completion_tokens": count, "total_tokens": read + count
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("extra", [{}, {"suffix": "\n    return x\n"}, {"n": 2, "seed": 3}])
+def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[str, Any]) -> None:
+    asked = {"model": "docs", "prompt": "def f():\n    ", "max_tokens": 12, **extra}
+    whole = client.post("/v1/completions", json=asked).json()
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    *chunks, usage, done = events(client.post("/v1/completions", json=asked | options).text)
+    assert done == "[DONE]"
+    assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
+    for place, choice in enumerate(whole["choices"]):
+        own = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == place]
+        assert "".join(chunk["text"] for chunk in own) == choice["text"]
+        assert [chunk["finish_reason"] for chunk in own if chunk["finish_reason"]] == [
+            choice["finish_reason"]
+        ]
+    assert {chunk["object"] for chunk in chunks} == {"text_completion"}
+
+
+def test_a_conversation(client: TestClient) -> None:
+    asked = {"model": "shop", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}
+    whole = client.post("/v1/chat/completions", json=asked).json()
+    assert whole["object"] == "chat.completion"
+    first, *chunks, done = events(
+        client.post("/v1/chat/completions", json=asked | {"stream": True}).text
+    )
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert text == whole["choices"][0]["message"]["content"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+    assert done == "[DONE]"
+
+
+def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(
+    client: TestClient,
+) -> None:
+    long = "x" * 2000
+    turns = [{"role": "user", "content": long}]
+    refused = client.post("/v1/chat/completions", json={"messages": turns})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "context_length_exceeded"
+    cut = client.post("/v1/completions", json={"prompt": long, "max_tokens": 1})
+    assert cut.status_code == 200
+    assert "tokens at the left" in cut.headers["x-cortex-cut"]
+
+
+def test_llama_cpp_s_clients(client: TestClient) -> None:
+    asked = {
+        "input_prefix": "def f():\n", "prompt": "    x = ", "input_suffix": "\n", "id_slot": 0,
+        "n_predict": 6, "stop": ["\n\n"], "input_extra": [{"text": "y = 1", "filename": "a.py"}],
+        "t_max_predict_ms": 1000, "samplers": ["top_k"], "cache_prompt": True, "stream": False,
+    }  # fmt: skip
+    filled = client.post("/infill", json=asked).json()
+    assert filled["stop"] is True
+    assert filled["timings"]["predicted_n"] == filled["tokens_predicted"] <= 6
+    warmed = client.post("/infill", json=asked | {"n_predict": 0}).json()
+    assert (warmed["content"], warmed["tokens_predicted"]) == ("", 0)
+    parts = events(client.post("/infill", json=asked | {"stream": True}).text)
+    assert "".join(part["content"] for part in parts) == filled["content"]
+    assert [part["stop"] for part in parts][-1]
+    done = client.post("/completion", json={"prompt": "def f():", "n_predict": 3}).json()
+    assert done["tokens_predicted"] <= 3
+    ids = client.post("/tokenize", json={"content": "def é"}).json()["tokens"]
+    assert client.post("/detokenize", json={"tokens": ids}).json() == {"content": "def é"}
+    assert client.get("/props").json()["total_slots"] == 1
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_continue_fills_gaps(client: TestClient) -> None:
+    asked = {"model": "shop", "prompt": "def f():\n", "suffix": "\n", "max_tokens": 5}
+    chunks = events(client.post("/v1/fim/completions", json=asked | {"stream": True}).text)
+    whole = client.post("/fim/completions", json=asked).json()
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1])
+    assert text == whole["choices"][0]["message"]["content"]
+
+
+def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) -> None:
+    segments = {"prefix": f"def f():\n    # {SECRET}\n", "suffix": "\n", "filepath": "a.py"}
+    offered = client.post("/v1/completions", json={"language": "python", "segments": segments})
+    body = offered.json()
+    assert set(body) == {"id", "choices"}
+    event = {"type": "select", "completion_id": body["id"], "choice_index": 0, "elapsed": 120}
+    assert client.post("/v1/events", json=event | {"prompt": SECRET}).status_code == 200
+    assert "model" in client.get("/v1/health").json()
+    assert client.get("/v1beta/server_setting").json() == {"disable_client_side_telemetry": True}
+    kept = (state / FILE).read_text()
+    lines = [json.loads(line) for line in kept.splitlines()]
+    assert [line["type"] for line in lines] == ["offered", "select"]
+    assert {line["completion_id"] for line in lines} == {body["id"]}
+    assert SECRET not in kept
+
+
+def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
+    answer = client.post("/route", json={"task": "The leaked secret key"})
+    body = answer.json()
+    assert answer.headers["x-cortex-way"] == "rules"
+    assert (body["master"], body["version"]) == ("security", "rules")
+    assert {"confidence", "evidence", "propensity", "policy", "task_id"} <= set(body)
+    both = client.post("/route", json={"tasks": ["The leaked secret key", "fix the bug"]}).json()
+    assert [decision["master"] for decision in both["decisions"]] == ["security", "development"]
+
+
+def test_tasks_of_code_are_answered(client: TestClient) -> None:
+    asked = {"model": "docs", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+    answer = client.post("/predict", json=asked | {"alternatives": 1})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert {"result", "confidence", "alternatives", "latency", "version"} <= set(body)
+    assert answer.headers["x-cortex-way"] == "adapter", "similar code is shown for completions"
+    refused = client.post("/predict", json=asked | {"input": "def f(): pass"})
+    assert refused.json()["error"]["param"] == "input"
+
+
+def test_what_happened_is_counted(client: TestClient) -> None:
+    client.post("/v1/completions", json={"model": "shop", "prompt": "x", "max_tokens": 2})
+    page = client.get("/metrics").text
+    wanted = (
+        'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}'
+    )
+    assert wanted in page
+    assert "cortex_first_token_seconds_count" in page
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json()["status"] == "ready"
+    assert client.get("/version").json()["releases"].keys() >= {"base", "shop"}
+
+
+GOOD = {"model": "shop", "prompt": "x", "max_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (json.dumps(GOOD | {"model": "shpo"}), 404, "the nearest is shop"),
+        (json.dumps(GOOD | {"model": "task_router"}), 404, "POST /route"),
+        (json.dumps(GOOD | {"n": 10**12}), 400, "n: Input should be less than or equal to 8"),
+        (json.dumps(GOOD | {"stop": ["x"] * 10_000}), 400, "stop: "),
+        (json.dumps(GOOD | {"stop": ""}), 400, "stop: "),
+        (json.dumps(GOOD | {"max_tokens": "six"}), 400, "max_tokens: Input should be a valid int"),
+        (json.dumps(GOOD | {"prompt": 7}), 400, "prompt: "),
+        (json.dumps(GOOD | {"prompt": [1, 2]}), 400, "prompt"),
+        (json.dumps(GOOD | {"echo": True}), 400, "echo: "),
+        (json.dumps(GOOD | {"temperature": float("nan")}), 400, "finite"),
+        ('{"prompt": "\\ud800"}', 400, "prompt: "),
+        ('{"prompt": "x"', 400, "the body is no JSON"),
+        (b'{"prompt": "\xff"}', 400, "JSON in UTF-8"),
+        ("[" * 100_000, 400, "the body"),
+        ("[]", 400, "an object is expected"),
+        ("", 400, "the body"),
+        ("{}", 400, "prompt: Field required"),
+    ],
+)
+def test_a_wrong_request_gets_its_status_and_a_sentence(
+    client: TestClient, body: str | bytes, status: int, words: str
+) -> None:
+    json_type = {"content-type": "application/json"}
+    answer = client.post("/v1/completions", content=body, headers=json_type)
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert words in error["message"]
+
+
+def test_a_body_that_is_too_large_is_not_read(client: TestClient) -> None:
+    answer = client.post("/v1/completions", content=b"x" * (LARGEST_BODY + 1))
+    assert answer.status_code == 413
+    assert "larger than 4 MiB" in answer.json()["error"]["message"]
+
+
+def test_other_paths_and_methods_get_a_sentence(client: TestClient) -> None:
+    assert "nothing at GET /v2" in client.get("/v2").json()["error"]["message"]
+    assert "GET is not answered" in client.get("/v1/completions").json()["error"]["message"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+FIELDS = (
+    *("model", "prompt", "messages", "suffix", "max_tokens", "n", "stop", "seed", "stream"),
+    *("logprobs", "segments", "temperature", "task", "tasks", "input", "context", "tokens"),
+    *("input_prefix", "input_extra", "n_predict", "content", "type", "completion_id", "explore"),
+)
+ROUTES = (
+    *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/infill", "/completion"),
+    *("/tokenize", "/detokenize", "/route", "/predict", "/v1/events"),
+)
+
+
+@given(st.sampled_from(ROUTES), st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_that_is_sent_makes_the_gateway_fail(
+    client: TestClient, route: str, body: dict[str, Any]
+) -> None:
+    content = json.dumps({"max_tokens": 1, "n_predict": 1, **body})
+    answer = client.post(route, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code < 500, answer.text
+
+
+def test_a_fault_of_the_gateway_is_told_in_the_same_form(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gateway, "ask", lambda *_: 1 / 0)
+    failed = client.post("/v1/completions", json=GOOD)
+    assert failed.status_code == 500
+    assert failed.json()["error"]["code"] == "unexpected"
+
+
+def test_an_engine_that_fails_is_told_and_the_next_request_answered(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway: Gateway = tinygateway.open_tiny(home, tmp_path)
+    with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(gateway.engine, "_read", lambda *_: 1 / 0)
+            failed = client.post("/v1/completions", json=GOOD)
+            streamed = client.post("/v1/completions", json=GOOD | {"stream": True})
+        assert failed.status_code == 503
+        assert "the engine failed" in failed.json()["error"]["message"]
+        assert events(streamed.text)[-1]["error"]["type"] == "server_error"
+        assert client.post("/v1/completions", json=GOOD).status_code == 200

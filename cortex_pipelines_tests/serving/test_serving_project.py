@@ -1,0 +1,123 @@
+"""The gateway over a project as the pipeline leaves it."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.operations.gateway import open_gateway, read_catalogue
+from cortex_pipelines.operations.serving_exports import open_exported
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import server
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.versioning.parameters import FILE
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+pytestmark = pytest.mark.slow
+
+PROJECT = "alpha"
+
+
+def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProject) -> None:
+    served = read_catalogue(finished.root)
+    challenger = finished.version(f"code_adapter@{PROJECT}")
+    alone, own = served.models[PROJECT], served.models[f"{PROJECT}@challenger"]
+    assert alone.release.way in ("base", "context")
+    assert alone.version == served.models["base"].version
+    assert own.version == challenger
+    assert own.release.way in ("adapter", "both")
+    assert "data/completion_dataset/alpha" in own.about["lineage"]["inputs"]
+    assert served.default == "base"
+    index = finished.version(f"completion_dataset@{PROJECT}")
+    assert own.release.index in (None, index)
+
+
+def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject) -> None:
+    gateway = open_gateway(own.root)
+    with TestClient(create_app(gateway)) as client:
+        name = f"{PROJECT}@challenger"
+        asked = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
+        good = client.post("/v1/completions", json=asked)
+        version = own.version(f"code_adapter@{PROJECT}")
+        assert good.headers["x-cortex-version"] == version
+
+        task = "Rotate the leaked API key"
+        before = client.post("/route", json={"task": task})
+        assert before.headers["x-cortex-way"] == "rules"
+        own.cortex("promote", "task_router", "--why", "tried")
+        after = client.post("/route", json={"task": task})
+        champion = own.version("task_router")
+        assert after.json()["version"] == after.headers["x-cortex-version"] == champion
+        printed = json.loads(own.cortex("route", task).output.splitlines()[-1])
+        body = after.json()
+        same = [key for key in printed if key != "latency_ms"]
+        assert {key: body[key] for key in same} == {key: printed[key] for key in same}
+
+    manifest = signed_folder(own.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
+    with TestClient(create_app(open_gateway(own.root))) as client:
+        tampered = client.post("/v1/completions", json=asked)
+    assert (tampered.status_code, tampered.headers["x-cortex-way"]) == (200, "base")
+    assert "it was changed since" in tampered.headers["x-cortex-notice"]
+    assert tampered.json()["system_fingerprint"] != version
+
+
+def test_an_exported_folder_is_served_without_its_project(
+    own: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = f"code_adapter-{PROJECT}@challenger"
+    version = own.version(f"code_adapter@{PROJECT}")
+    for form in ("merged", "peft"):
+        own.cortex("export", reference, "--format", form, "--out", str(tmp_path / form))
+    key = own.root / ".cortex" / "keys" / "signing.pub"
+    asked = {"prompt": "def f():\n", "max_tokens": 12}
+    with monkeypatch.context() as inside:
+        inside.chdir(own.root)
+        with TestClient(create_app(open_exported(tmp_path / "peft"))) as client:
+            wanted = client.post("/v1/completions", json=asked).json()
+            assert client.post("/route", json={"task": "x"}).status_code == 404
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UntrustedModelError, match="unknown key"):
+        open_exported(tmp_path / "merged")
+    with TestClient(create_app(open_exported(tmp_path / "merged", key))) as client:
+        answer = client.post("/v1/completions", json=asked)
+    assert answer.headers["x-cortex-version"] == wanted["system_fingerprint"] == version
+    assert answer.json()["choices"][0]["text"] == wanted["choices"][0]["text"]
+    with pytest.raises(ProjectError, match="--format merged"):
+        open_exported(tmp_path / "peft")
+    (tmp_path / "merged" / "config.json").write_text("{}")
+    with pytest.raises(UntrustedModelError, match=r"config\.json: changed"):
+        open_exported(tmp_path / "merged")
+
+
+def test_the_commands(own: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = f"{PROJECT}@challenger"
+    words = ("suggest", "naming", "def <NAME>(a):\n    return a\n", "--model", model)
+    made = json.loads(own.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
+    assert (made["model"], made["version"]) == (model, own.version(f"code_adapter@{PROJECT}"))
+    assert made["alternatives"] == []
+    refused = own.cortex("suggest", "naming", "def f(): pass", status=1).stderr
+    assert "put <NAME> where the name belongs" in refused
+    assert "give the text in quotes" in own.cortex("suggest", "naming", status=2).stderr
+    assert "--trust goes with --from" in own.cortex("serve", "--trust", FILE, status=2).stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        busy = own.cortex("serve", "--port", port, status=1).stderr
+        assert "cannot be listened on" in busy
+    served: list[Gateway] = []
+    monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
+    shown = own.cortex("serve", "--port", port, "--model", model).stderr
+    (gateway,) = served
+    gateway.close()
+    assert gateway.source.current.default == model
+    assert f"http://127.0.0.1:{port}" in shown
+    unknown = own.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
+    assert "no model nothing; the nearest is" in unknown

@@ -1,0 +1,131 @@
+"""A gateway over the tiny base: two projects with adapters, one with context, rules for a router.
+
+Run as a program it is served: ``python -m cortex_pipelines_tests.serving.tinygateway FOLDER PORT``.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.serving.beside import with_others
+from cortex_pipelines.serving.catalogue import (
+    BASE,
+    Catalogue,
+    CatalogueSource,
+    Release,
+    Served,
+    Way,
+)
+from cortex_pipelines.serving.context import SimilarExamples
+from cortex_pipelines.serving.engine import AdapterFiles
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.server import run
+from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.torch_engine import TorchEngine
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.release.tinyadapter import write_adapter
+
+ROOT = Path(__file__).parents[2]
+ADAPTERS = {"shop": 1, "docs": 2}
+"""Project to the seed of its adapter."""
+
+RULES = {
+    "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
+    "experts": {
+        "security": {"activation_keywords": ["leaked", "key", "secret"]},
+        "development": {"activation_keywords": ["bug", "fix"]},
+    },
+}
+
+
+def settings(**changes: Any) -> ServingSettings:
+    given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
+    return ServingSettings.model_validate({**given, "waiting": 16, **changes})
+
+
+def base_in(root: Path) -> BaseModel:
+    return BaseModel(root / "base", "directory:base", "b" * 64)
+
+
+def write(root: Path) -> Path:
+    """Base, adapters, examples and rules in a folder."""
+    tinymodel.write_tiny_base(root / "base")
+    for name, seed in ADAPTERS.items():
+        write_adapter(base_in(root), root / name, seed)
+    tinymodel.write_datasets(root / "data", rows=30)
+    (root / "routing-patterns.json").write_text(json.dumps(RULES))
+    return root
+
+
+def files(root: Path, name: str) -> AdapterFiles:
+    return AdapterFiles(f"{name}.dir", lambda: root / name)
+
+
+def catalogue(root: Path) -> Catalogue:
+    digest = base_in(root).digest
+
+    def served(name: str, way: Way, project: str | None = None) -> Served:
+        adapter = (
+            partial(lambda adapter_files, _task: adapter_files, files(root, project))
+            if project
+            else None
+        )
+        shown = root / "data" / "completion" if way in ("context", "both") else None
+        index = "index.dir" if shown else None
+        release = Release(way, digest, f"{project}.dir" if project else None, index)
+        return Served(name, release, adapter, shown, about={"project": name})
+
+    models = [
+        served(BASE, "base"),
+        served("plain", "context"),
+        served("docs", "both", "docs"),
+        *(served(name, "adapter", "shop") for name in ("shop", "shop@champion", "shop@1.2.0")),
+    ]
+    router = {"version": "rules", "way": "rules", "created": 0}
+    return Catalogue({model.name: model for model in models}, BASE, "directory:base", router)
+
+
+def compared(root: Path) -> Catalogue:
+    """The same catalogue, of which each model knows how it would be answered otherwise."""
+    plain = catalogue(root)
+    shown = root / "data" / "completion"
+    others = {
+        name: with_others(one, "index.dir", shown) if name != BASE else one
+        for name, one in plain.models.items()
+    }
+    return replace(plain, models=others)
+
+
+def open_tiny(
+    root: Path,
+    state: Path,
+    source: Callable[[], Catalogue] | None = None,
+    stamp: Callable[[], Any] = lambda: 0,
+    **changes: Any,
+) -> Gateway:
+    how = settings(**changes)
+    params = load_parameters(ROOT)
+    rules = partial(Router.from_rules, root / "routing-patterns.json", "coordinator")
+    size = params.datasets.shingle_tokens
+    return Gateway(
+        CatalogueSource(source or partial(catalogue, root), stamp),
+        TorchEngine(base_in(root), how),
+        how,
+        params.datasets,
+        lambda folder: SimilarExamples(folder, size, 3),
+        RouterDesk(lambda: Opened(rules()), lambda: 0),
+        state,
+    )
+
+
+if __name__ == "__main__":
+    home = Path(sys.argv[1])
+    run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]))
