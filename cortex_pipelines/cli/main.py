@@ -19,6 +19,7 @@ from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.logs import logs
+from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
@@ -122,6 +123,7 @@ _COMMANDS = (
     forget,
     init,
     logs,
+    mcp,
     mutate,
     params,
     predict,

@@ -24,24 +24,35 @@ import click
     "--model", help="Model of requests that name none; else the only project with a champion."
 )
 def serve(host: str, port: int, folder: Path | None, key: Path | None, model: str | None) -> None:
-    """Answer requests with what was promoted: OpenAI's form, editors, and the task router."""
+    """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
     if key is not None and folder is None:
         raise click.UsageError("--trust goes with --from")
+    require_packages()
+    from cortex_pipelines.operations.gateway import open_gateway
+    from cortex_pipelines.operations.project_services import project_services
+    from cortex_pipelines.operations.serving_exports import open_exported
+    from cortex_pipelines.serving.http.server import require_free, run
+    from cortex_pipelines.serving.services import NOTHING
+    from cortex_pipelines.versioning.root import find_root
+
+    require_free(host, port)
+    if folder is not None:
+        gateway, services = open_exported(folder, key), NOTHING
+    else:
+        root = find_root()
+        gateway, services = open_gateway(root, model), project_services(root)
+    for name, served in sorted(gateway.source.current.models.items()):
+        if "@" not in name:
+            click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
+    click.echo(f"http://{host}:{port} (Ctrl-C ends it)", err=True)
+    run(gateway, host, port, services)
+
+
+def require_packages() -> None:
+    """Say what is missing before anything is loaded; the extra is not installed everywhere."""
     from cortex_pipelines.operations.doctor import gateway_packages
 
     if not (packages := gateway_packages()).good:
         raise click.ClickException(
             f"the gateway cannot be started, {packages.detail}: {packages.remedy}"
         )
-    from cortex_pipelines.operations.gateway import open_gateway
-    from cortex_pipelines.operations.serving_exports import open_exported
-    from cortex_pipelines.serving.http.server import require_free, run
-    from cortex_pipelines.versioning.root import find_root
-
-    require_free(host, port)
-    gateway = open_exported(folder, key) if folder else open_gateway(find_root(), model)
-    for name, served in sorted(gateway.source.current.models.items()):
-        if "@" not in name:
-            click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
-    click.echo(f"http://{host}:{port} (Ctrl-C ends it)", err=True)
-    run(gateway, host, port)

@@ -13,7 +13,7 @@ from cortex_pipelines.versioning import databases, dvc_store, kept
 from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 
-_GATEWAY = ("fastapi", "prometheus_client", "sse_starlette", "uvicorn")
+_GATEWAY = ("fastapi", "mcp", "prometheus_client", "sse_starlette", "uvicorn")
 """What the extra `serve` installs."""
 
 _CONFLICT = "holds a merge conflict"

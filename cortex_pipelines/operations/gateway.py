@@ -22,6 +22,7 @@ from cortex_pipelines.release import history
 from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import (
     BASE,
     ROUTER,
@@ -35,6 +36,7 @@ from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.scores import adapter_scores, router_scores
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.serving.ways import best_way, measured_ways
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
@@ -134,9 +136,11 @@ def _served(
         "reason": now["reason"] if own or version is None else None,
         "base": _base_facts(base),
         "bits_per_byte": measured_ways(metrics) if own or version is None else {},
+        "plan": now["plan"] if version and version in (now["champion"], now["canary"]) else None,
+        "scores": adapter_scores(metrics) if own else [],
         "lineage": _lineage(project, model, version, line),
     }
-    return Served(
+    made = Served(
         name,
         release,
         partial(_files, project, model, version, base.digest) if version else None,
@@ -145,6 +149,7 @@ def _served(
         about,
         notice,
     )
+    return with_others(made, index, examples if examples.is_dir() else None)
 
 
 def _files(project: Project, model: Model, version: str, digest: str, task: str) -> AdapterFiles:
@@ -215,9 +220,23 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
                 "way": "model" if version else "rules",
                 "number": history.numbers(lines).get(version or ""),
                 "created": int(datetime.fromisoformat(line.at).timestamp()) if line else 0,
+                "roles": {role: now[role] for role in _ROLES},
+                "plan": now["plan"],
+                "verdict": now["verdict"],
+                "reason": now["reason"],
+                # the newest evaluation is that of the challenger
+                "scores": _router_scores(project, model) if version == now["challenger"] else [],
                 "lineage": _lineage(project, model, version, line if version else None),
             }
     return None
+
+
+def _router_scores(project: Project, model: Model) -> list[dict[str, Any]]:
+    path = project.output(f"{model.asset}_evaluation", None) / "metrics.json"
+    try:
+        return router_scores(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []
 
 
 def _base_facts(base: BaseModel) -> dict[str, str]:

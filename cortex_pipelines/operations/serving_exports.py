@@ -23,6 +23,7 @@ from cortex_pipelines.release.keys import trust
 from cortex_pipelines.release.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.release.signing import verify
 from cortex_pipelines.routing.serving.router import RouterError
+from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
@@ -61,6 +62,7 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
     served = Served(name, release, None if inside else lambda _task: files, about=about)
     models = {name: served}
     if not inside:  # a merged model cannot answer without its adapter
+        models[name] = with_others(served, None, None)
         models[BASE] = Served(BASE, Release("base", digest), about={"base": about["base"]})
     catalogue = Catalogue(models, name, base.name)
     params = load_parameters()

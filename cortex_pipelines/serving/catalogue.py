@@ -63,6 +63,7 @@ class Served:
         created: When it was promoted, in seconds since 1970; 0 if it was not.
         about: What ``GET /v1/models/NAME`` says beyond that.
         notice: Why it is not answered by what was asked for; empty otherwise.
+        others: Every way in which it could be answered, to be compared; see ``beside``.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Served:
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notice: str = ""
+    others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def version(self) -> str:

@@ -150,7 +150,12 @@ class Gateway:
         Raises:
             UnknownModelError: there is no such model.
         """
-        served = self.source.current.find(name)
+        return self.answering_with(self.source.current.find(name), task, context)
+
+    def answering_with(
+        self, served: Served, task: str = "completion", context: bool = True
+    ) -> Answering:
+        """The same of a model that was looked up."""
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
         if served.adapter is None:
             return Answering(served, way, None, served.notice)

@@ -58,6 +58,11 @@ def lineage(project: Project, reference: str) -> Node:
     return Node(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])
 
 
+def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> Node:
+    """The tree of a model by its version, whether the registry has a name for it or not."""
+    return _Walk(project).node(asset, partition, version)
+
+
 class _Walk:
     """Visits each version once; a version met again is shown without its branch."""
 

@@ -6,6 +6,7 @@ Run as a program it is served: ``python -m cortex_pipelines_tests.serving.tinyga
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import (
     BASE,
     Catalogue,
@@ -89,6 +91,17 @@ def catalogue(root: Path) -> Catalogue:
     ]
     router = {"version": "rules", "way": "rules", "created": 0}
     return Catalogue({model.name: model for model in models}, BASE, "directory:base", router)
+
+
+def compared(root: Path) -> Catalogue:
+    """The same catalogue, of which each model knows how it would be answered otherwise."""
+    plain = catalogue(root)
+    shown = root / "data" / "completion"
+    others = {
+        name: with_others(one, "index.dir", shown) if name != BASE else one
+        for name, one in plain.models.items()
+    }
+    return replace(plain, models=others)
 
 
 def open_tiny(

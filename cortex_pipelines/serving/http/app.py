@@ -7,23 +7,39 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.agents import AgentsEndpoint
 from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.models import models_router
+from cortex_pipelines.serving.http.overview import overview_router
+from cortex_pipelines.serving.http.page import page_router
+from cortex_pipelines.serving.http.playground import playground_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
+from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DESCRIPTION = "Promoted models, with the version that answers named in every answer."
 
 
-def create_app(gateway: Gateway) -> FastAPI:
-    """The web application of a gateway, which it closes when it ends."""
+def create_app(
+    gateway: Gateway, services: ProjectServices = NOTHING, host: str = "127.0.0.1"
+) -> FastAPI:
+    """The web application of a gateway, which it closes when it ends.
+
+    Args:
+        gateway: What answers.
+        services: What the project knows besides its models.
+        host: Address that is listened on.
+    """
+    agents = AgentsEndpoint(gateway, services, host)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with agents.running():
+            yield
         gateway.close()
 
     app = FastAPI(
@@ -36,6 +52,11 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(models_router(gateway))
     for make in (completions_router, llama_router, tabby_router, tasks_router):
         app.include_router(make(gateway))
+    for make in (overview_router, playground_router):
+        app.include_router(make(gateway))
+    app.include_router(feedback_router(gateway, services))
+    app.include_router(page_router())
+    agents.add_to(app)
 
     app.add_middleware(BodyLimit)
     app.add_middleware(Counted, metrics=gateway.metrics)

@@ -8,7 +8,8 @@ LONGEST = 2_000_000
 """Characters of a text; far beyond any window, and short enough to be tokenised at once."""
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """The text, if UTF-8 can hold it; ValueError otherwise."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -16,9 +17,9 @@ def _encodable(text: str) -> str:
     return text
 
 
-Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(_encodable)]
-ModelName = Annotated[str, Field(max_length=200), AfterValidator(_encodable)]
-Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_encodable)]
+Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
+ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
+Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
 Count = Annotated[int, Field(ge=1, le=8)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
 

@@ -3,6 +3,7 @@
 import socket
 
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DRAIN = 30
 """Seconds that answers under way have when the process is asked to end."""
@@ -31,14 +32,14 @@ def require_free(host: str, port: int) -> None:
         ) from error
 
 
-def run(gateway: Gateway, host: str, port: int) -> None:
+def run(gateway: Gateway, host: str, port: int, services: ProjectServices = NOTHING) -> None:
     """Serve until the process is asked to end; requests under way are finished first."""
     import uvicorn
 
     from cortex_pipelines.serving.http.app import create_app
 
     uvicorn.run(
-        create_app(gateway),
+        create_app(gateway, services, host),
         host=host,
         port=port,
         log_level="warning",

@@ -112,12 +112,14 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     asked = await run_in_threadpool(gateway.ask, answering, gap, how)
     (written,) = await collect(gateway, asked, request)
     identity = made_id("cmpl")
-    await run_in_threadpool(gateway.events.add, _offered(identity, answering, len(written.tokens)))
+    event = offered(identity, answering) | {"tokens": len(written.tokens)}
+    await run_in_threadpool(gateway.events.add, event)
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
     return JSONResponse(body, headers=headers_of(answering, asked.prompt.cut))
 
 
-def _offered(identity: str, answering: Answering, tokens: int) -> dict[str, Any]:
+def offered(identity: str, answering: Answering) -> dict[str, Any]:
+    """The event that an answer was given: what answered, and no text."""
     return {
         "type": "offered",
         "completion_id": identity,
@@ -125,5 +127,4 @@ def _offered(identity: str, answering: Answering, tokens: int) -> dict[str, Any]
         "way": answering.way,
         "version": answering.version,
         "release": answering.release,
-        "tokens": tokens,
     }

@@ -1,0 +1,72 @@
+"""What a project answers besides its models: lineage, outcome predictors, code search."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.made import made_output
+from cortex_pipelines.operations.predicting import expect
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import redact_record
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.serving.catalogue import ROUTER
+from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.tracking.lineage import lineage_of
+from cortex_pipelines.versioning.project import Project, read_yaml
+
+_SEARCH = "cortex_pipelines.retrieval"
+_ADAPTER = "code_adapter"
+
+
+def project_services(root: Path) -> ProjectServices:
+    """The services of a project; code search only where the platform has it."""
+    return ProjectServices(
+        expect=partial(_expected, root),
+        search=partial(_searched, root) if find_spec(_SEARCH) is not None else None,
+        lineage=partial(_lineage, root),
+        redact=partial(redacted, load_parameters(root).privacy),
+    )
+
+
+def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
+    """What a person typed without private values, and how many there were."""
+    record = redact_record({"text": text}, settings, logs_key(settings))
+    return str(record.value["text"]), len(record.found)
+
+
+def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
+    project = open_project(root)
+    predictors, version = made_output(project, "outcome_predictors")
+    tables = project.output("coordination_tables", None)
+    settings = load_parameters(root).log_tables
+    rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+    return {"expected": rows, "version": version}
+
+
+def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
+    asset = ROUTER if name is None else _ADAPTER
+    return lineage_of(open_project(root), asset, name, version).to_json()
+
+
+def _searched(root: Path, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+    project = open_project(root)
+    searching = import_module("cortex_pipelines.operations.searching")
+    searcher = searching.open_project_searcher(project, name, load_parameters(root))
+    searcher.refresh()
+    return {
+        "results": [result.as_json() for result in searcher.search(query, k)],
+        "versions": _files_versions(project, [name] if name else list(project.partitions)),
+    }
+
+
+def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:
+    """DVC's hash of the files that were searched, by project."""
+    stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
+    found = {name: stages.get(f"repository_files@{name}") for name in names}
+    return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in found.items()}

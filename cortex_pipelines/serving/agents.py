@@ -1,0 +1,173 @@
+"""What is served as tools for agents, by the Model Context Protocol."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import version as package_version
+from typing import Annotated, Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from pydantic import AfterValidator, Field
+from starlette.concurrency import run_in_threadpool
+
+from cortex_pipelines.routing.serving.router import RULES
+from cortex_pipelines.serving.catalogue import ROUTER
+from cortex_pipelines.serving.engine import Piece, Sampling
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.forms import LONGEST, encodable
+from cortex_pipelines.serving.routing import Routed
+from cortex_pipelines.serving.services import Expect, ProjectServices, Search
+from cortex_pipelines.serving.templates import completion, infill
+
+_INSTRUCTIONS = (
+    "Models trained on this team's own code and its agents' logs. Every answer names the version "
+    "of the model that gave it."
+)
+_READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+
+Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
+Task = Annotated[str, Field(max_length=100_000), AfterValidator(encodable)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
+
+OpenGateway = Callable[[], Gateway]
+"""Gives the gateway; may wait until its base is loaded."""
+
+Answer = dict[str, Any]
+
+
+def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPServer[Any]:
+    """The server of the tools, for any transport.
+
+    Args:
+        open_gateway: Gives what answers.
+        services: What the project knows besides its models; what it cannot answer is no tool.
+    """
+    server: MCPServer[Any] = MCPServer(
+        "cortex-pipelines",
+        instructions=_INSTRUCTIONS,
+        version=package_version("cortex-pipelines"),
+        log_level="WARNING",
+    )
+    for tool in _tools(open_gateway, services):
+        server.add_tool(tool, annotations=_READS)
+    return server
+
+
+def _tools(
+    open_gateway: OpenGateway, services: ProjectServices
+) -> Iterator[Callable[..., Awaitable[Answer]]]:
+    async def complete(
+        prompt: Text,
+        model: Name | None = None,
+        suffix: Text | None = None,
+        max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64,
+    ) -> Answer:
+        """Continue code in the team's own style, or fill the gap between prompt and suffix.
+
+        prompt: the code before the gap, as it stands in the file. model: a project's name, or one
+        that the error of an unknown name lists; without it the default. suffix: the code after
+        the gap. max_tokens: most tokens of the answer.
+        """
+        return await _work(lambda: _complete(open_gateway(), prompt, model, suffix, max_tokens))
+
+    async def route_task(task: Task) -> Answer:
+        """Say which master (specialised agent) a task belongs to, from where such tasks went.
+
+        Gives master, confidence, alternatives and the past tasks that speak for it. With abstained
+        true a person should decide.
+        """
+        return await _work(lambda: _route(open_gateway(), task))
+
+    async def lineage(model: Name) -> Answer:
+        """Show what a model was made from, as a tree: data sets, their versions, and commits.
+
+        model: a project's name as for `complete`, or task_router.
+        """
+        return await _work(lambda: _lineage(open_gateway(), services, model))
+
+    yield from (complete, route_task, lineage)
+    if services.expect is not None:
+        yield _predict_tool(services.expect)
+    if services.search is not None:
+        yield _search_tool(services.search)
+
+
+def _predict_tool(expect: Expect) -> Callable[..., Awaitable[Answer]]:
+    async def predict_outcome(task: Task, master: Name | None = None) -> Answer:
+        """Say what to expect of a task before it is sent: success, duration, tokens, complexity.
+
+        master: where it might be sent; without it each master that the logs know. `models` says
+        what each figure rests on: only `linear` reads the task.
+        """
+        return await _work(lambda: dict(expect(task, master)))
+
+    return predict_outcome
+
+
+def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
+    async def search_code(
+        query: Task, project: Name | None = None, k: Annotated[int, Field(ge=1, le=100)] = 10
+    ) -> Answer:
+        """Find the places in the team's code and documentation that a query is about.
+
+        query: words, an identifier, a line of code, an error message or the text of an issue.
+        project: one project; without it all. k: most results.
+        """
+        return await _work(lambda: dict(search(query, project, k)))
+
+    return search_code
+
+
+def _complete(
+    gateway: Gateway, prompt: str, model: str | None, suffix: str | None, most: int
+) -> Answer:
+    answering = gateway.answering(model)
+    form = infill(prompt, suffix) if suffix else completion(prompt)
+    asked = gateway.ask(answering, form, Sampling(most))
+    pieces: list[Piece] = list(gateway.written(asked))
+    answer = {
+        "text": "".join(piece.text for piece in pieces),
+        "finish": next((piece.finish for piece in reversed(pieces) if piece.finish), None),
+        "tokens": sum(len(piece.tokens) for piece in pieces),
+        "model": answering.served.name,
+        "way": answering.way,
+        "version": answering.version,
+        "release": answering.release,
+    }
+    notices = {"notice": answering.notice, "cut_tokens": asked.prompt.cut}
+    return answer | {name: value for name, value in notices.items() if value}
+
+
+def _route(gateway: Gateway, task: str) -> Answer:
+    (waiting,) = gateway.router.submit([task])
+    routed: Routed = waiting.result()
+    gateway.metrics.routed.labels(routed.decision.decided_by).inc()
+    answer = {**routed.decision.as_json(), "version": routed.decision.model_version}
+    return answer | ({"notice": routed.notice} if routed.notice else {})
+
+
+def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
+    now = gateway.source.current
+    if name == ROUTER and now.router is not None:
+        way, version, known = now.router["way"], now.router["version"], now.router.get("lineage")
+        answer = {"model": ROUTER, "way": way, "version": version}
+        project, of = None, None if version == RULES else version
+    else:
+        served = now.find(name)
+        answer = {"model": served.name, "way": served.release.way, "version": served.version}
+        answer["release"] = served.release.version
+        known = served.about.get("lineage")
+        project, of = served.about.get("project"), served.release.adapter
+    if of is not None and services.lineage is not None:
+        return {**answer, "tree": dict(services.lineage(project, of))}
+    return {**answer, "tree": known}
+
+
+async def _work(call: Callable[[], Answer]) -> Answer:
+    """The answer, from a thread; an error of the platform's own is a sentence for the asker."""
+    try:
+        return await run_in_threadpool(call)
+    except Exception as error:
+        if type(error).__module__.startswith(f"{__package__.partition('.')[0]}."):
+            raise ToolError(str(error)) from error
+        raise

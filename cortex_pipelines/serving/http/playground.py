@@ -1,0 +1,59 @@
+"""``POST /playground``: one prompt, answered in a way that is asked for by name."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from cortex_pipelines.serving.beside import ways_of
+from cortex_pipelines.serving.engine import Piece, Sampling
+from cortex_pipelines.serving.gateway import Asked, Gateway
+from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
+from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.http.tabby import offered
+from cortex_pipelines.serving.templates import completion, infill
+
+
+class PlaygroundForm(Form):
+    """``POST /playground``."""
+
+    prompt: Words
+    way: Literal["base", "context", "adapter", "both"]
+    model: ModelName | None = None
+    suffix: Words | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1024)] = 48
+
+
+def playground_router(gateway: Gateway) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+
+    @router.post("/playground")
+    async def play(form: PlaygroundForm) -> Response:
+        asked = await run_in_threadpool(_asked, gateway, form)
+        frame = envelope("text_completion", "cmpl", asked.answering)
+        event = offered(str(frame["id"]), asked.answering) | {"from": "page"}
+        await run_in_threadpool(gateway.events.add, event)
+        headers = headers_of(asked.answering, asked.prompt.cut)
+        return streamed(gateway, [asked], frame, _choice, True, headers)
+
+    return router
+
+
+def _asked(gateway: Gateway, form: PlaygroundForm) -> Asked:
+    served = gateway.source.current.find(form.model)
+    ways = ways_of(served)
+    if form.way not in ways:
+        raise RequestError(
+            f"{served.name} cannot be answered by {form.way}; there is {', '.join(ways)}", "way"
+        )
+    answering = gateway.answering_with(ways[form.way])
+    text = infill(form.prompt, form.suffix) if form.suffix else completion(form.prompt)
+    return gateway.ask(answering, text, Sampling(form.max_tokens))
+
+
+def _choice(place: int, piece: Piece) -> list[dict[str, Any]]:
+    return [{"index": place, "text": piece.text, "finish_reason": piece.finish}]

@@ -1,0 +1,69 @@
+"""The few figures of an evaluation that tell a person what a model is worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Unit = Literal["bits per byte", "share"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure with its interval.
+
+    Args:
+        name: Of the figure in ``metrics.json``.
+        label: What it says.
+        unit: ``share`` is shown in per cent.
+        value: The estimate.
+        low: Lower end of its interval; None where none was computed.
+        high: Upper end.
+    """
+
+    name: str
+    label: str
+    unit: Unit
+    value: float
+    low: float | None
+    high: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+_ADAPTER: Sequence[tuple[str, str, Unit]] = (
+    ("completion_improvement_over_base", "Completions: bits per byte saved", "bits per byte"),
+    ("improvement_over_base", "All tasks: bits per byte saved", "bits per byte"),
+    ("team_challenger_accuracy", "Questions about the team's code: correct", "share"),
+    ("team_base_accuracy", "The same, by the base", "share"),
+    ("forgetting", "General code: rise in perplexity", "share"),
+)
+_ROUTER: Sequence[tuple[str, str, Unit]] = (
+    ("challenger", "Tasks sent to the right master", "share"),
+    ("reference", "The same, by the model before", "share"),
+    ("covered", "Right among those it decides itself", "share"),
+    ("out_of_scope_abstained", "Other requests left to a person", "share"),
+)
+
+
+def adapter_scores(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Of a code adapter's ``metrics.json``; those that were measured."""
+    return _scores(metrics, _ADAPTER)
+
+
+def router_scores(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Of the task router's ``metrics.json``; those that were measured."""
+    return _scores(metrics, _ROUTER)
+
+
+def _scores(
+    metrics: Mapping[str, float | None], wanted: Sequence[tuple[str, str, Unit]]
+) -> list[dict[str, Any]]:
+    return [
+        Score(
+            name, label, unit, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+        ).as_json()
+        for name, label, unit in wanted
+        if (value := metrics.get(name)) is not None
+    ]

@@ -1,0 +1,170 @@
+"""The tools for agents, driven by the SDK's own client: in memory, over HTTP, over stdio."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult
+
+from cortex_pipelines.serving.agents import agents_server
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.services import NOTHING, ProjectServices
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
+from cortex_pipelines_tests.serving import tinygateway
+
+ADDRESS = "http://127.0.0.1:8008"
+
+
+def expected(task: str, master: str | None) -> Mapping[str, Any]:
+    if task == "nothing trained":
+        raise ProjectError("no data/outcome_predictors; `cortex run outcome_predictors` makes it")
+    return {"expected": [{"master": master or "each", "success": 0.5}], "version": "made.dir"}
+
+
+def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
+    return {"results": [{"path": "a.py", "name": query}][:k], "versions": {project: "files.dir"}}
+
+
+SERVICES = ProjectServices(expect=expected, search=searched)
+
+
+def content(result: CallToolResult) -> dict[str, Any]:
+    assert not result.is_error, result.content
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+def sentence(result: CallToolResult) -> str:
+    assert result.is_error
+    (part,) = result.content
+    return str(part.text)  # type: ignore[union-attr]
+
+
+def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
+    async def ask() -> None:
+        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            assert set(tools) == {
+                *("complete", "route_task", "lineage", "predict_outcome", "search_code")
+            }
+            assert all(tool.description for tool in tools.values())
+            asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
+            told = content(await client.call_tool("complete", asked))
+            assert (told["way"], told["version"]) == ("adapter", "shop.dir")
+            assert len(told["release"]) == 32
+            assert told["text"] == written(gateway, "shop", "def f():\n", 6)
+            gap = asked | {"suffix": "\n    return x\n"}
+            filled = content(await client.call_tool("complete", gap))
+            assert filled["version"] == "shop.dir"
+
+            task = {"task": "The leaked secret key"}
+            routed = content(await client.call_tool("route_task", task))
+            assert (routed["master"], routed["version"]) == ("security", "rules")
+            made = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
+            assert made["version"] == "made.dir"
+            found = content(
+                await client.call_tool("search_code", {"query": "f", "project": "shop"})
+            )
+            assert found == {
+                "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
+            }  # fmt: skip
+            known = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
+            assert (known["model"], known["version"]) == ("shop@1.2.0", "shop.dir")
+
+    asyncio.run(ask())
+
+
+def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
+    from cortex_pipelines.serving.engine import Sampling
+    from cortex_pipelines.serving.templates import completion
+
+    asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))
+    return "".join(piece.text for piece in gateway.written(asked))
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("complete", {"model": "shpo", "prompt": "x"}, "the nearest is shop"),
+        ("complete", {"prompt": "x", "max_tokens": 10**9}, "max_tokens"),
+        ("complete", {}, "prompt"),
+        ("complete", {"prompt": "x" * 2_000_001}, "prompt"),
+        ("predict_outcome", {"task": "nothing trained"}, "`cortex run outcome_predictors`"),
+        ("search_code", {"query": "f", "k": 0}, "k"),
+    ],
+)
+def test_what_is_asked_wrongly_gets_a_sentence(
+    gateway: Gateway, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    async def ask() -> None:
+        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+            assert words in sentence(await client.call_tool(tool, arguments))
+            content(await client.call_tool("route_task", {"task": "fix the bug"}))
+
+    asyncio.run(ask())
+
+
+def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
+    async def names() -> set[str]:
+        async with Client(agents_server(lambda: gateway, NOTHING)) as client:
+            return {tool.name for tool in (await client.list_tools()).tools}
+
+    assert asyncio.run(names()) == {"complete", "route_task", "lineage"}
+
+
+def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
+    app = create_app(tinygateway.open_tiny(home, tmp_path), SERVICES)
+
+    async def ask() -> None:
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as http,
+        ):
+            wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
+            async with Client(wire) as client:
+                told = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
+                assert (told["way"], told["version"]) == ("both", "docs.dir")
+            elsewhere = {"host": "elsewhere.example", "accept": "application/json"}
+            refused = await http.post("/mcp", json={}, headers=elsewhere)
+            assert refused.status_code == 421, "another site's name for this machine"
+
+    asyncio.run(ask())
+
+
+def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> None:
+    command = StdioServerParameters(
+        command=str(Path(sys.executable)),
+        args=[str(BIN / "cortex"), "mcp"],
+        cwd=finished.root,
+        env={"PYTHONPATH": str(tinygateway.ROOT), "PATH": str(BIN), "HF_HUB_OFFLINE": "1"},
+    )
+    adapter = finished.version("code_adapter@alpha")
+
+    async def ask() -> None:
+        async with Client(stdio_client(command)) as client:
+            asked = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
+            told = content(await client.call_tool("complete", asked))
+            assert told["version"] == adapter
+            known = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
+            tree = known["tree"]
+            assert (tree["name"], tree["version"]) == ("code_adapter", adapter)
+            made_from = {node["name"]: node["version"] for node in tree["made_from"]}
+            assert made_from["completion_dataset"] == finished.version("completion_dataset@alpha")
+            assert "repository_files" in json.dumps(tree), "down to the files of the project"
+            task = {"task": "Rotate the leaked API key"}
+            made = content(await client.call_tool("predict_outcome", task))
+            assert made["version"] == finished.version("outcome_predictors")
+            assert {row["master"] for row in made["expected"]}
+
+    asyncio.run(ask())

@@ -1,0 +1,200 @@
+"""What a person sees and types on the gateway's page, in Chromium."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.project_services import redacted
+from cortex_pipelines.serving.events import FILE
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.serving import tinygateway
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_SECONDS = 60
+REFUSED = "the server responded with a status of 429"
+"""What Chromium writes of an answer that one of the tests gives."""
+PROMPT = "def total(prices):\n    "
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; see README"),
+]
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def address(home: Path, state: Path) -> Iterator[str]:
+    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.compared(home))
+    privacy = load_parameters(tinygateway.ROOT).privacy
+    app = create_app(gateway, ProjectServices(redact=lambda text: redacted(privacy, text)))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the gateway ended"
+        time.sleep(0.01)
+    (listening,) = server.servers[0].sockets
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page; whatever the browser complains of (policy, script) fails the test."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, base_url=address)
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    complaints: list[str] = []
+    elsewhere: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text))
+    page.on("request", lambda one: one.url.startswith(address) or elsewhere.append(one.url))
+    page.goto("/")
+    page.locator("#models .card").first.wait_for()
+    yield page
+    page.close()
+    assert [one for one in complaints if REFUSED not in one] == []
+    assert [url for url in elsewhere if not url.startswith("data:")] == []
+
+
+def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, state: Path) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the playground")).to_be_focused()
+    page.get_by_role("combobox", name="Model").select_option("docs")
+    page.get_by_role("spinbutton", name="Tokens").fill("12")
+    prompt = page.get_by_role("textbox", name="Prompt")
+    prompt.fill(PROMPT)
+    prompt.press("Control+Enter")
+    expect(page.locator("#play-status")).to_have_text("4 answers.")
+
+    shown = {
+        way: page.locator(f'[data-way="{way}"] pre').text_content() or ""
+        for way in ("base", "context", "adapter", "both")
+    }
+    served = page.request.post(
+        "/v1/completions", data={"model": "docs", "prompt": PROMPT, "max_tokens": 12}
+    ).json()
+    assert shown["both"] == served["choices"][0]["text"]
+    same = [way for way, text in shown.items() if text == shown["base"]]
+    marked = page.locator("#answers article:has(mark)")
+    assert marked.count() == 4 - len(same), "whatever differs from the base is marked"
+    both = page.locator('[data-way="both"]')
+    expect(both).to_contain_text("tokens in")
+    expect(both).to_contain_text("docs.dir")
+
+    page.get_by_label("Mark differences from the base").uncheck()
+    expect(page.locator("#answers mark")).to_have_count(0)
+    both.get_by_role("button", name="Good").press("Enter")
+    expect(both.get_by_text("Thank you.")).to_be_visible()
+    events = [json.loads(line) for line in (state / FILE).read_text().splitlines()]
+    offered = {one["completion_id"]: one["way"] for one in events if one["type"] == "offered"}
+    (vote,) = [one for one in events if one["type"] == "feedback"]
+    assert (vote["vote"], offered[vote["completion_id"]]) == ("up", "both")
+
+
+def test_a_task_is_routed_and_put_right(page: Page, state: Path) -> None:
+    task = page.get_by_role("textbox", name="Task")
+    task.fill("The leaked secret key")
+    task.press("Enter")
+    decision = page.locator("#decision")
+    expect(decision.get_by_role("heading", name="security")).to_be_visible()
+    expect(decision).to_contain_text("rules")
+    decision.get_by_role("button", name="Bad").click()
+    typed = decision.get_by_role("textbox")
+    expect(typed).to_be_focused()
+    typed.fill("development, ask ann@corp-mail.com")
+    typed.press("Control+Enter")
+    expect(decision.get_by_text("1 private values were taken out")).to_be_visible()
+    last = json.loads((state / FILE).read_text().splitlines()[-1])
+    assert (last["vote"], last["master"], last["version"]) == ("down", "security", "rules")
+    assert last["correction"].startswith("development, ask ")
+    assert "corp-mail" not in last["correction"]
+
+
+def test_load_rises_while_somebody_asks(page: Page) -> None:
+    requests = page.locator("#figures div", has_text="Requests").last.locator("dd")
+    before = int(requests.text_content() or "0")
+    page.request.post("/v1/completions", data={"model": "shop", "prompt": "x", "max_tokens": 4})
+    expect(requests).to_have_text(str(before + 1))
+
+
+def test_what_a_model_writes_is_text_and_no_markup(page: Page) -> None:
+    answer = '<img src=x onerror="document.title=1"><b>'
+    frame = {"id": "cmpl-1", "choices": [{"text": answer}]}
+    usage = {"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 3}}
+    body = "".join(f"data: {json.dumps(one)}\n\n" for one in (frame, usage))
+    headers = {"content-type": "text/event-stream", "x-cortex-version": "shop.dir"}
+    page.route("**/playground", lambda route: route.fulfill(body=body, headers=headers))
+    page.get_by_role("textbox", name="Prompt").fill("x")
+    page.get_by_role("button", name="Complete").click()
+    expect(page.locator("#play-status")).to_have_text("4 answers.")
+    assert page.locator("#answers pre").first.text_content() == answer
+    assert page.locator("#answers img").count() == 0
+
+
+def test_a_refused_request_is_said(page: Page) -> None:
+    told = {"error": {"message": "16 requests wait already"}}
+    page.route("**/playground", lambda route: route.fulfill(status=429, json=told))
+    page.get_by_role("textbox", name="Prompt").fill("x")
+    page.get_by_role("button", name="Complete").click()
+    expect(page.get_by_role("alert")).to_have_text("16 requests wait already")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CONTRAST) >= 4.5, "WCAG AA"
+    unnamed = "input, select, textarea"
+    names = page.locator(unnamed).evaluate_all("all => all.map(one => one.labels.length)")
+    assert names
+    assert all(names)
+
+
+CONTRAST = """() => {
+  const light = (color) => {
+    const [r, g, b] = color.match(/\\d+/g).map(Number).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ratio = (one, other) => {
+    const [a, b] = [light(one), light(other)].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (!color.startsWith("rgba(0, 0, 0, 0")) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = "p, a, h1, h2, h3, label, dt, dd, code, button:enabled, th, td, caption";
+  return Math.min(...[...document.querySelectorAll(texts)]
+    .filter((one) => one.offsetParent && one.textContent.trim())
+    .map((one) => ratio(getComputedStyle(one).color, behind(one))));
+}"""
+"""The least contrast of any text with what is behind it."""

@@ -1,0 +1,188 @@
+"""What the page asks for: overview, load, playground and feedback."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.gateway import read_catalogue
+from cortex_pipelines.operations.project_services import redacted
+from cortex_pipelines.serving.events import FILE
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.page import _FOLDER
+from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+from cortex_pipelines_tests.serving import tinygateway
+
+PRIVACY = load_parameters(tinygateway.ROOT).privacy
+SERVICES = ProjectServices(redact=lambda text: redacted(PRIVACY, text))
+SECRET = "AKIA" + "Q3EGRZ7PNBWX5TLV"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path, state: Path) -> Iterator[TestClient]:
+    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.compared(home))
+    with TestClient(create_app(gateway, SERVICES), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_events(state: Path) -> None:
+    (state / FILE).unlink(missing_ok=True)
+
+
+def kept(state: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (state / FILE).read_text().splitlines()]
+
+
+def played(client: TestClient, way: str, **changes: Any) -> tuple[str, Any]:
+    asked = {"model": "docs", "way": way, "prompt": "def f():\n", "max_tokens": 8, **changes}
+    answer = client.post("/playground", json=asked)
+    assert answer.status_code == 200, answer.text
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    chunks = [json.loads(line) for line in lines if line.startswith("{")]
+    return "".join(one["choices"][0]["text"] for one in chunks if one["choices"]), answer
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: TestClient) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    parts = set(re.findall(r'(?:href|src)="([^"#]+)"', page.text)) - {"data:,"}
+    assert parts == {"/page/page.css", "/page/page.js", "/metrics", "/v1/models"}
+    assert not re.search(r"<script(?![^>]*src=)|style=|\son\w+=", page.text), "nothing inline"
+    for part in parts:
+        assert client.get(part).status_code == 200
+    for file in _FOLDER.iterdir():
+        without_comments = re.sub(r"^\s*//.*| // .*", "", file.read_text(), flags=re.MULTILINE)
+        assert "//" not in without_comments, "an address"
+
+
+def test_the_overview_lists_models_with_all_their_ways(client: TestClient) -> None:
+    overview = client.get("/overview").json()
+    rows = {row["name"]: row for row in overview["models"]}
+    assert set(rows) == {"base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion"}
+    assert list(rows["docs"]["ways"]) == ["base", "context", "adapter", "both"]
+    assert rows["docs"]["release"] == rows["docs"]["ways"]["both"]
+    assert rows["base"]["release"] == rows["docs"]["ways"]["base"], "the base is the same for all"
+    assert overview["router"]["version"] == "rules"
+
+
+@pytest.mark.parametrize(
+    ("way", "version"),
+    [("base", "b" * 64), ("context", "b" * 64), ("adapter", "docs.dir"), ("both", "docs.dir")],
+)
+def test_a_prompt_is_answered_in_the_way_that_was_asked_for(
+    client: TestClient, state: Path, way: str, version: str
+) -> None:
+    prompt = "def nobody_keeps_this():\n"
+    text, answer = played(client, way, prompt=prompt)
+    assert answer.headers["x-cortex-way"] == way
+    assert answer.headers["x-cortex-version"] == version
+    ways = {row["name"]: row["ways"] for row in client.get("/overview").json()["models"]}
+    assert answer.headers["x-cortex-release"] == ways["docs"][way]
+    own = {"base": "base", "both": "docs"}.get(way)
+    if own is not None:
+        asked = {"model": own, "prompt": prompt, "max_tokens": 8}
+        same = client.post("/v1/completions", json=asked)
+        assert same.json()["choices"][0]["text"] == text
+        assert same.headers["x-cortex-release"] == answer.headers["x-cortex-release"]
+    (event,) = kept(state)
+    assert (event["type"], event["way"], event["version"]) == ("offered", way, version)
+    assert "nobody_keeps_this" not in (state / FILE).read_text()
+
+
+def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
+    asked = {"model": "base", "way": "both", "prompt": "x"}
+    answer = client.post("/playground", json=asked)
+    assert answer.status_code == 400
+    assert "there is base" in answer.json()["error"]["message"]
+
+
+def test_load_counts_what_the_model_does_and_not_who_looks(client: TestClient) -> None:
+    before = client.get("/load").json()
+    for path in ("/", "/overview", "/metrics", "/load"):
+        client.get(path)
+    played(client, "adapter", max_tokens=5)
+    client.post("/route", json={"task": "fix the bug"})
+    client.post("/v1/completions", json={"model": "nothing", "prompt": "x"})
+    after = client.get("/load").json()
+    rise = {name: after[name] - before[name] for name in ("requests", "errors", "tasks_routed")}
+    assert rise == {"requests": 3, "errors": 1, "tasks_routed": 1}
+    assert 0 < after["tokens_written"] - before["tokens_written"] <= 5
+    assert "docs.dir" in after["resident"]
+
+
+def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(
+    client: TestClient, state: Path
+) -> None:
+    liked = {"vote": "up", "completion_id": "cmpl-1", "prompt": SECRET, "note": SECRET}
+    assert client.post("/feedback", json=liked).json() == {"redacted": 0}
+    wrong = {"vote": "down", "task_id": "page-7", "version": "made.dir", "master": "security"}
+    wrong["correction"] = f"development; the key {SECRET} is mine, write to ann@corp-mail.com"
+    answer = client.post("/feedback", json=wrong).json()
+    assert answer["redacted"] == 2
+    first, second = kept(state)
+    assert {name: first[name] for name in ("type", "vote", "completion_id")} == {
+        "type": "feedback", "vote": "up", "completion_id": "cmpl-1"
+    }  # fmt: skip
+    assert set(first) == {"at", "type", "vote", "completion_id"}
+    assert second["correction"].startswith("development; the key ")
+    assert SECRET not in (state / FILE).read_text()
+    assert "ann@corp-mail.com" not in (state / FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"vote": "up"}, "either completion_id or task_id"),
+        ({"vote": "up", "completion_id": "a", "task_id": "b"}, "either completion_id or task_id"),
+        ({"vote": "maybe", "completion_id": "a"}, "vote"),
+        ({"vote": "up", "completion_id": "no id but a whole sentence"}, "completion_id"),
+        ({"vote": "up", "task_id": "a", "correction": "x" * 20_001}, "correction"),
+    ],
+)
+def test_feedback_about_nothing_is_refused(
+    client: TestClient, state: Path, body: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/feedback", json=body)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert not (state / FILE).exists()
+
+
+def test_without_a_project_no_text_is_kept(home: Path, tmp_path: Path) -> None:
+    with TestClient(create_app(tinygateway.open_tiny(home, tmp_path))) as client:
+        vote = {"vote": "down", "completion_id": "a"}
+        refused = client.post("/feedback", json=vote | {"correction": "x"})
+        assert "only in a project" in refused.json()["error"]["message"]
+        assert client.post("/feedback", json=vote).status_code == 200
+    assert "correction" not in (tmp_path / FILE).read_text()
+
+
+def test_a_project_s_models_come_with_their_scores(finished: MiniProject) -> None:
+    served = read_catalogue(finished.root).models
+    challenger = served["alpha@challenger"]
+    scores = {score["name"]: score for score in challenger.about["scores"]}
+    gain = scores["completion_improvement_over_base"]
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    assert set(challenger.others) == {"base", "context", "adapter", "both"}
+    own = challenger.others[challenger.release.way]
+    assert own.release == challenger.release
+    assert set(served["alpha"].others) == {"base", "context"}
+    assert served["alpha"].about["scores"] == [], "those of the challenger are not its own"
+    router = read_catalogue(finished.root).router
+    assert router is not None
+    assert (router["version"], router["scores"]) == ("rules", [])
+    assert router["roles"]["challenger"] == finished.version("task_router")
