@@ -66,7 +66,8 @@ async function readOverview() {
   fillChoice();
 }
 
-function chips(roles, plan, number) {
+function chips(given, plan, number) {
+  const roles = given.filter((role) => role !== "challenger" || !given.includes("champion"));
   const names = roles.map((role) =>
     role === "canary" && plan?.share ? `canary, ${percent(plan.share)} of requests` : role);
   return [number ? make("span", { className: "chip" }, number) : null,
@@ -324,7 +325,8 @@ function feedback(about, name, text) {
   });
   correct.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (typed.value.trim() && await send("down", typed.value)) correct.hidden = true;
+    if (!typed.value.trim() || typed.value === (text ?? "")) status.textContent = "Nothing was changed yet.";
+    else if (await send("down", typed.value)) correct.hidden = true;
   });
   submitOnCtrlEnter(typed, correct);
   return make("div", {}, make("div", { className: "buttons" }, good, bad, status), correct);
