@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
+from cortex_pipelines.operations.project_services import project_services
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
@@ -168,3 +170,16 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
             assert {row["master"] for row in made["expected"]}
 
     asyncio.run(ask())
+
+
+@pytest.mark.skipif(
+    find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search"
+)
+def test_code_is_searched_in_what_the_project_has_made(own: MiniProject) -> None:
+    search = project_services(own.root).search
+    assert search is not None
+    answer = search("syntax tree", "alpha", 3)
+    assert answer["versions"] == {"alpha": own.version("repository_files@alpha")}
+    assert answer["results"]
+    assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
+    assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}
