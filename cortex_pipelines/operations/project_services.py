@@ -6,6 +6,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from cortex_pipelines.catalog import open_project
@@ -28,7 +29,7 @@ def project_services(root: Path) -> ProjectServices:
     """The services of a project; code search only where the platform has it."""
     return ProjectServices(
         expect=partial(_expected, root),
-        search=partial(_searched, root) if find_spec(_SEARCH) is not None else None,
+        search=_CodeSearch(root) if find_spec(_SEARCH) is not None else None,
         lineage=partial(_lineage, root),
         redact=partial(redacted, load_parameters(root).privacy),
     )
@@ -54,19 +55,30 @@ def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
     return lineage_of(open_project(root), asset, name, version).to_json()
 
 
-def _searched(root: Path, query: str, name: str | None, k: int) -> Mapping[str, Any]:
-    project = open_project(root)
-    searching = import_module("cortex_pipelines.operations.searching")
-    searcher = searching.open_project_searcher(project, name, load_parameters(root))
-    searcher.refresh()
-    return {
-        "results": [result.as_json() for result in searcher.search(query, k)],
-        "versions": _files_versions(project, [name] if name else list(project.partitions)),
-    }
+class _CodeSearch:
+    """Searchers of a project's files, each kept open until the files have another version."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._lock = Lock()
+
+    def __call__(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+        project = open_project(self._root)
+        versions = _files_versions(project, [name] if name else list(project.partitions))
+        with self._lock:  # two at once would make the same index
+            known, searcher = self._opened.get(name, ({}, None))
+            if searcher is None or known != versions:
+                searching = import_module("cortex_pipelines.operations.searching")
+                params = load_parameters(self._root)
+                searcher = searching.open_project_searcher(project, name, params)
+                self._opened[name] = (versions, searcher)
+            results = searcher.search(query, k)
+        return {"results": [result.as_json() for result in results], "versions": versions}
 
 
 def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:
-    """DVC's hash of the files that were searched, by project."""
+    """DVC's hash of the files that are searched, by project."""
     stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
-    found = {name: stages.get(f"repository_files@{name}") for name in names}
-    return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in found.items()}
+    known = {name: stages.get(f"repository_files@{name}") for name in names}
+    return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in known.items()}

@@ -1,6 +1,7 @@
 """What is served as tools for agents, by the Model Context Protocol."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from typing import Annotated, Any
 
@@ -12,8 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.routing.serving.router import RULES
 from cortex_pipelines.serving.catalogue import ROUTER
-from cortex_pipelines.serving.engine import Piece, Sampling
+from cortex_pipelines.serving.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.services import Expect, ProjectServices, Search
@@ -68,7 +70,9 @@ def _tools(
         that the error of an unknown name lists; without it the default. suffix: the code after
         the gap. max_tokens: most tokens of the answer.
         """
-        return await _work(lambda: _complete(open_gateway(), prompt, model, suffix, max_tokens))
+        with _sentences():
+            gateway = await run_in_threadpool(open_gateway)
+            return await _complete(gateway, prompt, model, suffix, max_tokens)
 
     async def route_task(task: Task) -> Answer:
         """Say which master (specialised agent) a task belongs to, from where such tasks went.
@@ -118,17 +122,17 @@ def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
     return search_code
 
 
-def _complete(
+async def _complete(
     gateway: Gateway, prompt: str, model: str | None, suffix: str | None, most: int
 ) -> Answer:
-    answering = gateway.answering(model)
+    answering = await run_in_threadpool(gateway.answering, model)
     form = infill(prompt, suffix) if suffix else completion(prompt)
-    asked = gateway.ask(answering, form, Sampling(most))
-    pieces: list[Piece] = list(gateway.written(asked))
+    asked = await run_in_threadpool(gateway.ask, answering, form, Sampling(most))
+    (written,) = await collect(gateway, asked)  # nothing more is written if the agent cancels
     answer = {
-        "text": "".join(piece.text for piece in pieces),
-        "finish": next((piece.finish for piece in reversed(pieces) if piece.finish), None),
-        "tokens": sum(len(piece.tokens) for piece in pieces),
+        "text": written.text,
+        "finish": written.finish,
+        "tokens": len(written.tokens),
         "model": answering.served.name,
         "way": answering.way,
         "version": answering.version,
@@ -164,9 +168,16 @@ def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
 
 
 async def _work(call: Callable[[], Answer]) -> Answer:
-    """The answer, from a thread; an error of the platform's own is a sentence for the asker."""
-    try:
+    """The answer, from a thread."""
+    with _sentences():
         return await run_in_threadpool(call)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Errors of the platform's own are sentences for whoever asked."""
+    try:
+        yield
     except Exception as error:
         if type(error).__module__.startswith(f"{__package__.partition('.')[0]}."):
             raise ToolError(str(error)) from error

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
+from cortex_pipelines.operations.project_services import project_services
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
+from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
 from cortex_pipelines_tests.serving import tinygateway
@@ -114,6 +118,38 @@ def test_what_is_asked_wrongly_gets_a_sentence(
     asyncio.run(ask())
 
 
+def test_what_an_agent_cancels_is_not_written_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = tinygateway.open_tiny(home, tmp_path)
+    scored = TorchEngine._scored
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.02)
+        return scored(*given)
+
+    def tokens() -> int:
+        return int(gateway.engine.state()["written"])
+
+    async def ask() -> None:
+        async with Client(agents_server(lambda: gateway, NOTHING)) as client:
+            asked = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128}
+            content(await client.call_tool("complete", asked))
+            whole = tokens()
+            assert whole > 64
+            monkeypatch.setattr(TorchEngine, "_scored", slowly)
+            call = asyncio.create_task(client.call_tool("complete", asked))
+            while tokens() == whole:
+                await asyncio.sleep(0.005)
+            call.cancel()
+            while gateway.engine.state()["busy"]:
+                await asyncio.sleep(0.005)
+            assert tokens() - whole < 32
+
+    asyncio.run(ask())
+    gateway.close()
+
+
 def test_what_a_gateway_without_a_project_cannot_answer_is_no_tool(gateway: Gateway) -> None:
     async def names() -> set[str]:
         async with Client(agents_server(lambda: gateway, NOTHING)) as client:
@@ -168,3 +204,16 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
             assert {row["master"] for row in made["expected"]}
 
     asyncio.run(ask())
+
+
+@pytest.mark.skipif(
+    find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search"
+)
+def test_code_is_searched_in_what_the_project_has_made(own: MiniProject) -> None:
+    search = project_services(own.root).search
+    assert search is not None
+    answer = search("syntax tree", "alpha", 3)
+    assert answer["versions"] == {"alpha": own.version("repository_files@alpha")}
+    assert answer["results"]
+    assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
+    assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}

@@ -246,10 +246,12 @@ FIELDS = (
     *("model", "prompt", "messages", "suffix", "max_tokens", "n", "stop", "seed", "stream"),
     *("logprobs", "segments", "temperature", "task", "tasks", "input", "context", "tokens"),
     *("input_prefix", "input_extra", "n_predict", "content", "type", "completion_id", "explore"),
+    *("way", "vote", "task_id", "correction", "jsonrpc", "method", "params", "id"),
 )
 ROUTES = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/infill", "/completion"),
     *("/tokenize", "/detokenize", "/route", "/predict", "/v1/events"),
+    *("/playground", "/feedback", "/mcp"),
 )
 
 
@@ -259,7 +261,9 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(
     client: TestClient, route: str, body: dict[str, Any]
 ) -> None:
     content = json.dumps({"max_tokens": 1, "n_predict": 1, **body})
-    answer = client.post(route, content=content, headers={"content-type": "application/json"})
+    headers = {"content-type": "application/json", "host": "127.0.0.1:8008"}
+    headers["accept"] = "application/json, text/event-stream"
+    answer = client.post(route, content=content, headers=headers)
     assert answer.status_code < 500, answer.text
 
 
