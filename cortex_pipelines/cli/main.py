@@ -29,6 +29,7 @@ from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.search import index, search
 from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.summary import summary
 from cortex_pipelines.cli.tune_machine import tune_machine
@@ -119,6 +120,7 @@ _COMMANDS = (
     export,
     extract,
     forget,
+    index,
     init,
     logs,
     mutate,
@@ -132,6 +134,7 @@ _COMMANDS = (
     route,
     router,
     scan,
+    search,
     status,
     summary,
     tune_machine,

@@ -1,0 +1,211 @@
+"""Documents of many files, with what a search adds up: the part of an index that is computed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from cortex_pipelines.retrieval.bm25f import (
+    Counts,
+    Floats,
+    Postings,
+    Statistics,
+    Vocabulary,
+    Weights,
+    postings,
+    statistics,
+)
+from cortex_pipelines.retrieval.documents import FIELDS, UNITS, Document, FileText
+
+Encode = Callable[[Sequence[str]], Floats]
+"""Texts to vectors of length 1, one a row."""
+
+DOCUMENTS = pl.Schema(
+    {
+        "file": pl.Int32,
+        "kind": pl.String,
+        "name": pl.String,
+        "start_line": pl.Int32,
+        "end_line": pl.Int32,
+    }
+)
+FILES = pl.Schema(
+    {
+        "path": pl.String,
+        "size": pl.Int64,
+        "mtime": pl.Int64,
+        "blob": pl.String,
+        "language": pl.String,
+        "commit": pl.String,
+        "is_test": pl.Boolean,
+        "generated": pl.Boolean,
+        "left_out": pl.String,
+    }
+)
+
+UNIT_WEIGHTS = Weights((0.5, 2.0, 1.0, 2.0, 1.0), (0.3, 0.3, 0.5, 0.5, 0.75), 1.5)
+FILE_WEIGHTS = Weights((3.0, 1.5, 0.5, 0.5, 1.0), (0.3, 0.75, 0.75, 0.75, 0.75), 1.5)
+"""Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
+
+
+_FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
+"""Names of files that stand for their folder."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Documents and the files that they are of.
+
+    Args:
+        documents: Rows of ``DOCUMENTS``.
+        files: Rows of ``FILES``.
+        of_units: Postings of the documents.
+        of_files: Postings of the files, each as all of its documents.
+        vectors: A row a document, length 1 or all zero; None without an encoder.
+    """
+
+    documents: pl.DataFrame
+    files: pl.DataFrame
+    of_units: Postings
+    of_files: Postings
+    vectors: npt.NDArray[np.float16] | None
+
+    @cached_property
+    def file_of(self) -> npt.NDArray[np.int32]:
+        """Number of the file of each document."""
+        return self.documents["file"].to_numpy()
+
+    @cached_property
+    def tests(self) -> npt.NDArray[np.bool_]:
+        """Which documents are in files of tests."""
+        return self.files["is_test"].to_numpy()[self.file_of]
+
+    @cached_property
+    def generated(self) -> npt.NDArray[np.bool_]:
+        """Which documents are in generated files."""
+        return self.files["generated"].to_numpy()[self.file_of]
+
+    @cached_property
+    def prose(self) -> npt.NDArray[np.bool_]:
+        """Which documents are no code that is parsed."""
+        return (self.documents["kind"] == "section").to_numpy()
+
+    @cached_property
+    def simple_names(self) -> dict[str, list[int]]:
+        """Documents by the last part of their names."""
+        places: dict[str, list[int]] = {}
+        units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
+        for place, name in units.select("index", "name").iter_rows():
+            places.setdefault(name.rpartition(".")[2], []).append(place)
+        return places
+
+    @cached_property
+    def by_ending(self) -> dict[str, list[int]]:
+        """Files by each ending of their paths, without the ending of the name."""
+        places: dict[str, list[int]] = {}
+        for number, path in enumerate(self.files["path"]):
+            parts = path.lower().split("/")
+            name = parts[-1]
+            stem = name.rpartition(".")[0] or name
+            if stem in _FOLDER_FILES and len(parts) > 1:
+                parts, stem = parts[:-1], parts[-2]
+            for start in range(max(0, len(parts) - 6), len(parts)):
+                places.setdefault("/".join([*parts[start:-1], stem]), []).append(number)
+        return places
+
+
+@dataclass(frozen=True)
+class Known:
+    """Statistics that documents added later are scored by."""
+
+    of_units: Statistics
+    of_files: Statistics
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Frequencies of terms in each field of documents; what postings are made from."""
+
+    documents: pl.DataFrame
+    files: pl.DataFrame
+    fields: tuple[sparse.csr_matrix, ...]
+    texts: tuple[str, ...]
+
+    def in_files(self) -> tuple[sparse.csr_matrix, ...]:
+        """The same by file; a path counts once and not with each document."""
+        count = self.documents.height
+        places = (self.documents["file"].to_numpy(), np.arange(count))
+        ones = np.ones(count, dtype=np.float32)
+        sums = sparse.csr_matrix((ones, places), shape=(self.files.height, count))
+        together = [sums @ matrix for matrix in self.fields]
+        per_file = np.maximum(1, np.asarray(sums.sum(axis=1)).ravel())
+        together[0] = sparse.diags((1 / per_file).astype(np.float32)) @ together[0]
+        return tuple(sparse.csr_matrix(matrix) for matrix in together)
+
+
+def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
+    """Count the terms of all documents; the vocabulary grows."""
+    rows: list[tuple[int, str, str, int, int]] = []
+    listed: list[tuple[object, ...]] = []
+    counts = [Counts() for _ in FIELDS]
+    texts: list[str] = []
+    for number, file in enumerate(files):
+        listed.append(tuple(getattr(file, name) for name in FILES))
+        for document in file.documents:
+            for field_counts, text in zip(counts, document.texts, strict=True):
+                field_counts.add(len(rows), text, vocabulary)
+            rows.append(
+                (number, document.kind, document.name, document.start_line, document.end_line)
+            )
+            texts.append(embedded_text(document))
+    return Counted(
+        pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
+        pl.DataFrame(listed, schema=FILES, orient="row"),
+        tuple(one.matrix(len(rows), len(vocabulary)) for one in counts),
+        tuple(texts),
+    )
+
+
+def collect(
+    counted: Counted,
+    known: Known | None,
+    encode: Encode | None,
+    unit_weights: Weights = UNIT_WEIGHTS,
+    file_weights: Weights = FILE_WEIGHTS,
+) -> tuple[Collection, Known]:
+    """Make the postings, and the vectors if there is an encoder.
+
+    Args:
+        counted: Frequencies.
+        known: Statistics of the index that these documents are added to; None for a new one.
+        encode: The encoder.
+        unit_weights: Weights of fields in documents.
+        file_weights: Weights of fields in files.
+    """
+    in_files = counted.in_files()
+    known = known or Known(statistics(counted.fields), statistics(in_files))
+    vectors = encode(counted.texts).astype(np.float16) if encode and counted.texts else None
+    collection = Collection(
+        counted.documents,
+        counted.files,
+        postings(counted.fields, known.of_units, unit_weights),
+        postings(in_files, known.of_files, file_weights),
+        vectors,
+    )
+    return collection, known
+
+
+_EMBEDDED = 1500
+"""Characters of a document that are embedded: more than the encoder's tokens."""
+
+
+def embedded_text(document: Document) -> str:
+    """What the encoder reads: documentation and code, which it was trained to bring together."""
+    _, name, _, documentation, body = document.texts
+    if document.kind == "section":
+        return body[:_EMBEDDED]
+    return f"{name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"
