@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: cortex index src --out /tmp/index")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the index.")
-def index(path: Path, out: Path) -> None:
+@click.option(
+    "--encoder",
+    type=click.Choice(["auto", "sentence", "none"]),
+    default="auto",
+    help="Meaning beside words: the sentence encoder, or none (faster). auto: up to 40,000 places.",
+)
+def index(path: Path, out: Path, encoder: str) -> None:
     """Make an index of PATH, any folder, for `cortex search --index`."""
     from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.operations.searching import index_folder
 
-    made = index_folder(path, out, load_parameters())
+    made = index_folder(path, out, load_parameters(), encoder)
     click.echo(f"{made.documents:,} places in {made.files:,} files: {out}", err=True)
+    if made.note:
+        click.echo(made.note, err=True)
     for reason, count in made.left_out.items():
         click.echo(f"left out ({reason}): {count:,} files", err=True)
 
@@ -106,7 +114,7 @@ def _open(place: Path | None, project: str | None) -> "Searcher":
         from cortex_pipelines.versioning.root import find_root
 
         searcher = open_project_searcher(open_project(find_root()), project, load_parameters())
-    if sentence := searcher.refresh():
+    for sentence in filter(None, (searcher.note, searcher.refresh())):
         click.echo(sentence, err=True)
     return searcher
 

@@ -1,8 +1,6 @@
 """A router outside the asset graph: trained on a folder of logs, opened from a folder."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,10 @@ from cortex_pipelines.coordination.logs import (
     take_coordination_pin,
 )
 from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
     PinnedModel,
     take_model_pin,
 )
+from cortex_pipelines.operations.outside import absolute, home_folder
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -89,8 +87,8 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
     began = monotonic()
     folder, pin = _pinned(logs, params.privacy)
     events = read_logs(folder, pin, params.coordination, params.privacy).events
-    home = _home()
-    source = _absolute(params.models.encoder)
+    home = home_folder()
+    source = absolute(params.models.encoder)
     encoder = PinnedModel(source, take_model_pin(source, home))
     out.mkdir(parents=True, exist_ok=True)
     metrics = train_router(
@@ -121,7 +119,7 @@ def open_model(folder: Path) -> Router:
             f"no folder {folder}; `cortex router train LOGS --out {folder}` makes a router"
         )
     load_config(folder)  # what is no router at all is said to be none
-    return open_trained(folder, _home(), _sealed_version(folder))
+    return open_trained(folder, home_folder(), _sealed_version(folder))
 
 
 def _seal(folder: Path) -> None:
@@ -194,22 +192,3 @@ def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]
             f"coordination logs: no log in {logs}; files called *.jsonl or *.ndjson are read"
         )
     return folder, pin
-
-
-def _absolute(source: ModelSource) -> ModelSource:
-    """The entry with its folder, if it has one, as seen from anywhere."""
-    if source.directory is None:
-        return source
-    return ModelSource(directory=str(Path(source.directory).resolve()))
-
-
-def _home() -> Path:
-    """Where embeddings and hashes of weights are kept; nothing in it is needed."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    home = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        home = Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return home

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ DOCUMENTS = pl.Schema(
         "name": pl.String,
         "start_line": pl.Int32,
         "end_line": pl.Int32,
+        "text": pl.UInt64,
     }
 )
 FILES = pl.Schema(
@@ -149,7 +151,7 @@ class Counted:
 
 def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
     """Count the terms of all documents; the vocabulary grows."""
-    rows: list[tuple[int, str, str, int, int]] = []
+    rows: list[tuple[int, str, str, int, int, int]] = []
     listed: list[tuple[object, ...]] = []
     counts = [Counts() for _ in FIELDS]
     texts: list[str] = []
@@ -158,10 +160,10 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
         for document in file.documents:
             for field_counts, text in zip(counts, document.texts, strict=True):
                 field_counts.add(len(rows), text, vocabulary)
-            rows.append(
-                (number, document.kind, document.name, document.start_line, document.end_line)
-            )
-            texts.append(embedded_text(document))
+            text = "" if file.is_test else embedded_text(document)
+            lines = (document.start_line, document.end_line)
+            rows.append((number, document.kind, document.name, *lines, _number(text)))
+            texts.append(text)
     return Counted(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
         pl.DataFrame(listed, schema=FILES, orient="row"),
@@ -174,8 +176,8 @@ def collect(
     counted: Counted,
     known: Known | None,
     encode: Encode | None,
-    unit_weights: Weights = UNIT_WEIGHTS,
-    file_weights: Weights = FILE_WEIGHTS,
+    before: Collection | None = None,
+    most_embedded: int | None = None,
 ) -> tuple[Collection, Known]:
     """Make the postings, and the vectors if there is an encoder.
 
@@ -183,20 +185,53 @@ def collect(
         counted: Frequencies.
         known: Statistics of the index that these documents are added to; None for a new one.
         encode: The encoder.
-        unit_weights: Weights of fields in documents.
-        file_weights: Weights of fields in files.
+        before: Documents of the same encoder; texts that are the same are not embedded again.
+        most_embedded: Most texts that are embedded; None for all.
     """
     in_files = counted.in_files()
     known = known or Known(statistics(counted.fields), statistics(in_files))
-    vectors = encode(counted.texts).astype(np.float16) if encode and counted.texts else None
+    vectors = _embed(counted, encode, before, most_embedded) if encode else None
     collection = Collection(
         counted.documents,
         counted.files,
-        postings(counted.fields, known.of_units, unit_weights),
-        postings(in_files, known.of_files, file_weights),
+        postings(counted.fields, known.of_units, UNIT_WEIGHTS),
+        postings(in_files, known.of_files, FILE_WEIGHTS),
         vectors,
     )
     return collection, known
+
+
+def _number(text: str) -> int:
+    """A hash of a text that is embedded, by which its vector is known again."""
+    return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")
+
+
+def _embed(
+    counted: Counted, encode: Encode, before: Collection | None, most: int | None
+) -> npt.NDArray[np.float16]:
+    """A vector for each text that is not empty, and zeros for the others.
+
+    Args:
+        counted: The documents.
+        encode: The encoder.
+        before: Documents whose vectors are taken where the text is the same.
+        most: Most texts that are embedded anew; those beyond get zeros. None for all.
+    """
+    numbers = counted.documents["text"].to_numpy()
+    known: dict[int, int] = {}
+    if before is not None and before.vectors is not None:
+        known = {number: place for place, number in enumerate(before.documents["text"])}
+    new = [
+        place for place, text in enumerate(counted.texts) if text and numbers[place] not in known
+    ]
+    new = new[:most]
+    made = encode([counted.texts[place] for place in new] or [""])
+    vectors = np.zeros((len(counted.texts), made.shape[1]), dtype=np.float16)
+    vectors[new] = made[: len(new)]
+    for place, number in enumerate(numbers):
+        if number in known and before is not None and before.vectors is not None:
+            vectors[place] = before.vectors[known[number]]
+    return vectors
 
 
 _EMBEDDED = 1500
@@ -204,8 +239,11 @@ _EMBEDDED = 1500
 
 
 def embedded_text(document: Document) -> str:
-    """What the encoder reads: documentation and code, which it was trained to bring together."""
+    """What the encoder reads: documentation and code, which it was trained to bring together.
+
+    Empty for what is no unit: prose and constants are found by their words.
+    """
+    if document.kind not in UNITS:
+        return ""
     _, name, _, documentation, body = document.texts
-    if document.kind == "section":
-        return body[:_EMBEDDED]
     return f"{name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"

@@ -33,7 +33,8 @@ from cortex_pipelines.retrieval.listing import head_commit, list_files
 FORMAT = 1
 """Raised when an index of before cannot be read any more, or would give other results."""
 
-_MANIFEST = "index.json"
+MANIFEST = "index.json"
+"""File of an index that names its parts; written last."""
 _TAG = "CACHEDIR.TAG"
 _TAGGED = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
@@ -90,8 +91,19 @@ def _below(folder: Path, out: Path | None) -> str:
     return f"{out.resolve().relative_to(folder.resolve()).as_posix()}/"
 
 
-def index_files(files: Iterable[FileText], manifest: Manifest, encode: Encode | None) -> Index:
+def index_files(
+    files: Iterable[FileText],
+    manifest: Manifest,
+    encode: Encode | None,
+    before: Index | None = None,
+) -> Index:
     """An index of files that were read, in memory.
+
+    Args:
+        files: The files.
+        manifest: What the index is of.
+        encode: The encoder; None to do without.
+        before: An older index; its vectors are taken where encoder and text are the same.
 
     Raises:
         SearchIndexError: no file holds a text that can be searched.
@@ -103,8 +115,22 @@ def index_files(files: Iterable[FileText], manifest: Manifest, encode: Encode | 
             f"{manifest.root or 'the project'}: no file with text that can be searched is in it; "
             "give a folder with source files or documentation"
         )
-    collection, known = collect(counted, None, encode)
+    same = before is not None and before.manifest.encoder == manifest.encoder
+    older = before.collection if before is not None and same else None
+    collection, known = collect(counted, None, encode, older)
     return Index(manifest, vocabulary, collection, known)
+
+
+def refuse_other(out: Path) -> None:
+    """Raise if a folder holds something else than an index.
+
+    Raises:
+        SearchIndexError: it does.
+    """
+    if out.exists() and not _may_be_replaced(out):
+        raise SearchIndexError(
+            f"{out} holds something else than an index; give an empty or new folder"
+        )
 
 
 def save(index: Index, out: Path) -> None:
@@ -113,10 +139,7 @@ def save(index: Index, out: Path) -> None:
     Raises:
         SearchIndexError: the folder holds something else.
     """
-    if out.exists() and not _may_be_replaced(out):
-        raise SearchIndexError(
-            f"{out} holds something else than an index; give an empty or new folder"
-        )
+    refuse_other(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / _TAG).write_text(_TAGGED, encoding="utf-8")
     name = f"parts-{uuid.uuid4().hex[:12]}"
@@ -125,14 +148,14 @@ def save(index: Index, out: Path) -> None:
         made.mkdir()
         facts = _write_parts(index, made)
         made.rename(out / name)
-    write_whole(out / _MANIFEST, json.dumps({"format": FORMAT, "parts": name, **facts}, indent=1))
+    write_whole(out / MANIFEST, json.dumps({"format": FORMAT, "parts": name, **facts}, indent=1))
     for old in out.glob("parts-*"):
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def _may_be_replaced(out: Path) -> bool:
-    return out.is_dir() and ((out / _MANIFEST).exists() or _is_torn(out))
+    return out.is_dir() and ((out / MANIFEST).exists() or _is_torn(out))
 
 
 def _is_torn(out: Path) -> bool:
@@ -170,7 +193,7 @@ def open_index(folder: Path) -> Index:
     Raises:
         SearchIndexError: it is not there, half-written, or of another version.
     """
-    place = folder / _MANIFEST
+    place = folder / MANIFEST
     again = f"`cortex index PATH --out {folder}` makes it"
     if not place.is_file():
         left = folder.is_dir() and any(folder.iterdir()) and _is_torn(folder)

@@ -127,7 +127,7 @@ def _weights(
             counted[term] += reading.title
     if not reading.stop_words:
         return dict(counted)
-    ignored = _ignored(reading.languages)
+    ignored = _PLAIN if long else _ignored(reading.languages)
     kept = {term: worth for term, worth in counted.items() if term not in ignored}
     return kept or dict(counted)
 
@@ -136,5 +136,6 @@ def _ignored(languages: bool) -> frozenset[str]:
     return _WITH_LANGUAGES if languages else _WITHOUT
 
 
+_PLAIN = stop_terms()
 _WITHOUT = stop_terms(_QUESTION)
 _WITH_LANGUAGES = stop_terms((*_QUESTION, *LANGUAGE_WORDS))

@@ -1,9 +1,8 @@
 """Searching an index: filters, freshness, order, and what a result says."""
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from cortex_pipelines.retrieval.terms import terms_of_word, words
 
 _OVERLAY_BYTES = 1_500_000
 """Bytes of changed files that are read again at once: less than a second of one core."""
+_EMBEDDED_AT_ONCE = 20
+"""New texts of changed files that are embedded at once; more are found by their words alone."""
 _QUERY_CHARACTERS = 2_000
 """Of a query, what the encoder is given: more than its tokens."""
 _SHOWN_WORDS = 6
@@ -105,8 +106,9 @@ class Searcher:
     Args:
         index: The index.
         limits: How changed files are read.
-        load_encoder: Gives the encoder that made the vectors; asked at the first query. None where
-            it is not on this machine, or the index has no vectors.
+        encode: The encoder that made the vectors; None where it is not on this machine, or the
+            index has no vectors.
+        note: Why there is no encoder although the index has vectors.
         units: Weights of evidence where documents are ranked.
         files: Weights of evidence where files are ranked.
     """
@@ -115,21 +117,17 @@ class Searcher:
         self,
         index: Index,
         limits: Limits,
-        load_encoder: Callable[[], Encode] | None = None,
+        encode: Encode | None = None,
+        note: str = "",
         units: Evidence = FOR_UNITS,
         files: Evidence = FOR_FILES,
     ) -> None:
         self.index = index
         self._limits = limits
-        self._load = load_encoder
+        self._encode = encode if index.collection.vectors is not None else None
+        self.note = note
         self._units, self._files = units, files
         self.changes = Changes()
-
-    @cached_property
-    def _encode(self) -> Encode | None:
-        if self._load is None or self.index.collection.vectors is None:
-            return None
-        return self._load()
 
     def refresh(self) -> str:
         """Compare the folder with the index, and read what has changed if it is little.
@@ -181,8 +179,8 @@ class Searcher:
         counted = count(texts, self.index.terms)
         if counted.documents.is_empty():
             return stale, None
-        encode = self._encode
-        return stale, collect(counted, self.index.known, encode)[0]
+        base, known = self.index.collection, self.index.known
+        return stale, collect(counted, known, self._encode, base, _EMBEDDED_AT_ONCE)[0]
 
     def search(
         self,
@@ -255,7 +253,7 @@ class Searcher:
 
     def _result(self, part: Part, place: int, score: float, query: Query) -> Result:
         collection = part.collection
-        file, kind, name, start, end = collection.documents.row(place)
+        file, kind, name, start, end, _ = collection.documents.row(place)
         stale = collection is self.index.collection and file in self.changes.stale
         return Result(
             collection.files["path"][file],

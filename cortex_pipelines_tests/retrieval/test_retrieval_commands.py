@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
 
 CLOCK = '''"""Times."""
 
@@ -47,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def index(folder: Path, tmp_path: Path) -> Path:
     out = tmp_path / "index"
-    made = cortex("index", folder, "--out", out)
+    made = cortex("index", folder, "--out", out, "--encoder", "none")
     assert made.exit_code == 0, made.stderr
     assert "left out (binary): 1" in made.stderr
     return out
@@ -89,7 +90,7 @@ def test_commit_is_the_head_of_the_folder(folder: Path, tmp_path: Path) -> None:
     head = subprocess.run(
         [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    cortex("index", folder, "--out", tmp_path / "out")
+    cortex("index", folder, "--out", tmp_path / "out", "--encoder", "none")
     found = results("--index", tmp_path / "out", "retry")
     assert {entry["commit"] for entry in found} == {head}
     # git holds it, so it is not ignored
@@ -199,7 +200,28 @@ def test_changed_new_and_deleted_files_are_searched_as_they_are(folder: Path, in
 
 def test_an_index_inside_of_its_folder_is_not_searched(folder: Path) -> None:
     out = folder / ".index"
-    assert cortex("index", folder, "--out", out).exit_code == 0
-    assert cortex("index", folder, "--out", out).exit_code == 0
+    for _ in range(2):
+        assert cortex("index", folder, "--out", out, "--encoder", "none").exit_code == 0
     paths = {entry["path"] for entry in results("--index", out, "clock retry parts", "-k", 50)}
     assert not any(str(path).startswith(".index") for path in paths)
+
+
+@pytest.mark.slow
+def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert cortex("index", folder, "--out", out).exit_code == 0
+    found = results("--index", out, "how long is it", "-k", 20)
+    assert "like in meaning" in str([entry["why"] for entry in found])
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise WeightsError("no model weights: it is not installed")
+
+    monkeypatch.setattr("cortex_pipelines.operations.searching.weights_folder", nowhere)
+    done = cortex("search", "--index", out, "retry", "--json")
+    assert "searched by words alone: no model weights" in done.stderr
+    assert json.loads(done.stdout)[0]["name"] == "retry"
+    done = cortex("index", folder, "--out", out)
+    assert "indexed by words alone" in done.stderr
+    assert cortex("index", folder, "--out", out, "--encoder", "sentence").exit_code == 1
