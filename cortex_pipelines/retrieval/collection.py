@@ -49,8 +49,8 @@ FILES = pl.Schema(
     }
 )
 
-UNIT_WEIGHTS = Weights((0.5, 2.0, 1.0, 2.0, 1.0), (0.3, 0.3, 0.5, 0.5, 0.75), 1.5)
-FILE_WEIGHTS = Weights((3.0, 1.5, 0.5, 0.5, 1.0), (0.3, 0.75, 0.75, 0.75, 0.75), 1.5)
+UNIT_WEIGHTS = Weights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
+FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
 """Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
 
 

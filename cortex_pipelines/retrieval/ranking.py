@@ -44,10 +44,10 @@ class Evidence:
     fusion: str = "sum"
 
 
-FOR_UNITS = Evidence(file=0.2, dense=1.0, names=0.3, paths=0.5, decay=0.0, tests=0.8, prose=0.8)
-FOR_FILES = Evidence(file=1.0, dense=0.3, names=0.3, paths=0.5, decay=0.3, tests=0.6, prose=0.6)
+FOR_UNITS = Evidence(file=0.3, dense=1.0, names=0.2, paths=0.5, decay=0.0, tests=0.8, prose=0.8)
+FOR_FILES = Evidence(file=0.7, dense=1.0, names=0.2, paths=0.5, decay=0.3, tests=0.5, prose=0.5)
 
-_NORMAL_RANK = 60
+_USUAL_RANK = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)."""
 _MOST_NAMED = 20
 """An identifier that is defined in more places than this names none of them."""
@@ -217,7 +217,7 @@ def _by_rank(kinds: list[Floats | None]) -> list[Floats | None]:
     together = np.concatenate([kind for kind in kinds if kind is not None])
     ranks = np.empty(len(together), dtype=np.float32)
     ranks[np.argsort(-together, kind="stable")] = np.arange(len(together))
-    values = np.where(together > 0, 1 / (_NORMAL_RANK + 1 + ranks), 0).astype(np.float32)
+    values = np.where(together > 0, 1 / (_USUAL_RANK + 1 + ranks), 0).astype(np.float32)
     cut: list[Floats | None] = []
     at = 0
     for kind in kinds:

@@ -212,7 +212,7 @@ def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
 ) -> None:
     out = tmp_path / "out"
     assert cortex("index", folder, "--out", out).exit_code == 0
-    found = results("--index", out, "how long is it", "-k", 20)
+    found = results("--index", out, "convert 5m into seconds", "-k", 20)
     assert "like in meaning" in str([entry["why"] for entry in found])
 
     def nowhere(*_: object, **__: object) -> None:
