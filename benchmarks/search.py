@@ -83,9 +83,11 @@ def quality(folder: Path) -> None:
     """Print how well each way of searching answers the reported sets."""
     params = load_parameters()
     encoder = open_encoder(params)
-    prepared = []
+    prepared: list[_Prepared] = []
     for one in _sets(folder):
-        index = index_files(one.files, Manifest("", encoder.name), encoder.encode)
+        # two sets of one repository share their texts
+        before = prepared[-1].index if prepared else None
+        index = index_files(one.files, Manifest("", encoder.name), encoder.encode, before)
         texts = sorted({asked.text[:2000] for asked in one.asked})
         vectors = dict(zip(texts, encoder.encode(texts), strict=True))
         prepared.append(_Prepared(one, index, vectors))
@@ -260,7 +262,7 @@ def _speed(folder: Path, repeats: int) -> Iterator[Timing]:
         searcher = open_searcher(out, params)
         searcher.search(_ASKED[0])
         queries = tuple(
-            timed(lambda query=query: searcher.search(query))
+            timed(lambda query=query, searcher=searcher: searcher.search(query))
             for _ in range(max(repeats, 3)) for query in _ASKED
         )  # fmt: skip
         documents = searcher.index.collection.documents.height
