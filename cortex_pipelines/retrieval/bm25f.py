@@ -155,11 +155,11 @@ class Postings:
     @classmethod
     def load(cls, folder: Path, name: str, size: int) -> "Postings":
         """What ``save`` wrote, mapped and not read."""
-        parts = [
-            np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False)
+        starts, documents, impacts = (
+            np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False))
             for part in ("starts", "documents", "impacts")
-        ]
-        return cls(*(np.asarray(part) for part in parts), size)
+        )
+        return cls(starts, documents, impacts, size)
 
 
 def postings(fields: Sequence[sparse.csr_matrix], known: Statistics, weights: Weights) -> Postings:

@@ -6,7 +6,7 @@ prose.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from cortex_pipelines.retrieval.terms import (
@@ -116,7 +116,7 @@ def understand(text: str, reading: Reading = Reading()) -> Query:
 def _weights(
     text: str, spoken: list[str], named: Counter[str], reading: Reading, long: bool
 ) -> dict[str, float]:
-    counted: Counter[str] = Counter()
+    counted: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(spoken).items():
         worth = count**reading.power * (reading.names if long and word in named else 1.0)
         for term in terms_of_word(word):

@@ -295,14 +295,14 @@ class Searcher:
 
 
 def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]]:
+    """Part, place and score of the k highest that are not zero; equal ones in their order."""
     candidates = []
     for number, values in enumerate(scores):
-        count = min(k, len(values))
-        top = np.argpartition(-values, count - 1)[:count] if count else []
-        # equal ones in the order of their places, whichever the partition took
-        least = min((values[place] for place in top), default=0)
-        tied = np.flatnonzero(values >= max(least, 1e-9))
-        candidates += [(-float(values[place]), number, int(place)) for place in tied]
+        least = 1e-9
+        if len(values) > k:
+            least = max(least, float(np.partition(values, len(values) - k)[len(values) - k]))
+        places = np.flatnonzero(values >= least)
+        candidates += [(-float(values[place]), number, int(place)) for place in places]
     return [(number, place, -score) for score, number, place in sorted(candidates)[:k]]
 
 
