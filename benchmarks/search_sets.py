@@ -25,8 +25,8 @@ from cortex_pipelines.retrieval.documents import FileText, Limits
 from cortex_pipelines.retrieval.index import read_folder
 
 _EXTRACTION = load_parameters().extraction
-_POINTS = (0.93,)
-_FOLLOWING = 250
+_POINTS = (0.55, 0.75, 0.93)
+_FOLLOWING = 200
 _MOST_QUERIES = 40
 _MOST_CHANGED = 4
 _TRAILER = re.compile(
