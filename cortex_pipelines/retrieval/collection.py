@@ -20,7 +20,7 @@ from cortex_pipelines.retrieval.bm25f import (
     postings,
     statistics,
 )
-from cortex_pipelines.retrieval.documents import FIELDS, UNITS, Document, FileText
+from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, UNITS, Document, FileText
 
 Encode = Callable[[Sequence[str]], Floats]
 """Texts to vectors of length 1, one a row."""
@@ -93,8 +93,11 @@ class Collection:
 
     @cached_property
     def prose(self) -> npt.NDArray[np.bool_]:
-        """Which documents are no code that is parsed."""
-        return (self.documents["kind"] == "section").to_numpy()
+        """Which documents are in files of prose or data."""
+        not_code = self.files["language"].is_null() | self.files["language"].is_in(
+            [name for name in NOT_CODE if name]
+        )
+        return not_code.to_numpy()[self.file_of]
 
     @cached_property
     def simple_names(self) -> dict[str, list[int]]:
@@ -160,7 +163,7 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
         for document in file.documents:
             for field_counts, text in zip(counts, document.texts, strict=True):
                 field_counts.add(len(rows), text, vocabulary)
-            text = "" if file.is_test else embedded_text(document)
+            text = _embedded_text(document, file)
             lines = (document.start_line, document.end_line)
             rows.append((number, document.kind, document.name, *lines, _number(text)))
             texts.append(text)
@@ -238,12 +241,14 @@ _EMBEDDED = 1500
 """Characters of a document that are embedded: more than the encoder's tokens."""
 
 
-def embedded_text(document: Document) -> str:
+def _embedded_text(document: Document, file: FileText) -> str:
     """What the encoder reads: documentation and code, which it was trained to bring together.
 
-    Empty for what is no unit: prose and constants are found by their words.
+    Empty for tests, prose and constants: they are found by their words.
     """
-    if document.kind not in UNITS:
+    *_, documentation, body = document.texts
+    if file.is_test or (document.kind not in UNITS and file.language in NOT_CODE):
         return ""
-    _, name, _, documentation, body = document.texts
-    return f"{name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"
+    if document.kind in UNITS:
+        return f"{document.name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"
+    return body[:_EMBEDDED] if document.kind == "section" else ""

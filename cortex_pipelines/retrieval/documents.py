@@ -36,6 +36,8 @@ KINDS = (*UNITS, "file", "section")
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text"})
 _DATA = frozenset({"json", "csv", "xml", "diff", "ini", "yaml", "toml", None})
+NOT_CODE = _PROSE | _DATA
+"""Languages of what is read and configured; all others are code."""
 _MOST_DATA = 100_000
 """Characters of a data file that are read: what it is about stands at its beginning."""
 _LARGEST_GENERATED = 100_000
@@ -119,6 +121,8 @@ def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) 
     most = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
         most = limits.ingestion.max_notebook_bytes
+    elif language_of(path, "") in PARSED:  # larger ones are cut into units, not kept as one text
+        most = max(most, limits.extraction.max_file_bytes)
     if size > most:
         return without("too large")
     try:
@@ -179,11 +183,11 @@ def _of_units(text: str, path: str, units: Sequence[Unit]) -> Iterator[Document]
     kept = list(_outermost(units))
     covered = 0
     rest: list[bytes] = []
-    for number, (unit, inner_end) in enumerate(kept):
+    for number, (unit, inside) in enumerate(kept):
         if unit.start_byte >= covered:
             rest.append(data[covered : unit.start_byte])
             covered = unit.end_byte
-        following = [other for other, _ in kept[number + 1 :][:inner_end]]
+        following = [other for other, _ in kept[number + 1 : number + 1 + inside]]
         own = _own_text(data, unit, following)
         texts = (
             path,
@@ -210,12 +214,10 @@ def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
             function_end = unit.end_byte
         kept.append(unit)
     for number, unit in enumerate(kept):
-        inside = 0
-        for other in kept[number + 1 :]:
-            if other.start_byte >= unit.end_byte:
-                break
-            inside += 1
-        yield unit, inside
+        end = number + 1
+        while end < len(kept) and kept[end].start_byte < unit.end_byte:
+            end += 1
+        yield unit, end - number - 1
 
 
 def _own_text(data: bytes, unit: Unit, inside: Sequence[Unit]) -> bytes:

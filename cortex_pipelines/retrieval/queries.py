@@ -20,8 +20,8 @@ from cortex_pipelines.retrieval.terms import (
 LONGEST = 1_000_000
 """Most characters of a query; issue texts of 5,000 words have some 50,000."""
 
-LONG = 30
-"""Words from which a query is read as the text of an issue."""
+LONG = 20
+"""Words from which a query is read as the text of an issue; questions to a search have fewer."""
 
 _PATH = re.compile(r"[\w.\-]+(?:[/\\][\w.\-]+)+|\b[\w\-]+\.[a-z]{1,4}\b")
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")

@@ -262,3 +262,21 @@ def test_a_query_is_read_as_what_it_is() -> None:
     assert not short.long
     assert set(short.weights) == {"check", "file", "exist"}
     assert set(understand("how to").weights) == {"how", "to"}
+
+
+def test_code_in_a_language_that_is_not_parsed_counts_as_code(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code")
+    (folder / "ring.c").write_text("int ring_push(struct ring *r, int v) { return r->n++; }\n")
+    (folder / "ring.md").write_text("# ring push\n\nHow to push to the ring.\n")
+    collection = searcher_of(folder).index.collection
+    kinds = dict(zip(collection.files["path"], collection.prose.tolist(), strict=True))
+    assert kinds == {"ring.c": False, "ring.md": True}
+
+
+def test_a_large_file_of_code_is_cut_into_its_functions(tmp_path: Path) -> None:
+    one = "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
+    text = "".join(one.format(number, " " * 300) for number in range(4000))
+    assert len(text) > LIMITS.ingestion.max_file_bytes
+    found = searcher_of(write(tmp_path / "code", numbers=text)).search("number_1234")
+    assert found[0].name == "number_1234"
+    assert (found[0].start_line, found[0].end_line) == (1234 * 4 + 1, 1234 * 4 + 3)
