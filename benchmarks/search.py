@@ -187,10 +187,10 @@ _SYSTEMS: dict[str, System] = {
     _WHOLE: _ours(),
     "without the encoder": _ours(dense=False),
     "without BM25F of the file": _ours({"file": 0.0}),
-    "without exact names": _ours({"names": 0.0}),
+    "without names that files define": _ours({}, {"names": 0.0}),
+    "with names that functions define": _ours({"names": 0.2}),
     "without paths": _ours({"paths": 0.0}),
     "without weights of tests and prose": _ours({"tests": 1.0, "prose": 1.0}),
-    "without more documents of a file": _ours({"decay": 0.0}),
     "without stop words": _ours(reading=Reading(stop_words=False)),
     "reciprocal rank fusion of all evidence": _ours({"fusion": "ranks"}),
 }

@@ -82,6 +82,13 @@ class Collection:
         return self.documents["file"].to_numpy()
 
     @cached_property
+    def directions(self) -> Floats:
+        """The vectors as they are multiplied; half precision is what is stored."""
+        if self.vectors is None:
+            return np.zeros((self.documents.height, 0), dtype=np.float32)
+        return self.vectors.astype(np.float32)
+
+    @cached_property
     def tests(self) -> npt.NDArray[np.bool_]:
         """Which documents are in files of tests."""
         return self.files["is_test"].to_numpy()[self.file_of]
