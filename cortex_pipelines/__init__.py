@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_project,
         read_table,
         scan_private,
+        search_code,
     )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "open_project",
     "read_table",
     "scan_private",
+    "search_code",
 ]
 
 

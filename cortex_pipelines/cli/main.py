@@ -30,6 +30,7 @@ from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
+from cortex_pipelines.cli.search import index, search
 from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.suggest import suggest
@@ -122,6 +123,7 @@ _COMMANDS = (
     export,
     extract,
     forget,
+    index,
     init,
     logs,
     mcp,
@@ -136,6 +138,7 @@ _COMMANDS = (
     route,
     router,
     scan,
+    search,
     serve,
     status,
     suggest,

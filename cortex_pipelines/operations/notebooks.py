@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cortex_pipelines.config import Parameters
+    from cortex_pipelines.operations.searching import Result
     from cortex_pipelines.operations.serving import Opened
     from cortex_pipelines.routing.serving.router import Router
     from cortex_pipelines.tracking.lineage import Node
@@ -107,6 +108,37 @@ def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.Data
     places = dict.fromkeys(("line", "start", "end"), pl.Int64)
     words = dict.fromkeys(("category", "rule", "severity"), pl.String)
     return pl.DataFrame(rows, schema={"path": pl.String, **places, **words})
+
+
+def search_code(
+    query: str,
+    index: str | Path | None = None,
+    folder: str | Path | None = None,
+    k: int = 10,
+    by: str | None = None,
+) -> "list[Result]":
+    """Places in code and documentation that a query is about, best first.
+
+    Args:
+        query: Words, an identifier, a line of code, an error message, or the text of an issue.
+        index: Folder of `cortex index`. Without it the files of the project in ``folder`` are
+            searched, as its assets have them.
+        folder: A folder in the project.
+        k: Most results.
+        by: ``unit`` for places, ``file`` for files; None decides by the query.
+
+    Returns:
+        Results with ``path``, ``start_line``, ``end_line`` (from 1, inclusive), ``name``, ``kind``,
+        ``score``, ``why``, ``commit`` and ``stale``.
+
+    Raises:
+        QueryError: the query is empty, enormous, or no text.
+        SearchIndexError: ``index`` holds no index that can be used.
+        ProjectError: there is no project, or its files are not made yet.
+    """
+    from cortex_pipelines.operations.searching import kept_searcher
+
+    return kept_searcher(index, folder).search(query, k, by=by)
 
 
 def read_table(

@@ -16,8 +16,8 @@ from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
     take_model_pin,
 )
-from cortex_pipelines.operations import standalone
 from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.outside import home_folder
 from cortex_pipelines.operations.serving import pinned_base
 from cortex_pipelines.release.keys import trust
 from cortex_pipelines.release.manifest import Manifest, UntrustedModelError
@@ -81,7 +81,7 @@ def _root() -> Path:
     try:
         return find_root()
     except ProjectError:
-        home = standalone.home()
+        home = home_folder()
     if home.stat().st_uid != os.getuid():
         raise UntrustedModelError(
             f"{home} belongs to another user, whose keys would count; set XDG_CACHE_HOME to a "

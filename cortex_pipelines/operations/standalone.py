@@ -1,8 +1,6 @@
 """Train and open a router outside the asset graph, from folders."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,10 @@ from cortex_pipelines.coordination.logs import (
     take_coordination_pin,
 )
 from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
     PinnedModel,
     take_model_pin,
 )
+from cortex_pipelines.operations.outside import absolute, home_folder
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -89,18 +87,18 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
     began = monotonic()
     folder, pin = _pinned(logs, params.privacy)
     events = read_logs(folder, pin, params.coordination, params.privacy).events
-    kept = home()
-    source = _absolute(params.models.encoder)
-    encoder = PinnedModel(source, take_model_pin(source, kept))
+    home = home_folder()
+    source = absolute(params.models.encoder)
+    encoder = PinnedModel(source, take_model_pin(source, home))
     out.mkdir(parents=True, exist_ok=True)
     metrics = train_router(
         training_tasks(events, params.routing),
-        embedder(encoder, params.routing, kept, RowCache(kept / "embeddings", _EMBEDDINGS)),
+        embedder(encoder, params.routing, home, RowCache(home / "embeddings", _EMBEDDINGS)),
         params.routing,
         encoder.pin,
         logged_rules(events),
         out,
-        kept / "studies",
+        home / "studies",
     )
     _seal(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
@@ -121,7 +119,7 @@ def open_model(folder: Path) -> Router:
             f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
         )
     load_config(folder)  # what is no router at all is said to be none
-    return open_trained(folder, home(), _sealed_version(folder))
+    return open_trained(folder, home_folder(), _sealed_version(folder))
 
 
 def _seal(folder: Path) -> None:
@@ -194,22 +192,3 @@ def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]
             f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson"
         )
     return folder, pin
-
-
-def _absolute(source: ModelSource) -> ModelSource:
-    """The entry with its folder made absolute."""
-    if source.directory is None:
-        return source
-    return ModelSource(directory=str(Path(source.directory).resolve()))
-
-
-def home() -> Path:
-    """Where embeddings, hashes of weights and trusted keys are kept outside of a project."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "cortex-pipelines"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder

@@ -1,0 +1,215 @@
+"""Development sets for search, made of repositories and packages that are on this machine.
+
+A commit's message asks for the files that it changed, searched in the tree before a stretch of
+commits; the first sentence of a docstring for its function, with the docstring taken out; the name
+of a test for what it tests.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from cortex_pipelines.annotation.detector import is_test
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.retrieval.documents import FileText, Limits
+from cortex_pipelines.retrieval.index import read_folder
+
+_EXTRACTION = load_parameters().extraction
+_POINTS = (0.55, 0.75, 0.93)
+_FOLLOWING = 200
+_MOST_QUERIES = 40
+_MOST_CHANGED = 4
+_TRAILER = re.compile(
+    r"^(signed-off-by|co-authored-by|reviewed-by|change-id|git-svn-id|\(?cherry).*$", re.I | re.M
+)
+_REFERENCE = re.compile(r"\(?\b(fixe?[sd]?|close[sd]?|resolve[sd]?|refs?)?:?\s*#\d+\)?", re.I)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query.
+
+    Args:
+        text: The query.
+        wanted: What answers it: paths, or ``path:name`` of functions.
+    """
+
+    text: str
+    wanted: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Set:
+    """Queries over one collection of files.
+
+    Args:
+        name: Name.
+        group: Repository or package, which no training set shares with a test set.
+        by_file: Whether files are wanted, and not functions.
+        files: The collection.
+        asked: The queries.
+    """
+
+    name: str
+    group: str
+    by_file: bool
+    files: list[FileText]
+    asked: list[Asked]
+
+
+def commit_sets(repository: Path, name: str, work: Path, limits: Limits) -> Iterator[Set]:
+    """Commits after some points in history, each searched in the tree at its point."""
+    log = git(repository, "rev-list", "--first-parent", "--no-merges", "--reverse", "HEAD")
+    commits = log.decode().split()
+    for share in _POINTS:
+        at = int(len(commits) * share)
+        tree = work / f"{name}-{at}"
+        _unpack(repository, commits[at], tree)
+        files = read_folder(tree, limits)
+        present = {file.path for file in files if file.documents}
+        asked = []
+        for commit in commits[at + 1 : at + 1 + _FOLLOWING]:
+            entry = _asked(repository, commit, present)
+            if entry and len(asked) < _MOST_QUERIES:
+                asked.append(entry)
+        yield Set(f"files {name}@{share}", name, True, files, asked)
+        functions = list(_functions_asked(repository, commits[at + 1 : at + 1 + _FOLLOWING], files))
+        yield Set(f"functions {name}@{share}", name, False, files, functions)
+
+
+def _asked(repository: Path, commit: str, present: set[str]) -> Asked | None:
+    shown = git(repository, "show", "--format=%B%x00", "--name-only", "--no-renames", commit)
+    message, _, names = shown.decode(errors="replace").partition("\0")
+    message = _REFERENCE.sub("", _TRAILER.sub("", message)).strip()
+    changed = [path for path in names.split("\n") if path.strip()]
+    code = {path for path in changed if language_of(path, "") in PARSED and not is_test(path)}
+    if not 1 <= len(code) <= _MOST_CHANGED or not code <= present or len(message.split()) < 4:
+        return None
+    return Asked(message, frozenset(code))
+
+
+def _functions_asked(
+    repository: Path, commits: list[str], files: list[FileText]
+) -> Iterator[Asked]:
+    """Commits that changed at most a few functions, with these."""
+    known = {
+        f"{file.path}:{document.name}"
+        for file in files
+        for document in file.documents
+        if document.kind in ("function", "method")
+    }
+    count = 0
+    for commit in commits:
+        asked = _asked(repository, commit, {file.path for file in files})
+        if asked is None or count >= _MOST_QUERIES:
+            continue
+        changed = {
+            f"{path}:{name}" for path in asked.wanted for name in _changed(repository, commit, path)
+        }
+        if 1 <= len(changed) <= 3 and changed <= known:
+            count += 1
+            yield Asked(asked.text.split("\n\n")[0], frozenset(changed))
+
+
+def _changed(repository: Path, commit: str, path: str) -> Iterator[str]:
+    """Functions of the version before a commit in which it changed lines."""
+    diff = git(repository, "show", "--format=", "-U0", "--no-renames", commit, "--", path)
+    hunks = re.findall(r"^@@ -(\d+)(?:,(\d+))? ", diff.decode(errors="replace"), re.M)
+    before = git(repository, "show", f"{commit}^:{path}")
+    units = units_of(before, str(language_of(path, "")), path, _EXTRACTION)
+    for unit in units:
+        if unit.kind not in ("function", "method"):
+            continue
+        for first, length in hunks:
+            start = int(first)
+            if start <= unit.end_line and start + int(length or 1) - 1 >= unit.start_line:
+                yield unit.qualified_name
+                break
+
+
+def _unpack(repository: Path, commit: str, tree: Path) -> None:
+    if tree.exists():
+        return
+    tree.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(git(repository, "archive", commit))) as archive:
+        archive.extractall(tree, filter="data")
+
+
+def git(repository: Path, *arguments: str) -> bytes:
+    return subprocess.run(
+        ["git", f"--git-dir={repository}", *arguments], check=True, capture_output=True
+    ).stdout
+
+
+def docstring_set(
+    name: str, packages: tuple[str, ...], most: int, work: Path, limits: Limits
+) -> Set:
+    """First sentences of docstrings over installed packages without docstrings."""
+    tree = work / name
+    asked: dict[str, Asked] = {}
+    for package in packages:
+        root = Path(sysconfig.get_path("purelib"))
+        paths = sorted(
+            (root / package).rglob("*.py"), key=lambda p: sha256(str(p.name).encode()).digest()
+        )
+        count = 0
+        for path in paths:
+            if count >= most or is_test(path.as_posix()) or path.stat().st_size > 200_000:
+                continue
+            shown = path.relative_to(root)
+            bare, sentences = _without_docstrings(path.read_text(encoding="utf-8"))
+            copy = tree / shown
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(bare, encoding="utf-8")
+            for function, sentence in sentences:
+                count += 1
+                asked[f"{shown}:{function}"] = Asked(sentence, frozenset({f"{shown}:{function}"}))
+    chosen = sorted(asked.values(), key=lambda entry: _shuffled(entry.text))
+    return Set(name, name, False, read_folder(tree, limits), chosen[:400])
+
+
+def _shuffled(text: str) -> bytes:
+    """A key that puts texts in an order that says nothing, the same each time."""
+    return sha256(text.encode()).digest()
+
+
+def _without_docstrings(text: str) -> tuple[str, list[tuple[str, str]]]:
+    lines = text.split("\n")
+    sentences = []
+    try:
+        parsed = ast.parse(text)
+    except SyntaxError:
+        return text, []
+    for node, qualified in _functions(parsed, ""):
+        docstring = ast.get_docstring(node)
+        literal = node.body[0]
+        if not docstring or literal.end_lineno is None:
+            continue
+        indent = " " * literal.col_offset
+        lines[literal.lineno - 1 : literal.end_lineno] = [f"{indent}..."] + [""] * (
+            literal.end_lineno - literal.lineno
+        )
+        sentence = " ".join(re.split(r"\n\s*\n|(?<=[.])\s", docstring)[0].split())
+        if len(re.findall(r"[A-Za-z]{2,}", sentence)) >= 5 and not node.name.startswith("__"):
+            sentences.append((qualified, sentence))
+    return "\n".join(lines), sentences
+
+
+def _functions(
+    node: ast.AST, prefix: str
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child, f"{prefix}{child.name}"

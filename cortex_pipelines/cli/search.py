@@ -1,0 +1,132 @@
+"""``cortex index`` and ``cortex search``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.operations.searching import Filters, Result
+    from cortex_pipelines.retrieval.search import Searcher
+
+
+@click.command(epilog="Example: cortex index src --out /tmp/index")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the index.")
+@click.option(
+    "--encoder",
+    type=click.Choice(["auto", "sentence", "none"]),
+    default="auto",
+    help="Meaning beside words: the sentence encoder, or none (faster). auto: up to 40,000 places.",
+)
+def index(path: Path, out: Path, encoder: str) -> None:
+    """Make an index of PATH, any folder, for `cortex search --index`."""
+    from cortex_pipelines.operations.notebooks import load_parameters
+    from cortex_pipelines.operations.searching import index_folder
+
+    made = index_folder(path, out, load_parameters(), encoder)
+    click.echo(f"{made.documents:,} places in {made.files:,} files: {out}", err=True)
+    if made.note:
+        click.echo(made.note, err=True)
+    for reason, count in made.left_out.items():
+        click.echo(f"left out ({reason}): {count:,} files", err=True)
+
+
+@click.command(epilog='Example: cortex search "where is the retry limit read" --project flask')
+@click.argument("query", required=False)
+@click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
+@click.option("--project", help="Search what this project has made; without it all projects.")
+@click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines: id and query.")
+@click.option("--out", type=click.Path(path_type=Path), help="File for the results of --file.")
+@click.option("-k", type=click.IntRange(1, 10_000), default=10, help="Most results of a query.")
+@click.option("--language", help="Only files in this language.")
+@click.option("--kind", help="Only this kind: function, method, class, section, file and others.")
+@click.option("--path", "glob", help="Only paths like this; * matches / too.")
+@click.option(
+    "--by",
+    type=click.Choice(["unit", "file"]),
+    help="Rank places, or files; without it files for the text of an issue.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+def search(
+    query: str | None,
+    place: Path | None,
+    project: str | None,
+    file: Path | None,
+    out: Path | None,
+    k: int,
+    language: str | None,
+    kind: str | None,
+    glob: str | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Find the places in code and documentation that QUERY is about.
+
+    QUERY is words, an identifier, a line of code, an error message, or the text of an issue.
+    """
+    if (query is None) == (file is None):
+        raise click.UsageError("give one query in quotes, or --file queries.jsonl")
+    if (out is None) != (file is None):
+        raise click.UsageError("--file and --out go together")
+    if place is not None and project is not None:
+        raise click.UsageError("give --index for a folder or --project, not both")
+    from cortex_pipelines.operations.searching import Filters, read_questions
+
+    filters = Filters(language, kind, glob)
+    if file is None or out is None:
+        results = _open(place, project).search(str(query), k, filters, by)
+        _show(results, as_json)
+        return
+    questions = read_questions(file)
+    searcher = _open(place, project)
+    lines = []
+    for number, question in enumerate(questions, start=1):
+        found = _answer(searcher, question.query, k, filters, by, f"{file}, query {number}")
+        lines.append(json.dumps({"id": question.id, "results": [r.as_json() for r in found]}))
+    from cortex_pipelines.atomic import write_whole
+
+    write_whole(out, "".join(f"{line}\n" for line in lines))
+    click.echo(f"results of {len(lines):,} queries in {out}", err=True)
+
+
+def _answer(
+    searcher: "Searcher", query: str, k: int, filters: "Filters", by: str | None, where: str
+) -> "list[Result]":
+    from cortex_pipelines.retrieval.queries import QueryError
+
+    try:
+        return searcher.search(query, k, filters, by)
+    except QueryError as error:
+        click.echo(f"{where}: {error}; it has no results", err=True)
+        return []
+
+
+def _open(place: Path | None, project: str | None) -> "Searcher":
+    from cortex_pipelines.operations.notebooks import load_parameters
+    from cortex_pipelines.operations.searching import open_project_searcher, open_searcher
+
+    if place is not None:
+        searcher = open_searcher(place, load_parameters())
+    else:
+        from cortex_pipelines.catalog import open_project
+        from cortex_pipelines.versioning.root import find_root
+
+        searcher = open_project_searcher(open_project(find_root()), project, load_parameters())
+    for sentence in filter(None, (searcher.note, searcher.refresh())):
+        click.echo(sentence, err=True)
+    return searcher
+
+
+def _show(results: "list[Result]", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in results], indent=1))
+        return
+    if not results:
+        click.echo("nothing is like that", err=True)
+    for result in results:
+        mark = " (stale)" if result.stale else ""
+        place = f"{result.path}:{result.start_line}-{result.end_line}"
+        click.echo(f"{result.score:7.3f}  {place}{mark}  {result.kind} {result.name}")
+        click.echo(f"         {result.why}")

@@ -1,0 +1,192 @@
+"""BM25F (Robertson, Zaragoza, Taylor 2004): BM25 over fields that count differently.
+
+The frequencies of a term in the fields are added up, each divided by the field's relative length
+and weighted, before they saturate once. All of that is computed when the index is made: a query
+only adds up rows.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from cortex_pipelines.retrieval.terms import terms_of_word, words
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What BM25F is told.
+
+    Args:
+        fields: Weight of each field.
+        lengths: How much each field's length counts, 0 to 1 (``b``).
+        saturation: ``k1``.
+    """
+
+    fields: tuple[float, ...]
+    lengths: tuple[float, ...]
+    saturation: float
+
+
+class Vocabulary:
+    """Terms by number, in the order in which they were first seen."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.numbers: dict[str, int] = {name: number for number, name in enumerate(names)}
+        self._words: dict[str, tuple[int, ...]] = {}
+
+    def of_word(self, word: str) -> tuple[int, ...]:
+        """The numbers of a word's terms; new terms are added."""
+        known = self._words.get(word)
+        if known is None:
+            numbers = self.numbers
+            known = tuple(numbers.setdefault(t, len(numbers)) for t in terms_of_word(word))
+            self._words[word] = known
+        return known
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@dataclass
+class Counts:
+    """Frequencies of terms in one field of documents, as they are collected."""
+
+    rows: list[int] = field(default_factory=list)
+    terms: list[int] = field(default_factory=list)
+    values: list[int] = field(default_factory=list)
+
+    def add(self, row: int, text: str, vocabulary: Vocabulary) -> None:
+        """Count the terms of a text."""
+        counted: Counter[int] = Counter()
+        for word, count in Counter(words(text)).items():
+            for term in vocabulary.of_word(word):
+                counted[term] += count
+        self.rows += [row] * len(counted)
+        self.terms += counted.keys()
+        self.values += counted.values()
+
+    def matrix(self, rows: int, terms: int) -> sparse.csr_matrix:
+        """Shape (documents, terms)."""
+        data = np.array(self.values, dtype=np.float32)
+        return sparse.csr_matrix((data, (self.rows, self.terms)), shape=(rows, terms))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a collection says of terms, so that documents added later score as its own.
+
+    Args:
+        idf: Inverse document frequency by term.
+        unseen: That of a term which no document has.
+        lengths: Mean length of each field.
+    """
+
+    idf: Floats
+    unseen: float
+    lengths: tuple[float, ...]
+
+    def of(self, terms: int) -> Floats:
+        """The frequencies of a vocabulary that has grown."""
+        more = np.full(max(0, terms - len(self.idf)), self.unseen, dtype=np.float32)
+        return np.concatenate([self.idf, more])
+
+
+def statistics(fields: Sequence[sparse.csr_matrix]) -> Statistics:
+    """The statistics of documents, by the frequencies in their fields."""
+    documents = fields[0].shape[0]
+    together = sum(fields[1:], start=fields[0])
+    frequency = np.bincount(together.indices, minlength=together.shape[1])
+    idf = np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
+    lengths = tuple(float(matrix.sum()) / max(1, documents) for matrix in fields)
+    return Statistics(idf, float(np.log1p((documents + 0.5) / 0.5)), lengths)
+
+
+@dataclass(frozen=True)
+class Postings:
+    """What each term adds to the score of each document that has it.
+
+    Args:
+        starts: Where a term's documents begin, by term, and the end.
+        documents: Their numbers.
+        impacts: What the term adds.
+        size: Number of documents.
+    """
+
+    starts: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int32]
+    impacts: Floats
+    size: int
+
+    def scores(self, query: Mapping[int, float]) -> Floats:
+        """The score of every document.
+
+        Args:
+            query: Weight of each term.
+        """
+        total = np.zeros(self.size, dtype=np.float32)
+        for term, weight in query.items():
+            if term + 1 < len(self.starts):
+                place = slice(self.starts[term], self.starts[term + 1])
+                total[self.documents[place]] += np.float32(weight) * self.impacts[place]
+        return total
+
+    def impact(self, term: int, document: int) -> float:
+        """What a term adds to the score of one document."""
+        if term + 1 >= len(self.starts):
+            return 0.0
+        start, end = int(self.starts[term]), int(self.starts[term + 1])
+        place = start + int(np.searchsorted(self.documents[start:end], document))
+        if place == end or self.documents[place] != document:
+            return 0.0
+        return float(self.impacts[place])
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write three files called after ``name``."""
+        for part in ("starts", "documents", "impacts"):
+            np.save(folder / f"{name}_{part}.npy", getattr(self, part), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str, size: int) -> "Postings":
+        """What ``save`` wrote, mapped and not read."""
+        starts, documents, impacts = (
+            np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False))
+            for part in ("starts", "documents", "impacts")
+        )
+        return cls(starts, documents, impacts, size)
+
+
+def postings(fields: Sequence[sparse.csr_matrix], known: Statistics, weights: Weights) -> Postings:
+    """Score documents by the frequencies of terms in their fields.
+
+    Args:
+        fields: A matrix a field, shape (documents, terms).
+        known: Statistics of the collection that they belong to.
+        weights: Weights.
+    """
+    rows, terms = fields[0].shape
+    total = sparse.csr_matrix((rows, terms), dtype=np.float32)
+    for matrix, weight, b, mean in zip(
+        fields, weights.fields, weights.lengths, known.lengths, strict=True
+    ):
+        if weight and matrix.nnz:
+            length = np.asarray(matrix.sum(axis=1)).ravel()
+            scale = weight / (1 - b + b * length / max(mean, 1e-9))
+            total = total + sparse.diags(scale.astype(np.float32)) @ matrix
+    by_term = total.tocsc()
+    by_term.sort_indices()
+    frequency = by_term.data
+    term = np.repeat(np.arange(terms), np.diff(by_term.indptr))
+    impacts = known.of(terms)[term] * frequency / (weights.saturation + frequency)
+    return Postings(
+        by_term.indptr.astype(np.int64),
+        by_term.indices.astype(np.int32),
+        impacts.astype(np.float32),
+        rows,
+    )

@@ -1,0 +1,261 @@
+"""Documents of many files, with what a search adds up: the part of an index that is computed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from cortex_pipelines.retrieval.bm25f import (
+    Counts,
+    Floats,
+    Postings,
+    Statistics,
+    Vocabulary,
+    Weights,
+    postings,
+    statistics,
+)
+from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, UNITS, Document, FileText
+
+Encode = Callable[[Sequence[str]], Floats]
+"""Texts to vectors of length 1, one a row."""
+
+DOCUMENTS = pl.Schema(
+    {
+        "file": pl.Int32,
+        "kind": pl.String,
+        "name": pl.String,
+        "start_line": pl.Int32,
+        "end_line": pl.Int32,
+        "text": pl.UInt64,
+    }
+)
+FILES = pl.Schema(
+    {
+        "path": pl.String,
+        "size": pl.Int64,
+        "mtime": pl.Int64,
+        "blob": pl.String,
+        "language": pl.String,
+        "commit": pl.String,
+        "is_test": pl.Boolean,
+        "generated": pl.Boolean,
+        "left_out": pl.String,
+    }
+)
+
+UNIT_WEIGHTS = Weights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
+FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
+"""Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
+
+
+_FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
+"""Names of files that stand for their folder."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Documents and the files that they are of.
+
+    Args:
+        documents: Rows of ``DOCUMENTS``.
+        files: Rows of ``FILES``.
+        of_units: Postings of the documents.
+        of_files: Postings of the files, each as all of its documents.
+        vectors: A row a document, length 1 or all zero; None without an encoder.
+    """
+
+    documents: pl.DataFrame
+    files: pl.DataFrame
+    of_units: Postings
+    of_files: Postings
+    vectors: npt.NDArray[np.float16] | None
+
+    @cached_property
+    def file_of(self) -> npt.NDArray[np.int32]:
+        """Number of the file of each document."""
+        return self.documents["file"].to_numpy()
+
+    @cached_property
+    def directions(self) -> Floats:
+        """The vectors as they are multiplied; half precision is what is stored."""
+        if self.vectors is None:
+            return np.zeros((self.documents.height, 0), dtype=np.float32)
+        return self.vectors.astype(np.float32)
+
+    @cached_property
+    def tests(self) -> npt.NDArray[np.bool_]:
+        """Which documents are in files of tests."""
+        return self.files["is_test"].to_numpy()[self.file_of]
+
+    @cached_property
+    def generated(self) -> npt.NDArray[np.bool_]:
+        """Which documents are in generated files."""
+        return self.files["generated"].to_numpy()[self.file_of]
+
+    @cached_property
+    def prose(self) -> npt.NDArray[np.bool_]:
+        """Which documents are in files of prose or data."""
+        not_code = self.files["language"].is_null() | self.files["language"].is_in(
+            [name for name in NOT_CODE if name]
+        )
+        return not_code.to_numpy()[self.file_of]
+
+    @cached_property
+    def simple_names(self) -> dict[str, list[int]]:
+        """Documents by the last part of their names."""
+        places: dict[str, list[int]] = {}
+        units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
+        for place, name in units.select("index", "name").iter_rows():
+            places.setdefault(name.rpartition(".")[2], []).append(place)
+        return places
+
+    @cached_property
+    def by_ending(self) -> dict[str, list[int]]:
+        """Files by each ending of their paths, without the ending of the name."""
+        places: dict[str, list[int]] = {}
+        for number, path in enumerate(self.files["path"]):
+            parts = path.lower().split("/")
+            name = parts[-1]
+            stem = name.rpartition(".")[0] or name
+            if stem in _FOLDER_FILES and len(parts) > 1:
+                parts, stem = parts[:-1], parts[-2]
+            for start in range(max(0, len(parts) - 6), len(parts)):
+                places.setdefault("/".join([*parts[start:-1], stem]), []).append(number)
+        return places
+
+
+@dataclass(frozen=True)
+class Known:
+    """Statistics that documents added later are scored by."""
+
+    of_units: Statistics
+    of_files: Statistics
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Frequencies of terms in each field of documents; what postings are made from."""
+
+    documents: pl.DataFrame
+    files: pl.DataFrame
+    fields: tuple[sparse.csr_matrix, ...]
+    texts: tuple[str, ...]
+
+    def in_files(self) -> tuple[sparse.csr_matrix, ...]:
+        """The same by file; a path counts once and not with each document."""
+        count = self.documents.height
+        places = (self.documents["file"].to_numpy(), np.arange(count))
+        ones = np.ones(count, dtype=np.float32)
+        sums = sparse.csr_matrix((ones, places), shape=(self.files.height, count))
+        together = [sums @ matrix for matrix in self.fields]
+        per_file = np.maximum(1, np.asarray(sums.sum(axis=1)).ravel())
+        together[0] = sparse.diags((1 / per_file).astype(np.float32)) @ together[0]
+        return tuple(sparse.csr_matrix(matrix) for matrix in together)
+
+
+def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
+    """Count the terms of all documents; the vocabulary grows."""
+    rows: list[tuple[int, str, str, int, int, int]] = []
+    listed: list[tuple[object, ...]] = []
+    counts = [Counts() for _ in FIELDS]
+    texts: list[str] = []
+    for number, file in enumerate(files):
+        listed.append(tuple(getattr(file, name) for name in FILES))
+        for document in file.documents:
+            for field_counts, text in zip(counts, document.texts, strict=True):
+                field_counts.add(len(rows), text, vocabulary)
+            text = _embedded_text(document, file)
+            lines = (document.start_line, document.end_line)
+            rows.append((number, document.kind, document.name, *lines, _number(text)))
+            texts.append(text)
+    return Counted(
+        pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
+        pl.DataFrame(listed, schema=FILES, orient="row"),
+        tuple(one.matrix(len(rows), len(vocabulary)) for one in counts),
+        tuple(texts),
+    )
+
+
+def collect(
+    counted: Counted,
+    known: Known | None,
+    encode: Encode | None,
+    before: Collection | None = None,
+    most_embedded: int | None = None,
+) -> tuple[Collection, Known]:
+    """Make the postings, and the vectors if there is an encoder.
+
+    Args:
+        counted: Frequencies.
+        known: Statistics of the index that these documents are added to; None for a new one.
+        encode: The encoder.
+        before: Documents of the same encoder; texts that are the same are not embedded again.
+        most_embedded: Most texts that are embedded; None for all.
+    """
+    in_files = counted.in_files()
+    known = known or Known(statistics(counted.fields), statistics(in_files))
+    vectors = _embed(counted, encode, before, most_embedded) if encode else None
+    collection = Collection(
+        counted.documents,
+        counted.files,
+        postings(counted.fields, known.of_units, UNIT_WEIGHTS),
+        postings(in_files, known.of_files, FILE_WEIGHTS),
+        vectors,
+    )
+    return collection, known
+
+
+def _number(text: str) -> int:
+    """A hash of a text that is embedded, by which its vector is known again."""
+    return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")
+
+
+def _embed(
+    counted: Counted, encode: Encode, before: Collection | None, most: int | None
+) -> npt.NDArray[np.float16]:
+    """A vector for each text that is not empty, and zeros for the others.
+
+    Args:
+        counted: The documents.
+        encode: The encoder.
+        before: Documents whose vectors are taken where the text is the same.
+        most: Most texts that are embedded anew; those beyond get zeros. None for all.
+    """
+    numbers = counted.documents["text"].to_numpy()
+    known: dict[int, int] = {}
+    if before is not None and before.vectors is not None:
+        known = {number: place for place, number in enumerate(before.documents["text"])}
+    new = [
+        place for place, text in enumerate(counted.texts) if text and numbers[place] not in known
+    ]
+    new = new[:most]
+    made = encode([counted.texts[place] for place in new] or [""])
+    vectors = np.zeros((len(counted.texts), made.shape[1]), dtype=np.float16)
+    vectors[new] = made[: len(new)]
+    for place, number in enumerate(numbers):
+        if number in known and before is not None and before.vectors is not None:
+            vectors[place] = before.vectors[known[number]]
+    return vectors
+
+
+_EMBEDDED = 1500
+"""Characters of a document that are embedded: more than the encoder's tokens."""
+
+
+def _embedded_text(document: Document, file: FileText) -> str:
+    """What the encoder reads: documentation and code, which it was trained to bring together.
+
+    Empty for tests, prose and constants: they are found by their words.
+    """
+    *_, documentation, body = document.texts
+    if file.is_test or (document.kind not in UNITS and file.language in NOT_CODE):
+        return ""
+    if document.kind in UNITS:
+        return f"{document.name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"
+    return body[:_EMBEDDED] if document.kind == "section" else ""

@@ -1,0 +1,273 @@
+"""A file as the documents that are searched: its functions, methods and types, and what is left.
+
+A function, method or type is a document. A type's own text is what is not in its methods, so that
+nothing counts twice; a function inside of a function belongs to the outer one. What no unit holds
+(imports, constants, statements of the module) is one more document of the file. Files of other
+languages and prose are cut at headings and blank lines.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cortex_pipelines.annotation.detector import is_test
+from cortex_pipelines.damage import Damage, attempted
+from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.extraction.nesting import Unit
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.ingestion.entries import blob_id
+from cortex_pipelines.ingestion.files.generated import is_generated
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_notebook
+from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.retrieval.listing import Listed
+
+FIELDS = ("path", "name", "signature", "documentation", "body")
+"""Parts of a document that are weighted each for itself."""
+
+UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
+KINDS = (*UNITS, "file", "section")
+"""Kinds of document: units, what of a file is in no unit, and parts of other files."""
+
+_PROSE = frozenset({"markdown", "restructuredtext", "text"})
+_DATA = frozenset({"json", "csv", "xml", "diff", "ini", "yaml", "toml", None})
+NOT_CODE = _PROSE | _DATA
+"""Languages of what is read and configured; all others are code."""
+_MOST_DATA = 100_000
+"""Characters of a data file that are read: what it is about stands at its beginning."""
+_LARGEST_GENERATED = 100_000
+_SECTION_LINES = 60
+_LEAST_LINES = 8
+_HEADING = re.compile(r"#{1,6}\s+\S|=+\s+\S")
+_UNDERLINE = re.compile(r"([=\-~^*#\"'`.:_+])\1{2,}\s*$")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is read of a file, and what is taken out of it: sections of ``params.yaml``."""
+
+    ingestion: IngestionSettings
+    extraction: ExtractionSettings
+    privacy: PrivacySettings
+
+
+@dataclass(frozen=True)
+class Document:
+    """One result that a search may give.
+
+    Args:
+        kind: One of ``KINDS``.
+        name: Qualified name of a unit, heading of a section, name of a file.
+        start_line: First line, from 1.
+        end_line: Last line, inclusive.
+        texts: Text of each field of ``FIELDS``.
+    """
+
+    kind: str
+    name: str
+    start_line: int
+    end_line: int
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileText:
+    """One file, read.
+
+    Args:
+        path: Path relative to the folder.
+        size: In bytes, as listed.
+        mtime: Time of change in nanoseconds, as listed.
+        blob: Git's id of its bytes.
+        language: Language; None if unknown.
+        commit: Commit that it is of; None outside of git.
+        is_test: Whether it holds tests.
+        generated: Whether a program wrote it.
+        documents: What of it is searched; none if it was left out.
+        left_out: Why there is none; empty if there is.
+    """
+
+    path: str
+    size: int
+    mtime: int
+    blob: str
+    language: str | None
+    commit: str | None
+    is_test: bool
+    generated: bool
+    documents: tuple[Document, ...]
+    left_out: str = ""
+
+
+def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) -> FileText:
+    """The documents of one file, without secrets and personal data; lines are those of the file.
+
+    Args:
+        folder: What its path is relative to.
+        listed: The file.
+        commit: Commit that the folder is at.
+        limits: Limits.
+    """
+    path, size, mtime = listed.path, listed.size, listed.mtime
+
+    def without(reason: str, blob: str = "", language: str | None = None) -> FileText:
+        return FileText(path, size, mtime, blob, language, commit, False, False, (), reason)
+
+    most = limits.ingestion.max_file_bytes
+    if path.endswith(".ipynb"):
+        most = limits.ingestion.max_notebook_bytes
+    elif language_of(path, "") in PARSED:  # larger ones are cut into units, not kept as one text
+        most = max(most, limits.extraction.max_file_bytes)
+    if size > most:
+        return without("too large")
+    try:
+        data = (folder / path).read_bytes()
+    except OSError:
+        return without("unreadable")
+    blob = blob_id(data)
+    if b"\0" in data:
+        return without("binary", blob)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    language = language_of(path, text)
+    generated = is_generated(path, language, text, limits.ingestion)
+    if generated and len(text) > _LARGEST_GENERATED:
+        return without("generated", blob, language)
+    lines = text.count("\n") + 1
+    notebook = language == "jupyter"
+    if notebook:
+        try:
+            cells = read_notebook(text)
+        except NotebookError:
+            return without("damaged notebook", blob)
+        text, language = cells.text, cells.language
+    text = redact_text(text, path, language, limits.privacy, logs_key(limits.privacy)).text
+    documents = tuple(_documents(text, path, language, limits.extraction))
+    if notebook:
+        documents = (_whole(path, text, 1, lines),)
+    return FileText(path, size, mtime, blob, language, commit, is_test(path), generated, documents)
+
+
+def kept_file(
+    path: str, text: str, language: str | None, commit: str, generated: bool, limits: Limits
+) -> FileText:
+    """The documents of a file as the table of a project's files has it, private values out."""
+    documents = tuple(_documents(text, path, language, limits.extraction))
+    size = len(text)
+    return FileText(path, size, 0, "", language, commit, is_test(path), generated, documents)
+
+
+def _documents(
+    text: str, path: str, language: str | None, settings: ExtractionSettings
+) -> Iterator[Document]:
+    if language in PARSED:
+        units = attempted(lambda: units_of(text, str(language), path, settings))
+        if not isinstance(units, Damage) and units:
+            yield from _of_units(text, path, units)
+            return
+    if language in _DATA:
+        text = text[:_MOST_DATA]
+    if text.strip():
+        yield from _sections(text, path, prose=language in _PROSE)
+
+
+def _of_units(text: str, path: str, units: Sequence[Unit]) -> Iterator[Document]:
+    data = text.encode(errors="replace")
+    kept = list(_outermost(units))
+    covered = 0
+    rest: list[bytes] = []
+    for number, (unit, inside) in enumerate(kept):
+        if unit.start_byte >= covered:
+            rest.append(data[covered : unit.start_byte])
+            covered = unit.end_byte
+        following = [other for other, _ in kept[number + 1 : number + 1 + inside]]
+        own = _own_text(data, unit, following)
+        texts = (
+            path,
+            unit.qualified_name,
+            unit.signature,
+            unit.docstring or "",
+            own.decode(errors="replace"),
+        )
+        yield Document(unit.kind, unit.qualified_name, unit.start_line, unit.end_line, texts)
+    rest.append(data[covered:])
+    left = b"\n".join(rest).decode(errors="replace")
+    if len(left.split()) > 3:
+        yield _whole(path, left, 1, text.count("\n") + 1)
+
+
+def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
+    """Units that are documents, each with how many of those that follow are inside of it."""
+    kept: list[Unit] = []
+    function_end = 0
+    for unit in units:
+        if unit.kind not in UNITS or unit.start_byte < function_end:
+            continue
+        if unit.kind in ("function", "method"):
+            function_end = unit.end_byte
+        kept.append(unit)
+    for number, unit in enumerate(kept):
+        end = number + 1
+        while end < len(kept) and kept[end].start_byte < unit.end_byte:
+            end += 1
+        yield unit, end - number - 1
+
+
+def _own_text(data: bytes, unit: Unit, inside: Sequence[Unit]) -> bytes:
+    """The text of a unit without that of the documents inside of it."""
+    parts, at = [], unit.start_byte
+    for inner in inside:
+        if inner.start_byte >= at:
+            parts.append(data[at : inner.start_byte])
+            parts.append(inner.name.encode(errors="replace"))
+            at = inner.end_byte
+    parts.append(data[at : unit.end_byte])
+    return b"\n".join(parts)
+
+
+def _whole(path: str, text: str, first: int, last: int) -> Document:
+    return Document("file", PurePosixPath(path).name, first, last, (path, "", "", "", text))
+
+
+def _sections(text: str, path: str, *, prose: bool) -> Iterator[Document]:
+    lines = text.split("\n")
+    start, heading = 0, ""
+    for end in [*_cuts(lines, prose), len(lines)]:
+        part = "\n".join(lines[start:end])
+        if part.strip():
+            heading = _title(lines, start) if prose else ""
+            name = heading or PurePosixPath(path).name
+            yield Document("section", name, start + 1, end, (path, heading, "", "", part))
+        start = end
+
+
+def _cuts(lines: Sequence[str], prose: bool) -> Iterator[int]:
+    start = 0
+    for number in range(1, len(lines)):
+        length = number - start
+        heading = prose and _is_heading(lines, number) and length >= _LEAST_LINES
+        blank = not lines[number - 1].strip() and length >= _SECTION_LINES
+        if heading or blank or length >= 2 * _SECTION_LINES:
+            yield number
+            start = number
+
+
+def _is_heading(lines: Sequence[str], number: int) -> bool:
+    if _HEADING.match(lines[number]):
+        return True
+    following = lines[number + 1] if number + 1 < len(lines) else ""
+    return bool(lines[number].strip()) and bool(_UNDERLINE.match(following))
+
+
+def _title(lines: Sequence[str], start: int) -> str:
+    for line in lines[start : start + _LEAST_LINES]:
+        if line.strip() and not _UNDERLINE.match(line):
+            return line.strip().lstrip("#= ").strip()[:100]
+    return ""

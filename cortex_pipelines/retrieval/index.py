@@ -1,0 +1,247 @@
+"""An index in a folder: made aside and put in place at once, opened without reading it all.
+
+``index.json`` names the folder beside it that holds the parts. A new index is written to a folder
+of its own; only then is ``index.json`` replaced, so that a kill leaves the old index or the new
+one. An index is a derived cache: it may be deleted, and is made again.
+"""
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.atomic import scratch_folder, write_whole
+from cortex_pipelines.damage import encodable
+from cortex_pipelines.progress import track
+from cortex_pipelines.retrieval.bm25f import Postings, Statistics, Vocabulary
+from cortex_pipelines.retrieval.collection import (
+    Collection,
+    Encode,
+    Known,
+    collect,
+    count,
+)
+from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
+from cortex_pipelines.retrieval.listing import head_commit, list_files
+
+FORMAT = 1
+"""Raised when an index of before cannot be read any more, or would give other results."""
+
+MANIFEST = "index.json"
+"""File of an index that names its parts; written last."""
+_TAG = "CACHEDIR.TAG"
+_TAGGED = "Signature: 8a477f597d28d172789f06886806bc55\n"
+
+
+class SearchIndexError(RuntimeError):
+    """An index that is not there or cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index was made of.
+
+    Args:
+        root: The folder that was indexed, absolute; empty if it was outputs of a project.
+        encoder: What made the vectors; None without.
+    """
+
+    root: str
+    encoder: str | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index, opened.
+
+    Args:
+        manifest: What it was made of.
+        terms: Terms by number.
+        collection: Documents, files, postings and vectors.
+        known: Statistics.
+    """
+
+    manifest: Manifest
+    terms: Vocabulary
+    collection: Collection
+    known: Known
+
+
+def read_folder(folder: Path, limits: Limits, out: Path | None = None) -> list[FileText]:
+    """The text files of a folder, read; those below ``out`` are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    below = _below(folder, out)
+    listed = [file for file in list_files(folder) if not (below and file.path.startswith(below))]
+    commit = head_commit(folder.resolve())
+    return [read_file(folder, file, commit, limits) for file in track(listed, "Reading files")]
+
+
+def _below(folder: Path, out: Path | None) -> str:
+    if out is None or not out.resolve().is_relative_to(folder.resolve()):
+        return ""
+    return f"{out.resolve().relative_to(folder.resolve()).as_posix()}/"
+
+
+def index_files(
+    files: Iterable[FileText],
+    manifest: Manifest,
+    encode: Encode | None,
+    before: Index | None = None,
+) -> Index:
+    """An index of files that were read, in memory.
+
+    Args:
+        files: The files.
+        manifest: What the index is of.
+        encode: The encoder; None to do without.
+        before: An older index; its vectors are taken where encoder and text are the same.
+
+    Raises:
+        SearchIndexError: no file holds a text that can be searched.
+    """
+    vocabulary = Vocabulary()
+    counted = count(files, vocabulary)
+    if counted.documents.is_empty():
+        raise SearchIndexError(
+            f"{manifest.root or 'the project'}: no file with text that can be searched is in it; "
+            "give a folder with source files or documentation"
+        )
+    same = before is not None and before.manifest.encoder == manifest.encoder
+    older = before.collection if before is not None and same else None
+    collection, known = collect(counted, None, encode, older)
+    return Index(manifest, vocabulary, collection, known)
+
+
+def refuse_other(out: Path) -> None:
+    """Raise if a folder holds something else than an index.
+
+    Raises:
+        SearchIndexError: it does.
+    """
+    if out.exists() and not _may_be_replaced(out):
+        raise SearchIndexError(
+            f"{out} holds something else than an index; give an empty or new folder"
+        )
+
+
+def save(index: Index, out: Path) -> None:
+    """Write an index to a folder; what was there of an older index goes away.
+
+    Raises:
+        SearchIndexError: the folder holds something else.
+    """
+    refuse_other(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _TAG).write_text(_TAGGED, encoding="utf-8")
+    name = f"parts-{uuid.uuid4().hex[:12]}"
+    with scratch_folder(out, ".parts") as scratch:
+        made = scratch / name
+        made.mkdir()
+        facts = _write_parts(index, made)
+        made.rename(out / name)
+    write_whole(out / MANIFEST, json.dumps({"format": FORMAT, "parts": name, **facts}, indent=1))
+    for old in out.glob("parts-*"):
+        if old.name != name:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _may_be_replaced(out: Path) -> bool:
+    return out.is_dir() and ((out / MANIFEST).exists() or _is_torn(out))
+
+
+def _is_torn(out: Path) -> bool:
+    """Whether a folder holds only what a killed indexing left."""
+    return all(
+        entry.name == _TAG or entry.name.startswith((".parts", "parts-")) for entry in out.iterdir()
+    )
+
+
+def _write_parts(index: Index, folder: Path) -> dict[str, Any]:
+    made = index.collection
+    made.documents.write_parquet(folder / "documents.parquet")
+    made.files.write_parquet(folder / "files.parquet")
+    made.of_units.save(folder, "units")
+    made.of_files.save(folder, "files")
+    np.save(folder / "units_idf.npy", index.known.of_units.idf)
+    np.save(folder / "files_idf.npy", index.known.of_files.idf)
+    if made.vectors is not None:
+        np.save(folder / "vectors.npy", made.vectors)
+    terms = "\n".join(index.terms.numbers)
+    (folder / "terms.txt").write_text(encodable(terms), encoding="utf-8")
+    return {
+        **vars(index.manifest),
+        "documents": made.documents.height,
+        "statistics": {
+            name: {"unseen": known.unseen, "lengths": known.lengths}
+            for name, known in vars(index.known).items()
+        },
+    }
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index.
+
+    Raises:
+        SearchIndexError: it is not there, half-written, or of another version.
+    """
+    place = folder / MANIFEST
+    again = f"`cortex index PATH --out {folder}` makes it"
+    if not place.is_file():
+        left = folder.is_dir() and any(folder.iterdir()) and _is_torn(folder)
+        what = "an index that was never finished" if left else "no index"
+        raise SearchIndexError(f"{what} is in {folder}; {again}")
+    try:
+        facts = json.loads(place.read_text(encoding="utf-8"))
+        version = facts["format"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise SearchIndexError(f"{place} is damaged ({error}); {again} anew") from error
+    if version != FORMAT:
+        raise SearchIndexError(
+            f"the index in {folder} has format {version}, this version reads {FORMAT}; {again} anew"
+        )
+    try:
+        return _read_parts(facts, folder / facts["parts"])
+    except (
+        ValueError, KeyError, TypeError, OSError, EOFError, pl.exceptions.PolarsError
+    ) as error:  # fmt: skip
+        words = f"{type(error).__name__}: {str(error)[:200]}"
+        raise SearchIndexError(
+            f"the index in {folder} is damaged ({words}); {again} anew"
+        ) from error
+
+
+def _read_parts(facts: dict[str, Any], folder: Path) -> Index:
+    documents = pl.read_parquet(folder / "documents.parquet")
+    files = pl.read_parquet(folder / "files.parquet")
+    known = {
+        name: Statistics(
+            np.load(folder / f"{part}_idf.npy"),
+            facts["statistics"][name]["unseen"],
+            tuple(facts["statistics"][name]["lengths"]),
+        )
+        for name, part in (("of_units", "units"), ("of_files", "files"))
+    }
+    vectors = None
+    if facts["encoder"] is not None:
+        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    collection = Collection(
+        documents,
+        files,
+        Postings.load(folder, "units", documents.height),
+        Postings.load(folder, "files", files.height),
+        vectors,
+    )
+    terms = Vocabulary((folder / "terms.txt").read_text(encoding="utf-8").split("\n"))
+    if documents.height != facts["documents"] or len(terms) != len(known["of_units"].idf):
+        raise ValueError("its parts do not belong together")
+    named = {key: facts[key] for key in Manifest.__dataclass_fields__}
+    return Index(Manifest(**named), terms, collection, Known(**known))

@@ -1,0 +1,141 @@
+"""What a query asks for: its terms by weight, and what it names exactly.
+
+A short query describes or names something. A long one is the text of an issue: its first line says
+what it is about, and what it quotes (identifiers, paths, stack traces) is worth more than its
+prose.
+"""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from cortex_pipelines.retrieval.terms import (
+    is_identifier,
+    stop_terms,
+    terms,
+    terms_of_word,
+    words,
+)
+
+LONGEST = 1_000_000
+"""Most characters of a query; issue texts of 5,000 words have some 50,000."""
+
+LONG = 20
+"""Words from which a query is read as the text of an issue; questions to a search have fewer."""
+
+_PATH = re.compile(r"[\w.\-]+(?:[/\\][\w.\-]+)+|\b[\w\-]+\.[a-z]{1,4}\b")
+_DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_QUOTED = re.compile(r"`([^`\n]{2,80})`")
+_TESTS = frozenset(terms("test tests testing unittest pytest"))
+# What questions about code always say.
+_QUESTION = words(
+    "how what function functions method methods code example examples snippet way program "
+    "implement implementation implemented implements"
+)
+LANGUAGE_WORDS = {
+    "python": "python",
+    "py": "python",
+    "javascript": "javascript",
+    "js": "javascript",
+    "typescript": "typescript",
+    "ts": "typescript",
+    "java": "java",
+    "golang": "go",
+    "rust": "rust",
+}
+
+
+class QueryError(ValueError):
+    """A query that cannot be answered; the message says why."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query, understood.
+
+    Args:
+        text: As it was asked.
+        weights: Weight of each term.
+        names: Identifiers that it names, with how often.
+        paths: Paths and dotted names that it names, with how often.
+        long: Whether it is the text of an issue: files are wanted, not single functions.
+        tests: Whether it asks for tests.
+        languages: Languages that it names.
+    """
+
+    text: str
+    weights: dict[str, float]
+    names: dict[str, int]
+    paths: dict[str, int]
+    long: bool
+    tests: bool
+    languages: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How queries are read; each part can be switched off to see what it is worth."""
+
+    stop_words: bool = True
+    languages: bool = True
+    title: float = 2.0
+    names: float = 1.5
+    power: float = 0.5
+
+
+def understand(text: str, reading: Reading = Reading()) -> Query:
+    """What a query asks for.
+
+    Raises:
+        QueryError: it is empty, enormous, or no text.
+    """
+    if not text.strip():
+        raise QueryError("the query is empty; say in a few words what is looked for")
+    if len(text) > LONGEST:
+        raise QueryError(
+            f"the query has {len(text):,} characters, at most {LONGEST:,} are read; "
+            "leave out what is only attached to it"
+        )
+    if "\0" in text:
+        raise QueryError("the query holds NUL bytes, so it is no text; give words or code")
+    spoken = words(text)
+    long = len(spoken) >= LONG
+    languages = frozenset(
+        LANGUAGE_WORDS[word.lower()] for word in spoken if word.lower() in LANGUAGE_WORDS
+    )
+    named = Counter(word for word in spoken if is_identifier(word))
+    for quoted in _QUOTED.findall(text):
+        named.update(word for word in words(quoted) if len(word) > 2)
+    paths = Counter(match.strip("./\\") for match in _PATH.findall(text))
+    paths.update(_DOTTED.findall(text))
+    weights = _weights(text, spoken, named, reading, long)
+    tests = not long and not _TESTS.isdisjoint(weights)
+    return Query(text, weights, dict(named), dict(paths), long, tests, languages)
+
+
+def _weights(
+    text: str, spoken: list[str], named: Counter[str], reading: Reading, long: bool
+) -> dict[str, float]:
+    counted: defaultdict[str, float] = defaultdict(float)
+    for word, count in Counter(spoken).items():
+        worth = count**reading.power * (reading.names if long and word in named else 1.0)
+        for term in terms_of_word(word):
+            counted[term] += worth
+    if long:
+        title = text.strip().split("\n", 1)[0][:300]
+        for term in set(terms(title)):
+            counted[term] += reading.title
+    if not reading.stop_words:
+        return dict(counted)
+    ignored = _PLAIN if long else _ignored(reading.languages)
+    kept = {term: worth for term, worth in counted.items() if term not in ignored}
+    return kept or dict(counted)
+
+
+def _ignored(languages: bool) -> frozenset[str]:
+    return _WITH_LANGUAGES if languages else _WITHOUT
+
+
+_PLAIN = stop_terms()
+_WITHOUT = stop_terms(_QUESTION)
+_WITH_LANGUAGES = stop_terms((*_QUESTION, *LANGUAGE_WORDS))

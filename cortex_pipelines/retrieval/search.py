@@ -1,0 +1,333 @@
+"""Searching an index: filters, freshness, order, and what a result says."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
+from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
+from cortex_pipelines.retrieval.index import Index
+from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.queries import Query, understand
+from cortex_pipelines.retrieval.ranking import (
+    FOR_FILES,
+    FOR_UNITS,
+    Evidence,
+    Part,
+    combined_files,
+    combined_units,
+    score_part,
+)
+from cortex_pipelines.retrieval.terms import terms_of_word, words
+
+_OVERLAY_BYTES = 1_500_000
+"""Bytes of changed files that are read again at once: less than a second of one core."""
+_EMBEDDED_AT_ONCE = 20
+"""New texts of changed files that are embedded at once; more are found by their words alone."""
+_QUERY_CHARACTERS = 2_000
+"""Of a query, what the encoder is given: more than its tokens."""
+_SHOWN_WORDS = 6
+
+
+class FilterError(ValueError):
+    """Filters that no document passes; the message says which."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What results may be; empty for all.
+
+    Args:
+        language: Language of the file.
+        kind: Kind of document.
+        path: Glob of the path; ``*`` also matches ``/``.
+    """
+
+    language: str | None = None
+    kind: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One place.
+
+    Args:
+        path: Path relative to the root of what is indexed.
+        start_line: First line, from 1.
+        end_line: Last line, inclusive.
+        name: Qualified name of a unit, heading of a section, name of a file.
+        kind: Kind of document.
+        score: How well it answers; only comparable within one query.
+        why: What speaks for it, in words.
+        commit: Commit that the folder was at when it was indexed; None outside of git.
+        stale: Whether the file has changed since, so that lines may be wrong.
+    """
+
+    path: str
+    start_line: int
+    end_line: int
+    name: str
+    kind: str
+    score: float
+    why: str
+    commit: str | None
+    stale: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as the commands write it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the folder differs from what was indexed.
+
+    Args:
+        gone: Numbers of files that are not there any more.
+        stale: Numbers of files with other content.
+        overlay: What changed and new files hold now; None if there is nothing, or too much.
+    """
+
+    gone: frozenset[int] = frozenset()
+    stale: frozenset[int] = frozenset()
+    overlay: Collection | None = None
+
+
+class Searcher:
+    """Answers queries from one index.
+
+    Args:
+        index: The index.
+        limits: How changed files are read.
+        encode: The encoder that made the vectors; None where it is not on this machine, or the
+            index has no vectors.
+        note: Why there is no encoder although the index has vectors.
+        units: Weights of evidence where documents are ranked.
+        files: Weights of evidence where files are ranked.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        limits: Limits,
+        encode: Encode | None = None,
+        note: str = "",
+        units: Evidence = FOR_UNITS,
+        files: Evidence = FOR_FILES,
+    ) -> None:
+        self.index = index
+        self._limits = limits
+        self._encode = encode if index.collection.vectors is not None else None
+        self.note = note
+        self._units, self._files = units, files
+        self.changes = Changes()
+
+    def refresh(self) -> str:
+        """Compare the folder with the index, and read what has changed if it is little.
+
+        Returns:
+            A sentence for people if results may be out of date; else empty.
+        """
+        if not self.index.manifest.root:
+            return ""  # outputs of a project: the index is kept by their versions
+        root = Path(self.index.manifest.root)
+        if not root.is_dir():
+            everything = frozenset(range(self.index.collection.files.height))
+            self.changes = Changes(stale=everything)
+            return f"{root} is not there any more: results are those of when it was indexed"
+        known = self.index.collection.files
+        before = {
+            path: (number, size, mtime, blob)
+            for number, (path, size, mtime, blob) in enumerate(
+                known.select("path", "size", "mtime", "blob").iter_rows()
+            )
+        }
+        changed, present = [], set()
+        for file in list_files(root):
+            entry = before.get(file.path)
+            if entry:
+                present.add(entry[0])
+            if entry is None or entry[1:3] != (file.size, file.mtime):
+                changed.append(file)
+        gone = frozenset(range(known.height)) - present
+        if sum(file.size for file in changed) > _OVERLAY_BYTES:
+            stale = frozenset(before[file.path][0] for file in changed if file.path in before)
+            self.changes = Changes(gone, stale)
+            return (
+                f"{len(changed):,} files have changed since the index was made: results of them "
+                "are marked stale; make the index again"
+            )
+        commit = head_commit(root)
+        texts = [read_file(root, file, commit, self._limits) for file in changed]
+        texts = [
+            text for text in texts if text.path not in before or before[text.path][3] != text.blob
+        ]
+        self.changes = Changes(gone, *self._overlaid(texts, before))
+        return ""
+
+    def _overlaid(
+        self, texts: Sequence[FileText], before: dict[str, tuple[int, int, int, str]]
+    ) -> tuple[frozenset[int], Collection | None]:
+        stale = frozenset(before[text.path][0] for text in texts if text.path in before)
+        counted = count(texts, self.index.terms)
+        if counted.documents.is_empty():
+            return stale, None
+        base, known = self.index.collection, self.index.known
+        return stale, collect(counted, known, self._encode, base, _EMBEDDED_AT_ONCE)[0]
+
+    def search(
+        self,
+        text: str,
+        k: int = 10,
+        filters: Filters = Filters(),
+        by: str | None = None,
+    ) -> list[Result]:
+        """The best places for a query, best first.
+
+        Args:
+            text: The query: words, an identifier, code, or the text of an issue.
+            k: Most results.
+            filters: What results may be.
+            by: ``unit`` ranks documents, ``file`` gives each file once with its best document;
+                None decides by the query (an issue's text asks for files).
+
+        Raises:
+            QueryError: the query is empty, enormous, or no text.
+            FilterError: no document passes the filters.
+        """
+        query = understand(text)
+        parts = self.scored(query, filters)
+        by_file = query.long if by is None else by == "file"
+        ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
+        return [self._result(parts[part], place, score, query) for part, place, score in ranked]
+
+    def scored(self, query: Query, filters: Filters = Filters()) -> list[Part]:
+        """All evidence on the documents of the index and of what has changed since."""
+        encode = self._encode
+        vector = encode([query.text[:_QUERY_CHARACTERS]])[0] if encode else None
+        base, overlay = self.index.collection, self.changes.overlay
+        replaced = self.changes.gone | (self.changes.stale if overlay is not None else frozenset())
+        hidden = np.isin(base.file_of, list(replaced))
+        shown = [_passing(base, filters) & ~hidden]
+        collections = [base]
+        if overlay is not None:
+            collections.append(overlay)
+            shown.append(_passing(overlay, filters))
+        if not any(mask.any() for mask in shown):
+            raise FilterError(_nothing_passes(base, filters))
+        return [
+            score_part(collection, query, self.index.terms, vector, mask)
+            for collection, mask in zip(collections, shown, strict=True)
+        ]
+
+    def rank_units(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
+        """Part, document and score of the best documents; none that lies in a better one."""
+        totals = combined_units(parts, self._units, query)
+        return _best(
+            [np.where(part.shown, total, 0) for part, total in zip(parts, totals, strict=True)], k
+        )
+
+    def rank_files(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
+        """Part, best document and score of the best files."""
+        totals = combined_files(parts, self._files, query)
+        inside = combined_units(parts, self._units, query)
+        visible = []
+        for part, total in zip(parts, totals, strict=True):
+            has = np.zeros(len(total), dtype=bool)
+            has[part.collection.file_of[part.shown]] = True
+            visible.append(np.where(has, total, 0))
+        ranked = []
+        for number, file, score in _best(visible, k):
+            part = parts[number]
+            places = np.flatnonzero((part.collection.file_of == file) & part.shown)
+            best = int(places[np.argmax(inside[number][places])])
+            ranked.append((number, best, score))
+        return ranked
+
+    def _result(self, part: Part, place: int, score: float, query: Query) -> Result:
+        collection = part.collection
+        file, kind, name, start, end, _ = collection.documents.row(place)
+        stale = collection is self.index.collection and file in self.changes.stale
+        return Result(
+            collection.files["path"][file],
+            start,
+            end,
+            name,
+            kind,
+            round(float(score), 4),
+            self._why(part, place, file, query),
+            collection.files["commit"][file],
+            stale,
+        )
+
+    def _why(self, part: Part, place: int, file: int, query: Query) -> str:
+        reasons = []
+        if part.names[place] > 0:
+            reasons.append("defines what is named")
+        if part.paths[file] > 0:
+            reasons.append("its path is named")
+        shared = self._shared_words(part, place, query)
+        if shared:
+            reasons.append(f"words: {', '.join(shared)}")
+        if part.likeness is not None and part.likeness[place] >= 0.3:
+            reasons.append(f"like in meaning ({part.likeness[place]:.2f})")
+        return "; ".join(reasons) or "its file matches"
+
+    def _shared_words(self, part: Part, place: int, query: Query) -> list[str]:
+        """Words of the query that a document has, those first that count most."""
+        worth: dict[str, float] = {}
+        for word in dict.fromkeys(words(query.text)):
+            for term in terms_of_word(word):
+                number = self.index.terms.numbers.get(term)
+                if term not in query.weights or number is None:
+                    continue
+                impact = part.collection.of_units.impact(number, place) * query.weights[term]
+                if impact > 0:
+                    worth[word] = worth.get(word, 0.0) + impact
+        return sorted(worth, key=lambda word: -worth[word])[:_SHOWN_WORDS]
+
+
+def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]]:
+    """Part, place and score of the k highest that are not zero; equal ones in their order."""
+    candidates = []
+    for number, values in enumerate(scores):
+        least = 1e-9
+        if len(values) > k:
+            least = max(least, float(np.partition(values, len(values) - k)[len(values) - k]))
+        places = np.flatnonzero(values >= least)
+        candidates += [(-float(values[place]), number, int(place)) for place in places]
+    return [(number, place, -score) for score, number, place in sorted(candidates)[:k]]
+
+
+def _passing(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
+    shown = np.ones(collection.documents.height, dtype=bool)
+    if filters.kind:
+        shown &= (collection.documents["kind"] == filters.kind).to_numpy()
+    if filters.language or filters.path:
+        files = np.ones(collection.files.height, dtype=bool)
+        if filters.language:
+            is_it = (collection.files["language"] == filters.language).fill_null(False)
+            files &= is_it.to_numpy()
+        if filters.path:
+            paths = collection.files["path"]
+            files &= np.array([fnmatch.fnmatchcase(path, filters.path) for path in paths], bool)
+        shown &= files[collection.file_of]
+    return shown
+
+
+def _nothing_passes(collection: Collection, filters: Filters) -> str:
+    given = ", ".join(f"--{name} {value}" for name, value in asdict(filters).items() if value)
+    languages = collection.files.filter(pl.col("language").is_not_null())["language"]
+    kinds = collection.documents["kind"].unique().sort().to_list()
+    return (
+        f"nothing that is indexed passes {given or 'the filters'}; there are the languages "
+        f"{', '.join(languages.unique().sort().to_list()) or 'none'} and the kinds "
+        f"{', '.join(kinds)}"
+    )

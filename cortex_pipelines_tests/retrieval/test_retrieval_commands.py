@@ -1,0 +1,227 @@
+"""The two commands, as people and programs call them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
+
+CLOCK = '''"""Times."""
+
+LIMIT = 3
+
+
+class Clock:
+    """Tells the time."""
+
+    def parse_duration(self, text: str) -> float:
+        """Seconds of a duration as people write it, like 5m."""
+        return float(text[:-1]) * 60
+
+
+def retry(action):
+    """Call an action again until it succeeds."""
+    return action()
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "code"
+    (root / "tests").mkdir(parents=True)
+    (root / "ignored").mkdir()
+    (root / "clock.py").write_text(CLOCK)
+    (root / "tests" / "test_clock.py").write_text(
+        "def test_parse_duration():\n    assert Clock().parse_duration('5m') == 300\n"
+    )
+    (root / "README.md").write_text("# Clock\n\nDurations and retries.\n")
+    (root / "ignored" / "copy.py").write_text(CLOCK)
+    (root / ".gitignore").write_text("ignored/\n")
+    (root / "image.png").write_bytes(b"\x89PNG\0\0")
+    return root
+
+
+@pytest.fixture
+def index(folder: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "index"
+    made = cortex("index", folder, "--out", out, "--encoder", "none")
+    assert made.exit_code == 0, made.stderr
+    assert "left out (binary): 1" in made.stderr
+    return out
+
+
+def cortex(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def results(*arguments: object) -> list[dict[str, object]]:
+    done = cortex("search", *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_best_result_is_the_method_that_the_query_describes(index: Path) -> None:
+    best = results("--index", index, "parse durations like 5m into seconds")[0]
+    assert set(best) == {
+        *("path", "start_line", "end_line", "name", "kind", "score", "why", "commit", "stale")
+    }
+    assert (best["path"], best["name"], best["kind"]) == (
+        "clock.py", "Clock.parse_duration", "method"
+    )  # fmt: skip
+    assert (best["start_line"], best["end_line"]) == (9, 11)
+    assert best["commit"] is None
+    assert best["stale"] is False
+
+
+def test_what_gitignore_names_is_not_searched(index: Path) -> None:
+    paths = {entry["path"] for entry in results("--index", index, "retry", "-k", 100)}
+    assert "clock.py" in paths
+    assert not any(str(path).startswith("ignored") for path in paths)
+
+
+def test_commit_is_the_head_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for arguments in (["init", "-q"], ["add", "-f", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *arguments], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    cortex("index", folder, "--out", tmp_path / "out", "--encoder", "none")
+    found = results("--index", tmp_path / "out", "retry")
+    assert {entry["commit"] for entry in found} == {head}
+    # git holds it, so it is not ignored
+    assert "ignored/copy.py" in {entry["path"] for entry in found}
+
+
+def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_path: Path) -> None:
+    queries, out = tmp_path / "queries.jsonl", tmp_path / "results.jsonl"
+    queries.write_text(
+        '{"id": 7, "query": "retry an action"}\n\n{"id": "b", "query": ""}\n'
+        '{"id": "c", "query": "duration"}\n'
+    )
+    done = cortex("search", "--index", index, "--file", queries, "--out", out, "-k", 2)
+    assert done.exit_code == 0, done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["id"] for line in lines] == [7, "b", "c"]
+    assert lines[0]["results"][0]["name"] == "retry"
+    assert lines[1]["results"] == []
+    assert "query 2: the query is empty" in done.stderr
+    assert all(len(line["results"]) <= 2 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is no')],
+)
+def test_a_wrong_line_of_queries_is_named(
+    index: Path, tmp_path: Path, line: str, words: str
+) -> None:
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text(f'{{"id": 1, "query": "retry"}}\n{line}\n')
+    done = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert words in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["--kind", "method"], {"Clock.parse_duration"}),
+        (["--path", "tests/*"], {"test_parse_duration"}),
+        (["--language", "markdown"], {"Clock"}),
+    ],
+)
+def test_filters(index: Path, filters: list[str], expected: set[str]) -> None:
+    found = results("--index", index, "parse duration clock", *filters)
+    assert {entry["name"] for entry in found} == expected
+
+
+def test_filters_that_nothing_passes_say_what_there_is(index: Path) -> None:
+    done = cortex("search", "--index", index, "retry", "--language", "rust")
+    assert done.exit_code == 1
+    assert "--language rust" in done.stderr
+    assert "markdown, python" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("  ", "query is empty"), ("x" * 1_000_001, "at most 1,000,000"), ("a\0b", "NUL bytes")],
+)
+def test_queries_that_cannot_be_answered(index: Path, query: str, words: str) -> None:
+    done = cortex("search", "--index", index, query)
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+def test_an_index_that_is_not_there_damaged_or_of_another_version(
+    index: Path, tmp_path: Path
+) -> None:
+    assert "no index is in" in cortex("search", "--index", tmp_path / "none", "a").stderr
+    manifest = index / "index.json"
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace('"format": 1', '"format": 99'))
+    assert "has format 99" in cortex("search", "--index", index, "retry").stderr
+    manifest.write_text(whole[:40])
+    assert "is damaged" in cortex("search", "--index", index, "retry").stderr
+    manifest.unlink()
+    assert "never finished" in cortex("search", "--index", index, "retry").stderr
+    manifest.write_text(whole)
+    (parts,) = index.glob("parts-*")
+    (parts / "units_idf.npy").write_bytes(b"")
+    assert "is damaged" in cortex("search", "--index", index, "retry").stderr
+
+
+def test_an_index_never_replaces_something_else(folder: Path, tmp_path: Path) -> None:
+    done = cortex("index", folder, "--out", folder)
+    assert done.exit_code == 1
+    assert "holds something else" in done.stderr
+    assert (folder / "clock.py").exists()
+    (tmp_path / "empty").mkdir()
+    done = cortex("index", tmp_path / "empty", "--out", tmp_path / "out")
+    assert "no file with text" in done.stderr
+    assert "no folder is there" in cortex("index", tmp_path / "no", "--out", "x").stderr
+
+
+def test_changed_new_and_deleted_files_are_searched_as_they_are(folder: Path, index: Path) -> None:
+    (folder / "clock.py").write_text("\n\n" + CLOCK.replace("retry", "attempt_again"))
+    (folder / "new.py").write_text("def throttle():\n    'Limit the rate of calls.'\n")
+    (folder / "README.md").unlink()
+    found = results("--index", index, "attempt again until it succeeds")
+    assert (found[0]["name"], found[0]["start_line"]) == ("attempt_again", 16)
+    assert not any(entry["stale"] for entry in found)
+    assert results("--index", index, "throttle the rate")[0]["path"] == "new.py"
+    assert all(entry["path"] != "README.md" for entry in results("--index", index, "clock"))
+
+
+def test_an_index_inside_of_its_folder_is_not_searched(folder: Path) -> None:
+    out = folder / ".index"
+    for _ in range(2):
+        assert cortex("index", folder, "--out", out, "--encoder", "none").exit_code == 0
+    paths = {entry["path"] for entry in results("--index", out, "clock retry parts", "-k", 50)}
+    assert not any(str(path).startswith(".index") for path in paths)
+
+
+@pytest.mark.slow
+def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert cortex("index", folder, "--out", out).exit_code == 0
+    found = results("--index", out, "convert 5m into seconds", "-k", 20)
+    assert "like in meaning" in str([entry["why"] for entry in found])
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise WeightsError("no model weights: it is not installed")
+
+    monkeypatch.setattr("cortex_pipelines.operations.searching.weights_folder", nowhere)
+    done = cortex("search", "--index", out, "retry", "--json")
+    assert "searched by words alone: no model weights" in done.stderr
+    assert json.loads(done.stdout)[0]["name"] == "retry"
+    done = cortex("index", folder, "--out", out)
+    assert "indexed by words alone" in done.stderr
+    assert cortex("index", folder, "--out", out, "--encoder", "sentence").exit_code == 1

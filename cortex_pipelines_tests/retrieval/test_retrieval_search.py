@@ -1,0 +1,282 @@
+"""The library below the commands: terms, documents, ranking, damage."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cortex_pipelines
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.searching import index_folder, limits_of, open_searcher
+from cortex_pipelines.retrieval.documents import read_file
+from cortex_pipelines.retrieval.index import (
+    Manifest,
+    SearchIndexError,
+    index_files,
+    open_index,
+    read_folder,
+    save,
+)
+from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.queries import QueryError, understand
+from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
+from cortex_pipelines.retrieval.terms import terms
+
+PARAMETERS = load_parameters()
+LIMITS = limits_of(PARAMETERS)
+PACKAGE = Path(cortex_pipelines.__file__).parent
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def searcher_of(folder: Path) -> Searcher:
+    index = index_files(read_folder(folder, LIMITS), Manifest(str(folder), None), None)
+    return Searcher(index, LIMITS)
+
+
+def test_terms_are_stems_of_parts_and_the_whole() -> None:
+    assert terms("getHTTPResponses") == ["get", "http", "respons", "=gethttpresponses"]
+    assert terms("snake_case2") == ["snake", "case", "2", "=snakecase2"]
+    assert terms("running") == terms("runs") == ["run"]
+
+
+def test_a_class_does_not_repeat_its_methods(tmp_path: Path) -> None:
+    code = "class A:\n    size = 1\n\n    def grow(self):\n        return enlarge(self)\n"
+    folder = write(tmp_path / "code", a=code)
+    (listed,) = list_files(folder)
+    documents = read_file(folder, listed, None, LIMITS).documents
+    texts = {document.name: document.texts[-1] for document in documents}
+    assert "size" in texts["A"]
+    assert "enlarge" not in texts["A"]
+    assert "enlarge" in texts["A.grow"]
+
+
+def test_every_line_of_code_is_in_a_document(tmp_path: Path) -> None:
+    for listed in list_files(PACKAGE / "retrieval"):
+        file = read_file(PACKAGE / "retrieval", listed, None, LIMITS)
+        searched = " ".join(document.texts[-1] for document in file.documents).split()
+        text = (PACKAGE / "retrieval" / listed.path).read_text().split()
+        assert len(text) < 4 or set(text) <= set(searched), listed.path
+
+
+def test_secrets_are_not_in_the_index(tmp_path: Path) -> None:
+    key = "AKIA" + "Z7QK3MPX2VTN5RWL"
+    folder = write(tmp_path / "code", a=f'def login():\n    aws_key = "{key}"\n    return 1\n')
+    out = tmp_path / "out"
+    index_folder(folder, out, PARAMETERS, "none")
+    stored = b"".join(file.read_bytes() for file in out.rglob("*") if file.is_file())
+    assert b"login" in stored
+    assert key.lower().encode() not in stored.lower()
+
+
+def test_an_issue_asks_for_files_and_finds_the_one_that_a_trace_names(tmp_path: Path) -> None:
+    files = {f"mod{n}": f"def work_{n}(items):\n    return sorted(items)\n" for n in range(20)}
+    folder = write(tmp_path / "code", **files)
+    issue = "Sorting fails for all the items that somebody gives\n\n" + "It does not work. " * 20
+    issue += '\nTraceback:\n  File "/home/me/code/mod7.py", line 2, in work_7\nTypeError'
+    found = searcher_of(folder).search(issue)
+    assert found[0].path == "mod7.py"
+    paths = [result.path for result in found]
+    assert len(paths) == len(set(paths))
+
+
+def test_tests_come_after_what_they_test_unless_they_are_asked_for(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "code",
+        parse="def parse_header(line):\n    return line.split(':')\n",
+        test_parse="def test_parse_header():\n    assert parse_header('a:b')\n",
+    )
+    searcher = searcher_of(folder)
+    assert searcher.search("parse header")[0].path == "parse.py"
+    assert searcher.search("test of parse header")[0].path == "test_parse.py"
+
+
+def test_an_encoder_finds_what_shares_no_word(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "code",
+        a="def remove(path):\n    path.unlink()\n",
+        b="def draw(canvas):\n    canvas.line()\n",
+    )
+
+    def encode(texts: list[str]) -> np.ndarray:
+        deletes = [("unlink" in text or "delete" in text) for text in texts]
+        return np.array([[1.0, 0.0] if yes else [0.0, 1.0] for yes in deletes], dtype=np.float32)
+
+    index = index_files(read_folder(folder, LIMITS), Manifest(str(folder), "x"), encode)
+    assert Searcher(index, LIMITS, encode).search("delete")[0].name == "remove"
+    assert Searcher(index, LIMITS).search("delete") == []
+
+
+def test_the_same_texts_are_not_embedded_again(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", a="def a():\n    pass\n", b="def b():\n    pass\n")
+    asked: list[str] = []
+
+    def encode(texts: list[str]) -> np.ndarray:
+        asked.extend(text for text in texts if text)
+        return np.ones((len(texts), 2), dtype=np.float32)
+
+    manifest = Manifest(str(folder), "x")
+    index = index_files(read_folder(folder, LIMITS), manifest, encode)
+    assert len(asked) == 2
+    write(folder, b="def c():\n    return 2\n")
+    again = index_files(read_folder(folder, LIMITS), manifest, encode, index)
+    assert len(asked) == 3
+    assert np.count_nonzero(again.collection.vectors) == 4
+
+
+def test_the_same_folder_gives_the_same_results(tmp_path: Path) -> None:
+    folder = PACKAGE / "retrieval"
+    query = "split identifiers into stems"
+    first, second = (searcher_of(folder).search(query, 50) for _ in range(2))
+    assert first == second
+    index_folder(folder, tmp_path / "out", PARAMETERS, "none")
+    opened = open_searcher(tmp_path / "out", PARAMETERS)
+    assert opened.search(query, 50) == first
+
+
+def test_many_changed_files_are_marked_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "code", a="def alpha():\n    pass\n", b="def beta():\n    pass\n")
+    searcher = searcher_of(folder)
+    write(folder, a="def alpha_2():\n    return 1\n")
+    monkeypatch.setattr("cortex_pipelines.retrieval.search._OVERLAY_BYTES", 1)
+    assert "1 files have changed" in searcher.refresh()
+    assert searcher.search("alpha")[0].stale
+    assert not searcher.search("beta")[0].stale
+
+
+def test_a_folder_that_is_gone_gives_stale_results(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
+    searcher = searcher_of(folder)
+    (folder / "a.py").unlink()
+    folder.rmdir()
+    assert "not there any more" in searcher.refresh()
+    assert searcher.search("alpha")[0].stale
+
+
+def test_a_touched_file_is_not_stale(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
+    searcher = searcher_of(folder)
+    os.utime(folder / "a.py", ns=(1, 1))
+    assert searcher.refresh() == ""
+    assert searcher.changes.overlay is None
+    assert not searcher.search("alpha")[0].stale
+
+
+def test_a_killed_indexing_leaves_the_old_index(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
+    before = open_index(out).collection.documents
+    program = (
+        "import sys; from pathlib import Path\n"
+        "import cortex_pipelines.retrieval.index as index\n"
+        "opened = index.open_index(Path(sys.argv[1]))\n"
+        "import time\n"
+        "def wait(*_):\n    print('there', flush=True)\n    time.sleep(60)\n"
+        "index.write_whole = wait\n"
+        "index.save(opened, Path(sys.argv[1]))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"there\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert open_index(out).collection.documents.equals(before)
+    save(open_index(out), out)
+    assert len(list(out.glob("parts-*"))) == 1
+
+
+def test_a_first_indexing_that_was_killed_can_be_repeated(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "parts-1").mkdir(parents=True)
+    with pytest.raises(SearchIndexError, match="never finished"):
+        open_index(out)
+    index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
+    assert open_index(out).manifest.encoder is None
+
+
+PIECES = (
+    *("parse", "getUserByName", "`x`", "src/a.py", "a.b.c", '  File "x.py", line 1, in f', "\n"),
+    *(
+        "Ünïcödé",
+        "日本語",
+        "\ud800",
+        "\0",
+        "((((",
+        "0" * 300,
+        "=",
+        "*",
+        "..",
+        "//",
+        "\\",
+        "\t",
+        "```",
+    ),
+    *("🙂", "-- DROP", "%s%n", "the", "of", "{}", "\x1b[0m", "é" * 50, "_", "__", "A" * 200),
+)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.attack)])
+def test_queries_of_any_form_never_crash(count: int) -> None:
+    searcher = searcher_of(PACKAGE / "retrieval")
+    generator = random.Random(20)
+    answered = 0
+    for _ in range(count):
+        pieces = generator.choices(PIECES, k=generator.randint(0, 60))
+        query = generator.choice(("", " ")).join(pieces)
+        filters = Filters(path=generator.choice((None, None, "*.py", "[", "no")))
+        try:
+            results = searcher.search(query, generator.choice((1, 3, 10_000)), filters)
+        except (QueryError, FilterError):
+            continue
+        answered += bool(results)
+        assert all(1 <= result.start_line <= result.end_line for result in results)
+    assert answered > count / 10
+
+
+def test_a_very_long_issue_costs_little() -> None:
+    searcher = searcher_of(PACKAGE / "retrieval")
+    began = time.process_time()
+    assert searcher.search("the search of changed files fails with an error " * 600)
+    assert time.process_time() - began < 5
+
+
+def test_a_query_is_read_as_what_it_is() -> None:
+    issue = understand("Broken\n" + "word " * 40 + "see `Foo.bar_baz` in lib/thing.py")
+    assert issue.long
+    assert issue.names["bar_baz"] == 2
+    assert "lib/thing.py" in issue.paths
+    short = understand("python how to check if a file exists")
+    assert not short.long
+    assert set(short.weights) == {"check", "file", "exist"}
+    assert set(understand("how to").weights) == {"how", "to"}
+
+
+def test_code_in_a_language_that_is_not_parsed_counts_as_code(tmp_path: Path) -> None:
+    folder = write(tmp_path / "code")
+    (folder / "ring.c").write_text("int ring_push(struct ring *r, int v) { return r->n++; }\n")
+    (folder / "ring.md").write_text("# ring push\n\nHow to push to the ring.\n")
+    collection = searcher_of(folder).index.collection
+    kinds = dict(zip(collection.files["path"], collection.prose.tolist(), strict=True))
+    assert kinds == {"ring.c": False, "ring.md": True}
+
+
+def test_a_large_file_of_code_is_cut_into_its_functions(tmp_path: Path) -> None:
+    one = "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
+    text = "".join(one.format(number, " " * 300) for number in range(4000))
+    assert len(text) > LIMITS.ingestion.max_file_bytes
+    found = searcher_of(write(tmp_path / "code", numbers=text)).search("number_1234")
+    assert found[0].name == "number_1234"
+    assert (found[0].start_line, found[0].end_line) == (1234 * 4 + 1, 1234 * 4 + 3)
