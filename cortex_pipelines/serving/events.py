@@ -1,10 +1,11 @@
-"""What becomes of suggestions, as editors tell it."""
+"""Append-only log of what editors and people report about answers."""
 
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 FILE = "events.jsonl"
 
@@ -21,10 +22,17 @@ class EventLog:
         self._lock = threading.Lock()
 
     def add(self, event: dict[str, Any]) -> None:
-        """Append a line."""
+        """Append an event; a line that a killed process left unfinished does not swallow it."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"at": at, **event}, sort_keys=True) + "\n"
         with self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            with self._path.open("ab+") as file:
+                if file.tell() and not _ends_with_newline(file):
+                    line = "\n" + line
+                file.write(line.encode("utf-8"))
+
+
+def _ends_with_newline(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
