@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from cortex_pipelines.tracking.store import database
+from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import databases, dvc_store, kept
 from cortex_pipelines.versioning.instance import DATABASES
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
@@ -72,12 +72,14 @@ def stores(root: Path) -> Iterator[Finding]:
         why = dvc_store.rwlock_damage(rwlock)
         yield Finding("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
     home = root / ".dagster"
+    begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
+    if is_deleted(root):
+        yield Finding("whole: .mlflow/mlflow.db", False, "was deleted", begun)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
         why = databases.damage(path, thorough=True)
         if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
             place = path.relative_to(root)
-            begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
             yield Finding(f"whole: {place}", why is None, why or "intact", begun)
 
 

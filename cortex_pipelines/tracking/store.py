@@ -32,17 +32,27 @@ def database(root: Path) -> Path:
 
 
 def renew_database(root: Path) -> list[str]:
-    """Set a damaged MLflow database aside; returns what was done, in sentences."""
+    """Set a damaged MLflow database aside, or note a deleted one; returns this in sentences."""
     home = root / ".mlflow"
     if not (home / _READY).exists():
         return []
     with FileLock(home / _LOCK):
-        if databases.damage(database(root)) is None:
+        deleted = is_deleted(root)
+        if not deleted and databases.damage(database(root)) is None:
             return []
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
-        done = databases.renew(root, database(root), home / _READY)
+        if deleted:
+            (home / _READY).unlink(missing_ok=True)
+            done: str | None = f"{database(root).relative_to(root)} was deleted"
+        else:
+            done = databases.renew(root, database(root), home / _READY)
     words = "MLflow creates a new one; run `cortex sync` to re-enter existing versions"
     return [f"{done}: {words}"] if done else []
+
+
+def is_deleted(root: Path) -> bool:
+    """Whether the project had a local MLflow database that is gone."""
+    return (root / ".mlflow" / _READY).exists() and not database(root).exists()
 
 
 def lost(root: Path) -> bool:

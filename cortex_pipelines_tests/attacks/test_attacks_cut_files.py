@@ -218,13 +218,16 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
     assert recover(bench.root) == []
 
 
-@pytest.mark.parametrize("part", [0.0, 0.5])
-def test_a_cut_database_of_mlflow_is_set_aside(
-    bench: Workbench, mlflow_made: Path, part: float
+@pytest.mark.parametrize("part", [0.0, 0.5, None])
+def test_a_cut_or_deleted_database_of_mlflow_begins_anew(
+    bench: Workbench, mlflow_made: Path, part: float | None
 ) -> None:
     path = put(mlflow_made, bench.root)
-    with path.open("r+b") as file:
-        file.truncate(int(path.stat().st_size * part))
+    if part is None:
+        path.unlink()
+    else:
+        with path.open("r+b") as file:
+            file.truncate(int(path.stat().st_size * part))
     assert not looked_at(bench.root)["whole: .mlflow/mlflow.db"].good
     (sentence,) = recover(bench.root)
     assert "run `cortex sync` to re-enter existing versions" in sentence
