@@ -26,7 +26,7 @@ def test_three_doors_give_one_version(tmp_path: Path) -> None:
     for name, partition in by_hand.all_stages():
         by_hand.make(name, partition)
     assert by_dagster.lock() == by_dvc.lock() == by_hand.lock()
-    assert len(by_dagster.lock()) == 9
+    assert len(by_dagster.lock()) == 8
 
 
 def test_after_each_door_dagster_is_fresh_where_dvc_is_unchanged(tmp_path: Path) -> None:
