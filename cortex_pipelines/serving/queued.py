@@ -157,8 +157,12 @@ def window(own: int | None, settings: ServingSettings) -> int:
     return min(settings.window, int(own)) if own else settings.window
 
 
-def end_tokens(generation: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a text, for the base's generation settings or for its tokenizer."""
-    named = getattr(generation, "eos_token_id", None)
+def end_tokens(named: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a text.
+
+    Args:
+        named: What the base's generation settings name: one, several or None.
+        tokenizer: The base's, which has one too.
+    """
     every = named if isinstance(named, list) else [named]
     return frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)

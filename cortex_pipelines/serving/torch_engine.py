@@ -48,7 +48,9 @@ class TorchEngine(QueuedEngine):
         self._base = ResidentBase(base, settings.precision)
         tokenizer = self._base.tokenizer
         self._model = self._base.model.get_base_model()
-        self._ends = end_tokens(self._model.generation_config, tokenizer)
+        self._ends = end_tokens(
+            getattr(self._model.generation_config, "eos_token_id", None), tokenizer
+        )
         self._probe = Probe(self._base)
         self._adapters: OrderedDict[str, Ready] = OrderedDict()
         self._probed: set[str] = set()
