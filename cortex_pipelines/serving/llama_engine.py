@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
+from cortex_pipelines.release.exports.gguf_base import Width
 from cortex_pipelines.release.exports.source import ExportError
 from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engine import (
@@ -29,12 +30,12 @@ from cortex_pipelines.serving.engine import (
     Token,
 )
 from cortex_pipelines.serving.llama_files import Chances, Converted, LlamaFiles
-from cortex_pipelines.serving.llama_process import LlamaProcess, Step
+from cortex_pipelines.serving.llama_process import EndedError, LlamaProcess, Step
 from cortex_pipelines.serving.probing import PROMPTS
 from cortex_pipelines.serving.queued import QueuedEngine, Request, end_tokens, window
 from cortex_pipelines.serving.settings import ServingSettings
 
-_BOUND = 0.05
+_BOUNDS = {"fp32": 1e-3, "fp16": 0.05}
 """Nats, at most, between log-probabilities of llama.cpp and of torch, of the likeliest tokens."""
 
 _LIKELIEST = 32
@@ -68,7 +69,8 @@ class LlamaEngine(QueuedEngine):
         self._starting = threading.Lock()
         own = window(config.get("max_position_embeddings"), settings)
         self._limits = own, settings.threads
-        width = "fp32" if settings.precision == "fp32" else "fp16"
+        width: Width = "fp32" if settings.precision == "fp32" else "fp16"
+        self._bound = _BOUNDS[width]
         self._files = LlamaFiles(base, width, cache)
         self._probes = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROMPTS]
         try:
@@ -77,11 +79,11 @@ class LlamaEngine(QueuedEngine):
             raise EngineError(f"{error}; `--engine torch` serves this base") from error
         self._processes[None] = self._start(None)
         self._alone = self._answers(self._processes[None])
-        if (apart := _apart(self._alone, self._base.wanted)) > _BOUND:
+        if (apart := _apart(self._alone, self._base.wanted)) > self._bound:
             self._processes[None].close()
             raise EngineError(
                 f"llama.cpp answers {apart:.2g} nats apart from torch with {base.name} alone (at "
-                f"most {_BOUND:g} are allowed); `--engine torch` serves it"
+                f"most {self._bound:g} are allowed); `--engine torch` serves it"
             )
         super().__init__(tokenizer, own, settings)
 
@@ -152,17 +154,16 @@ class LlamaEngine(QueuedEngine):
     def _pieces(self, work: Request) -> Iterator[Piece]:
         if work.cancelled.is_set():
             return
-        process = self._process(work.job.adapter)
         for index in range(work.job.count):
-            yield from self._continued(work, process, index)
+            yield from self._continued(work, index)
             if work.cancelled.is_set():
                 return
 
-    def _continued(self, work: Request, process: LlamaProcess, index: int) -> Iterator[Piece]:
+    def _continued(self, work: Request, index: int) -> Iterator[Piece]:
         job = work.job
         answer = Answer(self.tokenizer, job.prompt.start, job.sampling)
         written = 0
-        for step in self._steps(work, process, index):
+        for step in self._steps(work, index):
             if step.token in self._ends:
                 break
             written += 1
@@ -177,8 +178,22 @@ class LlamaEngine(QueuedEngine):
         else:
             yield answer.end(index, "length" if written >= job.sampling.max_tokens else "stop")
 
-    def _steps(self, work: Request, process: LlamaProcess, index: int) -> Iterator[Step]:
-        """The tokens of an answer, as llama.cpp writes them."""
+    def _steps(self, work: Request, index: int) -> Iterator[Step]:
+        """The tokens of an answer; from a new process where one ends before the first of them."""
+        for again in (True, False):
+            process = self._process(work.job.adapter)
+            begun = False
+            try:
+                for step in self._written_by(process, work, index):
+                    begun = True
+                    yield step
+                return
+            except EndedError:
+                process.close()
+                if begun or not again:
+                    raise
+
+    def _written_by(self, process: LlamaProcess, work: Request, index: int) -> Iterator[Step]:
         job, how = work.job, work.job.sampling
         seed = random.SystemRandom().getrandbits(31) if how.seed is None else how.seed + index
 
@@ -217,10 +232,10 @@ class LlamaEngine(QueuedEngine):
             RefusedAdapterError: it does something else than it should; says which.
         """
         answers = self._answers(process)
-        effect = float(np.abs(adapter.wanted - self._base.wanted).max())
+        effect = _apart(_likeliest(adapter.wanted), self._base.wanted)
         if effect <= _NO_CHANGE:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
-        allowed = min(_BOUND, _SHARE * effect)
+        allowed = min(self._bound, _SHARE * effect)
         if (apart := _apart(answers, adapter.wanted)) > allowed:
             without = _apart(answers, self._base.wanted) <= allowed
             raise RefusedAdapterError(
@@ -230,7 +245,7 @@ class LlamaEngine(QueuedEngine):
                 f"{allowed:.2g} are allowed)"
             )
         alone = self._answers(self._processes[None])
-        if _apart(alone, self._base.wanted) > _BOUND:
+        if _apart(alone, self._base.wanted) > self._bound:
             raise RefusedAdapterError("the base answers otherwise since the adapter was loaded")
 
     def _answers(self, process: LlamaProcess) -> list[dict[int, float]]:
@@ -243,6 +258,14 @@ class LlamaEngine(QueuedEngine):
     def _require_open(self) -> None:
         if self._closed:
             raise EngineError("the engine is closed")
+
+
+def _likeliest(wanted: Chances) -> list[dict[int, float]]:
+    places = np.argsort(wanted)[:, -_LIKELIEST:]
+    return [
+        {int(token): float(row[token]) for token in tokens}
+        for row, tokens in zip(wanted, places, strict=True)
+    ]
 
 
 def _apart(answers: list[dict[int, float]], wanted: Chances) -> float:

@@ -25,6 +25,10 @@ _LOOK = 0.05
 """Seconds between two looks at whether anybody still waits."""
 
 
+class EndedError(EngineError):
+    """The process ended while it was asked."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A token that llama.cpp wrote.
@@ -122,7 +126,8 @@ class LlamaProcess:
             left: Whether nobody waits any more, which ends it.
 
         Raises:
-            EngineError: the request failed, or the process ended.
+            EndedError: the process ended.
+            EngineError: the request failed.
         """
         scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
         asked = {
@@ -144,7 +149,7 @@ class LlamaProcess:
             yield from _steps(connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             if not left():
-                raise EngineError(f"llama.cpp ended while it was asked: {error}") from error
+                raise EndedError(f"llama.cpp ended while it wrote: {error}") from error
         finally:
             connection.close()
 
@@ -183,4 +188,4 @@ def _steps(response: http.client.HTTPResponse) -> Iterator[Step]:
             yield Step(scored["id"], scored["logprob"], top)
         if chunk["stop"]:
             return
-    raise EngineError("llama.cpp broke off in the middle of an answer")
+    raise EndedError("llama.cpp ended while it wrote")

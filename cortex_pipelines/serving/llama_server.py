@@ -36,6 +36,8 @@ def start(options: Mapping[str, Any]) -> Any:
     params.n_gpu_layers = 0
     params.fit_params = False
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    # rounds to 16 bits on the way, thousandths of a nat where there could be millionths
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_ram_mib = 0  # what was read stays in the one slot, which has one adapter
     params.no_extra_bufts = True  # would copy the weights, which all processes share
     params.ui = params.endpoint_slots = params.warmup = False

@@ -15,6 +15,7 @@ from cortex_pipelines.release.exports.source import ExportError
 Width = Literal["fp32", "fp16"]
 
 _WEIGHT, _BIAS = ".weight", ".bias"
+_HALF = "\N{REPLACEMENT CHARACTER}"
 
 
 def write_base(base: BaseModel, path: Path, width: Width) -> None:
@@ -94,7 +95,8 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     seen: set[str] = set()
     names, kinds = [], []
     for token, text in enumerate(token_texts(tokenizer, size)):
-        name = text or f"<special {token}>"
+        # a grammar of llama.cpp admits no token with a zero byte
+        name = text.replace("\0", _HALF) or f"<special {token}>"
         if name in seen:  # llama.cpp wants them to differ
             name = f"{name}<{token}>"
         seen.add(name)
