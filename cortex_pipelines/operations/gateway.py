@@ -34,7 +34,7 @@ from cortex_pipelines.serving.catalogue import (
 )
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
-from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
@@ -71,7 +71,7 @@ def open_gateway(
     settings = params.serving.with_engine(engine)
     return Gateway(
         source,
-        open_engine(base, settings, root / ".cortex" / "cache" / "llama"),
+        open_engine(base, settings, root / CACHE),
         settings,
         params.datasets,
         partial(_examples, params),

@@ -27,7 +27,7 @@ from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
-from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.settings import EngineName
@@ -74,7 +74,7 @@ def open_exported(
     settings = params.serving.with_engine(engine)
     return Gateway(
         CatalogueSource(lambda: catalogue, lambda: None),
-        open_engine(base, settings, root / ".cortex" / "cache" / "llama"),
+        open_engine(base, settings, root / CACHE),
         settings,
         params.datasets,
         _no_examples,

@@ -7,6 +7,9 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.engine import Engine, EngineError
 from cortex_pipelines.serving.settings import ServingSettings
 
+CACHE = Path(".cortex", "cache", "llama")
+"""Folder of what was converted for llama.cpp, below a project's root."""
+
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
     """The engine that the settings name, with the base in memory.

@@ -79,6 +79,15 @@ def test_closing_ends_every_process(home: Path) -> None:
     assert not any(process.alive or process._folder.exists() for process in running)
 
 
+def test_a_process_ends_with_whoever_started_it(files: LlamaFiles) -> None:
+    process = LlamaProcess(files.base().path, None, 256, 1)
+    pipe = process._process.stdin
+    assert pipe is not None
+    pipe.close()  # as the kernel does when the gateway is killed
+    assert process._process.wait(timeout=60) == 0
+    process.close()
+
+
 def without_effect(
     self: LlamaEngine, _adapter: Converted | None, start: Any = LlamaEngine._start
 ) -> LlamaProcess:
