@@ -1,8 +1,11 @@
 """``cortex serve``."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
+
+from cortex_pipelines.serving.settings import EngineName
 
 
 @click.command(epilog="Example: cortex serve --port 8008")
@@ -23,7 +26,19 @@ import click
 @click.option(
     "--model", help="Model of requests that name none; else the only project with a champion."
 )
-def serve(host: str, port: int, folder: Path | None, key: Path | None, model: str | None) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    help="What writes text; else `serving.engine` of params.yaml.",
+)
+def serve(
+    host: str,
+    port: int,
+    folder: Path | None,
+    key: Path | None,
+    model: str | None,
+    engine: EngineName | None,
+) -> None:
     """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
     if key is not None and folder is None:
         raise click.UsageError("--trust goes with --from")
@@ -37,10 +52,10 @@ def serve(host: str, port: int, folder: Path | None, key: Path | None, model: st
 
     require_free(host, port)
     if folder is not None:
-        gateway, services = open_exported(folder, key), NOTHING
+        gateway, services = open_exported(folder, key, engine), NOTHING
     else:
         root = find_root()
-        gateway, services = open_gateway(root, model), project_services(root)
+        gateway, services = open_gateway(root, model, engine), project_services(root)
     for name, served in sorted(gateway.source.current.models.items()):
         if "@" not in name:
             click.echo(f"{name}: {served.release.way}, {served.version}", err=True)

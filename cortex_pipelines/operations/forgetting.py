@@ -18,6 +18,7 @@ from cortex_pipelines.operations.parameter_file import round_trip
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
+from cortex_pipelines.serving.engines import CACHE as CONVERTED
 from cortex_pipelines.tracking.lineage import Node, lineage
 from cortex_pipelines.tracking.store import (
     experiment_ids,
@@ -173,6 +174,8 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
     folders = list(rows.iterdir()) if rows.is_dir() else []
     for folder in folders:
         shutil.rmtree(folder)
+    # adapters of former versions in another format
+    shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
     return Purged(
         _purge_dvc(project.root),
         _purge_mlflow(project),

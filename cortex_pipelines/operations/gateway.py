@@ -34,10 +34,11 @@ from cortex_pipelines.serving.catalogue import (
 )
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
+from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
-from cortex_pipelines.serving.torch_engine import TorchEngine
+from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.serving.ways import best_way, measured_ways
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
@@ -45,15 +46,19 @@ _ADAPTER = "code_adapter"
 _ROLES = ("champion", "canary", "challenger")
 
 
-def open_gateway(root: Path, default: str | None = None) -> Gateway:
+def open_gateway(
+    root: Path, default: str | None = None, engine: EngineName | None = None
+) -> Gateway:
     """The gateway of a project, with its base in memory.
 
     Args:
         root: Project root.
         default: Model of requests that name none; None for the only project with a champion, or
             the base.
+        engine: What writes text; None for what the parameters name.
 
     Raises:
+        EngineError: there is no such engine here, or it cannot serve the base.
         ProjectError: there is no such project, or its parameters are wrong.
         BaseModelError: the base is not there.
         UnknownModelError: there is no model ``default``.
@@ -63,10 +68,11 @@ def open_gateway(root: Path, default: str | None = None) -> Gateway:
     base = resolve_base(pinned_base(project), root)
     source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
     source.current.find(default)
+    settings = params.serving.with_engine(engine)
     return Gateway(
         source,
-        TorchEngine(base, params.serving),
-        params.serving,
+        open_engine(base, settings, root / CACHE),
+        settings,
         params.datasets,
         partial(_examples, params),
         RouterDesk(partial(_router, project), partial(_stamp, root)),

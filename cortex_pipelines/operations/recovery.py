@@ -28,6 +28,7 @@ _SCRATCH = (
     ".cortex/keys/trusted",
     ".cortex/signed/*/*",
     ".cortex/cache/rows/*",
+    ".cortex/cache/llama/*",
     f"{CACHE.as_posix()}/downloads",
     ".dagster",
     ".dvc/tmp",

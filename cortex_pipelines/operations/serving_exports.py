@@ -27,15 +27,18 @@ from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
+from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
-from cortex_pipelines.serving.torch_engine import TorchEngine
+from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 _ADAPTER = "code_adapter-"
 
 
-def open_exported(folder: Path, key: Path | None = None) -> Gateway:
+def open_exported(
+    folder: Path, key: Path | None = None, engine: EngineName | None = None
+) -> Gateway:
     """The gateway of a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
 
     Inside a project its keys count, elsewhere those that were trusted on this machine.
@@ -43,8 +46,10 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
     Args:
         folder: The exported folder.
         key: Public key of whoever exported it, to be trusted from now on; None for those known.
+        engine: What writes text; None for what the parameters name.
 
     Raises:
+        EngineError: there is no such engine here, or it cannot serve the base.
         UntrustedModelError: it is not what somebody trusted has exported.
         WeightsError: its base is not on this machine.
         ProjectError: it is in a form that this engine does not read.
@@ -66,10 +71,11 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
         models[BASE] = Served(BASE, Release("base", digest), about={"base": about["base"]})
     catalogue = Catalogue(models, name, base.name)
     params = load_parameters()
+    settings = params.serving.with_engine(engine)
     return Gateway(
         CatalogueSource(lambda: catalogue, lambda: None),
-        TorchEngine(base, params.serving),
-        params.serving,
+        open_engine(base, settings, root / CACHE),
+        settings,
         params.datasets,
         _no_examples,
         RouterDesk(_no_router, lambda: None),

@@ -14,7 +14,7 @@ from cortex_pipelines.release.exports.probe import apart
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engine import RefusedAdapterError
 
-_PROMPTS = (
+PROMPTS = (
     "def parse_version(text):\n    parts = text",
     "class History:\n    def __init__(self, size):",
     "# Settings of the service\nimport os\n\nPORT =",
@@ -65,12 +65,24 @@ class Probe:
         if _difference(self._answers(), self._alone) > _SAME:
             raise RefusedAdapterError("the base answers otherwise after the adapter was taken off")
 
+    def wanted(self, lora: Lora | None) -> list[Any]:
+        """Logits after each token of each prompt, shape (tokens, vocabulary); None for the base.
+
+        Raises:
+            UntrustedModelError: the adapter does not fit on the base.
+            RefusedAdapterError: torch itself does something else with it than it should.
+        """
+        if lora is None:
+            return self._alone
+        self.require(lora)
+        return self._reference(lora)
+
     def _answers(self) -> list[Any]:
         import torch
 
         with torch.no_grad():
             return [
-                self._model(input_ids=self._ids(text)).logits[0].float().cpu() for text in _PROMPTS
+                self._model(input_ids=self._ids(text)).logits[0].float().cpu() for text in PROMPTS
             ]
 
     def _ids(self, text: str) -> Any:

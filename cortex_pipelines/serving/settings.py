@@ -6,9 +6,14 @@ from pydantic import Field
 
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
+EngineName = Literal["torch", "llama"]
+
 
 class ServingSettings(Settings):
     """Limits of the gateway."""
+
+    engine: EngineName
+    """What writes text: torch for any base, or llama.cpp, quicker on a processor."""
 
     adapters: Annotated[int, Field(ge=1, le=256)]
     """Adapters kept in memory, the one used longest ago leaving first."""
@@ -27,3 +32,7 @@ class ServingSettings(Settings):
 
     waiting: Annotated[int, Field(ge=1, le=10_000)]
     """Requests that may wait for the model; the next one is told to come back later (429)."""
+
+    def with_engine(self, engine: EngineName | None) -> "ServingSettings":
+        """The same for another engine; None for the one named here."""
+        return self.model_copy(update={"engine": engine}) if engine else self

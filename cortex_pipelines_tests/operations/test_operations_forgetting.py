@@ -14,6 +14,7 @@ from cortex_pipelines.operations import forgetting
 from cortex_pipelines.operations.forgetting import bury, mark, purge, tombstones, trained_on
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.serving.engines import CACHE
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version
@@ -114,6 +115,8 @@ def test_models_are_named_marked_and_former_versions_deleted(
         bench.make(*stage)
     rows = bench.root / ".cortex" / "cache" / "rows" / "words"
     rows.mkdir(parents=True, exist_ok=True)
+    converted = bench.root / CACHE / "adapter"
+    converted.mkdir(parents=True)
 
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
         config["remote"]["shared"] = {"url": str(bench.root / "elsewhere")}
@@ -122,6 +125,7 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert done.dvc_bytes > 0
     assert not (cache / old[:2] / old[2:]).exists()
     assert not rows.exists()
+    assert not converted.exists()
     new = bench.lock()["loud@a"]["outs"][0]["md5"]
     assert (cache / new[:2] / new[2:]).exists()
     # runs of what is as it was stay, and those that carry a registered model

@@ -23,6 +23,7 @@ from cortex_pipelines.release.exports.gguf_adapter import (
     read_pairs,
     write_gguf,
 )
+from cortex_pipelines.release.exports.gguf_base import Width, write_base
 from cortex_pipelines.release.exports.gguf_layout import Layout, layout_of
 from cortex_pipelines.release.exports.merged import write_merged
 from cortex_pipelines.release.exports.ollama import BASE, MODELFILE, compare_base, write_ollama
@@ -260,3 +261,21 @@ def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> Non
         failing[0](replace(failing[1]), None, aside)
     assert not (tmp_path / "failed").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+@pytest.mark.parametrize(("width", "likeness"), [("fp32", 1 - 1e-9), ("fp16", 1 - 1e-5)])
+def test_a_base_is_written_with_its_weights(
+    base: BaseModel, tmp_path: Path, width: Width, likeness: float
+) -> None:
+    write_base(base, tmp_path / "base.gguf", width)
+    assert compare_base(tmp_path / "base.gguf", base.folder) > likeness
+
+
+def test_a_base_with_stretched_positions_is_refused(base: BaseModel, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(base.folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ExportError, match="rotary embeddings of type yarn"):
+        write_base(replace(base, folder=folder), tmp_path / "base.gguf", "fp32")

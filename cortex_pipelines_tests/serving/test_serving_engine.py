@@ -1,4 +1,4 @@
-"""The torch engine: the same text as the evaluation's generation, whatever was asked before."""
+"""Each engine: the same text as the evaluation's generation, whatever was asked before."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -21,6 +21,7 @@ from cortex_pipelines.release.loading import ResidentBase
 from cortex_pipelines.serving.engine import (
     AdapterFiles,
     BusyError,
+    Engine,
     EngineError,
     Event,
     Job,
@@ -29,6 +30,7 @@ from cortex_pipelines.serving.engine import (
     RefusedAdapterError,
     Sampling,
 )
+from cortex_pipelines.serving.engines import open_engine
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
@@ -38,19 +40,33 @@ PROMPTS = ("def add(a, b):\n    ", "def add(a, b):\n    total = ", "class Cart:\
 WHO = (None, *tinygateway.ADAPTERS)
 
 
+ENGINES = ("torch", pytest.param("llama", marks=tinygateway.NEEDS_LLAMA))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def opened(request: pytest.FixtureRequest, home: Path) -> Callable[..., Engine]:
+    """Opens one of the engines with changed settings."""
+
+    def open_one(**changes: Any) -> Engine:
+        how = tinygateway.settings(engine=request.param, **changes)
+        return open_engine(tinygateway.base_in(home), how, home / "llama")
+
+    return open_one
+
+
 @pytest.fixture(scope="module")
-def engine(home: Path) -> Iterator[TorchEngine]:
-    made = TorchEngine(tinygateway.base_in(home), tinygateway.settings(adapters=1))
+def engine(opened: Callable[..., Engine]) -> Iterator[Engine]:
+    made = opened(adapters=1)
     yield made
     made.close()
 
 
-def loaded(engine: TorchEngine, home: Path, who: str | None) -> Ready | None:
+def loaded(engine: Engine, home: Path, who: str | None) -> Ready | None:
     return engine.load(tinygateway.files(home, who)) if who else None
 
 
 def pieces(
-    engine: TorchEngine, job: Job, after: Callable[[Piece], bool] = lambda _: False
+    engine: Engine, job: Job, after: Callable[[Piece], bool] = lambda _: False
 ) -> list[Piece]:
     """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
@@ -71,7 +87,7 @@ def text_of(taken: list[Piece], index: int = 0) -> str:
 
 @pytest.mark.parametrize("who", WHO)
 def test_text_is_divided_and_written_as_in_the_evaluation(
-    engine: TorchEngine, home: Path, who: str | None
+    engine: Engine, home: Path, who: str | None
 ) -> None:
     model = load_causal_model(tinygateway.base_in(home), "fp32")
     if who:
@@ -87,12 +103,12 @@ def test_text_is_divided_and_written_as_in_the_evaluation(
 
 
 @pytest.fixture(scope="module")
-def cold(home: Path) -> Mapping[tuple[str | None, str], list[float]]:
+def cold(opened: Callable[..., Engine], home: Path) -> Mapping[tuple[str | None, str], list[float]]:
     """Log-probabilities of each answer, by an engine that never answered anything else."""
     scored = {}
     for who in WHO:
         for prompt in PROMPTS:
-            fresh = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+            fresh = opened()
             job = Job(loaded(fresh, home, who), fresh.prompt(prompt), Sampling(8))
             scored[who, prompt] = scores(pieces(fresh, job))
             fresh.close()
@@ -117,7 +133,7 @@ REQUESTS = st.lists(
 @given(REQUESTS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_request_feels_the_adapter_of_another(
-    engine: TorchEngine,
+    engine: Engine,
     home: Path,
     cold: Mapping[tuple[str | None, str], list[float]],
     requests: list[tuple[str | None, str, str]],
@@ -141,7 +157,7 @@ def test_adapters_differ_from_the_base_by_more_than_that(
         assert max(abs(left - right) for pair in pairs for left, right in pair) > 0.05
 
 
-def test_only_so_many_adapters_stay_in_memory(engine: TorchEngine, home: Path) -> None:
+def test_only_so_many_adapters_stay_in_memory(engine: Engine, home: Path) -> None:
     for name in ("shop", "docs", "shop"):
         loaded(engine, home, name)
         assert engine.state()["resident"] == [f"{name}.dir"]
@@ -150,7 +166,7 @@ def test_only_so_many_adapters_stay_in_memory(engine: TorchEngine, home: Path) -
 @given(st.lists(st.text("ab \n()def", min_size=1, max_size=3), max_size=3))
 @settings(max_examples=25, deadline=None)
 def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
-    engine: TorchEngine, stops: list[str]
+    engine: Engine, stops: list[str]
 ) -> None:
     prompt = engine.prompt(PROMPTS[0])
     whole = text_of(pieces(engine, Job(None, prompt, Sampling(40))))
@@ -160,7 +176,7 @@ def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
     assert (taken[-1].finish == "stop") == (first < len(whole))
 
 
-def test_the_same_seed_draws_the_same_and_answers_differ(engine: TorchEngine) -> None:
+def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None:
     how = Sampling(16, temperature=1.0, top_p=0.9, seed=5)
     job = Job(None, engine.prompt(PROMPTS[0]), how, count=3)
     first, second = (pieces(engine, job) for _ in range(2))
@@ -169,7 +185,7 @@ def test_the_same_seed_draws_the_same_and_answers_differ(engine: TorchEngine) ->
     assert len(set(texts)) == 3
 
 
-def test_a_long_prompt_loses_its_beginning(engine: TorchEngine) -> None:
+def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
     prompt = engine.prompt("x" * 1000 + "tail", room=16)
     assert prompt.cut == 1004 - (256 - 16)
     assert engine.tokenizer.decode(prompt.ids[-4:]) == "tail"
@@ -177,15 +193,15 @@ def test_a_long_prompt_loses_its_beginning(engine: TorchEngine) -> None:
     assert sum(len(piece.tokens) for piece in taken) == 16
 
 
-def test_cancelling_ends_an_answer(engine: TorchEngine) -> None:
+def test_cancelling_ends_an_answer(engine: Engine) -> None:
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128))
     taken = pieces(engine, job, lambda _: True)
     assert taken[-1].finish == "cancelled"
     assert sum(len(piece.tokens) for piece in taken) < 100
 
 
-def test_closing_ends_what_is_written_and_answers_what_waits(home: Path) -> None:
-    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings())
+def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..., Engine]) -> None:
+    engine = opened()
     events: list[SimpleQueue[Event]] = [SimpleQueue() for _ in range(3)]
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128, temperature=1.0), count=8)
     for queue in events:
@@ -197,8 +213,8 @@ def test_closing_ends_what_is_written_and_answers_what_waits(home: Path) -> None
     assert not engine.state()["alive"]
 
 
-def test_too_many_wait(home: Path) -> None:
-    engine = TorchEngine(tinygateway.base_in(home), tinygateway.settings(waiting=2))
+def test_too_many_wait(opened: Callable[..., Engine], home: Path) -> None:
+    engine = opened(waiting=2)
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(64))
 
     def fill() -> None:
@@ -250,7 +266,7 @@ def test_a_fault_of_the_engine_refuses_the_adapter(
     ],
 )
 def test_every_plain_adapter_passes_the_probe(
-    engine: TorchEngine, home: Path, tmp_path: Path, config: dict[str, Any]
+    engine: Engine, home: Path, tmp_path: Path, config: dict[str, Any]
 ) -> None:
     folder = write_adapter(tinygateway.base_in(home), tmp_path / "one", 3, **config)
     assert engine.load(AdapterFiles(f"{config}", lambda: folder)).version == f"{config}"

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
@@ -25,17 +28,19 @@ from cortex_pipelines.serving.catalogue import (
 )
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
+from cortex_pipelines.serving.engines import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
 ROOT = Path(__file__).parents[2]
 ADAPTERS = {"shop": 1, "docs": 2}
 """Project to the seed of its adapter."""
+
+NEEDS_LLAMA = pytest.mark.skipif(find_spec("xllamacpp") is None, reason="needs xllamacpp")
 
 RULES = {
     "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
@@ -48,7 +53,7 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    return ServingSettings.model_validate({**given, "waiting": 16, **changes})
+    return ServingSettings.model_validate({"engine": "torch", **given, "waiting": 16, **changes})
 
 
 def base_in(root: Path) -> BaseModel:
@@ -117,7 +122,7 @@ def open_tiny(
     size = params.datasets.shingle_tokens
     return Gateway(
         CatalogueSource(source or partial(catalogue, root), stamp),
-        TorchEngine(base_in(root), how),
+        open_engine(base_in(root), how, state / "llama"),
         how,
         params.datasets,
         lambda folder: SimilarExamples(folder, size, 3),

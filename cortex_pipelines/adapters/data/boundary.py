@@ -48,7 +48,7 @@ class ForcedStart:
                 continue
             allowed = [
                 token
-                for token, text in enumerate(_token_texts(self._tokenizer, len(own)))
+                for token, text in enumerate(token_texts(self._tokenizer, len(own)))
                 if text and (text.startswith(rest) or rest.startswith(text))
             ]
             if allowed:
@@ -66,7 +66,7 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
         tokenizer: A transformers tokenizer.
         size: Number of tokens that the model gives scores for.
     """
-    texts = _token_texts(tokenizer, size)
+    texts = token_texts(tokenizer, size)
     return [
         token
         for token, text in enumerate(texts)
@@ -75,7 +75,7 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
 
 
 @lru_cache(maxsize=2)
-def _token_texts(tokenizer: Any, size: int) -> Sequence[str]:
+def token_texts(tokenizer: Any, size: int) -> Sequence[str]:
     """Text of each token; empty for special tokens and beyond the vocabulary."""
     before = tokenizer("x", add_special_tokens=False)["input_ids"]
     known = min(size, len(tokenizer))

@@ -1,0 +1,57 @@
+"""One llama.cpp server as a process: ``python llama_server.py OPTIONS``.
+
+The options are a JSON object: ``base`` and ``adapter`` (GGUF files; the latter may be null),
+``socket`` (where it listens), ``window`` (tokens) and ``threads``. It writes a line when it can be
+asked, and ends with its standard input. It is a process of its own because llama.cpp takes over
+the signals of the process that it runs in, and because its memory goes with it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def start(options: Mapping[str, Any]) -> Any:
+    """A server with at most one adapter, which counts as its file says.
+
+    Args:
+        options: See above.
+
+    Raises:
+        RuntimeError: llama.cpp cannot load the files.
+    """
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = options["base"]
+    if options["adapter"] is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(options["adapter"], 1.0)]
+    params.hostnames = [options["socket"]]
+    params.n_ctx = options["window"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options["threads"]
+    params.n_parallel = 1
+    params.n_threads_http = 2
+    params.n_gpu_layers = 0
+    params.fit_params = False
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    # rounds to 16 bits on the way, thousandths of a nat where there could be millionths
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.cache_ram_mib = 0  # what was read stays in the one slot, which has one adapter
+    params.no_extra_bufts = True  # would copy the weights, which all processes share
+    params.ui = params.endpoint_slots = params.warmup = False
+    params.verbosity = -1
+    return xllamacpp.Server(params)
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    server = start(json.loads(sys.argv[1]))
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+    os._exit(0)  # the server has threads that nobody ends
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""What is particular to the llama.cpp engine: its processes, its files, and its probe."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from cortex_pipelines.adapters.model.lora import WEIGHTS
+from cortex_pipelines.serving import engines
+from cortex_pipelines.serving.engine import (
+    AdapterFiles,
+    EngineError,
+    Job,
+    RefusedAdapterError,
+    Sampling,
+)
+from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.llama_engine import LlamaEngine
+from cortex_pipelines.serving.llama_files import Converted, LlamaFiles
+from cortex_pipelines.serving.llama_process import LlamaProcess
+from cortex_pipelines_tests.serving import tinygateway
+from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, pieces, text_of
+
+pytestmark = tinygateway.NEEDS_LLAMA
+
+
+@pytest.fixture(scope="module")
+def files(home: Path) -> LlamaFiles:
+    return LlamaFiles(tinygateway.base_in(home), "fp32", home / "llama")
+
+
+@pytest.fixture(scope="module")
+def engine(home: Path) -> Iterator[LlamaEngine]:
+    made = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
+    yield made
+    made.close()
+
+
+def test_an_ended_process_is_started_again(engine: LlamaEngine, home: Path) -> None:
+    ready = loaded(engine, home, "shop")
+    job = Job(ready, engine.prompt(PROMPTS[0]), Sampling(16))
+    before = text_of(pieces(engine, job))
+    ended = engine._processes["shop.dir"]
+    os.kill(ended.pid, signal.SIGKILL)
+    assert text_of(pieces(engine, job)) == before
+
+
+def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
+    engine: LlamaEngine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # more than fits into the socket, so that not all of it was sent before the end
+    job = Job(loaded(engine, home, "docs"), engine.prompt(PROMPTS[0]), Sampling(230, top=20))
+
+    def end(*_given: Any) -> None:
+        running = engine._processes["docs.dir"]._process
+        running.kill()
+        running.wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_scored", end)
+        with pytest.raises(EngineError, match=r"llama.cpp ended while it wrote"):
+            pieces(engine, job)
+    assert text_of(pieces(engine, job))
+
+
+def test_closing_ends_every_process(home: Path) -> None:
+    engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
+    loaded(engine, home, "shop")
+    running = list(engine._processes.values())
+    engine.close()
+    assert not any(process.alive or process._folder.exists() for process in running)
+
+
+def test_a_process_ends_with_whoever_started_it(files: LlamaFiles) -> None:
+    process = LlamaProcess(files.base().path, None, 256, 1)
+    pipe = process._process.stdin
+    assert pipe is not None
+    pipe.close()  # as the kernel does when the gateway is killed
+    assert process._process.wait(timeout=60) == 0
+    process.close()
+
+
+def without_effect(
+    self: LlamaEngine, _adapter: Converted | None, start: Any = LlamaEngine._start
+) -> LlamaProcess:
+    process: LlamaProcess = start(self, None)
+    return process
+
+
+def also_for_the_base(
+    self: LlamaEngine, adapter: Converted | None, start: Any = LlamaEngine._start
+) -> LlamaProcess:
+    process: LlamaProcess = start(self, adapter)
+    self._processes[None] = process
+    return process
+
+
+def scaled(factor: float) -> Callable[..., Any]:
+    def ask(self: LlamaProcess, ids: Any, how: Any, left: Any, real: Any = LlamaProcess.ask) -> Any:
+        other = [{"id": 0, "scale": factor}] if self._adapter else []
+        return real(self, ids, {**how, "lora": other}, left)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("changed", "method", "fault", "words"),
+    [
+        (LlamaEngine, "_start", without_effect, "no effect in this engine"),
+        (LlamaEngine, "_start", also_for_the_base, "base answers otherwise since the adapter"),
+        (LlamaProcess, "ask", scaled(0.0), "no effect in this engine"),
+        (LlamaProcess, "ask", scaled(0.5), "nats apart from what torch gives"),
+        (LlamaProcess, "ask", scaled(2.0), "nats apart from what torch gives"),
+        (LlamaProcess, "ask", scaled(1.05), "nats apart from what torch gives"),
+    ],
+)
+def test_a_fault_of_the_engine_refuses_the_adapter(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: type,
+    method: str,
+    fault: Any,
+    words: str,
+) -> None:
+    engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
+    base = engine._processes[None]
+    with monkeypatch.context() as patched:
+        patched.setattr(changed, method, fault)
+        with pytest.raises(RefusedAdapterError, match=words):
+            loaded(engine, home, "shop")
+    base.close()
+    engine.close()
+
+
+def test_an_adapter_that_changes_nothing_is_refused(
+    engine: LlamaEngine, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "zero"
+    shutil.copytree(home / "shop", folder)
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: tensor * 0 for name, tensor in weights.items()}, folder / WEIGHTS)
+    with pytest.raises(RefusedAdapterError, match="changes nothing: its matrices are zero"):
+        engine.load(AdapterFiles("zero.dir", lambda: folder))
+
+
+def test_another_base_than_the_file_is_refused(home: Path, tmp_path: Path) -> None:
+    """A file of other weights under the base's digest, as a change of the cache would be."""
+    cache = tmp_path / "llama"
+    base = tinygateway.base_in(home)
+    kept = LlamaFiles(base, "fp32", cache)
+    path = kept.base().path
+    path.unlink()
+    shutil.copyfile(kept.adapter(home / "shop").path, path)
+    with pytest.raises(EngineError, match=r"llama.cpp cannot be started"):
+        LlamaEngine(base, tinygateway.settings(), cache)
+
+
+def test_a_base_of_another_architecture_is_refused_in_a_sentence(
+    home: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "other"
+    shutil.copytree(home / "base", root / "base")
+    config = root / "base" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "mamba"}))
+    with pytest.raises(EngineError, match=r"architecture mamba .* `--engine torch` serves"):
+        LlamaEngine(tinygateway.base_in(root), tinygateway.settings(), tmp_path / "cache")
+
+
+def test_without_llama_cpp_the_engine_says_what_to_install(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _name: None)
+    with pytest.raises(EngineError, match=r"pip install 'cortex-pipelines\[llama\]'"):
+        open_engine(tinygateway.base_in(home), tinygateway.settings(engine="llama"), tmp_path)
+
+
+_ONE_SERVER = """
+import json, sys, xllamacpp
+base, adapter, ids = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+params = xllamacpp.CommonParams()
+params.model.path = base
+params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 0.0)]
+params.n_ctx, params.fit_params, params.verbosity = 256, False, -1
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.hostnames = [sys.argv[4]]
+server = xllamacpp.Server(params)
+def likeliest(**how):
+    asked = {"prompt": ids, "max_tokens": 1, "logprobs": 1, "temperature": 0.0, **how}
+    return server.handle_completions(asked)["choices"][0]["logprobs"]["content"][0]["logprob"]
+cold = likeliest()
+likeliest(lora=[{"id": 0, "scale": 1.0}])
+print(json.dumps([cold, likeliest()]), flush=True)
+import os
+os._exit(0)
+"""
+
+
+def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(
+    files: LlamaFiles, home: Path, engine: LlamaEngine, tmp_path: Path
+) -> None:
+    """Why each adapter has a process; when this fails, llama.cpp has mended its prompt cache."""
+    ids = json.dumps(engine.prompt(PROMPTS[1]).ids)
+    paths = [str(files.base().path), str(files.adapter(home / "shop").path)]
+    done = subprocess.run(
+        [sys.executable, "-c", _ONE_SERVER, *paths, ids, str(tmp_path / "one.sock")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    cold, after = json.loads(done.stdout.splitlines()[-1])
+    assert abs(cold - after) > 0.05
