@@ -23,6 +23,7 @@ from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
+from cortex_pipelines.cli.predict_batch import predict_batch
 from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
@@ -130,6 +131,7 @@ _COMMANDS = (
     mutate,
     params,
     predict,
+    predict_batch,
     promote,
     refactorings,
     releases,

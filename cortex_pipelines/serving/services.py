@@ -1,6 +1,6 @@
 """What a gateway is asked for that only a project can answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,15 @@ Search = Callable[[str, str | None, int], Mapping[str, Any]]
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
 """Project (None for the router) and version of its model to the tree of what it was made from."""
 
+Score = Callable[[str, Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+"""Watched log and new records of it to ``log``, ``windows``, ``alerts``, and ``version``."""
+
 Redact = Callable[[str], tuple[str, int]]
 """A text to the text without private values, and how many of them it held."""
+
+
+class ServiceError(LookupError):
+    """What was asked for is not made yet or not known; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class ProjectServices:
 
     Args:
         expect: Outcome predictors.
+        score: Detectors of anomalies.
         search: Code search.
         lineage: What a served model was made from.
         redact: Takes private values out of what people type; without it no text is kept.
     """
 
     expect: Expect | None = None
+    score: Score | None = None
     search: Search | None = None
     lineage: Lineage | None = None
     redact: Redact | None = None

@@ -223,6 +223,7 @@ def test_all_commands_are_there() -> None:
         "logs",
         "mutate",
         "predict",
+        "predict-batch",
         "promote",
         "refactorings",
         "releases",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,13 @@ def envelope(kind: str, prefix: str, answering: Answering) -> dict[str, Any]:
         "model": answering.served.name,
         "system_fingerprint": answering.version,
     }
+
+
+def versioned(body: Mapping[str, Any], model: str) -> Response:
+    """An answer of what no adapter is part of, which holds its ``version``."""
+    headers = {"x-cortex-model": model, "x-cortex-version": str(body["version"])}
+    # half a surrogate pair in a record cannot be written otherwise
+    return Response(json.dumps(body), media_type="application/json", headers=headers)
 
 
 def whole(

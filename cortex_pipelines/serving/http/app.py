@@ -13,6 +13,7 @@ from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted
 from cortex_pipelines.serving.http.llama_cpp import llama_router
+from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.overview import overview_router
 from cortex_pipelines.serving.http.page import page_router
@@ -55,6 +56,7 @@ def create_app(
     for make in (overview_router, playground_router):
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))
+    app.include_router(logs_router(services))
     app.include_router(page_router())
     agents.add_to(app)
 
