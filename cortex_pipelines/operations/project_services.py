@@ -9,9 +9,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from cortex_pipelines.adapters.model.base_model import base_digest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.operations.made import made_output
 from cortex_pipelines.operations.predicting import expect
 from cortex_pipelines.operations.watching import watch_records
@@ -21,9 +23,10 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.anomalies.kept import DetectorError
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.catalogue import ROUTER
+from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
-from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
 _SEARCH = "cortex_pipelines.retrieval"
 _ADAPTER = "code_adapter"
@@ -35,9 +38,20 @@ def project_services(root: Path) -> ProjectServices:
         expect=partial(_expected, root),
         score=partial(_scored, root),
         search=_CodeSearch(root) if find_spec(_SEARCH) is not None else None,
+        encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         redact=partial(redacted, load_parameters(root).privacy),
     )
+
+
+def code_encoder(root: Path) -> CodeEncoder:
+    """The pinned sentence encoder; it is loaded by the first text."""
+    project = open_project(root)
+    params = load_parameters(root)
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
+    pinned = PinnedModel(params.models.encoder, pin or {})
+    locate = partial(weights_folder, pinned.source, pinned.pin, root)
+    return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
 
 
 def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:

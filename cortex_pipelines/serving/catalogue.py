@@ -20,6 +20,7 @@ both, or (the router alone) by the keyword rules."""
 
 BASE = "base"
 ROUTER = "task_router"
+ENCODER = "code_encoder"
 
 
 class UnknownModelError(LookupError):
@@ -110,6 +111,8 @@ class Catalogue:
             raise UnknownModelError(
                 f'{ROUTER} routes tasks and writes no text: POST /route with {{"task": "…"}}'
             )
+        if wanted == ENCODER:
+            raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")
         near = difflib.get_close_matches(wanted, self.models, n=1, cutoff=0.0)
         raise UnknownModelError(
             f"no model {wanted[:100]}; the nearest is {near[0] if near else self.default}, "

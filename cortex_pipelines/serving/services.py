@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cortex_pipelines.serving.embeddings import CodeEncoder
+
 Expect = Callable[[str, str | None], Mapping[str, Any]]
 """Task and master (None for each known one) to what is expected, and ``version``."""
 
@@ -32,6 +34,7 @@ class ProjectServices:
         expect: Outcome predictors.
         score: Detectors of anomalies.
         search: Code search.
+        encoder: Embeds texts.
         lineage: What a served model was made from.
         redact: Takes private values out of what people type; without it no text is kept.
     """
@@ -39,6 +42,7 @@ class ProjectServices:
     expect: Expect | None = None
     score: Score | None = None
     search: Search | None = None
+    encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
     redact: Redact | None = None
 

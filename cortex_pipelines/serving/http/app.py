@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.agents import AgentsEndpoint
 from cortex_pipelines.serving.http.completions import completions_router
+from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted
@@ -50,7 +51,8 @@ def create_app(
         lifespan=life,
     )
     add_error_handlers(app)
-    app.include_router(models_router(gateway))
+    app.include_router(models_router(gateway, services))
+    app.include_router(embeddings_router(gateway, services))
     for make in (completions_router, llama_router, tabby_router, tasks_router):
         app.include_router(make(gateway))
     for make in (overview_router, playground_router):
