@@ -18,6 +18,7 @@ from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.init import init
+from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
@@ -126,6 +127,7 @@ _COMMANDS = (
     forget,
     index,
     init,
+    keys,
     logs,
     mcp,
     mutate,

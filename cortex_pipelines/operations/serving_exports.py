@@ -49,7 +49,7 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
         WeightsError: its base is not on this machine.
         ProjectError: it is in a form that this engine does not read.
     """
-    root = _root()
+    root = served_root()
     if key is not None:
         trust(root, key)
     manifest = verify(root, folder, folder)
@@ -77,7 +77,8 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
     )
 
 
-def _root() -> Path:
+def served_root() -> Path:
+    """The project around, or the folder of this user's own where there is none."""
     try:
         return find_root()
     except ProjectError:

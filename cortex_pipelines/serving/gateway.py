@@ -14,10 +14,12 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.serving.access import caller
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import (
     AdapterFiles,
+    BusyError,
     Engine,
     EngineError,
     Event,
@@ -129,6 +131,7 @@ class Gateway:
         self.settings = settings
         self.datasets = datasets
         self.router = router
+        self.state = state
         self.events = EventLog(state)
         self.metrics = Metrics()
         self._open_examples = open_examples
@@ -191,6 +194,8 @@ class Gateway:
         began = time.perf_counter()
         first = True
         cancel = self.engine.submit(asked.job, deliver)
+        spend = caller().spend
+        spend(len(asked.prompt.ids))
         try:
             while (event := await events.get()) is not None:
                 if isinstance(event, BaseException):
@@ -198,6 +203,7 @@ class Gateway:
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - began)
                     first = False
+                spend(len(event.tokens))
                 yield event
         finally:
             cancel()
@@ -206,13 +212,26 @@ class Gateway:
         """The same for a caller without an event loop."""
         events: SimpleQueue[Event] = SimpleQueue()
         cancel = self.engine.submit(asked.job, events.put)
+        spend = caller().spend
+        spend(len(asked.prompt.ids))
         try:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
                     raise _failed(event)
+                spend(len(event.tokens))
                 yield event
         finally:
             cancel()
+
+    def require_room(self) -> None:
+        """Look whether a request would have to be refused, before an answer is begun.
+
+        Raises:
+            BusyError: too many requests wait.
+        """
+        waiting = self.engine.state()["waiting"]
+        if waiting >= self.settings.waiting:
+            raise BusyError(f"{waiting} requests wait already; try again in a second")
 
     def close(self) -> None:
         """End engine and router."""

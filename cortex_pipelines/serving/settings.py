@@ -6,6 +6,8 @@ from pydantic import Field
 
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
 
 class ServingSettings(Settings):
     """Limits of the gateway."""
@@ -27,3 +29,15 @@ class ServingSettings(Settings):
 
     waiting: Annotated[int, Field(ge=1, le=10_000)]
     """Requests that may wait for the model; the next one is told to come back later (429)."""
+
+    requests_per_minute: PositiveInt | None
+    """Requests that each key may send in a minute (429 with Retry-After); null for any number."""
+
+    tokens_per_minute: PositiveInt | None
+    """Tokens that each key may have read and written in a minute; null for any number."""
+
+    hosts: Annotated[tuple[Name, ...], Field(strict=False)]
+    """Host names of the gateway, besides those of this machine where it listens there only."""
+
+    origins: Annotated[tuple[Name, ...], Field(strict=False)]
+    """Origins whose pages may ask the gateway (CORS), such as https://tools.example."""

@@ -216,6 +216,7 @@ def test_all_commands_are_there() -> None:
         "export",
         "extract",
         "init",
+        "keys",
         "params",
         "upgrade",
         "forget",

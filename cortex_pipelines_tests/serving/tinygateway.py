@@ -48,7 +48,9 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    return ServingSettings.model_validate({**given, "waiting": 16, **changes})
+    limits = {"waiting": 16, "requests_per_minute": None, "tokens_per_minute": None}
+    given |= {**limits, "hosts": [], "origins": []}
+    return ServingSettings.model_validate({**given, **changes})
 
 
 def base_in(root: Path) -> BaseModel:

@@ -140,7 +140,11 @@ def streamed(
         include_usage: Whether a last chunk tells the counts.
         headers: What answered.
         first: Choices before anything is written.
+
+    Raises:
+        BusyError: too many requests wait.
     """
+    gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.serving.access import caller
 from cortex_pipelines.serving.catalogue import ENCODER, UnknownModelError
 from cortex_pipelines.serving.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
@@ -56,6 +57,7 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             raise ServiceError(str(error)) from error
         finally:
             waiting -= 1
+        caller().spend(made.tokens)
         gateway.metrics.tokens.labels(ENCODER, "read").inc(made.tokens)
         rows = made.vectors.astype("<f4")
         as_text = form.encoding_format == "base64"

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from cortex_pipelines.serving.catalogue import UnknownModelError
+from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
 from cortex_pipelines.serving.engine import BusyError, EngineError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
@@ -71,6 +71,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(UnknownModelError)
     async def unknown(_: Request, error: UnknownModelError) -> JSONResponse:
         return error_response(str(error.args[0]), 404, "model", "model_not_found")
+
+    @app.exception_handler(ForbiddenModelError)
+    async def forbidden(_: Request, error: ForbiddenModelError) -> JSONResponse:
+        return error_response(str(error), 403, "model", "model_not_allowed")
 
     @app.exception_handler(BusyError)
     async def busy(_: Request, error: BusyError) -> JSONResponse:

@@ -147,6 +147,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
         (written,) = await collect(gateway, asked, request)
         last = _last(asked, written, time.perf_counter() - began)
         return JSONResponse({**last, "content": written.text}, headers=headers)
+    gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         written = Written()
