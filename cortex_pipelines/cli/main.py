@@ -12,6 +12,7 @@ import click
 
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
+from cortex_pipelines.cli.audit import audit
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
@@ -121,6 +122,7 @@ def _recover() -> None:
 
 _COMMANDS = (
     anomalies,
+    audit,
     dictionary,
     export,
     extract,

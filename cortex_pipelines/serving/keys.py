@@ -34,7 +34,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 class ApiKeyError(ValueError):
-    """A key cannot be made, revoked, read or used; the message says why."""
+    """A key cannot be made, revoked, read or used; the message says why.
+
+    Args:
+        message: Why.
+        name: Whose key it is, if that is known.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class KeysDamagedError(ApiKeyError):
@@ -179,7 +188,8 @@ class KeyRing:
         for key in self.keys:
             if hmac.compare_digest(_digest(token, bytes.fromhex(key.salt)), key.digest):
                 if (state := key.state(now)) != "valid":
-                    raise ApiKeyError(f"the API key {key.name} is {state}; ask for a new one")
+                    words = f"the API key {key.name} is {state}; ask for a new one"
+                    raise ApiKeyError(words, key.name)
                 return key
         raise ApiKeyError("the API key is not known here; `cortex keys create NAME` makes one")
 

@@ -210,6 +210,7 @@ def test_all_commands_are_there() -> None:
     assert set(main.commands) == {
         "add",
         "anomalies",
+        "audit",
         "dictionary",
         "doctor",
         "dvc-yaml",

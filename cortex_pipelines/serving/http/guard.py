@@ -13,10 +13,12 @@ from typing import Final
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cortex_pipelines.serving.access import Bucket, Caller, acting_for
+from cortex_pipelines.serving.audit import AuditLog
 from cortex_pipelines.serving.http.errors import error_response
+from cortex_pipelines.serving.http.overview import LOOKED_AT
 from cortex_pipelines.serving.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
 from cortex_pipelines.serving.settings import ServingSettings
 
@@ -46,6 +48,7 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 """Path to the scopes that it needs."""
 
 _BELOW = {"/v1/models/": frozenset({"read"}), "/page/": frozenset({"read"})}
+_CLOSED = frozenset({"admin"})
 _ANY_PROJECT = frozenset({"/mcp"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)\.?(?::\d{1,5})?", re.IGNORECASE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -64,7 +67,7 @@ def needed(path: str) -> frozenset[str]:
     for prefix, scopes in _BELOW.items():
         if path.startswith(prefix):
             return scopes
-    return NEEDED.get(path, frozenset({"admin"}))
+    return NEEDED.get(path, _CLOSED)
 
 
 def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
@@ -79,6 +82,19 @@ def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
     return listed or None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """Somebody at the door.
+
+    Args:
+        who: Who it is, as far as that is known.
+        refusal: Why they are not let in; None if they are.
+    """
+
+    who: Caller = Caller()  # noqa: RUF009 - it is frozen
+    refusal: JSONResponse | None = None
+
+
 @dataclass
 class Door:
     """Who is let in.
@@ -87,43 +103,46 @@ class Door:
         keys: The keys; as long as there is none, nobody needs one.
         settings: Limits by key.
         hosts: Names under which the gateway may be asked; None for any.
+        audit: Where it is written down; None for nowhere.
     """
 
     keys: KeyRing
     settings: ServingSettings
     hosts: frozenset[str] | None = None
+    audit: AuditLog | None = None
     _closed: bool = False
     _buckets: dict[str, tuple[Bucket | None, Bucket | None]] = field(default_factory=dict)
 
-    def enter(self, path: str, headers: Headers) -> Caller | JSONResponse:
+    def enter(self, path: str, headers: Headers) -> Entry:
         """Whoever may ask for a path, or why not."""
         if path in OPEN:
-            return Caller()
+            return Entry()
         if not self._knows(headers.getlist("host")):
-            return error_response(
-                "this host name is not served here; serving.hosts in params.yaml lists others",
-                421,
-                code="unknown_host",
-            )
+            words = "this host name is not served here; serving.hosts in params.yaml lists others"
+            return Entry(refusal=error_response(words, 421, code="unknown_host"))
         try:
             key = self._key(headers.get("authorization", ""))
         except KeysDamagedError as error:
             _LOG.error("%s", error)
-            return error_response("the API keys cannot be read", 503, code="keys_unreadable")
+            words = "the API keys cannot be read"
+            return Entry(refusal=error_response(words, 503, code="keys_unreadable"))
         except ApiKeyError as error:
             refused = {"www-authenticate": "Bearer"}
-            return error_response(str(error), 401, code="invalid_api_key", headers=refused)
-        if key is not None and (why := _forbidden(key, path)):
-            return error_response(why, 403, code="insufficient_scope")
+            answer = error_response(str(error), 401, code="invalid_api_key", headers=refused)
+            return Entry(Caller(error.name), answer)
         requests, tokens = self._limits(key.name if key else "")
+        who = Caller(key.name, key.projects, tokens) if key else Caller(tokens=tokens)
+        if key is not None and (why := _forbidden(key, path)):
+            return Entry(who, error_response(why, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
             after = {"retry-after": str(math.ceil(wait))}
             words = f"the limit of this minute is reached; try again in {math.ceil(wait)} s"
-            return error_response(words, 429, code="rate_limit_exceeded", headers=after)
+            answer = error_response(words, 429, code="rate_limit_exceeded", headers=after)
+            return Entry(who, answer)
         if requests:
             requests.spend(1)
-        return Caller(key.name, key.projects, tokens) if key else Caller(tokens=tokens)
+        return Entry(who)
 
     def _knows(self, given: list[str]) -> bool:
         if self.hosts is None:
@@ -161,7 +180,7 @@ def _forbidden(key: ApiKey, path: str) -> str:
 
 
 class Guard:
-    """Lets in whom the door lets in.
+    """Lets in whom the door lets in, and has written down who asked before they are answered.
 
     Args:
         app: What answers them.
@@ -177,9 +196,43 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        entered = self._door.enter(scope["path"], Headers(scope=scope))
-        if isinstance(entered, JSONResponse):
-            await entered(scope, receive, send)
+        entry = self._door.enter(scope["path"], Headers(scope=scope))
+        unwritten = False
+
+        async def noted(message: Message) -> None:
+            nonlocal unwritten
+            if message["type"] == "http.response.start":
+                try:
+                    self._note(scope, entry.who, message)
+                except OSError as error:
+                    unwritten = True
+                    _LOG.error("the audit log cannot be written: %s", error)
+                    words = "the audit log cannot be written, so nothing is answered"
+                    await error_response(words, 503, code="audit_failed")(scope, receive, send)
+            if not unwritten:
+                await send(message)
+
+        if entry.refusal is not None:
+            await entry.refusal(scope, receive, noted)
             return
-        with acting_for(entered):
-            await self._app(scope, receive, send)
+        with acting_for(entry.who):
+            await self._app(scope, receive, noted)
+
+    def _note(self, scope: Scope, who: Caller, start: Message) -> None:
+        """Write down who asked, and what answered; no part of a path that a client made up."""
+        path = scope["path"]
+        if path not in NEEDED and path not in OPEN:
+            path = next((prefix for prefix in _BELOW if path.startswith(prefix)), "none")
+        route = getattr(scope.get("route"), "path", path)
+        if self._door.audit is None or (route in LOOKED_AT and start["status"] < 400):
+            return
+        named = Headers(raw=start["headers"])
+        entry = {
+            "key": who.name,
+            "method": scope["method"],
+            "route": route,
+            "model": named.get("x-cortex-model", ""),
+            "version": named.get("x-cortex-version", ""),
+            "status": start["status"],
+        }
+        self._door.audit.add(entry)

@@ -3,6 +3,7 @@
 import socket
 from pathlib import Path
 
+from cortex_pipelines.serving.audit import AuditLog
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.guard import Door, hosts_of, is_loopback
 from cortex_pipelines.serving.keys import ApiKeyError, KeyRing
@@ -69,7 +70,8 @@ def run(
     from cortex_pipelines.serving.http.app import create_app
 
     settings = gateway.settings
-    door = Door(KeyRing(gateway.state.parent / "keys"), settings, hosts_of(host, settings))
+    keys = KeyRing(gateway.state.parent / "keys")
+    door = Door(keys, settings, hosts_of(host, settings), AuditLog(gateway.state))
     certificate, key = tls or (None, None)
     uvicorn.run(
         create_app(gateway, services, host, door),
