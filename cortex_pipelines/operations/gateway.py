@@ -37,6 +37,7 @@ from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.serving.ways import best_way, measured_ways
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
@@ -71,6 +72,7 @@ def open_gateway(root: Path, default: str | None = None) -> Gateway:
         partial(_examples, params),
         RouterDesk(partial(_router, project), partial(_stamp, root)),
         root / ".cortex" / "serving",
+        Screen(params.privacy, params.serving.output),
     )
 
 

@@ -29,6 +29,7 @@ from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -74,6 +75,7 @@ def open_exported(folder: Path, key: Path | None = None) -> Gateway:
         _no_examples,
         RouterDesk(_no_router, lambda: None),
         root / ".cortex" / "serving",
+        Screen(params.privacy, params.serving.output),
     )
 
 

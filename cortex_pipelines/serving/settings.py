@@ -36,6 +36,9 @@ class ServingSettings(Settings):
     tokens_per_minute: PositiveInt | None
     """Tokens that each key may have read and written in a minute; null for any number."""
 
+    output: Literal["flag", "cut", "off"]
+    """What becomes of secrets and personal data in answers: named, replaced, or not looked for."""
+
     hosts: Annotated[tuple[Name, ...], Field(strict=False)]
     """Host names of the gateway, besides those of this machine where it listens there only."""
 

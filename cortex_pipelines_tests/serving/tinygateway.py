@@ -28,6 +28,7 @@ from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines_tests.adapters import tinymodel
@@ -49,7 +50,7 @@ RULES = {
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
     limits = {"waiting": 16, "requests_per_minute": None, "tokens_per_minute": None}
-    given |= {**limits, "hosts": [], "origins": []}
+    given |= {**limits, "hosts": [], "origins": [], "output": "flag"}
     return ServingSettings.model_validate({**given, **changes})
 
 
@@ -125,6 +126,7 @@ def open_tiny(
         lambda folder: SimilarExamples(folder, size, 3),
         RouterDesk(lambda: Opened(rules()), lambda: 0),
         state,
+        Screen(params.privacy, how.output),
     )
 
 

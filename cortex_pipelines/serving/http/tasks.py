@@ -97,6 +97,8 @@ def tasks_router(gateway: Gateway) -> APIRouter:
             "x-cortex-version": made.version,
             "x-cortex-release": made.release,
         }
+        if made.flags:
+            headers["x-cortex-flags"] = ", ".join(made.flags)
         return JSONResponse(made.as_json(), headers=headers)
 
     return router
