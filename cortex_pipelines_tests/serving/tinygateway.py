@@ -1,6 +1,7 @@
 """A gateway over the tiny base: two projects with adapters, one with context, rules for a router.
 
-Run as a program it is served: ``python -m cortex_pipelines_tests.serving.tinygateway FOLDER PORT``.
+Run as a program it is served:
+``python -m cortex_pipelines_tests.serving.tinygateway FOLDER PORT [CERTIFICATE KEY]``.
 """
 
 import json
@@ -132,4 +133,5 @@ def open_tiny(
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])
-    run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]))
+    pair = (Path(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 4 else None
+    run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]), tls=pair)
