@@ -26,8 +26,8 @@ def anomalies(file: Path, log: str | None) -> None:
     project = open_project(find_root())
     folder, version = made_output(project, "worker_anomalies")
     watched = watch_file(file, log, folder, load_parameters(project.root))
-    summary = {"log": watched.log, "windows": watched.windows, "alerts": watched.alerts.height}
-    click.echo(json.dumps({**summary, "model_version": version}, ensure_ascii=False))
-    for row in watched.alerts.iter_rows(named=True):
-        times = {name: row[name].isoformat() for name in ("start", "end")}
-        click.echo(json.dumps({**row, **times}, ensure_ascii=False))
+    shown = watched.as_json()
+    alerts = shown.pop("alerts")
+    summary = {**shown, "alerts": len(alerts), "model_version": version}
+    for row in (summary, *alerts):
+        click.echo(json.dumps(row, ensure_ascii=False))

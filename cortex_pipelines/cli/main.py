@@ -12,17 +12,20 @@ import click
 
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
+from cortex_pipelines.cli.audit import audit
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.init import init
+from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
+from cortex_pipelines.cli.predict_batch import predict_batch
 from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
@@ -119,17 +122,20 @@ def _recover() -> None:
 
 _COMMANDS = (
     anomalies,
+    audit,
     dictionary,
     export,
     extract,
     forget,
     index,
     init,
+    keys,
     logs,
     mcp,
     mutate,
     params,
     predict,
+    predict_batch,
     promote,
     refactorings,
     releases,

@@ -31,6 +31,17 @@ from cortex_pipelines.serving.settings import EngineName
     type=click.Choice(get_args(EngineName)),
     help="What writes text; else `serving.engine` of params.yaml.",
 )
+@click.option("--open", "everybody", is_flag=True, help="Listen for others without any API key.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate in PEM, for HTTPS; with --tls-key.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Its private key in PEM.",
+)
 def serve(
     host: str,
     port: int,
@@ -38,18 +49,28 @@ def serve(
     key: Path | None,
     model: str | None,
     engine: EngineName | None,
+    everybody: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
     if key is not None and folder is None:
         raise click.UsageError("--trust goes with --from")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()
     from cortex_pipelines.operations.gateway import open_gateway
     from cortex_pipelines.operations.project_services import project_services
-    from cortex_pipelines.operations.serving_exports import open_exported
-    from cortex_pipelines.serving.http.server import require_free, run
+    from cortex_pipelines.operations.serving_exports import open_exported, served_root
+    from cortex_pipelines.release.keys import keys_folder
+    from cortex_pipelines.serving.http.server import require_free, require_keys, run
+    from cortex_pipelines.serving.keys import KeyRing
     from cortex_pipelines.serving.services import NOTHING
     from cortex_pipelines.versioning.root import find_root
 
+    keys = KeyRing(keys_folder(find_root() if folder is None else served_root()))
+    if not everybody:
+        require_keys(keys, host)
     require_free(host, port)
     if folder is not None:
         gateway, services = open_exported(folder, key, engine), NOTHING
@@ -59,8 +80,9 @@ def serve(
     for name, served in sorted(gateway.source.current.models.items()):
         if "@" not in name:
             click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
-    click.echo(f"http://{host}:{port} (Ctrl-C ends it)", err=True)
-    run(gateway, host, port, services)
+    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+    click.echo(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)", err=True)
+    run(gateway, host, port, services, tls)
 
 
 def require_packages() -> None:

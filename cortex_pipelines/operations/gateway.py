@@ -38,6 +38,7 @@ from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.serving.ways import best_way, measured_ways
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
@@ -77,6 +78,7 @@ def open_gateway(
         partial(_examples, params),
         RouterDesk(partial(_router, project), partial(_stamp, root)),
         root / ".cortex" / "serving",
+        Screen(params.privacy, params.serving.output),
     )
 
 

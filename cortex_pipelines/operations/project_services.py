@@ -1,6 +1,6 @@
 """What a project answers besides its models: lineage, outcome predictors, code search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -9,17 +9,24 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from cortex_pipelines.adapters.model.base_model import base_digest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.operations.made import made_output
 from cortex_pipelines.operations.predicting import expect
+from cortex_pipelines.operations.watching import watch_records
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.routing.anomalies.kept import DetectorError
+from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.catalogue import ROUTER
-from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
-from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
 _SEARCH = "cortex_pipelines.retrieval"
 _ADAPTER = "code_adapter"
@@ -29,10 +36,22 @@ def project_services(root: Path) -> ProjectServices:
     """The services of a project; code search only where the platform has it."""
     return ProjectServices(
         expect=partial(_expected, root),
+        score=partial(_scored, root),
         search=_CodeSearch(root) if find_spec(_SEARCH) is not None else None,
+        encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         redact=partial(redacted, load_parameters(root).privacy),
     )
+
+
+def code_encoder(root: Path) -> CodeEncoder:
+    """The pinned sentence encoder; it is loaded by the first text."""
+    project = open_project(root)
+    params = load_parameters(root)
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
+    pinned = PinnedModel(params.models.encoder, pin or {})
+    locate = partial(weights_folder, pinned.source, pinned.pin, root)
+    return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
 
 
 def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
@@ -43,11 +62,24 @@ def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
 
 def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
     project = open_project(root)
-    predictors, version = made_output(project, "outcome_predictors")
     tables = project.output("coordination_tables", None)
     settings = load_parameters(root).log_tables
-    rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+    try:
+        predictors, version = made_output(project, "outcome_predictors")
+        rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+    except (ProjectError, PredictorError) as error:
+        raise ServiceError(str(error)) from error
     return {"expected": rows, "version": version}
+
+
+def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    project = open_project(root)
+    try:
+        detectors, version = made_output(project, "worker_anomalies")
+        watched = watch_records(records, log, detectors, load_parameters(root))
+    except (ProjectError, DetectorError, CoordinationError) as error:
+        raise ServiceError(str(error)) from error
+    return {**watched.as_json(), "version": version}
 
 
 def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -54,7 +55,7 @@ def open_exported(
         WeightsError: its base is not on this machine.
         ProjectError: it is in a form that this engine does not read.
     """
-    root = _root()
+    root = served_root()
     if key is not None:
         trust(root, key)
     manifest = verify(root, folder, folder)
@@ -80,10 +81,12 @@ def open_exported(
         _no_examples,
         RouterDesk(_no_router, lambda: None),
         root / ".cortex" / "serving",
+        Screen(params.privacy, params.serving.output),
     )
 
 
-def _root() -> Path:
+def served_root() -> Path:
+    """The project around, or the folder of this user's own where there is none."""
     try:
         return find_root()
     except ProjectError:

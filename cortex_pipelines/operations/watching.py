@@ -1,10 +1,14 @@
 """Score new worker records with the project's fitted detectors."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
 from cortex_pipelines.coordination.tables.metrics import metrics_with_counters
@@ -24,6 +28,14 @@ class Watched:
     log: str
     windows: int
     alerts: pl.DataFrame
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times in ISO 8601."""
+        alerts = [
+            row | {name: row[name].isoformat() for name in ("start", "end")}
+            for row in self.alerts.iter_rows(named=True)
+        ]
+        return {"log": self.log, "windows": self.windows, "alerts": alerts}
 
 
 def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> Watched:
@@ -53,6 +65,25 @@ def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters)
     watcher = watchers[chosen]
     metrics = metrics_with_counters(events, watcher.counters)
     return Watched(chosen, *score_records(metrics, chosen, watcher, window))
+
+
+def watch_records(
+    records: Sequence[Mapping[str, Any]], log: str, detectors: Path, params: Parameters
+) -> Watched:
+    """The same for records that are in no file; see ``watch_file``.
+
+    Args:
+        records: New records, oldest first.
+        log: Which log, as the detectors name it or by its file name alone.
+        detectors: Output of ``worker_anomalies``.
+        params: Parameters; of them the sections coordination and privacy count.
+    """
+    known = sorted(load_detectors(detectors)[1])
+    chosen = _log_of(log, log if log in known else None, known)
+    with temporary_folder("records") as folder:
+        path = folder / Path(chosen).name
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        return watch_file(path, chosen, detectors, params)
 
 
 def _log_of(name: str, log: str | None, known: list[str]) -> str:

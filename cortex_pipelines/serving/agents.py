@@ -138,7 +138,8 @@ async def _complete(
         "version": answering.version,
         "release": answering.release,
     }
-    notices = {"notice": answering.notice, "cut_tokens": asked.prompt.cut}
+    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.prompt.cut}
+    notices["flags"] = sorted(asked.flags)
     return answer | {name: value for name, value in notices.items() if value}
 
 

@@ -5,11 +5,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.serving.access import Caller, caller
 from cortex_pipelines.serving.engine import AdapterFiles
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -20,10 +21,15 @@ both, or (the router alone) by the keyword rules."""
 
 BASE = "base"
 ROUTER = "task_router"
+ENCODER = "code_encoder"
 
 
 class UnknownModelError(LookupError):
     """No model has this name; the message names the nearest."""
+
+
+class ForbiddenModelError(RuntimeError):
+    """Whoever asks may not use this model."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +96,31 @@ class Catalogue:
         default: Name that stands for a request without one.
         router: ``version``, ``number``, ``masters`` and so on of the router; None without one.
         base: Name of the base that is the same on every machine.
+        hidden: Names that whoever asks may not use.
     """
 
     models: Mapping[str, Served]
     default: str
     base: str
     router: Mapping[str, Any] | None = None
+    hidden: frozenset[str] = frozenset()
+
+    def of(self, who: Caller) -> "Catalogue":
+        """What somebody may use of it; their project is the default where they have one."""
+        if not who.projects:
+            return self
+        models = {name: served for name, served in self.models.items() if who.may_use(name)}
+        own = [project for project in who.projects if project in models]
+        default = own[0] if self.default not in models and len(own) == 1 else self.default
+        hidden = frozenset(self.models) - frozenset(models)
+        return replace(self, models=models, default=default, hidden=hidden)
 
     def find(self, name: str | None) -> Served:
         """The model of a name; the default without one.
 
         Raises:
             UnknownModelError: there is none.
+            ForbiddenModelError: there is one, for others.
         """
         wanted = name or self.default
         if wanted in self.models:
@@ -110,6 +129,12 @@ class Catalogue:
             raise UnknownModelError(
                 f'{ROUTER} routes tasks and writes no text: POST /route with {{"task": "…"}}'
             )
+        if wanted in self.hidden:
+            raise ForbiddenModelError(
+                f"this API key may not use {wanted[:100]}; GET /v1/models lists what it may use"
+            )
+        if wanted == ENCODER:
+            raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")
         near = difflib.get_close_matches(wanted, self.models, n=1, cutoff=0.0)
         raise UnknownModelError(
             f"no model {wanted[:100]}; the nearest is {near[0] if near else self.default}, "
@@ -133,7 +158,10 @@ class CatalogueSource:
 
     @property
     def current(self) -> Catalogue:
-        """The catalogue of now; the one before as long as the new one cannot be read."""
+        """The catalogue of now, as far as whoever asks may use it.
+
+        It is the one before as long as the new one cannot be read.
+        """
         now = self._stamp()
         if now != self._seen:
             try:
@@ -141,4 +169,4 @@ class CatalogueSource:
             except Exception as error:  # noqa: BLE001 - a file half written is no reason to stop
                 _LOG.warning("what is released now cannot be read (%s); served as before", error)
             self._seen = now
-        return self._current
+        return self._current.of(caller())

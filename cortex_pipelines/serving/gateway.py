@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.serving.access import caller
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
 from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import (
     AdapterFiles,
+    BusyError,
     Engine,
     EngineError,
     Event,
@@ -30,6 +32,7 @@ from cortex_pipelines.serving.engine import (
 from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
 from cortex_pipelines.serving.routing import RouterDesk
+from cortex_pipelines.serving.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.templates import Form, Text
 
@@ -87,6 +90,7 @@ class Asked:
         prompt: The prompt as tokens.
         sampling: How the answer is chosen.
         count: How many answers.
+        flags: Rules that something in the answers was known by, once they are written.
     """
 
     answering: Answering
@@ -94,6 +98,7 @@ class Asked:
     prompt: Prompt
     sampling: Sampling
     count: int = 1
+    flags: set[str] = field(default_factory=set, compare=False)
 
     @property
     def job(self) -> Job:
@@ -112,6 +117,7 @@ class Gateway:
         open_examples: Opens the examples that context is taken from.
         router: Routes tasks.
         state: Folder for what the gateway keeps, such as the editors' events.
+        screen: Looks through what is written; None to let it pass.
     """
 
     def __init__(
@@ -123,14 +129,17 @@ class Gateway:
         open_examples: OpenExamples,
         router: RouterDesk,
         state: Path,
+        screen: Screen | None = None,
     ) -> None:
         self.source = source
         self.engine = engine
         self.settings = settings
         self.datasets = datasets
         self.router = router
+        self.state = state
         self.events = EventLog(state)
         self.metrics = Metrics()
+        self._screen = screen
         self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
         self._failures: dict[str, tuple[int, float, str]] = {}
@@ -191,6 +200,9 @@ class Gateway:
         began = time.perf_counter()
         first = True
         cancel = self.engine.submit(asked.job, deliver)
+        spend = caller().spend
+        spend(len(asked.prompt.ids))
+        screened = self._screened(asked)
         try:
             while (event := await events.get()) is not None:
                 if isinstance(event, BaseException):
@@ -198,7 +210,9 @@ class Gateway:
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - began)
                     first = False
-                yield event
+                spend(len(event.tokens))
+                if (piece := screened(event)) is not None:
+                    yield piece
         finally:
             cancel()
 
@@ -206,18 +220,44 @@ class Gateway:
         """The same for a caller without an event loop."""
         events: SimpleQueue[Event] = SimpleQueue()
         cancel = self.engine.submit(asked.job, events.put)
+        spend = caller().spend
+        spend(len(asked.prompt.ids))
+        screened = self._screened(asked)
         try:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
                     raise _failed(event)
-                yield event
+                spend(len(event.tokens))
+                if (piece := screened(event)) is not None:
+                    yield piece
         finally:
             cancel()
+
+    def require_room(self) -> None:
+        """Look whether a request would have to be refused, before an answer is begun.
+
+        Raises:
+            BusyError: too many requests wait.
+        """
+        waiting = self.engine.state()["waiting"]
+        if waiting >= self.settings.waiting:
+            raise BusyError(f"{waiting} requests wait already; try again in a second")
 
     def close(self) -> None:
         """End engine and router."""
         self.engine.close()
         self.router.close()
+
+    def _screened(self, asked: Asked) -> Callable[[Piece], Piece | None]:
+        if self._screen is None:
+            return lambda piece: piece
+
+        def note(rule: str) -> None:
+            if rule not in asked.flags:
+                self.metrics.flagged.labels(rule).inc()
+                asked.flags.add(rule)
+
+        return Answers(self._screen, asked.text.text, note).add
 
     def _load(self, adapter: AdapterFiles) -> tuple[Ready | None, str]:
         """An adapter, or why it cannot be; tried again after a while that doubles each time."""

@@ -50,6 +50,12 @@ class Metrics:
             ("model",),
             registry=self.registry,
         )
+        self.flagged = Counter(
+            "cortex_flagged",
+            "Secrets and personal data in answers, by rule",
+            ("rule",),
+            registry=self.registry,
+        )
         self.routed = Counter(
             "cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry
         )

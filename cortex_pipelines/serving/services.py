@@ -1,8 +1,10 @@
 """What a gateway is asked for that only a project can answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from cortex_pipelines.serving.embeddings import CodeEncoder
 
 Expect = Callable[[str, str | None], Mapping[str, Any]]
 """Task and master (None for each known one) to what is expected, and ``version``."""
@@ -13,8 +15,15 @@ Search = Callable[[str, str | None, int], Mapping[str, Any]]
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
 """Project (None for the router) and version of its model to the tree of what it was made from."""
 
+Score = Callable[[str, Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+"""Watched log and new records of it to ``log``, ``windows``, ``alerts``, and ``version``."""
+
 Redact = Callable[[str], tuple[str, int]]
 """A text to the text without private values, and how many of them it held."""
+
+
+class ServiceError(LookupError):
+    """What was asked for is not made yet or not known; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +32,17 @@ class ProjectServices:
 
     Args:
         expect: Outcome predictors.
+        score: Detectors of anomalies.
         search: Code search.
+        encoder: Embeds texts.
         lineage: What a served model was made from.
         redact: Takes private values out of what people type; without it no text is kept.
     """
 
     expect: Expect | None = None
+    score: Score | None = None
     search: Search | None = None
+    encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
     redact: Redact | None = None
 

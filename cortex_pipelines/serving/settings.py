@@ -7,6 +7,7 @@ from pydantic import Field
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
 EngineName = Literal["torch", "llama"]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class ServingSettings(Settings):
@@ -32,6 +33,21 @@ class ServingSettings(Settings):
 
     waiting: Annotated[int, Field(ge=1, le=10_000)]
     """Requests that may wait for the model; the next one is told to come back later (429)."""
+
+    requests_per_minute: PositiveInt | None
+    """Requests that each key may send in a minute (429 with Retry-After); null for any number."""
+
+    tokens_per_minute: PositiveInt | None
+    """Tokens that each key may have read and written in a minute; null for any number."""
+
+    output: Literal["flag", "cut", "off"]
+    """What becomes of secrets and personal data in answers: named, replaced, or not looked for."""
+
+    hosts: Annotated[tuple[Name, ...], Field(strict=False)]
+    """Host names of the gateway, besides those of this machine where it listens there only."""
+
+    origins: Annotated[tuple[Name, ...], Field(strict=False)]
+    """Origins whose pages may ask the gateway (CORS), such as https://tools.example."""
 
     def with_engine(self, engine: EngineName | None) -> "ServingSettings":
         """The same for another engine; None for the one named here."""

@@ -75,6 +75,7 @@ class Suggestion:
         model: Under which name.
         way: How.
         release: Version of the release.
+        flags: Rules by which the scan knew secrets or personal data in the answers.
     """
 
     result: str
@@ -85,6 +86,7 @@ class Suggestion:
     model: str
     way: str
     release: str
+    flags: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -125,11 +127,12 @@ def suggest(
     prompt, extent = TASKS[task](given, context, settings)
     answering = gateway.answering(model, task, context=task == "completion")
     how = Sampling(gateway.settings.max_tokens, finished=lambda text: is_complete(text, extent))
-    best, *_ = _answers(gateway, answering, prompt, how, extent, 1)
+    flags: set[str] = set()
+    best, *_ = _answers(gateway, answering, prompt, how, extent, 1, flags)
     drawn: list[Alternative] = []
     if others:
         varied = replace(how, temperature=_DRAWN, seed=1)
-        drawn = _answers(gateway, answering, prompt, varied, extent, others)
+        drawn = _answers(gateway, answering, prompt, varied, extent, others, flags)
     known = {
         other.result: other
         for other in drawn
@@ -144,6 +147,7 @@ def suggest(
         answering.served.name,
         answering.way,
         answering.release,
+        tuple(sorted(flags)),
     )
 
 
@@ -154,10 +158,13 @@ def _answers(
     how: Sampling,
     extent: StopRule,
     count: int,
+    flags: set[str],
 ) -> list[Alternative]:
     pieces: list[list[Piece]] = [[] for _ in range(count)]
-    for piece in gateway.written(gateway.ask(answering, completion(prompt), how, count)):
+    asked = gateway.ask(answering, completion(prompt), how, count)
+    for piece in gateway.written(asked):
         pieces[piece.index].append(piece)
+    flags |= asked.flags
     return [
         Alternative(
             cut("".join(piece.text for piece in own), extent),

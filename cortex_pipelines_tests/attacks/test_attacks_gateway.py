@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from cortex_pipelines.serving.audit import FILE as AUDIT
+from cortex_pipelines.serving.audit import verify
 from cortex_pipelines.serving.events import FILE, EventLog
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
@@ -119,7 +121,11 @@ def attack(home: Path, count: int, seed: int) -> None:
     lines = (home / "state" / FILE).read_text().splitlines() if acknowledged else []
     kept = {json.loads(line)["completion_id"] for line in lines if line}
     assert acknowledged <= kept
-    assert [path.name for path in (home / "state").iterdir()] == [FILE] if acknowledged else True
+    left = {path.name for path in (home / "state").iterdir()}
+    assert left == ({FILE} if acknowledged else set()) | {AUDIT}
+    chain = verify(home / "state" / AUDIT)
+    assert not chain.problem
+    assert chain.entries >= len(acknowledged)
 
 
 @pytest.fixture

@@ -9,14 +9,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.operations.predicting import expect
+from cortex_pipelines.operations.project_services import project_services
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.versioning.content import content_md5
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +128,18 @@ def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
     said = ask("Fix it", "--master", "nobody")
     assert said.exit_code == 1
     assert "no master 'nobody'" in said.output
+
+
+def test_the_gateway_answers_what_the_command_prints(ask: Ask, data: Path) -> None:
+    app = FastAPI()
+    add_error_handlers(app)
+    app.include_router(logs_router(project_services(data.parent)))
+    client = TestClient(app)
+    answer = client.post("/outcomes/predict", json={"task": "Fix it", "master": "security"})
+    body = answer.json()
+    printed = json.loads(ask("Fix it", "--master", "security").stdout)
+    assert answer.headers["x-cortex-version"] == body["version"] == printed.pop("model_version")
+    assert body["expected"] == [printed]
+    unknown = client.post("/outcomes/predict", json={"task": "Fix it", "master": "nobody"})
+    assert unknown.status_code == 404
+    assert "no master 'nobody'" in unknown.json()["error"]["message"]

@@ -12,11 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.operations.project_services import project_services
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.anomalies.detect import watch
 from cortex_pipelines.routing.anomalies.detector_selection import (
@@ -34,6 +37,8 @@ from cortex_pipelines.routing.anomalies.kept import (
 from cortex_pipelines.routing.anomalies.series import all_series
 from cortex_pipelines.routing.anomalies.windows import Scale, divide
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
+from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.versioning.content import content_md5
 
 ROOT = Path(__file__).parents[2]
@@ -328,6 +333,19 @@ def test_the_command_scores_new_records_of_a_log(
     assert summary["windows"] == 7
     assert summary["alerts"] == len(alerts) > 0
     assert {row["metric"] for row in alerts} <= {"healthy", "total_checked"}
+
+    app = FastAPI()
+    add_error_handlers(app)
+    app.include_router(logs_router(project_services(tmp_path)))
+    client = TestClient(app)
+    asked = {"log": "heartbeat-history.jsonl", "records": lines}
+    answer = client.post("/anomalies/score", json=asked)
+    assert answer.headers["x-cortex-version"] == answer.json()["version"] == content_md5(out)
+    assert (answer.json()["windows"], answer.json()["alerts"]) == (7, alerts)
+    unknown = client.post("/anomalies/score", json=asked | {"log": "../nothing.jsonl"})
+    assert unknown.status_code == 404
+    assert "metrics/heartbeat-history.jsonl" in unknown.json()["error"]["message"]
+
     file.rename(new / "other.jsonl")
     said = CliRunner().invoke(main, ["anomalies", str(new / "other.jsonl")])
     assert said.exit_code == 1

@@ -246,12 +246,14 @@ FIELDS = (
     *("model", "prompt", "messages", "suffix", "max_tokens", "n", "stop", "seed", "stream"),
     *("logprobs", "segments", "temperature", "task", "tasks", "input", "context", "tokens"),
     *("input_prefix", "input_extra", "n_predict", "content", "type", "completion_id", "explore"),
+    *("log", "records", "master", "encoding_format", "dimensions"),
     *("way", "vote", "task_id", "correction", "jsonrpc", "method", "params", "id"),
 )
 ROUTES = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/infill", "/completion"),
     *("/tokenize", "/detokenize", "/route", "/predict", "/v1/events"),
-    *("/playground", "/feedback", "/mcp"),
+    *("/playground", "/feedback", "/mcp", "/outcomes/predict", "/anomalies/score"),
+    "/v1/embeddings",
 )
 
 

@@ -95,7 +95,7 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
     else:
         body = json.dumps(ASKED).encode()
         head = (
-            "POST /v1/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         host, port = served[0].removeprefix("http://").split(":")

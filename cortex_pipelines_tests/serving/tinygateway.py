@@ -1,6 +1,7 @@
 """A gateway over the tiny base: two projects with adapters, one with context, rules for a router.
 
-Run as a program it is served: ``python -m cortex_pipelines_tests.serving.tinygateway FOLDER PORT``.
+Run as a program it is served:
+``python -m cortex_pipelines_tests.serving.tinygateway FOLDER PORT [CERTIFICATE KEY]``.
 """
 
 import json
@@ -32,6 +33,7 @@ from cortex_pipelines.serving.engines import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
@@ -53,7 +55,9 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    return ServingSettings.model_validate({"engine": "torch", **given, "waiting": 16, **changes})
+    limits = {"waiting": 16, "requests_per_minute": None, "tokens_per_minute": None}
+    given |= {**limits, "hosts": [], "origins": [], "output": "flag"}
+    return ServingSettings.model_validate({"engine": "torch", **given, **changes})
 
 
 def base_in(root: Path) -> BaseModel:
@@ -128,9 +132,11 @@ def open_tiny(
         lambda folder: SimilarExamples(folder, size, 3),
         RouterDesk(lambda: Opened(rules()), lambda: 0),
         state,
+        Screen(params.privacy, how.output),
     )
 
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])
-    run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]))
+    pair = (Path(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 4 else None
+    run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]), tls=pair)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,19 @@ def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
     if cut:
         headers["x-cortex-cut"] = f"{cut} tokens at the left"
     return {name: plain(value) for name, value in headers.items()}
+
+
+def flags_of(asked: Iterable[Asked]) -> dict[str, str]:
+    """The header that names what the scan knew in the answers; none where there is nothing."""
+    rules = sorted({rule for part in asked for rule in part.flags})
+    return {"x-cortex-flags": ", ".join(rules)} if rules else {}
+
+
+def flag_events(asked: Iterable[Asked]) -> Iterator[ServerSentEvent]:
+    """The same at the end of a stream, whose headers are long gone: a comment, which no client
+    takes for a part of the answer."""
+    for name, value in flags_of(asked).items():
+        yield ServerSentEvent(comment=f"{name}: {value}", sep="\n")
 
 
 def plain(text: str) -> str:
@@ -104,6 +117,13 @@ def envelope(kind: str, prefix: str, answering: Answering) -> dict[str, Any]:
     }
 
 
+def versioned(body: Mapping[str, Any], model: str) -> Response:
+    """An answer of what no adapter is part of, which holds its ``version``."""
+    headers = {"x-cortex-model": model, "x-cortex-version": str(body["version"])}
+    # half a surrogate pair in a record cannot be written otherwise
+    return Response(json.dumps(body), media_type="application/json", headers=headers)
+
+
 def whole(
     frame: dict[str, Any],
     choices: list[dict[str, Any]],
@@ -133,7 +153,11 @@ def streamed(
         include_usage: Whether a last chunk tells the counts.
         headers: What answered.
         first: Choices before anything is written.
+
+    Raises:
+        BusyError: too many requests wait.
     """
+    gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}
@@ -151,6 +175,8 @@ def streamed(
                 written += mine
             if include_usage:
                 yield _event({**frame, "choices": [], "usage": usage_of(asked, written)})
+            for flagged in flag_events(asked):
+                yield flagged
             yield ServerSentEvent("[DONE]", sep="\n")
         except (BusyError, EngineError) as error:
             status = 429 if isinstance(error, BusyError) else 503

@@ -5,14 +5,18 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.agents import AgentsEndpoint
 from cortex_pipelines.serving.http.completions import completions_router
+from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
+from cortex_pipelines.serving.http.guard import Door, Guard
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted
 from cortex_pipelines.serving.http.llama_cpp import llama_router
+from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.overview import overview_router
 from cortex_pipelines.serving.http.page import page_router
@@ -25,7 +29,10 @@ _DESCRIPTION = "Promoted models, with the version that answers named in every an
 
 
 def create_app(
-    gateway: Gateway, services: ProjectServices = NOTHING, host: str = "127.0.0.1"
+    gateway: Gateway,
+    services: ProjectServices = NOTHING,
+    host: str = "127.0.0.1",
+    door: Door | None = None,
 ) -> FastAPI:
     """The web application of a gateway, which it closes when it ends.
 
@@ -33,6 +40,7 @@ def create_app(
         gateway: What answers.
         services: What the project knows besides its models.
         host: Address that is listened on.
+        door: Who is let in; None for everybody, inside of one process.
     """
     agents = AgentsEndpoint(gateway, services, host)
 
@@ -49,15 +57,23 @@ def create_app(
         lifespan=life,
     )
     add_error_handlers(app)
-    app.include_router(models_router(gateway))
+    app.include_router(models_router(gateway, services))
+    app.include_router(embeddings_router(gateway, services))
     for make in (completions_router, llama_router, tabby_router, tasks_router):
         app.include_router(make(gateway))
     for make in (overview_router, playground_router):
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))
+    app.include_router(logs_router(services))
     app.include_router(page_router())
     agents.add_to(app)
 
     app.add_middleware(BodyLimit)
+    if door is not None:
+        app.add_middleware(Guard, door=door)
+    if origins := gateway.settings.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
+        )
     app.add_middleware(Counted, metrics=gateway.metrics)
     return app

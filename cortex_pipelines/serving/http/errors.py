@@ -8,9 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from cortex_pipelines.serving.catalogue import UnknownModelError
+from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
 from cortex_pipelines.serving.engine import BusyError, EngineError
 from cortex_pipelines.serving.routing import NoRouterError
+from cortex_pipelines.serving.services import ServiceError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _SHOWN = 3
@@ -71,6 +72,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unknown(_: Request, error: UnknownModelError) -> JSONResponse:
         return error_response(str(error.args[0]), 404, "model", "model_not_found")
 
+    @app.exception_handler(ForbiddenModelError)
+    async def forbidden(_: Request, error: ForbiddenModelError) -> JSONResponse:
+        return error_response(str(error), 403, "model", "model_not_allowed")
+
     @app.exception_handler(BusyError)
     async def busy(_: Request, error: BusyError) -> JSONResponse:
         return error_response(str(error), 429, code="busy", headers={"retry-after": "1"})
@@ -79,10 +84,14 @@ def add_error_handlers(app: FastAPI) -> None:
     async def no_router(_: Request, error: NoRouterError) -> JSONResponse:
         return error_response(str(error), 404, code="no_router")
 
+    @app.exception_handler(ServiceError)
+    async def unavailable(_: Request, error: ServiceError) -> JSONResponse:
+        return error_response(str(error), 404, code="not_available")
+
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()
-        sentences = [_sentence(problem) for problem in wrong[:_SHOWN]]
+        sentences = [sentence_of(problem) for problem in wrong[:_SHOWN]]
         param = None if wrong[0]["type"] == "json_invalid" else _place(wrong[0]) or None
         return error_response("; ".join(sentences), 400, param, "invalid_value")
 
@@ -112,7 +121,8 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(str(error), 503, code="engine_failed", headers={"retry-after": "2"})
 
 
-def _sentence(wrong: dict[str, Any]) -> str:
+def sentence_of(wrong: dict[str, Any]) -> str:
+    """What is wrong with a body, of one of pydantic's errors."""
     if wrong["type"] == "json_invalid":
         return f"the body is no JSON: {(wrong.get('ctx') or {}).get('error', 'cannot be read')}"
     if wrong["type"] == "model_attributes_type":

@@ -18,6 +18,8 @@ def encodable(text: str) -> str:
 
 
 Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
+TaskText = Annotated[Words, Field(max_length=100_000)]
+Short = Annotated[Words, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
 Count = Annotated[int, Field(ge=1, le=8)]

@@ -14,7 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.adapters.data.packing import token_ids
 from cortex_pipelines.serving.engine import BusyError, EngineError, Sampling
 from cortex_pipelines.serving.gateway import Asked, Gateway
-from cortex_pipelines.serving.http.answers import Written, collect, headers_of
+from cortex_pipelines.serving.http.answers import (
+    Written,
+    collect,
+    flag_events,
+    flags_of,
+    headers_of,
+)
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.forms import Form, Generation, Words
 from cortex_pipelines.serving.templates import completion, infill
@@ -146,7 +152,9 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
     if not form.stream:
         (written,) = await collect(gateway, asked, request)
         last = _last(asked, written, time.perf_counter() - began)
+        headers |= flags_of([asked])
         return JSONResponse({**last, "content": written.text}, headers=headers)
+    gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         written = Written()
@@ -155,6 +163,8 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
                 written.add(piece)
                 part = {"index": 0, "content": piece.text, "tokens": [], "stop": False}
                 yield _event({**part, "id_slot": 0})
+            for flagged in flag_events([asked]):
+                yield flagged
             yield _event(_last(asked, written, time.perf_counter() - began))
         except (BusyError, EngineError) as error:
             yield _event(error_body(str(error), 503))

@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from cortex_pipelines.serving.catalogue import ROUTER, Served
+from cortex_pipelines.serving.catalogue import ENCODER, ROUTER, Served
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.services import ProjectServices
 
 
-def models_router(gateway: Gateway) -> APIRouter:
+def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     """Catalogue, health and metrics."""
     router = APIRouter()
 
@@ -18,13 +19,16 @@ def models_router(gateway: Gateway) -> APIRouter:
     def models() -> dict[str, Any]:
         now = gateway.source.current
         listed = [_shown(served) for _, served in sorted(now.models.items())]
-        return {"object": "list", "data": [*listed, *_router_entry(gateway)]}
+        others = [*_router_entry(gateway), *_encoder_entry(services)]
+        return {"object": "list", "data": [*listed, *others]}
 
     @router.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:
         now = gateway.source.current
         if name == ROUTER and now.router is not None:
             return _router_entry(gateway)[0]
+        if name == ENCODER and services.encoder is not None:
+            return _encoder_entry(services)[0]
         served = now.find(name)
         return _shown(served) | {"cortex": _facts(served) | dict(served.about)}
 
@@ -98,5 +102,19 @@ def _router_entry(gateway: Gateway) -> list[dict[str, Any]]:
             "created": facts["created"],
             "owned_by": "cortex",
             "cortex": shown,
+        }
+    ]
+
+
+def _encoder_entry(services: ProjectServices) -> list[dict[str, Any]]:
+    if services.encoder is None:
+        return []
+    return [
+        {
+            "id": ENCODER,
+            "object": "model",
+            "created": 0,
+            "owned_by": "cortex",
+            "cortex": {"way": "encoder", "version": services.encoder.version},
         }
     ]

@@ -11,7 +11,7 @@ from cortex_pipelines.serving.beside import ways_of
 from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.gateway import Gateway
 
-_LOOKED_AT = frozenset(
+LOOKED_AT = frozenset(
     {"none", "/", "/page/page.css", "/page/page.js", "/overview", "/load", "/metrics"}
     | {"/healthz", "/readyz", "/health", "/v1/health", "/v1/models", "/version", "/docs"}
     | {"/openapi.json"}
@@ -76,7 +76,7 @@ def _counted(gateway: Gateway) -> dict[str, float]:
     for family in gateway.metrics.registry.collect():
         for sample in family.samples:
             labels, value = sample.labels, sample.value
-            if labels.get("route") in _LOOKED_AT:
+            if labels.get("route") in LOOKED_AT:
                 continue
             if sample.name == "cortex_requests_total":
                 sums["requests"] += value

@@ -1,8 +1,12 @@
 """The gateway's process: a free port, and an end without a lost answer."""
 
 import socket
+from pathlib import Path
 
+from cortex_pipelines.serving.audit import AuditLog
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.guard import Door, hosts_of, is_loopback
+from cortex_pipelines.serving.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DRAIN = 30
@@ -32,16 +36,49 @@ def require_free(host: str, port: int) -> None:
         ) from error
 
 
-def run(gateway: Gateway, host: str, port: int, services: ProjectServices = NOTHING) -> None:
-    """Serve until the process is asked to end; requests under way are finished first."""
+def require_keys(keys: KeyRing, host: str) -> None:
+    """Refuse to listen where others could ask while nobody needs a key.
+
+    Raises:
+        ApiKeyError: there is no valid key, and ``host`` is not of this machine alone.
+    """
+    if not is_loopback(host) and not keys.usable:
+        raise ApiKeyError(
+            f"{host} can be reached from elsewhere, and there is no API key: "
+            "`cortex keys create NAME` makes one, --open lets everybody in"
+        )
+
+
+def run(
+    gateway: Gateway,
+    host: str,
+    port: int,
+    services: ProjectServices = NOTHING,
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Serve until the process is asked to end; requests under way are finished first.
+
+    Args:
+        gateway: What answers.
+        host: Address to listen on.
+        port: Its port.
+        services: What the project knows besides its models.
+        tls: Files of certificate and private key, in PEM; None for HTTP.
+    """
     import uvicorn
 
     from cortex_pipelines.serving.http.app import create_app
 
+    settings = gateway.settings
+    keys = KeyRing(gateway.state.parent / "keys")
+    door = Door(keys, settings, hosts_of(host, settings), AuditLog(gateway.state))
+    certificate, key = tls or (None, None)
     uvicorn.run(
-        create_app(gateway, services, host),
+        create_app(gateway, services, host, door),
         host=host,
         port=port,
         log_level="warning",
         timeout_graceful_shutdown=_DRAIN,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )

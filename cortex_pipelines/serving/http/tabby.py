@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.engine import Sampling
 from cortex_pipelines.serving.gateway import Answering, Gateway
-from cortex_pipelines.serving.http.answers import collect, headers_of, made_id
+from cortex_pipelines.serving.http.answers import collect, flags_of, headers_of, made_id
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.templates import infill
 
@@ -115,7 +115,8 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     event = offered(identity, answering) | {"tokens": len(written.tokens)}
     await run_in_threadpool(gateway.events.add, event)
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
-    return JSONResponse(body, headers=headers_of(answering, asked.prompt.cut))
+    headers = headers_of(answering, asked.prompt.cut)
+    return JSONResponse(body, headers=headers | flags_of([asked]))
 
 
 def offered(identity: str, answering: Answering) -> dict[str, Any]:

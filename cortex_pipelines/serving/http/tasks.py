@@ -14,15 +14,12 @@ from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import plain
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.routing import Routed
-from cortex_pipelines.serving.tasks import Context, TaskError, suggest
+from cortex_pipelines.serving.tasks import Context, Suggestion, TaskError, suggest
 
 _CHANCE = random.SystemRandom()
 """Nobody should be able to tell beforehand where a drawn task goes."""
-
-TaskText = Annotated[Words, Field(max_length=100_000)]
-Short = Annotated[Words, Field(max_length=1000)]
 
 
 class RouteForm(Form):
@@ -90,21 +87,8 @@ def tasks_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/predict")
     async def predict(form: PredictForm) -> Response:
-        context = form.context
-        known = (
-            context.model_dump() if isinstance(context, ContextForm) else {"code": context or ""}
-        )
         try:
-            made = await run_in_threadpool(
-                suggest,
-                gateway,
-                form.model,
-                form.task,
-                form.input,
-                Context(**known),
-                gateway.datasets,
-                form.alternatives,
-            )
+            made = await run_in_threadpool(predicted, gateway, form)
         except TaskError as error:
             raise RequestError(str(error), str(error).partition(":")[0]) from error
         headers = {
@@ -113,9 +97,26 @@ def tasks_router(gateway: Gateway) -> APIRouter:
             "x-cortex-version": made.version,
             "x-cortex-release": made.release,
         }
+        if made.flags:
+            headers["x-cortex-flags"] = ", ".join(made.flags)
         return JSONResponse(made.as_json(), headers=headers)
 
     return router
+
+
+def predicted(gateway: Gateway, form: PredictForm) -> Suggestion:
+    """The answer to a task; errors as of ``suggest``."""
+    context = form.context
+    known = context.model_dump() if isinstance(context, ContextForm) else {"code": context or ""}
+    return suggest(
+        gateway,
+        form.model,
+        form.task,
+        form.input,
+        Context(**known),
+        gateway.datasets,
+        form.alternatives,
+    )
 
 
 def _row(routed: Routed, form: RouteForm) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""``cortex keys``: who may ask the gateway."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from cortex_pipelines.serving.keys import SCOPES, USUAL, KeyRing
+
+_DAYS = re.compile(r"([1-9]\d{0,4})d")
+
+
+@click.group(epilog="Example: cortex keys create ci --scope complete --project shop --expires 90d")
+def keys() -> None:
+    """Make, list and revoke the API keys of `cortex serve`."""
+
+
+@keys.command(epilog="Example: cortex keys create anna --expires 90d")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help=f"What it may ask for, several times; by default {', '.join(USUAL)}.",
+)
+@click.option(
+    "--project", "projects", multiple=True, help="Only models of this project; several times."
+)
+@click.option("--expires", help="In how many days, such as 90d; by default never.")
+def create(
+    name: str, scopes: tuple[str, ...], projects: tuple[str, ...], expires: str | None
+) -> None:
+    """Make a key called NAME and print it; only its hash is kept."""
+    lifetime = None
+    if expires is not None:
+        if (match := _DAYS.fullmatch(expires)) is None:
+            raise click.BadParameter(f"{expires} is no number of days, such as 90d", None)
+        lifetime = timedelta(days=int(match[1]))
+    token = _ring().create(name, scopes or USUAL, projects, lifetime)
+    click.echo("this key is shown once; clients send it as `Authorization: Bearer KEY`", err=True)
+    click.echo(token)
+
+
+@keys.command("list", epilog="Example: cortex keys list")
+def list_keys() -> None:
+    """List the keys with scopes, projects and state; no key itself is kept."""
+    now = datetime.now(UTC)
+    for key in _ring().keys:
+        projects = ", ".join(key.projects) or "all projects"
+        until = f"until {key.expires}" if key.expires else "without end"
+        click.echo(f"{key.name}: {key.state(now)}, {until}, {', '.join(key.scopes)}, {projects}")
+
+
+@keys.command(epilog="Example: cortex keys revoke ci")
+@click.argument("name")
+def revoke(name: str) -> None:
+    """Let the key NAME count no longer; a gateway that runs knows it at the next request."""
+    _ring().revoke(name)
+    click.echo(f"{name} is revoked", err=True)
+
+
+def _ring() -> KeyRing:
+    from cortex_pipelines.operations.serving_exports import served_root
+    from cortex_pipelines.release.keys import keys_folder
+
+    return KeyRing(keys_folder(served_root()))

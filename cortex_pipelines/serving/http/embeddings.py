@@ -1,0 +1,90 @@
+"""``POST /v1/embeddings``: texts to vectors, by the project's sentence encoder."""
+
+import base64
+from typing import Annotated, Any, Literal
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.serving.access import caller
+from cortex_pipelines.serving.catalogue import ENCODER, UnknownModelError
+from cortex_pipelines.serving.engine import BusyError
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
+
+Input = Annotated[Words, Field(min_length=1)]
+
+
+class EmbeddingForm(Form):
+    """``POST /v1/embeddings``; as many texts at once as OpenAI's own interface takes."""
+
+    input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
+    model: ModelName | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = None
+
+
+def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+    waiting = 0
+    alone = CapacityLimiter(1)  # whoever waits holds no thread that others need
+
+    @router.post("/v1/embeddings")
+    async def embeddings(form: EmbeddingForm) -> Response:
+        nonlocal waiting
+        encoder = services.encoder
+        if (form.model or ENCODER) != ENCODER or encoder is None:
+            raise UnknownModelError(_unknown(form.model or ENCODER, encoder is not None))
+        if form.dimensions is not None:
+            raise RequestError(
+                f"{ENCODER} has vectors of one length, and none that can be shortened; "
+                "leave dimensions out",
+                "dimensions",
+            )
+        if waiting >= gateway.settings.waiting:
+            raise BusyError(f"{waiting} requests wait already; try again in a second")
+        texts = [form.input] if isinstance(form.input, str) else form.input
+        waiting += 1
+        try:
+            made = await to_thread.run_sync(encoder, texts, limiter=alone)
+        except WeightsError as error:
+            raise ServiceError(str(error)) from error
+        finally:
+            waiting -= 1
+        caller().spend(made.tokens)
+        gateway.metrics.tokens.labels(ENCODER, "read").inc(made.tokens)
+        rows = made.vectors.astype("<f4")
+        as_text = form.encoding_format == "base64"
+        data: list[dict[str, Any]] = [
+            {
+                "object": "embedding",
+                "index": place,
+                "embedding": base64.b64encode(row.tobytes()).decode() if as_text else row.tolist(),
+            }
+            for place, row in enumerate(rows)
+        ]
+        body = {
+            "object": "list",
+            "data": data,
+            "model": ENCODER,
+            "system_fingerprint": encoder.version,
+            "usage": {"prompt_tokens": made.tokens, "total_tokens": made.tokens},
+        }
+        headers = {"x-cortex-model": ENCODER, "x-cortex-version": encoder.version}
+        if made.cut:
+            headers["x-cortex-cut"] = f"{made.cut} texts at the end"
+        return JSONResponse(body, headers=headers)
+
+    return router
+
+
+def _unknown(name: str, served: bool) -> str:
+    if not served:
+        return f"there is no {ENCODER} here: an exported folder holds no encoder"
+    return f"{name[:100]} makes no embeddings; the nearest model that does is {ENCODER}"

@@ -1,0 +1,238 @@
+"""The door of the gateway: host names, keys, scopes and limits, before anything is read.
+
+What is not named here needs ``admin``: a new route is closed until somebody decides on it.
+"""
+
+import ipaddress
+import logging
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cortex_pipelines.serving.access import Bucket, Caller, acting_for
+from cortex_pipelines.serving.audit import AuditLog
+from cortex_pipelines.serving.http.errors import error_response
+from cortex_pipelines.serving.http.overview import LOOKED_AT
+from cortex_pipelines.serving.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.settings import ServingSettings
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+OPEN = frozenset({"/healthz"})
+"""Answered to anybody: whether the process is alive."""
+
+_COMPLETE = (
+    *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
+    *("/infill", "/completion", "/completions", "/tokenize", "/detokenize", "/v1/embeddings"),
+    *("/predict", "/playground"),
+)
+_READ = (
+    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
+    *("/v1/models", "/version", "/metrics", "/readyz", "/health", "/v1/health", "/props"),
+    *("/v1beta/server_setting", "/lora-adapters"),
+)
+NEEDED: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(_COMPLETE, frozenset({"complete"})),
+    **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
+    **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
+    **dict.fromkeys(_READ, frozenset({"read"})),
+    # its tools do all of that, and name projects inside of what they are sent
+    "/mcp": frozenset({"complete", "route", "read"}),
+}
+"""Path to the scopes that it needs."""
+
+_BELOW = {"/v1/models/": frozenset({"read"}), "/page/": frozenset({"read"})}
+_CLOSED = frozenset({"admin"})
+_ANY_PROJECT = frozenset({"/mcp"})
+_HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)\.?(?::\d{1,5})?", re.IGNORECASE)
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def needed(path: str) -> frozenset[str]:
+    """The scopes that a path needs."""
+    for prefix, scopes in _BELOW.items():
+        if path.startswith(prefix):
+            return scopes
+    return NEEDED.get(path, _CLOSED)
+
+
+def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
+    """Names under which the gateway may be asked; None for any.
+
+    On loopback there are few, so that a page from elsewhere whose name was pointed at this machine
+    (DNS rebinding) reaches nothing.
+    """
+    listed = frozenset(name.lower() for name in settings.hosts)
+    if is_loopback(host):
+        return _LOOPBACK | listed | {f"[{host.lower()}]" if ":" in host else host.lower()}
+    return listed or None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Somebody at the door.
+
+    Args:
+        who: Who it is, as far as that is known.
+        refusal: Why they are not let in; None if they are.
+    """
+
+    who: Caller = Caller()  # noqa: RUF009 - it is frozen
+    refusal: JSONResponse | None = None
+
+
+@dataclass
+class Door:
+    """Who is let in.
+
+    Args:
+        keys: The keys; as long as there is none, nobody needs one.
+        settings: Limits by key.
+        hosts: Names under which the gateway may be asked; None for any.
+        audit: Where it is written down; None for nowhere.
+    """
+
+    keys: KeyRing
+    settings: ServingSettings
+    hosts: frozenset[str] | None = None
+    audit: AuditLog | None = None
+    _closed: bool = False
+    _buckets: dict[str, tuple[Bucket | None, Bucket | None]] = field(default_factory=dict)
+
+    def enter(self, path: str, headers: Headers) -> Entry:
+        """Whoever may ask for a path, or why not."""
+        if path in OPEN:
+            return Entry()
+        if not self._knows(headers.getlist("host")):
+            words = "this host name is not served here; serving.hosts in params.yaml lists others"
+            return Entry(refusal=error_response(words, 421, code="unknown_host"))
+        try:
+            key = self._key(headers.get("authorization", ""))
+        except KeysDamagedError as error:
+            _LOG.error("%s", error)
+            words = "the API keys cannot be read"
+            return Entry(refusal=error_response(words, 503, code="keys_unreadable"))
+        except ApiKeyError as error:
+            refused = {"www-authenticate": "Bearer"}
+            answer = error_response(str(error), 401, code="invalid_api_key", headers=refused)
+            return Entry(Caller(error.name), answer)
+        requests, tokens = self._limits(key.name if key else "")
+        who = Caller(key.name, key.projects, tokens) if key else Caller(tokens=tokens)
+        if key is not None and (why := _forbidden(key, path)):
+            return Entry(who, error_response(why, 403, code="insufficient_scope"))
+        wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
+        if wait:
+            after = {"retry-after": str(math.ceil(wait))}
+            words = f"the limit of this minute is reached; try again in {math.ceil(wait)} s"
+            answer = error_response(words, 429, code="rate_limit_exceeded", headers=after)
+            return Entry(who, answer)
+        if requests:
+            requests.spend(1)
+        return Entry(who)
+
+    def _knows(self, given: list[str]) -> bool:
+        if self.hosts is None:
+            return True
+        match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+        return match is not None and match[1].lower().rstrip(".") in self.hosts
+
+    def _key(self, authorization: str) -> ApiKey | None:
+        """The key of a request; None where there are no keys."""
+        # a gateway that has had keys stays closed when the last one is revoked
+        self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
+        if not self._closed:
+            return None
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise ApiKeyError("an API key is needed: send `Authorization: Bearer KEY`")
+        return self.keys.find(token.strip())
+
+    def _limits(self, name: str) -> tuple[Bucket | None, Bucket | None]:
+        if name not in self._buckets:
+            most = (self.settings.requests_per_minute, self.settings.tokens_per_minute)
+            requests, tokens = (Bucket(each) if each else None for each in most)
+            self._buckets[name] = requests, tokens
+        return self._buckets[name]
+
+
+def _forbidden(key: ApiKey, path: str) -> str:
+    missing = sorted(scope for scope in needed(path) if not key.may(scope))
+    if missing:
+        has = ", ".join(key.scopes)
+        return f"the API key {key.name} has no scope {', '.join(missing)} (it has {has})"
+    if key.projects and path in _ANY_PROJECT:
+        return f"the API key {key.name} is for single projects, and {path} is for all of them"
+    return ""
+
+
+class Guard:
+    """Lets in whom the door lets in, and has written down who asked before they are answered.
+
+    Args:
+        app: What answers them.
+        door: Who is let in.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        entry = self._door.enter(scope["path"], Headers(scope=scope))
+        unwritten = False
+
+        async def noted(message: Message) -> None:
+            nonlocal unwritten
+            if message["type"] == "http.response.start":
+                try:
+                    self._note(scope, entry.who, message)
+                except OSError as error:
+                    unwritten = True
+                    _LOG.error("the audit log cannot be written: %s", error)
+                    words = "the audit log cannot be written, so nothing is answered"
+                    await error_response(words, 503, code="audit_failed")(scope, receive, send)
+            if not unwritten:
+                await send(message)
+
+        if entry.refusal is not None:
+            await entry.refusal(scope, receive, noted)
+            return
+        with acting_for(entry.who):
+            await self._app(scope, receive, noted)
+
+    def _note(self, scope: Scope, who: Caller, start: Message) -> None:
+        """Write down who asked, and what answered; no part of a path that a client made up."""
+        path = scope["path"]
+        if path not in NEEDED and path not in OPEN:
+            path = next((prefix for prefix in _BELOW if path.startswith(prefix)), "none")
+        route = getattr(scope.get("route"), "path", path)
+        if self._door.audit is None or (route in LOOKED_AT and start["status"] < 400):
+            return
+        named = Headers(raw=start["headers"])
+        entry = {
+            "key": who.name,
+            "method": scope["method"],
+            "route": route,
+            "model": named.get("x-cortex-model", ""),
+            "version": named.get("x-cortex-version", ""),
+            "status": start["status"],
+        }
+        self._door.audit.add(entry)

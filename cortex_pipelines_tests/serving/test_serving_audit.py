@@ -1,0 +1,182 @@
+"""The audit log: complete, without prompts, and every tampering shows."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.serving.audit import FILE, FIRST, AuditLog, verify
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.keys import KeyRing
+from cortex_pipelines_tests.serving import tinygateway
+
+SECRET = "the_prompt_that_nobody_keeps"
+ASKED = {"model": "shop", "prompt": f"# {SECRET}", "max_tokens": 1}
+
+
+def written(folder: Path, count: int = 5) -> list[str]:
+    log = AuditLog(folder)
+    for number in range(count):
+        log.add({"key": "a", "status": number})
+    return (folder / FILE).read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audited")
+
+
+@pytest.fixture(scope="module")
+def keys(state: Path) -> KeyRing:
+    return KeyRing(state / "keys")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path, state: Path, keys: KeyRing) -> Iterator[TestClient]:
+    gateway = tinygateway.open_tiny(home, state)
+    hosts = hosts_of("127.0.0.1", gateway.settings)
+    door = Door(keys, gateway.settings, hosts, AuditLog(state))
+    with TestClient(create_app(gateway, door=door), base_url="http://localhost") as made:
+        yield made
+
+
+def test_who_asked_for_what_is_written_and_no_prompt(
+    client: TestClient, state: Path, keys: KeyRing
+) -> None:
+    headers = {"authorization": f"Bearer {keys.create('anna', ['complete'])}"}
+    client.post("/v1/completions", json=ASKED, headers=headers)
+    client.post("/v1/completions", json=ASKED | {"stream": True}, headers=headers)
+    client.post("/v1/completions", json=ASKED | {"model": SECRET}, headers=headers)
+    client.post("/v1/completions", json=ASKED)
+    client.post("/route", json={"task": SECRET}, headers=headers)
+    client.get(f"/{SECRET}", headers=headers)
+    client.get(f"/v1/models/{SECRET}", headers=headers)
+    client.get("/healthz")
+    text = (state / FILE).read_text()
+    assert SECRET not in text
+    entries = [json.loads(line) for line in text.splitlines()]
+    rows = [(row["key"], row["route"], row["model"], row["status"]) for row in entries]
+    path = "/v1/completions"
+    assert rows[:5] == [
+        ("anna", path, "shop", 200),
+        ("anna", path, "shop", 200),
+        ("anna", path, "", 404),
+        ("", path, "", 401),
+        ("anna", "/route", "", 403),
+    ]
+    assert [row[3] for row in rows[5:]] == [403, 403], "looking at the gateway's health is not"
+    assert {row["version"] for row in entries[:2]} == {"shop.dir"}
+    assert verify(state / FILE).entries == 7
+
+
+def test_nothing_is_answered_that_cannot_be_written_down(
+    client: TestClient, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(AuditLog, "add", full)
+    headers = {"authorization": f"Bearer {keys.create('bert')}"}
+    answer = client.post("/v1/completions", json=ASKED, headers=headers)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "audit_failed"
+
+
+def test_a_chain_that_nobody_touched_is_whole(tmp_path: Path) -> None:
+    lines = written(tmp_path)
+    assert json.loads(lines[0])["previous"] == FIRST
+    seen = verify(tmp_path / FILE)
+    assert (seen.entries, seen.problem, seen.unfinished) == (5, "", False)
+    AuditLog(tmp_path).add({"status": 5})
+    assert verify(tmp_path / FILE, seen.head).entries == 6, "another process goes on"
+
+
+TAMPERING: dict[str, Callable[[list[str]], list[str]]] = {
+    "changed": lambda lines: [*lines[:2], lines[2].replace('"a"', '"b"'), *lines[3:]],
+    "taken out": lambda lines: lines[:2] + lines[3:],
+    "taken out at the start": lambda lines: lines[1:],
+    "twice": lambda lines: [*lines[:3], *lines[2:]],
+    "exchanged": lambda lines: [lines[1], lines[0], *lines[2:]],
+    "made unreadable": lambda lines: [*lines[:2], lines[2][:-9], *lines[3:]],
+    "put in": lambda lines: [*lines[:2], "anything", *lines[2:]],
+}
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+def test_tampering_is_noticed_and_its_place_named(tmp_path: Path, how: str) -> None:
+    lines = TAMPERING[how](written(tmp_path))
+    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines))
+    seen = verify(tmp_path / FILE)
+    assert seen.problem.startswith("line ")
+    assert seen.entries <= 3
+
+
+def test_lines_taken_out_at_the_end_are_noticed_by_an_earlier_hash(tmp_path: Path) -> None:
+    lines = written(tmp_path)
+    head = verify(tmp_path / FILE).head
+    (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines[:3]))
+    assert not verify(tmp_path / FILE).problem
+    assert "taken out" in verify(tmp_path / FILE, head).problem
+
+
+@given(cuts=st.lists(st.integers(min_value=1, max_value=400), min_size=1, max_size=4))
+def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("killed")
+    path = folder / FILE
+    whole = 0
+    for cut in cuts:
+        before = path.read_bytes() if path.exists() else b""
+        written(folder, 1)
+        line = path.read_bytes()[len(before) :]
+        path.write_bytes(before + line[: min(cut, len(line))])
+        assert not verify(path).problem
+        written(folder, 2)
+        whole += 2
+        seen = verify(path)
+        assert not seen.problem
+        assert not seen.unfinished
+        assert seen.entries >= whole
+
+
+def _write_many(folder: Path) -> None:
+    written(folder, 50)
+
+
+def test_several_processes_write_one_chain(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("spawn")
+    processes = [fork.Process(target=_write_many, args=(tmp_path,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    seen = verify(tmp_path / FILE)
+    assert (seen.entries, seen.problem) == (100, "")
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_bytes((tinygateway.ROOT / "params.yaml").read_bytes())
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, ["audit", "verify", *words])
+
+    assert "nobody has asked yet" in run().stderr
+    folder = tmp_path / ".cortex" / "serving"
+    lines = written(folder)
+    good = run()
+    assert (good.exit_code, good.stdout[:20]) == (0, "5 entries are whole,")
+    assert run("--head", good.stdout.split()[-1]).exit_code == 0
+    (folder / FILE).write_text("\n".join([*lines[:2], lines[2].replace("2", "3", 1), lines[3]]))
+    bad = run()
+    assert bad.exit_code == 1
+    assert "line 4 does not follow" in bad.stderr

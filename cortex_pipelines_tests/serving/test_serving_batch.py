@@ -1,0 +1,66 @@
+"""Requests from a file: an answer a line, and nothing half written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.operations import gateway as opening
+from cortex_pipelines_tests.serving import tinygateway
+
+NAMING = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+LINES = (
+    json.dumps({**NAMING, "alternatives": 0}),
+    "",
+    "{",
+    json.dumps({**NAMING, "model": "shpo"}),
+    json.dumps({**NAMING, "input": "def f(): pass"}),
+    json.dumps({"task": "cooking", "input": "x"}),
+)
+
+
+@pytest.fixture
+def batch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "params.yaml").write_bytes((tinygateway.ROOT / "params.yaml").read_bytes())
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    open_tiny = lambda *_: tinygateway.open_tiny(home, tmp_path)  # noqa: E731
+    monkeypatch.setattr(opening, "open_gateway", open_tiny)
+    file = tmp_path / "asked.jsonl"
+    file.write_bytes("\n".join(LINES).encode() + b'\n{"task": "\xff"}\n')
+    return file
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, ["predict-batch", *map(str, words)])
+
+
+def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
+    out = batch.with_name("made.jsonl")
+    ended = run(batch, "--out", out)
+    assert ended.exit_code == 1
+    assert "5 of 6 lines" in ended.stderr
+    made = {row["line"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert list(made) == [1, 3, 4, 5, 6, 7]
+    assert {"result", "confidence", "alternatives", "version"} <= set(made[1])
+    assert "error" not in made[1]
+    words = ("no JSON", "the nearest is shop", "put <NAME>", "task: ", "no JSON in UTF-8")
+    for number, wanted in zip((3, 4, 5, 6, 7), words, strict=True):
+        assert wanted in made[number]["error"]
+
+
+def test_an_interrupted_run_leaves_the_file_as_it_was(
+    batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cortex_pipelines.serving.http import batch as answering
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = batch.with_name("made.jsonl")
+    out.write_text("before")
+    monkeypatch.setattr(answering, "predicted", interrupted)
+    assert run(batch, "--out", out).exit_code == 130
+    assert out.read_text() == "before"
+    assert not list(batch.parent.glob(".made*"))
