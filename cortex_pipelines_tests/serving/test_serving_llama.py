@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
+from cortex_pipelines.cli.serve import serve
+from cortex_pipelines.operations import serving_exports
 from cortex_pipelines.serving import engines
 from cortex_pipelines.serving.engine import (
     AdapterFiles,
@@ -23,9 +26,12 @@ from cortex_pipelines.serving.engine import (
     Sampling,
 )
 from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.llama_engine import LlamaEngine
 from cortex_pipelines.serving.llama_files import Converted, LlamaFiles
 from cortex_pipelines.serving.llama_process import LlamaProcess
+from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, pieces, text_of
 
@@ -217,3 +223,22 @@ def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(
     )
     cold, after = json.loads(done.stdout.splitlines()[-1])
     assert abs(cold - after) > 0.05
+
+
+def test_the_command_takes_another_engine_than_the_parameters(
+    gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    def opened(_folder: Path, _key: Path | None, engine: EngineName | None) -> Gateway:
+        asked.append(tinygateway.settings().with_engine(engine).engine)
+        return gateway
+
+    monkeypatch.setattr(serving_exports, "open_exported", opened)
+    monkeypatch.setattr(server, "run", lambda *_: None)
+    monkeypatch.setattr(server, "require_free", lambda *_: None)
+    for words in ((), ("--engine", "llama")):
+        done = CliRunner().invoke(serve, ["--from", str(home), *words])
+        assert done.exit_code == 0, done.output
+    assert asked == ["torch", "llama"]
+    assert CliRunner().invoke(serve, ["--engine", "other"]).exit_code == 2

@@ -3,7 +3,6 @@
 import json
 import socket
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,13 +14,9 @@ from cortex_pipelines.release.signing import signed_folder
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.llama_engine import LlamaEngine
-from cortex_pipelines.serving.settings import EngineName
-from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
-from cortex_pipelines_tests.serving import tinygateway
 
 pytestmark = pytest.mark.slow
 
@@ -126,25 +121,3 @@ def test_the_commands(own: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None
     assert f"http://127.0.0.1:{port}" in shown
     unknown = own.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
     assert "no model nothing; the nearest is" in unknown
-
-
-@tinygateway.NEEDS_LLAMA
-def test_llama_cpp_serves_a_project_as_torch_does(
-    own: MiniProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = {"model": f"{PROJECT}@challenger", "prompt": "def f():\n", "max_tokens": 8}
-    served: list[Gateway] = []
-    monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
-    monkeypatch.setattr(server, "require_free", lambda *_: None)
-    for engine in get_args(EngineName):
-        own.cortex("serve", "--engine", engine)
-    texts = set()
-    for gateway in served:
-        with TestClient(create_app(gateway)) as client:
-            answer = client.post("/v1/completions", json=asked)
-            assert answer.headers["x-cortex-version"] == own.version(f"code_adapter@{PROJECT}")
-            assert "x-cortex-notice" not in answer.headers
-            texts.add(answer.json()["choices"][0]["text"])
-        gateway.close()
-    assert [type(gateway.engine) for gateway in served] == [TorchEngine, LlamaEngine]
-    assert len(texts) == 1
