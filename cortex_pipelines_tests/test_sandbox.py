@@ -161,7 +161,7 @@ def test_the_disk_is_limited(door: Door, tmp_path: Path, size: str) -> None:
 
 
 def test_grandchildren_end_with_the_command(door: Door, tmp_path: Path) -> None:
-    marker = "cortex-sandbox-grandchild"
+    marker = f"cortex-sandbox-grandchild-{os.getpid()}"  # others may run this test, too
     code = (
         "import os, sys\n"
         "if os.fork() == 0:\n"

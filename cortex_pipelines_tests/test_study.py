@@ -84,7 +84,7 @@ def test_a_trial_without_a_number_is_no_candidate(tmp_path: Path) -> None:
     said = json.loads(found(tmp_path / "m.jsonl", trials=4, objective=sometimes))
     assert [trial["state"] for trial in said["trials"]] == ["fail", "complete"] * 2
     assert said["best"] % 2 == 1
-    with pytest.raises(ValueError, match="came to a number"):
+    with pytest.raises(ValueError, match="finished with a finite value"):
         search(lambda _: float("nan"), 2, 1, 1, tmp_path / "n.jsonl", "Searching")
     assert not (tmp_path / "n.jsonl").exists()
 

@@ -10,7 +10,13 @@ from cortex_pipelines.serving.settings import EngineName
 
 @click.command(epilog="Example: cortex serve --port 8008")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8008, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port",
+    default=8008,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to listen on.",
+)
 @click.option(
     "--from",
     "folder",

@@ -20,7 +20,13 @@ _TASKS = ("completion", "refactoring", "naming", "architecture")
 @click.option("--kind", default="function", show_default=True, help="Of a naming: what is named.")
 @click.option("--request", default="", help="Of a refactoring: what to do, as Extract Method.")
 @click.option("--smell", default="", help="Of a refactoring: what to improve.")
-@click.option("--alternatives", default=2, show_default=True, type=click.IntRange(0, 4))
+@click.option(
+    "--alternatives",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0, 4),
+    help="How many other answers to give.",
+)
 def suggest(
     task: str,
     text: str | None,

@@ -134,7 +134,7 @@ def test_a_release_that_was_exchanged_is_refused(
         read_pinned(source)
     index.links.clear()
     index.add("demo_lib-2.0.tar.gz", sdist("2.0"))
-    with pytest.raises(SourceError, match=r"is not there.*cortex update"):
+    with pytest.raises(SourceError, match=r"is missing.*cortex update"):
         read_pinned(source)
 
 
