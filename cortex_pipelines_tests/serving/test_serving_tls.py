@@ -52,7 +52,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def served(home: Path, tmp_path: Path) -> Iterator[tuple[str, Path, ssl.SSLContext, str]]:
     own = tmp_path / "home"
-    shutil.copytree(home, own)
+    shutil.copytree(home, own, ignore=shutil.ignore_patterns("state"))
     token = KeyRing(own / "keys").create("anna")
     pair = certificate(tmp_path)
     trusted = ssl.create_default_context(cafile=pair[0])
