@@ -42,7 +42,7 @@ def status(
             "dvc_md5": view.locked,
             "mlflow_digest": digest,
             "run_id": run_id,
-            "fresh": not view.changed and word == "FRESH",
+            "fresh": not view.changed and word == "FRESH" and version == view.locked,
             "reason": "; ".join(reasons) if view.locked else "never made",
         }
 
