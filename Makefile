@@ -62,8 +62,10 @@ lint: install ## style, types, security, secrets, and the borders between rooms
 	check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	hadolint Containerfile
 
-unit: install ## all tests, with coverage
-	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --cov=cortex_pipelines --cov-report=term --cov-fail-under=95
+# uncovered lines go to a file and other libraries' warnings nowhere: the last lines name what failed
+unit: install ## all tests, with coverage (line by line in .cortex/coverage/index.html)
+	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings \
+		--cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95
 
 test: lint docs unit ## everything that has to hold before a commit
 
