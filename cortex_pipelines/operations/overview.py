@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.catalog import models
@@ -190,8 +189,4 @@ def _interval(figures: Mapping[str, Any], name: str, form: str) -> str:
 
 def _report(project: Project, asset: str, partition: str | None) -> str | None:
     path = project.output(asset, partition) / _REPORT
-    return _relative(path, project.root) if path.exists() else None
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return path.relative_to(project.root).as_posix() if path.exists() else None

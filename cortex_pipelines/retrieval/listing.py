@@ -10,10 +10,8 @@ import pathspec
 
 from cortex_pipelines.ingestion.entries import SourceError, unsafe_because
 from cortex_pipelines.ingestion.git.command import run_git
+from cortex_pipelines.ingestion.readers.directory import MADE_BY_TOOLS, NOT_SOURCES
 
-_NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
-# Files by which a folder says that a tool made it: a virtual environment, a cache, an index.
-_MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
 _IGNORE = ".gitignore"
 
 
@@ -83,7 +81,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
         except OSError:
             continue  # not readable: nothing of it can be searched
         names = {entry.name for entry in entries}
-        if prefix and any(name in names for name in _MADE_BY_TOOLS):
+        if prefix and any(name in names for name in MADE_BY_TOOLS):
             continue
         if _IGNORE in names:
             rules = (*rules, (prefix, _rules(folder / prefix / _IGNORE)))
@@ -91,7 +89,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
             path = prefix + entry.name
             facts = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
-                ignored = entry.name in _NOT_SOURCES or _ignored(path + "/", rules)
+                ignored = entry.name in NOT_SOURCES or _ignored(path + "/", rules)
                 if not ignored or path in kept_folders:
                     pending.append((path + "/", rules))
             elif stat.S_ISREG(facts.st_mode) and (path in tracked or not _ignored(path, rules)):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cortex_pipelines.ingestion.entries import Entries, File, Skipped, SourceError, SourceLimits
 
-# Kept by tools beside the sources, and changing while nobody edits anything.
-_NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
-# Files by which a folder says that a tool made it: a virtual environment, a cache.
-_MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
+NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
+"""Folders kept by tools beside the sources, and changing while nobody edits anything."""
+MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
+"""Files by which a folder says that a tool made it: a virtual environment, a cache, an index."""
 
 
 def content_hash(folder: Path) -> str:
@@ -67,7 +67,7 @@ def _unreadable(error: OSError) -> None:
 
 
 def _tool(folder: Path) -> bool:
-    return folder.name in _NOT_SOURCES or any((folder / name).exists() for name in _MADE_BY_TOOLS)
+    return folder.name in NOT_SOURCES or any((folder / name).exists() for name in MADE_BY_TOOLS)
 
 
 def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
