@@ -57,7 +57,7 @@ def _tables(files: Path, rows: Path) -> dict[str, pl.DataFrame]:
 def _ours(work: Workspace, times: int) -> Iterator[Spent]:
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.runs import run_named
-    from cortex_pipelines.versioning.instance import open_instance
+    from cortex_pipelines.versioning.dagster.instance import open_instance
 
     instance = open_instance(work.root)
     for number in range(times):

@@ -39,7 +39,7 @@ PYTHON = {
     },
     "What they return": {
         "cortex_pipelines.routing.serving.router": ("Router", "Decision"),
-        "cortex_pipelines.operations.serving": ("Opened",),
+        "cortex_pipelines.operations.inference.serving": ("Opened",),
     },
     "Training a router": {
         "cortex_pipelines.operations.standalone": ("train_on_logs", "Trained"),

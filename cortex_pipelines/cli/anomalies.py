@@ -19,8 +19,8 @@ def anomalies(file: Path, log: str | None) -> None:
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.inference.watching import watch_file
     from cortex_pipelines.operations.made import made_output
-    from cortex_pipelines.operations.watching import watch_file
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())

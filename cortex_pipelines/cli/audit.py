@@ -16,9 +16,9 @@ def verify(head: str | None) -> None:
     Note the hash that is printed: with --head, a later call also notices if lines at the end were
     taken out, or all of it was written anew.
     """
-    from cortex_pipelines.operations.serving_exports import served_root
-    from cortex_pipelines.serving.audit import FILE
-    from cortex_pipelines.serving.audit import verify as verified
+    from cortex_pipelines.operations.inference.serving_exports import served_root
+    from cortex_pipelines.serving.security.audit import FILE
+    from cortex_pipelines.serving.security.audit import verify as verified
 
     path = served_root() / ".cortex" / "serving" / FILE
     if not path.exists():

@@ -28,7 +28,7 @@ def forget(
     from datetime import UTC, datetime
 
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations import forgetting
+    from cortex_pipelines.operations.projects import forgetting
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
@@ -51,10 +51,10 @@ def forget(
 
 
 def _purge() -> None:
-    from cortex_pipelines.operations import forgetting
+    from cortex_pipelines.operations.projects import forgetting
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
-    from cortex_pipelines.versioning.instance import open_instance
+    from cortex_pipelines.versioning.dagster.instance import open_instance
     from cortex_pipelines.versioning.root import find_root
 
     project, definitions = open_location(find_root())

@@ -9,7 +9,7 @@ import click
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
     """Create a project in FOLDER, outside of the repository of this package."""
-    from cortex_pipelines.operations.beginning import begin_project
+    from cortex_pipelines.operations.projects.beginning import begin_project
 
     for sentence in begin_project(folder.resolve()):
         click.echo(sentence, err=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from cortex_pipelines.serving.keys import SCOPES, USUAL, KeyRing
+from cortex_pipelines.serving.security.keys import SCOPES, USUAL, KeyRing
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -61,7 +61,7 @@ def revoke(name: str) -> None:
 
 
 def _ring() -> KeyRing:
-    from cortex_pipelines.operations.serving_exports import served_root
+    from cortex_pipelines.operations.inference.serving_exports import served_root
     from cortex_pipelines.release.keys import keys_folder
 
     return KeyRing(keys_folder(served_root()))

@@ -159,7 +159,7 @@ for _command in _COMMANDS:
 
 def _open() -> "tuple[Project, dg.Definitions, dg.DagsterInstance]":
     from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.versioning.instance import open_instance
+    from cortex_pipelines.versioning.dagster.instance import open_instance
 
     root = find_root()
     project, definitions = open_location(root)
@@ -251,7 +251,7 @@ def add(name: str, source: str) -> None:
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
-    from cortex_pipelines.operations.adding import add_project
+    from cortex_pipelines.operations.projects.adding import add_project
 
     entry = add_project(find_root(), name, source)
     _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
@@ -261,7 +261,7 @@ def add(name: str, source: str) -> None:
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
     """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
-    from cortex_pipelines.operations.moving_pins import move_pins
+    from cortex_pipelines.operations.projects.moving_pins import move_pins
 
     moved = move_pins(find_root(), project)
     _say("\n".join(f"moved: {key}" for key in moved) or "every pin is where it was")
@@ -273,7 +273,7 @@ def dvc_yaml(check: bool) -> None:
     """Write dvc.yaml from the asset graph."""
     from cortex_pipelines.catalog import models, open_project
     from cortex_pipelines.release.ledger import ensure_keys
-    from cortex_pipelines.versioning import stages
+    from cortex_pipelines.versioning.dvc import stages
 
     project = open_project(find_root())
     if check:

@@ -17,8 +17,8 @@ def mcp(model: str | None) -> None:
     require_packages()
     from concurrent.futures import ThreadPoolExecutor
 
-    from cortex_pipelines.operations.gateway import open_gateway
-    from cortex_pipelines.operations.project_services import project_services
+    from cortex_pipelines.operations.inference.gateway import open_gateway
+    from cortex_pipelines.operations.inference.project_services import project_services
     from cortex_pipelines.serving.agents import agents_server
     from cortex_pipelines.versioning.root import find_root
 

@@ -17,8 +17,8 @@ def predict(task: str, master: str | None) -> None:
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.inference.predicting import expect
     from cortex_pipelines.operations.made import made_output
-    from cortex_pipelines.operations.predicting import expect
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())

@@ -26,7 +26,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     """
     require_packages()
     from cortex_pipelines.atomic import aside
-    from cortex_pipelines.operations.gateway import open_gateway
+    from cortex_pipelines.operations.inference.gateway import open_gateway
     from cortex_pipelines.serving.http.batch import answer_lines
     from cortex_pipelines.versioning.root import find_root
 

@@ -51,7 +51,7 @@ def _router(model: Path | None) -> "Router":
 
         return open_model(model)
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations.serving import open_router
+    from cortex_pipelines.operations.inference.serving import open_router
     from cortex_pipelines.versioning.root import find_root
 
     return open_router(open_project(find_root()))

@@ -65,12 +65,12 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     require_packages()
-    from cortex_pipelines.operations.gateway import open_gateway
-    from cortex_pipelines.operations.project_services import project_services
-    from cortex_pipelines.operations.serving_exports import open_exported, served_root
+    from cortex_pipelines.operations.inference.gateway import open_gateway
+    from cortex_pipelines.operations.inference.project_services import project_services
+    from cortex_pipelines.operations.inference.serving_exports import open_exported, served_root
     from cortex_pipelines.release.keys import keys_folder
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
-    from cortex_pipelines.serving.keys import KeyRing
+    from cortex_pipelines.serving.security.keys import KeyRing
     from cortex_pipelines.serving.services import NOTHING
     from cortex_pipelines.versioning.root import find_root
 

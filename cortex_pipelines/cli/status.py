@@ -37,8 +37,8 @@ def _worked_out(root: Path) -> list[dict[str, Any]]:
     from cortex_pipelines.operations.status import count_rows
     from cortex_pipelines.operations.status import status as rows_of
     from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.versioning.dvc_store import cache_folder
-    from cortex_pipelines.versioning.instance import open_instance
+    from cortex_pipelines.versioning.dagster.instance import open_instance
+    from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 
     before = status_memory.look(root, (cache_folder(root),))
     project, definitions = open_location(root)

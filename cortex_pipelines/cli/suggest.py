@@ -42,7 +42,7 @@ def suggest(
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
     if (text is None) == (file is None):
         raise click.UsageError("give the text in quotes, or --file FILE")
-    from cortex_pipelines.operations.gateway import open_gateway
+    from cortex_pipelines.operations.inference.gateway import open_gateway
     from cortex_pipelines.serving.tasks import Context
     from cortex_pipelines.serving.tasks import suggest as answered
     from cortex_pipelines.versioning.root import find_root

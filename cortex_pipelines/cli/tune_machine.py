@@ -44,7 +44,7 @@ def tune_machine(dry_run: bool) -> None:
 def _write(path: Path, chosen: "Speed") -> None:
     """Replace both values and keep every comment."""
     from cortex_pipelines.atomic import aside
-    from cortex_pipelines.operations.parameter_file import round_trip
+    from cortex_pipelines.operations.projects.parameter_file import round_trip
 
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ def upgrade() -> None:
 
     Outputs are kept: a stage becomes stale only if a value or its code has changed.
     """
-    from cortex_pipelines.operations.upgrading import upgrade as bring_up_to_date
+    from cortex_pipelines.operations.projects.upgrading import upgrade as bring_up_to_date
 
     for sentence in bring_up_to_date(find_root()):
         click.echo(sentence, err=True)

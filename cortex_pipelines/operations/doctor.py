@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.tracking.store import database, is_deleted
-from cortex_pipelines.versioning import databases, dvc_store, kept
-from cortex_pipelines.versioning.instance import DATABASES
+from cortex_pipelines.versioning import databases, kept
+from cortex_pipelines.versioning.dagster.instance import DATABASES
+from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 
 _GATEWAY = ("fastapi", "mcp", "prometheus_client", "sse_starlette", "uvicorn")
@@ -115,7 +116,7 @@ def _packages(root: Path) -> Iterator[Finding]:
 def _parameters(root: Path) -> Iterator[Finding]:
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.versioning import stages
+    from cortex_pipelines.versioning.dvc import stages
 
     try:
         load_parameters(root)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import weights_folder
-from cortex_pipelines.operations.serving import find_released, pinned_base, verified
+from cortex_pipelines.operations.inference.serving import find_released, pinned_base, verified
 from cortex_pipelines.release.card import CARD
 from cortex_pipelines.release.exports.gguf_adapter import write_gguf
 from cortex_pipelines.release.exports.merged import write_merged

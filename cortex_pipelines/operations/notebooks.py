@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cortex_pipelines.config import Parameters
+    from cortex_pipelines.operations.inference.serving import Opened
     from cortex_pipelines.operations.searching import Result
-    from cortex_pipelines.operations.serving import Opened
     from cortex_pipelines.routing.serving.router import Router
     from cortex_pipelines.tracking.lineage import Node
     from cortex_pipelines.versioning.project import Project
@@ -35,7 +35,7 @@ def load_parameters(folder: str | Path | None = None) -> "Parameters":
         ProjectError: ``params.yaml`` is wrong, or there is no project in or above ``folder``.
     """
     from cortex_pipelines import config
-    from cortex_pipelines.operations.beginning import PARAMETERS
+    from cortex_pipelines.operations.projects.beginning import PARAMETERS
 
     try:
         root = _root(folder)
@@ -198,7 +198,7 @@ def load_router(folder: str | Path | None = None) -> "Router":
         CoordinationError: the project has neither a champion nor a folder of logs with rules.
         ProjectError: the project is not as it has to be, or there is none.
     """
-    from cortex_pipelines.operations.serving import open_router
+    from cortex_pipelines.operations.inference.serving import open_router
     from cortex_pipelines.operations.standalone import open_model
 
     if folder is None or (Path(folder) / "params.yaml").is_file():
@@ -224,7 +224,7 @@ def load_adapter(model: str, task: str | None = None, folder: str | Path | None 
         LookupError: it has no such version or task.
         UntrustedModelError: a file was changed since it was released, or nobody signed it.
     """
-    from cortex_pipelines.operations.serving import open_adapter
+    from cortex_pipelines.operations.inference.serving import open_adapter
 
     return open_adapter(_root(folder), model, task)
 

@@ -7,7 +7,7 @@ from typing import Any
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.status import table_rows
 from cortex_pipelines.release.promotion import standing
-from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project
 
 _DATA_SETS = (

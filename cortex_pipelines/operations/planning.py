@@ -8,9 +8,9 @@ import polars as pl
 
 from cortex_pipelines.operations.status import count_rows
 from cortex_pipelines.tracking.durations import last_seconds
-from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.reconcile import dvc_views
 
 TRAINING_TOKENS_PER_SECOND = 230
 """Default base in fp32 on two cores; bf16 instructions more than double it."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from cortex_pipelines.atomic import began_before, sweep
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.tracking.store import renew_database
-from cortex_pipelines.versioning import dvc_store, kept
-from cortex_pipelines.versioning.instance import renew_databases
+from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning.dagster.instance import renew_databases
+from cortex_pipelines.versioning.dvc import dvc_store
 
 RELEASING = Path(".cortex", "releasing")
 """Marker file between an update of the ledger and that of the registry."""

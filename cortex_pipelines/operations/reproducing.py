@@ -17,7 +17,7 @@ from cortex_pipelines.tracking.runs import find_run, processor_type
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.committed import differing_code
-from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
 _RELATIVE = ("git", "directory", "archive", "logs", "path")

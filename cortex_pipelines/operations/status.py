@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cortex_pipelines.tracking.known import known_versions
+from cortex_pipelines.versioning.dagster.provenance import NOTHING
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.provenance import NOTHING
-from cortex_pipelines.versioning.reconcile import dvc_views
 from cortex_pipelines.versioning.staleness import Staleness
 
 

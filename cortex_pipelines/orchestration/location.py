@@ -19,7 +19,7 @@ from cortex_pipelines.orchestration.schedules import (
 from cortex_pipelines.orchestration.syncing import sync_project
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.tracking.runs import MlflowTracker
-from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.materialise import ContractCheck
 from cortex_pipelines.versioning.project import Project
 

@@ -14,17 +14,17 @@ from typing import Any
 import dagster as dg
 
 from cortex_pipelines.catalog import models
-from cortex_pipelines.operations.moving_pins import move_pins
+from cortex_pipelines.operations.projects.moving_pins import move_pins
 from cortex_pipelines.operations.releasing import deployment, promote_passed
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster_assets import Tracker, made_by_step
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, made_by_step
+from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
+from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.reconcile import DvcView, dvc_views
-from cortex_pipelines.versioning.retrying import failure, retry_policy
 from cortex_pipelines.versioning.staleness import Staleness
 
 JOB = "nightly"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import dagster as dg
 import psutil
 
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.reconcile import dvc_views
 
 _LOG = logging.getLogger("cortex_pipelines")
 _PROCESS = "cortex/process"

@@ -11,10 +11,10 @@ from cortex_pipelines.tracking.processes import end_dead_runs
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.runs import MlflowTracker, find_run
 from cortex_pipelines.tracking.store import entered_again, lost
-from cortex_pipelines.versioning.dagster_assets import describe
+from cortex_pipelines.versioning.dagster.dagster_assets import describe
+from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.reconcile import DvcView, sync
 from cortex_pipelines.versioning.staleness import Staleness
 
 

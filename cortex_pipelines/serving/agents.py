@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.routing.serving.router import RULES
 from cortex_pipelines.serving.catalogue import ROUTER
-from cortex_pipelines.serving.engine import Sampling
+from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable

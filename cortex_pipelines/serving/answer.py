@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cortex_pipelines.serving.engine import Finish, Piece, Sampling, Token
+from cortex_pipelines.serving.engines.engine import Finish, Piece, Sampling, Token
 
 _HALF = "\N{REPLACEMENT CHARACTER}"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
-from cortex_pipelines.serving.access import Caller, caller
-from cortex_pipelines.serving.engine import AdapterFiles
+from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.security.access import Caller, caller
 
 _LOG = logging.getLogger("cortex_pipelines")
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.serving.access import caller
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
 from cortex_pipelines.serving.context import SimilarExamples
-from cortex_pipelines.serving.engine import (
+from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
     Engine,
@@ -32,7 +31,8 @@ from cortex_pipelines.serving.engine import (
 from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
 from cortex_pipelines.serving.routing import RouterDesk
-from cortex_pipelines.serving.screening import Answers, Screen
+from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.security.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.templates import Form, Text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
-from cortex_pipelines.serving.engine import EngineError
+from cortex_pipelines.serving.engines.engine import EngineError
 
 _AT_ONCE = 256
 

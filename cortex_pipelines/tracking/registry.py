@@ -14,7 +14,7 @@ from cortex_pipelines.tracking.model_file import FILES, SIGNATURE, Description, 
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_folder, model_name
-from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
 

@@ -32,7 +32,7 @@ from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import model_name
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster_assets import read_json
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version, input_versions
 from cortex_pipelines.versioning.parameters import CODE
 from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS

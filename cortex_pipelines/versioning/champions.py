@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cortex_pipelines.atomic import scratch_folder
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dvc_store import restore
+from cortex_pipelines.versioning.dvc.dvc_store import restore
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder
 

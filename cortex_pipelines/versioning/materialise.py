@@ -18,15 +18,16 @@ import polars as pl
 from cortex_pipelines.atomic import scratch_folder, temporary_files
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.table import ContractError, Table
-from cortex_pipelines.versioning import dvc_store, snapshot, stages
+from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.champions import find_reference, model_folder
 from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.dvc.yaml_files import look_up
 from cortex_pipelines.versioning.parameters import ENTRY, FOLDER
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.publish import replace_folder
 from cortex_pipelines.versioning.snapshot import Snapshot, input_path
-from cortex_pipelines.versioning.yaml_files import look_up
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ROWS_PER_GROUP = 65_536

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
+from cortex_pipelines.versioning.dvc.yaml_text import lines_of
 from cortex_pipelines.versioning.parameters import FILE, STANDARD, Effective, settings_in
-from cortex_pipelines.versioning.yaml_files import read_yaml
-from cortex_pipelines.versioning.yaml_text import lines_of
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ValidationError
 
 from cortex_pipelines.atomic import aside
 from cortex_pipelines.settings import Settings
+from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
+from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
 from cortex_pipelines.versioning.root import ProjectError
-from cortex_pipelines.versioning.yaml_files import read_yaml
-from cortex_pipelines.versioning.yaml_text import describe_errors
 
 FILE = "params.yaml"
 FOLDER = "data/parameters"

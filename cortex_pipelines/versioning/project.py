@@ -10,6 +10,10 @@ from typing import Any
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
+from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
+from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
+from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
 from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
@@ -17,10 +21,6 @@ from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHAR
 # one name for those who read a project, one import for those who only look for it
 from cortex_pipelines.versioning.root import ProjectError as ProjectError
 from cortex_pipelines.versioning.root import find_root as find_root
-from cortex_pipelines.versioning.yaml_files import look_up as look_up
-from cortex_pipelines.versioning.yaml_files import peek_yaml as peek_yaml
-from cortex_pipelines.versioning.yaml_files import read_yaml as read_yaml
-from cortex_pipelines.versioning.yaml_files import write_yaml as write_yaml
 
 
 class Project:

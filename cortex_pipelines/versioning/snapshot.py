@@ -7,10 +7,10 @@ from typing import Any
 
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.dvc.yaml_files import look_up, read_values
 from cortex_pipelines.versioning.graph import Pin
 from cortex_pipelines.versioning.parameters import CODE, PACKAGE, SHARED
 from cortex_pipelines.versioning.project import Project, code_version_of
-from cortex_pipelines.versioning.yaml_files import look_up, read_values
 
 
 @dataclass(frozen=True)

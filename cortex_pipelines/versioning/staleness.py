@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from cortex_pipelines.versioning.provenance import (
+from cortex_pipelines.versioning.dagster.provenance import (
     CODE_VERSION,
     INPUT_POINTER,
     INPUT_VERSION,

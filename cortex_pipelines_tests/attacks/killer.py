@@ -26,7 +26,7 @@ _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3
 _LOADED = (
     "cortex_pipelines.orchestration.location",
     "cortex_pipelines.operations.releasing",
-    "cortex_pipelines.operations.adding",
+    "cortex_pipelines.operations.projects.adding",
     "cortex_pipelines.orchestration.runs",
     "cortex_pipelines.cli.main",
     "dvc.cli",

@@ -16,9 +16,10 @@ from cortex_pipelines.operations import doctor
 from cortex_pipelines.operations.recovery import recover
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.tracking import store
-from cortex_pipelines.versioning import dvc_store, kept
+from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instance
 from cortex_pipelines.versioning.databases import damage
-from cortex_pipelines.versioning.instance import DATABASES, open_instance
+from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.versioning.toy import Workbench
 

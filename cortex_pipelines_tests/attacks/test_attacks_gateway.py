@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.serving.audit import FILE as AUDIT
-from cortex_pipelines.serving.audit import verify
 from cortex_pipelines.serving.events import FILE, EventLog
+from cortex_pipelines.serving.security.audit import FILE as AUDIT
+from cortex_pipelines.serving.security.audit import verify
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
 

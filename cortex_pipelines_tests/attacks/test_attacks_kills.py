@@ -18,7 +18,7 @@ import pytest
 from cortex_pipelines.tracking.runs import find_run
 from cortex_pipelines.tracking.store import connect, open_client
 from cortex_pipelines.versioning import kept
-from cortex_pipelines.versioning.instance import DATABASES
+from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.attacks.killer import Ended, Killer
 from cortex_pipelines_tests.conftest import made_once

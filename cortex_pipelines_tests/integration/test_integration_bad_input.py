@@ -261,7 +261,7 @@ def recovers(mini: MiniProject) -> None:
 
 
 def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:
-    with mock.patch("cortex_pipelines.versioning.stages.write", full):
+    with mock.patch("cortex_pipelines.versioning.dvc.stages.write", full):
         said = begun.cortex("dvc-yaml", status=1).stderr
     assert "No space left on device" in said
 

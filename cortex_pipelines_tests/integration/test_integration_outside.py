@@ -4,10 +4,10 @@ from pathlib import Path
 from unittest import mock
 
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import CODE
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.versioning.reconcile import dvc_views
-from cortex_pipelines.versioning.yaml_files import read_values
 from cortex_pipelines_tests.integration.miniproject import (
     MiniProject,
     commit,

@@ -7,7 +7,7 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
-from cortex_pipelines.operations.serving import open_adapter
+from cortex_pipelines.operations.inference.serving import open_adapter
 from cortex_pipelines.release.exports.probe import logits, probe
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import signed_folder

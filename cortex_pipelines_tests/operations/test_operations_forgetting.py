@@ -10,11 +10,17 @@ from dvc.repo import Repo
 
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations import forgetting
-from cortex_pipelines.operations.forgetting import bury, mark, purge, tombstones, trained_on
+from cortex_pipelines.operations.projects import forgetting
+from cortex_pipelines.operations.projects.forgetting import (
+    bury,
+    mark,
+    purge,
+    tombstones,
+    trained_on,
+)
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.release.ledger import ledger
-from cortex_pipelines.serving.engines import CACHE
+from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version

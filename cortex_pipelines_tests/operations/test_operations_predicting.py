@@ -16,8 +16,8 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.operations.predicting import expect
-from cortex_pipelines.operations.project_services import project_services
+from cortex_pipelines.operations.inference.predicting import expect
+from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.http.errors import add_error_handlers

@@ -10,7 +10,7 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, resolve_base
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, take_model_pin
-from cortex_pipelines.operations import pyfunc
+from cortex_pipelines.operations.inference import pyfunc
 from cortex_pipelines.release.loading import ResidentBase, base_of, read_lora
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import sign_version

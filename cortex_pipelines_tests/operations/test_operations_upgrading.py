@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import LAYOUT, resolve
-from cortex_pipelines.operations.upgrading import move_lock, shorten, upgrade
+from cortex_pipelines.operations.projects.upgrading import move_lock, shorten, upgrade
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
-from cortex_pipelines.versioning.reconcile import dvc_views
 from cortex_pipelines_tests.parameters import STANDARD, sections
 from cortex_pipelines_tests.versioning.toy import Workbench
 

@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 
 from cortex_pipelines.orchestration import nightly
-from cortex_pipelines.versioning import retrying, stages
-from cortex_pipelines.versioning.dagster_assets import Tracker
+from cortex_pipelines.versioning.dagster import retrying
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
+from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 ALL = {

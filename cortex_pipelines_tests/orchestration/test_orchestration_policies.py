@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.versioning import retrying
-from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster import retrying
+from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines_tests.versioning.toy import NoTracker
 
 REPOSITORY = Path(__file__).parents[2]

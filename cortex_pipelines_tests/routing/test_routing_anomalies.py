@@ -19,7 +19,7 @@ from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
-from cortex_pipelines.operations.project_services import project_services
+from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.anomalies.detect import watch
 from cortex_pipelines.routing.anomalies.detector_selection import (

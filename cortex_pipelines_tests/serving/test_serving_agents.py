@@ -16,12 +16,12 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
-from cortex_pipelines.operations.project_services import project_services
+from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.serving.agents import agents_server
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
-from cortex_pipelines.serving.torch_engine import TorchEngine
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
 from cortex_pipelines_tests.serving import tinygateway
@@ -89,7 +89,7 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
 
 
 def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
-    from cortex_pipelines.serving.engine import Sampling
+    from cortex_pipelines.serving.engines.engine import Sampling
     from cortex_pipelines.serving.templates import completion
 
     asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))

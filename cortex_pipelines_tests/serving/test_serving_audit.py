@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.serving.audit import FILE, FIRST, AuditLog, verify
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.guard import Door, hosts_of
-from cortex_pipelines.serving.keys import KeyRing
+from cortex_pipelines.serving.security.audit import FILE, FIRST, AuditLog, verify
+from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
 SECRET = "the_prompt_that_nobody_keeps"

@@ -18,7 +18,7 @@ from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.generation.sampling import Request, generate
 from cortex_pipelines.release.loading import ResidentBase
-from cortex_pipelines.serving.engine import (
+from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
     Engine,
@@ -30,8 +30,8 @@ from cortex_pipelines.serving.engine import (
     RefusedAdapterError,
     Sampling,
 )
-from cortex_pipelines.serving.engines import open_engine
-from cortex_pipelines.serving.torch_engine import TorchEngine
+from cortex_pipelines.serving.engines.opening import open_engine
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.serving import tinygateway

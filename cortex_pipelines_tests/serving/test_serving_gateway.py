@@ -11,7 +11,7 @@ from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieve
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, Release, UnknownModelError
-from cortex_pipelines.serving.engine import AdapterFiles, Sampling
+from cortex_pipelines.serving.engines.engine import AdapterFiles, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.tasks import Context, TaskError, suggest
 from cortex_pipelines.serving.templates import chat, completion, infill

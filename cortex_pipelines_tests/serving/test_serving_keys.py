@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.serving.access import Bucket
-from cortex_pipelines.serving.engine import BusyError
+from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.guard import (
@@ -25,7 +24,8 @@ from cortex_pipelines.serving.http.guard import (
     needed,
 )
 from cortex_pipelines.serving.http.server import require_keys
-from cortex_pipelines.serving.keys import FILE, ApiKeyError, KeyRing
+from cortex_pipelines.serving.security.access import Bucket
+from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 2}

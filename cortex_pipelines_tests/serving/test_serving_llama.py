@@ -16,21 +16,21 @@ from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
 from cortex_pipelines.cli.serve import serve
-from cortex_pipelines.operations import serving_exports
-from cortex_pipelines.serving import engines
-from cortex_pipelines.serving.engine import (
+from cortex_pipelines.operations.inference import serving_exports
+from cortex_pipelines.serving.engines import opening as engines
+from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
     Job,
     RefusedAdapterError,
     Sampling,
 )
-from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
+from cortex_pipelines.serving.engines.llama_files import Converted, LlamaFiles
+from cortex_pipelines.serving.engines.llama_process import LlamaProcess
+from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
-from cortex_pipelines.serving.llama_engine import LlamaEngine
-from cortex_pipelines.serving.llama_files import Converted, LlamaFiles
-from cortex_pipelines.serving.llama_process import LlamaProcess
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines_tests.serving import tinygateway
 from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, pieces, text_of

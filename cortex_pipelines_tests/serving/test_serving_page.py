@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.gateway import read_catalogue
-from cortex_pipelines.operations.project_services import redacted
+from cortex_pipelines.operations.inference.gateway import read_catalogue
+from cortex_pipelines.operations.inference.project_services import redacted
 from cortex_pipelines.serving.events import FILE
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.page import _FOLDER

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.operations.gateway import open_gateway, read_catalogue
-from cortex_pipelines.operations.serving_exports import open_exported
+from cortex_pipelines.operations.inference.gateway import open_gateway, read_catalogue
+from cortex_pipelines.operations.inference.serving_exports import open_exported
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import signed_folder
 from cortex_pipelines.serving.gateway import Gateway

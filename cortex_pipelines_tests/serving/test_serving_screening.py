@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.serving.engine import Event, Job, Piece, Token
+from cortex_pipelines.serving.engines.engine import Event, Job, Piece, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.screening import Answers, Screen
+from cortex_pipelines.serving.security.screening import Answers, Screen
 from cortex_pipelines_tests.serving import tinygateway
 
 PRIVACY = load_parameters(tinygateway.ROOT).privacy

@@ -19,8 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cortex_pipelines.serving.audit import FILE, verify
-from cortex_pipelines.serving.keys import KeyRing
+from cortex_pipelines.serving.security.audit import FILE, verify
+from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
 from cortex_pipelines_tests.serving.tinygateway import ROOT
 

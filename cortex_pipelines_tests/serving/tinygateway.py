@@ -28,12 +28,12 @@ from cortex_pipelines.serving.catalogue import (
     Way,
 )
 from cortex_pipelines.serving.context import SimilarExamples
-from cortex_pipelines.serving.engine import AdapterFiles
-from cortex_pipelines.serving.engines import open_engine
+from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.routing import Opened, RouterDesk
-from cortex_pipelines.serving.screening import Screen
+from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter

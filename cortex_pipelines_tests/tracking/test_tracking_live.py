@@ -27,7 +27,7 @@ from cortex_pipelines.tracking.store import (
 )
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.versioning.toy import Workbench
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.operations import pyfunc
+from cortex_pipelines.operations.inference import pyfunc
 from cortex_pipelines.release.ledger import Entry, Model
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.tracking import registry

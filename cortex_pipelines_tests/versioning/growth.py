@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.orchestration.nightly import plan
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.materialise import _write_tables, arguments
 from cortex_pipelines.versioning.project import write_yaml
-from cortex_pipelines.versioning.reconcile import dvc_views
 from cortex_pipelines.versioning.snapshot import take
 from cortex_pipelines_tests.versioning.toy import Workbench
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.versioning import stages
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.parameters import project_file
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.versioning.reconcile import dvc_views
 from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters
 
 METRICS = "data/digest/digest.json"

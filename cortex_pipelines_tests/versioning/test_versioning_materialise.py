@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.schemas.table import ContractError, Table
-from cortex_pipelines.versioning import dvc_store, stages
 from cortex_pipelines.versioning.asset import LoadVersion, VersionedAsset, versioned_asset
 from cortex_pipelines.versioning.champions import (
     ChampionPin,
@@ -21,6 +20,7 @@ from cortex_pipelines.versioning.champions import (
     model_name,
 )
 from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import (
     BrokenContractError,
@@ -48,7 +48,7 @@ def words_asset(compute: Compute, **given: Any) -> VersionedAsset:
 
 def make(bench: Workbench, asset: VersionedAsset, **given: Any) -> Any:
     """Make it in the project of the bench, whose stages are written for the asset alone."""
-    from cortex_pipelines.versioning import stages
+    from cortex_pipelines.versioning.dvc import stages
 
     project = Project(bench.root, Graph([asset], [note_pin()], {}), toy_parameters)
     stages.write(project)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.versioning import reconcile
+from cortex_pipelines.versioning.dvc import reconcile
 from cortex_pipelines_tests.versioning.toy import Workbench, recomputed
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cortex_pipelines.versioning import reconcile, stages
+from cortex_pipelines.versioning.dvc import reconcile, stages
 from cortex_pipelines_tests.versioning.toy import CODE, Workbench, recomputed
 
 STEPS = int(os.environ.get("CORTEX_PROPERTY_STEPS", "100"))
@@ -256,12 +256,12 @@ def sync_of_the_data_version_alone(bench: Workbench) -> int:
 
 
 def sync_without_input_tags(bench: Workbench) -> int:
-    with mock.patch("cortex_pipelines.versioning.reconcile.event_tags", without_inputs):
+    with mock.patch("cortex_pipelines.versioning.dvc.reconcile.event_tags", without_inputs):
         return bench.sync()
 
 
 def without_inputs(*args: Any) -> dict[str, str]:
-    from cortex_pipelines.versioning.provenance import event_tags
+    from cortex_pipelines.versioning.dagster.provenance import event_tags
 
     return {k: v for k, v in event_tags(*args).items() if "/input_" not in k}
 

@@ -11,9 +11,13 @@ from dagster._core.definitions.observe import observe
 from dvc.repo import Repo
 
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.dagster_assets import _alarm_result, _check_specs, build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import (
+    _alarm_result,
+    _check_specs,
+    build_assets,
+)
+from cortex_pipelines.versioning.dvc.reconcile import _reasons
 from cortex_pipelines.versioning.parameters import FILE, FOLDER, SHARED
-from cortex_pipelines.versioning.reconcile import _reasons
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 

@@ -24,17 +24,18 @@ import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.settings import ProjectName, Settings
-from cortex_pipelines.versioning import VersionedAsset, stages
+from cortex_pipelines.versioning import VersionedAsset
 from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import value_md5
-from cortex_pipelines.versioning.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
+from cortex_pipelines.versioning.dagster.instance import open_instance
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.instance import open_instance
 from cortex_pipelines.versioning.materialise import Version, materialise
 from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, Layout, resolve
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
-from cortex_pipelines.versioning.reconcile import sync
 from cortex_pipelines.versioning.staleness import Staleness
 
 WORDS = Table("words", "A word", (Column("word", pl.String, "The word"),), ("word",))

@@ -9,8 +9,8 @@ from cortex_pipelines.extraction.refactoring.inner_changes import (
     renamed_in_extraction,
 )
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
+from cortex_pipelines.extraction.refactoring.matching.pairing import Pairing, home_of
 from cortex_pipelines.extraction.refactoring.model import OBJECT, Function, Type
-from cortex_pipelines.extraction.refactoring.pairing import Pairing, home_of
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.reporting import (
     Change,

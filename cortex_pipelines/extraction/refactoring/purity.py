@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cortex_pipelines.extraction.refactoring.extracting import Extraction
+from cortex_pipelines.extraction.refactoring.matching.pairing import Pairing
 from cortex_pipelines.extraction.refactoring.model import Function, Statement
-from cortex_pipelines.extraction.refactoring.pairing import Pairing
 
 Names = Mapping[str, str]
 

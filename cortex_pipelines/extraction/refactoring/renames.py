@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 
-from cortex_pipelines.extraction.refactoring.likeness import names_alike
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
+from cortex_pipelines.extraction.refactoring.matching.likeness import names_alike
 from cortex_pipelines.extraction.refactoring.model import (
     PARAMETER,
     VARIABLE,

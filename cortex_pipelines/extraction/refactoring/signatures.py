@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.likeness import names_alike
+from cortex_pipelines.extraction.refactoring.matching.likeness import names_alike
 from cortex_pipelines.extraction.refactoring.model import Function, Parameter, words_of
 
 _ALIKE = 0.6

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cortex_pipelines.serving.catalogue import UnknownModelError
-from cortex_pipelines.serving.engine import EngineError
+from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import sentence_of
 from cortex_pipelines.serving.http.tasks import PredictForm, predicted

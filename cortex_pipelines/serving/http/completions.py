@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engine import Piece, Sampling, Token
+from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
 from cortex_pipelines.serving.http.answers import (
     Written,

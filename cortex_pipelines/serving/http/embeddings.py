@@ -9,12 +9,12 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
-from cortex_pipelines.serving.access import caller
 from cortex_pipelines.serving.catalogue import ENCODER, UnknownModelError
-from cortex_pipelines.serving.engine import BusyError
+from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
 Input = Annotated[Words, Field(min_length=1)]

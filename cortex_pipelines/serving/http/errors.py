@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
-from cortex_pipelines.serving.engine import BusyError, EngineError
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 

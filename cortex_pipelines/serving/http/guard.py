@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cortex_pipelines.serving.access import Bucket, Caller, acting_for
-from cortex_pipelines.serving.audit import AuditLog
 from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.http.overview import LOOKED_AT
-from cortex_pipelines.serving.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.access import Bucket, Caller, acting_for
+from cortex_pipelines.serving.security.audit import AuditLog
+from cortex_pipelines.serving.security.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
 from cortex_pipelines.serving.settings import ServingSettings
 
 _LOG = logging.getLogger("cortex_pipelines")

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.beside import ways_of
-from cortex_pipelines.serving.engine import Piece, Sampling
+from cortex_pipelines.serving.engines.engine import Piece, Sampling
 from cortex_pipelines.serving.gateway import Asked, Gateway
 from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
 from cortex_pipelines.serving.http.errors import RequestError

@@ -3,10 +3,10 @@
 import socket
 from pathlib import Path
 
-from cortex_pipelines.serving.audit import AuditLog
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.guard import Door, hosts_of, is_loopback
-from cortex_pipelines.serving.keys import ApiKeyError, KeyRing
+from cortex_pipelines.serving.security.audit import AuditLog
+from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DRAIN = 30

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engine import Sampling
+from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Answering, Gateway
 from cortex_pipelines.serving.http.answers import collect, flags_of, headers_of, made_id
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words

@@ -1,0 +1,276 @@
+"""The gateway over a project: what it serves, by releases.lock and the evaluations."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import (
+    BaseModel,
+    base_digest,
+    base_name,
+    resolve_base,
+)
+from cortex_pipelines.adapters.model.lora import adapter_for
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.operations.inference.serving import (
+    open_router,
+    open_rules,
+    pinned_base,
+    verified,
+)
+from cortex_pipelines.release import history
+from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.serving.beside import with_others
+from cortex_pipelines.serving.catalogue import (
+    BASE,
+    ROUTER,
+    Catalogue,
+    CatalogueSource,
+    Release,
+    Served,
+    Way,
+)
+from cortex_pipelines.serving.context import SimilarExamples
+from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.engines.opening import CACHE, open_engine
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.scores import adapter_scores, router_scores
+from cortex_pipelines.serving.security.screening import Screen
+from cortex_pipelines.serving.settings import EngineName
+from cortex_pipelines.serving.ways import best_way, measured_ways
+from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+
+_ADAPTER = "code_adapter"
+_ROLES = ("champion", "canary", "challenger")
+
+
+def open_gateway(
+    root: Path, default: str | None = None, engine: EngineName | None = None
+) -> Gateway:
+    """The gateway of a project, with its base in memory.
+
+    Args:
+        root: Project root.
+        default: Model of requests that name none; None for the only project with a champion, or
+            the base.
+        engine: What writes text; None for what the parameters name.
+
+    Raises:
+        EngineError: there is no such engine here, or it cannot serve the base.
+        ProjectError: there is no such project, or its parameters are wrong.
+        BaseModelError: the base is not there.
+        UnknownModelError: there is no model ``default``.
+    """
+    project = open_project(root)
+    params = load_parameters(root)
+    base = resolve_base(pinned_base(project), root)
+    source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
+    source.current.find(default)
+    settings = params.serving.with_engine(engine)
+    return Gateway(
+        source,
+        open_engine(base, settings, root / CACHE),
+        settings,
+        params.datasets,
+        partial(_examples, params),
+        RouterDesk(partial(_router, project), partial(_stamp, root)),
+        root / ".cortex" / "serving",
+        Screen(params.privacy, params.serving.output),
+    )
+
+
+def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
+    """What a project serves now."""
+    project = open_project(root)
+    pinned = pinned_base(project)
+    base = BaseModel(Path(), base_name(pinned), base_digest(pinned))
+    served: dict[str, Served] = {}
+    promoted = []
+    for model in models(project):
+        if model.asset == _ADAPTER and model.partition:
+            now = standing(root, model)
+            served |= {entry.name: entry for entry in _names(project, model, now, base)}
+            promoted += [model.partition] if now["champion"] else []
+    alone = Release("base", base.digest)
+    served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
+    usual = promoted[0] if len(promoted) == 1 else BASE
+    return Catalogue(served, default or usual, base.name, _router_facts(project))
+
+
+def _names(
+    project: Project, model: Model, now: Mapping[str, Any], base: BaseModel
+) -> Iterator[Served]:
+    """A project under its own name, and each of its releases under theirs."""
+    name = str(model.partition)
+    champion = now["champion"]
+    yield _served(project, model, now, base, name, champion)
+    for role in _ROLES:
+        if now[role] is not None:
+            yield _served(project, model, now, base, f"{name}@{role}", now[role])
+    for version, number in now["numbers"].items():
+        yield _served(project, model, now, base, f"{name}@{number}", version)
+
+
+def _served(
+    project: Project,
+    model: Model,
+    now: Mapping[str, Any],
+    base: BaseModel,
+    name: str,
+    version: str | None,
+) -> Served:
+    metrics, measured = _evaluation(project, model)
+    own = version is not None and measured == version
+    ways: tuple[Way, ...] = ("adapter", "both") if version else ("base", "context")
+    way = best_way(metrics, ways) if own or version is None else ways[0]
+    index = _data_version(project, "completion_dataset", model.partition)
+    examples = project.output("completion_dataset", model.partition)
+    notice = ""
+    if way in ("context", "both") and (index is None or not examples.is_dir()):
+        notice = f"no examples in data/completion_dataset/{model.partition}: answered without them"
+        way = ways[0]
+    shown = way in ("context", "both")
+    release = Release(way, base.digest, version, index if shown else None)
+    lines = moves(project.root, model)
+    line = next((line for line in reversed(lines) if line.version == version), None)
+    about = {
+        "project": model.partition,
+        "number": now["numbers"].get(version),
+        "roles": [role for role in _ROLES if version and now[role] == version],
+        "verdict": now["verdict"] if own or version is None else None,
+        "reason": now["reason"] if own or version is None else None,
+        "base": _base_facts(base),
+        "bits_per_byte": measured_ways(metrics) if own or version is None else {},
+        "plan": now["plan"] if version and version in (now["champion"], now["canary"]) else None,
+        "scores": adapter_scores(metrics) if own else [],
+        "lineage": _lineage(project, model, version, line),
+    }
+    made = Served(
+        name,
+        release,
+        partial(_files, project, model, version, base.digest) if version else None,
+        examples if shown else None,
+        int(datetime.fromisoformat(line.at).timestamp()) if line else 0,
+        about,
+        notice,
+    )
+    return with_others(made, index, examples if examples.is_dir() else None)
+
+
+def _files(project: Project, model: Model, version: str, digest: str, task: str) -> AdapterFiles:
+    def locate() -> Path:
+        released = verified(project, model, version)
+        if released.base is None or released.base["digest"] != digest:
+            trained = (released.base or {}).get("name", "no base")
+            raise UntrustedModelError(f"{model.name} ({version}) was trained on {trained}")
+        folder = adapter_for(released.folder, task)
+        if folder is None:
+            raise UntrustedModelError(f"{model.name} ({version}) has no adapter for {task}")
+        return folder
+
+    # only a model with an adapter a task has another one for each
+    several = load_parameters(project.root).adapters.per_task
+    return AdapterFiles(f"{version}:{task}" if several else version, locate)
+
+
+def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | None]:
+    """Figures of the newest evaluation, and of which version; none where there is none."""
+    folder = project.output(f"{model.asset}_evaluation", model.partition)
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        compared = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        return metrics, str(compared["challenger"]["version"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}, None
+
+
+def _lineage(
+    project: Project, model: Model, version: str | None, line: Entry | None
+) -> dict[str, Any]:
+    """What a version was made from, as far as dvc.lock and the ledger know."""
+    known: dict[str, Any] = {"version": version}
+    if line is not None:
+        known |= {"promoted": {"at": line.at, "by": line.by, "why": line.why}}
+        known |= {"made_from": line.made_from}
+    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
+    if stage and version and str(stage["outs"][0]["md5"]) == version:
+        deps = stage.get("deps", [])
+        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in deps}
+    return known
+
+
+def _data_version(project: Project, asset: str, partition: str | None) -> str | None:
+    stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
+    stage = stages.get(f"{asset}@{partition}" if partition else asset)
+    return str(stage["outs"][0]["md5"]) if stage else None
+
+
+def _router(project: Project) -> Opened:
+    """The champion; the rules, and why, where its files are not what was released."""
+    try:
+        return Opened(open_router(project))
+    except (UntrustedModelError, ProjectError, WeightsError) as error:
+        return Opened(open_rules(project), f"{type(error).__name__}: {error}")
+
+
+def _router_facts(project: Project) -> dict[str, Any] | None:
+    for model in models(project):
+        if model.asset == ROUTER:
+            now = standing(project.root, model)
+            version = now["champion"]
+            lines = moves(project.root, model)
+            line = next((entry for entry in reversed(lines) if entry.version == version), None)
+            return {
+                "version": version or "rules",
+                "way": "model" if version else "rules",
+                "number": history.numbers(lines).get(version or ""),
+                "created": int(datetime.fromisoformat(line.at).timestamp()) if line else 0,
+                "roles": {role: now[role] for role in _ROLES},
+                "plan": now["plan"],
+                "verdict": now["verdict"],
+                "reason": now["reason"],
+                # the newest evaluation is that of the challenger
+                "scores": _router_scores(project, model) if version == now["challenger"] else [],
+                "lineage": _lineage(project, model, version, line if version else None),
+            }
+    return None
+
+
+def _router_scores(project: Project, model: Model) -> list[dict[str, Any]]:
+    path = project.output(f"{model.asset}_evaluation", None) / "metrics.json"
+    try:
+        return router_scores(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []
+
+
+def _base_facts(base: BaseModel) -> dict[str, str]:
+    return {"name": base.name, "digest": base.digest}
+
+
+def _examples(params: Parameters, folder: Path) -> SimilarExamples:
+    size = params.datasets.shingle_tokens
+    return SimilarExamples(folder, size, params.evaluation.retrieved)
+
+
+def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
+    """Changes when a promotion, a rollback or a pipeline's run has changed what is served."""
+    stamps = []
+    for name in (FILE, "dvc.lock", "sources.lock"):
+        try:
+            stat = (root / name).stat()
+        except FileNotFoundError:
+            continue
+        stamps.append((stat.st_mtime_ns, stat.st_size))
+    return tuple(stamps)
+
+
+__all__ = ["ProjectError", "open_gateway", "read_catalogue"]

@@ -1,0 +1,116 @@
+"""What a project answers besides its models: lineage, outcome predictors, code search."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import base_digest
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.operations.inference.predicting import expect
+from cortex_pipelines.operations.inference.watching import watch_records
+from cortex_pipelines.operations.made import made_output
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import redact_record
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.routing.anomalies.kept import DetectorError
+from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.serving.catalogue import ROUTER
+from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
+from cortex_pipelines.tracking.lineage import lineage_of
+from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
+
+_SEARCH = "cortex_pipelines.retrieval"
+_ADAPTER = "code_adapter"
+
+
+def project_services(root: Path) -> ProjectServices:
+    """The services of a project; code search only where the platform has it."""
+    return ProjectServices(
+        expect=partial(_expected, root),
+        score=partial(_scored, root),
+        search=_CodeSearch(root) if find_spec(_SEARCH) is not None else None,
+        encoder=code_encoder(root),
+        lineage=partial(_lineage, root),
+        redact=partial(redacted, load_parameters(root).privacy),
+    )
+
+
+def code_encoder(root: Path) -> CodeEncoder:
+    """The pinned sentence encoder; it is loaded by the first text."""
+    project = open_project(root)
+    params = load_parameters(root)
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
+    pinned = PinnedModel(params.models.encoder, pin or {})
+    locate = partial(weights_folder, pinned.source, pinned.pin, root)
+    return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
+
+
+def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
+    """What a person typed without private values, and how many there were."""
+    record = redact_record({"text": text}, settings, logs_key(settings))
+    return str(record.value["text"]), len(record.found)
+
+
+def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
+    project = open_project(root)
+    tables = project.output("coordination_tables", None)
+    settings = load_parameters(root).log_tables
+    try:
+        predictors, version = made_output(project, "outcome_predictors")
+        rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+    except (ProjectError, PredictorError) as error:
+        raise ServiceError(str(error)) from error
+    return {"expected": rows, "version": version}
+
+
+def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    project = open_project(root)
+    try:
+        detectors, version = made_output(project, "worker_anomalies")
+        watched = watch_records(records, log, detectors, load_parameters(root))
+    except (ProjectError, DetectorError, CoordinationError) as error:
+        raise ServiceError(str(error)) from error
+    return {**watched.as_json(), "version": version}
+
+
+def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
+    asset = ROUTER if name is None else _ADAPTER
+    return lineage_of(open_project(root), asset, name, version).to_json()
+
+
+class _CodeSearch:
+    """Searchers of a project's files, each kept open until the files have another version."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._lock = Lock()
+
+    def __call__(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+        project = open_project(self._root)
+        versions = _files_versions(project, [name] if name else list(project.partitions))
+        with self._lock:  # two at once would make the same index
+            known, searcher = self._opened.get(name, ({}, None))
+            if searcher is None or known != versions:
+                searching = import_module("cortex_pipelines.operations.searching")
+                params = load_parameters(self._root)
+                searcher = searching.open_project_searcher(project, name, params)
+                self._opened[name] = (versions, searcher)
+            results = searcher.search(query, k)
+        return {"results": [result.as_json() for result in results], "versions": versions}
+
+
+def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:
+    """DVC's hash of the files that are searched, by project."""
+    stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
+    known = {name: stages.get(f"repository_files@{name}") for name in names}
+    return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in known.items()}

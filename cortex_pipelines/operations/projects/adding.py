@@ -1,0 +1,57 @@
+"""``cortex add``: add a project to ``params.yaml``, comments and order kept."""
+
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.atomic import aside
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.project_sources import parse_source
+from cortex_pipelines.operations.projects.moving_pins import take_pins_of
+from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
+from cortex_pipelines.versioning.dvc.stages import follow_projects
+from cortex_pipelines.versioning.parameters import DEMO, STANDARD
+from cortex_pipelines.versioning.project import ProjectError
+
+
+def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
+    """Add a project with one source, or one more source to a project, and pin it.
+
+    Args:
+        root: Project root.
+        name: Name of the project: letters, digits, ``-`` and ``_``.
+        source: Path, URL, ``name==version`` (or ``pypi:name``) or ``npm:name@version``.
+
+    Returns:
+        The entry as it stands in ``params.yaml``.
+
+    Raises:
+        ProjectError: the name cannot be used, or the source stands there already.
+    """
+    if not PROJECT_NAME.fullmatch(name):
+        raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
+    load_parameters(root)  # what is wrong there already is not this project's fault
+    entry = parse_source(source, root)
+    path = root / "params.yaml"
+    yaml = round_trip()
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    projects = values.get("projects") or {}
+    new: dict[str, Any] = {"sources": []}
+    if values.get("profile", STANDARD) == DEMO:
+        new = {"profile": STANDARD} | new  # the demo's limits are there for the demo's projects
+    sources = projects.setdefault(name, new)["sources"]
+    if entry in sources:
+        raise ProjectError(f"projects.{name} already has the source: {source}")
+    sources.append(entry)
+    values["projects"] = projects
+    with aside(path) as scratch:
+        with scratch.open("w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+        # a project that cannot be pinned is not added; a pin without a project does no harm
+        take_pins_of(root, name, load_parameters(root, scratch))
+    project = open_project(root)
+    ensure_keys(root, models(project))
+    follow_projects(project)
+    return dict(entry)

@@ -1,0 +1,100 @@
+"""``cortex init``: create a project in a folder of its own."""
+
+import subprocess  # nosec B404
+from collections.abc import Iterator
+from pathlib import Path
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.root import ProjectError
+
+PARAMETERS = """\
+# What differs from the profile. `cortex params` shows all values, where they come from and what
+# they mean; `cortex add NAME SOURCE` adds a project.
+profile: standard
+
+projects: {}
+
+coordination: # the agent system's logs; the router is trained on them
+  logs: logs
+  sample: false
+"""
+"""``params.yaml`` of a project that has just begun."""
+
+_FILES = {
+    "params.yaml": PARAMETERS,
+    "workspace.yaml": "load_from:\n  - python_module: cortex_pipelines.definitions\n",
+    "Makefile": """\
+export DAGSTER_HOME := $(CURDIR)/.dagster
+
+.PHONY: run ui
+
+run: ## make all that is stale
+\tcortex run
+
+ui: ## Dagster's user interface
+\tdagster dev
+""",
+    ".gitignore": ".venv/\n__pycache__/\n.cortex/\n.dagster/*\n!.dagster/dagster.yaml\n.mlflow/\n",
+    ".dvcignore": "__pycache__/\n.ipynb_checkpoints/\n.venv/\n.cortex/\n.dagster/\n.mlflow/\n",
+    "data/.gitignore": "/*\n!.gitignore\n!/parameters/\n",
+    "logs/README.md": "The agent system's logs go here: JSON and JSON lines, in any folders.\n",
+}
+
+
+def begin_project(folder: Path) -> Iterator[str]:
+    """Write a new project's files and set up git and DVC where missing.
+
+    Args:
+        folder: Made if it is not there; files that are there stay.
+
+    Yields:
+        What was done, in sentences.
+
+    Raises:
+        ProjectError: there is a project already.
+    """
+    if (folder / "params.yaml").exists():
+        raise ProjectError(
+            f"{folder} is already a project; `cortex upgrade` migrates it to this version"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [name for name in _FILES if not (folder / name).exists()]
+    for name in written:
+        write_whole(folder / name, _FILES[name])
+    yield f"{folder}: {', '.join(written)}"
+    if not _inside_git(folder):
+        _run(folder, "git", "init", "--quiet")
+        yield "git init"
+    if not (folder / ".dvc").is_dir():
+        own = (folder / ".git").exists()
+        _run(folder, "dvc", "init", "--quiet", *(() if own else ("--subdir",)))
+        for key, value in (
+            ("core.analytics", "false"),
+            ("core.autostage", "false"),
+            ("cache.type", "hardlink,symlink,copy"),
+        ):
+            _run(folder, "dvc", "config", key, value)
+        yield "dvc init"
+    project = open_project(folder)
+    ensure_keys(folder, models(project))
+    stages.write(project)
+    yield "dvc.yaml; next: `cortex add NAME SOURCE`, then `cortex run --plan`"
+
+
+def _inside_git(folder: Path) -> bool:
+    words = ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0  # nosec B603
+
+
+def _run(folder: Path, *words: str) -> None:
+    try:
+        done = subprocess.run(  # nosec B603
+            words, cwd=folder, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise ProjectError(f"{words[0]} is not installed; install it and try again") from error
+    if done.returncode:
+        raise ProjectError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")

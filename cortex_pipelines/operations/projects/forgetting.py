@@ -1,0 +1,294 @@
+"""``cortex forget``: exclude data from now on, and find and purge what was made from it.
+
+Two steps, with `cortex run` between them: the tombstones make ingestion leave the material out, so
+that the data sets are made again without it; then former versions are purged where they are kept.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from cortex_pipelines.atomic import aside
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
+from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.release import ledger
+from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
+from cortex_pipelines.tracking.lineage import Node, lineage
+from cortex_pipelines.tracking.store import (
+    experiment_ids,
+    open_client,
+    tracking_uri,
+    workspace_id,
+)
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dvc.dvc_store import locked_repo
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+INGESTED = ("repository_files", "repository_commits")
+"""Assets that read sources; everything that contains source data depends on them."""
+
+TAG = "forgotten"
+"""Tag of registered model versions that were trained on forgotten data."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A registered model version that was made from a project.
+
+    Args:
+        name: Name in the registry.
+        number: Number in the registry.
+        asset: Asset that is the model.
+        partition: Project of the asset; None if it is for all.
+        projects: Projects it was made from, of those asked for.
+    """
+
+    name: str
+    number: str
+    asset: str
+    partition: str | None
+    projects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Purged:
+    """Counts of what was deleted.
+
+    Args:
+        dvc_bytes: Bytes by which DVC's cache became smaller.
+        mlflow_runs: Runs of former versions whose record and artifacts are gone.
+        dagster_runs: Runs whose events, with their previews, are gone.
+        row_caches: Folders of cached rows.
+        remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
+    """
+
+    dvc_bytes: int
+    mlflow_runs: int
+    dagster_runs: int
+    row_caches: int
+    remotes: tuple[tuple[str, str], ...]
+
+
+def tombstones(
+    root: Path, author: str | None, path: str | None, source: str | None, project: str | None
+) -> list[Tombstone]:
+    """Tombstones for a request; an author has a different pseudonym in each project.
+
+    Args:
+        root: Project root.
+        author: Mail address of an author; only its pseudonym is kept.
+        path: Pattern of paths.
+        source: A source, as in params.yaml (``git:PATH``).
+        project: Only in this project; None for all.
+
+    Raises:
+        ProjectError: there is no such project, or nothing is asked for.
+    """
+    parameters = load_parameters(root)
+    if project is not None and project not in parameters.projects:
+        known = ", ".join(sorted(parameters.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
+    if not (author or path or source):
+        raise ProjectError("say what to forget: --author ADDRESS, --path PATTERN or --repository")
+    if author is None:
+        return [Tombstone(project=project, source=source, path=path, author=None)]
+    names = [project] if project else sorted(parameters.projects)
+    keys = {name: project_key(name, parameters.privacy) for name in names}
+    return [
+        Tombstone(project=name, source=source, path=path, author=author_pseudonym(author, key))
+        for name, key in keys.items()
+    ]
+
+
+def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
+    """Write new tombstones into params.yaml, comments and order kept."""
+    path = root / "params.yaml"
+    yaml = round_trip()
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    privacy = values.setdefault("privacy", {})
+    present = [dict(entry) for entry in privacy.get("forgotten") or []]
+    new = [stone for stone in stones if stone.model_dump() not in present]
+    if new:
+        privacy["forgotten"] = [*present, *(stone.model_dump() for stone in new)]
+        with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+            yaml.dump(values, file)
+    return new
+
+
+def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel]:
+    """Registered model versions that were made from any of these projects.
+
+    A model counts whichever files of a project it saw: what a forgotten line has done to weights
+    cannot be told, so the answer errs on the side of naming too many.
+    """
+    wanted = set(partitions)
+    models = []
+    for version in open_client(project.root).search_model_versions():
+        tags = dict(version.tags)
+        tree = lineage(project, f"{version.name}/{version.version}")
+        used = {node.partition for node in _nodes(tree) if node.name in INGESTED and node.partition}
+        if used & wanted:
+            models.append(
+                TrainedModel(
+                    str(version.name),
+                    str(version.version),
+                    tags["model_asset"],
+                    tags["partition"] or None,
+                    tuple(sorted(used & wanted)),
+                )
+            )
+    return sorted(models, key=lambda model: (model.name, int(model.number)))
+
+
+def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why: str) -> None:
+    """Tag models in the registry, and record each in the ledger."""
+    client = open_client(project.root)
+    for model in models:
+        client.set_model_version_tag(model.name, model.number, TAG, ",".join(model.projects))
+        known = ledger.Model(model.asset, model.partition)
+        pin = ledger.champion(project.root, known)
+        line = ledger.Entry(
+            at, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {why}"
+        )
+        ledger.record(project.root, known, pin, line)
+
+
+def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
+    """Delete former versions of everything made from sources, in all stores.
+
+    What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
+    assets are gone from this machine. Remotes stay as they are, and are named: others may keep
+    versions there of which this workspace knows nothing. Models stay, since they are marked and a
+    person decides.
+    """
+    rows = project.state / "cache" / "rows"
+    folders = list(rows.iterdir()) if rows.is_dir() else []
+    for folder in folders:
+        shutil.rmtree(folder)
+    # adapters of former versions in another format
+    shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
+    return Purged(
+        _purge_dvc(project.root),
+        _purge_mlflow(project),
+        _purge_dagster(project, instance),
+        len(folders),
+        _remotes(project.root),
+    )
+
+
+def made_from_sources(project: Project) -> list[str]:
+    """Names of assets that contain source data, directly or indirectly."""
+    made: list[str] = []
+    for asset in project.graph.order:
+        inputs = {other.name for other in project.graph.wiring(asset.name).assets}
+        if asset.name in INGESTED or inputs & set(made):
+            made.append(asset.name)
+    return made
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.made_from:
+        yield from _nodes(child)
+
+
+def _purge_dvc(root: Path) -> int:
+    cache = root / ".dvc" / "cache"
+    before = _size(cache)
+    with locked_repo(root) as repo:
+        repo.gc(workspace=True)
+    return max(0, before - _size(cache))
+
+
+def _remotes(root: Path) -> tuple[tuple[str, str], ...]:
+    with locked_repo(root) as repo:
+        known = repo.config["remote"]
+        return tuple((name, str(known[name]["url"])) for name in sorted(known))
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _purge_mlflow(project: Project) -> int:
+    """Delete this workspace's runs of former versions, except those of registered models.
+
+    Runs that failed hold no version and go too; the trials of a search go with its run.
+    """
+    client, uri = open_client(project.root), tracking_uri(project.root)
+    models = {str(version.run_id) for version in client.search_model_versions()}
+    here = workspace_id(project.root)
+    runs = [
+        run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)
+    ]
+    former: set[str] = set()
+    for name in made_from_sources(project):
+        asset = project.graph.assets[name]
+        current = {content_md5(project.output(name, p)) for p in project.partitions_of(asset)}
+        former |= {
+            run.info.run_id
+            for run in runs
+            if run.data.tags.get("asset_key") == name
+            and run.data.tags.get("workspace", here) == here
+            and run.data.tags.get("dvc_md5") not in current
+        }
+    former -= models
+    for run in runs:
+        if run.info.run_id in former or run.data.tags.get("mlflow.parentRunId") in former:
+            for made in run.outputs.model_outputs if run.outputs else []:
+                model = client.get_logged_model(made.model_id)
+                _delete_artifacts(model.artifact_location, uri)
+                client.delete_logged_model(model.model_id)
+            _delete_artifacts(run.info.artifact_uri, uri)
+            client.delete_run(run.info.run_id)
+    return len(former)
+
+
+def _delete_artifacts(place: str, uri: str) -> None:
+    if place.startswith("file://"):
+        shutil.rmtree(url2pathname(urlsplit(place).path), ignore_errors=True)
+        return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    kept: Any = get_artifact_repository(place, tracking_uri=uri)
+    kept.delete_artifacts()
+
+
+def _all_runs(client: Any, experiment: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=500, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
+    """Delete events with their previews; `cortex sync` reports current ones again."""
+    import dagster as dg
+
+    runs: set[str] = set()
+    for name in made_from_sources(project):
+        key = dg.AssetKey(name)
+        cursor = None
+        while True:
+            page = instance.fetch_materializations(key, limit=500, cursor=cursor)
+            runs.update(record.event_log_entry.run_id for record in page.records)
+            cursor = page.cursor
+            if not page.has_more:
+                break
+        instance.wipe_assets([key])
+    known = [run for run in sorted(runs) if run and instance.get_run_by_id(run) is not None]
+    for run in known:
+        instance.delete_run(run)
+    return len(known)

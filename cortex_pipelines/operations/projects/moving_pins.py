@@ -1,0 +1,87 @@
+"""``cortex update``: move the pins in ``sources.lock`` to the current state of the sources."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.entries import SourceError
+from cortex_pipelines.ingestion.pretrained_models import take_model_pin
+from cortex_pipelines.ingestion.readers.pins import take_pins
+from cortex_pipelines.ingestion.redactions import without_private_errors
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.versioning.dvc.stages import follow_projects
+from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+
+FILE = "sources.lock"
+
+
+def move_pins(root: Path, project: str | None = None) -> list[str]:
+    """Pin the current state of every source, or of one project's.
+
+    Args:
+        root: Project root.
+        project: Only this project; None for all projects, the logs and the models.
+
+    Returns:
+        Keys of ``sources.lock`` that changed, sorted.
+
+    Raises:
+        ProjectError: there is no such project.
+    """
+    params = load_parameters(root)
+    if project is not None and project not in params.projects:
+        known = ", ".join(sorted(params.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
+    changed = take_pins_of(root, project, params)
+    opened = open_project(root)
+    ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`
+    follow_projects(opened)
+    return changed
+
+
+def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[str]:
+    """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged."""
+    lock = read_yaml(root / FILE)
+    pins: dict[str, Any] = {}
+    for name, settings in sorted(params.projects.items()):
+        if project in (None, name):
+            key = project_key(name, params.privacy)
+            taken = partial(take_pins, settings, root, root / CACHE)
+            taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
+            pins[f"projects.{name}"] = taken_pins
+    if project is None:
+        logs = logs_folder(params.coordination.logs, root)
+        pins["coordination"] = take_coordination_pin(logs, root, params.privacy)
+        for name in ("base", "encoder"):
+            pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
+    return _write(root, lock, pins, set(params.projects))
+
+
+def _write(
+    root: Path, lock: Mapping[str, Any], pins: Mapping[str, Any], projects: set[str]
+) -> list[str]:
+    new: dict[str, Any] = {
+        "projects": {k: v for k, v in (lock.get("projects") or {}).items() if k in projects},
+        "coordination": lock.get("coordination"),
+        "models": dict(lock.get("models") or {}),
+    }
+    changed = []
+    for key, pin in pins.items():
+        room, _, name = key.partition(".")
+        old = new[room].get(name) if name else new[room]
+        if old != pin:
+            changed.append(key)
+        if name:
+            new[room][name] = pin
+        else:
+            new[room] = pin
+    new["projects"] = dict(sorted(new["projects"].items()))
+    if new != dict(lock):
+        write_yaml(root / FILE, new)
+    return sorted(changed)

@@ -1,0 +1,191 @@
+"""A llama.cpp server in a process of its own, asked through a socket that no other user reaches."""
+
+import http.client
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess  # nosec B404
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.serving.engines import llama_server
+from cortex_pipelines.serving.engines.engine import EngineError
+
+_PATIENCE = 120.0
+"""Seconds for a base to be loaded."""
+
+_LOOK = 0.05
+"""Seconds between two looks at whether anybody still waits."""
+
+
+class EndedError(EngineError):
+    """The process ended while it was asked."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A token that llama.cpp wrote.
+
+    Args:
+        token: Its number.
+        logprob: Natural logarithm of its probability, before temperature.
+        top: The likeliest tokens there, by number, with theirs.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+class LlamaProcess:
+    """A running server; closed, its memory is free.
+
+    Args:
+        base: GGUF file of the base.
+        adapter: GGUF file of its adapter, the only one that this process ever has; or None.
+        window: Most tokens of a prompt with its answer.
+        threads: Processor threads.
+
+    Raises:
+        EngineError: llama.cpp cannot load the files.
+    """
+
+    def __init__(self, base: Path, adapter: Path | None, window: int, threads: int) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
+        self._socket = self._folder / "llama.sock"  # by its end a socket is told from a host
+        self._adapter = adapter
+        options = {
+            "base": str(base),
+            "adapter": None if adapter is None else str(adapter),
+            "socket": str(self._socket),
+            "window": window,
+            "threads": threads,
+        }
+        # threads that wait by spinning take the processor from whoever they wait for
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        with (self._folder / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(  # nosec B603
+                # without the folder of the program among those that modules are taken from
+                [sys.executable, "-P", llama_server.__file__, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the gateway, which ends this one
+            )
+        try:
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def ask(
+        self, ids: Sequence[int], how: Mapping[str, Any], left: Callable[[], bool]
+    ) -> Iterator[Step]:
+        """Tokens that go on from others, while they are written; leaving early stops it.
+
+        Args:
+            ids: What is continued.
+            how: Further fields of llama.cpp's ``/completion``.
+            left: Whether nobody waits any more, which ends it.
+
+        Raises:
+            EndedError: the process ended.
+            EngineError: the request failed.
+        """
+        scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
+        asked = {
+            "prompt": list(ids),
+            "lora": scales,
+            "stream": True,
+            "return_tokens": True,
+            "post_sampling_probs": False,
+            **how,
+        }
+        connection = _Connection(self._socket)
+        try:
+            connection.request(
+                "POST", "/completion", json.dumps(asked), {"content-type": "application/json"}
+            )
+            while not select.select([connection.sock], [], [], _LOOK)[0]:
+                if left():
+                    return
+            yield from _steps(connection.getresponse())
+        except (OSError, http.client.HTTPException) as error:
+            if not left():
+                raise EndedError(f"llama.cpp ended while it wrote: {error}") from error
+        finally:
+            connection.close()
+
+    def _await_ready(self) -> None:
+        out = self._process.stdout
+        if out is None or not select.select([out], [], [], _PATIENCE)[0] or not out.readline():
+            lines = (self._folder / "errors").read_text("utf-8", errors="replace").splitlines()
+            why = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
+            raise EngineError(f"llama.cpp cannot be started: {why}")
+        # what it writes later is read by nobody, and a full pipe would stop it
+        threading.Thread(target=_drain, args=(out,), daemon=True).start()
+
+
+def _drain(pipe: Any) -> None:
+    try:
+        while pipe.read1(4096):
+            pass
+    except (OSError, ValueError):
+        pass  # closed with the process
+
+
+def _steps(response: http.client.HTTPResponse) -> Iterator[Step]:
+    if response.status != http.HTTPStatus.OK:
+        raise EngineError(f"llama.cpp refuses the request: {response.read()[:500]!r}")
+    for line in response:
+        name, _, content = line.partition(b": ")
+        if name == b"error":
+            raise EngineError(f"llama.cpp failed: {content[:500]!r}")
+        if name != b"data":
+            continue
+        chunk = json.loads(content)
+        if "error" in chunk:
+            raise EngineError(f"llama.cpp failed: {chunk['error']}")
+        for scored in chunk.get("completion_probabilities", ()):
+            top = tuple((one["id"], one["logprob"]) for one in scored["top_logprobs"])
+            yield Step(scored["id"], scored["logprob"], top)
+        if chunk["stop"]:
+            return
+    raise EndedError("llama.cpp ended while it wrote")

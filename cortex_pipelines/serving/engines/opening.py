@@ -1,0 +1,36 @@
+"""The engines by name."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from cortex_pipelines.adapters.model.base_model import BaseModel
+from cortex_pipelines.serving.engines.engine import Engine, EngineError
+from cortex_pipelines.serving.settings import ServingSettings
+
+CACHE = Path(".cortex", "cache", "llama")
+"""Folder of what was converted for llama.cpp, below a project's root."""
+
+
+def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
+    """The engine that the settings name, with the base in memory.
+
+    Args:
+        base: The base.
+        settings: Which engine, and its limits.
+        cache: Folder for what an engine converts.
+
+    Raises:
+        EngineError: it is not installed, or cannot serve this base.
+    """
+    if settings.engine == "torch":
+        from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+
+        return TorchEngine(base, settings)
+    if find_spec("xllamacpp") is None:
+        raise EngineError(
+            "the engine llama needs llama.cpp, which is not installed: "
+            "pip install 'cortex-pipelines[llama]', or serve with `--engine torch`"
+        )
+    from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
+
+    return LlamaEngine(base, settings, cache)

@@ -1,0 +1,424 @@
+"""Dagster assets for the asset graph."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import dagster as dg
+import polars as pl
+
+from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.dagster.plots import curves, table_plots
+from cortex_pipelines.versioning.dagster.provenance import event_tags, latest_record, observe_pins
+from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
+from cortex_pipelines.versioning.graph import Pin
+from cortex_pipelines.versioning.materialise import (
+    BrokenContractError,
+    ContractCheck,
+    Validate,
+    Version,
+    materialise,
+)
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.snapshot import Snapshot
+
+_PREVIEW_ROWS = 5
+_PREVIEW_CHARACTERS = 60
+_RUN_ID = "mlflow/run_id"
+_OWNER = "team:cortex"
+# An output is made again only when something moved, so its age says nothing of most assets. A gate
+# that has judged nothing for so long does: sources rest, or the nightly run is off or fails.
+_VERDICT_AGE = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(days=30), warn_window=timedelta(days=14)
+)
+
+
+class OpenRun(Protocol):
+    """An open tracking run, to be finished or failed."""
+
+    def finish(self, version: Version) -> str:
+        """Record the output; returns the run's id."""
+
+    def fail(self, error: BaseException) -> None:
+        """Record the error."""
+
+
+class Tracker(Protocol):
+    """Records runs; MLflow in a real project."""
+
+    def begin(
+        self,
+        project: Project,
+        asset: VersionedAsset,
+        partition: str | None,
+        made_from: Snapshot,
+        dagster_run_id: str,
+    ) -> OpenRun:
+        """Open the run of a materialisation."""
+
+    def record(
+        self,
+        project: Project,
+        asset: VersionedAsset,
+        partition: str | None,
+        version: Version,
+        dagster_run_id: str,
+    ) -> str:
+        """Record a materialisation without an open run; returns the run's id."""
+
+    def link(self, run_id: str) -> str:
+        """URL of a run."""
+
+
+def build_assets(
+    project: Project, tracker: Tracker, validate: Validate | None = None
+) -> list[dg.AssetsDefinition | dg.SourceAsset]:
+    """Build a Dagster asset for each versioned asset and pin."""
+    partitions = dg.StaticPartitionsDefinition(list(project.partitions))
+    # Observable sources are marked as beta; that is known, and no news for whoever runs this.
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
+    made = [_asset(project, asset, partitions, tracker, validate) for asset in project.graph.order]
+    return [*pins, *made]
+
+
+def _source(
+    project: Project, pin: Pin, partitions: dg.StaticPartitionsDefinition
+) -> dg.SourceAsset:
+    @dg.observable_source_asset(
+        name=pin.name,
+        description=pin.description,
+        group_name="sources" if pin.lock else "parameters",
+        partitions_def=partitions if pin.partitioned else None,
+    )
+    def observe() -> dg.DataVersion | dg.DataVersionsByPartition:
+        if not pin.partitioned:
+            return dg.DataVersion(project.pin_version(pin, None))
+        return dg.DataVersionsByPartition(
+            {name: project.pin_version(pin, name) for name in project.partitions}
+        )
+
+    return observe
+
+
+def _asset(
+    project: Project,
+    asset: VersionedAsset,
+    partitions: dg.StaticPartitionsDefinition,
+    tracker: Tracker,
+    validate: Validate | None,
+) -> dg.AssetsDefinition:
+    wiring = project.graph.wiring(asset.name)
+
+    nodes: list[VersionedAsset | Pin] = [*wiring.assets, *wiring.pins]
+
+    @dg.asset(
+        name=asset.name,
+        deps=[dg.AssetDep(node.name, partition_mapping=_mapping(asset, node)) for node in nodes],
+        description=asset.description,
+        group_name=asset.room,
+        partitions_def=partitions if asset.partitioned else None,
+        code_version=project.code_versions[asset.name],
+        check_specs=_check_specs(asset),
+        metadata={"determinism": asset.determinism, "code": ", ".join(asset.code)},
+        kinds=_kinds(asset),
+        owners=[_OWNER],
+        retry_policy=retry_policy(),
+        freshness_policy=_VERDICT_AGE if asset.registers else None,
+        # A run for each project: one that fails takes no other along, and can be run again alone.
+        backfill_policy=dg.BackfillPolicy.multi_run(1) if asset.partitioned else None,
+    )
+    def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        partition = context.partition_key if asset.partitioned else None
+        yield from made_by_step(context, project, asset, partition, tracker, validate)
+
+    return run
+
+
+def made_by_step(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    tracker: Tracker,
+    validate: Validate | None,
+    known: Callable[[], bool] = lambda: False,
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Materialise one asset and partition within a Dagster step and report it.
+
+    Args:
+        context: The step.
+        project: The project.
+        asset: What is made.
+        partition: Project it is for; None if the asset has no partitions.
+        tracker: Where the version is remembered.
+        validate: Further check of a table before it is published.
+        known: Asked of an unchanged version: True if Dagster knows it, so that nothing is said.
+
+    Raises:
+        Failure: it cannot be made; retried only if what went wrong passes by itself.
+    """
+    opened: list[OpenRun] = []
+
+    def watch(made_from: Snapshot) -> None:
+        dagster_run = context.run.run_id
+        opened.append(tracker.begin(project, asset, partition, made_from, dagster_run))
+
+    try:
+        observe_pins(context.instance, project, project.graph.wiring(asset.name).pins, partition)
+        with _failing(opened):
+            version = materialise(project, asset, partition, validate, watch)
+            run_id = opened[0].finish(version) if opened else None
+        if run_id is None and known():
+            return
+        if run_id is None:
+            run_id = _remember(context, project, asset, partition, version, tracker)
+        result: dg.MaterializeResult[Any] = dg.MaterializeResult(
+            asset_key=asset.name,
+            data_version=dg.DataVersion(version.value),
+            tags=event_tags(
+                context.instance, project, asset, partition, version.made_from, version.value
+            ),
+            metadata=describe(project, asset, partition, version.value)
+            | {_RUN_ID: run_id, "mlflow/run": dg.MetadataValue.url(tracker.link(run_id))},
+            check_results=list(_check_results(asset, version.checks))
+            + list(_verdict_result(project, asset, partition))
+            + list(_alarm_result(project, asset, partition)),
+        )
+    except BrokenContractError as error:
+        yield from _check_results(asset, error.checks)
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        # Said once in plain words; a stack trace helps only where the words do not.
+        raise failure(error) from error
+    yield result
+
+
+@contextmanager
+def _failing(opened: list[OpenRun]) -> Iterator[None]:
+    """Record any error in the open run."""
+    try:
+        yield
+    except BaseException as error:
+        for run in opened:
+            run.fail(error)
+        raise
+
+
+def _kinds(asset: VersionedAsset) -> set[str]:
+    """Kinds of an asset, shown as icons in the graph."""
+    kinds = {"dvc", "mlflow"}
+    if asset.tables:
+        kinds |= {"polars"} if asset.determinism == "exact" else {"pytorch"}
+    else:
+        kinds |= {"json"} if asset.registers else {"pytorch"}
+    return kinds
+
+
+def _mapping(asset: VersionedAsset, node: VersionedAsset | Pin) -> dg.PartitionMapping | None:
+    if node.partitioned and not asset.partitioned:
+        return dg.AllPartitionMapping()
+    return None
+
+
+def _remember(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    version: Version,
+    tracker: Tracker,
+) -> str:
+    """Id of the run that recorded an existing version, if any."""
+    earlier = remembered_run(context.instance, asset.name, partition, version.value)
+    if earlier:
+        return earlier
+    return tracker.record(project, asset, partition, version, context.run.run_id)
+
+
+def remembered_run(
+    instance: dg.DagsterInstance, name: str, partition: str | None, version: str
+) -> str | None:
+    """Run named by Dagster's newest event, if that event has this version."""
+    record = latest_record(instance, name, partition)
+    event = record.event_log_entry.asset_materialization if record else None
+    if event is None or (event.tags or {}).get("dagster/data_version") != version:
+        return None
+    value = event.metadata.get(_RUN_ID)
+    return str(value.value) if value else None
+
+
+def _check_specs(asset: VersionedAsset) -> list[dg.AssetCheckSpec]:
+    specs = [
+        dg.AssetCheckSpec(
+            f"{table.name}_contract", asset=asset.name, description=table.meaning, blocking=True
+        )
+        for table in asset.tables
+    ]
+    if asset.registers:
+        specs.append(
+            dg.AssetCheckSpec(
+                "verdict", asset=asset.name, description="The challenger is worth promoting"
+            )
+        )
+    if asset.alarm:
+        specs.append(
+            dg.AssetCheckSpec(asset.alarm, asset=asset.name, description="Nothing raises an alarm")
+        )
+    return specs
+
+
+def _check_results(
+    asset: VersionedAsset, checks: tuple[ContractCheck, ...]
+) -> Iterator[dg.AssetCheckResult]:
+    """Contract check results; those of an unchanged version passed when it was published."""
+    by_table = {check.table: check for check in checks}
+    for table in asset.tables:
+        check = by_table.get(table.name)
+        yield dg.AssetCheckResult(
+            asset_key=asset.name,
+            check_name=f"{table.name}_contract",
+            passed=not (check and check.failures),
+            metadata=_check_metadata(check),
+        )
+
+
+def _check_metadata(check: ContractCheck | None) -> dict[str, Any]:
+    if check is None:
+        return {"unchanged": True}
+    metadata: dict[str, Any] = {
+        "rows": check.rows,
+        "failures": "; ".join(check.failures) or "none",
+    }
+    if check.page:
+        metadata["expectations"] = dg.MetadataValue.path(check.page)
+    return metadata
+
+
+def _verdict_result(
+    project: Project, asset: VersionedAsset, partition: str | None
+) -> Iterator[dg.AssetCheckResult]:
+    if not asset.registers:
+        return
+    verdict = read_json(project.output(asset.name, partition) / "verdict.json")
+    yield dg.AssetCheckResult(
+        asset_key=asset.name,
+        check_name="verdict",
+        passed=verdict["verdict"] == "promoted",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"verdict": verdict["verdict"], "reason": verdict["reason"]},
+    )
+
+
+def _alarm_result(
+    project: Project, asset: VersionedAsset, partition: str | None
+) -> Iterator[dg.AssetCheckResult]:
+    if not asset.alarm:
+        return
+    folder = project.output(asset.name, partition)
+    value = read_json(folder / "metrics.json")[asset.alarm]
+    yield dg.AssetCheckResult(
+        asset_key=asset.name,
+        check_name=asset.alarm,
+        passed=value == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            asset.alarm: value,
+            "report": dg.MetadataValue.path(str(folder / "report.html")),
+        },
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty if there is no file."""
+    if not path.exists():
+        return {}
+    loaded = json.loads(path.read_text(encoding="utf-8"))
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def describe(
+    project: Project, asset: VersionedAsset, partition: str | None, version: str
+) -> dict[str, Any]:
+    """Metadata of a materialisation, from the output in the workspace."""
+    folder = project.output(asset.name, partition)
+    metadata: dict[str, Any] = {
+        "dvc_md5": version,
+        "dagster/uri": folder.relative_to(project.root).as_posix(),
+    }
+    rows = 0
+    for table in asset.tables:
+        frame = pl.scan_parquet(folder / f"{table.name}.parquet")
+        count = int(frame.select(pl.len()).collect().item())
+        if table.columns == asset.tables[0].columns:  # train, validation, test; not a side table
+            rows += count
+        metadata[f"{table.name}/rows"] = count
+        metadata[f"{table.name}/preview"] = dg.MetadataValue.md(
+            preview(frame.head(_PREVIEW_ROWS).collect())
+        )
+        plots = table_plots(table, frame)
+        metadata |= {name: dg.MetadataValue.md(picture) for name, picture in plots.items()}
+    if asset.tables:
+        metadata["dagster/row_count"] = rows
+        metadata["dagster/column_schema"] = column_schema(asset.tables[0])
+        metadata["dagster/column_lineage"] = column_lineage(
+            asset.tables[0], project.graph.wiring(asset.name).assets
+        )
+    numbers = read_json(folder / "metrics.json")
+    metadata |= {
+        f"metric/{name}": value for name, value in sorted(numbers.items()) if value is not None
+    }
+    verdict = read_json(folder / "verdict.json")
+    if verdict:
+        metadata |= {"verdict": verdict["verdict"], "reason": verdict["reason"]}
+    metadata |= {
+        name: dg.MetadataValue.md(picture)
+        for name, picture in curves(read_json(folder / "training.json")).items()
+    }
+    if (folder / "report.html").exists():
+        metadata["report"] = dg.MetadataValue.path(str(folder / "report.html"))
+    return metadata
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """A table's columns for the UI."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.dtype),
+                column.meaning,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.TableColumnLineage:
+    """Lineage of columns that are passed on unchanged: declared once, used by both tables."""
+    deps: dict[str, list[dg.TableColumnDep]] = {}
+    for other in upstream:
+        for column in other.tables[0].columns if other.tables else ():
+            if any(column is mine for mine in table.columns):
+                dep = dg.TableColumnDep(dg.AssetKey(other.name), column.name)
+                deps.setdefault(column.name, []).append(dep)
+    return dg.TableColumnLineage(deps)
+
+
+def preview(frame: pl.DataFrame) -> str:
+    """A few rows as a Markdown table with truncated cells."""
+
+    def cell(value: Any) -> str:
+        text = str(value).replace("\n", " ⏎ ").replace("|", "\\|")
+        short = text[:_PREVIEW_CHARACTERS] + "…" if len(text) > _PREVIEW_CHARACTERS else text
+        return short.replace("`", "'")
+
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * frame.width]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.iter_rows()]
+    return "\n".join(lines)

@@ -1,0 +1,279 @@
+"""Reconcile Dagster's view with DVC after changes outside Dagster.
+
+``dvc repro``, ``dvc checkout``, ``dvc pull``, ``git checkout``, a run-cache hit, an edit: each
+changes what is in the workspace or in ``dvc.lock`` without Dagster hearing of it. For every asset
+and partition, in topological order, sync reports an event where, and only where, the two views
+differ:
+
+* the data version is that of the bytes in the workspace (``NULL`` if there are none);
+* the code version and the input tags are those of ``dvc.lock``, so that Dagster finds an edited
+  parameter or an input that moved by itself;
+* where DVC says changed for a reason that Dagster cannot see (somebody edited an output, the
+  command changed, 100 partitions or more), the code version says ``dvc-changed:`` and why.
+
+A sync that set the data version alone would leave Dagster saying fresh where DVC says changed.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.atomic import discard
+from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.dagster.provenance import (
+    CODE_VERSION,
+    MADE_BY_DVC,
+    NOTHING,
+    event_tags,
+    observe_pins,
+)
+from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.dvc.yaml_files import read_values
+from cortex_pipelines.versioning.parameters import FILE, FOLDER
+from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.snapshot import Snapshot
+from cortex_pipelines.versioning.staleness import Reading, Staleness
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DvcView:
+    """DVC's view of one asset and partition.
+
+    Args:
+        asset: The asset.
+        partition: The partition, or None.
+        changed: Whether ``dvc repro`` would run the stage.
+        reasons: What changed, in DVC's words; empty if nothing did.
+        version: Hash of the output in the workspace; None if there is none.
+        locked: Hash of the output in ``dvc.lock``; None if it was never committed.
+        made_from: What the lock says the output was made from.
+    """
+
+    asset: VersionedAsset
+    partition: str | None
+    changed: bool
+    reasons: tuple[str, ...]
+    version: str | None
+    locked: str | None
+    made_from: Snapshot
+
+
+Describe = Callable[[DvcView], dict[str, Any]]
+_Asked = dict[tuple[str, str | None], list[str]]
+
+
+def dvc_views(project: Project) -> list[DvcView]:
+    """DVC's view of every asset and partition, in topological order.
+
+    Raises:
+        ProjectError: dvc.yaml is out of date, so DVC speaks of another graph.
+    """
+    stages.check_stages(project)
+
+    def ask() -> list[DvcView]:
+        with dvc_store.locked_repo(project.root) as repo:
+            dvc_store.record_parameters(project, repo)
+            known = dvc_store.stages_by_address(repo)
+            asked: _Asked = {}
+            return [
+                _view(project, asset, partition, known, asked)
+                for asset in project.graph.order
+                for partition in project.partitions_of(asset)
+            ]
+
+    return dvc_store.patiently(project.root, ask)
+
+
+def _view(
+    project: Project,
+    asset: VersionedAsset,
+    partition: str | None,
+    known: dict[str, Any],
+    asked: _Asked,
+) -> DvcView:
+    stage = known[project.address(asset, partition)]
+    reasons = _reasons(project.root, stage, asked)
+    return DvcView(
+        asset=asset,
+        partition=partition,
+        changed=bool(reasons),
+        reasons=tuple(reasons),
+        version=content_md5(project.output(asset.name, partition)),
+        locked=dvc_store.locked_version(stage),
+        made_from=dvc_store.locked_snapshot(stage),
+    )
+
+
+def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
+    """Why ``dvc repro`` would run a stage, in words; empty if it would not.
+
+    Args:
+        root: Project root.
+        stage: The stage.
+        asked: What was said of each file and hash before; most stages share most of their code.
+    """
+    from dvc.dependency.param import ParamsDependency
+
+    reasons = ["command changed"] if stage.changed_stage() else []
+    for dep in stage.deps:
+        if isinstance(dep, ParamsDependency) and (root / dep.def_path).is_file():
+            reasons += _changed_parameters(root, dep)
+            continue
+        key = (dep.def_path, str(dep.hash_info.value) if dep.hash_info else None)
+        if key not in asked:
+            asked[key] = list(_in_words(dep))
+        reasons += asked[key]
+    return reasons + [words for out in stage.outs for words in _in_words(out)]
+
+
+def _in_words(entry: Any) -> Iterator[str]:
+    """DVC's status of an input or output, in words."""
+    for what in entry.status().values():
+        if isinstance(what, dict):
+            yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items()))
+        else:
+            yield f"{entry.def_path} {what}"
+
+
+def _changed_parameters(root: Path, entry: Any) -> list[str]:
+    """Changed parameters of a file; DVC would parse it anew for every stage."""
+    # by the name of what a person edits
+    place = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
+    if entry.hash_info.value is None:
+        return [f"{place} new"]
+    locked, now = entry.hash_info.value, read_values(root / entry.def_path)
+    changes = []
+    for key in sorted(entry.params):
+        there, value = _at(now, key)
+        if not there:
+            changes.append(f"{place}:{key} deleted")
+        elif key not in locked:
+            changes.append(f"{place}:{key} new")
+        elif value != locked[key]:
+            changes.append(f"{place}:{key} modified")
+    return changes
+
+
+def _at(values: Any, dotted: str) -> tuple[bool, Any]:
+    """Whether a dotted key has a value, and the value."""
+    for part in dotted.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False, None
+        values = values[part]
+    return True, values
+
+
+def sync(
+    project: Project,
+    instance: "DagsterInstance",
+    staleness: Staleness,
+    describe: Describe | None = None,
+    emit_inputs: bool = True,
+    unknown: Callable[[DvcView], bool] = lambda _: False,
+) -> int:
+    """Reconcile Dagster's view with DVC's; returns the number of events.
+
+    Args:
+        project: The project.
+        instance: Its Dagster instance.
+        staleness: What Dagster says is stale or missing.
+        describe: Gives further metadata of an output that is about to be reported.
+        emit_inputs: False leaves the tags about code and inputs out; only to show in a test that
+            they matter.
+        unknown: Asks whether nothing remembers a version any more, so that it is told again.
+    """
+    remove_stray_partitions(project)
+    known = partial(staleness.snapshot().version, observed=True)
+    events = sum(
+        observe_pins(instance, project, [pin], partition, known)
+        for pin in project.graph.pins.values()
+        for partition in project.partitions_of(pin)
+    )
+    reading, read_at = staleness.snapshot(), events
+    for _, views in groupby(dvc_views(project), key=lambda view: view.asset.name):
+        if events != read_at:  # reported of an asset before, which changes what is said of this
+            reading, read_at = staleness.snapshot(), events
+        for view in views:
+            if unknown(view) or not _agree(reading, view):
+                events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
+    return events
+
+
+def _agree(reading: Reading, view: DvcView) -> bool:
+    """Whether Dagster and DVC agree on an asset and partition."""
+    name, partition = view.asset.name, view.partition
+    known = reading.version(name, partition)
+    if known is None and view.version is None:
+        return True
+    stale = reading.status(name, partition)[0] != "FRESH"
+    return known == (view.version or NOTHING) and stale == view.changed
+
+
+def remove_stray_partitions(project: Project) -> None:
+    """Remove outputs of projects that left params.yaml; they remain in DVC's cache.
+
+    A fan-in stage depends on the folder above the partitions; one that is left there would be read
+    by DVC's hash, but by nothing else.
+    """
+    for asset in project.graph.order:
+        folder = project.root / "data" / asset.name
+        if asset.partitioned and folder.is_dir():
+            for entry in folder.iterdir():
+                if entry.is_dir() and entry.name not in project.partitions:
+                    discard(entry)
+
+
+def _sync_one(
+    project: Project,
+    instance: "DagsterInstance",
+    view: DvcView,
+    staleness: Staleness,
+    describe: Describe | None,
+    emit_inputs: bool,
+) -> int:
+    version = view.version or NOTHING
+    tags = event_tags(instance, project, view.asset, view.partition, view.made_from, version)
+    if not emit_inputs:
+        tags = {key: value for key, value in tags.items() if key.startswith("dagster/data_version")}
+    events = _report(project, instance, view, tags, describe)
+    if emit_inputs and view.changed and not staleness.stale(view.asset.name, view.partition):
+        tags[CODE_VERSION] = MADE_BY_DVC + value_md5(view.reasons)
+        events += _report(project, instance, view, tags, describe)
+    return events
+
+
+def _report(
+    project: Project,
+    instance: "DagsterInstance",
+    view: DvcView,
+    tags: dict[str, str],
+    describe: Describe | None,
+) -> int:
+    import dagster as dg
+
+    metadata: dict[str, Any] = {"cortex/reported_by": "sync"}
+    if view.reasons:
+        metadata["cortex/dvc_says"] = "; ".join(view.reasons)
+    if describe and view.version:
+        metadata |= describe(view)
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            view.asset.name, partition=view.partition, tags=tags, metadata=metadata
+        )
+    )
+    _LOG.info(
+        "%s: Dagster now has %s",
+        project.address(view.asset, view.partition),
+        tags.get("dagster/data_version"),
+    )
+    return 1
