@@ -96,6 +96,9 @@ class EvaluationSettings(Settings):
     retrieved_window: Length
     """Maximum number of tokens of a retrieval prompt with its completion."""
 
+    retrieved_choices: NonNegativeInt
+    """Questions of each kind that are also asked with similar training examples before them."""
+
     other_adapter: OtherAdapter | None
     """Another project's adapter evaluated on the same items, to see whether training on the own
     code matters; null for none."""

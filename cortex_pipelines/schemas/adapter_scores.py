@@ -64,8 +64,33 @@ MULTIPLE_CHOICE = Table(
         Column("base_chosen", pl.Int64, "Index the base chose; null for a tie", True),
         Column("challenger_chosen", pl.Int64, "Index the challenger chose", True),
         Column("reference_chosen", pl.Int64, "Index the reference chose", True),
+        Column("shown", pl.Boolean, "Also asked with similar training examples before the prompt"),
+        Column("context_chosen", pl.Int64, "Index the base chose then", True),
+        Column("both_chosen", pl.Int64, "Index the challenger chose then", True),
     ),
     ("kind", "example_id"),
+)
+
+
+WAYS = Table(
+    "ways",
+    "Bits of one held-out completion by each way to answer, with and without training.",
+    (
+        Column("example_id", pl.String, "Example of the data set"),
+        Column("path", pl.String, "File it comes from"),
+        Column("language", pl.String, "Language", one_of=LANGUAGES),
+        Column("cluster", pl.String, "Cluster of files with near-duplicates: the bootstrap unit"),
+        Column("bytes", pl.Int64, "UTF-8 bytes of the completion that were scored"),
+        Column("base_bits", pl.Float64, "Bits the base needs"),
+        Column("adapter_bits", pl.Float64, "Bits the challenger needs"),
+        Column("context_bits", pl.Float64, "The base with similar training examples", True),
+        Column("both_bits", pl.Float64, "The challenger with similar training examples", True),
+        Column("other_adapter_bits", pl.Float64, "Another project's adapter", True),
+        Column("cache_bits", pl.Float64, "N-grams of the project and of the prompt alone"),
+        Column("base_cache_bits", pl.Float64, "The base mixed with the n-grams"),
+        Column("adapter_cache_bits", pl.Float64, "The challenger mixed with the n-grams"),
+    ),
+    ("example_id",),
 )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
-from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,

@@ -104,10 +104,10 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
     )
 
     class Unfinished:
-        def scores(self, items: tuple[Example, ...], _adapter: object) -> list[ItemScore]:
+        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
             return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
 
-    table = choice_table([asked], ComparedModels(Path(), None), Unfinished())  # type: ignore[arg-type]
+    table = choice_table([asked], [None], ComparedModels(Path(), None), Unfinished(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -138,7 +138,7 @@ class Liking:
     def __init__(self, costs: dict[str, float]) -> None:
         self._costs = costs
 
-    def scores(self, items: tuple[Example, ...], _adapter: object) -> list[ItemScore]:
+    def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
         sizes = [len(one.completion.encode()) for one in items]
         return [
             ItemScore(self._costs[one.completion] * size, size, size, 0)
@@ -154,10 +154,10 @@ def question(truth: int = 0) -> Question:
 def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Workshop) -> None:
     models = ComparedModels(workshop.root, None)
     longer = Liking({"short": 1.0, "a much longer answer": 0.9})
-    table = choice_table([question(1)], models, longer)  # type: ignore[arg-type]
+    table = choice_table([question(1)], [None], models, longer, 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
     tied = Liking({"short": 1.0, "a much longer answer": 1.0})
-    table = choice_table([question()], models, tied)  # type: ignore[arg-type]
+    table = choice_table([question()], [None], models, tied, 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [None]
     metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
     assert metrics["team_base_accuracy"] == 0

@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_table
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -154,7 +154,7 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(
         [
             {"example_id": "e", "kind": "fix", "path": "a.py", "language": "python", "cluster": "c"}
             | {"prompt": "p", "candidates": ["a", "b"], "truth": 0, "chance": 0.5}
-            | {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1}
+            | {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1, "shown": False}
         ]
     )
     written = table(
@@ -195,10 +195,10 @@ def test_the_most_similar_training_code_stands_before_the_prompt(
 ) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
-    (found,) = with_retrieved([item, tinymodel.naming_example(1)], folder, 1, PARAMETERS.datasets)
-    assert found.prompt.endswith(item.prompt)
-    assert "value_3" in found.prompt.removesuffix(item.prompt)
-    assert found.completion == item.completion
+    (shown,) = similar_examples(folder).asked([item])
+    assert shown.prompt.endswith(item.prompt)
+    assert "value_3" in shown.prompt.removesuffix(item.prompt)
+    assert shown.completion == item.completion
 
 
 def test_similar_is_the_code_and_not_what_it_imports(workshop: Workshop, tmp_path: Path) -> None:
@@ -216,16 +216,27 @@ def test_similar_is_the_code_and_not_what_it_imports(workshop: Workshop, tmp_pat
         *train["prompt"].to_list()[2:],
     ]
     train.with_columns(prompt=pl.Series(prompts)).write_parquet(folder / "train.parquet")
-    (found,) = with_retrieved([item], folder, 1, PARAMETERS.datasets)
-    assert found.prompt.startswith(prompts[1] + train["completion"][1])
+    assert (
+        similar_examples(folder).before(item.prompt).startswith(prompts[1] + train["completion"][1])
+    )
+
+
+def similar_examples(folder: Path) -> SimilarExamples:
+    return SimilarExamples(folder, PARAMETERS.datasets.shingle_tokens, 1)
 
 
 def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
-    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained, retrieved=1)
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, retrieved=1, retrieved_choices=2
+    )
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height
     saved = metrics["retrieval_bits_per_byte"] - metrics["completion_challenger_bits_per_byte"]
     assert metrics["retrieval_gain"] == pytest.approx(saved)
+    assert metrics["shown_items"] == tables["team_choices"]["shown"].sum() > 0
+    assert metrics["shown_both_difference"] == pytest.approx(
+        metrics["shown_both_accuracy"] - metrics["shown_base_accuracy"]
+    )
     both = metrics["adapter_with_retrieval_bits_per_byte"]
     assert metrics["adapter_with_retrieval_gain"] == pytest.approx(
         both - metrics["completion_challenger_bits_per_byte"]
@@ -245,9 +256,11 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
     folder = workshop.root / "versions" / "code_adapter-elsewhere" / named["version"]
     shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
     _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=4, other_adapter=named)
-    assert metrics["other_adapter_items"] == metrics["items"] == 16
+    assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
     # an adapter that changes nothing is what the base is
-    assert metrics["other_adapter_gain"] == pytest.approx(metrics["improvement_over_base"])
+    assert metrics["other_adapter_gain"] == pytest.approx(
+        metrics["completion_improvement_over_base"]
+    )
     assert named["version"] in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -265,3 +278,16 @@ def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(
     assert "completion" not in set(tables["generations"]["task"])
     assert "statement" not in set(tables["team_choices"]["kind"])
     assert tables["memorised"].filter(split="test").is_empty()
+
+
+def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    tables, metrics = workshop.tables(tmp_path / "out", workshop.trained)
+    ways = tables["ways"]
+    assert ways["context_bits"].null_count() == ways.height > 0
+    assert "retrieval_items" not in metrics
+    # names and bodies repeat themselves in the tiny data sets, and an untrained base knows none
+    assert metrics["ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
+    assert metrics["base_with_ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
+    assert "without a network" in (tmp_path / "out" / "report.html").read_text()

@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "alternatives": 7,
     "retrieved": 0,
     "retrieved_window": 512,
+    "retrieved_choices": 0,
     "other_adapter": None,
     "smallest_improvement": 0.01,
     "smallest_accuracy": 0.05,

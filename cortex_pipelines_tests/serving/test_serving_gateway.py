@@ -7,7 +7,7 @@ import pytest
 
 from cortex_pipelines.adapters.data.examples import GAP_TOKENS, prompt_text, read_examples
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, Release, UnknownModelError
@@ -67,7 +67,8 @@ def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Pat
     folder = home / "data" / "completion"
     items = read_examples(folder, "completion", "test")
     sections = load_parameters(tinygateway.ROOT).datasets
-    for item, shown in zip(items, with_retrieved(items, folder, 3, sections), strict=True):
+    similar = SimilarExamples(folder, sections.shingle_tokens, 3)
+    for item, shown in zip(items, similar.asked(items), strict=True):
         for name, wanted in (("docs", shown), ("plain", shown), ("shop", item)):
             asked = gateway.ask(gateway.answering(name), completion(item.prompt), Sampling(4))
             assert asked.text.text == wanted.prompt

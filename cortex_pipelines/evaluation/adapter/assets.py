@@ -22,6 +22,7 @@ from cortex_pipelines.schemas.adapter_scores import (
     GENERATIONS,
     MEMORISED,
     MULTIPLE_CHOICE,
+    WAYS,
 )
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import LoadVersion
@@ -38,6 +39,7 @@ from cortex_pipelines.versioning.champions import ReferenceModel
         BENCHMARK_PROBLEMS,
         MEMORISED,
         CANARIES,
+        WAYS,
     ),
     determinism="machine",
     champion_of="code_adapter",

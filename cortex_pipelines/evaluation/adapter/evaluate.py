@@ -18,7 +18,6 @@ from cortex_pipelines.evaluation.adapter.inputs import (
     Items,
     items_of,
 )
-from cortex_pipelines.evaluation.adapter.measures.baselines import baseline_metrics
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
     of_task,
     own_metrics,
@@ -52,6 +51,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_metrics,
     choice_table,
 )
+from cortex_pipelines.evaluation.adapter.measures.ways import Ways, way_metrics, way_table
 from cortex_pipelines.evaluation.adapter.report.page import render_report
 from cortex_pipelines.evaluation.adapter.report.quality import (
     quality_metrics,
@@ -164,7 +164,20 @@ def _measured(
         "scores": score_table(items.held_out, compared, scorer),
         "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
         "foreign_scores": score_table(items.general.foreign, compared, scorer, FOREIGN_SCORES),
-        "team_choices": choice_table(items.questions, compared, scorer),
+        "team_choices": choice_table(
+            items.questions, items.shown, compared, scorer, settings.retrieved_window
+        ),
+        "ways": way_table(
+            Ways(
+                items.completions,
+                items.retrieved,
+                completion,
+                compared.challenger,
+                inputs.other.folder if inputs.other else None,
+            ),
+            scorer,
+            settings,
+        ),
         "memorised": memorised_table(items.attempts, compared, scorer),
         "canaries": canary_table(compared, scorer, settings),
         "generations": generation_table(
@@ -184,31 +197,9 @@ def _measured(
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
         | exposure_metrics(tables["canaries"], settings)
-        | _baselines(items, tables["scores"], inputs, scorer, compared.challenger, settings)
+        | way_metrics(tables["ways"], settings)
     )
     return tables, metrics, quality
-
-
-def _baselines(
-    items: Items,
-    scores: pl.DataFrame,
-    inputs: EvaluationInputs,
-    scorer: ItemScorer,
-    challenger: Path,
-    settings: EvaluationSettings,
-) -> dict[str, float]:
-    window = settings.retrieved_window
-    metrics: dict[str, float] = {}
-    for name, adapter in (("retrieval", None), ("adapter_with_retrieval", challenger)):
-        metrics |= baseline_metrics(
-            name, items.retrieved, scores, scorer, adapter, settings, window
-        )
-    if inputs.other is not None:
-        folder = inputs.other.folder
-        metrics |= baseline_metrics(
-            "other_adapter", items.held_out, scores, scorer, folder, settings
-        )
-    return metrics
 
 
 def _compared(

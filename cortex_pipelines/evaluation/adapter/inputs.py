@@ -1,7 +1,7 @@
 """Inputs of the adapter evaluation, and all items scored by likelihood."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.examples import (
@@ -12,11 +12,11 @@ from cortex_pipelines.adapters.data.examples import (
 )
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter.measures.baselines import with_retrieved
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
 from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, attempts
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, questions
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 
 
@@ -57,14 +57,27 @@ class EvaluationInputs:
 
 @dataclass(frozen=True)
 class Items:
-    """All items scored by likelihood."""
+    """All items scored by likelihood.
+
+    Args:
+        held_out: Test items of all tasks.
+        general: Items of another project.
+        questions: With several answers.
+        unasked: Kind of question to the number of items without enough answers.
+        attempts: Rare lines to extract.
+        completions: The completions among the held-out items.
+        retrieved: The same with similar training examples before the prompt; empty for none.
+        shown: Each question with such examples before it; None where it is asked without only.
+    """
 
     held_out: list[Example]
     general: GeneralItems
     questions: list[Question]
     unasked: dict[str, int]
     attempts: list[Attempt]
+    completions: list[Example]
     retrieved: list[Example]
+    shown: list[Question | None]
 
 
 def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
@@ -90,7 +103,28 @@ def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSet
     }
     asked, unasked = questions(test, settings.choices, settings.seed)
     tried = attempts(challenger, completion, settings.memorised, settings.seed)
-    retrieved = []
+    completions = [item for item in known if item.task == "completion"]
+    retrieved, shown = [], list[Question | None]([None] * len(asked))
     if settings.retrieved:
-        retrieved = with_retrieved(known, completion, settings.retrieved, inputs.dataset_settings)
-    return Items(known, general, asked, unasked, tried, retrieved)
+        size = inputs.dataset_settings.shingle_tokens
+        similar = SimilarExamples(completion, size, settings.retrieved)
+        retrieved = similar.asked(completions)
+        shown = _shown(asked, similar, settings.retrieved_choices)
+    return Items(known, general, asked, unasked, tried, completions, retrieved, shown)
+
+
+def _shown(
+    asked: Sequence[Question], similar: SimilarExamples, count: int
+) -> list[Question | None]:
+    """The first questions of each kind with similar examples before them."""
+    left = dict.fromkeys(KINDS, count)
+    shown: list[Question | None] = []
+    for question in asked:
+        left[question.kind] -= 1
+        again = None
+        if left[question.kind] >= 0:
+            before = similar.before(question.answers[0].prompt)
+            answers = tuple(replace(answer, prompt=before) for answer in question.answers)
+            again = replace(question, answers=answers)
+        shown.append(again)
+    return shown

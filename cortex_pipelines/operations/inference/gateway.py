@@ -16,6 +16,7 @@ from cortex_pipelines.adapters.model.base_model import (
 from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.operations.inference.serving import (
     open_router,
@@ -37,7 +38,6 @@ from cortex_pipelines.serving.catalogue import (
     Served,
     Way,
 )
-from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway

@@ -11,6 +11,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.lora import CONFIGURATION
 from cortex_pipelines.catalog import open_project
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
@@ -25,7 +26,6 @@ from cortex_pipelines.release.signing import verify
 from cortex_pipelines.routing.serving.router import RouterError
 from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
-from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway

@@ -54,6 +54,7 @@ class ItemScore:
             would write verbatim.
         end_nats: Negative log probability that a name ends with the completion, whatever comes
             then; 0 where no name is asked for.
+        token_nats: Negative log likelihood of each token; their sum is ``nats``.
     """
 
     nats: float
@@ -61,6 +62,7 @@ class ItemScore:
     bytes: int
     greedy: int
     end_nats: float = 0.0
+    token_nats: Sequence[float] = ()
 
     @property
     def bits(self) -> float:
@@ -110,7 +112,8 @@ class ItemScorer:
         """
         window = window or self._settings.max_length
         keys = [
-            ["likelihood", window, self._content(adapter, item), _asked(item)] for item in items
+            ["token likelihoods", window, self._content(adapter, item), _asked(item)]
+            for item in items
         ]
         rows = self._cached(
             keys,
@@ -120,6 +123,15 @@ class ItemScorer:
             "Scoring texts",
         )
         return [ItemScore(**row) for row in rows]
+
+    def tokenised(self, items: Sequence[Example], window: int) -> Iterator[TokenisedExample]:
+        """Tokens of items as the base sees them; see ``tokenise``."""
+        return tokenise(self._tokenizer, items, window)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of different tokens."""
+        return len(self._tokenizer)
 
     def outputs(self, requests: Sequence[Request], adapter: Path | None) -> list[str]:
         """Generate an answer to each request, cut at its end.
@@ -195,7 +207,7 @@ class ItemScorer:
             self._loaded = model.unload()
 
     def _score(self, model: Any, item: Example, window: int) -> dict[str, Any]:
-        for example in tokenise(self._tokenizer, [item], window):
+        for example in self.tokenised([item], window):
             if example.text_bytes:
                 return asdict(self._continued(model, example))
         return asdict(ItemScore(0.0, 0, 0, 0))
@@ -221,19 +233,21 @@ class ItemScorer:
         chances = logits[0].to(torch.float32).log_softmax(-1)
         targets = torch.tensor(text, device=model.device)
         own = chances[: len(text)]
-        nats = -own.gather(1, targets[:, None]).double().sum()
+        nats = -own.gather(1, targets[:, None])[:, 0].double()
         right = (own.argmax(-1) == targets).long()
         greedy = int(right.cumprod(0).sum())
         end = 0.0
         if whole:
             stops = ends_of_name(self._tokenizer, chances.shape[1])
             end = -float(chances[-1, stops].double().logsumexp(0))
-        return ItemScore(float(nats), len(text), example.text_bytes, greedy, end)
+        return ItemScore(
+            float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist()
+        )
 
     def _write(self, model: Any, request: Request) -> dict[str, Any]:
         text = ""
         asked = replace(request.item, completion=_SOMETHING)
-        for example in tokenise(self._tokenizer, [asked], self._settings.max_length):
+        for example in self.tokenised([asked], self._settings.max_length):
             prompt = example.ids[: example.prompt_tokens]
             text = generate(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}

@@ -12,17 +12,39 @@ from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap, w
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
 from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 
+_SHOWN = {"context": "base", "both": "challenger"}
+"""Way with similar examples before the question, and the role that answers so."""
+
 
 def choice_table(
-    asked: Sequence[Question], compared: ComparedModels, scorer: ItemScorer
+    asked: Sequence[Question],
+    shown: Sequence[Question | None],
+    compared: ComparedModels,
+    scorer: ItemScorer,
+    window: int,
 ) -> pl.DataFrame:
-    """Choice of each model, as ``MULTIPLE_CHOICE``."""
+    """Choice of each model, as ``MULTIPLE_CHOICE``.
+
+    Args:
+        asked: The questions.
+        shown: Each with similar examples before it; None where it is not asked so.
+        compared: Models that are compared.
+        scorer: Scores the answers.
+        window: Most tokens of a question with examples and its answer.
+    """
     chosen = {
         role: [
             _chosen(scorer.scores(question.answers, compared.folder(role))) for question in asked
         ]
         for role in ROLES
     }
+    for way, role in _SHOWN.items():
+        chosen[way] = [
+            _chosen(scorer.scores(question.answers, compared.folder(role), window))
+            if question
+            else None
+            for question in shown
+        ]
     rows = [
         {
             **{
@@ -33,7 +55,8 @@ def choice_table(
             "candidates": [answer.completion for answer in question.answers],
             "truth": question.truth,
             "chance": question.chance,
-            **{f"{role}_chosen": chosen[role][place] for role in ROLES},
+            "shown": shown[place] is not None,
+            **{f"{way}_chosen": answers[place] for way, answers in chosen.items()},
         }
         for place, question in enumerate(asked)
     ]
@@ -41,10 +64,12 @@ def choice_table(
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Accuracy with Wilson intervals, and challenger minus reference.
+    """Accuracy with Wilson intervals, and differences between ways to answer.
 
     Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
-    ``<role>_accuracy`` and ``difference``, each of the last two with ``_low`` and ``_high``.
+    ``<role>_accuracy`` and ``difference`` (challenger minus reference), each of the last two with
+    ``_low`` and ``_high``. Under ``shown_``, of the questions that were also asked with similar
+    examples before them: ``items``, ``<way>_accuracy`` and, over the base, ``<way>_difference``.
     Nothing for a kind that was not asked.
     """
     parts = {"team_": choices} | {
@@ -55,14 +80,19 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
         for prefix, part in parts.items()
         if part.height
         for name, value in _figures(part, settings).items()
-    }
+    } | _shown_figures(choices.filter("shown"), settings)
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
     """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
     parts = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
-        name: Paired(_difference(part), part["cluster"].to_list(), None, settings.smallest_accuracy)
+        name: Paired(
+            _difference(part, "challenger", "reference"),
+            part["cluster"].to_list(),
+            None,
+            settings.smallest_accuracy,
+        )
         for name, part in parts.items()
     }
 
@@ -74,24 +104,41 @@ def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, floa
         share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
         name = f"{role}_accuracy"
         figures |= {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}
+    return figures | _gain(part, "challenger", "reference", "difference", settings)
+
+
+def _shown_figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    if not part.height:
+        return {}
+    figures: dict[str, float] = {"shown_items": part.height}
+    for way in ("base", "challenger", *_SHOWN):
+        figures[f"shown_{way}_accuracy"] = float(_right(part, way).to_numpy().mean())
+        if way != "base":
+            figures |= _gain(part, way, "base", f"shown_{way}_difference", settings)
+    return figures
+
+
+def _gain(
+    part: pl.DataFrame, way: str, over: str, name: str, settings: EvaluationSettings
+) -> dict[str, float]:
     difference = paired_bootstrap(
-        _difference(part),
+        _difference(part, way, over),
         clusters=part["cluster"].to_list(),
         resamples=settings.resamples,
         confidence=settings.confidence,
         seed=settings.seed,
     )
     ends = {"": difference.estimate, "_low": difference.low, "_high": difference.high}
-    return figures | {f"difference{end}": value for end, value in ends.items()}
+    return {f"{name}{end}": value for end, value in ends.items()}
 
 
-def _right(part: pl.DataFrame, role: str) -> pl.Series:
+def _right(part: pl.DataFrame, way: str) -> pl.Series:
     """Correctness per question, 1 or 0; a tie is wrong."""
-    return part[f"{role}_chosen"].eq_missing(part["truth"]).cast(pl.Int64)
+    return part[f"{way}_chosen"].eq_missing(part["truth"]).cast(pl.Int64)
 
 
-def _difference(part: pl.DataFrame) -> list[float]:
-    return [float(gain) for gain in _right(part, "challenger") - _right(part, "reference")]
+def _difference(part: pl.DataFrame, way: str, over: str) -> list[float]:
+    return [float(gain) for gain in _right(part, way) - _right(part, over)]
 
 
 def _chosen(scores: Sequence[ItemScore]) -> int | None:

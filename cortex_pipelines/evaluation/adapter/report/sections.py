@@ -144,6 +144,9 @@ def baselines_part(findings: Findings) -> list[str]:
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
         "other_adapter": f"adapter {findings.comparison['other_adapter']} of another project",
+        "ngrams": "n-grams of the project and of the prompt, without a network",
+        "base_with_ngrams": "base mixed with the n-grams",
+        "adapter_with_ngrams": "the challenger mixed with the n-grams",
     }
     rows = [
         [
@@ -156,7 +159,34 @@ def baselines_part(findings: Findings) -> list[str]:
         if f"{name}_gain" in findings.metrics
     ]
     head = ["instead of training", "items", "bits per byte", "challenger saves"]
-    return [pages.heading("What could be done instead"), pages.table(head, rows)]
+    return [
+        pages.heading("What could be done instead"),
+        pages.paragraph("Held-out completions, by each way to answer them."),
+        pages.table(head, rows),
+        *_shown_questions(findings.metrics),
+    ]
+
+
+def _shown_questions(metrics: Mapping[str, float]) -> list[str]:
+    if "shown_items" not in metrics:
+        return []
+    named = {
+        "base": "base",
+        "context": "base with similar training examples",
+        "challenger": "challenger",
+        "both": "challenger with similar training examples",
+    }
+    rows = [
+        [
+            words,
+            f"{metrics[f'shown_{way}_accuracy']:.0%}",
+            "" if way == "base" else percents(metrics, f"shown_{way}_difference", sign="+"),
+        ]
+        for way, words in named.items()
+    ]
+    text = f"{metrics['shown_items']:.0f} questions, each asked with and without such examples."
+    head = ["way", "answered correctly", "difference to the base"]
+    return [pages.paragraph(text), pages.table(head, rows)]
 
 
 def memorised_part(findings: Findings) -> list[str]:

@@ -1,17 +1,23 @@
-"""Similar code of the project before a prompt, as the evaluation measures it."""
+"""Similar training examples before a prompt: context without training."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from cortex_pipelines.adapters.data.examples import read_examples
+from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.datasets.dedup.shingles import KnownShingles, all_shingles, shingles
-from cortex_pipelines.evaluation.adapter.measures.baselines import without_imports
+
+_IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
 
 
 class SimilarExamples:
     """The training examples of a project, by how similar they are to a prompt.
+
+    Similarity is Jaccard's index of the token shingles of the prompts without imports, which half
+    of a project shares; ties are broken by identity.
 
     Args:
         completion_dataset: Folder of the completion data set.
@@ -31,9 +37,14 @@ class SimilarExamples:
     def before(self, prompt: str) -> str:
         """The prompt with the most similar examples before it, the most similar one the nearest.
 
-        By Jaccard's index, of all examples in one pass: some 10 ms for a million shingles.
+        Examples are shown in full, as in training. One pass over all of them takes some 10 ms for
+        a million shingles.
         """
         return "\n\n".join([*reversed(self._shown(prompt)), prompt])
+
+    def asked(self, items: Sequence[Example]) -> list[Example]:
+        """Items with the examples before their prompts."""
+        return [replace(item, prompt=self.before(item.prompt)) for item in items]
 
     def _shown(self, prompt: str) -> Sequence[str]:
         mine = shingles(without_imports(prompt), self._size)
@@ -43,3 +54,8 @@ class SimilarExamples:
         similar = common / np.maximum(len(mine) + self._shingles.sizes - common, 1)
         ranked = sorted(zip(-similar, self._ids, self._texts, strict=True))
         return [text for _, _, text in ranked[: self._count]]
+
+
+def without_imports(text: str) -> str:
+    """The lines of a text but those that import something."""
+    return "\n".join(line for line in text.split("\n") if not _IMPORT.match(line))

@@ -1,0 +1,169 @@
+"""Ways to answer with and without training: bits of held-out completions under each.
+
+Beside the base and the adapter: similar training examples before the prompt, for either; another
+project's adapter; n-grams of the project without a network, alone and mixed into either.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.adapters.data.examples import Example, read_examples, sampled, shuffled
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.ngrams import Nats, TokenNgrams, mixed
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
+from cortex_pipelines.schemas.adapter_scores import WAYS
+
+MEASURED = {
+    "context": "retrieval",
+    "both": "adapter_with_retrieval",
+    "other_adapter": "other_adapter",
+    "cache": "ngrams",
+    "base_cache": "base_with_ngrams",
+    "adapter_cache": "adapter_with_ngrams",
+}
+"""Way to the name of its figures; base and adapter have theirs in the table of scores."""
+
+_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+"""Of the n-grams in a mixture, the best on validation items is used."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What the ways are measured with.
+
+    Args:
+        items: Held-out completions.
+        retrieved: The same with similar training examples before their prompts; empty for none.
+        dataset: Folder of the completion data set.
+        challenger: The adapter.
+        other: Another project's adapter; None for none.
+    """
+
+    items: Sequence[Example]
+    retrieved: Sequence[Example]
+    dataset: Path
+    challenger: Path
+    other: Path | None
+
+
+def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
+    """Bits of each completion by each way, as ``WAYS``; null where a way was not measured."""
+    items, window = ways.items, settings.max_length
+    plain = {"base": None, "adapter": ways.challenger}
+    scores = {way: scorer.scores(items, folder) for way, folder in plain.items()}
+    bits = {way: [score.bits for score in scored] for way, scored in scores.items()}
+    if ways.retrieved:
+        shown = settings.retrieved_window
+        for way, folder in (("context", None), ("both", ways.challenger)):
+            scored = scorer.scores(ways.retrieved, folder, shown)
+            bits[way] = [score.bits for score in scored]
+    if ways.other is not None:
+        bits["other_adapter"] = [score.bits for score in scorer.scores(items, ways.other)]
+    ngrams = _fitted(ways.dataset, scorer, settings)
+    costs = _costs(ngrams, items, scorer, window)
+    bits["cache"] = [_bits(cost) for cost in costs]
+    for way, folder in plain.items():
+        weight = _weight(ngrams, ways.dataset, scorer, folder, settings)
+        bits[f"{way}_cache"] = [
+            _bits(mixed(_nats(score), cost, weight))
+            for score, cost in zip(scores[way], costs, strict=True)
+        ]
+    rows = [
+        {
+            **{name: getattr(item, name) for name in ("example_id", "path", "language", "cluster")},
+            "bytes": scores["base"][place].bytes,
+            **{f"{way}_bits": values[place] for way, values in bits.items()},
+        }
+        for place, item in enumerate(items)
+        if scores["base"][place].bytes
+    ]
+    return WAYS.conform(WAYS.frame(rows))
+
+
+def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """Bits per byte of each way that was measured, and what the adapter saves over it.
+
+    Under ``<name>_``, the names of ``MEASURED``: ``items``, ``bits_per_byte``, ``gain`` with
+    ``_low`` and ``_high``, positive where the adapter needs fewer bits.
+    """
+    metrics: dict[str, float] = {}
+    for way, name in MEASURED.items():
+        part = table.filter(pl.col(f"{way}_bits").is_not_null())
+        if part.height:
+            gain = gained(part, "adapter", way, settings).interval(
+                settings.resamples, settings.confidence, settings.seed
+            )
+            metrics |= {
+                f"{name}_items": part.height,
+                f"{name}_bits_per_byte": float(
+                    part[f"{way}_bits"].to_numpy().sum() / part["bytes"].to_numpy().sum()
+                ),
+                f"{name}_gain": gain.estimate,
+                f"{name}_gain_low": gain.low,
+                f"{name}_gain_high": gain.high,
+            }
+    return metrics
+
+
+def gained(table: pl.DataFrame, way: str, over: str, settings: EvaluationSettings) -> Paired:
+    """Bits per byte that one way saves over another, item by item."""
+    return Paired(
+        ((table[f"{over}_bits"] - table[f"{way}_bits"]) / table["bytes"]).to_list(),
+        table["cluster"].to_list(),
+        table["bytes"].to_list(),
+        settings.smallest_improvement,
+    )
+
+
+def _fitted(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings) -> TokenNgrams:
+    """N-grams of what the adapter could learn from: the training split."""
+    train = shuffled(read_examples(dataset, "completion", "train"), settings.seed)
+    tokens = (example.ids for example in scorer.tokenised(train, settings.max_length))
+    return TokenNgrams.fit(tokens, scorer.vocabulary)
+
+
+def _weight(
+    ngrams: TokenNgrams,
+    dataset: Path,
+    scorer: ItemScorer,
+    adapter: Path | None,
+    settings: EvaluationSettings,
+) -> float:
+    """Weight of the n-grams beside a model, chosen on the validation split."""
+    items = sampled(
+        read_examples(dataset, "completion", "validation"), settings.items, settings.seed
+    )
+    scores = scorer.scores(items, adapter)
+    costs = _costs(ngrams, items, scorer, settings.max_length)
+    needed = {
+        weight: sum(
+            float(mixed(_nats(score), cost, weight).sum())
+            for score, cost in zip(scores, costs, strict=True)
+        )
+        for weight in _WEIGHTS
+    }
+    return min(needed, key=lambda weight: (needed[weight], weight))
+
+
+def _costs(
+    ngrams: TokenNgrams, items: Sequence[Example], scorer: ItemScorer, window: int
+) -> list[Nats]:
+    """Nats of each token; none for an item without completion tokens."""
+    tokenised: Mapping[str, Nats] = {
+        example.example_id: ngrams.nats(example) for example in scorer.tokenised(items, window)
+    }
+    return [tokenised.get(item.example_id, np.zeros(0)) for item in items]
+
+
+def _nats(score: ItemScore) -> Nats:
+    return np.array(score.token_nats)
+
+
+def _bits(nats: Nats) -> float:
+    return float(nats.sum()) / log(2)
