@@ -36,6 +36,7 @@ from cortex_pipelines.cli.scan import scan
 from cortex_pipelines.cli.search import index, search
 from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.cli.status import status
+from cortex_pipelines.cli.study import study
 from cortex_pipelines.cli.suggest import suggest
 from cortex_pipelines.cli.summary import summary
 from cortex_pipelines.cli.tune_machine import tune_machine
@@ -147,6 +148,7 @@ _COMMANDS = (
     search,
     serve,
     status,
+    study,
     suggest,
     summary,
     tune_machine,

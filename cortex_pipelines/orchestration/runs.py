@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -115,6 +115,7 @@ def run_stale(
     instance: dg.DagsterInstance,
     only: str | None = None,
     report: Callable[[str], None] = _LOG.info,
+    among: Collection[str] | None = None,
 ) -> Outcome:
     """Run all stale assets and their dependents until none is stale.
 
@@ -127,10 +128,11 @@ def run_stale(
         instance: Its Dagster instance.
         only: Only this partition, and what is made from all.
         report: Told what runs.
+        among: Assets to run; None for all.
     """
     outcome = Outcome()
     missing: set[str] = set()
-    for partitioned, names in segments(project, project.graph.assets):
+    for partitioned, names in segments(project, among or project.graph.assets):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):
             if partitioned and only is not None and partition != only:

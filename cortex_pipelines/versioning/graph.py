@@ -148,6 +148,14 @@ class Graph:
                 reached.add(asset.name)
         return reached
 
+    def upstream(self, names: Iterable[str]) -> set[str]:
+        """The named assets and everything upstream."""
+        reached = set(names)
+        for asset in reversed(self.order):
+            if asset.name in reached:
+                reached |= {other.name for other in self._wirings[asset.name].assets}
+        return reached
+
     def _wire(self, asset: VersionedAsset) -> Wiring:
         names = asset.parameters
         unknown = [

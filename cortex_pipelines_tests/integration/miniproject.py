@@ -75,6 +75,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "tested_items": 1,
         "max_new_tokens": 12,
         "memorised": 3,
+        "retrieved_choices": 1,
         "max_length": 640,
         "resamples": 200,
         "threads": 1,
@@ -276,6 +277,9 @@ class MiniProject:
         stages = dict(read_yaml(self.root / "dvc.lock").get("stages", {}))
         stages.pop("parameters", None)
         return stages
+
+    def pinned_models(self) -> list[str]:
+        return sorted(read_yaml(self.root / "sources.lock")["models"])
 
     def version(self, address: str) -> str:
         return str(self.lock()[address]["outs"][0]["md5"])

@@ -239,6 +239,7 @@ def test_all_commands_are_there() -> None:
         "search",
         "serve",
         "status",
+        "study",
         "suggest",
         "summary",
         "sync",

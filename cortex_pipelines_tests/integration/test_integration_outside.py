@@ -19,11 +19,12 @@ from cortex_pipelines_tests.integration.miniproject import (
 def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_path: Path) -> None:
     here, root = MiniProject(tmp_path), tmp_path / "models"
     here.cortex("init", str(root))
-    assert "is a project already" in here.cortex("init", str(root), status=1).stderr
+    assert "is already a project" in here.cortex("init", str(root), status=1).stderr
     own = MiniProject(root)
     own.cortex("dvc-yaml", "--check")
     write_beta(root / "code")
     own.cortex("add", "shop", "code")
+    assert own.pinned_models() == ["base", "encoder"]
     commit(root, "begin")
     planned = own.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
     assert planned.startswith("repository_files@shop")

@@ -1,5 +1,6 @@
 """``cortex update``: move the pins in ``sources.lock`` to the current state of the sources."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.pretrained_models import take_model_pin
+from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
 from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.privacy.pseudonyms import project_key
@@ -19,6 +20,8 @@ from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 
 FILE = "sources.lock"
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def move_pins(root: Path, project: str | None = None) -> list[str]:
@@ -46,7 +49,11 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
 
 
 def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[str]:
-    """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged."""
+    """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged.
+
+    With one project, what a new folder has no pin of yet is pinned too, the logs and the models: an
+    adapter would otherwise miss its base after all data sets are made.
+    """
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
@@ -55,11 +62,17 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
             taken = partial(take_pins, settings, root, root / CACHE)
             taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
             pins[f"projects.{name}"] = taken_pins
-    if project is None:
+    if project is None or lock.get("coordination") is None:
         logs = logs_folder(params.coordination.logs, root)
         pins["coordination"] = take_coordination_pin(logs, root, params.privacy)
-        for name in ("base", "encoder"):
-            pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
+    for name in ("base", "encoder"):
+        if project is None or name not in (lock.get("models") or {}):
+            try:
+                pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
+            except WeightsError as error:
+                if project is None:
+                    raise
+                _LOG.warning("%s; data sets are made without it, models are not", error)
     return _write(root, lock, pins, set(params.projects))
 
 
