@@ -68,7 +68,9 @@ def open_gateway(
     base = resolve_base(pinned_base(project), root)
     source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
     source.current.find(default)
-    desk = RouterDesk(partial(_router, project), partial(_stamp, root))
+    desk = RouterDesk(
+        partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
+    )
     return gateway_over(root, params, base, engine, source, partial(_examples, params), desk)
 
 

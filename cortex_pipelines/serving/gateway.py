@@ -7,9 +7,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -31,6 +32,7 @@ from cortex_pipelines.serving.engine import (
 )
 from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.remembered import Remembered, job_key, keeping
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
@@ -91,6 +93,8 @@ class Asked:
         sampling: How the answer is chosen.
         count: How many answers.
         flags: Rules that something in the answers was known by, once they are written.
+        key: Under which the answers are remembered; None where they are not.
+        known: The answers, if they were given already.
     """
 
     answering: Answering
@@ -99,6 +103,8 @@ class Asked:
     sampling: Sampling
     count: int = 1
     flags: set[str] = field(default_factory=set, compare=False)
+    key: bytes | None = None
+    known: tuple[Piece, ...] | None = field(default=None, repr=False)
 
     @property
     def job(self) -> Job:
@@ -139,6 +145,7 @@ class Gateway:
         self.state = state
         self.events = EventLog(state)
         self.metrics = Metrics()
+        self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
         self._screen = screen
         self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
@@ -181,7 +188,12 @@ class Gateway:
         most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
         sampling = replace(sampling, max_tokens=most, stop=stop)
         prompt = self.engine.prompt(text.text, most)
-        return Asked(answering, text, prompt, sampling, count)
+        asked = Asked(answering, text, prompt, sampling, count)
+        key = job_key(asked.job, answering.release)
+        known = self.remembered.get(key) if key is not None else None
+        outcome = "none" if key is None else "hit" if known is not None else "miss"
+        self.metrics.remembered.labels(outcome).inc()
+        return replace(asked, key=key, known=known)
 
     async def pieces(self, asked: Asked) -> AsyncIterator[Piece]:
         """The answers in pieces; leaving early cancels what is not written yet.
@@ -190,6 +202,10 @@ class Gateway:
             BusyError: too many requests wait.
             EngineError: the engine failed.
         """
+        if asked.known is not None:
+            for known in self._again(asked, asked.known):
+                yield known
+            return
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -199,7 +215,7 @@ class Gateway:
 
         began = time.perf_counter()
         first = True
-        cancel = self.engine.submit(asked.job, deliver)
+        cancel = self._submit(asked, deliver)
         spend = caller().spend
         spend(len(asked.prompt.ids))
         screened = self._screened(asked)
@@ -218,8 +234,11 @@ class Gateway:
 
     def written(self, asked: Asked) -> Iterator[Piece]:
         """The same for a caller without an event loop."""
+        if asked.known is not None:
+            yield from self._again(asked, asked.known)
+            return
         events: SimpleQueue[Event] = SimpleQueue()
-        cancel = self.engine.submit(asked.job, events.put)
+        cancel = self._submit(asked, events.put)
         spend = caller().spend
         spend(len(asked.prompt.ids))
         screened = self._screened(asked)
@@ -232,6 +251,21 @@ class Gateway:
                     yield piece
         finally:
             cancel()
+
+    def _again(self, asked: Asked, pieces: Sequence[Piece]) -> Iterator[Piece]:
+        """What was answered before, counted and screened as if it were written now."""
+        screened = self._screened(asked)
+        caller().spend(len(asked.prompt.ids) + sum(len(piece.tokens) for piece in pieces))
+        for piece in pieces:
+            if (shown := screened(piece)) is not None:
+                yield shown
+
+    def _submit(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        """Ask the engine, and have its answer remembered."""
+        if asked.key is not None:
+            keep = partial(self.remembered.put, asked.key)
+            deliver = keeping(deliver, asked.count, keep)
+        return self.engine.submit(asked.job, deliver)
 
     def require_room(self) -> None:
         """Look whether a request would have to be refused, before an answer is begun.

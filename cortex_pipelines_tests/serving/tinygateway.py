@@ -55,7 +55,12 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    limits = {"waiting": 16, "requests_per_minute": None, "tokens_per_minute": None}
+    limits = {
+        "waiting": 16,
+        "cached_mib": 0,
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
+    }
     given |= {**limits, "hosts": [], "origins": [], "output": "flag"}
     return ServingSettings.model_validate({"engine": "torch", **given, **changes})
 

@@ -13,8 +13,8 @@ from cortex_pipelines.serving.http.answers import (
     Written,
     collect,
     envelope,
-    flags_of,
     headers_of,
+    outcome_of,
     streamed,
     usage_of,
     whole,
@@ -102,7 +102,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
         _text_choice(place, answer.text, answer.tokens, shown, answer.finish, 0)
         for place, answer in enumerate(written)
     ]
-    return whole(frame, listed, usage_of(asked, written), headers | flags_of(asked))
+    return whole(frame, listed, usage_of(asked, written), headers | outcome_of(asked))
 
 
 async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Response:
@@ -143,7 +143,7 @@ async def _turns(
     frame = envelope("chat.completion", "chatcmpl", asked.answering)
     written = await collect(gateway, asked, request)
     messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
-    return whole(frame, messages, usage_of([asked], written), headers | flags_of([asked]))
+    return whole(frame, messages, usage_of([asked], written), headers | outcome_of([asked]))
 
 
 def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:

@@ -5,8 +5,10 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cortex_pipelines.serving.http.answers import CACHE
 from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.remembered import answered_anew
 
 LARGEST_BODY = 4 * 2**20
 
@@ -47,6 +49,25 @@ class BodyLimit:
             return next(rest, None) or await receive()
 
         await self._app(scope, again, send)
+
+
+class Anew:
+    """Has a request that says ``x-cortex-cache: no`` answered without what is remembered.
+
+    Args:
+        app: What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and Headers(scope=scope).get(CACHE, "").lower() == "no":
+            with answered_anew():
+                await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class Counted:
