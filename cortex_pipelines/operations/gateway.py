@@ -1,6 +1,7 @@
 """The gateway over a project: what it serves, by releases.lock and the evaluations."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,10 @@ from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.operations.releasing import conclude, find_model
 from cortex_pipelines.operations.serving import open_router, open_rules, pinned_base, verified
+from cortex_pipelines.release import history
+from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import standing
@@ -34,6 +38,7 @@ from cortex_pipelines.serving.context import SimilarExamples
 from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.engines import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
+from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
 from cortex_pipelines.serving.screening import Screen
@@ -71,7 +76,9 @@ def open_gateway(
     desk = RouterDesk(
         partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
     )
-    return gateway_over(root, params, base, engine, source, partial(_examples, params), desk)
+    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
+    examples = partial(_examples, params)
+    return gateway_over(root, params, base, engine, source, examples, desk, rollouts)
 
 
 def gateway_over(
@@ -82,6 +89,7 @@ def gateway_over(
     source: CatalogueSource,
     open_examples: OpenExamples,
     router: RouterDesk,
+    rollouts: Rollouts | None = None,
 ) -> Gateway:
     """A gateway with its base in memory.
 
@@ -93,6 +101,7 @@ def gateway_over(
         source: What there is.
         open_examples: Opens the examples that context is taken from.
         router: Routes tasks.
+        rollouts: Counts the answers of canaries; None to try none.
 
     Raises:
         EngineError: there is no such engine here, or it cannot serve the base.
@@ -107,6 +116,7 @@ def gateway_over(
         router,
         root / ".cortex" / "serving",
         Screen(params.privacy, settings.output),
+        rollouts,
     )
 
 
@@ -135,12 +145,27 @@ def _names(
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
     make = partial(_served, project, model, now, base, per_task)
-    yield make(name, now["champion"])
+    yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
             yield make(f"{name}@{role}", now[role])
     for version, number in now["numbers"].items():
         yield make(f"{name}@{number}", version)
+
+
+def _split(project: Project, model: Model) -> Split | None:
+    """The running canary."""
+    running = history.canary(moves(project.root, model))
+    if running is None or running.version is None:
+        return None
+    return Split(str(model.partition), running.version, running.plan or {}, running.at)
+
+
+def _concluded(root: Path, name: str, version: str, analysis: Analysis) -> None:
+    """Write the end of an analysis into the ledger."""
+    project = open_project(root)
+    model = find_model(project, Model(_ADAPTER, name).name)
+    conclude(project, model, version, analysis)
 
 
 def _served(

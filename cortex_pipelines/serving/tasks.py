@@ -118,7 +118,7 @@ def suggest(
     Args:
         gateway: What answers.
         model: Under which name; None for the default.
-        task: One of ``TASKS``.
+        task: One of ``TASKS``; others are planned and refused.
         given: Code, or a description.
         context: What else is known.
         settings: Mask and bounds of the prompts, as the data sets were made with.
@@ -131,6 +131,11 @@ def suggest(
         EngineError: the engine failed.
     """
     began = time.perf_counter()
+    if task not in TASKS:
+        raise TaskError(
+            f"task: {task} is not answered yet, as no adapter is trained for it; "
+            f"there is {', '.join(TASKS)}"
+        )
     prompt, extent = TASKS[task](given, context, settings)
     answering = gateway.answering(model, task, context=task == "completion")
     how = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))

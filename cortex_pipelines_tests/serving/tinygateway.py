@@ -32,6 +32,7 @@ from cortex_pipelines.serving.engine import AdapterFiles
 from cortex_pipelines.serving.engines import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
+from cortex_pipelines.serving.rollout import Rollouts
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
@@ -123,6 +124,7 @@ def open_tiny(
     state: Path,
     source: Callable[[], Catalogue] | None = None,
     stamp: Callable[[], Any] = lambda: 0,
+    rollouts: Rollouts | None = None,
     **changes: Any,
 ) -> Gateway:
     how = settings(**changes)
@@ -138,6 +140,7 @@ def open_tiny(
         RouterDesk(lambda: Opened(rules()), lambda: 0),
         state,
         Screen(params.privacy, how.output),
+        rollouts,
     )
 
 

@@ -41,7 +41,9 @@ class PredictForm(Form):
     """``POST /predict``."""
 
     model: ModelName | None = None
-    task: Literal["completion", "refactoring", "naming", "architecture"]
+    task: Literal[
+        "completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"
+    ]
     input: Words
     context: Words | Context | None = None
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
