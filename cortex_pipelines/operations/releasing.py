@@ -12,6 +12,7 @@ from cortex_pipelines.catalog import models
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.recovery import RELEASING
 from cortex_pipelines.release import promotion
+from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.ledger import Entry, Model, ReleaseError
 from cortex_pipelines.release.loading import base_of
@@ -98,6 +99,27 @@ def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry 
     """See ``release.promotion.rollback``."""
     with _alone(project), _followed(project):
         entry = promotion.rollback(project.root, model, _act(why), to)
+        if entry:
+            follow_ledger(project, model)
+    return entry
+
+
+def conclude(project: Project, model: Model, version: str, analysis: Analysis) -> Entry | None:
+    """Advance a canary, withdraw it, or note that nothing was decided.
+
+    Repeating it changes nothing: only what is canary still is moved.
+    """
+    act = _act(f"{analysis.conclusion}: {analysis.reason}")
+    with _alone(project), _followed(project):
+        running = promotion.standing(project.root, model)["canary"]
+        if running != version:
+            return None
+        if analysis.conclusion == "success":
+            entry = promotion.advance(project.root, model, act, version)
+        elif analysis.conclusion == "failure":
+            entry = promotion.rollback(project.root, model, act)
+        else:
+            entry = promotion.leave_undecided(project.root, model, act, version)
         if entry:
             follow_ledger(project, model)
     return entry

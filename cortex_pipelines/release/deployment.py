@@ -7,9 +7,9 @@ them; no output depends on them. The size is checked when a model is promoted.
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.settings import OpenShare, PositiveFloat, Settings
+from cortex_pipelines.settings import OpenShare, PositiveFloat, PositiveInt, Settings
 
-Strategy = Literal["immediate", "canary", "blue-green"]
+Strategy = Literal["immediate", "canary", "shadow", "blue-green"]
 Target = Literal["local", "cloud", "edge", "embedded"]
 
 _MIB = 1024 * 1024
@@ -31,11 +31,25 @@ class Sizes(Settings):
     """Part of another program."""
 
 
+class AnalysisSettings(Settings):
+    """When a canary has shown enough to become champion, or to be withdrawn."""
+
+    least_answers: PositiveInt
+    """Answers of canary and champion each before they are compared."""
+
+    most_answers: PositiveInt
+    """Answers of the canary after which a person has to decide."""
+
+    margin: OpenShare
+    """Share of failed answers beyond the champion's that is tolerated."""
+
+
 class DeploymentSettings(Settings):
     """Section ``deployment`` of params.yaml: defaults of a promotion."""
 
     strategy: Strategy
     """``immediate``: the champion is replaced; ``canary``: it gets a share of the requests first;
+    ``shadow``: it answers beside the champion, and nobody sees its answers;
     ``blue-green``: replaced, with the one before kept ready to switch back to."""
 
     target: Target
@@ -44,13 +58,18 @@ class DeploymentSettings(Settings):
     share: OpenShare
     """Share of requests that a canary serves."""
 
+    analysis: AnalysisSettings
+    """When the gateway advances or withdraws a canary."""
+
     model_mib: Sizes
     """Size limit per target, in MiB; larger models are not promoted."""
 
     def plan(self) -> dict[str, Any]:
         """The deployment settings to record with a promotion, as plain values."""
         plan: dict[str, Any] = {"strategy": self.strategy, "target": self.target}
-        return plan | ({"share": self.share} if self.strategy == "canary" else {})
+        if self.strategy == "canary":
+            plan |= {"share": self.share, "analysis": self.analysis.model_dump()}
+        return plan
 
     @property
     def largest(self) -> float:

@@ -59,7 +59,8 @@ class Entry:
         at: When, ISO 8601 in UTC.
         by: Who.
         action: ``promote``, ``canary`` (a share of the requests, the champion stays),
-            ``rollback`` (from a champion, or from a canary) or ``forget`` (nothing moves).
+            ``rollback`` (from a champion, or from a canary), ``undecided`` (of a canary that goes
+            on) or ``forget``; with these two nothing moves.
         model: Name of the model.
         version: Version that is champion from then on, or that is canary; None if none is.
         previous: Version that was champion or canary until then; None if there was none.
@@ -90,9 +91,13 @@ class Entry:
         if self.action == "rollback":
             what = f"{self.number or self.version} is" if self.version else "the baseline is"
             return f"{self.model}: {what} champion again"
-        if self.action == "canary":
-            share = (self.plan or {}).get("share", 0)
+        if self.action == "canary" and "share" in (self.plan or {}):
+            share = (self.plan or {})["share"]
             role = f"canary, for {share:.0%} of the requests; the champion stays"
+        elif self.action == "canary":
+            role = "canary, and answers in the background only; the champion stays"
+        elif self.action == "undecided":
+            role = "undecided and stays canary: promote it or roll it back"
         else:
             role = "champion"
         return f"{self.model} {self.number}: {self.version} is {role}"

@@ -1,7 +1,7 @@
 """Promotion and rollback, the only ways to change a champion."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,37 @@ def promote(
     )
     pin = now if _canary(plan) else ChampionPin(version, now.champion)
     record(root, model, pin, entry)
+    return entry
+
+
+def advance(root: Path, model: Model, act: Act, version: str) -> Entry | None:
+    """Make a running canary champion, as an analysis of its answers says.
+
+    Returns:
+        The ledger's new line; None if ``version`` is not the canary any more.
+    """
+    now, running = champion(root, model), history.canary(moves(root, model))
+    if running is None or running.version != version:
+        return None
+    planned = {name: value for name, value in (running.plan or {}).items() if name == "target"}
+    entry = replace(
+        running,
+        **vars(act),
+        action="promote",
+        previous=now.champion,
+        plan={"strategy": "immediate", **planned},
+    )
+    record(root, model, ChampionPin(version, now.champion), entry)
+    return entry
+
+
+def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry | None:
+    """Note that an analysis of a running canary came to no end; returns as ``advance``."""
+    now, running = champion(root, model), history.canary(moves(root, model))
+    if running is None or running.version != version:
+        return None
+    entry = replace(running, **vars(act), action="undecided", made_from=None, plan=None)
+    record(root, model, now, entry)
     return entry
 
 
@@ -192,7 +223,7 @@ def standing(root: Path, model: Model) -> dict[str, Any]:
 
 
 def _canary(plan: dict[str, Any] | None) -> bool:
-    return plan is not None and plan["strategy"] == "canary"
+    return plan is not None and plan["strategy"] in ("canary", "shadow")
 
 
 def _passed_version(root: Path, model: Model) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -70,6 +71,7 @@ class Served:
         about: What ``GET /v1/models/NAME`` says beyond that.
         notice: Why it is not answered by what was asked for; empty otherwise.
         others: Every way in which it could be answered, to be compared; see ``beside``.
+        split: The canary that is tried beside it; None where none is.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Served:
     about: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notice: str = ""
     others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
+    split: Split | None = None
 
     @property
     def version(self) -> str:

@@ -1,11 +1,12 @@
 """Append-only log of what editors and people report about answers."""
 
 import json
-import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from cortex_pipelines.serving.lines import line_start
 
 FILE = "events.jsonl"
 
@@ -28,11 +29,4 @@ class EventLog:
         with self._lock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab+") as file:
-                if file.tell() and not _ends_with_newline(file):
-                    line = "\n" + line
-                file.write(line.encode("utf-8"))
-
-
-def _ends_with_newline(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+                file.write(line_start(file) + line.encode("utf-8"))

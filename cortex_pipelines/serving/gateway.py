@@ -7,9 +7,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -30,6 +31,8 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.remembered import Remembered, job_key, keeping
+from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.security.screening import Answers, Screen
@@ -54,12 +57,14 @@ class Answering:
         way: How it is answered, which is not the release's where an adapter could not be loaded.
         ready: Its adapter; None for the base alone, or one that has it in its weights.
         notice: Why it is not answered as released; empty otherwise.
+        trial: The canary that is tried, and whether it or the champion answers; None without one.
     """
 
     served: Served
     way: Way
     ready: Ready | None
     notice: str
+    trial: tuple[Split, Variant] | None = None
 
     @property
     def version(self) -> str:
@@ -91,6 +96,8 @@ class Asked:
         sampling: How the answer is chosen.
         count: How many answers.
         flags: Rules that something in the answers was known by, once they are written.
+        key: Under which the answers are remembered; None where they are not.
+        known: The answers, if they were given already.
     """
 
     answering: Answering
@@ -99,6 +106,8 @@ class Asked:
     sampling: Sampling
     count: int = 1
     flags: set[str] = field(default_factory=set, compare=False)
+    key: bytes | None = None
+    known: tuple[Piece, ...] | None = field(default=None, repr=False)
 
     @property
     def job(self) -> Job:
@@ -118,6 +127,7 @@ class Gateway:
         router: Routes tasks.
         state: Folder for what the gateway keeps, such as the editors' events.
         screen: Looks through what is written; None to let it pass.
+        rollouts: Counts the answers of canaries; None to try none.
     """
 
     def __init__(
@@ -130,6 +140,7 @@ class Gateway:
         router: RouterDesk,
         state: Path,
         screen: Screen | None = None,
+        rollouts: Rollouts | None = None,
     ) -> None:
         self.source = source
         self.engine = engine
@@ -139,6 +150,9 @@ class Gateway:
         self.state = state
         self.events = EventLog(state)
         self.metrics = Metrics()
+        self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
+        self.rollouts = rollouts
+        self._shadows = threading.Semaphore(1)
         self._screen = screen
         self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
@@ -146,7 +160,11 @@ class Gateway:
         self._lock = threading.Lock()
 
     def answering(
-        self, name: str | None, task: str = "completion", context: bool = True
+        self,
+        name: str | None,
+        task: str = "completion",
+        context: bool = True,
+        for_user: str | None = None,
     ) -> Answering:
         """What answers under a name; loads its adapter, which may take a while.
 
@@ -155,11 +173,24 @@ class Gateway:
             task: Which adapter, of a model with one a task.
             context: Whether similar code may stand before the prompt; only for code that is to be
                 gone on with was that measured.
+            for_user: Whom it is for, as a request's body says; the same variant answers them while
+                a canary is tried.
 
         Raises:
             UnknownModelError: there is no such model.
         """
-        return self.answering_with(self.source.current.find(name), task, context)
+        models = self.source.current
+        served = models.find(name)
+        split = served.split if self.rollouts is not None else None
+        if split is None:
+            return self.answering_with(served, task, context)
+        variant: Variant = "champion" if split.shadow else split.variant(user(for_user))
+        if variant == "canary":
+            served = models.find(f"{split.project}@canary")
+        answering = self.answering_with(served, task, context)
+        if variant == "canary" and answering.ready is None:
+            self._tried(answering, (split, variant), failed=True)
+        return replace(answering, trial=(split, variant))
 
     def answering_with(
         self, served: Served, task: str = "completion", context: bool = True
@@ -181,7 +212,12 @@ class Gateway:
         most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
         sampling = replace(sampling, max_tokens=most, stop=stop)
         prompt = self.engine.prompt(text.text, most)
-        return Asked(answering, text, prompt, sampling, count)
+        asked = Asked(answering, text, prompt, sampling, count)
+        key = job_key(asked.job, answering.release)
+        known = self.remembered.get(key) if key is not None else None
+        outcome = "none" if key is None else "hit" if known is not None else "miss"
+        self.metrics.remembered.labels(outcome).inc()
+        return replace(asked, key=key, known=known)
 
     async def pieces(self, asked: Asked) -> AsyncIterator[Piece]:
         """The answers in pieces; leaving early cancels what is not written yet.
@@ -190,6 +226,10 @@ class Gateway:
             BusyError: too many requests wait.
             EngineError: the engine failed.
         """
+        if asked.known is not None:
+            for known in self._again(asked, asked.known):
+                yield known
+            return
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -199,7 +239,7 @@ class Gateway:
 
         began = time.perf_counter()
         first = True
-        cancel = self.engine.submit(asked.job, deliver)
+        cancel = self._submit(asked, self._watched(asked, deliver))
         spend = caller().spend
         spend(len(asked.prompt.ids))
         screened = self._screened(asked)
@@ -218,8 +258,11 @@ class Gateway:
 
     def written(self, asked: Asked) -> Iterator[Piece]:
         """The same for a caller without an event loop."""
+        if asked.known is not None:
+            yield from self._again(asked, asked.known)
+            return
         events: SimpleQueue[Event] = SimpleQueue()
-        cancel = self.engine.submit(asked.job, events.put)
+        cancel = self._submit(asked, self._watched(asked, events.put))
         spend = caller().spend
         spend(len(asked.prompt.ids))
         screened = self._screened(asked)
@@ -233,6 +276,82 @@ class Gateway:
         finally:
             cancel()
 
+    def _again(self, asked: Asked, pieces: Sequence[Piece]) -> Iterator[Piece]:
+        """What was answered before, counted and screened as if it were written now."""
+        screened = self._screened(asked)
+        caller().spend(len(asked.prompt.ids) + sum(len(piece.tokens) for piece in pieces))
+        for piece in pieces:
+            if (shown := screened(piece)) is not None:
+                yield shown
+
+    def _submit(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        """Ask the engine, and have its answer remembered."""
+        if asked.key is not None:
+            keep = partial(self.remembered.put, asked.key)
+            deliver = keeping(deliver, asked.count, keep)
+        return self.engine.submit(asked.job, deliver)
+
+    def _watched(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
+        """Delivers, and counts the answer for the canary that is tried."""
+        trial = asked.answering.trial
+        if trial is None or self.rollouts is None:
+            return deliver
+        split, variant = trial
+        began = time.perf_counter()
+
+        def delivered(event: Event) -> None:
+            if event is None or isinstance(event, BaseException):
+                seconds = time.perf_counter() - began
+                self._tried(asked.answering, trial, event is not None, seconds)
+                if split.shadow and variant == "champion" and event is None:
+                    self._shadow(asked, split)
+            deliver(event)
+
+        return delivered
+
+    def _tried(
+        self,
+        answering: Answering,
+        trial: tuple[Split, Variant],
+        failed: bool,
+        seconds: float | None = None,
+    ) -> None:
+        split, variant = trial
+        assert self.rollouts is not None  # nosec B101: nothing is tried without
+        if variant == "canary" and answering.ready is None and seconds is not None:
+            return  # the base answered for it, which was counted when it could not be loaded
+        self.rollouts.add(split, variant, failed)
+        outcome = "failed" if failed else "answered"
+        self.metrics.trials.labels(split.project, variant, outcome).inc()
+        if seconds is not None:
+            self.metrics.trial_seconds.labels(split.project, variant).observe(seconds)
+
+    def _shadow(self, asked: Asked, split: Split) -> None:
+        """Have the canary answer, too, where nobody waits; what it writes is not kept."""
+        if self.engine.state()["waiting"] or not self._shadows.acquire(blocking=False):
+            return
+        release = self._shadows.release
+        trial: tuple[Split, Variant] = (split, "canary")
+
+        def answer() -> None:
+            try:
+                served = self.source.current.models[f"{split.project}@canary"]
+                answering = replace(self.answering_with(served), trial=trial)
+                if answering.ready is None:
+                    self._tried(answering, trial, failed=True)
+                    return
+                done = SimpleQueue[Event]()
+                again = replace(asked, answering=answering, key=None, known=None, flags=set())
+                self.engine.submit(again.job, self._watched(again, done.put))
+                while isinstance(done.get(), Piece):
+                    pass
+            except Exception as error:  # noqa: BLE001 - nobody waits for it
+                _LOG.warning("the canary of %s was not asked: %s", split.project, error)
+            finally:
+                release()
+
+        threading.Thread(target=answer, name="shadow", daemon=True).start()
+
     def require_room(self) -> None:
         """Look whether a request would have to be refused, before an answer is begun.
 
@@ -243,8 +362,19 @@ class Gateway:
         if waiting >= self.settings.waiting:
             raise BusyError(f"{waiting} requests wait already; try again in a second")
 
+    def voted_down(self, version: str) -> None:
+        """Count a vote against an answer of a canary, or of the champion beside one."""
+        if self.rollouts is None:
+            return
+        for served in self.source.current.models.values():
+            split = served.split
+            if split is not None and version in (split.version, served.version):
+                self.rollouts.vote_down(split, version)
+
     def close(self) -> None:
         """End engine and router."""
+        if self.rollouts is not None:
+            self.rollouts.close()
         self.engine.close()
         self.router.close()
 

@@ -56,6 +56,28 @@ class Metrics:
             ("rule",),
             registry=self.registry,
         )
+        self.trials = Counter(
+            "cortex_rollout_answers",
+            "Answers while a canary is tried, by what became of them",
+            ("project", "variant", "outcome"),
+            registry=self.registry,
+        )
+        self.trial_seconds = Histogram(
+            "cortex_rollout_seconds",
+            "Time of an answer while a canary is tried",
+            ("project", "variant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.remembered = Counter(
+            "cortex_cache_requests",
+            "Answers looked for among those given already, by whether they were there",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.remembered_bytes = Gauge(
+            "cortex_cache_bytes", "Memory of answers given already", registry=self.registry
+        )
         self.routed = Counter(
             "cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry
         )

@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
 from cortex_pipelines.serving.engines.engine import EngineError
+from cortex_pipelines.serving.remembered import Remembered, task_key
 
 _AT_ONCE = 256
 
@@ -37,15 +38,24 @@ class Routed:
     Args:
         decision: Where it goes.
         notice: As in ``Opened``.
+        cached: Whether it was made before.
     """
 
     decision: Decision
     notice: str
+    cached: bool = False
 
     @property
     def way(self) -> str:
         """``model`` for the champion, ``rules`` for the keyword rules."""
         return RULES if self.decision.model_version == RULES else "model"
+
+
+@dataclass(frozen=True)
+class _Task:
+    text: str
+    key: bytes | None
+    done: "Future[Routed]" = field(default_factory=Future)
 
 
 class RouterDesk:
@@ -57,23 +67,34 @@ class RouterDesk:
     Args:
         load: Opens the router; called when the first task comes and when the stamp has changed.
         stamp: A value that is another one when the router has to be opened anew; cheap.
+        cached: Bytes for decisions that were made already; 0 to make each anew.
     """
 
-    def __init__(self, load: Callable[[], Opened], stamp: Callable[[], Any]) -> None:
+    def __init__(
+        self, load: Callable[[], Opened], stamp: Callable[[], Any], cached: int = 0
+    ) -> None:
         self._load = load
         self._stamp = stamp
         self._seen: Any = None
         self._open: Opened | None = None
-        self._work: queue.Queue[tuple[str, Future[Routed]] | None] = queue.Queue()
+        self._known: Remembered[Routed] = Remembered(cached)
+        self._work: queue.Queue[_Task | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
     def submit(self, texts: Sequence[str]) -> "list[Future[Routed]]":
         """Decisions to come, one a task; NoRouterError where there is no router."""
-        made: list[Future[Routed]] = [Future() for _ in texts]
-        for pair in zip(texts, made, strict=True):
-            self._work.put(pair)
-        return made
+        current = self._open is not None and self._stamp() == self._seen
+        return [self._submitted(text, current) for text in texts]
+
+    def _submitted(self, text: str, current: bool) -> "Future[Routed]":
+        task = _Task(text, task_key(text))
+        known = self._known.get(task.key) if current and task.key is not None else None
+        if known is not None:
+            task.done.set_result(replace(known, cached=True))
+        else:
+            self._work.put(task)
+        return task.done
 
     def close(self) -> None:
         """End it when what waits is decided."""
@@ -87,27 +108,36 @@ class RouterDesk:
             while len(batch) < _AT_ONCE and not self._work.empty():
                 batch.append(self._work.get())
             ended = None in batch
-            self._decide([pair for pair in batch if pair is not None])
+            self._decide([task for task in batch if task is not None])
 
-    def _decide(self, pairs: "Sequence[tuple[str, Future[Routed]]]") -> None:
-        if not pairs:
+    def _decide(self, tasks: "Sequence[_Task]") -> None:
+        if not tasks:
             return
         try:
             opened = self._current()
-            decisions = opened.router.route([text for text, _ in pairs])
+            decisions = opened.router.route([task.text for task in tasks])
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
-            for _, done in pairs:
-                done.set_exception(_named(error))
+            for task in tasks:
+                task.done.set_exception(_named(error))
             return
-        for (_, done), decision in zip(pairs, decisions, strict=True):
-            done.set_result(Routed(decision, opened.notice))
+        for task, decision in zip(tasks, decisions, strict=True):
+            routed = Routed(decision, opened.notice)
+            if task.key is not None and not opened.notice:
+                self._known.put(task.key, routed, _size(decision))
+            task.done.set_result(routed)
 
     def _current(self) -> Opened:
         now = self._stamp()
         if self._open is None or now != self._seen:
+            self._known.clear()
             self._open = self._load()
             self._seen = now
         return self._open
+
+
+def _size(decision: Decision) -> int:
+    """Bytes that a decision takes, about; its evidence is the router's own."""
+    return 2_000 + 100 * len(decision.probabilities)
 
 
 def _named(error: BaseException) -> BaseException:

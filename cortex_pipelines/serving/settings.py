@@ -31,6 +31,9 @@ class ServingSettings(Settings):
     max_tokens: PositiveInt
     """Most tokens of one answer."""
 
+    cached_mib: Annotated[int, Field(ge=0, le=65_536)]
+    """Memory for answers that were given already, in MiB; 0 to answer everything anew."""
+
     waiting: Annotated[int, Field(ge=1, le=10_000)]
     """Requests that may wait for the model; the next one is told to come back later (429)."""
 

@@ -4,7 +4,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
 
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -12,7 +14,8 @@ from cortex_pipelines.datasets.tasks.naming import Name, naming_example
 from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, is_complete
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
-from cortex_pipelines.serving.gateway import Answering, Gateway
+from cortex_pipelines.serving.gateway import Asked, Gateway
+from cortex_pipelines.serving.http.forms import Short, Words
 from cortex_pipelines.serving.templates import completion
 
 _DRAWN = 0.8
@@ -45,13 +48,15 @@ class Context:
         smell: Of a refactoring: what to improve, such as ``long parameter list``.
     """
 
-    path: str = ""
-    language: str = ""
-    code: str = ""
-    name: str = ""
-    kind: str = "function"
-    request: str = ""
-    smell: str = ""
+    __pydantic_config__: ClassVar = ConfigDict(strict=False)  # of a body, it is an object
+
+    path: Short = ""
+    language: Short = ""
+    code: Words = ""
+    name: Short = ""
+    kind: Short = "function"
+    request: Short = ""
+    smell: Short = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Suggestion:
         way: How.
         release: Version of the release.
         flags: Rules by which the scan knew secrets or personal data in the answers.
+        cached: Whether all of them were given before.
     """
 
     result: str
@@ -87,6 +93,7 @@ class Suggestion:
     way: str
     release: str
     flags: tuple[str, ...] = ()
+    cached: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -111,7 +118,7 @@ def suggest(
     Args:
         gateway: What answers.
         model: Under which name; None for the default.
-        task: One of ``TASKS``.
+        task: One of ``TASKS``; others are planned and refused.
         given: Code, or a description.
         context: What else is known.
         settings: Mask and bounds of the prompts, as the data sets were made with.
@@ -124,15 +131,19 @@ def suggest(
         EngineError: the engine failed.
     """
     began = time.perf_counter()
+    if task not in TASKS:
+        raise TaskError(
+            f"task: {task} is not answered yet, as no adapter is trained for it; "
+            f"there is {', '.join(TASKS)}"
+        )
     prompt, extent = TASKS[task](given, context, settings)
     answering = gateway.answering(model, task, context=task == "completion")
-    how = Sampling(gateway.settings.max_tokens, finished=lambda text: is_complete(text, extent))
-    flags: set[str] = set()
-    best, *_ = _answers(gateway, answering, prompt, how, extent, 1, flags)
-    drawn: list[Alternative] = []
+    how = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))
+    asked = [gateway.ask(answering, completion(prompt), how)]
     if others:
         varied = replace(how, temperature=_DRAWN, seed=1)
-        drawn = _answers(gateway, answering, prompt, varied, extent, others, flags)
+        asked.append(gateway.ask(answering, completion(prompt), varied, others))
+    best, *drawn = [answer for part in asked for answer in _answers(gateway, part, extent)]
     known = {
         other.result: other
         for other in drawn
@@ -147,24 +158,25 @@ def suggest(
         answering.served.name,
         answering.way,
         answering.release,
-        tuple(sorted(flags)),
+        tuple(sorted({rule for part in asked for rule in part.flags})),
+        all(part.known is not None for part in asked),
     )
 
 
-def _answers(
-    gateway: Gateway,
-    answering: Answering,
-    prompt: str,
-    how: Sampling,
-    extent: StopRule,
-    count: int,
-    flags: set[str],
-) -> list[Alternative]:
-    pieces: list[list[Piece]] = [[] for _ in range(count)]
-    asked = gateway.ask(answering, completion(prompt), how, count)
+@dataclass(frozen=True)
+class _Complete:
+    """Whether an answer extends as far as it should."""
+
+    extent: StopRule
+
+    def __call__(self, text: str) -> bool:
+        return is_complete(text, self.extent)
+
+
+def _answers(gateway: Gateway, asked: Asked, extent: StopRule) -> list[Alternative]:
+    pieces: list[list[Piece]] = [[] for _ in range(asked.count)]
     for piece in gateway.written(asked):
         pieces[piece.index].append(piece)
-    flags |= asked.flags
     return [
         Alternative(
             cut("".join(piece.text for piece in own), extent),

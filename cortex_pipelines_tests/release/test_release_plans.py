@@ -20,7 +20,15 @@ from cortex_pipelines.release.ledger import (
     ensure_keys,
     moves,
 )
-from cortex_pipelines.release.promotion import Act, promote, rollback, standing, verdict_folder
+from cortex_pipelines.release.promotion import (
+    Act,
+    advance,
+    leave_undecided,
+    promote,
+    rollback,
+    standing,
+    verdict_folder,
+)
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.committed import path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
@@ -88,9 +96,38 @@ def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None
     assert archived(moves(tmp_path, MODEL), "a") == [], "b never was champion"
 
 
+def test_an_analysis_advances_only_what_is_canary_still(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    promoted(tmp_path, "b", strategy="canary", target="edge")
+    left = leave_undecided(tmp_path, MODEL, ACT, "b")
+    assert left is not None
+    assert left.in_words().endswith("undecided and stays canary: promote it or roll it back")
+    assert standing(tmp_path, MODEL)["canary"] == "b"
+    assert advance(tmp_path, MODEL, ACT, "another") is None
+    entry = advance(tmp_path, MODEL, ACT, "b")
+    assert entry is not None
+    assert (entry.action, entry.version, entry.previous) == ("promote", "b", "a")
+    assert entry.plan == {"strategy": "immediate", "target": "edge"}
+    assert champion(tmp_path, MODEL) == ChampionPin("b", "a")
+    assert standing(tmp_path, MODEL)["canary"] is None
+    written = (tmp_path / "releases.lock").read_bytes()
+    assert advance(tmp_path, MODEL, ACT, "b") is None
+    assert leave_undecided(tmp_path, MODEL, ACT, "b") is None
+    assert (tmp_path / "releases.lock").read_bytes() == written
+
+
+def test_a_shadow_is_a_canary_that_nobody_sees(tmp_path: Path) -> None:
+    promoted(tmp_path, "a")
+    entry = promoted(tmp_path, "b", strategy="shadow")
+    assert entry is not None
+    assert "in the background only" in entry.in_words()
+    assert "share" not in (entry.plan or {})
+    assert (standing(tmp_path, MODEL)["canary"], champion(tmp_path, MODEL).champion) == ("b", "a")
+
+
 def test_what_a_plan_holds_depends_on_its_strategy() -> None:
     assert deployment().plan() == {"strategy": "immediate", "target": "local"}
-    assert "share" in deployment(strategy="canary").plan()
+    assert {"share", "analysis"} <= set(deployment(strategy="canary").plan())
     assert deployment(target="edge").largest == 16
     with pytest.raises(ValidationError, match="share"):
         deployment(share=1.0)

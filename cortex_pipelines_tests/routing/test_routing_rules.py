@@ -94,3 +94,16 @@ def test_a_rules_file_that_cannot_be_read(tmp_path: Path, content: bytes | None)
         file.write_bytes(content)
     with pytest.raises(RulesError, match="cannot be read"):
         load_rules(file)
+
+
+_LIKE_KEYWORDS = st.sampled_from(
+    ["f\u0131x", "\u017fcan", "SCANS", "aPi", "prefix", "Fixes", "\u212a", "-"]
+)
+
+
+@given(st.lists(_LIKE_KEYWORDS, max_size=6).map(" ".join))
+def test_looking_for_letters_first_misses_no_keyword(text: str) -> None:
+    lowered = text.lower() if text.isascii() else ""
+    for expert in RULES.experts:
+        for keyword in expert.keywords + expert.boosters + expert.negatives:
+            assert keyword.occurs(text, lowered) == (keyword.pattern.search(text) is not None)

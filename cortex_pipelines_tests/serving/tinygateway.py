@@ -32,6 +32,7 @@ from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
+from cortex_pipelines.serving.rollout import Rollouts
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
@@ -55,7 +56,12 @@ RULES = {
 
 def settings(**changes: Any) -> ServingSettings:
     given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
-    limits = {"waiting": 16, "requests_per_minute": None, "tokens_per_minute": None}
+    limits = {
+        "waiting": 16,
+        "cached_mib": 0,
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
+    }
     given |= {**limits, "hosts": [], "origins": [], "output": "flag"}
     return ServingSettings.model_validate({"engine": "torch", **given, **changes})
 
@@ -118,6 +124,7 @@ def open_tiny(
     state: Path,
     source: Callable[[], Catalogue] | None = None,
     stamp: Callable[[], Any] = lambda: 0,
+    rollouts: Rollouts | None = None,
     **changes: Any,
 ) -> Gateway:
     how = settings(**changes)
@@ -133,6 +140,7 @@ def open_tiny(
         RouterDesk(lambda: Opened(rules()), lambda: 0),
         state,
         Screen(params.privacy, how.output),
+        rollouts,
     )
 
 

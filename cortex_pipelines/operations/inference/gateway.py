@@ -1,7 +1,7 @@
 """The gateway over a project: what it serves, by releases.lock and the evaluations."""
 
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from cortex_pipelines.operations.inference.serving import (
     pinned_base,
     verified,
 )
+from cortex_pipelines.operations.releasing import conclude, find_model
 from cortex_pipelines.release import history
+from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import standing
@@ -40,12 +42,14 @@ from cortex_pipelines.serving.catalogue import (
 )
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
-from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.gateway import Gateway, OpenExamples
+from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
 from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.serving.ways import best_way, measured_ways
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
 _ADAPTER = "code_adapter"
@@ -74,16 +78,50 @@ def open_gateway(
     base = resolve_base(pinned_base(project), root)
     source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
     source.current.find(default)
+    desk = RouterDesk(
+        partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
+    )
+    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
+    examples = partial(_examples, params)
+    return gateway_over(root, params, base, engine, source, examples, desk, rollouts)
+
+
+def gateway_over(
+    root: Path,
+    params: Parameters,
+    base: BaseModel,
+    engine: EngineName | None,
+    source: CatalogueSource,
+    open_examples: OpenExamples,
+    router: RouterDesk,
+    rollouts: Rollouts | None = None,
+) -> Gateway:
+    """A gateway with its base in memory.
+
+    Args:
+        root: Folder whose ``.cortex`` holds what the gateway keeps.
+        params: Limits and rules.
+        base: The base.
+        engine: What writes text; None for what the parameters name.
+        source: What there is.
+        open_examples: Opens the examples that context is taken from.
+        router: Routes tasks.
+        rollouts: Counts the answers of canaries; None to try none.
+
+    Raises:
+        EngineError: there is no such engine here, or it cannot serve the base.
+    """
     settings = params.serving.with_engine(engine)
     return Gateway(
         source,
         open_engine(base, settings, root / CACHE),
         settings,
         params.datasets,
-        partial(_examples, params),
-        RouterDesk(partial(_router, project), partial(_stamp, root)),
+        open_examples,
+        router,
         root / ".cortex" / "serving",
-        Screen(params.privacy, params.serving.output),
+        Screen(params.privacy, settings.output),
+        rollouts,
     )
 
 
@@ -92,12 +130,13 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     project = open_project(root)
     pinned = pinned_base(project)
     base = BaseModel(Path(), base_name(pinned), base_digest(pinned))
+    per_task = load_parameters(root).adapters.per_task
     served: dict[str, Served] = {}
     promoted = []
     for model in models(project):
         if model.asset == _ADAPTER and model.partition:
             now = standing(root, model)
-            served |= {entry.name: entry for entry in _names(project, model, now, base)}
+            served |= {entry.name: entry for entry in _names(project, model, now, base, per_task)}
             promoted += [model.partition] if now["champion"] else []
     alone = Release("base", base.digest)
     served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
@@ -106,17 +145,32 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
 
 
 def _names(
-    project: Project, model: Model, now: Mapping[str, Any], base: BaseModel
+    project: Project, model: Model, now: Mapping[str, Any], base: BaseModel, per_task: bool
 ) -> Iterator[Served]:
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
-    champion = now["champion"]
-    yield _served(project, model, now, base, name, champion)
+    make = partial(_served, project, model, now, base, per_task)
+    yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
-            yield _served(project, model, now, base, f"{name}@{role}", now[role])
+            yield make(f"{name}@{role}", now[role])
     for version, number in now["numbers"].items():
-        yield _served(project, model, now, base, f"{name}@{number}", version)
+        yield make(f"{name}@{number}", version)
+
+
+def _split(project: Project, model: Model) -> Split | None:
+    """The running canary."""
+    running = history.canary(moves(project.root, model))
+    if running is None or running.version is None:
+        return None
+    return Split(str(model.partition), running.version, running.plan or {}, running.at)
+
+
+def _concluded(root: Path, name: str, version: str, analysis: Analysis) -> None:
+    """Write the end of an analysis into the ledger."""
+    project = open_project(root)
+    model = find_model(project, Model(_ADAPTER, name).name)
+    conclude(project, model, version, analysis)
 
 
 def _served(
@@ -124,6 +178,7 @@ def _served(
     model: Model,
     now: Mapping[str, Any],
     base: BaseModel,
+    per_task: bool,
     name: str,
     version: str | None,
 ) -> Served:
@@ -139,8 +194,7 @@ def _served(
         way = ways[0]
     shown = way in ("context", "both")
     release = Release(way, base.digest, version, index if shown else None)
-    lines = moves(project.root, model)
-    line = next((line for line in reversed(lines) if line.version == version), None)
+    line = _released(project, model, version)
     about = {
         "project": model.partition,
         "number": now["numbers"].get(version),
@@ -156,16 +210,18 @@ def _served(
     made = Served(
         name,
         release,
-        partial(_files, project, model, version, base.digest) if version else None,
+        partial(_files, project, model, version, base.digest, per_task) if version else None,
         examples if shown else None,
-        int(datetime.fromisoformat(line.at).timestamp()) if line else 0,
+        _created(line),
         about,
         notice,
     )
     return with_others(made, index, examples if examples.is_dir() else None)
 
 
-def _files(project: Project, model: Model, version: str, digest: str, task: str) -> AdapterFiles:
+def _files(
+    project: Project, model: Model, version: str, digest: str, per_task: bool, task: str
+) -> AdapterFiles:
     def locate() -> Path:
         released = verified(project, model, version)
         if released.base is None or released.base["digest"] != digest:
@@ -177,19 +233,27 @@ def _files(project: Project, model: Model, version: str, digest: str, task: str)
         return folder
 
     # only a model with an adapter a task has another one for each
-    several = load_parameters(project.root).adapters.per_task
-    return AdapterFiles(f"{version}:{task}" if several else version, locate)
+    return AdapterFiles(f"{version}:{task}" if per_task else version, locate)
 
 
 def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | None]:
     """Figures of the newest evaluation, and of which version; none where there is none."""
     folder = project.output(f"{model.asset}_evaluation", model.partition)
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        compared = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        return metrics, str(compared["challenger"]["version"])
+        version = read_json(folder / "comparison.json")["challenger"]["version"]
+        return read_json(folder / "metrics.json"), str(version)
     except (OSError, ValueError, LookupError, TypeError):
         return {}, None
+
+
+def _released(project: Project, model: Model, version: str | None) -> Entry | None:
+    """The ledger's latest line on a version; of none, the latest return to the baseline."""
+    lines = moves(project.root, model)
+    return next((line for line in reversed(lines) if line.version == version), None)
+
+
+def _created(line: Entry | None) -> int:
+    return int(datetime.fromisoformat(line.at).timestamp()) if line else 0
 
 
 def _lineage(
@@ -226,13 +290,12 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
         if model.asset == ROUTER:
             now = standing(project.root, model)
             version = now["champion"]
-            lines = moves(project.root, model)
-            line = next((entry for entry in reversed(lines) if entry.version == version), None)
+            line = _released(project, model, version)
             return {
                 "version": version or "rules",
                 "way": "model" if version else "rules",
-                "number": history.numbers(lines).get(version or ""),
-                "created": int(datetime.fromisoformat(line.at).timestamp()) if line else 0,
+                "number": now["numbers"].get(version),
+                "created": _created(line),
                 "roles": {role: now[role] for role in _ROLES},
                 "plan": now["plan"],
                 "verdict": now["verdict"],
@@ -247,7 +310,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
 def _router_scores(project: Project, model: Model) -> list[dict[str, Any]]:
     path = project.output(f"{model.asset}_evaluation", None) / "metrics.json"
     try:
-        return router_scores(json.loads(path.read_text(encoding="utf-8")))
+        return router_scores(read_json(path))
     except (OSError, ValueError):
         return []
 
@@ -271,6 +334,3 @@ def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
             continue
         stamps.append((stat.st_mtime_ns, stat.st_size))
     return tuple(stamps)
-
-
-__all__ = ["ProjectError", "open_gateway", "read_catalogue"]

@@ -17,6 +17,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
     take_model_pin,
 )
+from cortex_pipelines.operations.inference.gateway import gateway_over
 from cortex_pipelines.operations.inference.serving import pinned_base
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.outside import home_folder
@@ -27,10 +28,8 @@ from cortex_pipelines.routing.serving.router import RouterError
 from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk
-from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -71,18 +70,9 @@ def open_exported(
         models[name] = with_others(served, None, None)
         models[BASE] = Served(BASE, Release("base", digest), about={"base": about["base"]})
     catalogue = Catalogue(models, name, base.name)
-    params = load_parameters()
-    settings = params.serving.with_engine(engine)
-    return Gateway(
-        CatalogueSource(lambda: catalogue, lambda: None),
-        open_engine(base, settings, root / CACHE),
-        settings,
-        params.datasets,
-        _no_examples,
-        RouterDesk(_no_router, lambda: None),
-        root / ".cortex" / "serving",
-        Screen(params.privacy, params.serving.output),
-    )
+    source = CatalogueSource(lambda: catalogue, lambda: None)
+    desk = RouterDesk(_no_router, lambda: None)
+    return gateway_over(root, load_parameters(), base, engine, source, _no_examples, desk)
 
 
 def served_root() -> Path:

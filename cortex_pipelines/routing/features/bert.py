@@ -5,7 +5,7 @@ tokens, and reorders each layer's weights anew for every text; here they are kep
 which the processor's matrix units read them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class _Layer:
 
 
 class BertForward:
-    """Hidden states for texts of equal length.
+    """Hidden states of texts, in blocks of equal length.
 
     Args:
         folder: Folder with ``model.safetensors``.
@@ -118,34 +118,45 @@ class BertForward:
         """Largest number of position embeddings, in tokens."""
         return int(self._places.shape[0])
 
-    def states(self, ids: "torch.Tensor") -> "list[torch.Tensor]":
-        """Hidden states after each layer, each of shape (texts, tokens, width).
+    def states(self, blocks: "Sequence[torch.Tensor]") -> "list[list[torch.Tensor]]":
+        """Hidden states after each layer, for each block of shape (texts, tokens, width).
+
+        All blocks go through a layer's products together, as rows of one matrix: a handful of short
+        texts of different lengths would else cost a pass for each length.
 
         Args:
-            ids: Tokens, shape (texts, tokens); nothing is padding.
+            blocks: Tokens, each of shape (texts, tokens); nothing is padding.
         """
         import torch
 
         size, epsilon = (self.width,), self._epsilon
         norm, gelu = torch.nn.functional.layer_norm, torch.nn.functional.gelu
-        values = norm(self._words[ids] + self._places[: ids.shape[1]], size, *self._norm, epsilon)
-        states = []
+        shapes = [(block.shape[0], block.shape[1]) for block in blocks]
+        rows = [texts * tokens for texts, tokens in shapes]
+        ids = torch.cat([block.flatten() for block in blocks])
+        places = torch.cat([self._places[:tokens].repeat(texts, 1) for texts, tokens in shapes])
+        values = norm(self._words[ids] + places, size, *self._norm, epsilon)
+        states: list[list[torch.Tensor]] = [[] for _ in blocks]
         for layer in self._layers:
-            mixed = layer.mixed(self._attend(layer, values), values)
+            attended = [
+                self._attend(part, *shape)
+                for part, shape in zip(torch.split(layer.qkv(values), rows), shapes, strict=True)
+            ]
+            mixed = layer.mixed(torch.cat(attended) if len(attended) > 1 else attended[0], values)
             values = norm(mixed, size, *layer.first_norm, epsilon)
             narrow = layer.narrow(gelu(layer.wide(values)), values)
             values = norm(narrow, size, *layer.second_norm, epsilon)
-            states.append(values)
+            for mine, part, shape in zip(states, torch.split(values, rows), shapes, strict=True):
+                mine.append(part.view(*shape, self.width))
         return states
 
-    def _attend(self, layer: _Layer, values: "torch.Tensor") -> "torch.Tensor":
+    def _attend(self, projected: "torch.Tensor", texts: int, tokens: int) -> "torch.Tensor":
         import torch
 
-        texts, tokens, width = values.shape
-        shape = (texts, tokens, 3, self._heads, width // self._heads)
-        query, key, value = layer.qkv(values).view(shape).permute(2, 0, 3, 1, 4)
+        shape = (texts, tokens, 3, self._heads, self.width // self._heads)
+        query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)
         mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-        return mixed.transpose(1, 2).reshape(texts, tokens, width)
+        return mixed.transpose(1, 2).reshape(texts * tokens, self.width)
 
 
 def _pair(weights: "Mapping[str, torch.Tensor]", name: str) -> "tuple[torch.Tensor, torch.Tensor]":

@@ -6,15 +6,18 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cortex_pipelines.progress import quiet_transformers, track
 from cortex_pipelines.routing.features.bert import BertForward
-from cortex_pipelines.routing.features.threads import side_by_side, torch_threads
+from cortex_pipelines.routing.features.threads import cores, side_by_side, torch_threads
 from cortex_pipelines.rowcache import RowCache
+
+if TYPE_CHECKING:
+    import torch
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,7 +28,9 @@ _CHARACTERS_A_TOKEN = 64
 PARTS = 4
 """Pooled parts of an embedding; the first is the embedding proper."""
 
-_SERVED_AT_ONCE = 64
+_FEWEST_ROWS, _MOST_ROWS = 64, 1024
+"""Tokens from which sharing texts among processors pays, and that go through a layer at once: more
+do not stay in a processor's cache."""
 
 
 class EncoderError(RuntimeError):
@@ -96,30 +101,50 @@ class SentenceEncoder:
         Returns:
             Array of shape (texts, 4 x width), float32.
         """
-        return self._encode(texts, self._batch, full=True)
+        tokens = self._tokens(texts)
+
+        def embed(part: list[list[int]]) -> list[Floats]:
+            (batch,) = part
+            return [self._forward([tokens[place] for place in batch])[: len(batch)]]
+
+        return self._rows([[batch] for batch in _batches(tokens, self._batch)], len(texts), embed)
 
     def serve(self, texts: Sequence[str]) -> Floats:
         """As ``encode``, but faster, with last digits that depend on the batch."""
-        return self._encode(texts, _SERVED_AT_ONCE, full=False)
-
-    def _encode(self, texts: Sequence[str], size: int, *, full: bool) -> Floats:
         tokens = self._tokens(texts)
-        rows = np.zeros((len(texts), PARTS * self._width), dtype=np.float32)
-        # the longest first: nobody waits for one that is begun last
-        batches = _batches(tokens, size)[::-1]
 
-        def embed(places: list[int]) -> Floats:
-            ids = [tokens[place] for place in places]
-            return self._forward(ids, size if full else len(ids))[: len(ids)]
+        def embed(part: list[list[int]]) -> list[Floats]:
+            return self._pooled([[tokens[place] for place in batch] for batch in part])
+
+        return self._rows(_parts(tokens, cores() // self._threads), len(texts), embed)
+
+    def _rows(
+        self,
+        parts: list[list[list[int]]],
+        count: int,
+        embed: Callable[[list[list[int]]], list[Floats]],
+    ) -> Floats:
+        """Embeddings in the order of the texts, made part by part on all cores.
+
+        Args:
+            parts: Batches of indices, shortest texts first.
+            count: Number of texts.
+            embed: Embeddings of each batch of a part.
+        """
+        rows = np.zeros((count, PARTS * self._width), dtype=np.float32)
+        parts = parts[::-1]  # the longest first: nobody waits for one that is begun last
+
+        def keep(part: list[list[int]], vectors: list[Floats]) -> None:
+            for batch, block in zip(part, vectors, strict=True):
+                rows[batch] = block
 
         with torch_threads(self._threads):
-            if len(batches) == 1:
-                rows[batches[0]] = embed(batches[0])
+            if len(parts) == 1:
+                keep(parts[0], embed(parts[0]))
                 return rows
-            with side_by_side(embed, batches, self._threads) as made:
-                pairs = list(zip(batches, made, strict=True))
-                for places, vectors in track(pairs, "Embedding tasks"):
-                    rows[places] = vectors.result()
+            with side_by_side(embed, parts, self._threads) as made:
+                for part, vectors in track(list(zip(parts, made, strict=True)), "Embedding tasks"):
+                    keep(part, vectors.result())
         return rows
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -128,30 +153,35 @@ class SentenceEncoder:
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in kept]
         return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(clean)]
 
-    def _forward(self, ids: list[list[int]], size: int) -> Floats:
-        """Embed texts of equal length in a batch padded to ``size``.
+    def _forward(self, ids: list[list[int]]) -> Floats:
+        """Embed texts of equal length in a batch padded to the full size.
 
         Matrix products pick another order of additions for another number of rows; with the
         number fixed, a text's embedding does not depend on its company, down to the last bit.
         """
+        return self._pooled([ids + [ids[0]] * (self._batch - len(ids))])[0]
+
+    def _pooled(self, blocks: list[list[list[int]]]) -> list[Floats]:
+        """Embeddings of blocks of texts, those of a block of equal length."""
         import torch
 
         with torch.inference_mode():
-            layers = self._states(torch.tensor(ids + [ids[0]] * (size - len(ids))))
-            count = len(layers)
-            last = layers[-1].float()
-            load_version = [
-                layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)
-            ]
-            pools = [
-                last.mean(dim=1),
-                *(layer.mean(dim=1) for layer in load_version),
-                last.amax(dim=1),
-            ]
-            scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
-            scaled[-1] = scaled[-1] / 2
-            vectors: Floats = torch.cat(scaled, dim=1).numpy()
-        return vectors
+            states = self._states([torch.tensor(block) for block in blocks])
+            return [_pool(layers) for layers in states]
+
+
+def _pool(layers: "Sequence[torch.Tensor]") -> Floats:
+    """What is kept of the layers' hidden states, each of shape (texts, tokens, width)."""
+    import torch
+
+    count = len(layers)
+    last = layers[-1].float()
+    earlier = [layers[max(0, round(count * share) - 1)].float() for share in (2 / 3, 1 / 3)]
+    pools = [last.mean(dim=1), *(layer.mean(dim=1) for layer in earlier), last.amax(dim=1)]
+    scaled = [torch.nn.functional.normalize(pool, dim=1) for pool in pools]
+    scaled[-1] = scaled[-1] / 2
+    vectors: Floats = torch.cat(scaled, dim=1).numpy()
+    return vectors
 
 
 def sentence_part(embeddings: Floats) -> Floats:
@@ -171,10 +201,30 @@ def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
     ]
 
 
+def _parts(tokens: Sequence[Sequence[int]], workers: int) -> list[list[list[int]]]:
+    """Indices of texts in batches of equal length, and these in parts of about equal cost."""
+    total = sum(map(len, tokens))
+    most = min(max(-(-total // max(workers, 1)), _FEWEST_ROWS), _MOST_ROWS)
+    parts: list[list[list[int]]] = []
+    room = 0
+    for batch in _batches(tokens, len(tokens)):
+        length = max(len(tokens[batch[0]]), 1)
+        rest = batch
+        while rest:
+            if room < length:
+                parts.append([])
+                room = max(most, length)
+            count = room // length
+            parts[-1].append(rest[:count])
+            room -= length * len(rest[:count])
+            rest = rest[count:]
+    return parts
+
+
 def _forward_pass(
     folder: Path, config: dict[str, Any], precision: str
-) -> tuple[Callable[[Any], list[Any]], int, int]:
-    """Function from tokens to hidden states, their width, and the longest input."""
+) -> tuple[Callable[[Sequence[Any]], list[list[Any]]], int, int]:
+    """Function from blocks of tokens to hidden states, their width, and the longest input."""
     if config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu":
         model = BertForward(folder, config, precision)
         return model.states, model.width, model.longest
@@ -187,11 +237,12 @@ def _forward_pass(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         ).eval()
 
-    def states(ids: Any) -> list[Any]:
-        output = general(
-            input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True
+    def states(blocks: Sequence[Any]) -> list[list[Any]]:
+        outputs = (
+            general(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
+            for ids in blocks
         )
-        return list(output.hidden_states[1:])
+        return [list(output.hidden_states[1:]) for output in outputs]
 
     return states, int(general.config.hidden_size), int(general.config.max_position_embeddings)
 

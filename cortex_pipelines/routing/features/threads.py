@@ -56,6 +56,11 @@ def _libraries() -> Any:
     return ThreadpoolController()
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def side_by_side(
     work: Callable[[T], R], parts: Sequence[T], threads: int
@@ -69,8 +74,7 @@ def side_by_side(
         parts: What is worked on; taken up in this order.
         threads: Processor threads that one part uses.
     """
-    cores = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(max(1, min(cores // threads, _MOST, len(parts)))) as pool:
+    with ThreadPoolExecutor(max(1, min(cores() // threads, _MOST, len(parts)))) as pool:
         futures = [pool.submit(work, part) for part in parts]
         try:
             yield futures

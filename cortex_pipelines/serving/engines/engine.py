@@ -77,7 +77,7 @@ class Sampling:
         presence: Taken off the score of each token that the answer holds.
         frequency: The same for each time that it does.
         reuse: Whether the pass over a prompt that begins the same may be used again.
-        finished: Whether an answer, as far as it goes, is complete.
+        finished: Whether an answer, as far as it goes, is complete; its ``repr`` says all of it.
     """
 
     max_tokens: int

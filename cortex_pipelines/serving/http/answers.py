@@ -16,6 +16,9 @@ from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Piec
 from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
 
+CACHE = "x-cortex-cache"
+"""In an answer ``hit`` if it was given before; in a request ``no`` to have it made anew."""
+
 
 @dataclass
 class Written:
@@ -47,10 +50,20 @@ def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
     return {name: plain(value) for name, value in headers.items()}
 
 
+def cache_of(asked: Iterable[Asked]) -> dict[str, str]:
+    """The header that names an answer that was given before; none of another."""
+    return {CACHE: "hit"} if all(part.known is not None for part in asked) else {}
+
+
 def flags_of(asked: Iterable[Asked]) -> dict[str, str]:
     """The header that names what the scan knew in the answers; none where there is nothing."""
     rules = sorted({rule for part in asked for rule in part.flags})
     return {"x-cortex-flags": ", ".join(rules)} if rules else {}
+
+
+def outcome_of(asked: Sequence[Asked]) -> dict[str, str]:
+    """Headers of what is known once the answers are written."""
+    return flags_of(asked) | cache_of(asked)
 
 
 def flag_events(asked: Iterable[Asked]) -> Iterator[ServerSentEvent]:
@@ -78,6 +91,10 @@ async def collect(gateway: Gateway, asked: Asked, request: Request | None = None
         async for piece in gateway.pieces(asked):
             written[piece.index].add(piece)
 
+    if asked.known is not None:  # nothing to wait for
+        await read()
+        _count(gateway, asked, written)
+        return written
     reading = asyncio.ensure_future(read())
     watching = asyncio.ensure_future(_gone(request)) if request is not None else None
     waited = [task for task in (reading, watching) if task is not None]
@@ -157,7 +174,8 @@ def streamed(
     Raises:
         BusyError: too many requests wait.
     """
-    gateway.require_room()
+    if not cache_of(asked):
+        gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}
@@ -182,7 +200,7 @@ def streamed(
             status = 429 if isinstance(error, BusyError) else 503
             yield _event(error_body(str(error), status))
 
-    return EventSourceResponse(events(), headers=headers, sep="\n")
+    return EventSourceResponse(events(), headers=headers | cache_of(asked), sep="\n")
 
 
 def _event(value: dict[str, Any]) -> ServerSentEvent:

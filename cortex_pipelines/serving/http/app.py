@@ -14,7 +14,7 @@ from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.guard import Door, Guard
-from cortex_pipelines.serving.http.limits import BodyLimit, Counted
+from cortex_pipelines.serving.http.limits import BodyLimit, Counted, Wishes
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.serving.http.models import models_router
@@ -69,6 +69,7 @@ def create_app(
     agents.add_to(app)
 
     app.add_middleware(BodyLimit)
+    app.add_middleware(Wishes)
     if door is not None:
         app.add_middleware(Guard, door=door)
     if origins := gateway.settings.origins:

@@ -13,8 +13,8 @@ from cortex_pipelines.serving.http.answers import (
     Written,
     collect,
     envelope,
-    flags_of,
     headers_of,
+    outcome_of,
     streamed,
     usage_of,
     whole,
@@ -52,7 +52,7 @@ def completions_router(gateway: Gateway) -> APIRouter:
     @router.post("/v1/fim/completions")
     async def fill(form: GapForm, request: Request) -> Response:
         most = gateway.settings.max_tokens if form.max_tokens is None else form.max_tokens
-        answering = await run_in_threadpool(gateway.answering, form.model)
+        answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
         gap = infill(form.prompt, form.suffix or "")
         how = sampling_of(form, most)
         asked = await run_in_threadpool(gateway.ask, answering, gap, how, form.n or 1)
@@ -69,7 +69,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     """Text that goes on with each prompt, or fills the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
     how = sampling_of(form, most, form.logprobs or 0)
-    answering = await run_in_threadpool(gateway.answering, form.model)
+    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
     asked = [
         await run_in_threadpool(
             gateway.ask,
@@ -102,7 +102,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
         _text_choice(place, answer.text, answer.tokens, shown, answer.finish, 0)
         for place, answer in enumerate(written)
     ]
-    return whole(frame, listed, usage_of(asked, written), headers | flags_of(asked))
+    return whole(frame, listed, usage_of(asked, written), headers | outcome_of(asked))
 
 
 async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Response:
@@ -113,7 +113,9 @@ async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Respon
     how = sampling_of(
         form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
     )
-    answering = await run_in_threadpool(gateway.answering, form.model, context=False)
+    answering = await run_in_threadpool(
+        gateway.answering, form.model, context=False, for_user=form.user
+    )
     turns = chat([(turn.role, turn.text) for turn in form.messages])
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
     return await _turns(gateway, form, asked, bool(form.logprobs), request)
@@ -143,7 +145,7 @@ async def _turns(
     frame = envelope("chat.completion", "chatcmpl", asked.answering)
     written = await collect(gateway, asked, request)
     messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
-    return whole(frame, messages, usage_of([asked], written), headers | flags_of([asked]))
+    return whole(frame, messages, usage_of([asked], written), headers | outcome_of([asked]))
 
 
 def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:

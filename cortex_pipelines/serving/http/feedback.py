@@ -50,6 +50,8 @@ def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             clean, redacted = await run_in_threadpool(services.redact, form.correction)
             event["correction"] = clean
         await run_in_threadpool(gateway.events.add, event)
+        if form.vote == "down" and form.version is not None:
+            await run_in_threadpool(gateway.voted_down, form.version)
         return {"redacted": redacted}
 
     return router

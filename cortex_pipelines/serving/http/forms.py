@@ -52,6 +52,7 @@ class Generation(Form):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     cache_prompt: bool | None = None
+    user: Short | None = None
 
     @property
     def stops(self) -> tuple[str, ...]:

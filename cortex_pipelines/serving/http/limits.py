@@ -1,12 +1,19 @@
 """Around every request: how large its body may be, and that it is counted."""
 
 import time
+from contextlib import ExitStack
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cortex_pipelines.serving.http.answers import CACHE
 from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.remembered import answered_anew
+from cortex_pipelines.serving.rollout import answering_user
+
+USER = "x-cortex-user"
+"""Names whom an answer is for, or their session, so that one variant answers all of it."""
 
 LARGEST_BODY = 4 * 2**20
 
@@ -47,6 +54,27 @@ class BodyLimit:
             return next(rest, None) or await receive()
 
         await self._app(scope, again, send)
+
+
+class Wishes:
+    """What a request's headers ask for: ``x-cortex-cache: no``, and ``x-cortex-user``.
+
+    Args:
+        app: What answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        with ExitStack() as wishes:
+            if headers.get(CACHE, "").lower() == "no":
+                wishes.enter_context(answered_anew())
+            if user := headers.get(USER):
+                wishes.enter_context(answering_user(user))
+            await self._app(scope, receive, send)
 
 
 class Counted:

@@ -16,10 +16,11 @@ from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Samp
 from cortex_pipelines.serving.gateway import Asked, Gateway
 from cortex_pipelines.serving.http.answers import (
     Written,
+    cache_of,
     collect,
     flag_events,
-    flags_of,
     headers_of,
+    outcome_of,
 )
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.forms import Form, Generation, Words
@@ -152,9 +153,11 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
     if not form.stream:
         (written,) = await collect(gateway, asked, request)
         last = _last(asked, written, time.perf_counter() - began)
-        headers |= flags_of([asked])
+        headers |= outcome_of([asked])
         return JSONResponse({**last, "content": written.text}, headers=headers)
-    gateway.require_room()
+    headers |= cache_of([asked])
+    if asked.known is None:
+        gateway.require_room()
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         written = Written()

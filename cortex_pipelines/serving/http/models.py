@@ -65,6 +65,7 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         state = gateway.engine.state()
         gateway.metrics.waiting.set(state["waiting"])
         gateway.metrics.resident.set(len(state["resident"]))
+        gateway.metrics.remembered_bytes.set(gateway.remembered.size)
         return Response(gateway.metrics.page(), media_type="text/plain; version=0.0.4")
 
     return router

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.beside import ways_of
 from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.rollout import Rollouts
 
 LOOKED_AT = frozenset(
     {"none", "/", "/page/page.css", "/page/page.js", "/overview", "/load", "/metrics"}
@@ -37,7 +38,7 @@ def overview_router(gateway: Gateway) -> APIRouter:
             "base": now.base,
             "default": now.default,
             "most_tokens": gateway.settings.max_tokens,
-            "models": [_row(one) for _, one in sorted(now.models.items())],
+            "models": [_row(one, gateway.rollouts) for _, one in sorted(now.models.items())],
             "router": router_facts,
         }
 
@@ -48,7 +49,7 @@ def overview_router(gateway: Gateway) -> APIRouter:
     return router
 
 
-def _row(served: Served) -> dict[str, Any]:
+def _row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
     about = {name: served.about.get(name) for name in _SHOWN}
     return {
         "name": served.name,
@@ -58,6 +59,7 @@ def _row(served: Served) -> dict[str, Any]:
         "release": served.release.version,
         "created": served.created,
         "notice": served.notice or None,
+        "trial": trials.counts(served.split) if trials and served.split else None,
         **about,
     }
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Answering, Gateway
-from cortex_pipelines.serving.http.answers import collect, flags_of, headers_of, made_id
+from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.templates import infill
 
@@ -116,7 +116,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     await run_in_threadpool(gateway.events.add, event)
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
     headers = headers_of(answering, asked.prompt.cut)
-    return JSONResponse(body, headers=headers | flags_of([asked]))
+    return JSONResponse(body, headers=headers | outcome_of([asked]))
 
 
 def offered(identity: str, answering: Answering) -> dict[str, Any]:

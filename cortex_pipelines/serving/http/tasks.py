@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import plain
+from cortex_pipelines.serving.http.answers import CACHE, plain
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.routing import Routed
@@ -37,25 +37,15 @@ class RouteForm(Form):
         return self
 
 
-class ContextForm(Form):
-    """What else is known of a task's input; see ``tasks.Context``."""
-
-    path: Short = ""
-    language: Short = ""
-    code: Words = ""
-    name: Short = ""
-    kind: Short = "function"
-    request: Short = ""
-    smell: Short = ""
-
-
 class PredictForm(Form):
     """``POST /predict``."""
 
     model: ModelName | None = None
-    task: Literal["completion", "refactoring", "naming", "architecture"]
+    task: Literal[
+        "completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"
+    ]
     input: Words
-    context: Words | ContextForm | None = None
+    context: Words | Context | None = None
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
 
 
@@ -70,12 +60,15 @@ def tasks_router(gateway: Gateway) -> APIRouter:
         routed = await asyncio.gather(*waited)
         for task in routed:
             gateway.metrics.routed.labels(task.decision.decided_by).inc()
+            gateway.metrics.remembered.labels("hit" if task.cached else "miss").inc()
         first = routed[0]
         headers = {
             "x-cortex-model": "task_router",
             "x-cortex-way": first.way,
             "x-cortex-version": first.decision.model_version,
         }
+        if all(task.cached for task in routed):
+            headers[CACHE] = "hit"
         if first.notice:
             headers["x-cortex-notice"] = plain(first.notice)
         rows = [_row(task, form) for task in routed]
@@ -97,6 +90,8 @@ def tasks_router(gateway: Gateway) -> APIRouter:
             "x-cortex-version": made.version,
             "x-cortex-release": made.release,
         }
+        if made.cached:
+            headers[CACHE] = "hit"
         if made.flags:
             headers["x-cortex-flags"] = ", ".join(made.flags)
         return JSONResponse(made.as_json(), headers=headers)
@@ -107,13 +102,13 @@ def tasks_router(gateway: Gateway) -> APIRouter:
 def predicted(gateway: Gateway, form: PredictForm) -> Suggestion:
     """The answer to a task; errors as of ``suggest``."""
     context = form.context
-    known = context.model_dump() if isinstance(context, ContextForm) else {"code": context or ""}
+    known = context if isinstance(context, Context) else Context(code=context or "")
     return suggest(
         gateway,
         form.model,
         form.task,
         form.input,
-        Context(**known),
+        known,
         gateway.datasets,
         form.alternatives,
     )

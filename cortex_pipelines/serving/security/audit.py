@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cortex_pipelines.serving.lines import line_start
+
 FILE = "audit.jsonl"
 FIRST = "0" * 64
 """What stands for the hash before the first line."""
@@ -116,7 +118,7 @@ def _end(file: BinaryIO, size: int) -> tuple[str, bytes, bytes]:
     """Hash of the last whole line, what is unfinished behind it, and what the next begins with."""
     file.seek(max(0, size - _TAIL))
     tail = file.read()
-    start = b"" if tail.endswith(b"\n") or not tail else b"\n"
+    start = line_start(file)
     lines = [line for line in tail.split(b"\n") if line]
     torn: list[bytes] = []
     while lines and _entry(lines[-1]) is None:

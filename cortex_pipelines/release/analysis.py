@@ -1,0 +1,88 @@
+"""Whether a canary is as reliable as the champion: a pure function of counts and rules.
+
+The rule is that of Argo's AnalysisTemplate (success, failure, inconclusive, a least count). Looking
+again and again at one interval would sooner or later find any canary worse, so it is looked at
+whenever the count has doubled, each time with half the error probability that was left: together
+they stay below ``_ERROR``.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cortex_pipelines.evaluation.statistics.intervals import wilson
+
+Conclusion = Literal["success", "failure", "inconclusive"]
+
+_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Count:
+    """Answers of a version.
+
+    Args:
+        answered: How many, failed ones among them.
+        failed: Those that failed, could not be given by this version, or were voted down.
+    """
+
+    answered: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the counts show.
+
+    Args:
+        conclusion: ``success``: worse by less than the margin; ``failure``: worse; else
+            ``inconclusive``.
+        reason: Why, for the ledger.
+    """
+
+    conclusion: Conclusion
+    reason: str
+
+
+def look_of(answered: int, least: int) -> int:
+    """Number of the latest look that is due, from 1; 0 if none is."""
+    return int(math.log2(answered / least)) + 1 if answered >= least else 0
+
+
+def analysed(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
+    """The analysis of a canary; None where it has to go on.
+
+    Args:
+        canary: Its answers.
+        champion: The champion's since then.
+        rules: ``least_answers`` of each, ``most_answers`` of the canary, and ``margin``: the share
+            of failures beyond the champion's that is tolerated.
+    """
+    least, most = int(rules["least_answers"]), int(rules["most_answers"])
+    look = look_of(min(canary.answered, champion.answered), least)
+    if look:
+        low, high = _difference(canary, champion, 1 - _ERROR / 2**look)
+        shown = f"{_share(canary)}, the champion {_share(champion)}: {low:+.1%} to {high:+.1%}"
+        if low > 0:
+            return Analysis("failure", f"fails in {shown}")
+        if high < float(rules["margin"]):
+            return Analysis("success", f"fails in {shown}, within {rules['margin']:.1%}")
+    if canary.answered >= most:
+        shown = f"{_share(canary)}, the champion {_share(champion)}"
+        return Analysis("inconclusive", f"fails in {shown}, which decides nothing")
+    return None
+
+
+def _difference(canary: Count, champion: Count, confidence: float) -> tuple[float, float]:
+    """Interval of the difference of two proportions (Newcombe 1998, method 10)."""
+    first = wilson(canary.failed, canary.answered, confidence)
+    second = wilson(champion.failed, champion.answered, confidence)
+    difference = first.estimate - second.estimate
+    below = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    above = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    return difference - below, difference + above
+
+
+def _share(count: Count) -> str:
+    return f"{count.failed} of {count.answered} answers"
