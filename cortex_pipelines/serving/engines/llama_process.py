@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.engines import llama_server
+from cortex_pipelines.serving.engines.engine import EngineError
 
 _PATIENCE = 120.0
 """Seconds for a base to be loaded."""
