@@ -52,8 +52,8 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(
     limits: dict[str, dict[str, Any]] = {"adapters": {"max_tokens": 5000}}
     folder = tmp_path / "study"
     clone = {"clone": tmp_path / "second"}
-    said = list(begin_study(folder, ["first"], clone, limits))
-    assert any("clone" in sentence for sentence in said)
+    sentences = list(begin_study(folder, ["first"], clone, limits))
+    assert any("clone" in sentence for sentence in sentences)
     written = round_trip().load(folder / "params.yaml")
     assert list(written["projects"]) == ["flask", "first", "clone"]
     assert written["adapters"] == {"max_tokens": 5000}
