@@ -45,6 +45,7 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(
             for name in ("flask", "first", "second")
         },
         "general": {"project": "flask"},
+        "coordination": {"logs": "logs", "sample": False},
     }
     path = tmp_path / "listed.yaml"
     round_trip().dump(listed, path)
