@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.sandbox import memory, sandbox, seccomp
+from cortex_pipelines.sandbox import memory, sandbox, seccomp, stage
 from cortex_pipelines.sandbox.sandbox import DOORS
 from cortex_pipelines.sandbox.settings import Limits
 from cortex_pipelines_tests.test_sandbox import LIMITS
@@ -131,6 +131,45 @@ def test_it_ends_when_its_parent_is_killed(door: str, tmp_path: Path) -> None:
         "inside = 'import os, time\\nif os.fork() == 0: os.setsid()\\ntime.sleep(600)'\n"
         f"command = [sys.executable, '-c', inside, {marker!r}]\n"
         f"sandbox.run(command, Path({str(tmp_path)!r}), limits, door={door!r})\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        assert waited(lambda: len(running(marker)) >= 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert waited(lambda: not running(marker))
+
+
+_HALFWAY = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("stage", {stage!r})
+stage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(stage)
+inner = "sleep 600; : {marker}"
+words = ["/bin/sh", "-c", f"/bin/sh -c '{{inner}}' & wait"]
+stage._bubblewrap_arguments = lambda *_: words
+stage.main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+"""
+
+
+def test_a_bubblewrap_that_is_halfway_ends_too(tmp_path: Path) -> None:
+    """Its child waits for its monitor, with nothing that would end it after that."""
+    reason = sandbox.trouble("bubblewrap")
+    if reason:
+        pytest.skip(reason)
+    marker = f"cortex-halfway-{os.getpid()}"
+    first = tmp_path / "first.py"
+    first.write_text(_HALFWAY.format(stage=stage.__file__, marker=marker))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    code = (
+        "from pathlib import Path\n"
+        "from cortex_pipelines.sandbox import sandbox\n"
+        "from cortex_pipelines.sandbox.settings import Limits\n"
+        f"sandbox._STAGE = Path({str(first)!r})\n"
+        f"limits = Limits(**{vars(LIMITS)!r})\n"
+        f"sandbox.run(['true'], Path({str(folder)!r}), limits, door='bubblewrap')\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     try:

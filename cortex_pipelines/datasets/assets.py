@@ -19,9 +19,11 @@ from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
+from cortex_pipelines.datasets.tasks.reviews import OF_FILES, review_rows
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
 from cortex_pipelines.datasets.tasks.variants import RENAMED_COLUMNS, REWRITTEN_COLUMNS
 from cortex_pipelines.datasets.unit_splits.build import FILE_COLUMNS, UNIT_COLUMNS, split_units
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
@@ -113,18 +115,20 @@ def refactoring_dataset(
     repository_files: Path,
     unit_splits: Path,
     datasets: DatasetSettings,
+    privacy: PrivacySettings,
     project: str,
     root: Path,
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Code to fix or improve: history, injected bugs and code smells, with fixes."""
+    """Code to fix or improve: history, reviews, injected bugs and code smells, with fixes."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = refactoring_tables(
         read,
         INJECTED_ERRORS.read(augmented_units, *ERROR_COLUMNS),
         cached_fixes(read.units, project, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
+        review_rows(REPOSITORY_FILES.read(repository_files, *OF_FILES), project, privacy),
         REPOSITORY_FILES.read(repository_files, "source", "path", "licence", "trainable"),
         fingerprints(root, datasets),
         datasets,

@@ -67,9 +67,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
     """Set up the sandbox, run the command, and exit with its status."""
     try:
-        _die_with_parent()
-        if os.getppid() != parent:
-            os._exit(1)  # it has ended already
+        _die_with_parent(parent)
         own = _NEW_PROCESSES if door == "own" else 0
         namespaces = _OTHER_NAMESPACES | _NEW_MOUNTS | own
         _check(_libc.unshare(namespaces), "namespaces are refused (unshare)")
@@ -79,15 +77,31 @@ def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
         if not data:
             os._exit(1)  # the outside has given up and says why
         plan = json.loads(data)
-        _die_with_parent()  # forgotten when the user ids change
+        _die_with_parent(parent)  # forgotten when the user ids change
         _leave_session_keyring(plan["join_session_keyring"])
-        (_through_own_door if own else _through_bubblewrap)(plan, news_end)
+        (_through_own_door if own else _through_bubblewrap)(plan, news_end, parent)
     except OSError as error:
         _report(news_end, error)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int, death: signal.Signals = signal.SIGKILL) -> None:
+    """Get a signal when the parent ends, and end if it did so before that was asked for."""
+    _check(_libc.prctl(_SET_DEATH_SIGNAL, death, 0, 0, 0), "parent's death")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _die_with_stage(alive: int) -> None:
+    """The same in a fork, which may be in a namespace where its parent has no number.
+
+    Args:
+        alive: End of a pipe whose other end the parent alone holds.
+    """
     _check(_libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "parent's death")
+    os.set_blocking(alive, False)
+    with contextlib.suppress(BlockingIOError):
+        os.read(alive, 1)
+        os._exit(1)
 
 
 def _leave_session_keyring(keyctl: int) -> None:
@@ -95,10 +109,12 @@ def _leave_session_keyring(keyctl: int) -> None:
     _libc.syscall(keyctl, _JOIN_SESSION, None)
 
 
-def _through_own_door(plan: dict[str, Any], news_end: int) -> NoReturn:
+def _through_own_door(plan: dict[str, Any], news_end: int, _: int) -> NoReturn:
+    alive, held = os.pipe()
     first = os.fork()
     if first == 0:
-        _first_process(plan, news_end)
+        os.close(held)
+        _first_process(plan, news_end, alive)
     # the wait below goes on until all processes of the namespace have ended
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
     os.close(news_end)
@@ -107,10 +123,10 @@ def _through_own_door(plan: dict[str, Any], news_end: int) -> NoReturn:
     _end_as(os.waitpid(first, 0)[1])
 
 
-def _first_process(plan: dict[str, Any], news_end: int) -> NoReturn:
+def _first_process(plan: dict[str, Any], news_end: int, alive: int) -> NoReturn:
     """Process 1 of the namespace: when it ends, the kernel kills all others."""
     try:
-        _die_with_parent()
+        _die_with_stage(alive)
         _make_root(plan)
         _enter_root(plan)
         command = os.fork()
@@ -127,8 +143,12 @@ def _first_process(plan: dict[str, Any], news_end: int) -> NoReturn:
             _end_as(status)
 
 
-def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
-    """Let bubblewrap create the user and process namespace, and its process 1."""
+def _through_bubblewrap(plan: dict[str, Any], news_end: int, parent: int) -> NoReturn:
+    """Let bubblewrap create the user and process namespace, and its process 1.
+
+    Until that process has asked to die with bubblewrap, it waits for it, and would for ever: a
+    parent that is killed then must not kill this process alone, but all of its group.
+    """
     _check(_libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0), "waiting for descendants")
     _make_root(plan)
     # a folder that its owner alone may enter lies above it, and bubblewrap runs as nobody
@@ -138,9 +158,13 @@ def _through_bubblewrap(plan: dict[str, Any], news_end: int) -> NoReturn:
     status_end, status_write = os.pipe()
     filter_end = _pipe_with(base64.b64decode(plan["filter"]))
     arguments = _bubblewrap_arguments(plan, filter_end, status_write)
+    signal.signal(signal.SIGHUP, lambda *_: os.killpg(0, signal.SIGKILL))
+    _die_with_parent(parent, signal.SIGHUP)
+    alive, held = os.pipe()
     monitor = os.fork()
     if monitor == 0:
-        _become_bubblewrap(plan, arguments, (filter_end, status_write), news_end)
+        os.close(held)
+        _become_bubblewrap(plan, arguments, (filter_end, status_write), news_end, alive)
     stopped: list[int] = []
 
     def stop(*_: object) -> None:
@@ -185,15 +209,19 @@ def _bubblewrap_arguments(plan: dict[str, Any], filter_end: int, status_end: int
 
 
 def _become_bubblewrap(
-    plan: dict[str, Any], arguments: list[str], ends: tuple[int, ...], news_end: int
+    plan: dict[str, Any],
+    arguments: list[str],
+    ends: tuple[int, ...],
+    news_end: int,
+    alive: int,
 ) -> NoReturn:
     try:
-        _die_with_parent()
+        _die_with_stage(alive)
         for end in ends:
             os.set_inheritable(end, True)
         os.set_inheritable(news_end, False)
         _become_nobody()
-        _die_with_parent()
+        _die_with_stage(alive)  # forgotten when the user ids change
         _limit(plan["limits"], _HELPERS)
         os.execve(arguments[0], arguments, plan["environment"])  # nosec B606
     except (OSError, ValueError) as error:

@@ -32,8 +32,10 @@ from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refactoring_tables
+from cortex_pipelines.datasets.tasks.reviews import REVIEW_ROWS
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
 from cortex_pipelines.datasets.unit_splits.build import split_units
+from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
@@ -42,6 +44,7 @@ from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import sections
 
 MakeFrame = Callable[[Any], pl.DataFrame]
 Tables = dict[str, pl.DataFrame]
@@ -142,7 +145,7 @@ def tables(
         "completion_dataset": completion_tables(made.project, renamed, rewritten, settings),
         "naming_dataset": naming_tables(made.project, renamed, settings),
         "refactoring_dataset": refactoring_tables(
-            made.project, errors, fixes, pairs, files, (), settings
+            made.project, errors, fixes, pairs, REVIEW_ROWS.to_frame(), files, (), settings
         ),
     }
 
@@ -463,7 +466,8 @@ def test_the_assets_read_folders_and_give_every_table(
         assert (out / "card.md").read_text().startswith(f"# {asset.name}")
         assert "Sizes" in (out / "report.html").read_text()
     out = write("refactoring")
-    first = (annotated, augmented, history, read, splits, settings)
+    privacy = PrivacySettings.model_validate(sections()["privacy"])
+    first = (annotated, augmented, history, read, splits, settings, privacy)
     found = refactoring_dataset(*first, "project", tmp_path, out, cache)
     assert found["test"].filter(pl.col("origin") == "injected_error").height > 0
     again = refactoring_dataset(*first, "project", tmp_path, out, cache)
@@ -547,11 +551,14 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
             augmented(INJECTED_ERRORS, units, augmentation),
         )
         rewritten = augmented(REWRITTEN_UNITS, units, augmentation)
+        no_reviews = REVIEW_ROWS.to_frame()
         with_cache, alone = (
             (
                 completion_tables(read, renamed, rewritten, settings, kept),
                 naming_tables(read, renamed, settings, kept),
-                refactoring_tables(read, errors, fixes, pairs, changed, (), settings, kept),
+                refactoring_tables(
+                    read, errors, fixes, pairs, no_reviews, changed, (), settings, kept
+                ),
             )
             for kept in (cache, None)
         )

@@ -161,6 +161,8 @@ def test_capitals_whose_lower_form_is_longer_do_not_shift_places(
         *("a", '"', "\\", "@", "a@b.", "1.1.", "::", "://a:", "\ud800", "\0", "{{", "${", "|"),
         *("password=", 'password="', "key=key=", "curl -u ", "author ", "copyright 1111 ", "-us"),
         *("-----BEGIN PRIVATE KEY-----\n", "token: \t", "<secret>", "ghp_", "eyJ", "sk-", "(c) "),
+        *("insert into a (password) values (", "password='a' + ", "<password><value>", "mysql -p"),
+        *("create user password '", "$6$a", "\x1b[", "getConnection(a,'", "password: |\n "),
     ],
 )
 def test_hostile_text_is_read_to_its_end(unit: str, settings: PrivacySettings) -> None:

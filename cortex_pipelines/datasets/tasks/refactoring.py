@@ -1,8 +1,8 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
-Three sources: injected bugs, code smells with a mechanical fix, and changes from history. Bugs and
-smells are in the split of their unit; a change from history is in the split of its resulting file
-or, where that is gone, of the hash of its path.
+Four sources: injected bugs, code smells with a mechanical fix, changes from history, and code
+reviews. Bugs and smells are in the split of their unit; a change from history or a review is in the
+split of its resulting file or, where that is gone, of the hash of its path.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from cortex_pipelines.datasets.filters.decontamination import Fingerprints, cont
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import side_by_hash
+from cortex_pipelines.datasets.tasks.reviews import why_not
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 
@@ -138,12 +139,7 @@ def pair_candidates(
         settings: Bounds and shares.
     """
     sides = _sides(splits)
-    licences = {
-        (source, path): (licence, trainable)
-        for source, path, licence, trainable in files.select(
-            "source", "path", "licence", "trainable"
-        ).iter_rows()
-    }
+    licences = _licences(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
     dirty = contaminated(codes, benchmarks, settings)
     places = [_place_of(pair, sides, licences, settings) for pair in pairs.iter_rows(named=True)]
@@ -172,6 +168,58 @@ def pair_candidates(
     return _candidates(made.with_columns(barred.otherwise("not_made").alias("not_made")))
 
 
+def review_candidates(
+    reviews: pl.DataFrame,
+    files: pl.DataFrame,
+    splits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """Candidates from code reviews.
+
+    Args:
+        reviews: Rows of ``reviews.review_rows`` of one project.
+        files: REPOSITORY_FILES of the same project, for the licence.
+        splits: UNIT_SPLITS of the same project.
+        benchmarks: What must not be trained on.
+        settings: Bounds and shares.
+    """
+    sides, licences = _sides(splits), _licences(files)
+    places = [
+        _place_of(
+            {"source": review["source"], "path_after": review["path"], "path_before": None},
+            sides,
+            licences,
+            settings,
+        )
+        for review in reviews.iter_rows(named=True)
+    ]
+    place_columns = pl.DataFrame(places, schema=_PLACE, orient="row")
+    known = pl.col("source").is_not_null() & pl.col("trainable")
+    rows = (
+        reviews.drop("path")
+        .hstack(place_columns)
+        .with_columns(
+            known.alias("trainable"),
+            pl.coalesce("source", "export_source").alias("source"),
+            pl.col("unit_id").alias("cluster"),
+            pl.col("purpose").alias("kind"),
+            pl.lit("review").alias("origin"),
+            pl.lit("").alias("indent"),
+            pl.format("A reviewer says: {}", "explanation").alias("request"),
+            pl.lit("The code after the review:").alias("title"),
+        )
+    )
+    barred = pl.Series("barred", list(why_not(rows, benchmarks, settings)), dtype=_S)
+    rows = rows.with_columns(barred)
+    usable = rows.filter(pl.col("barred").is_null())
+    rest = rows.filter(pl.col("barred").is_not_null()).with_columns(
+        pl.col("barred").alias("not_made")
+    )
+    made = _candidates(usable.hstack(_tasks(usable, settings)))
+    return pl.concat([made, _candidates(rest)])
+
+
 def _place_of(
     pair: dict[str, Any],
     sides: Mapping[Place, tuple[str, str]],
@@ -187,6 +235,12 @@ def _place_of(
         known = side, f"path of the change, no longer in the project: {side} by hash"
     licence = next((licences[place] for place in places if place in licences), (None, True))
     return path, *known, *licence
+
+
+def _licences(files: pl.DataFrame) -> dict[Place, tuple[str | None, bool]]:
+    """Licence of each file, and whether it may be trained on."""
+    columns = files.select("source", "path", "licence", "trainable").iter_rows()
+    return {(source, path): (licence, trainable) for source, path, licence, trainable in columns}
 
 
 def _sides(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
@@ -239,6 +293,7 @@ def refactoring_tables(
     errors: pl.DataFrame,
     fixes: FixesOf,
     pairs: pl.DataFrame,
+    reviews: pl.DataFrame,
     files: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
@@ -251,6 +306,7 @@ def refactoring_tables(
         errors: INJECTED_ERRORS of the same project.
         fixes: Fixes of smells by unit id.
         pairs: REFACTORING_PAIRS of the same project.
+        reviews: Rows of ``reviews.review_rows`` of the same project.
         files: REPOSITORY_FILES of the same project.
         benchmarks: What must not be trained on.
         settings: Sizes and shares.
@@ -261,6 +317,7 @@ def refactoring_tables(
             error_candidates(project.units, errors, settings),
             smell_candidates(project.units, fixes, settings),
             pair_candidates(pairs, files, project.splits, benchmarks, settings),
+            review_candidates(reviews, files, project.splits, benchmarks, settings),
         ]
     )
     # units are excluded per derived candidate, and most have nothing to fix

@@ -29,12 +29,18 @@ _STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Para
 
 def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str:
     """``security``, ``performance``, ``smell`` or ``readability``: a weak label by keywords."""
-    if _SECURITY.search(message):
-        return "security"
-    if _PERFORMANCE.search(message) and not refactoring.type.startswith(_READABLE):
-        return "performance"
+    said = said_purpose(message)
+    if said == "security" or (said == "performance" and not refactoring.type.startswith(_READABLE)):
+        return said
     structural = refactoring.type.startswith(_STRUCTURAL)
     return "smell" if smell or structural else "readability"
+
+
+def said_purpose(message: str) -> str:
+    """``security`` or ``performance`` if a text names it, else ``readability``."""
+    if _SECURITY.search(message):
+        return "security"
+    return "performance" if _PERFORMANCE.search(message) else "readability"
 
 
 def smell_gone(refactoring: Refactoring, settings: PairSettings) -> str | None:

@@ -5,9 +5,21 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect import names
+from cortex_pipelines.privacy.detect.context import (
+    is_beside_an_address,
+    is_code,
+    is_connection_entry,
+    is_defined,
+    is_flush,
+    is_prose,
+    is_whole_line,
+)
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.literals import joined_pieces, pieces_after
 from cortex_pipelines.privacy.detect.providers import SHAPES
 from cortex_pipelines.privacy.detect.values import (
+    PLACEHOLDER,
+    is_chosen_word,
     is_drawn,
     is_garbled,
     is_masked,
@@ -21,18 +33,28 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 _NAME_CHARS = 60
 _LONGEST_VALUE = 1000
-_BEFORE = re.compile(r"[\w$.-]{0,60}$")
+_BEFORE = re.compile(r"[\w$.-]{0,60}\Z")
 _AFTER = re.compile(r"[\w$.-]{0,40}")
 # What may stand between a name and its value, and how the value is quoted.
 _OPERATOR = re.compile(
     r"""
     (?P<close>\\?["'`]\]?|\]|\)|&quot;|\[\d*\])?         # closes a name
-    (?:\s*:\s*(?:str|String|string|&(?:'static\s+)?str|char\s*\*)\s*(?==)
+    (?:\??\s*:\s*(?:str|String|string|&(?:'static\s+)?str|char\s*\*)\s*(?==)
+      |[ ]As[ ]String[ ](?==)
       |[ ]+(?:string|String)[ ]+(?==))?
     (?:
-        [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|\|\||,|>|\()[ \t]*
+        (?:,\s{0,40}["']?[\w-]{1,30}["']?[ \t]?[:=][ \t]?["'][^"'\n]{0,60}["']){0,2}
+        [ \t]*,?\s{0,40}["']?(?:value|Value|secret_value|default)["']?[ \t]*[:=][ \t]*
+      | [ \t]*\{[ \t]*(?:\n[^{}\n]{0,100}){0,3}\n[ \t]*default[ \t]*=[ \t]*  # Terraform
+      | (?P<tag>
+            (?:[ \t]+[\w:.-]{1,40}=["'][^"'\n<>]{0,80}["']){1,3}[ \t]*>  # further attributes
+          | [ \t]*/?>\s{0,40}<(?:value|string|val)>                   # an element inside
+          | </\w{1,20}>\s{0,40}<(?:string|value|val)>                 # a property list
+        )(?:<!\[CDATA\[)?
+      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\(|%3[Dd])[ \t]*
+        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ]|<!\[CDATA\[)?  # a block
+        (?P<open>[(\[]\s{0,40}(?=["'`]))?
       | \)[ \t]*(?:or|\|\||\?\?|\?:)[ \t]*                  # a default
-      | [ \t]*,?\s{0,40}["']?(?:value|Value|secret_value|default)["']?[ \t]*[:=][ \t]*
       | [ \t]+(?P<space>)
     )
     (?:\n[ \t]*)?
@@ -50,7 +72,7 @@ _SCHEME = re.compile(
 _MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
 _CHAINED = re.compile(r"\w=\w")
-_ELEMENT = re.compile(r"[^<]{1,400}(?=</)")
+_ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
 _PART = re.compile(r"[^\s{}\"'<>]{10,}")
 _QUOTED = {
     quote: re.compile(
@@ -62,24 +84,30 @@ _ESCAPED = {
     quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}")
     for quote in ('\\"', "\\'", "\\`", "&quot;")
 }
-_PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|contrase|senha", re.IGNORECASE)
+_PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
+_PLAIN_QUOTES = ('"', "'", "`")
+_PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 # Prose: "pass `padding=True`", "passes 'gelu'"; a password is given with an operator.
 _VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
 # The next argument, or the next in a list: not what the name is given.
 _CALLS = ("(", ",")
+_SETS = ("=", ":", "=>", ":=", "<-", "||=", "||", "??", "?=", "::=")
+_SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
 _COMPARED_CHARS = 30
 _EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
-_COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*$""")
+_ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
+_COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
 _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
 
 
-def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterator[Span]:
+def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """Secrets assigned to suspicious names.
 
     Args:
         text: The text.
         lower: The text in lower case, of the same length.
+        path: Its path, which tells settings from code.
         settings: What counts.
     """
     done = 0
@@ -91,8 +119,7 @@ def assigned_secrets(text: str, lower: str, settings: PrivacySettings) -> Iterat
             if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
                 yield from _compared_with(text, hit.start(), done, settings)
             if operator is not None and runs.worth_a_look(hit.start(), operator):
-                secret = _value_after(text, hit.start(), done, operator, settings)
-                if secret:
+                for secret in _values_after(text, hit.start(), done, operator, path, settings):
                     yield secret
                     done = secret.end
 
@@ -185,28 +212,111 @@ def _end_of(text: str, at: int) -> int:
     return after.end() if after else at
 
 
-def _value_after(
-    text: str, hit: int, end: int, operator: re.Match[str], settings: PrivacySettings
-) -> Span | None:
+def _values_after(
+    text: str, hit: int, end: int, operator: re.Match[str], path: str, settings: PrivacySettings
+) -> Iterator[Span]:
+    """The secret that a name is given; one span a literal of those it is made of."""
     start = _start_of(text, hit)
-    strength = names.suspicion(text[start:end])
+    name = text[start:end]
+    strength = names.suspicion(name)
     if not strength:
-        return None
+        return
+    for parts in _candidates(text, operator):
+        value = "".join(text[first:last] for first, last in parts)
+        if PLACEHOLDER.search(value):
+            return
+        if _is_secret(name, value, strength, operator, settings) or (
+            strength == names.STRONG
+            and _is_set(text, start, parts[-1][1], value, operator, path, settings)
+        ):
+            rule = "password" if _PASSWORD_NAME.search(name) else "assigned-secret"
+            severity = "high" if strength == names.STRONG else "medium"
+            yield from (Span(*part, SECRET, rule, severity) for part in parts)
+            return
+
+
+def _candidates(text: str, operator: re.Match[str]) -> Iterator[list[tuple[int, int]]]:
+    """What a name may be given: all literals that are put together, then the first alone."""
     place = _extent(text, operator)
     if place is None:
-        return None
-    value = text[place[0] : place[1]]
-    if not _is_secret(text[start:end], value, strength, operator, settings):
-        return None
-    rule = "password" if _PASSWORD_NAME.search(text[start:end]) else "assigned-secret"
-    return Span(place[0], place[1], SECRET, rule, "high" if strength == names.STRONG else "medium")
+        return
+    if operator["quote"] in _PLAIN_QUOTES:
+        if operator["open"] and operator["open"].startswith("["):
+            further = joined_pieces(text, place[1] + 1)
+            if further:
+                yield [place, *further]
+            return
+        parts = [place, *pieces_after(text, place[1] + 1)]
+        if len(parts) > 1 and all(_PIECE.fullmatch(text, *part) for part in parts[:-1]):
+            yield [part for part in parts if part[0] < part[1]]
+    yield [place]
+
+
+def _is_set(
+    text: str,
+    start: int,
+    end: int,
+    value: str,
+    operator: re.Match[str],
+    path: str,
+    settings: PrivacySettings,
+) -> bool:
+    """Whether a password stands where only settings stand, and so may look like a name."""
+    if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
+        return False
+    quoted, element = operator["quote"] is not None, _is_element(operator)
+    if not quoted and (_CHAINED.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
+        return False
+    if operator["op"] == "=" and not quoted and is_connection_entry(text, start, end):
+        return is_chosen_word(value) or is_password(value, True, in_data=True)
+    op, name = operator["op"], text[start : operator.start()]
+    code = is_code(path)
+    if quoted:
+        given = _is_given(text, start, name, operator, path)
+    else:
+        option = text.startswith("-", start) and not code
+        alone = is_whole_line(text, start, end, op == "=")
+        flush = is_flush(text, end, op, text[operator.start("value") - 1].isspace())
+        given = ((element or option or alone or flush) and not code) or (alone and name.isupper())
+    if not given:
+        return False
+    if is_password(value, True, in_data=True):
+        return bool(_PASSWORD_NAME.search(name)) or (not code and _is_long_secret(value))
+    if code or is_prose(path) or not _PASSWORD_NAME.search(name):
+        return False
+    return is_chosen_word(value) and (value.islower() or is_beside_an_address(text, start, end))
+
+
+def _is_given(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
+    """Whether a quoted value is what a name is set to, not an argument next to it."""
+    op, code = operator["op"], is_code(path)
+    if op in _SETS or (op is None and operator["space"] is None):
+        return True
+    if op == "(":
+        return _SETTER.fullmatch(name) is not None
+    if op == ",":
+        return operator["close"] is not None and (name.isupper() or path.endswith(".sql"))
+    if operator["space"] is not None:
+        if operator["quote"] == "`" or _VERB.fullmatch(name):
+            return False
+        return is_defined(text, start) if code else not is_prose(path)
+    return True
+
+
+def _is_long_secret(value: str) -> bool:
+    """Whether words under a secret's name, where settings are, may be that secret."""
+    return len(value) >= 12 and sum(map(str.isdigit, value)) >= 2
+
+
+def _is_element(operator: re.Match[str]) -> bool:
+    return operator["op"] == ">" or operator["tag"] is not None
 
 
 def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
     quote = operator["quote"]
     if quote is None:
         start = operator.start("value")
-        element = _ELEMENT.match(text, start) if operator["op"] == ">" else None
+        element = _ELEMENT.match(text, start) if _is_element(operator) else None
         if element:
             return _strongest(text, element)
         bare = _BARE.match(text, start)
@@ -222,10 +332,14 @@ def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _strongest(text: str, element: re.Match[str]) -> tuple[int, int] | None:
-    """The secret within an element's text, else all of it: Jenkins wraps secrets in braces."""
+    """The secret within an element's text, else its only line: Jenkins wraps secrets in braces."""
     parts = _PART.finditer(text, element.start(), element.end())
     strong = [part.span() for part in parts if is_strong_secret(part[0])]
-    return max(strong, key=lambda span: span[1] - span[0]) if strong else element.span()
+    if strong:
+        return max(strong, key=lambda span: span[1] - span[0])
+    start = element.end() - len(element[0].lstrip())
+    end = start + len(element[0].strip())
+    return (start, end) if start < end and "\n" not in text[start:end] else None
 
 
 def _is_secret(
@@ -246,7 +360,7 @@ def _is_secret(
     if entropy(value) < min(settings.min_entropy, 0.85 * math.log2(len(value))):
         return False
     if strength == names.WEAK:
-        return len(value) >= 16 and is_strong_secret(value)
+        return len(value) >= 16 and is_strong_secret(value) and not _is_attribute(value, quoted)
     if is_strong_secret(value) and (quoted or _could_be_bare(value)):
         return True
     if is_garbled(value, quoted) and operator["op"] not in _CALLS and (quoted or operator["op"]):
@@ -261,7 +375,13 @@ def _is_secret(
 
 def _could_be_bare(value: str) -> bool:
     """Whether an unquoted value may be a secret: it has digits and is no expression."""
-    return any(map(str.isdigit, value)) and not _EXPRESSION.search(value)
+    if not any(map(str.isdigit, value)) or _EXPRESSION.search(value):
+        return False
+    return not _is_attribute(value, quoted=False)
+
+
+def _is_attribute(value: str, quoted: bool) -> bool:
+    return not quoted and _ATTRIBUTE.fullmatch(value) is not None
 
 
 def _compared_with(text: str, hit: int, end: int, settings: PrivacySettings) -> Iterator[Span]:

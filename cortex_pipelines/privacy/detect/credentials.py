@@ -5,8 +5,13 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.checksums import user_and_password
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
-from cortex_pipelines.privacy.detect.values import is_password, is_reference, is_sample
-from cortex_pipelines.privacy.detect.wording import word_set
+from cortex_pipelines.privacy.detect.values import (
+    is_default,
+    is_password,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
 
 _USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
 _CURL_USER = re.compile(
@@ -19,11 +24,24 @@ _CURL_HALF = re.compile(r"""(?:\s-u|\s--user)(?:=|[ \t]*)["']([^"':\s]{6,80}):["
 _BASIC = re.compile(
     r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})"""
 )
-_IDENTIFIED = re.compile(
-    r"""(?i:identified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?)\\?["']?([^\s'"`;\\]{6,80})"""
+# User and password by position: of HTTP clients, of JDBC, in Oracle's own addresses.
+_TWO = r"""[ \t]*(["'])([^"'\n]{0,80})\1[ \t]*,[ \t]*(["'])([^"'\n]{4,80})\3[ \t]*(?:[)\],;.]|$)"""
+_PAIRS = (
+    ("auth", re.compile(rf"auth[\"']?[ \t]*[=:][ \t]*[(\[]{_TWO}")),
+    ("asic", re.compile(rf"asic_?[Aa]uth\w{{0,20}}\({_TWO}")),
+    ("Credential", re.compile(rf"Credentials?\({_TWO}")),
+    ("Authentication", re.compile(rf"PasswordAuthentication\({_TWO}")),
+    (".login", re.compile(rf"\.login\({_TWO}")),
+    ("connect(", re.compile(rf"(?:mysql|mysqli|pg|odbc)_p?connect\([^\n()]{{3,200}}?,{_TWO}")),
+    ("PDO(", re.compile(rf"new PDO\([^\n()]{{3,200}}?,{_TWO}")),
+    ("sp_add", re.compile(rf"sp_add\w{{0,20}}[ ]{_TWO}")),
+    ("getConnection", re.compile(rf"getConnection\([^\n()]{{3,200}},{_TWO}")),
 )
+_JSON_WEB_KEY = re.compile(r'"(?:k|d|p|q|dp|dq|qi)"\s{0,9}:\s{0,9}"([\w-]{20,1000})"')
+_THIN = re.compile(r"jdbc:oracle:(?:thin|oci):([\w.-]{1,60})/([^\s@\"'/]{4,80})@")
 _KEY_BEGIN = re.compile(
     r"-----BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    r"|---- BEGIN SSH2 [A-Z ]{0,20}PRIVATE KEY ----"
     r"|-----BEGIN OpenVPN Static key V1-----"
 )
 _KEY_END = re.compile(
@@ -31,10 +49,6 @@ _KEY_END = re.compile(
 )
 _MATERIAL = re.compile(r"[A-Za-z0-9+/]{16,}")
 _LONGEST_KEY = 20_000
-_DEFAULTS = word_set(
-    "password pass passwd pwd secret user username admin root guest test postgres mysql redis "
-    "token key foo bar baz"
-)
 
 
 def placed_secrets(text: str) -> Iterator[Span]:
@@ -47,10 +61,18 @@ def placed_secrets(text: str) -> Iterator[Span]:
         for match in _BASIC.finditer(text):
             if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
                 yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
-    if "IDENTIFIED" in text or "identified" in text:
-        for match in _IDENTIFIED.finditer(text):
-            if _could_be_password(match[1], "") and is_password(match[1], quoted=True):
-                yield Span(match.start(1), match.end(1), SECRET, "sql-password", "high")
+    for mark, pair in _PAIRS:
+        for match in pair.finditer(text) if mark in text else ():
+            if _is_paired(match[4], match[2]):
+                yield Span(match.start(4), match.end(4), SECRET, "password-pair", "high")
+    if '"kty"' in text:
+        for match in _JSON_WEB_KEY.finditer(text):
+            if is_strong_secret(match[1]):
+                yield Span(match.start(1), match.end(1), SECRET, "json-web-key", "high")
+    if "jdbc:oracle" in text:
+        for match in _THIN.finditer(text):
+            if _could_be_password(match[2], match[1]):
+                yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
     if "PRIVATE KEY" in text or "PuTTY" in text or "Static key" in text:
         yield from _private_keys(text)
 
@@ -64,7 +86,12 @@ def _in_urls(text: str) -> Iterator[Span]:
 def _could_be_password(value: str, user: str) -> bool:
     if is_reference(value) or is_reference(user) or is_sample(value):
         return False
-    return value.lower() not in _DEFAULTS and value != user and len(set(value)) > 2
+    return not is_default(value) and value != user
+
+
+def _is_paired(password: str, user: str) -> bool:
+    """As a password, which is not one of the samples that tests of clients are full of."""
+    return _could_be_password(password, user) and is_password(password, quoted=True, in_data=True)
 
 
 def _of_curl(text: str) -> Iterator[Span]:

@@ -31,6 +31,12 @@ _LETTERS = 3
 _SHORT_LETTERS = 2
 _SHORTEST_WORD = 14
 _LONGEST_RUN = 6
+COLOUR = re.compile(r"(?:\x1b|\\(?:x1[bB]|033|e|u001[bB]))\[[0-9;]{0,8}m")
+"""What sets a terminal's colour, as a character or as code writes it."""
+
+ESCAPES = ("\x1b[", "\\x1b[", "\\x1B[", "\\033[", "\\e[", "\\u001b[", "\\u001B[")
+"""What it begins with."""
+
 _MASKED = re.compile(r"[-_]?([#*.xX])\1\1")
 _SAMPLE = re.compile(r"(.)\1{5}|example(?!example)|redacted|x{5}|X{5}|\*{3}", re.IGNORECASE)
 
@@ -108,7 +114,12 @@ def _begins_here(text: str, at: int) -> bool:
     if not (before.isascii() and before.isalnum()):
         return before != "_"
     escaped = before in "nrt" and text[at - 2 : at - 1] == "\\"
-    return escaped or text[max(0, at - 3) : at - 2] == "%"
+    coloured = before == "m" and _ends_colour(text, at)
+    return escaped or coloured or text[max(0, at - 3) : at - 2] == "%"
+
+
+def _ends_colour(text: str, at: int) -> bool:
+    return any(match.end() == at for match in COLOUR.finditer(text, max(0, at - 16), at))
 
 
 def _formats_at(text: str, at: int, formats: list[Format]) -> Iterator[Span]:
@@ -122,7 +133,9 @@ def _accepted(format: Format, match: re.Match[str]) -> Iterator[Span]:
     value = match[0]
     if format.check is not None and not format.check(value):
         return
-    if _SAMPLE.search(value) or is_reference(value[1:]) or longest_run(value) >= _LONGEST_RUN:
+    if value[0] != "$" and is_reference(value[1:]):  # hashes of passwords begin with a dollar sign
+        return
+    if _SAMPLE.search(value) or longest_run(value) >= _LONGEST_RUN:
         return
     if entropy(value) < 2.5 or _MASKED.match(match.string, match.end()):
         return

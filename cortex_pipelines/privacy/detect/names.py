@@ -10,7 +10,7 @@ WEAK = 1
 NONE = 0
 
 SUSPECT = re.compile(
-    r"p(?:as|wd|s+w|w|riv)|s(?:ecre|alt|enha|ession|as)|tok|key|a(?:uth|pi)|c(?:red|ookie|ontras)|"
+    r"p(?:as|sk|wd|s+w|w|riv)|s(?:ecre|alt|enha|ess(?:ion|id)|as)|tok|key|a(?:uth|pi)|c(?:red|ookie|ontras)|"
     r"bear|dsn|log|webh|licen"
 )
 """Substrings, in lower case, without which a name is not examined."""
@@ -20,7 +20,8 @@ _SECRETS = word_set(
     "secret secrets token tokens apikey apitoken accesskey secretkey authkey authtoken "
     "privatekey appsecret clientsecret accesstoken credential credentials cred creds bearer "
     "authorization contrasena senha secrete passw psswrd passwd1 masterkey signingkey "
-    "licensekey"
+    "licensekey psk requirepass storepass keypass bindpw rootpw userpass dbpass sshpass "
+    "storepassword"
 )
 _KEYS = frozenset(["key", "keys"])
 # What makes a key one that opens something.
@@ -31,7 +32,10 @@ _OPENING = word_set(
     "decryption developer dev oauth authorization user rest ingest write cert ssl tls "
     "production prod live"
 )
-_WEAK = word_set("auth authentication salt sas api login cookie session dsn webhook nonce")
+_WEAK = word_set(
+    "auth authentication salt sas api login cookie session dsn webhook nonce sessionid sessid "
+    "phpsessid jsessionid"
+)
 # A name that ends so holds something about the secret, not the secret.
 _ABOUT = word_set(
     "rate ratio score percent through name names id ids url uri urls path paths file files "
@@ -112,5 +116,6 @@ def _strength(words: list[str], at: int) -> int:
             return NONE
         return STRONG if before in _OPENING else WEAK
     if word in _SECRETS or _MISSPELT.fullmatch(word):
-        return NONE if before in _HARMLESS else STRONG
+        chosen = word.startswith(("passw", "passph", "pwd"))
+        return NONE if before in _HARMLESS and not chosen else STRONG
     return WEAK if word in _WEAK else NONE

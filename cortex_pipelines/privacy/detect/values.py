@@ -49,6 +49,27 @@ _LITERALS = word_set(
     "apikey value username user admin root guest hidden masked encrypted plain text bearer "
     "basic digest on off n/a na void"
 )
+_NAMED_SO = re.compile(r"[a-z][-_. ](?:password|passphrase|passwd|secret|token)$")
+_DEFAULTS = word_set(
+    "password pass passwd pwd secret user username admin root guest test postgres mysql redis "
+    "token key foo bar baz tiger admin123 pass123 password1 passw0rd p4ssword p@ssw0rd changeit "
+    "devpassword testpass mypassword mypass userpass secretpassword somepassword "
+    "passwort wachtwoord contrasena senha heslo haslo parola salasana lozinka adgangskode passord "
+    "jelszo required confirmed hashed bcrypt argon2 scram sensitive expired reset changed prompt "
+    "plaintext external trust ldap kerberos keyring keychain vault environment stdin nullable text"
+)
+# A word of these with a number is a name or a sample, also where settings are given.
+_COMMON_STEM = re.compile(
+    r"(?i)(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|user|login|auth|test|foo|bar|baz|value|val|"
+    r"str|string|int|input|arg|param|field|item|type|data|name|text|label|sha|md|base|utf|oauth|http|"
+    r"https|x|rsa|ed|aes|des|hmac|bcrypt|pbkdf|scrypt|argon|bearer|version|v|step|page|option|id|"
+    r"python|py|node|web|api|app|node|host|server|client|config|env|default|sample|example|abc|a|b|c|"
+    r"one|two|line|col|column|row|part|tmp|temp|max|min|var|level|section|chapter|table|test-?\w+)"
+    r"[-_.]?\d{0,4}"
+)
+_ALGORITHM = re.compile(
+    r"(?i)(?:(?:hmac|pbkdf2|rsa|ecdsa|ssha|scram)[-_]?)*(?:sha|md|aes)[-_]?\d{1,4}"
+)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _ENDINGS = (
@@ -71,6 +92,7 @@ _RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
 _ODD = frozenset("!#$%&()*+,;<=>?@[]^{|}~")
 _NOT_IN_CODE = frozenset("!#$%^&*?@~")
 _NUMBERED_WORD = re.compile(r"^[A-Za-z]+(?:[-_.][A-Za-z]+)*[-_.]?\d{0,2}$")
+_CHOSEN_WORD = re.compile(r"[A-Za-z](?:[a-z]*|[A-Z]*)(?:[-_!@#$%&*+.][A-Za-z]*){0,4}")
 _ALPHABET = 16
 _GUARDS = str.maketrans("", "", "-_. ")
 
@@ -87,7 +109,13 @@ def is_sample(value: str) -> bool:
 
 def is_masked(value: str) -> bool:
     """Whether a value is marked as no secret: by words, crosses or a literal."""
-    return _SAMPLE.search(value) is not None or value.lower() in _LITERALS
+    return _SAMPLE.search(value) is not None or value.lower().rstrip("?") in _LITERALS
+
+
+def is_default(value: str) -> bool:
+    """Whether a value is a word that stands for a password: ``password``, Oracle's ``tiger``."""
+    lower = value.lower()
+    return lower in _DEFAULTS or len(set(lower)) <= 2 or _NAMED_SO.search(lower) is not None
 
 
 def is_sequence(value: str) -> bool:
@@ -175,19 +203,36 @@ def is_known(value: str) -> bool:
     return _is_constant(value)
 
 
-def is_password(value: str, quoted: bool) -> bool:
-    """Whether a value may be a password that a person chose."""
+def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
+    """Whether a value may be a password that a person chose.
+
+    Args:
+        value: The value.
+        quoted: Whether it stands in quotes.
+        in_data: Whether it stands where only settings do; there it may be a word and a number.
+    """
     if len(value) < 6 or " " in value or (value.isdigit() and not quoted):
         return False
     if _PATH.search(value) or _VERSION.search(value) or _DATE.match(value) or _is_constant(value):
         return False
-    if not any(map(str.isalpha, value)):
+    if not any(map(str.isalpha, value)) or _ALGORITHM.fullmatch(value):
         return False
     digits = any(map(str.isdigit, value))
     if digits or any(not c.isalnum() and c not in "-_. :/" for c in value):
         dotted = _DOTTED.match(value) is not None and lexical_share(value) > 0.7
+        if in_data and digits and not dotted:
+            return _COMMON_STEM.fullmatch(value) is None
         return not dotted and not _is_numbered_word(value)
     return is_random(value)
+
+
+def is_chosen_word(value: str) -> bool:
+    """Whether a value may be a password without digits: one word, or some with hyphens."""
+    if not 6 <= len(value) <= 40 or _CHOSEN_WORD.fullmatch(value) is None:
+        return False
+    if value.lower().endswith(("password", "passwd", "secret", "token")):
+        return False
+    return _COMMON_STEM.fullmatch(value) is None and not is_default(value)
 
 
 def _is_base64(value: str) -> bool:

@@ -1,6 +1,6 @@
 """Formats shared by many services: structured tokens and webhooks."""
 
-from cortex_pipelines.privacy.detect.checksums import json_web_token, very_random
+from cortex_pipelines.privacy.detect.checksums import json_web_token, random_looking, very_random
 from cortex_pipelines.privacy.detect.format import declare
 
 FORMATS = (
@@ -44,4 +44,37 @@ FORMATS = (
     declare(
         "password-hash", "$2a$ $2b$ $2y$", r"[0-9]{2}\$[./A-Za-z0-9]{53}", end="", severity="medium"
     ),
+    declare(
+        "password-hash",
+        "$6$ $5$ $1$ $apr1$ $y$",
+        r"(?:rounds=\d{1,9}\$)?[A-Za-z0-9./$]{1,40}\$[A-Za-z0-9./]{22,86}",
+        very_random,
+        r"(?![A-Za-z0-9./$])",
+        severity="medium",
+    ),
+    declare(
+        "password-hash",
+        "$2a$ $2b$ $2x$ $2y$",
+        r"\d\d\$[A-Za-z0-9./]{53}",
+        very_random,
+        r"(?![A-Za-z0-9./$])",
+        severity="medium",
+    ),
+    declare(
+        "password-hash",
+        "$argon2id$ $argon2i$ $argon2d$ $scrypt$ $pbkdf2-sha256$ $pbkdf2-sha512$",
+        r"[\w=,.$-]{4,80}\$[A-Za-z0-9+/.]{20,140}",
+        very_random,
+        "",
+        severity="medium",
+    ),
+    declare(
+        "password-hash",
+        "{SHA} {SSHA} {SSHA512}",
+        "[A-Za-z0-9+/]{27,140}={0,2}",
+        very_random,
+        "",
+        severity="medium",
+    ),
+    declare("nats-seed", "SUA SOA SAA SNA", "[A-Z2-7]{55}", random_looking),
 )

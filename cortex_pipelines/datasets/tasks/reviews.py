@@ -1,0 +1,125 @@
+"""Candidates from code reviews: a passage, what was said of it, and how it reads afterwards.
+
+Exports of pull and merge requests and mailboxes are files of a project's sources, pinned, limited
+and redacted like all of them. What they hold is decoded here and redacted again, since escapes
+hide what stands at the beginning of a line.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.extraction.pairs.purposes import said_purpose
+from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
+from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
+from cortex_pipelines.extraction.reviews.review import DAMAGED, Review
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+OF_FILES = ("source", "path", "language", "revision", "text")
+"""Columns of REPOSITORY_FILES that reviews are read from."""
+
+_LONGEST_REMARK = 1000
+_S = pl.String
+REVIEW_ROWS = pl.Schema(
+    dict.fromkeys(
+        ("source", "path", "export", "export_source", "revision", "language", "unit_id"), _S
+    )
+    | dict.fromkeys(("before", "after", "explanation", "purpose", "why_not"), _S)
+)
+
+
+def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    """The reviews in a project's files, redacted, each once.
+
+    Args:
+        files: REPOSITORY_FILES of one project, with ``text``.
+        project: Its name.
+        privacy: What is redacted.
+    """
+    key = project_key(project, privacy)
+    languages = {
+        (source, path): language
+        for source, path, language in files.select("source", "path", "language").iter_rows()
+    }
+    rows: dict[str, dict[str, Any]] = {}
+    may_be = pl.col("language").is_null() | (pl.col("language") == "json")
+    kept = files.select(OF_FILES).filter(may_be).sort("source", "path")
+    for source, path, language, revision, text in kept.iter_rows():
+        for review in _reviews(path, language, text):
+            if review.why_not == DAMAGED:
+                review = replace(review, path=path)
+            row = _row(_redacted(review, privacy, key), languages)
+            rows.setdefault(
+                row["unit_id"],
+                {**row, "export": path, "export_source": source, "revision": revision},
+            )
+    return pl.DataFrame([rows[name] for name in sorted(rows)], schema=REVIEW_ROWS, orient="row")
+
+
+def _reviews(path: str, language: str | None, text: str) -> list[Review]:
+    if language == "json":
+        return exported_reviews(text) if is_export(text) else []
+    return mailed_reviews(text) if language is None and is_mailbox(path, text) else []
+
+
+def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
+    texts = {
+        name: redact_text(getattr(review, name), review.path, None, privacy, key).text
+        for name in ("before", "after")
+    }
+    # a remark is prose, whatever file it is about
+    remark = redact_text(review.remark, "remark.txt", None, privacy, key).text
+    path = redact_text(review.path, "", None, privacy, key).text
+    return replace(review, path=path, remark=remark[:_LONGEST_REMARK], **texts)
+
+
+def _row(review: Review, languages: Mapping[Place, str | None]) -> dict[str, Any]:
+    source = next((source for source, path in sorted(languages) if path == review.path), None)
+    language = languages.get((source, review.path)) if source else None
+    parts = (review.path, review.before, review.remark, review.after, review.why_not)
+    return {
+        "source": source,
+        "path": review.path,
+        "language": language or language_of(review.path, review.before),
+        "unit_id": hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32],
+        "before": review.before,
+        "after": review.after,
+        "explanation": review.remark,
+        "purpose": said_purpose(review.remark),
+        "why_not": review.why_not,
+    }
+
+
+def why_not(
+    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
+) -> Iterator[str | None]:
+    """Why each row is no example, or None.
+
+    Code of a file that the project does not have is under a licence that nobody has stated.
+
+    Args:
+        rows: Rows of ``review_rows`` with ``trainable`` of the file.
+        benchmarks: What must not be trained on.
+        settings: Their thresholds.
+    """
+    codes = (rows["before"] + "\n" + rows["after"]).to_list()
+    dirty = contaminated(codes, benchmarks, settings)
+    columns = rows.select("why_not", "trainable", "language")
+    for (missing, trainable, language), listed in zip(columns.iter_rows(), dirty, strict=True):
+        if missing:
+            yield missing
+        elif language not in LINE_COMMENTS:
+            yield "language"
+        elif not trainable:
+            yield "licence"
+        else:
+            yield "contaminated" if listed is not None else None

@@ -1,0 +1,151 @@
+"""Reviews in mail: patches, answers that quote them, and the patch's next version.
+
+A remark stands below the lines that it quotes (``> +code``). The code afterwards is what the next
+version of the patch, with the same title and a higher ``[PATCH v2]``, has in their place.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email import message_from_string
+from email.message import Message
+
+from cortex_pipelines.extraction.reviews.review import Review, changed_later, new_side, review_of
+
+_POSTMARK = re.compile(r"^From \S+[^\n]*\d{4}\r?\n", re.MULTILINE)
+_SUBJECT = re.compile(r"\[[^\]]*\bPATCH\b[^\]]*?(?:\bv(\d{1,3})\b[^\]]*)?\]\s*(.*)", re.DOTALL)
+_VERSION = re.compile(r"\bv(\d{1,3})\b")
+_FILE = re.compile(r"^\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
+_QUOTE = re.compile(r"> ?")
+_NOT_SAID = re.compile(
+    r"^(?:[A-Z][a-z]+(?:-[a-z]+)+: |--[ ]?$|(?:hi|hello|dear|thanks)\b[^.]{0,40}$)|\bwrote:$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Patch:
+    title: str
+    version: int
+    files: dict[str, list[str]]
+
+
+def is_mailbox(path: str, text: str) -> bool:
+    """Whether a file is mail with patches, by its name or first line and its subjects."""
+    named = path.lower().endswith((".mbox", ".mbx", ".eml")) or text.startswith("From ")
+    return named and "PATCH" in text and "\nSubject:" in f"\n{text}"
+
+
+def mailed_reviews(text: str) -> list[Review]:
+    """The reviews in a mailbox or a single message, in its order."""
+    messages = [message_from_string(part) for part in _messages(text)]
+    patches: dict[str, _Patch] = {}
+    for message in messages:
+        patch = _patch_of(message)
+        if patch is not None:
+            patches[_id(message, "Message-ID")] = patch
+    reviews: list[Review] = []
+    for message in messages:
+        patch = patches.get(_id(message, "In-Reply-To"))
+        if patch is not None and _id(message, "Message-ID") not in patches:
+            reviews += _remarks(_body(message), patch, _next(patch, patches))
+    return reviews
+
+
+def _messages(text: str) -> Iterator[str]:
+    starts = list(_POSTMARK.finditer(text))
+    if not starts:
+        yield text
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    for start, end in zip(starts, ends, strict=True):
+        yield text[start.end() : end]
+
+
+def _id(message: Message, header: str) -> str:
+    return "".join(str(message.get(header, "")).split())
+
+
+def _body(message: Message) -> str:
+    for part in message.walk():
+        if part.get_content_type() == "text/plain":
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes):
+                return payload.decode("utf-8", "replace").replace("\r\n", "\n")
+    return ""
+
+
+def _patch_of(message: Message) -> _Patch | None:
+    subject = " ".join(str(message.get("Subject", "")).split())
+    match = _SUBJECT.match(subject)
+    body = _body(message)
+    if match is None or "\n@@ " not in body:
+        return None
+    version = _VERSION.search(subject[: match.start(2)])
+    marks = list(_FILE.finditer(body))
+    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    files = {
+        mark[1]: list(new_side(body[mark.end() : end].partition("\ndiff --git ")[0]).values())
+        for mark, end in zip(marks, ends, strict=True)
+    }
+    return _Patch(match[2], int(version[1]) if version else 1, files)
+
+
+def _next(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
+    later = [
+        other
+        for other in patches.values()
+        if other.title == patch.title and other.version > patch.version
+    ]
+    return min(later, key=lambda other: other.version, default=None)
+
+
+def _remarks(body: str, patch: _Patch, later: _Patch | None) -> Iterator[Review]:
+    """The remarks of an answer, each with the added lines that it stands below."""
+    quoted: list[str] = []
+    said: list[str] = []
+    for line in [*body.split("\n"), "> "]:
+        quote = _QUOTE.match(line)
+        if quote is None:
+            said.append(line)
+            continue
+        if any(line.strip() for line in said):
+            yield from _remark(quoted, said, patch, later)
+            quoted = []
+        said = []
+        quoted.append(line[quote.end() :])
+
+
+def _remark(
+    quoted: Sequence[str], said: Sequence[str], patch: _Patch, later: _Patch | None
+) -> Iterator[Review]:
+    added: list[str] = []
+    for line in reversed([line for line in quoted if line.strip()]):
+        if not line.startswith("+") or line.startswith("+++"):
+            break
+        added.insert(0, line[1:].rstrip())
+    text = " ".join(line for line in _own(said) if not _NOT_SAID.search(line.strip()))
+    if not added or not text.strip():
+        return
+    for path, lines in patch.files.items():
+        at = _find([line.rstrip() for line in lines], added)
+        if at is None:
+            continue
+        after = later.files.get(path, []) if later else []
+        changed = changed_later(lines, at, at + len(added), after)
+        before, then = changed if changed is not None else (added, None)
+        yield review_of(path, before, text, then)
+        return
+
+
+def _own(said: Sequence[str]) -> Iterator[str]:
+    """Lines up to the signature."""
+    for line in said:
+        if line.rstrip() == "--":
+            return
+        yield line
+
+
+def _find(lines: Sequence[str], wanted: Sequence[str]) -> int | None:
+    size = len(wanted)
+    places = range(len(lines) - size + 1)
+    return next((at for at in places if list(lines[at : at + size]) == list(wanted)), None)

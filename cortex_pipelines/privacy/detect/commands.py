@@ -1,0 +1,77 @@
+"""Passwords that command lines and the files of such tools give by position."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.values import (
+    is_default,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
+
+_VALUE = r"""(?:"([^"\n]{4,80})"|'([^'\n]{4,80})'|([^\s"'`|;&<>\\]{4,80}))"""
+_REST = r"[^\n|;&]{0,160}?"
+_COMMANDS: tuple[tuple[str, str], ...] = (
+    ("sshpass", rf"\bsshpass\s+(?:-e\s+)?-p\s*{_VALUE}"),
+    ("mysql", rf"\b(?:mysql|mysqldump|mysqladmin|mariadb)\b{_REST}\s-p{_VALUE}"),
+    (
+        "login",
+        rf"\b(?:docker|podman|helm|az|oc|buildah|skopeo)\b{_REST}\blogin\b{_REST}\s-p\s+{_VALUE}",
+    ),
+    ("smb", rf"\bsmb\w{{1,12}}\b{_REST}\s-U\s*[\"']?[\w.\\-]{{1,40}}%{_VALUE}"),
+    ("sqlplus", r"\bsqlplus\s+(?:-\w+\s+)*[\"']?\w{1,40}/([^\s@\"'/]{4,80})@"),
+    ("password 7 ", r"\bpassword 7 ([0-9A-F]{8,80})\b"),
+    ("redis-cli", rf"\bredis-cli\b{_REST}\s-a\s+{_VALUE}"),
+    ("pass:", rf"-(?:passin|passout|k)\s+[\"']?pass:{_VALUE}"),
+    ("ldap", rf"\bldap(?:search|add|modify|delete|whoami|passwd)\b{_REST}\s-w\s+{_VALUE}"),
+    ("htpasswd", rf"\bhtpasswd\s+(?:-\w+\s+)*-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+{_VALUE}"),
+    ("sudo", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|\s*sudo\s+(?:-\w+\s+)*-S"),
+    ("--password-stdin", rf"\becho\s+(?:-\w+\s+)?{_VALUE}\s*\|[^\n|]{{0,80}}--password-stdin"),
+    (
+        "chpasswd",
+        r"\becho\s+(?:-\w+\s+)?[\"']?[\w.-]{1,40}:([^\s\"'|]{4,80})[\"']?\s*\|\s*(?:sudo\s+)?chpasswd",
+    ),
+    ("ConvertTo-SecureString", rf"ConvertTo-SecureString\s+(?:-\w+\s+)?{_VALUE}"),
+    ("net use", rf"\bnet\s+use\s+(?:\w:\s+)?\\\\\S+\s+(?!/){_VALUE}"),
+    ("auth-user-pass", r"<auth-user-pass>\s*\n\S+\n(\S{4,80})"),
+    ("login", rf"\blogin[ \t]+\S{{1,80}}\s+password[ \t]+{_VALUE}"),
+)
+_COMPILED = tuple((mark, re.compile(pattern)) for mark, pattern in _COMMANDS)
+_PGPASS = re.compile(r"(?m)^[^\s:#]{1,80}:(?:\d{1,5}|\*):[^\s:]{1,60}:[^\s:]{1,60}:(\S{4,80})$")
+_CRYPT = re.compile(r"(?m)^[\w.@-]{1,60}:([./0-9A-Za-z]{13})$")
+_ONE_VALUE = re.compile(r"\s*([A-Za-z0-9+/=_-]{20,200})\s*")
+_LONGEST_FILE = 300
+_WHOLE = re.compile(r"(?i)\.key$|secret|token|passw|credential")
+
+
+def commanded_secrets(text: str, path: str) -> Iterator[Span]:
+    """Passwords on command lines, and those in files whose name says what is in them.
+
+    Args:
+        text: The text.
+        path: Its path.
+    """
+    for mark, pattern in _COMPILED:
+        if mark in text:
+            for match in pattern.finditer(text):
+                yield from _given(match)
+    name = PurePosixPath(path).name.lower()
+    if "pgpass" in name:
+        yield from (span for match in _PGPASS.finditer(text) for span in _given(match))
+    if "htpasswd" in name:
+        for match in _CRYPT.finditer(text):
+            yield Span(match.start(1), match.end(1), SECRET, "password-hash", "medium")
+    if len(text) <= _LONGEST_FILE and _WHOLE.search(name):
+        whole = _ONE_VALUE.fullmatch(text)
+        if whole and is_strong_secret(whole[1]) and not is_sample(whole[1]):
+            yield Span(whole.start(1), whole.end(1), SECRET, "assigned-secret", "high")
+
+
+def _given(match: re.Match[str]) -> Iterator[Span]:
+    group = match.lastindex or 0
+    value = match[group]
+    if not (is_reference(value) or is_sample(value) or is_default(value)):
+        yield Span(match.start(group), match.end(group), SECRET, "command-password", "high")

@@ -1,0 +1,72 @@
+"""Code reviews become rows of the refactoring data set, or the manifest says why not."""
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
+from cortex_pipelines.datasets.tasks.reviews import review_rows
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines_tests.parameters import sections
+
+_PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
+
+
+def comment(path: str, **fields: Any) -> dict[str, Any]:
+    hunk = (
+        f"@@ -1 +1,2 @@\n+def price_of(item, rate):\n+    return item.price * rate + len('{path}')"
+    )
+    said = "Round it here,\nask bo.miller@northgate.dev.\n"
+    body = f"{said}```suggestion\n    return round(item.price * rate)\n```"
+    return {"path": path, "diff_hunk": hunk, "body": body, "original_line": 2, **fields}
+
+
+@pytest.fixture(scope="module")
+def exported(files: pl.DataFrame) -> pl.DataFrame:
+    code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]
+    comments = [
+        comment(code),
+        comment(code),
+        comment(code, body="Why?"),
+        comment("gone/away.py"),
+        comment("notes.md"),
+    ]
+    export = files.head(1).with_columns(
+        pl.lit("directory:reviews").alias("source"),
+        pl.lit("pulls.json").alias("path"),
+        pl.lit("json").alias("language"),
+        pl.lit(json.dumps(comments) + '\n[{"cut').alias("text"),
+    )
+    return pl.concat([files, export])
+
+
+def test_a_review_is_a_row_with_what_was_said(
+    made: Any, exported: pl.DataFrame, settings: DatasetSettings
+) -> None:
+    reviews = review_rows(exported, "shop", _PRIVACY)
+    errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
+    tables = refactoring_tables(made.project, errors, {}, pairs, reviews, exported, (), settings)
+    sides = pl.concat([tables[name] for name in tables if name != "manifest"])
+    (row,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
+    assert "A reviewer says: Round it here, ask redacted-" in row["prompt"]
+    assert "northgate" not in row["prompt"] + row["explanation"]
+    assert row["completion"] == "    return round(item.price * rate)"
+    assert row["source"] == "directory:example"
+    of_reviews = tables["manifest"].filter(pl.col("origin") == "review")
+    reasons = ["review_damaged", "language", "licence", "review_without_result"]
+    assert set(of_reviews["left_out"].drop_nulls()) == set(reasons)
+    damaged = of_reviews.filter(pl.col("left_out") == "review_damaged")
+    assert damaged.select("source", "path").row(0) == ("directory:reviews", "pulls.json")
+    assert of_reviews.filter(pl.col("left_out") == "review_without_result")[
+        "filters"
+    ].to_list() == [[]]
+
+
+def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataFrame) -> None:
+    again = review_rows(exported.reverse(), "shop", _PRIVACY)
+    assert again.equals(review_rows(exported, "shop", _PRIVACY))

@@ -1,0 +1,180 @@
+"""Reviews as GitHub, GitLab and mail give them: the remark, its code, and what became of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
+from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
+from cortex_pipelines.extraction.reviews.review import Review, changed_later
+
+_HUNK = (
+    "@@ -1,3 +1,5 @@ def top\n def total(items):\n-    return 0\n"
+    "+    n = 0\n+    for i in items:\n+        n = n + i"
+)
+_FIX = "Say it with the library, @ann.\n```suggestion\n    return sum(items)\n```\n"
+
+
+def github(**fields: Any) -> dict[str, Any]:
+    comment = {
+        "id": 1, "path": "shop/sum.py", "diff_hunk": _HUNK, "body": _FIX, "side": "RIGHT",
+        "original_start_line": 2, "original_line": 4, "user": {"login": "bo"}, "commit_id": "c1",
+    }  # fmt: skip
+    return {**comment, **fields}
+
+
+def test_a_suggestion_of_github_replaces_the_lines_that_it_stands_at() -> None:
+    (review,) = exported_reviews(json.dumps([github()]))
+    assert review == Review(
+        "shop/sum.py",
+        "    n = 0\n    for i in items:\n        n = n + i",
+        "Say it with the library, someone.",
+        "    return sum(items)",
+    )
+
+
+def test_names_as_in_graphql_are_read_too() -> None:
+    comment = {
+        "path": "shop/sum.py", "diffHunk": _HUNK, "body": _FIX,
+        "originalStartLine": 2, "originalLine": 4,
+    }  # fmt: skip
+    nodes = {"data": {"reviewThreads": {"nodes": [{"comments": {"nodes": [comment]}}]}}}
+    assert exported_reviews(json.dumps(nodes)) == exported_reviews(json.dumps([github()]))
+
+
+def test_without_a_suggestion_the_files_of_the_request_say_what_was_written() -> None:
+    patch = (
+        "@@ -1,3 +1,5 @@\n def total(items):\n-    return 0\n+    n = 0\n"
+        "+    for i in items:\n+        n += i\n+    return n\n"
+    )
+    comment = github(body="Shorter, please.", original_start_line=None)
+    request = {
+        "number": 7,
+        "comments": [comment],
+        "files": [{"filename": "shop/sum.py", "patch": patch}],
+    }
+    (review,) = exported_reviews(json.dumps(request))
+    assert (review.before, review.remark) == ("        n = n + i", "Shorter, please.")
+    assert review.after.startswith("        n += i")
+    (alone,) = exported_reviews(json.dumps({**request, "files": []}))
+    assert (alone.after, alone.why_not) == ("", "review_without_result")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why_not"),
+    [
+        ({"body": "```suggestion\nreturn 1\n```"}, "review_without_remark"),
+        ({"diff_hunk": "@@ -1 +1 @@\n+a"}, "review_without_code"),
+        ({"side": "LEFT"}, "review_without_code"),
+        ({"body": "Why?"}, "review_without_result"),
+    ],
+)
+def test_what_a_remark_lacks_is_told(fields: dict[str, Any], why_not: str) -> None:
+    assert [review.why_not for review in exported_reviews(json.dumps([github(**fields)]))] == [
+        why_not
+    ]
+
+
+def test_answers_are_talk_unless_they_suggest() -> None:
+    assert exported_reviews(json.dumps([github(in_reply_to_id=4, body="Done.")])) == []
+    assert len(exported_reviews(json.dumps([github(in_reply_to_id=4)]))) == 1
+
+
+def gitlab(**fields: Any) -> dict[str, Any]:
+    position = {"new_path": "a.js", "old_path": "a.js", "new_line": 3, "head_sha": "h2"}
+    note = {"type": "DiffNote", "system": False, "position": position, "suggestions": []}
+    return {**note, "body": "No var.\n\n```suggestion:-1+0\nlet a = 1;\nlet b = 2;\n```", **fields}
+
+
+def test_suggestions_of_gitlab_bring_their_code() -> None:
+    given = {"from_content": "var a = 1;\nvar b = 2;\n", "to_content": "let a = 1;\nlet b = 2;\n"}
+    discussions = [{"id": "d", "notes": [gitlab(suggestions=[given]), gitlab(system=True)]}]
+    (review,) = exported_reviews(json.dumps(discussions))
+    assert review == Review("a.js", "var a = 1;\nvar b = 2;", "No var.", "let a = 1;\nlet b = 2;")
+
+
+def test_without_their_code_the_diff_has_it_if_it_is_of_that_version() -> None:
+    diff = "@@ -1,2 +1,3 @@\n // top\n+var a = 1;\n+var b = 2;\n"
+    request: dict[str, Any] = {
+        "diff_refs": {"head_sha": "h2"}, "notes": [gitlab()],
+        "changes": [{"new_path": "a.js", "diff": diff}],
+    }  # fmt: skip
+    (review,) = exported_reviews(json.dumps(request))
+    assert (review.before, review.why_not) == ("var a = 1;\nvar b = 2;", "")
+    later = {**request, "diff_refs": {"head_sha": "h3"}}
+    assert [review.why_not for review in exported_reviews(json.dumps(later))] == [
+        "review_without_code"
+    ]
+
+
+def test_lines_of_json_are_read_and_a_cut_off_one_is_counted() -> None:
+    text = json.dumps(github()) + "\n" + json.dumps(github())[:50]
+    assert [review.why_not for review in exported_reviews(text)] == ["", "review_damaged"]
+    nested = '{"a":' * 3000 + "1" + "}" * 3000
+    assert {review.why_not for review in exported_reviews(nested)} == {"review_damaged"}
+
+
+def test_pages_one_after_the_other_are_read() -> None:
+    assert len(exported_reviews(json.dumps([github()]) * 3)) == 3
+
+
+def test_other_json_is_no_export() -> None:
+    assert is_export(json.dumps([github()]))
+    assert is_export(json.dumps([gitlab()]))
+    assert not is_export('{"body": "x", "path": "y"}')
+
+
+_PATCH = """From ann@acme.dev Mon Jan  1 10:00:00 2024
+Message-ID: <v1@acme>
+Subject: [PATCH{version} 1/2] sum: count
+ items
+
+Count them.
+---
+diff --git a/sum.c b/sum.c
+--- a/sum.c
++++ b/sum.c
+@@ -1,2 +1,5 @@
+ int sum(int *a, int n) {{
++    int s;
++    for (int i = 0; i <= n; i++)
++        s += a[i];
+     return s;
+"""
+_ANSWER = """From bo@acme.dev Mon Jan  1 11:00:00 2024
+Message-ID: <r1@acme>
+In-Reply-To: <v1@acme>
+Subject: Re: [PATCH 1/2] sum: count items
+
+On Monday Ann wrote:
+> +    int s;
+> +    for (int i = 0; i <= n; i++)
+
+This reads one too many.
+
+> +        s += a[i];
+Fine.
+Reviewed-by: Bo <bo@acme.dev>
+--
+Bo
+"""
+
+
+def test_an_answer_to_a_patch_meets_the_patch_that_came_of_it() -> None:
+    second = _PATCH.format(version=" v2").replace("<v1@", "<v2@").replace("i <= n", "i < n")
+    text = _PATCH.format(version="") + _ANSWER + second
+    assert is_mailbox("list.mbox", text)
+    first, other = mailed_reviews(text)
+    assert first.remark == "This reads one too many."
+    assert (first.path, first.why_not) == ("sum.c", "")
+    assert "i <= n" in first.before
+    assert "i < n" in first.after
+    assert (other.remark, other.why_not) == ("Fine.", "review_without_result")
+
+
+def test_a_change_that_cannot_be_told_from_its_surroundings_is_none() -> None:
+    before, after = ["a", "b", "c"], ["a", "x", "c"]
+    assert changed_later(before, 1, 2, after) == (["b"], ["x"])
+    assert changed_later(before, 0, 1, after) is None
+    assert changed_later(["a"], 0, 1, [str(number) for number in range(50)]) is None
