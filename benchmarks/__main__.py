@@ -18,7 +18,7 @@ from benchmarks.timing import Timing
 from benchmarks.workspace import Workspace
 
 USUAL = ("loading", "asset_cost", "unchanged", "one_file")
-SLOW = ("code_speed", "code_data", "routing", "lora", "search", "demo")
+SLOW = ("code_speed", "code_data", "routing", "lora", "search", "serving", "demo")
 RESULTS = Path(__file__).parent / "results"
 
 

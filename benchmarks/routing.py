@@ -39,8 +39,8 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 
     Rates are for a second of processor time, so that other work on the machine does not show.
     """
-    folder = _encoder_folder(work.root)
-    words = _words(folder)
+    folder = encoder_folder(work.root)
+    words = router_words(folder)
     texts, labels = made_up_tasks(TASKS, words)
     logs, model = work.root / "logs", work.root / "router"
     write_log(logs, texts, labels)
@@ -102,7 +102,8 @@ def _decisions(
     ]
 
 
-def _encoder_folder(root: Path) -> Path:
+def encoder_folder(root: Path) -> Path:
+    """The default encoder's weights."""
     source = load_parameters(CHECKOUT).models.encoder
     try:
         return weights_folder(source, take_model_pin(source, root), root)
@@ -110,7 +111,7 @@ def _encoder_folder(root: Path) -> Path:
         raise BenchmarkError(f"the default encoder is not installed: {error}") from error
 
 
-def _words(encoder: Path) -> list[str]:
+def router_words(encoder: Path) -> list[str]:
     """Words that are one token each: first the common ones, then each label's own."""
     vocabulary = json.loads((encoder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     known = sorted(word for word in vocabulary["vocab"] if word.isalpha() and len(word) > 3)

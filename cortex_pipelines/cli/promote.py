@@ -37,8 +37,8 @@ def promote(
 
     The deployment is planned in releases.lock; options that are not given are taken from
     `deployment` in params.yaml. With --strategy canary or shadow the champion stays until the
-    canary is promoted too, by this command or by the gateway's analysis. Repeating the command
-    changes nothing.
+    canary is promoted too, by this command or by the gateway. Repeating the command changes
+    nothing.
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.operations import releasing

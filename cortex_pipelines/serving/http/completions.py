@@ -69,17 +69,15 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     """Text that goes on with each prompt, or fills the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
     how = sampling_of(form, most, form.logprobs or 0)
-    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
-    asked = [
-        await run_in_threadpool(
-            gateway.ask,
-            answering,
-            infill(text, form.suffix) if form.suffix else completion(text),
-            how,
-            form.n or 1,
-        )
-        for text in form.prompts
-    ]
+
+    def prepared() -> list[Asked]:
+        answering = gateway.answering(form.model, for_user=form.user)
+        forms = (infill(text, form.suffix) if form.suffix else completion(text) for text in texts)
+        return [gateway.ask(answering, each, how, form.n or 1) for each in forms]
+
+    texts = form.prompts
+    asked = await run_in_threadpool(prepared)
+    answering = asked[0].answering
     headers = headers_of(answering, max(part.prompt.cut for part in asked))
     frame = envelope("text_completion", "cmpl", answering)
     shown = form.logprobs is not None

@@ -46,21 +46,26 @@ class AuditLog:
             OSError: it cannot be written.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._lock:
+        with self._lock, self._opened() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            size, torn, start = file.seek(0, os.SEEK_END), b"", b""
+            if size != self._size:  # the first line of this process, or another one wrote
+                self._previous, torn, start = _end(file, size)
+            whole = {"at": at, **entry, "previous": self._previous}
+            if torn:
+                whole["torn"] = _hash(torn)
+            line = json.dumps(whole, sort_keys=True).encode()
+            self._size = -1  # should the next step fail, the file is looked at again
+            file.write(start + line + b"\n")
+            file.flush()
+            self._size, self._previous = file.tell(), _hash(line)
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self._path.open("ab+")
+        except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
-                size, torn, start = file.seek(0, os.SEEK_END), b"", b""
-                if size != self._size:  # the first line of this process, or another one wrote
-                    self._previous, torn, start = _end(file, size)
-                whole = {"at": at, **entry, "previous": self._previous}
-                if torn:
-                    whole["torn"] = _hash(torn)
-                line = json.dumps(whole, sort_keys=True).encode()
-                self._size = -1  # should the next step fail, the file is looked at again
-                file.write(start + line + b"\n")
-                file.flush()
-                self._size, self._previous = file.tell(), _hash(line)
+            return self._path.open("ab+")
 
 
 @dataclass(frozen=True)

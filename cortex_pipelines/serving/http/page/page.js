@@ -78,6 +78,12 @@ function verdictLine(verdict, reason, name = "Gate") {
   return verdict ? make("p", {}, make("strong", {}, `${name}: ${verdict}`), reason ? `, ${reason}` : "") : null;
 }
 
+function trialLine(trial) {
+  const shown = Object.entries(trial).map(([name, count]) =>
+    `${name} ${count.answered}, ${count.failed} failed`);
+  return shown.length ? make("p", {}, `Answers in the trial: ${shown.join("; ")}`) : null;
+}
+
 function modelCard(model) {
   const bits = Object.entries(model.bits_per_byte ?? {});
   return make("article", { className: "card" },
@@ -86,6 +92,7 @@ function modelCard(model) {
     versions(model.version, model.release),
     verdictLine(model.verdict, model.reason, (model.roles ?? []).length ? "Gate" : "Gate on the challenger"),
     model.notice ? make("p", {}, model.notice) : null,
+    trialLine(model.trial ?? {}),
     bits.length ? bitsTable(bits, model.way) : null,
     scoreTable(model.scores ?? []));
 }
