@@ -23,6 +23,7 @@ from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
+from cortex_pipelines.cli.off_policy import off_policy
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.predict_batch import predict_batch
@@ -133,6 +134,7 @@ _COMMANDS = (
     logs,
     mcp,
     mutate,
+    off_policy,
     params,
     predict,
     predict_batch,

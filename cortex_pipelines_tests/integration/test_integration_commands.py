@@ -224,6 +224,7 @@ def test_all_commands_are_there() -> None:
         "logs",
         "mcp",
         "mutate",
+        "off-policy",
         "params",
         "predict",
         "predict-batch",
