@@ -14,6 +14,7 @@ from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
 from cortex_pipelines.cli.dictionary import dictionary
+from cortex_pipelines.cli.drift import drift
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
@@ -125,6 +126,7 @@ _COMMANDS = (
     anomalies,
     audit,
     dictionary,
+    drift,
     export,
     extract,
     forget,

@@ -213,6 +213,7 @@ def test_all_commands_are_there() -> None:
         "audit",
         "dictionary",
         "doctor",
+        "drift",
         "dvc-yaml",
         "export",
         "extract",
