@@ -42,7 +42,10 @@ def compare(
     """
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
-    columns = {name: [[r.get(name) for r in sample] for sample in samples] for name in names}
+    columns = {
+        name: ([r.get(name) for r in samples[0]], [r.get(name) for r in samples[1]])
+        for name in names
+    }
     kinds = {name: _kind(*column) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
     tests = {
