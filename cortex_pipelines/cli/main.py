@@ -14,6 +14,7 @@ from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
 from cortex_pipelines.cli.dictionary import dictionary
+from cortex_pipelines.cli.drift import drift
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
@@ -23,6 +24,7 @@ from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mcp import mcp
 from cortex_pipelines.cli.mutate import mutate
+from cortex_pipelines.cli.off_policy import off_policy
 from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.predict_batch import predict_batch
@@ -125,6 +127,7 @@ _COMMANDS = (
     anomalies,
     audit,
     dictionary,
+    drift,
     export,
     extract,
     forget,
@@ -134,6 +137,7 @@ _COMMANDS = (
     logs,
     mcp,
     mutate,
+    off_policy,
     params,
     predict,
     predict_batch,

@@ -1,0 +1,94 @@
+"""What a column holds, judged by the values of both samples together.
+
+The judgement must not depend on which sample a value is from: else a test that it leads to would no
+longer keep its rate of false alarms.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Any
+
+from cortex_pipelines.evaluation.drift.result import Kind
+
+_FEW = 10
+"""Different numbers up to which a number is a category, like a grade or a status."""
+
+_FEW_TEXTS = 30
+_REPEATED = 0.1
+"""Different texts, and share of different texts, up to which a text is a category."""
+
+_NAMES = 0.5
+"""Share of different words up to which a single word is a category, like a city."""
+
+_IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?)?")
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A record with the fields of its objects as ``object.field``, and lists as JSON text."""
+    values: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            values |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            values[prefix + key] = json.dumps(value, sort_keys=True, default=str)
+        elif isinstance(value, float) and math.isnan(value):
+            values[prefix + key] = None
+        else:
+            values[prefix + key] = value
+    return values
+
+
+def kind_of(reference: Sequence[Any], current: Sequence[Any]) -> Kind:
+    """Kind of a column.
+
+    Args:
+        reference: Values of one sample that are not missing, in its order.
+        current: Those of the other.
+    """
+    values = [*reference, *current]
+    different = len({(type(value) is bool, value) for value in values})
+    if different <= 1:
+        return "constant"
+    if all(isinstance(value, date | time | timedelta) for value in values):
+        return "time"
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if _counts(reference) and _counts(current):
+            return "identifier"
+        return "category" if different <= _FEW else "number"
+    if not all(isinstance(value, str) for value in values):
+        values = [as_text(value) for value in values]
+    if all(_TIME.fullmatch(value) for value in values):
+        return "time"
+    return _kind_of_words(values, different)
+
+
+def _kind_of_words(values: Sequence[str], different: int) -> Kind:
+    if different <= max(_FEW_TEXTS, _REPEATED * len(values)) and different < _NAMES * len(values):
+        return "category"
+    if all(_IDENTIFIER.fullmatch(value) for value in values):
+        return "identifier"
+    several_words = sum(len(value.split()) > 1 for value in values) / len(values)
+    if several_words < _NAMES and different <= _NAMES * len(values):
+        return "category"
+    return "text"
+
+
+def _counts(values: Sequence[Any]) -> bool:
+    """Whether each number is a whole one above the one before it: a key or a counter."""
+    return (
+        len(values) > _FEW
+        and all(isinstance(value, int) for value in values)
+        and all(before < after for before, after in pairwise(values))
+    )
+
+
+def as_text(value: Any) -> str:
+    """A value of mixed type as text."""
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)

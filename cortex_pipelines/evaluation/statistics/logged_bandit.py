@@ -1,0 +1,151 @@
+"""Value of a new policy from a log of another policy's single decisions, with intervals that hold.
+
+Normal intervals are far too narrow where a few decisions carry most of the weight, or where rewards
+are rare: over 100 simulated settings 71 % of such 95 % intervals held the true value, and 98 % of
+these (``docs/guides/watching.md``). Four things are put against that:
+
+- Pseudo-observations (Agresti and Coull 1998), two at either end of the rewards' range, each
+  weighing what a decision of the new policy usually weighs.
+- Student's distribution with as many degrees of freedom as the effective sample size has.
+- The end on the side of the longer tail moves out as the skewness asks for (Hall 1992).
+- Weight that the log clearly lacks may have had any reward in the range.
+
+The plain estimate needs the mean weight to be near 1 as well, so its interval always holds the
+self-normalised one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_EFFECTIVE = 10.0
+"""Effective decisions below which intervals held less often than 95 % in simulations."""
+
+_CONFIDENCE = 0.95
+_PSEUDO = 2.0
+_MISSING_ERRORS = 2.0
+"""Standard errors by which the mean weight has to miss 1 before weight counts as missing."""
+
+_MISFIT_ERRORS = 4.0
+_MISFIT = 0.05
+"""Errors, and distance from 1, at which the mean weight shows that the log does not fit."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """An estimate of the new policy's mean reward; all None where no decision has any weight."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class PolicyValue:
+    """What a log says of a new policy.
+
+    Args:
+        snips: By self-normalised inverse propensity (Swaminathan and Joachims 2015).
+        ips: By inverse propensity (Horvitz and Thompson 1952).
+        effective: Effective sample size, (sum of weights)² / sum of squares (Kish).
+        refused: Why the figures should not be relied on; None if they may be.
+    """
+
+    snips: Value
+    ips: Value
+    effective: float
+    refused: str | None
+
+
+def value_of_policy(
+    rewards: np.ndarray, propensities: np.ndarray, targets: np.ndarray
+) -> PolicyValue:
+    """Mean reward of the new policy, with 95 % intervals.
+
+    Args:
+        rewards: What came of each decision; finite, at least one.
+        propensities: Probability with which the old policy took it, above 0.
+        targets: Probability with which the new policy would take it.
+    """
+    weights = targets / propensities
+    if not weights.any():
+        nothing = Value(None, None, None)
+        reason = "the new policy would have taken none of the logged decisions (every target is 0)"
+        return PolicyValue(nothing, nothing, 0.0, reason)
+    shares = weights / weights.max()  # squares of tiny weights would be 0
+    effective = float(shares.sum() ** 2 / (shares**2).sum())
+    snips, ips = (_interval(rewards, weights, effective, normalised=n) for n in (True, False))
+    return PolicyValue(
+        snips=Value(*snips),
+        ips=Value(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
+        effective=effective,
+        refused=_reason(weights, effective),
+    )
+
+
+def _reason(weights: np.ndarray, effective: float) -> str | None:
+    if effective < MIN_EFFECTIVE:
+        return (
+            f"the log is worth {effective:.1f} decisions of the new policy (effective sample "
+            f"size), at least {MIN_EFFECTIVE:g} are needed: it seldom tried what the new one wants"
+        )
+    mean, error = float(weights.mean()), _standard_error(weights)
+    if abs(mean - 1) > max(_MISFIT, _MISFIT_ERRORS * error):
+        cause = "the new policy wants what was hardly tried, or the" if mean < 1 else "the"
+        return (
+            f"the weights have a mean of {mean:.2f} and should have one of 1: {cause} propensities "
+            "are not those of the decisions"
+        )
+    return None
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _interval(
+    rewards: np.ndarray, weights: np.ndarray, effective: float, *, normalised: bool
+) -> tuple[float, float, float]:
+    """Value of one estimator and the ends of its interval."""
+    from scipy.special import stdtrit
+
+    low, high = _range(rewards)
+    usual = float(weights.sum()) / effective
+    # decisions that the new policy would not take keep the mean weight of the pseudo ones at 1
+    unused = 2 * _PSEUDO * max(usual - 1, 0.0)
+    counts = np.append(np.ones(len(weights)), [_PSEUDO, _PSEUDO, unused])
+    heavy = np.append(weights, [usual, usual, 0.0])
+    gained = heavy * np.append(rewards, [low, high, 0.0])
+    total = counts.sum()
+    if normalised:
+        value = (weights * rewards).sum() / weights.sum()
+        centre = (counts * gained).sum() / (counts * heavy).sum()
+        apart = (gained - heavy * centre) / ((counts * heavy).sum() / total)
+    else:
+        value = (weights * rewards).mean()
+        centre = (counts * gained).sum() / total
+        apart = gained - centre
+    spread = float(np.sqrt((counts * apart**2).sum() / (total - 1)))
+    if spread == 0:  # one reward, one weight: nothing varies
+        return float(value), float(value), float(value)
+    error = spread / np.sqrt(total)
+    quantile = float(stdtrit(max(effective - 1, 1.0), (1 + _CONFIDENCE) / 2))
+    skewness = (counts * (apart / spread) ** 3).sum() / total
+    moved = skewness * (2 * quantile**2 + 1) / (6 * np.sqrt(total))
+    moved = float(np.clip(moved, -2 * quantile, 2 * quantile))
+    first = centre - error * (quantile - min(moved, 0.0))
+    last = centre + error * (quantile + max(moved, 0.0))
+    missing = max(0.0, 1 - float(weights.mean()) - _MISSING_ERRORS * _standard_error(weights))
+    if normalised:
+        first, last = first - missing * (centre - low), last + missing * (high - centre)
+        first, last = max(first, low), min(last, high)
+    else:
+        first, last = first + missing * min(low, 0.0), last + missing * max(high, 0.0)
+    return float(value), float(min(first, value)), float(max(last, value))
+
+
+def _range(rewards: np.ndarray) -> tuple[float, float]:
+    """Smallest and largest reward; 0 and 1 for successes and failures, even if all are alike."""
+    if np.isin(rewards, (0.0, 1.0)).all():
+        return 0.0, 1.0
+    return float(rewards.min()), float(rewards.max())
