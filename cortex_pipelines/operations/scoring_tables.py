@@ -94,9 +94,12 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _time_order(times: pl.Series) -> np.ndarray:
-    """Places in order of time; as they stand if a time is neither a number nor ISO 8601."""
+    """Places in order of time; as they stand if one is neither a number nor ISO 8601."""
     numbers = times.cast(pl.Float64, strict=False)
     if numbers.null_count():
+        # 01/02/2026 is of January or February, so only years that come first are read
+        if not times.str.contains(r"^\d{4}-").fill_null(value=False).all():
+            return np.arange(len(times))
         numbers = times.str.to_datetime(time_zone="UTC", strict=False).to_physical()
     if numbers.null_count():
         return np.arange(len(times))

@@ -213,9 +213,9 @@ def test_the_command_compares_json_lines_with_parquet(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) -> None:
     draw = random.Random(4)
-    known = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 40)]
+    known = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
     draw.shuffle(known)
-    files = {"before": known[:80], "after": known[80:] + sentences(draw, "sport", 25)}
+    files = {"before": known[:140], "after": known[140:] + sentences(draw, "sport", 35)}
     for name, texts in files.items():
         lines = "\n".join(json.dumps({"text": text}) for text in texts)
         (tmp_path / f"{name}.jsonl").write_text(lines)

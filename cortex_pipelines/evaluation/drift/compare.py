@@ -114,8 +114,8 @@ def _compare_values(
 def _drawn(values: list[Any]) -> list[Any]:
     if len(values) <= _MOST_TEXTS:
         return values
-    random = np.random.default_rng(_SEED)
-    return [values[n] for n in sorted(random.choice(len(values), _MOST_TEXTS, replace=False))]
+    drawn = np.random.default_rng(_SEED).choice(len(values), _MOST_TEXTS, replace=False)
+    return [values[n] for n in np.sort(drawn)]
 
 
 def _compare_numbers(reference: list[float], current: list[float]) -> Tested:

@@ -2,8 +2,8 @@
 
 A record is as anomalous as the window that ends with it is far from the nearest window that was
 learnt from (a discord: Yankov and others 2008), for several lengths of windows: a spike shows in a
-short one, a beat that is missing in a long one. On six families of simulated series the mean of
-these distances had an average precision of .47, a windowed isolation forest .25
+short one, a beat that is missing in a long one. On 90 simulated series of six families
+the mean of these distances had an average precision of .54, a windowed isolation forest .28
 (``docs/guides/watching.md``).
 """
 
