@@ -146,7 +146,7 @@ class BertForward:
             values = norm(mixed, size, *layer.first_norm, epsilon)
             narrow = layer.narrow(gelu(layer.wide(values)), values)
             values = norm(narrow, size, *layer.second_norm, epsilon)
-            for mine, part, shape in zip(states, values.split(rows), shapes, strict=True):
+            for mine, part, shape in zip(states, torch.split(values, rows), shapes, strict=True):
                 mine.append(part.view(*shape, self.width))
         return states
 
