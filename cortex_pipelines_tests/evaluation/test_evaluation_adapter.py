@@ -120,10 +120,7 @@ def test_a_known_model_is_scored_again_without_loading_it(
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache)
     other = workshop.adapter("other", max_tokens=300)
-    with (
-        mock.patch.object(likelihood, "load_causal_model", side_effect=AssertionError),
-        mock.patch.object(likelihood, "resolve_base", side_effect=AssertionError),
-    ):
+    with mock.patch.object(likelihood, "load_causal_model", side_effect=AssertionError):
         again, _ = workshop.evaluate(tmp_path / "again", workshop.trained, cache=cache)
         assert again.equals(first)
         with pytest.raises(AssertionError):  # another model is not known
