@@ -25,7 +25,7 @@ from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import Project, ProjectError
 
-PROJECTS = Path(__file__).with_name("study_of_adapters.yaml")
+PROJECTS = Path(__file__).parent / "study_of_adapters.yaml"
 CONTROL = "flask"
 RESULT = "study.json"
 
