@@ -34,8 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(names) - set(USUAL + SLOW)
     if unknown:
         parser.error(f"no measurement {', '.join(sorted(unknown))}")
-    warnings.simplefilter("ignore")
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _run(names, chosen)
+    finally:
+        logging.disable(before)
+
+
+def _run(names: Sequence[str], chosen: argparse.Namespace) -> None:
     here = machine.describe()
     console = Console(width=None if sys.stdout.isatty() else 170)
     console.print(machine.in_words(here), highlight=False)

@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.serving.context import SimilarExamples
-
 from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.adapters.model.base_model import BaseModel, resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.operations.inference.gateway import gateway_over
 from cortex_pipelines.operations.inference.serving import pinned_base
 from cortex_pipelines.operations.standalone import open_model

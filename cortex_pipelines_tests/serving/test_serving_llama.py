@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from cortex_pipelines.adapters.model.lora import WEIGHTS
 from cortex_pipelines.cli.serve import serve
 from cortex_pipelines.operations.inference import serving_exports
+from cortex_pipelines.serving.engines import opening as engines
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
@@ -28,7 +29,6 @@ from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
 from cortex_pipelines.serving.engines.llama_files import Converted, LlamaFiles
 from cortex_pipelines.serving.engines.llama_process import LlamaProcess
 from cortex_pipelines.serving.engines.opening import open_engine
-from cortex_pipelines.serving.engines.opening import opening as engines
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName

@@ -8,7 +8,11 @@ from typing import Any
 
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.coordination.logs import logs_folder, take_coordination_pin
+from cortex_pipelines.coordination.logs import (
+    CoordinationError,
+    logs_folder,
+    take_coordination_pin,
+)
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
@@ -62,18 +66,31 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
             taken = partial(take_pins, settings, root, root / CACHE)
             taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
             pins[f"projects.{name}"] = taken_pins
-    if project is None or lock.get("coordination") is None:
-        logs = logs_folder(params.coordination.logs, root)
-        pins["coordination"] = take_coordination_pin(logs, root, params.privacy)
-    for name in ("base", "encoder"):
-        if project is None or name not in (lock.get("models") or {}):
+    taken_too = {
+        "coordination": partial(_logs_pin, root, params),
+        **{
+            f"models.{name}": partial(take_model_pin, getattr(params.models, name), root)
+            for name in ("base", "encoder")
+        },
+    }
+    for place, take in taken_too.items():
+        if project is None or _pinned(lock, place) is None:
             try:
-                pins[f"models.{name}"] = take_model_pin(getattr(params.models, name), root)
-            except WeightsError as error:
+                pins[place] = take()
+            except (CoordinationError, WeightsError) as error:
                 if project is None:
                     raise
-                _LOG.warning("%s; data sets are made without it, models are not", error)
+                _LOG.warning("%s; what needs it is not made until `cortex update`", error)
     return _write(root, lock, pins, set(params.projects))
+
+
+def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
+    return take_coordination_pin(logs_folder(params.coordination.logs, root), root, params.privacy)
+
+
+def _pinned(lock: Mapping[str, Any], place: str) -> Any:
+    room, _, name = place.partition(".")
+    return (lock.get(room) or {}).get(name) if name else lock.get(room)
 
 
 def _write(
