@@ -257,14 +257,19 @@ def _studied(
 def _gains(tables: Mapping[str, pl.DataFrame], project: Project) -> dict[str, dict[str, Gain]]:
     """What each adapter saves over the other ways, corrected over all projects for each way."""
     gains: dict[str, dict[str, Gain]] = {name: {} for name in tables}
+    settings = load_parameters(project.root).evaluation
     for over, way in _OVER.items():
         paired = {}
         for name, table in tables.items():
-            settings = load_parameters(project.root).evaluation
             part = table.filter(pl.col(f"{way}_bits").is_not_null())
             if part.height:
                 paired[name] = gained(part, "adapter", way, settings)
-        for result in compare_all(paired, resamples=10_000, confidence=0.95, seed=20):
+        for result in compare_all(
+            paired,
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        ):
             interval = result.interval
             gains[result.metric][over] = Gain(
                 interval.estimate, interval.low, interval.high, result.p_corrected

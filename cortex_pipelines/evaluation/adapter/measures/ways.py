@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example, read_examples, sampled, shuffled
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.ngrams import Nats, TokenNgrams, mixed
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -68,8 +69,12 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
     ngrams = _fitted(ways.dataset, scorer, settings)
     costs = _costs(ngrams, items, scorer, window)
     bits["cache"] = [_bits(cost) for cost in costs]
+    validation = sampled(
+        read_examples(ways.dataset, "completion", "validation"), settings.items, settings.seed
+    )
+    validation_costs = _costs(ngrams, validation, scorer, window)
     for way, folder in plain.items():
-        weight = _weight(ngrams, ways.dataset, scorer, folder, settings)
+        weight = _weight(scorer.scores(validation, folder), validation_costs)
         bits[f"{way}_cache"] = [
             _bits(mixed(_nats(score), cost, weight))
             for score, cost in zip(scores[way], costs, strict=True)
@@ -101,9 +106,7 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
             )
             metrics |= {
                 f"{name}_items": part.height,
-                f"{name}_bits_per_byte": float(
-                    part[f"{way}_bits"].to_numpy().sum() / part["bytes"].to_numpy().sum()
-                ),
+                f"{name}_bits_per_byte": bits_per_byte(part, way),
                 f"{name}_gain": gain.estimate,
                 f"{name}_gain_low": gain.low,
                 f"{name}_gain_high": gain.high,
@@ -128,19 +131,8 @@ def _fitted(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings) -> 
     return TokenNgrams.fit(tokens, scorer.vocabulary)
 
 
-def _weight(
-    ngrams: TokenNgrams,
-    dataset: Path,
-    scorer: ItemScorer,
-    adapter: Path | None,
-    settings: EvaluationSettings,
-) -> float:
-    """Weight of the n-grams beside a model, chosen on the validation split."""
-    items = sampled(
-        read_examples(dataset, "completion", "validation"), settings.items, settings.seed
-    )
-    scores = scorer.scores(items, adapter)
-    costs = _costs(ngrams, items, scorer, settings.max_length)
+def _weight(scores: Sequence[ItemScore], costs: Sequence[Nats]) -> float:
+    """Weight of the n-grams beside a model, by the scores and costs of validation items."""
     needed = {
         weight: sum(
             float(mixed(_nats(score), cost, weight).sum())
