@@ -132,13 +132,7 @@ def test_it_ends_when_its_parent_is_killed(door: str, tmp_path: Path) -> None:
         f"command = [sys.executable, '-c', inside, {marker!r}]\n"
         f"sandbox.run(command, Path({str(tmp_path)!r}), limits, door={door!r})\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code])
-    try:
-        assert waited(lambda: len(running(marker)) >= 2)
-    finally:
-        parent.kill()
-        parent.wait()
-    assert waited(lambda: not running(marker))
+    killed_with_all_it_started(code, marker)
 
 
 _HALFWAY = """
@@ -171,6 +165,11 @@ def test_a_bubblewrap_that_is_halfway_ends_too(tmp_path: Path) -> None:
         f"limits = Limits(**{vars(LIMITS)!r})\n"
         f"sandbox.run(['true'], Path({str(folder)!r}), limits, door='bubblewrap')\n"
     )
+    killed_with_all_it_started(code, marker)
+
+
+def killed_with_all_it_started(code: str, marker: str) -> None:
+    """Run a program, kill it once its processes are there, and see that none of them stays."""
     parent = subprocess.Popen([sys.executable, "-c", code])
     try:
         assert waited(lambda: len(running(marker)) >= 2)
