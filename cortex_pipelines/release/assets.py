@@ -1,8 +1,11 @@
 """Assets of releases: gate verdicts on challengers, and registry entries."""
 
+import json
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.adapters.model.lora import trained_on
+from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge
@@ -27,9 +30,17 @@ def code_adapter_release(
     project: str,
     out: Path,
 ) -> None:
-    """Gate verdict on a project's adapter with its metrics; a rejection is a result, too."""
+    """Gate verdict on a project's adapter, and the way in which the project is best answered."""
     version = versions["code_adapter"]
-    judge(code_adapter_evaluation, version, release.code_adapter, out)
+    verdict = judge(code_adapter_evaluation, version, release.code_adapter, out)
+    metrics = json.loads((code_adapter_evaluation / "metrics.json").read_text(encoding="utf-8"))
+    answering = choose_release(
+        metrics,
+        trained_on(code_adapter)["digest"],
+        version if verdict.verdict == "promoted" else None,
+        versions["completion_dataset"],
+    )
+    write_release(answering, out)
     folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     data = [
         Training(f"{task}_dataset", versions[f"{task}_dataset"], folder, task)

@@ -9,6 +9,8 @@ from cortex_pipelines.release.settings import GateSettings, GuardSettings
 _MEANINGS = {
     "improvement_over_base": "bits per byte saved against the base, all tasks",
     "own_improvement_low": "gain on the project's own code beyond that on other code, low end",
+    "gain_over_untrained_low": "bits per byte saved over the best way without training (the base, "
+    "alone or with similar code in the prompt), low end",
     "exposure_by_gain": "bits by which planted strings are remembered",
     "extraction_beyond_base": "share of rare training lines that are completed verbatim",
 }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.ledger import Entry, Model, champion, moves
 from cortex_pipelines.release.numbering import FIRST, change, following, record_of
 
@@ -57,6 +58,12 @@ def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
     """Inputs of a released version, from the ledger."""
     inputs = [e.made_from for e in lines if e.version == version and e.made_from]
     return inputs[-1] if inputs else None
+
+
+def release_of(lines: Sequence[Entry], version: str | None) -> Release | None:
+    """What answers with a version, as it was promoted; None if the ledger does not say."""
+    known = [e.release for e in lines if version and e.version == version and e.release]
+    return Release(**known[-1]) if known else None
 
 
 def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:

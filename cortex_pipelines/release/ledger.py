@@ -68,6 +68,7 @@ class Entry:
         number: Semantic version of ``version``; None if there is no version.
         made_from: What ``version`` was made from, for the next number; None if it is not known.
         plan: How it is to be put to use; None where nothing was planned.
+        release: What answers with it (``release.json``); None for a router.
     """
 
     at: str
@@ -80,10 +81,11 @@ class Entry:
     number: str | None = None
     made_from: dict[str, str] | None = None
     plan: dict[str, Any] | None = None
+    release: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The entry as written, without unset fields."""
-        optional = ("number", "made_from", "plan")
+        optional = ("number", "made_from", "plan", "release")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def in_words(self) -> str:
@@ -100,6 +102,8 @@ class Entry:
             role = "undecided and stays canary: promote it or roll it back"
         else:
             role = "champion"
+        if self.release:
+            role += f", answered by {self.release['way']}"
         return f"{self.model} {self.number}: {self.version} is {role}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.release import history
+from cortex_pipelines.release.answering import read_release
 from cortex_pipelines.release.deployment import DeploymentSettings, mebibytes
 from cortex_pipelines.release.ledger import (
     Entry,
@@ -81,6 +82,7 @@ def promote(
     _require_size(root, model, version, deployment)
     number, _ = history.next_number(root, model, version)
     made_from = record_of(root, model.address, version)
+    answering = read_release(verdict_folder(root, model))
     entry = Entry(
         **vars(act),
         action="canary" if _canary(plan) else "promote",
@@ -90,6 +92,7 @@ def promote(
         number=number,
         made_from=made_from.as_dict() if made_from else history.made_from(lines, version),
         plan=plan,
+        release=answering.as_dict() if answering and answering.adapter == version else None,
     )
     pin = now if _canary(plan) else ChampionPin(version, now.champion)
     record(root, model, pin, entry)
@@ -122,7 +125,9 @@ def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry |
     now, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
-    entry = replace(running, **vars(act), action="undecided", made_from=None, plan=None)
+    entry = replace(
+        running, **vars(act), action="undecided", made_from=None, plan=None, release=None
+    )
     record(root, model, now, entry)
     return entry
 

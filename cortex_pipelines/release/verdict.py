@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.release.gates import decide
+from cortex_pipelines.release.gates import Verdict, decide
 from cortex_pipelines.release.settings import GateSettings
 
 FILE = "verdict.json"
 
 
-def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -> None:
+def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -> Verdict:
     """Apply the gate to an evaluation and write the verdict.
 
     Args:
@@ -21,9 +21,11 @@ def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -
     """
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     figures = {name: value for name, value in metrics.items() if value is not None}
-    verdict = {"model_version": model_version, **decide(figures, gate).as_dict()}
-    text = json.dumps(verdict, indent=1, sort_keys=True)
+    verdict = decide(figures, gate)
+    written = {"model_version": model_version, **verdict.as_dict()}
+    text = json.dumps(written, indent=1, sort_keys=True)
     (out / FILE).write_text(text + "\n", encoding="utf-8")
+    return verdict
 
 
 def read_verdict(folder: Path) -> dict[str, Any] | None:

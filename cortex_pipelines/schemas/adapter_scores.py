@@ -1,5 +1,7 @@
 """Tables of an adapter's evaluation."""
 
+from typing import Literal
+
 import polars as pl
 
 from cortex_pipelines.schemas.table import Column, Table
@@ -71,6 +73,10 @@ MULTIPLE_CHOICE = Table(
     ("kind", "example_id"),
 )
 
+
+UNTRAINED_WAYS: tuple[Literal["base", "context"], ...] = ("base", "context")
+TRAINED_WAYS: tuple[Literal["adapter", "both"], ...] = ("adapter", "both")
+"""Ways in which a project can be answered, the one to fall back on first."""
 
 WAYS = Table(
     "ways",

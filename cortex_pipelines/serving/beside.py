@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cortex_pipelines.serving.catalogue import Served, Way
+from cortex_pipelines.release.answering import Way
+from cortex_pipelines.serving.catalogue import Served
 
 
 def with_others(served: Served, index: str | None, examples: Path | None) -> Served:

@@ -1,24 +1,18 @@
 """What is served: the base, each project's release under its names, and the router."""
 
 import difflib
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.release.answering import Release, Way
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
 
 _LOG = logging.getLogger("cortex_pipelines")
-
-Way = Literal["base", "context", "adapter", "both", "rules"]
-"""How a request is answered: by the base, with similar code before the prompt, by the adapter, by
-both, or (the router alone) by the keyword rules."""
 
 BASE = "base"
 ROUTER = "task_router"
@@ -31,31 +25,6 @@ class UnknownModelError(LookupError):
 
 class ForbiddenModelError(RuntimeError):
     """Whoever asks may not use this model."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """All that decides how a project is answered; its hash is the release's version.
-
-    Args:
-        way: How.
-        base: Digest of the base.
-        adapter: DVC's hash of the adapter; None where the base answers.
-        index: DVC's hash of the examples that context is taken from; None without context.
-        template: Number of the form of prompts.
-    """
-
-    way: Way
-    base: str
-    adapter: str | None = None
-    index: str | None = None
-    template: int = TASK_FORMAT
-
-    @property
-    def version(self) -> str:
-        """SHA-256 of the content, the first 32 digits."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

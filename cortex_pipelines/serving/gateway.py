@@ -16,7 +16,8 @@ from queue import SimpleQueue
 
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
-from cortex_pipelines.serving.catalogue import CatalogueSource, Served, Way
+from cortex_pipelines.release.answering import Way
+from cortex_pipelines.serving.catalogue import CatalogueSource, Served
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,

@@ -222,7 +222,8 @@ def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
     ]
     figure = "completion_improvement"
     better = {figure: 0.1, f"{figure}_low": 0.05, f"{figure}_high": 0.2, "items": 40}
-    rest = {"improvement_over_base": 0.1, "own_improvement_low": 0.1, "exposure_by_gain": 1.4}
+    rest = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
+    rest |= dict.fromkeys(("own_improvement_low", "gain_over_untrained_low"), 0.1)
     found = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
     verdict = decide(better | rest | found, PARAMETERS.release.code_adapter)
     assert verdict.verdict == ("promoted" if passes else "refused")

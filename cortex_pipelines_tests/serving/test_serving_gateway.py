@@ -8,14 +8,14 @@ import pytest
 from cortex_pipelines.adapters.data.examples import GAP_TOKENS, prompt_text, read_examples
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.release.answering import Release, best_way
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.serving import gateway as module
-from cortex_pipelines.serving.catalogue import Catalogue, Release, UnknownModelError
+from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.tasks import Context, TaskError, suggest
 from cortex_pipelines.serving.templates import chat, completion, infill
-from cortex_pipelines.serving.ways import best_way
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway
 

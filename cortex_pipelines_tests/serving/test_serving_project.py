@@ -1,6 +1,8 @@
 """The gateway over a project as the pipeline leaves it."""
 
+import hashlib
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -9,11 +11,16 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.operations.inference.gateway import open_gateway, read_catalogue
 from cortex_pipelines.operations.inference.serving_exports import open_exported
+from cortex_pipelines.release.answering import FILE as FILE_OF_RELEASE
+from cortex_pipelines.release.answering import Release, write_release
+from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.promotion import Act, promote, verdict_folder
 from cortex_pipelines.release.signing import signed_folder
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject
@@ -35,6 +42,41 @@ def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProj
     assert served.default == "base"
     index = finished.version(f"completion_dataset@{PROJECT}")
     assert own.release.index in (None, index)
+
+
+def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
+    own: MiniProject,
+) -> None:
+    model = Model("code_adapter", PROJECT)
+    version = own.version(model.address)
+    index = own.version(f"completion_dataset@{PROJECT}")
+    folder = verdict_folder(own.root, model)
+    verdict = json.loads((folder / "verdict.json").read_text()) | {"verdict": "promoted"}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    wanted = Release("both", read_catalogue(own.root).models["base"].version, version, index)
+    write_release(wanted, folder)
+    promote(own.root, model, Act("someone", "2026-01-02T03:04:05+00:00", "better"))
+
+    served = read_catalogue(own.root).models[PROJECT]
+    assert served.release == wanted
+    assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (
+        served.release.version
+    )
+    lock = own.root / "dvc.lock"
+    lock.write_text(lock.read_text().replace(index, "0" * 32 + ".dir"))
+    data = own.root / "data" / "completion_dataset" / PROJECT
+    (data / "examples.parquet").write_bytes(b"newer")
+    moved = read_catalogue(own.root).models[PROJECT]
+    assert moved.release == wanted
+    assert moved.examples is not None
+    assert content_md5(moved.examples) == index
+
+    shutil.rmtree(moved.examples)
+    for kept in (own.root / ".dvc" / "cache").rglob(index[2:]):
+        kept.unlink()
+    without = read_catalogue(own.root).models[PROJECT]
+    assert (without.release.way, without.release.index) == ("adapter", None)
+    assert "dvc fetch" in without.notice
 
 
 def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject) -> None:

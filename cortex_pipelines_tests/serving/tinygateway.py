@@ -18,15 +18,14 @@ import pytest
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.release.answering import Release, Way
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import (
     BASE,
     Catalogue,
     CatalogueSource,
-    Release,
     Served,
-    Way,
 )
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine

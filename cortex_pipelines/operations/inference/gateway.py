@@ -27,6 +27,7 @@ from cortex_pipelines.operations.inference.serving import (
 from cortex_pipelines.operations.releasing import conclude, find_model
 from cortex_pipelines.release import history
 from cortex_pipelines.release.analysis import Analysis
+from cortex_pipelines.release.answering import Release, choose_release, measured_ways
 from cortex_pipelines.release.ledger import FILE, Entry, Model, moves
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import standing
@@ -36,9 +37,7 @@ from cortex_pipelines.serving.catalogue import (
     ROUTER,
     Catalogue,
     CatalogueSource,
-    Release,
     Served,
-    Way,
 )
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
@@ -48,7 +47,7 @@ from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
 from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
-from cortex_pipelines.serving.ways import best_way, measured_ways
+from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
@@ -184,16 +183,23 @@ def _served(
 ) -> Served:
     metrics, measured = _evaluation(project, model)
     own = version is not None and measured == version
-    ways: tuple[Way, ...] = ("adapter", "both") if version else ("base", "context")
-    way = best_way(metrics, ways) if own or version is None else ways[0]
     index = _data_version(project, "completion_dataset", model.partition)
-    examples = project.output("completion_dataset", model.partition)
-    notice = ""
-    if way in ("context", "both") and (index is None or not examples.is_dir()):
-        notice = f"no examples in data/completion_dataset/{model.partition}: answered without them"
-        way = ways[0]
-    shown = way in ("context", "both")
-    release = Release(way, base.digest, version, index if shown else None)
+    release = history.release_of(moves(project.root, model), version)
+    if release is None:
+        known = metrics if own or version is None else {}
+        release = choose_release(known, base.digest, version, index or "")
+    index = release.index or index
+    examples, notice = None, ""
+    if index:
+        try:
+            examples = model_folder(project, "completion_dataset", model.partition, index)
+        except ProjectError as error:
+            notice = str(error)
+    if release.shows_context and examples is None:
+        notice = f"answered without similar code: {notice or 'no completion_dataset is made'}"
+        release = replace(release, way="adapter" if version else "base", index=None)
+    else:
+        notice = ""
     line = _released(project, model, version)
     about = {
         "project": model.partition,
@@ -211,12 +217,12 @@ def _served(
         name,
         release,
         partial(_files, project, model, version, base.digest, per_task) if version else None,
-        examples if shown else None,
+        examples if release.shows_context else None,
         _created(line),
         about,
         notice,
     )
-    return with_others(made, index, examples if examples.is_dir() else None)
+    return with_others(made, index, examples)
 
 
 def _files(

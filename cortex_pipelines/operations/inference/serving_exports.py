@@ -21,12 +21,13 @@ from cortex_pipelines.operations.inference.gateway import gateway_over
 from cortex_pipelines.operations.inference.serving import pinned_base
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.outside import home_folder
+from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.keys import trust
 from cortex_pipelines.release.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.release.signing import verify
 from cortex_pipelines.routing.serving.router import RouterError
 from cortex_pipelines.serving.beside import with_others
-from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Release, Served
+from cortex_pipelines.serving.catalogue import BASE, Catalogue, CatalogueSource, Served
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.routing import Opened, RouterDesk

@@ -1,0 +1,104 @@
+"""``release.json``: all that decides how a project is answered, in one small file."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.schemas.adapter_scores import TRAINED_WAYS, UNTRAINED_WAYS
+
+FILE = "release.json"
+
+Way = Literal["base", "context", "adapter", "both", "rules"]
+"""How a request is answered: by the base, with similar code before the prompt, by the adapter, by
+both, or (the router alone) by the keyword rules."""
+
+_FIGURES: Mapping[Way, str] = {
+    "base": "completion_base_bits_per_byte",
+    "context": "retrieval_bits_per_byte",
+    "adapter": "completion_challenger_bits_per_byte",
+    "both": "adapter_with_retrieval_bits_per_byte",
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """All that decides how a project is answered; its hash is the release's version.
+
+    Args:
+        way: How.
+        base: Digest of the base.
+        adapter: DVC's hash of the adapter; None where the base answers.
+        index: DVC's hash of the examples that context is taken from; None without context.
+        template: Number of the form of prompts.
+    """
+
+    way: Way
+    base: str
+    adapter: str | None = None
+    index: str | None = None
+    template: int = TASK_FORMAT
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of the content, the first 32 digits."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def shows_context(self) -> bool:
+        """Whether similar code is put before prompts."""
+        return self.way in ("context", "both")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for ``release.json`` and the ledger."""
+        return asdict(self)
+
+
+def measured_ways(metrics: Mapping[str, float | None]) -> dict[Way, float]:
+    """Bits per byte of the held-out completions, by way; of those that were measured."""
+    values = {way: metrics.get(name) for way, name in _FIGURES.items()}
+    return {way: float(value) for way, value in values.items() if value is not None}
+
+
+def best_way(metrics: Mapping[str, float | None], among: Sequence[Way]) -> Way:
+    """The way that needs the fewest bits; the first of those asked for if none was measured.
+
+    Args:
+        metrics: The evaluation's ``metrics.json``.
+        among: The ways that can be served, the one to fall back on first.
+    """
+    known = {way: bits for way, bits in measured_ways(metrics).items() if way in among}
+    return min(known, key=lambda way: (known[way], among.index(way)), default=among[0])
+
+
+def choose_release(
+    metrics: Mapping[str, float | None], base: str, adapter: str | None, index: str
+) -> Release:
+    """The release by what was measured: with the adapter where there is one, else without.
+
+    Args:
+        metrics: The evaluation's ``metrics.json``.
+        base: Digest of the base.
+        adapter: DVC's hash of an adapter that passed its gate; None for none.
+        index: DVC's hash of the examples that context can be taken from.
+    """
+    way = best_way(metrics, TRAINED_WAYS if adapter else UNTRAINED_WAYS)
+    chosen = Release(way, base, adapter)
+    return Release(way, base, adapter, index) if chosen.shows_context else chosen
+
+
+def write_release(release: Release, out: Path) -> None:
+    """Write ``release.json``, whose hash is ``release.version``."""
+    (out / FILE).write_text(json.dumps(release.as_dict(), sort_keys=True), encoding="utf-8")
+
+
+def read_release(folder: Path) -> Release | None:
+    """The release in a folder; None if there is none."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    return Release(**json.loads(path.read_text(encoding="utf-8")))
