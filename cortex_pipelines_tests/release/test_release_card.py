@@ -10,6 +10,7 @@ import pytest
 from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.release.answering import Release, read_release
 from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, Training, write_card
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
@@ -123,7 +124,7 @@ def test_a_card_lists_the_licences_of_replayed_code(
 ) -> None:
     folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
     for name, files in {
-        "code_adapter": {"metrics.json": metrics, "training.json": {}},
+        "code_adapter": {"metrics.json": metrics, "training.json": {"base": {"digest": "b"}}},
         "code_adapter_evaluation": {"metrics.json": {**METRICS, "general_items": 9}},
     }.items():
         folders[name] = tmp_path / name
@@ -142,6 +143,8 @@ def test_a_card_lists_the_licences_of_replayed_code(
     assert "| naming_dataset | `v.dir` | 1 | MIT (1) |" in text
     assert ("| general_code | `v.dir` | 1 | MIT (1) |" in text) == shown
     assert "- general: trained on, no figure" not in text
+    # too few items for a verdict: the base answers alone, as similar code was not measured
+    assert read_release(tmp_path / "out") == Release("base", "b")
 
 
 def test_a_card_is_the_same_the_second_time(tmp_path: Path) -> None:
