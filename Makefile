@@ -13,6 +13,8 @@ ATTACK ?=
 # where `make sbom` writes to, and more options of cyclonedx-py
 SBOM ?= .cortex/sbom.json
 SBOM_OPTIONS ?=
+# the measurements of a minute or two, of which a run is stored in benchmarks/baseline
+COMPARED ?= loading spine
 # how many steps the property test of the spine takes
 STEPS ?= 100
 # the project whose adapter `make demo` trains, and what it makes of all projects
@@ -111,11 +113,12 @@ serve: install ## what was promoted, on port 8008: OpenAI's form, editors, the t
 docs: install ## the documentation site, in docs/_build; a broken link fails
 	sphinx-build -q -W --keep-going -n -b html docs docs/_build
 
-bench: install ## four quick measurements of what it costs; five slow ones with `python -m benchmarks --slow`
+bench: install ## five quick measurements of what it costs; seven slow ones with `python -m benchmarks --slow`
 	$(BIN)/python -m benchmarks
 
-bench-compare: bench ## what got worse since the run stored in benchmarks/baseline; fails if anything did
-	$(BIN)/python -m benchmarks.compare
+bench-compare: install ## what got worse since the run stored in benchmarks/baseline; fails if anything did
+	$(BIN)/python -m benchmarks $(COMPARED)
+	$(BIN)/python -m benchmarks.compare --tolerance 0.5
 
 clean: ## forget all outputs, runs and caches; the sources stay
 	rm -rf .cortex .mlflow .dvc/cache .dvc/tmp .dagster/storage .dagster/history .dagster/schedules

@@ -17,7 +17,10 @@ from benchmarks import machine
 from benchmarks.timing import Timing
 from benchmarks.workspace import Workspace
 
-USUAL = ("loading", "asset_cost", "unchanged", "one_file")
+USUAL = ("loading", "spine", "asset_cost", "unchanged", "one_file")
+COMPARED = ("loading", "spine")
+"""Those of seconds, of which a run is stored."""
+
 SLOW = ("code_speed", "code_data", "routing", "lora", "search", "serving", "demo")
 RESULTS = Path(__file__).parent / "results"
 

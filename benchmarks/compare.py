@@ -5,6 +5,8 @@ measurement costs than what it stands beside in the same run; and where it stand
 its processor time over the run's pace, which is how much slower everything in it got (the median).
 Something got worse if its ratio grew by more than the tolerance and by more than the runs of one
 measurement differ among themselves.
+
+What is stored is ratios only: a cost is a multiple of the run's median cost. ``--store`` writes it.
 """
 
 import argparse
@@ -24,7 +26,7 @@ STORED = HERE / "baseline"
 TOLERANCE = 0.25
 
 Timings = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Measurement and what was done, to the timing as it is written."""
+"""Measurement and what was done, to the timing as it is written, or as it is stored."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,36 @@ def changes(before: Timings, after: Timings, tolerance: float = TOLERANCE) -> It
             yield Change(": ".join(key), 1.0, round(grown, 3), "the run's pace", allowed)
 
 
+def store(timings: Timings, folder: Path) -> None:
+    """Write the ratios of a run, by which later ones can be compared.
+
+    Args:
+        timings: The run.
+        folder: Gets a file for each measurement.
+    """
+    median = statistics.median(_cost(timing) for timing in timings.values())
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for (name, _), timing in timings.items():
+        same = {key: timing[key] for key in ("what", "beside", "ratio", "peer")}
+        ratios = {"cost": _cost(timing) / median, "spread": _spread(timing)}
+        rounded = {key: float(f"{value:.3g}") for key, value in ratios.items()}
+        kept.setdefault(name, []).append(same | rounded)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in kept.items():
+        text = json.dumps({"timings": rows}, indent=1)
+        (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
 def _cost(timing: Mapping[str, Any]) -> float:
-    """Processor seconds for one of what is counted; of a run, if nothing is."""
+    """Processor seconds for one of what is counted, of a run if nothing is; stored: its ratio."""
+    if "cost" in timing:
+        return float(timing["cost"])
     return float(timing["median_cpu_seconds"] / (timing["amount"] or 1))
 
 
 def _spread(timing: Mapping[str, Any]) -> float:
+    if "spread" in timing:
+        return float(timing["spread"])
     seconds = [second for second in timing["cpu_seconds"] if second > 0]
     return float(max(seconds) / min(seconds)) if seconds else 1.0
 
@@ -108,12 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--before", type=Path, default=STORED, help="folder of the stored run")
     parser.add_argument("--after", type=Path, default=HERE / "results", help="of the new run")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="share of a ratio")
+    parser.add_argument("--store", action="store_true", help="put the new run into --before")
     given = parser.parse_args(arguments)
+    if given.store:
+        store(read(given.after), given.before)
+        return 0
     before, after = read(given.before), read(given.after)
     if not before.keys() & after.keys():
         print(
             f"{given.before} and {given.after} have no measurement in common; "
-            f"`python -m benchmarks --results {given.before}` stores a run"
+            "`python -m benchmarks` makes a run, `python -m benchmarks.compare --store` keeps it"
         )
         return 2
     found = list(changes(before, after, given.tolerance))

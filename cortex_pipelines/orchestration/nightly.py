@@ -20,6 +20,7 @@ from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, made_by_step
+from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.graph import Graph
@@ -99,6 +100,7 @@ class Night:
         """The project, and its stale assets according to Dagster."""
         if context.run_id not in self._opened:
             project, definitions = self._open_again()
+            follow_projects(context.instance, project)
             self._opened = {context.run_id: (project, Staleness(context.instance, definitions))}
         return self._opened[context.run_id]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 import psutil
 
+from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
 
@@ -39,6 +40,7 @@ def run_named(
     partition: str | None,
 ) -> Outcome:
     """Run exactly these assets in one Dagster run; all of one kind of partitioning."""
+    follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         asset_selection=[dg.AssetKey(name) for name in names],

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from cortex_pipelines.config import AutomationSettings
+from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.project import Project
 
 _WATCHED = ("dvc.lock", "params.yaml", "sources.lock", "releases.lock", "dvc.yaml")
@@ -47,6 +48,7 @@ def sync_sensor(open_again: Open, sync: Sync) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         project, definitions = open_again()
+        follow_projects(context.instance, project)
         mark = fingerprint(project.root, [asset.name for asset in project.graph.order])
         if context.cursor == mark:
             return dg.SkipReason("nothing changed since the last check")

@@ -110,8 +110,8 @@ class Reading:
             return [None]
         if partition is not None:
             return [partition]
-        keys = sorted(node.partitions_def.get_partition_keys())
-        return list(keys) if len(keys) < _SKIPPED_FROM else []
+        keys = node.partitions_def.get_partition_keys(dynamic_partitions_store=self._instance)
+        return sorted(keys) if len(keys) < _SKIPPED_FROM else []
 
     def _updated(self, other: str, part: str | None, tags: Mapping[str, str]) -> str | None:
         """Why an input differs from the version that was read; None if it does not."""

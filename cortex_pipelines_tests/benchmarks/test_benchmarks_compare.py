@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import main
+from benchmarks.__main__ import COMPARED
+from benchmarks.compare import STORED, main, read
 from benchmarks.timing import Spent, Timing
 
 
@@ -56,9 +57,31 @@ def test_a_slower_peer_is_no_fault(tmp_path: Path) -> None:
     assert compared(tmp_path, run(2, 1), run(2, 2)) == 0
 
 
+def test_a_stored_run_holds_ratios_and_compares_like_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, kept = store(tmp_path / "made", *run(2, 1, 5)), tmp_path / "kept"
+    assert main(["--after", str(made), "--before", str(kept), "--store"]) == 0
+    stored = json.loads((kept / "speed.json").read_text())
+    assert [row["cost"] for row in stored["timings"]] == [1, 0.5, 2.5]
+    assert "seconds" not in json.dumps(stored)
+
+    slower = store(tmp_path / "slower", *run(4, 2, 10))
+    assert main(["--before", str(kept), "--after", str(slower)]) == 0
+    worse = store(tmp_path / "worse", *run(4, 1, 5))
+    assert main(["--before", str(kept), "--after", str(worse)]) == 1
+    assert capsys.readouterr().out.endswith("got worse: speed: ours\n")
+
+
+def test_the_stored_run_is_of_what_is_compared() -> None:
+    stored = read(STORED)
+    assert {name for name, _ in stored} == set(COMPARED)
+    assert main(["--after", str(STORED)]) == 0
+
+
 def test_nothing_to_compare_says_how_to_store_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store(tmp_path / "after", *run(1, 1))
     assert main(["--before", str(tmp_path / "none"), "--after", str(folder)]) == 2
-    assert "--results" in capsys.readouterr().out
+    assert "--store" in capsys.readouterr().out

@@ -23,12 +23,12 @@ from cortex_pipelines.versioning.snapshot import take
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
-def begin(root: Path, projects: int) -> Workbench:
-    """A toy project with so many projects, all made and committed."""
+def begin(root: Path, projects: tuple[str, ...]) -> Workbench:
+    """A toy project with these projects, all made and committed."""
     from dvc.repo import Repo, lock_repo
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    bench = Workbench.create(root, tuple(f"p{number:04d}" for number in range(projects)))
+    bench = Workbench.create(root, projects)
     project = bench.project()
     for name, partition in bench.all_stages():
         asset = project.graph.assets[name]
@@ -44,6 +44,11 @@ def begin(root: Path, projects: int) -> Workbench:
             lock[stage.name] = to_single_stage_lockfile(stage)
     write_yaml(root / "dvc.lock", {"schema": "2.0", "stages": json.loads(json.dumps(lock))})
     return bench
+
+
+def named(number: int) -> tuple[str, ...]:
+    """Names of so many projects."""
+    return tuple(f"p{one:04d}" for one in range(number))
 
 
 def seconds(act: Callable[[], object]) -> float:
@@ -81,7 +86,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     for number in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
-            bench = begin(Path(folder) / "p", number)
+            bench = begin(Path(folder) / "p", named(number))
             print(number, json.dumps(measure(bench)), flush=True)
 
 

@@ -29,6 +29,7 @@ from cortex_pipelines.versioning.asset import versioned_asset
 from cortex_pipelines.versioning.content import value_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import build_assets
 from cortex_pipelines.versioning.dagster.instance import open_instance
+from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.figures import Figures, Plot
@@ -238,6 +239,7 @@ class Workbench:
         """Opened once: that alone costs as much as two dozen questions."""
         if self._instance is None:
             self._instance = open_instance(self.root)
+            follow_projects(self._instance, self.project())
         return self._instance
 
     def reopen(self) -> None:
@@ -264,8 +266,10 @@ class Workbench:
 
     def run(self, names: list[str], partition: str | None) -> bool:
         """Materialise by Dagster; whether it succeeded."""
+        project = self.project()
+        follow_projects(self.instance(), project)
         result = dg.materialize(
-            build_assets(self.project(), NoTracker()),
+            build_assets(project, NoTracker()),
             selection=names,
             partition_key=partition,
             instance=self.instance(),

@@ -13,6 +13,7 @@ import polars as pl
 
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.dagster.partitions import partitions_definition
 from cortex_pipelines.versioning.dagster.plots import curves, table_plots
 from cortex_pipelines.versioning.dagster.provenance import event_tags, latest_record, observe_pins
 from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
@@ -79,7 +80,7 @@ def build_assets(
     project: Project, tracker: Tracker, validate: Validate | None = None
 ) -> list[dg.AssetsDefinition | dg.SourceAsset]:
     """Build a Dagster asset for each versioned asset and pin."""
-    partitions = dg.StaticPartitionsDefinition(list(project.partitions))
+    partitions = partitions_definition()
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
@@ -88,7 +89,7 @@ def build_assets(
 
 
 def _source(
-    project: Project, pin: Pin, partitions: dg.StaticPartitionsDefinition
+    project: Project, pin: Pin, partitions: dg.DynamicPartitionsDefinition
 ) -> dg.SourceAsset:
     @dg.observable_source_asset(
         name=pin.name,
@@ -109,7 +110,7 @@ def _source(
 def _asset(
     project: Project,
     asset: VersionedAsset,
-    partitions: dg.StaticPartitionsDefinition,
+    partitions: dg.DynamicPartitionsDefinition,
     tracker: Tracker,
     validate: Validate | None,
 ) -> dg.AssetsDefinition:

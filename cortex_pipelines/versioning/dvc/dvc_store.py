@@ -73,6 +73,19 @@ def _written_aside(path: Path) -> Iterator[Any]:
         yield file
 
 
+def forget_listings() -> None:
+    """Drop the listings of folders that DVC left in memory when it hashed them to compare.
+
+    Its file system in memory looks through all that it holds at each question, so that the status
+    of many stages would take time by the square of their number. Nothing reads a listing again.
+    """
+    from dvc_objects.fs import MemoryFileSystem
+
+    store = MemoryFileSystem().fs.store
+    for path in [path for path in store if path.startswith("/.") and path.endswith(".tmp")]:
+        del store[path]
+
+
 def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
     """See ``kept.mend``; requires DVC's lock."""
     if sentence := kept.mend(root, kept.DVC_LOCK):

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from cortex_pipelines.atomic import discard
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.content import content_md5, value_md5
+from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dagster.provenance import (
     CODE_VERSION,
     MADE_BY_DVC,
@@ -103,6 +104,7 @@ def _view(
 ) -> DvcView:
     stage = known[project.address(asset, partition)]
     reasons = _reasons(project.root, stage, asked)
+    dvc_store.forget_listings()
     return DvcView(
         asset=asset,
         partition=partition,
@@ -193,6 +195,7 @@ def sync(
         unknown: Asks whether nothing remembers a version any more, so that it is told again.
     """
     remove_stray_partitions(project)
+    follow_projects(instance, project)
     known = partial(staleness.snapshot().version, observed=True)
     events = sum(
         observe_pins(instance, project, [pin], partition, known)

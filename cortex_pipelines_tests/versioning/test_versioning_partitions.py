@@ -1,0 +1,49 @@
+"""Dagster's partitions are the projects of ``params.yaml``, also of a location loaded before."""
+
+from pathlib import Path
+
+from dvc_objects.fs import MemoryFileSystem
+
+from cortex_pipelines.versioning.dagster.partitions import NAME, follow_projects
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines_tests.versioning.growth import begin
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def test_a_loaded_location_sees_projects_come_and_go(tmp_path: Path) -> None:
+    bench = begin(tmp_path / "p", ("a", "b"))
+    bench.sync()
+    loaded = bench.project()
+    assert bench.ui_status(loaded)("tally", None) == "FRESH"
+
+    bench.edit("sources.lock", lambda v: v["projects"].update(c=["three"]))
+    bench.edit("params.yaml", lambda v: v["projects"].update(c={"title": "c"}))
+    bench.sync()
+    assert bench.ui_status(loaded)("words", "c") == "MISSING"
+    assert bench.run(["words", "loud"], "c")
+    assert bench.ui_status(loaded)("tally", None) == "STALE"
+    assert bench.run(["tally"], None)
+    assert bench.ui_status(loaded)("tally", None) == "FRESH"
+
+    bench.edit("params.yaml", lambda v: v["projects"].pop("a"))
+    bench.edit("sources.lock", lambda v: v["projects"].pop("a"))
+    bench.sync()
+    assert set(bench.instance().get_dynamic_partitions(NAME)) == {"b", "c"}
+    assert bench.ui_status(loaded)("tally", None) == "STALE"
+
+
+def test_partitions_follow_once(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p", ("b", "a"))
+    instance, project = bench.instance(), bench.project()
+    instance.add_dynamic_partitions(NAME, ["gone"])
+    assert follow_projects(instance, project) == 1
+    assert follow_projects(instance, project) == 0
+    assert set(instance.get_dynamic_partitions(NAME)) == {"a", "b"}
+
+
+def test_what_dvc_says_leaves_nothing_in_its_memory(tmp_path: Path) -> None:
+    bench = begin(tmp_path / "p", ("a", "b"))
+    store = MemoryFileSystem().fs.store
+    before = set(store)
+    assert not any(view.changed for view in dvc_views(bench.project()))
+    assert set(store) <= before
