@@ -18,6 +18,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.routing import Routed
+from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import Expect, ProjectServices, Search
 from cortex_pipelines.serving.templates import completion, infill
 
@@ -87,7 +88,7 @@ def _tools(
 
         model: a project's name as for `complete`, or task_router.
         """
-        return await _work(lambda: _lineage(open_gateway(), services, model))
+        return await _work(lambda: _lineage(open_gateway(), services, model), "lineage")
 
     yield from (complete, route_task, lineage)
     if services.expect is not None:
@@ -117,7 +118,7 @@ def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
         query: words, an identifier, a line of code, an error message or the text of an issue.
         project: one project; without it all. k: most results.
         """
-        return await _work(lambda: dict(search(query, project, k)))
+        return await _work(lambda: dict(search(query, project, k)), "data")
 
     return search_code
 
@@ -168,8 +169,10 @@ def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
     return {**answer, "tree": known}
 
 
-async def _work(call: Callable[[], Answer]) -> Answer:
-    """The answer, from a thread."""
+async def _work(call: Callable[[], Answer], scope: str = "route") -> Answer:
+    """The answer, from a thread; an error where whoever asks lacks the scope."""
+    if why := caller().refusal([scope]):
+        raise ToolError(why)
     with _sentences():
         return await run_in_threadpool(call)
 

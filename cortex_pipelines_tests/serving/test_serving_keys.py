@@ -121,15 +121,6 @@ def test_each_scope_opens_its_routes_only(enter: Enter, keys: KeyRing) -> None:
                 assert code_of(answer)[1] == "insufficient_scope"
 
 
-def test_the_usual_scopes_open_the_tools_for_agents(enter: Enter, keys: KeyRing) -> None:
-    token = keys.create("agent")
-    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    headers = bearing(token) | {"accept": "application/json, text/event-stream"}
-    answer = enter().post("/mcp", json=listing, headers=headers)
-    assert answer.status_code == 200
-    assert {"complete", "route_task"} <= {tool["name"] for tool in answer.json()["result"]["tools"]}
-
-
 def test_every_route_is_decided_on(gateway: Gateway) -> None:
     paths = set(create_app(gateway).openapi()["paths"])
     assert len(paths) > 20

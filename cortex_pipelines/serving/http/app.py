@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.agents import AgentsEndpoint
+from cortex_pipelines.serving.http.audit import audit_router
 from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
@@ -65,6 +66,7 @@ def create_app(
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))
     app.include_router(logs_router(services))
+    app.include_router(audit_router(gateway.state))
     app.include_router(page_router())
     agents.add_to(app)
 

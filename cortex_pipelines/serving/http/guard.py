@@ -42,7 +42,9 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
-    # its tools do all of that, and name projects inside of what they are sent
+    "/audit": frozenset({"audit"}),
+    # its tools do all of that, and name projects inside of what they are sent; those that show
+    # lineage or code look for their scopes themselves
     "/mcp": frozenset({"complete", "route", "read"}),
 }
 """Path to the scopes that it needs."""
@@ -131,8 +133,10 @@ class Door:
             answer = error_response(str(error), 401, code="invalid_api_key", headers=refused)
             return Entry(Caller(error.name), answer)
         requests, tokens = self._limits(key.name if key else "")
-        who = Caller(key.name, key.projects, tokens) if key else Caller(tokens=tokens)
-        if key is not None and (why := _forbidden(key, path)):
+        who = Caller(tokens=tokens)
+        if key is not None:
+            who = Caller(key.name, key.allowed, key.projects, key.models, tokens)
+        if why := _forbidden(who, path):
             return Entry(who, error_response(why, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
@@ -169,14 +173,10 @@ class Door:
         return self._buckets[name]
 
 
-def _forbidden(key: ApiKey, path: str) -> str:
-    missing = sorted(scope for scope in needed(path) if not key.may(scope))
-    if missing:
-        has = ", ".join(key.scopes)
-        return f"the API key {key.name} has no scope {', '.join(missing)} (it has {has})"
-    if key.projects and path in _ANY_PROJECT:
-        return f"the API key {key.name} is for single projects, and {path} is for all of them"
-    return ""
+def _forbidden(who: Caller, path: str) -> str:
+    if who.limited and path in _ANY_PROJECT:
+        return f"{who.name} is for single projects or models, and {path} is for all of them"
+    return who.refusal(needed(path))
 
 
 class Guard:
