@@ -68,6 +68,7 @@ def serve(
     from cortex_pipelines.operations.inference.gateway import open_gateway
     from cortex_pipelines.operations.inference.project_services import project_services
     from cortex_pipelines.operations.inference.serving_exports import open_exported, served_root
+    from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.release.keys import keys_folder
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
     from cortex_pipelines.serving.security.keys import KeyRing
@@ -76,7 +77,7 @@ def serve(
 
     keys = KeyRing(keys_folder(find_root() if folder is None else served_root()))
     if not everybody:
-        require_keys(keys, host)
+        require_keys(keys, host, load_parameters().serving.oidc is not None)
     require_free(host, port)
     if folder is not None:
         gateway, services = open_exported(folder, key, engine), NOTHING

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,7 +16,7 @@ from cortex_pipelines.serving.http.guard import NEEDED, Door, hosts_of, needed
 from cortex_pipelines.serving.security.access import Caller
 from cortex_pipelines.serving.security.audit import AuditLog, verify
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
-from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, opens
+from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, Role, opens
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -91,6 +91,7 @@ def test_every_scope_has_a_role_and_a_route_or_a_tool() -> None:
     assert frozenset(SCOPES) == frozenset().union(*ROLES.values())
     asked = frozenset().union(*(needed(path) for path in NEEDED))
     assert frozenset(SCOPES) - asked == {"lineage", "data", "admin"}
+    assert get_args(Role) == tuple(ROLES)
     assert next(iter(ROLES)) == USUAL
     assert not opens(ROLES[USUAL], "audit")
 

@@ -8,9 +8,10 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from anyio import CapacityLimiter, to_thread
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +20,8 @@ from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.http.overview import LOOKED_AT
 from cortex_pipelines.serving.security.access import Bucket, Caller, acting_for
 from cortex_pipelines.serving.security.audit import AuditLog
-from cortex_pipelines.serving.security.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
 from cortex_pipelines.serving.settings import ServingSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -106,12 +108,14 @@ class Door:
         settings: Limits by key.
         hosts: Names under which the gateway may be asked; None for any.
         audit: Where it is written down; None for nowhere.
+        provider: Verifies tokens that are no keys; None where they are not accepted.
     """
 
     keys: KeyRing
     settings: ServingSettings
     hosts: frozenset[str] | None = None
     audit: AuditLog | None = None
+    provider: Provider | None = None
     _closed: bool = False
     _buckets: dict[str, tuple[Bucket | None, Bucket | None]] = field(default_factory=dict)
 
@@ -123,19 +127,21 @@ class Door:
             words = "this host name is not served here; serving.hosts in params.yaml lists others"
             return Entry(refusal=error_response(words, 421, code="unknown_host"))
         try:
-            key = self._key(headers.get("authorization", ""))
+            known = self._caller(headers.get("authorization", ""))
+        except ProviderError as error:
+            return Entry(refusal=error_response(str(error), 503, code="provider_unavailable"))
         except KeysDamagedError as error:
             _LOG.error("%s", error)
             words = "the API keys cannot be read"
             return Entry(refusal=error_response(words, 503, code="keys_unreadable"))
         except ApiKeyError as error:
-            refused = {"www-authenticate": "Bearer"}
-            answer = error_response(str(error), 401, code="invalid_api_key", headers=refused)
+            of_token = isinstance(error, TokenError)
+            refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
+            code = "invalid_token" if of_token else "invalid_api_key"
+            answer = error_response(str(error), 401, code=code, headers=refused)
             return Entry(Caller(error.name), answer)
-        requests, tokens = self._limits(key.name if key else "")
-        who = Caller(tokens=tokens)
-        if key is not None:
-            who = Caller(key.name, key.allowed, key.projects, key.models, tokens)
+        requests, tokens = self._limits(known.name)
+        who = replace(known, tokens=tokens)
         if why := _forbidden(who, path):
             return Entry(who, error_response(why, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
@@ -154,16 +160,25 @@ class Door:
         match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         return match is not None and match[1].lower().rstrip(".") in self.hosts
 
-    def _key(self, authorization: str) -> ApiKey | None:
-        """The key of a request; None where there are no keys."""
+    def asks_provider(self, headers: Headers) -> bool:
+        """Whether the provider's keys may have to be fetched, for which nobody else should wait."""
+        return self.provider is not None and "." in headers.get("authorization", "")
+
+    def _caller(self, authorization: str) -> Caller:
+        """Whoever sends a request; anybody where neither keys nor tokens are needed."""
         # a gateway that has had keys stays closed when the last one is revoked
         self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
-        if not self._closed:
-            return None
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise ApiKeyError("an API key is needed: send `Authorization: Bearer KEY`")
-        return self.keys.find(token.strip())
+        if not self._closed and self.provider is None:
+            return Caller()
+        scheme, _, given = authorization.partition(" ")
+        token = given.strip()
+        if scheme.lower() != "bearer" or not token:
+            words = "an API key" if self.provider is None else "an API key or a token"
+            raise ApiKeyError(f"{words} is needed: send `Authorization: Bearer KEY`")
+        if self.provider is not None and "." in token:  # no key has one, and each token two
+            return self.provider.caller(token)
+        key = self.keys.find(token)
+        return Caller(key.name, key.allowed, key.projects, key.models)
 
     def _limits(self, name: str) -> tuple[Bucket | None, Bucket | None]:
         if name not in self._buckets:
@@ -190,13 +205,20 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
         self._door = door
+        self._fetching = CapacityLimiter(4)  # whoever waits here holds no thread that others need
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        entry = self._door.enter(scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        if self._door.asks_provider(headers):
+            entry = await to_thread.run_sync(
+                self._door.enter, scope["path"], headers, limiter=self._fetching
+            )
+        else:
+            entry = self._door.enter(scope["path"], headers)
         unwritten = False
 
         async def noted(message: Message) -> None:

@@ -7,6 +7,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.guard import Door, hosts_of, is_loopback
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
+from cortex_pipelines.serving.security.oidc import Provider
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DRAIN = 30
@@ -36,13 +37,18 @@ def require_free(host: str, port: int) -> None:
         ) from error
 
 
-def require_keys(keys: KeyRing, host: str) -> None:
+def require_keys(keys: KeyRing, host: str, provider: bool = False) -> None:
     """Refuse to listen where others could ask while nobody needs a key.
+
+    Args:
+        keys: The keys.
+        host: Address that is listened on.
+        provider: Whether tokens of a provider are needed where there is no key.
 
     Raises:
         ApiKeyError: there is no valid key, and ``host`` is not of this machine alone.
     """
-    if not is_loopback(host) and not keys.usable:
+    if not is_loopback(host) and not provider and not keys.usable:
         raise ApiKeyError(
             f"{host} can be reached from elsewhere, and there is no API key: "
             "`cortex keys create NAME` makes one, --open lets everybody in"
@@ -71,7 +77,9 @@ def run(
 
     settings = gateway.settings
     keys = KeyRing(gateway.state.parent / "keys")
-    door = Door(keys, settings, hosts_of(host, settings), AuditLog(gateway.state))
+    root = gateway.state.parents[1]
+    provider = Provider(settings.oidc, root) if settings.oidc is not None else None
+    door = Door(keys, settings, hosts_of(host, settings), AuditLog(gateway.state), provider)
     certificate, key = tls or (None, None)
     uvicorn.run(
         create_app(gateway, services, host, door),

@@ -1,7 +1,7 @@
 """Scopes, and the roles that are names for sets of them: the one place where either is declared."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 SCOPES: Final[Mapping[str, str]] = {
     "complete": "completions, chats, gaps, embeddings, tokens, `/predict`, the playground",
@@ -14,6 +14,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "admin": "all of these, and every route that has no scope yet",
 }
 """Scope to what it opens."""
+
+Role: TypeAlias = Literal["user", "maintainer", "auditor", "admin"]
 
 _USER = ("complete", "route", "feedback", "read")
 ROLES: Final[Mapping[str, frozenset[str]]] = {
