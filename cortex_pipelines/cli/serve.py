@@ -48,6 +48,9 @@ from cortex_pipelines.serving.settings import EngineName
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Its private key in PEM.",
 )
+@click.option(
+    "--log-requests", is_flag=True, help="Write a line of JSON for each request, without its text."
+)
 def serve(
     host: str,
     port: int,
@@ -58,6 +61,7 @@ def serve(
     everybody: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    log_requests: bool,
 ) -> None:
     """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
     if key is not None and folder is None:
@@ -89,7 +93,7 @@ def serve(
             click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     click.echo(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)", err=True)
-    run(gateway, host, port, services, tls)
+    run(gateway, host, port, services, tls, log_requests)
 
 
 def require_packages() -> None:

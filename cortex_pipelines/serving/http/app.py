@@ -24,6 +24,7 @@ from cortex_pipelines.serving.http.page import page_router
 from cortex_pipelines.serving.http.playground import playground_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
+from cortex_pipelines.serving.http.tracing import Traced
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DESCRIPTION = "Promoted models, with the version that answers named in every answer."
@@ -79,4 +80,5 @@ def create_app(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Counted, metrics=gateway.metrics)
+    app.add_middleware(Traced, tracer=gateway.tracer)
     return app

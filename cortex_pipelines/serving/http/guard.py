@@ -23,6 +23,7 @@ from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing, KeysDamagedError
 from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.tracing import trace_id
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -257,4 +258,6 @@ class Guard:
             "version": named.get("x-cortex-version", ""),
             "status": start["status"],
         }
+        if trace := trace_id():
+            entry["trace"] = trace
         self._door.audit.add(entry)
