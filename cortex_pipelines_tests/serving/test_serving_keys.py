@@ -76,7 +76,9 @@ def test_without_keys_nobody_needs_one(enter: Enter) -> None:
 def test_with_keys_nothing_is_answered_without_one(enter: Enter, keys: KeyRing) -> None:
     token = keys.create("anna")
     client = enter()
-    assert client.get("/healthz").status_code == 200
+    for probed in OPEN:
+        assert client.get(probed).status_code == 200
+        assert set(client.get(probed).json()) == {"status"}
     for path in (*NEEDED, "/v1/models/shop", "/page/page.js", "/nothing"):
         for sent in (b"", b"Bearer cortex-wrong", b"Bearer \xe9", b"Bearer ", token.encode()):
             answer = client.get(path, headers={b"authorization": sent} if sent else {})

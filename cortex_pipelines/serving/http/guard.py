@@ -27,8 +27,8 @@ from cortex_pipelines.serving.tracing import trace_id
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-OPEN = frozenset({"/healthz"})
-"""Answered to anybody: whether the process is alive."""
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Answered to anybody: whether the process is alive, and whether it can take a request."""
 
 _COMPLETE = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
@@ -37,7 +37,7 @@ _COMPLETE = (
 )
 _READ = (
     *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
-    *("/v1/models", "/version", "/metrics", "/readyz", "/health", "/v1/health", "/props"),
+    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
     *("/v1beta/server_setting", "/lora-adapters"),
 )
 NEEDED: Final[Mapping[str, frozenset[str]]] = {

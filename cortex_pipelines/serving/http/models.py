@@ -43,8 +43,8 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     def readyz() -> Response:
         state = gateway.engine.state()
         ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
-        body = {"status": "ready" if ready else "busy", **state}
-        return JSONResponse(body, 200 if ready else 503)
+        # asked without a key: the rest of the state is at /load
+        return JSONResponse({"status": "ready" if ready else "busy"}, 200 if ready else 503)
 
     @router.get("/version")
     def versions() -> dict[str, Any]:

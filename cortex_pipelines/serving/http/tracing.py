@@ -15,6 +15,7 @@ from cortex_pipelines.serving.tracing import trace_id
 
 REQUESTS = logging.getLogger("cortex_pipelines.requests")
 """A line of JSON for each request, where somebody listens."""
+REQUESTS.setLevel(logging.WARNING)
 
 NAMED = ("model", "way", "version", "release", "cache")
 """What the headers of an answer say of it, after ``x-cortex-``."""
