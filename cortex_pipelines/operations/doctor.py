@@ -21,6 +21,7 @@ _GATEWAY = (
     "opentelemetry",
     "prometheus_client",
     "sse_starlette",
+    "strawberry",
     "uvicorn",
 )
 """What the extra `serve` installs."""

@@ -88,7 +88,7 @@ def _tools(
 
         model: a project's name as for `complete`, or task_router.
         """
-        return await _work(lambda: _lineage(open_gateway(), services, model), "lineage")
+        return await _work(lambda: lineage_of(open_gateway(), services, model), "lineage")
 
     yield from (complete, route_task, lineage)
     if services.expect is not None:
@@ -152,7 +152,12 @@ def _route(gateway: Gateway, task: str) -> Answer:
     return answer | ({"notice": routed.notice} if routed.notice else {})
 
 
-def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
+def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
+    """What a model was made from, as a tree where the project knows it.
+
+    Raises:
+        UnknownModelError: there is no such model.
+    """
     now = gateway.source.current
     if name == ROUTER and now.router is not None:
         way, version, known = now.router["way"], now.router["version"], now.router.get("lineage")

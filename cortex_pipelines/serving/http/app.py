@@ -14,6 +14,7 @@ from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
+from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.guard import Door, Guard
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted, Wishes
 from cortex_pipelines.serving.http.llama_cpp import llama_router
@@ -68,6 +69,7 @@ def create_app(
     app.include_router(feedback_router(gateway, services))
     app.include_router(logs_router(services))
     app.include_router(audit_router(gateway.state))
+    app.include_router(graph_router(gateway, services))
     app.include_router(page_router())
     agents.add_to(app)
 

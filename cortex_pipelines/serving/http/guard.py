@@ -38,7 +38,7 @@ _COMPLETE = (
 _READ = (
     *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
     *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
-    *("/v1beta/server_setting", "/lora-adapters"),
+    *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
 )
 NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(_COMPLETE, frozenset({"complete"})),

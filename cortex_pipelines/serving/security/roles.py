@@ -7,7 +7,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "complete": "completions, chats, gaps, embeddings, tokens, `/predict`, the playground",
     "route": "`/route`, `/outcomes/predict`, `/anomalies/score`",
     "feedback": "`/feedback`, `/v1/events`",
-    "read": "models, overview, load, metrics, documentation",
+    "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
     "data": "code of the projects, as agents find it by `search_code`",
     "audit": "`/audit`",
