@@ -1,6 +1,7 @@
 """The manifests for Kubernetes: valid by its schemas, strict, and true of this gateway."""
 
 import copy
+import os
 import re
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.serve import serve
+from cortex_pipelines.operations import recovery
 from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
@@ -176,3 +180,20 @@ def test_variables_and_names_exist() -> None:
     assert f"create configmap {config} " in guide
     assert any(name in guide for name in ENDPOINTS)
     assert f"-k {FOLDER.relative_to(ROOT).as_posix()}/base" in guide
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    cleaned: list[Path] = []
+    monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK)
+    )
+    done = CliRunner().invoke(main, ["keys", "list"])
+    assert done.exit_code == 0, done.output
+    assert cleaned == ([tmp_path] if writable else [])
