@@ -5,31 +5,45 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from cortex_pipelines.serving.security.keys import SCOPES, USUAL, KeyRing
+from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
 
-@click.group(epilog="Example: cortex keys create ci --scope complete --project shop --expires 90d")
+@click.group(epilog="Example: cortex keys create anna --role user --project shop --expires 90d")
 def keys() -> None:
     """Make, list and revoke the API keys of `cortex serve`."""
 
 
-@keys.command(epilog="Example: cortex keys create anna --expires 90d")
+@keys.command(epilog="Example: cortex keys create anna --role user --project shop")
 @click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(tuple(ROLES)),
+    help=f"What it may ask for, as a set of scopes; without role and scopes {USUAL}.",
+)
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(SCOPES),
-    help=f"What it may ask for, several times; by default {', '.join(USUAL)}.",
+    type=click.Choice(tuple(SCOPES)),
+    help="What it may ask for besides the role; several times.",
 )
 @click.option(
     "--project", "projects", multiple=True, help="Only models of this project; several times."
 )
+@click.option(
+    "--model", "models", multiple=True, help="Only this model, such as shop@1.2.0; several times."
+)
 @click.option("--expires", help="In how many days, such as 90d; by default never.")
 def create(
-    name: str, scopes: tuple[str, ...], projects: tuple[str, ...], expires: str | None
+    name: str,
+    role: str | None,
+    scopes: tuple[str, ...],
+    projects: tuple[str, ...],
+    models: tuple[str, ...],
+    expires: str | None,
 ) -> None:
     """Make a key called NAME and print it; only its hash is kept."""
     lifetime = None
@@ -37,19 +51,20 @@ def create(
         if (match := _DAYS.fullmatch(expires)) is None:
             raise click.BadParameter(f"{expires} is no number of days, such as 90d", None)
         lifetime = timedelta(days=int(match[1]))
-    token = _ring().create(name, scopes or USUAL, projects, lifetime)
+    token = _ring().create(name, scopes, projects, lifetime, role or "", models)
     click.echo("this key is shown once; clients send it as `Authorization: Bearer KEY`", err=True)
     click.echo(token)
 
 
 @keys.command("list", epilog="Example: cortex keys list")
 def list_keys() -> None:
-    """List the keys with scopes, projects and state; no key itself is kept."""
+    """List the keys with role, scopes, projects, models and state; no key itself is kept."""
     now = datetime.now(UTC)
     for key in _ring().keys:
-        projects = ", ".join(key.projects) or "all projects"
+        models = ", ".join((*key.projects, *key.models)) or "all projects"
         until = f"until {key.expires}" if key.expires else "without end"
-        click.echo(f"{key.name}: {key.state(now)}, {until}, {', '.join(key.scopes)}, {projects}")
+        may = ", ".join(filter(None, (key.role, *key.scopes)))
+        click.echo(f"{key.name}: {key.state(now)}, {until}, {may}, {models}")
 
 
 @keys.command(epilog="Example: cortex keys revoke ci")

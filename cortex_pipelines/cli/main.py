@@ -119,6 +119,8 @@ def _recover() -> None:
         root = find_root()
     except ProjectError:
         return  # not every command needs a project
+    if not os.access(root, os.W_OK):
+        return  # mounted read-only, as for a gateway in a container: nobody leaves anything here
     for sentence in recover(root):
         _say(sentence)
 

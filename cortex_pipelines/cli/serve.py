@@ -48,6 +48,9 @@ from cortex_pipelines.serving.settings import EngineName
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Its private key in PEM.",
 )
+@click.option(
+    "--log-requests", is_flag=True, help="Write a line of JSON for each request, without its text."
+)
 def serve(
     host: str,
     port: int,
@@ -58,6 +61,7 @@ def serve(
     everybody: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    log_requests: bool,
 ) -> None:
     """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
     if key is not None and folder is None:
@@ -68,6 +72,7 @@ def serve(
     from cortex_pipelines.operations.inference.gateway import open_gateway
     from cortex_pipelines.operations.inference.project_services import project_services
     from cortex_pipelines.operations.inference.serving_exports import open_exported, served_root
+    from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.release.keys import keys_folder
     from cortex_pipelines.serving.http.server import require_free, require_keys, run
     from cortex_pipelines.serving.security.keys import KeyRing
@@ -76,7 +81,7 @@ def serve(
 
     keys = KeyRing(keys_folder(find_root() if folder is None else served_root()))
     if not everybody:
-        require_keys(keys, host)
+        require_keys(keys, host, load_parameters().serving.oidc is not None)
     require_free(host, port)
     if folder is not None:
         gateway, services = open_exported(folder, key, engine), NOTHING
@@ -88,7 +93,7 @@ def serve(
             click.echo(f"{name}: {served.release.way}, {served.version}", err=True)
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     click.echo(f"http{'s' if tls else ''}://{host}:{port} (Ctrl-C ends it)", err=True)
-    run(gateway, host, port, services, tls)
+    run(gateway, host, port, services, tls, log_requests)
 
 
 def require_packages() -> None:

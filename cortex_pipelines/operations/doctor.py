@@ -14,7 +14,16 @@ from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 
-_GATEWAY = ("fastapi", "mcp", "prometheus_client", "sse_starlette", "uvicorn")
+_GATEWAY = (
+    "fastapi",
+    "jwt",
+    "mcp",
+    "opentelemetry",
+    "prometheus_client",
+    "sse_starlette",
+    "strawberry",
+    "uvicorn",
+)
 """What the extra `serve` installs."""
 
 _CONFLICT = "holds a merge conflict"

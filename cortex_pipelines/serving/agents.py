@@ -18,6 +18,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.routing import Routed
+from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import Expect, ProjectServices, Search
 from cortex_pipelines.serving.templates import completion, infill
 
@@ -87,7 +88,7 @@ def _tools(
 
         model: a project's name as for `complete`, or task_router.
         """
-        return await _work(lambda: _lineage(open_gateway(), services, model))
+        return await _work(lambda: lineage_of(open_gateway(), services, model), "lineage")
 
     yield from (complete, route_task, lineage)
     if services.expect is not None:
@@ -117,7 +118,7 @@ def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
         query: words, an identifier, a line of code, an error message or the text of an issue.
         project: one project; without it all. k: most results.
         """
-        return await _work(lambda: dict(search(query, project, k)))
+        return await _work(lambda: dict(search(query, project, k)), "data")
 
     return search_code
 
@@ -151,7 +152,12 @@ def _route(gateway: Gateway, task: str) -> Answer:
     return answer | ({"notice": routed.notice} if routed.notice else {})
 
 
-def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
+def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
+    """What a model was made from, as a tree where the project knows it.
+
+    Raises:
+        UnknownModelError: there is no such model.
+    """
     now = gateway.source.current
     if name == ROUTER and now.router is not None:
         way, version, known = now.router["way"], now.router["version"], now.router.get("lineage")
@@ -168,8 +174,10 @@ def _lineage(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
     return {**answer, "tree": known}
 
 
-async def _work(call: Callable[[], Answer]) -> Answer:
-    """The answer, from a thread."""
+async def _work(call: Callable[[], Answer], scope: str = "route") -> Answer:
+    """The answer, from a thread; an error where whoever asks lacks the scope."""
+    if why := caller().refusal([scope]):
+        raise ToolError(why)
     with _sentences():
         return await run_in_threadpool(call)
 

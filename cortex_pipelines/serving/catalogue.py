@@ -78,11 +78,11 @@ class Catalogue:
     hidden: frozenset[str] = frozenset()
 
     def of(self, who: Caller) -> "Catalogue":
-        """What somebody may use of it; their project is the default where they have one."""
-        if not who.projects:
+        """What somebody may use of it; their model is the default where they have one."""
+        if not who.limited:
             return self
         models = {name: served for name, served in self.models.items() if who.may_use(name)}
-        own = [project for project in who.projects if project in models]
+        own = [name for name in (*who.projects, *who.models) if name in models]
         default = own[0] if self.default not in models and len(own) == 1 else self.default
         hidden = frozenset(self.models) - frozenset(models)
         return replace(self, models=models, default=default, hidden=hidden)
@@ -103,7 +103,8 @@ class Catalogue:
             )
         if wanted in self.hidden:
             raise ForbiddenModelError(
-                f"this API key may not use {wanted[:100]}; GET /v1/models lists what it may use"
+                f"you may not use {wanted[:100]}; GET /v1/models lists what you may use, and "
+                "`cortex keys create NAME --project PROJECT` makes a key for more"
             )
         if wanted == ENCODER:
             raise UnknownModelError(f"{ENCODER} embeds texts and writes none: POST /v1/embeddings")

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
+from opentelemetry.trace import NoOpTracer, Tracer
+
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.release.answering import Way
@@ -39,6 +41,7 @@ from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.security.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.templates import Form, Text
+from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
@@ -153,6 +156,7 @@ class Gateway:
         self.metrics = Metrics()
         self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
         self.rollouts = rollouts
+        self.tracer: Tracer = NoOpTracer()
         self._shadows = threading.Semaphore(1)
         self._screen = screen
         self._open_examples = open_examples
@@ -208,11 +212,18 @@ class Gateway:
 
     def ask(self, answering: Answering, form: Form, sampling: Sampling, count: int = 1) -> Asked:
         """A request as the engine takes it."""
-        text = form(self.engine.tokenizer, self._before(answering))
-        stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
-        most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
-        sampling = replace(sampling, max_tokens=most, stop=stop)
-        prompt = self.engine.prompt(text.text, most)
+        with self.tracer.start_as_current_span(
+            "context",
+            attributes=_named(answering),
+            record_exception=False,  # its message may quote the prompt
+            set_status_on_exception=False,
+        ) as span:
+            text = form(self.engine.tokenizer, self._before(answering))
+            stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
+            most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
+            sampling = replace(sampling, max_tokens=most, stop=stop)
+            prompt = self.engine.prompt(text.text, most)
+            span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
         asked = Asked(answering, text, prompt, sampling, count)
         key = job_key(asked.job, answering.release)
         known = self.remembered.get(key) if key is not None else None
@@ -256,6 +267,7 @@ class Gateway:
                     yield piece
         finally:
             cancel()
+            screened.end(len(asked.flags))
 
     def written(self, asked: Asked) -> Iterator[Piece]:
         """The same for a caller without an event loop."""
@@ -276,6 +288,7 @@ class Gateway:
                     yield piece
         finally:
             cancel()
+            screened.end(len(asked.flags))
 
     def _again(self, asked: Asked, pieces: Sequence[Piece]) -> Iterator[Piece]:
         """What was answered before, counted and screened as if it were written now."""
@@ -284,13 +297,20 @@ class Gateway:
         for piece in pieces:
             if (shown := screened(piece)) is not None:
                 yield shown
+        screened.end(len(asked.flags))
 
     def _submit(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """Ask the engine, and have its answer remembered."""
         if asked.key is not None:
             keep = partial(self.remembered.put, asked.key)
             deliver = keeping(deliver, asked.count, keep)
-        return self.engine.submit(asked.job, deliver)
+        spans = AnswerSpans(self.tracer, _named(asked.answering))
+        job = replace(asked.job, begun=spans.begun)
+        try:
+            return self.engine.submit(job, spans.watched(deliver))
+        except Exception as error:
+            spans.ended(error)
+            raise
 
     def _watched(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
         """Delivers, and counts the answer for the canary that is tried."""
@@ -379,16 +399,16 @@ class Gateway:
         self.engine.close()
         self.router.close()
 
-    def _screened(self, asked: Asked) -> Callable[[Piece], Piece | None]:
+    def _screened(self, asked: Asked) -> ScreeningSpan:
         if self._screen is None:
-            return lambda piece: piece
+            return ScreeningSpan(NoOpTracer(), lambda piece: piece)
 
         def note(rule: str) -> None:
             if rule not in asked.flags:
                 self.metrics.flagged.labels(rule).inc()
                 asked.flags.add(rule)
 
-        return Answers(self._screen, asked.text.text, note).add
+        return ScreeningSpan(self.tracer, Answers(self._screen, asked.text.text, note).add)
 
     def _load(self, adapter: AdapterFiles) -> tuple[Ready | None, str]:
         """An adapter, or why it cannot be; tried again after a while that doubles each time."""
@@ -417,6 +437,16 @@ class Gateway:
             if key not in self._examples:
                 self._examples[key] = self._open_examples(folder)
         return self._examples[key].before
+
+
+def _named(answering: Answering) -> Mapping[str, str]:
+    """What answers, for a span."""
+    return {
+        "cortex.model": answering.served.name,
+        "cortex.way": answering.way,
+        "cortex.version": answering.version,
+        "cortex.release": answering.release,
+    }
 
 
 def _failed(error: BaseException) -> BaseException:

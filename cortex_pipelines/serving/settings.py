@@ -1,13 +1,51 @@
 """The ``serving`` section of ``params.yaml``: what the gateway may use. No output depends on it."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from cortex_pipelines.serving.security.roles import Role
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
 EngineName = Literal["torch", "llama"]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+_HERE = ("http", "127.0.0.1")
+
+
+def _place_of_keys(place: str) -> str:
+    """An address that nobody can change on the way, or a file.
+
+    Raises:
+        ValueError: it is another kind of address.
+    """
+    scheme, _, rest = place.partition("://")
+    host = re.split(r"[:/]", rest)[0]
+    if rest and scheme != "https" and (scheme, host) not in (("http", "localhost"), _HERE):
+        raise ValueError(f"{place}: an address begins with https://, and a file's has no ://")
+    return place
+
+
+class OidcSettings(Settings):
+    """An OpenID Connect provider whose tokens are accepted in the place of API keys."""
+
+    issuer: Name
+    """What a token's ``iss`` has to be."""
+
+    audience: Name
+    """What a token's ``aud`` has to be or to hold: the name of this gateway at the provider."""
+
+    jwks: Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_place_of_keys)]
+    """The provider's public keys (JWKS): an address, or a file in the project."""
+
+    role_claim: Name
+    """Claim with the subject's roles or groups; dots lead into it, as in realm_access.roles."""
+
+    roles: dict[Name, Role] | None
+    """Role of each value of that claim; null where the values are the roles."""
+
+    project_claim: Name | None
+    """Claim with the projects whose models may be used; null for all projects."""
 
 
 class ServingSettings(Settings):
@@ -51,6 +89,9 @@ class ServingSettings(Settings):
 
     origins: Annotated[tuple[Name, ...], Field(strict=False)]
     """Origins whose pages may ask the gateway (CORS), such as https://tools.example."""
+
+    oidc: OidcSettings | None
+    """Whose tokens are accepted in the place of API keys; null for nobody's."""
 
     def with_engine(self, engine: EngineName | None) -> "ServingSettings":
         """The same for another engine; None for the one named here."""

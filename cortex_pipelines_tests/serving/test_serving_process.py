@@ -85,7 +85,7 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
     served: tuple[str, "subprocess.Popen[bytes]"], client: openai.OpenAI, manner: str
 ) -> None:
     def written() -> int:
-        return int(json.load(urllib.request.urlopen(f"{served[0]}/readyz"))["written"])
+        return int(json.load(urllib.request.urlopen(f"{served[0]}/load"))["written"])
 
     before = written()
     if manner == "streamed":

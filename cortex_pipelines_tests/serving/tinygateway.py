@@ -61,7 +61,7 @@ def settings(**changes: Any) -> ServingSettings:
         "requests_per_minute": None,
         "tokens_per_minute": None,
     }
-    given |= {**limits, "hosts": [], "origins": [], "output": "flag"}
+    given |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None}
     return ServingSettings.model_validate({"engine": "torch", **given, **changes})
 
 

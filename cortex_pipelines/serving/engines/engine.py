@@ -101,12 +101,14 @@ class Job:
         prompt: What to continue.
         sampling: How.
         count: How many answers.
+        begun: Called when the engine turns to it.
     """
 
     adapter: Ready | None
     prompt: Prompt
     sampling: Sampling
     count: int = 1
+    begun: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

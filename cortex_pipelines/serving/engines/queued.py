@@ -151,6 +151,7 @@ class QueuedEngine(ABC):
             work.done.set_exception(error)
 
     def _answer(self, work: Request) -> None:
+        work.job.begun()
         try:
             for piece in self._pieces(work):
                 work.deliver(piece)

@@ -9,10 +9,12 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.agents import AgentsEndpoint
+from cortex_pipelines.serving.http.audit import audit_router
 from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
+from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.guard import Door, Guard
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted, Wishes
 from cortex_pipelines.serving.http.llama_cpp import llama_router
@@ -23,6 +25,7 @@ from cortex_pipelines.serving.http.page import page_router
 from cortex_pipelines.serving.http.playground import playground_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
+from cortex_pipelines.serving.http.tracing import Traced
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DESCRIPTION = "Promoted models, with the version that answers named in every answer."
@@ -65,6 +68,8 @@ def create_app(
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))
     app.include_router(logs_router(services))
+    app.include_router(audit_router(gateway.state))
+    app.include_router(graph_router(gateway, services))
     app.include_router(page_router())
     agents.add_to(app)
 
@@ -77,4 +82,5 @@ def create_app(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Counted, metrics=gateway.metrics)
+    app.add_middleware(Traced, tracer=gateway.tracer)
     return app

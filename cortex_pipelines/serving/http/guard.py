@@ -8,9 +8,10 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from anyio import CapacityLimiter, to_thread
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,13 +20,15 @@ from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.http.overview import LOOKED_AT
 from cortex_pipelines.serving.security.access import Bucket, Caller, acting_for
 from cortex_pipelines.serving.security.audit import AuditLog
-from cortex_pipelines.serving.security.keys import ApiKey, ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.tracing import trace_id
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-OPEN = frozenset({"/healthz"})
-"""Answered to anybody: whether the process is alive."""
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Answered to anybody: whether the process is alive, and whether it can take a request."""
 
 _COMPLETE = (
     *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
@@ -34,15 +37,17 @@ _COMPLETE = (
 )
 _READ = (
     *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
-    *("/v1/models", "/version", "/metrics", "/readyz", "/health", "/v1/health", "/props"),
-    *("/v1beta/server_setting", "/lora-adapters"),
+    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
+    *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
 )
 NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(_COMPLETE, frozenset({"complete"})),
     **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
-    # its tools do all of that, and name projects inside of what they are sent
+    "/audit": frozenset({"audit"}),
+    # its tools do all of that, and name projects inside of what they are sent; those that show
+    # lineage or code look for their scopes themselves
     "/mcp": frozenset({"complete", "route", "read"}),
 }
 """Path to the scopes that it needs."""
@@ -104,12 +109,14 @@ class Door:
         settings: Limits by key.
         hosts: Names under which the gateway may be asked; None for any.
         audit: Where it is written down; None for nowhere.
+        provider: Verifies tokens that are no keys; None where they are not accepted.
     """
 
     keys: KeyRing
     settings: ServingSettings
     hosts: frozenset[str] | None = None
     audit: AuditLog | None = None
+    provider: Provider | None = None
     _closed: bool = False
     _buckets: dict[str, tuple[Bucket | None, Bucket | None]] = field(default_factory=dict)
 
@@ -121,18 +128,22 @@ class Door:
             words = "this host name is not served here; serving.hosts in params.yaml lists others"
             return Entry(refusal=error_response(words, 421, code="unknown_host"))
         try:
-            key = self._key(headers.get("authorization", ""))
+            known = self._caller(headers.get("authorization", ""))
+        except ProviderError as error:
+            return Entry(refusal=error_response(str(error), 503, code="provider_unavailable"))
         except KeysDamagedError as error:
             _LOG.error("%s", error)
             words = "the API keys cannot be read"
             return Entry(refusal=error_response(words, 503, code="keys_unreadable"))
         except ApiKeyError as error:
-            refused = {"www-authenticate": "Bearer"}
-            answer = error_response(str(error), 401, code="invalid_api_key", headers=refused)
+            of_token = isinstance(error, TokenError)
+            refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
+            code = "invalid_token" if of_token else "invalid_api_key"
+            answer = error_response(str(error), 401, code=code, headers=refused)
             return Entry(Caller(error.name), answer)
-        requests, tokens = self._limits(key.name if key else "")
-        who = Caller(key.name, key.projects, tokens) if key else Caller(tokens=tokens)
-        if key is not None and (why := _forbidden(key, path)):
+        requests, tokens = self._limits(known.name)
+        who = replace(known, tokens=tokens)
+        if why := _forbidden(who, path):
             return Entry(who, error_response(why, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
@@ -150,16 +161,25 @@ class Door:
         match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
         return match is not None and match[1].lower().rstrip(".") in self.hosts
 
-    def _key(self, authorization: str) -> ApiKey | None:
-        """The key of a request; None where there are no keys."""
+    def asks_provider(self, headers: Headers) -> bool:
+        """Whether the provider's keys may have to be fetched, for which nobody else should wait."""
+        return self.provider is not None and "." in headers.get("authorization", "")
+
+    def _caller(self, authorization: str) -> Caller:
+        """Whoever sends a request; anybody where neither keys nor tokens are needed."""
         # a gateway that has had keys stays closed when the last one is revoked
         self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
-        if not self._closed:
-            return None
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise ApiKeyError("an API key is needed: send `Authorization: Bearer KEY`")
-        return self.keys.find(token.strip())
+        if not self._closed and self.provider is None:
+            return Caller()
+        scheme, _, given = authorization.partition(" ")
+        token = given.strip()
+        if scheme.lower() != "bearer" or not token:
+            words = "an API key" if self.provider is None else "an API key or a token"
+            raise ApiKeyError(f"{words} is needed: send `Authorization: Bearer KEY`")
+        if self.provider is not None and "." in token:  # no key has one, and each token two
+            return self.provider.caller(token)
+        key = self.keys.find(token)
+        return Caller(key.name, key.allowed, key.projects, key.models)
 
     def _limits(self, name: str) -> tuple[Bucket | None, Bucket | None]:
         if name not in self._buckets:
@@ -169,14 +189,10 @@ class Door:
         return self._buckets[name]
 
 
-def _forbidden(key: ApiKey, path: str) -> str:
-    missing = sorted(scope for scope in needed(path) if not key.may(scope))
-    if missing:
-        has = ", ".join(key.scopes)
-        return f"the API key {key.name} has no scope {', '.join(missing)} (it has {has})"
-    if key.projects and path in _ANY_PROJECT:
-        return f"the API key {key.name} is for single projects, and {path} is for all of them"
-    return ""
+def _forbidden(who: Caller, path: str) -> str:
+    if who.limited and path in _ANY_PROJECT:
+        return f"{who.name} is for single projects or models, and {path} is for all of them"
+    return who.refusal(needed(path))
 
 
 class Guard:
@@ -190,13 +206,20 @@ class Guard:
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
         self._door = door
+        self._fetching = CapacityLimiter(4)  # whoever waits here holds no thread that others need
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        entry = self._door.enter(scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        if self._door.asks_provider(headers):
+            entry = await to_thread.run_sync(
+                self._door.enter, scope["path"], headers, limiter=self._fetching
+            )
+        else:
+            entry = self._door.enter(scope["path"], headers)
         unwritten = False
 
         async def noted(message: Message) -> None:
@@ -235,4 +258,6 @@ class Guard:
             "version": named.get("x-cortex-version", ""),
             "status": start["status"],
         }
+        if trace := trace_id():
+            entry["trace"] = trace
         self._door.audit.add(entry)

@@ -1,5 +1,6 @@
 """What is served, and whether it can be: models, health, version, metrics."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from cortex_pipelines.serving.catalogue import ENCODER, ROUTER, Served
 from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices
 
 
@@ -30,7 +32,7 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         if name == ENCODER and services.encoder is not None:
             return _encoder_entry(services)[0]
         served = now.find(name)
-        return _shown(served) | {"cortex": _facts(served) | dict(served.about)}
+        return _shown(served) | {"cortex": _facts(served) | _seen(served.about)}
 
     @router.get("/healthz")
     def healthz() -> Response:
@@ -41,8 +43,8 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     def readyz() -> Response:
         state = gateway.engine.state()
         ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
-        body = {"status": "ready" if ready else "busy", **state}
-        return JSONResponse(body, 200 if ready else 503)
+        # asked without a key: the rest of the state is at /load
+        return JSONResponse({"status": "ready" if ready else "busy"}, 200 if ready else 503)
 
     @router.get("/version")
     def versions() -> dict[str, Any]:
@@ -71,6 +73,12 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     return router
 
 
+def _seen(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What whoever asks may know of a model."""
+    lineage = caller().may("lineage")
+    return {name: value for name, value in about.items() if lineage or name != "lineage"}
+
+
 def _shown(served: Served) -> dict[str, Any]:
     return {
         "id": served.name,
@@ -95,7 +103,7 @@ def _router_entry(gateway: Gateway) -> list[dict[str, Any]]:
     facts = gateway.source.current.router
     if facts is None:
         return []
-    shown = {name: value for name, value in facts.items() if name != "created"}
+    shown = _seen({name: value for name, value in facts.items() if name != "created"})
     return [
         {
             "id": ROUTER,

@@ -38,18 +38,19 @@ def overview_router(gateway: Gateway) -> APIRouter:
             "base": now.base,
             "default": now.default,
             "most_tokens": gateway.settings.max_tokens,
-            "models": [_row(one, gateway.rollouts) for _, one in sorted(now.models.items())],
+            "models": [row(one, gateway.rollouts) for _, one in sorted(now.models.items())],
             "router": router_facts,
         }
 
     @router.get("/load")
     def load() -> dict[str, Any]:
-        return {"at": time.monotonic(), **gateway.engine.state(), **_counted(gateway)}
+        return {"at": time.monotonic(), **gateway.engine.state(), **counted(gateway)}
 
     return router
 
 
-def _row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
+def row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
+    """What is shown of a model."""
     about = {name: served.about.get(name) for name in _SHOWN}
     return {
         "name": served.name,
@@ -64,7 +65,7 @@ def _row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
     }
 
 
-def _counted(gateway: Gateway) -> dict[str, float]:
+def counted(gateway: Gateway) -> dict[str, float]:
     """Sums since the start, for whoever asks twice and takes the difference."""
     sums = dict.fromkeys(
         ("requests", "errors", "seconds", "first_tokens", "first_token_seconds"), 0.0

@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from cortex_pipelines.serving.security.roles import opens, remedy
 
 
 class Bucket:
@@ -42,19 +44,42 @@ class Caller:
     """Whoever asks.
 
     Args:
-        name: Of the key; empty where none is needed.
-        projects: Projects whose models may be used; empty for all.
+        name: Of the key, or of the token's subject; empty where nobody needs either.
+        scopes: What may be asked for; None for everything.
+        projects: Projects whose models may be used; empty for all, if ``models`` is empty, too.
+        models: Served names that may be used besides; one without @ stands for its canary, too.
         tokens: Tokens left of this minute; None for no limit.
     """
 
     name: str = ""
+    scopes: frozenset[str] | None = None
     projects: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     tokens: Bucket | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether there are models that may not be used."""
+        return bool(self.projects or self.models)
+
+    def may(self, scope: str) -> bool:
+        """Whether something of a scope may be asked for."""
+        return self.scopes is None or opens(self.scopes, scope)
+
     def may_use(self, model: str) -> bool:
-        """Whether a served name is of one of its projects; the base belongs to everybody."""
-        project = model.partition("@")[0]
-        return not self.projects or project == "base" or project in self.projects
+        """Whether a served name is among its own; the base belongs to everybody."""
+        project, _, version = model.partition("@")
+        if not self.limited or project == "base" or project in self.projects:
+            return True
+        return model in self.models or (version == "canary" and project in self.models)
+
+    def refusal(self, scopes: Iterable[str]) -> str:
+        """Why something may not be asked for that needs scopes; empty if it may."""
+        missing = [scope for scope in scopes if not self.may(scope)]
+        if not missing:
+            return ""
+        has = ", ".join(sorted(self.scopes or ())) or "none"
+        return f"{self.name} lacks {remedy(missing)} (it has {has})"
 
     def spend(self, tokens: int) -> None:
         """Count tokens that were read or written."""

@@ -22,6 +22,9 @@ FILE = "audit.jsonl"
 FIRST = "0" * 64
 """What stands for the hash before the first line."""
 
+_LONGEST = 2048
+"""Bytes of an entry, and more than any has."""
+
 _TAIL = 1 << 16
 """Bytes; far more than the longest line and what a kill may have left behind it."""
 
@@ -110,6 +113,25 @@ def verify(path: Path, head: str | None = None) -> Verified:
         known = known or previous == head
     problem = "" if known else f"no line has the hash {head}: lines at the end were taken out"
     return Verified(count, previous, problem, bool(torn))
+
+
+def last(path: Path, count: int) -> list[dict[str, Any]]:
+    """The newest entries, oldest of them first; empty where there is no log.
+
+    Args:
+        path: The log.
+        count: At most how many.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - count * _LONGEST)
+            file.seek(start)
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    entries = [_entry(line) for line in (lines[1:] if start else lines)]
+    return [entry for entry in entries if entry is not None][-count:]
 
 
 def _lines(path: Path) -> Iterator[bytes]:

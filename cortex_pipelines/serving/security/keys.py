@@ -20,13 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import aside
+from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, scopes_of
 
 FILE = "api.json"
-SCOPES = ("complete", "route", "feedback", "read", "admin")
-"""``admin`` includes the others, and whatever has no scope of its own."""
-
-USUAL = ("complete", "route", "feedback", "read")
-
 _PREFIX = "cortex-"
 """Lets a scanner of secrets, and a person, tell what a key is for."""
 
@@ -58,11 +54,13 @@ class ApiKey:
         name: Whose it is; stands in the audit log.
         salt: Hexadecimal.
         digest: Salted hash of the key, hexadecimal.
-        scopes: Of ``SCOPES``.
-        projects: Projects whose models it may use; empty for all.
+        scopes: Of ``SCOPES``, besides those of its role.
+        projects: Projects whose models it may use; with ``models`` empty, too, all may be used.
         created: ISO 8601.
         expires: ISO 8601; None for never.
         revoked: When it was revoked, ISO 8601; None if it was not.
+        role: Of ``ROLES``; empty for none.
+        models: Served names that it may use besides.
     """
 
     name: str
@@ -73,6 +71,13 @@ class ApiKey:
     created: str
     expires: str | None = None
     revoked: str | None = None
+    role: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Every scope that it has."""
+        return scopes_of([self.role] if self.role else [], self.scopes)
 
     def state(self, now: datetime) -> str:
         """``revoked``, ``expired`` or ``valid``."""
@@ -80,10 +85,6 @@ class ApiKey:
             return "revoked"
         expired = self.expires is not None and datetime.fromisoformat(self.expires) <= now
         return "expired" if expired else "valid"
-
-    def may(self, scope: str) -> bool:
-        """Whether a scope is among its own."""
-        return scope in self.scopes or "admin" in self.scopes
 
 
 class KeyRing:
@@ -125,17 +126,27 @@ class KeyRing:
     def create(
         self,
         name: str,
-        scopes: Sequence[str] = USUAL,
+        scopes: Sequence[str] = (),
         projects: Sequence[str] = (),
         lifetime: timedelta | None = None,
+        role: str = "",
+        models: Sequence[str] = (),
     ) -> str:
         """Make a key and keep its hash.
+
+        Args:
+            name: Whose it is.
+            scopes: Besides those of the role.
+            projects: Projects whose models it may use.
+            lifetime: For how long; None for ever.
+            role: Of ``ROLES``; without role and scopes the usual one.
+            models: Served names that it may use besides the projects'; neither for all.
 
         Returns:
             The key, which cannot be had again.
 
         Raises:
-            ApiKeyError: the name is taken, or is none.
+            ApiKeyError: the name is taken, or is none; there is no such scope or role.
         """
         if not _NAME.fullmatch(name):
             raise ApiKeyError(
@@ -143,6 +154,9 @@ class KeyRing:
             )
         if unknown := sorted(set(scopes) - set(SCOPES)):
             raise ApiKeyError(f"no scope {', '.join(unknown)}; there is: {', '.join(SCOPES)}")
+        role = role or ("" if scopes else USUAL)
+        if role and role not in ROLES:
+            raise ApiKeyError(f"no role {role[:80]}; there is: {', '.join(ROLES)}")
         token = _PREFIX + secrets.token_urlsafe(32)
         salt = secrets.token_bytes(16)
         now = datetime.now(UTC)
@@ -154,6 +168,8 @@ class KeyRing:
             tuple(sorted(set(projects))),
             now.isoformat(timespec="seconds"),
             (now + lifetime).isoformat(timespec="seconds") if lifetime is not None else None,
+            role=role,
+            models=tuple(sorted(set(models))),
         )
         with self._changing() as keys:
             if any(key.name == name for key in keys):
@@ -221,9 +237,11 @@ class KeyRing:
 
 
 def _key(row: dict[str, Any]) -> ApiKey:
-    given = {field.name: row[field.name] for field in fields(ApiKey)}
-    key = ApiKey(**given | {name: tuple(given[name]) for name in ("scopes", "projects")})
+    given = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
+    lists = ("scopes", "projects", "models")
+    key = ApiKey(**given | {name: tuple(given.get(name, ())) for name in lists})
     key.state(datetime.now(UTC))  # raises where the time is none
+    scopes_of([key.role] if key.role else [])  # or the role
     bytes.fromhex(key.salt)
     return key
 

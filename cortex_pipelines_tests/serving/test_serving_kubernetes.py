@@ -1,0 +1,199 @@
+"""The manifests for Kubernetes: valid by its schemas, strict, and true of this gateway."""
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.cli.serve import serve
+from cortex_pipelines.operations import recovery
+from cortex_pipelines.serving.engines.opening import CACHE
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http import server
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.guard import OPEN
+from cortex_pipelines.serving.security import keys
+from cortex_pipelines.serving.tracing import ENDPOINTS
+from cortex_pipelines.versioning import root as roots
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "deployment" / "kubernetes"
+GUIDE = ROOT / "docs" / "guides" / "kubernetes.md"
+KUBECTL = shutil.which("kubectl")
+VERSIONS = ("1.31", "1.37")
+"""The oldest and the newest release that the manifests are held against."""
+
+IMAGE = (ROOT / "Containerfile").read_text(encoding="utf-8")
+
+
+def kustomization(folder: str) -> Any:
+    return yaml.safe_load((FOLDER / folder / "kustomization.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def written() -> dict[tuple[str, str], Any]:
+    """Every object of the base, by kind and name."""
+    listed = kustomization("base")["resources"]
+    assert sorted(listed) == sorted(
+        path.name for path in (FOLDER / "base").glob("*.yaml") if path.stem != "kustomization"
+    )
+    texts = [(FOLDER / "base" / name).read_text(encoding="utf-8") for name in listed]
+    objects = [one for text in texts for one in yaml.safe_load_all(text)]
+    return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+
+
+def built(folder: str) -> dict[tuple[str, str], Any]:
+    if KUBECTL is None:
+        pytest.skip("no kubectl on this machine")
+    command = [KUBECTL, "kustomize", str(FOLDER / folder)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
+
+
+def pod() -> Any:
+    return written()["StatefulSet", "cortex-gateway"]["spec"]["template"]["spec"]
+
+
+def container() -> Any:
+    (one,) = pod()["containers"]
+    return one
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_and_no_field_is_misspelt(version: str) -> None:
+    for one in written().values():
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [(("spec", "replica"), 2), (("spec", "serviceName"), 7), (("apiVersion",), "apps/v9")],
+)
+def test_an_object_that_is_wrong_is_noticed(place: tuple[str, ...], wrong: Any) -> None:
+    one = copy.deepcopy(written()["StatefulSet", "cortex-gateway"])
+    inner = one
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = wrong
+    with pytest.raises(
+        (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)
+    ):
+        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/gpu"])
+def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
+    objects = built(folder)
+    assert objects.keys() == written().keys()
+    for one in objects.values():
+        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+    gateway = objects["StatefulSet", "cortex-gateway"]["spec"]
+    labels = gateway["template"]["metadata"]["labels"]
+    assert labels
+    selectors = [
+        gateway["selector"]["matchLabels"],
+        objects["PodDisruptionBudget", "cortex-gateway"]["spec"]["selector"]["matchLabels"],
+        objects["NetworkPolicy", "cortex-gateway"]["spec"]["podSelector"]["matchLabels"],
+        *(one["spec"]["selector"] for (kind, _), one in objects.items() if kind == "Service"),
+    ]
+    assert all(selector == labels for selector in selectors), "each selects the gateways"
+    if "gpu" in folder:
+        limits = gateway["template"]["spec"]["containers"][0]["resources"]["limits"]
+        assert limits["nvidia.com/gpu"] == 1
+
+
+def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None:
+    user = re.search(r"^USER (\d+)$", IMAGE, re.MULTILINE)
+    assert user is not None
+    assert pod()["securityContext"]["runAsUser"] == int(user[1]) > 0
+    assert pod()["securityContext"]["runAsNonRoot"]
+    assert pod()["automountServiceAccountToken"] is False
+    own = container()["securityContext"]
+    assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    mounts = {mount["mountPath"]: mount for mount in container()["volumeMounts"]}
+    names = {one["name"] for one in pod()["volumes"]}
+    claims = written()["StatefulSet", "cortex-gateway"]["spec"]["volumeClaimTemplates"]
+    names |= {one["metadata"]["name"] for one in claims}
+    assert {mount["name"] for mount in mounts.values()} == names
+    writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
+    folders = {"/project/.cortex/serving", f"/project/{CACHE.parent}", "/project/.cortex/logs"}
+    assert writable == {*folders, "/home/cortex", "/tmp"}
+    limits = container()["resources"]["limits"]
+    assert {"cpu", "memory"} <= set(limits)
+    assert all("sizeLimit" in one["emptyDir"] for one in pod()["volumes"] if "emptyDir" in one)
+
+
+def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
+    routes = set(create_app(gateway).openapi()["paths"])
+    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container()[probe]["httpGet"]
+        assert asked["path"] in OPEN & routes, "answered without a key"
+        assert asked["port"] in ports
+    scraped = written()["StatefulSet", "cortex-gateway"]["spec"]["template"]["metadata"]
+    assert scraped["annotations"]["prometheus.io/path"] in routes
+    assert int(scraped["annotations"]["prometheus.io/port"]) == ports["http"]
+    words = container()["args"]
+    assert words[:2] == ["cortex", serve.name]
+    options = {name: option for option in serve.params for name in option.opts}
+    for word in words[2:]:
+        name, _, value = word.partition("=")
+        assert name in options
+        assert not value or options[name].type.convert(value, None, None) is not None
+    assert f"--port={ports['http']}" in words
+    for (kind, _), one in written().items():
+        if kind == "Service":
+            assert [port["targetPort"] for port in one["spec"]["ports"]] == list(ports)
+    grace = pod()["terminationGracePeriodSeconds"]
+    assert grace > server._DRAIN
+
+
+def test_variables_and_names_exist() -> None:
+    given = {one["name"]: one["value"] for one in container()["env"]}
+    source = Path(roots.__file__).read_text(encoding="utf-8")
+    assert given.pop("CORTEX_ROOT") == "/project"
+    assert '"CORTEX_ROOT"' in source
+    assert given == {"HOME": "/home/cortex"}
+    scaled = written()["HorizontalPodAutoscaler", "cortex-gateway"]["spec"]["scaleTargetRef"]
+    target = written()[scaled["kind"], scaled["name"]]
+    assert ("Service", target["spec"]["serviceName"]) in written()
+    assert ("ServiceAccount", pod()["serviceAccountName"]) in written()
+    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in pod()["volumes"]]
+    (claim,) = filter(None, claims)
+    assert ("PersistentVolumeClaim", claim) in written()
+    guide = GUIDE.read_text(encoding="utf-8")
+    (secret,) = (one["secret"]["secretName"] for one in pod()["volumes"] if "secret" in one)
+    (config,) = (one["configMapRef"]["name"] for one in container()["envFrom"])
+    assert f"create secret generic {secret} " in guide
+    assert f".cortex/keys/{keys.FILE}" in guide
+    assert f"create configmap {config} " in guide
+    assert any(name in guide for name in ENDPOINTS)
+    assert f"-k {FOLDER.relative_to(ROOT).as_posix()}/base" in guide
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    cleaned: list[Path] = []
+    monkeypatch.setattr(recovery, "recover", lambda root: cleaned.append(root) or [])
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK)
+    )
+    done = CliRunner().invoke(main, ["keys", "list"])
+    assert done.exit_code == 0, done.output
+    assert cleaned == ([tmp_path] if writable else [])

@@ -1,0 +1,304 @@
+"""Tokens of an OpenID Connect provider: what is accepted, and every forgery that is not."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+
+from cortex_pipelines.config import load_parameters, resolve
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.http.server import require_keys
+from cortex_pipelines.serving.security.access import Caller
+from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
+from cortex_pipelines.serving.security.roles import ROLES
+from cortex_pipelines.serving.settings import OidcSettings
+from cortex_pipelines.versioning.parameters import SHARED
+from cortex_pipelines_tests import parameters
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+CURVE = ec.generate_private_key(ec.SECP256R1())
+EDWARDS = ed25519.Ed25519PrivateKey.generate()
+GIVEN = {
+    "issuer": "https://id.example",
+    "audience": "cortex",
+    "jwks": "keys.json",
+    "role_claim": "realm_access.roles",
+    "roles": None,
+    "project_claim": None,
+}
+ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
+
+
+def shown(key: Any, kid: str, **more: Any) -> dict[str, Any]:
+    """A public key as a set of keys has it."""
+    algorithm = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
+    kinds = [name for kind, name in algorithm.items() if isinstance(key, kind)] or ["EdDSA"]
+    made = jwt.get_algorithm_by_name(kinds[0]).to_jwk(key.public_key(), as_dict=True)
+    return {**made, "kid": kid, "use": "sig", **more}
+
+
+KEYS = [
+    shown(RSA, "rsa"),
+    shown(CURVE, "curve"),
+    shown(EDWARDS, "edwards"),
+    shown(SMALL, "small"),
+    shown(OTHER, "sealing", use="enc"),
+    {"kty": "oct", "kid": "shared", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"},
+    {"kty": "unheard of", "kid": "new"},
+]
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    usual = {"iss": "https://id.example", "aud": "cortex", "sub": "anna", "exp": now + 60}
+    given = {**usual, "iat": now, "realm_access": {"roles": ["user", "offline"]}, **changes}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", **changes: Any) -> str:
+    headers = {"kid": kid} if kid is not None else {}
+    return jwt.encode(claims(**changes), key, algorithm, headers=headers)
+
+
+def by_hand(header: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """A token that no library would make."""
+    parts = [json.dumps(part).encode() for part in (header, claims())]
+    body = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    return (body + b"." + base64.urlsafe_b64encode(sign(body)).rstrip(b"=")).decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": KEYS}))
+    return tmp_path
+
+
+def provider(folder: Path, **changes: Any) -> Provider:
+    return Provider(OidcSettings.model_validate(GIVEN | changes), folder)
+
+
+@pytest.fixture
+def client(gateway: Gateway, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setattr(gateway, "close", lambda: None)
+    hosts = hosts_of("127.0.0.1", gateway.settings)
+    door = Door(KeyRing(folder), gateway.settings, hosts, None, provider(folder))
+    app = create_app(gateway, door=door)
+    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as made:
+        yield made
+
+
+def bearing(value: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {value}"}
+
+
+def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: Path) -> None:
+    done = client.post("/v1/completions", json=ASKED, headers=bearing(token()))
+    assert done.status_code == 200
+    key = KeyRing(folder).create("ci")
+    assert client.get("/version", headers=bearing(key)).status_code == 200, "keys stay good"
+    nothing = client.get("/version")
+    assert (nothing.status_code, nothing.headers["www-authenticate"]) == (401, "Bearer")
+    assert "an API key or a token is needed" in nothing.text
+    refused = client.get("/audit", headers=bearing(token()))
+    assert refused.status_code == 403
+    assert "oidc:anna lacks the scope audit" in refused.text
+    nobody = client.get("/version", headers=bearing(token(realm_access={"roles": ["guest"]})))
+    assert (nobody.status_code, "it has none" in nobody.text) == (403, True)
+    late = client.get("/version", headers=bearing(token(exp=int(time.time()) - 3600)))
+    assert (late.status_code, late.json()["error"]["code"]) == (401, "invalid_token")
+    assert late.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "kid"), [(CURVE, "ES256", "curve"), (EDWARDS, "EdDSA", "edwards")]
+)
+def test_every_kind_of_public_key_counts(folder: Path, key: Any, algorithm: str, kid: str) -> None:
+    assert provider(folder).caller(token(key, algorithm, kid)).name == "oidc:anna"
+
+
+def test_claims_say_what_may_be_asked_for(folder: Path) -> None:
+    known = provider(folder).caller(token(realm_access={"roles": ["auditor", "user"]}))
+    assert known == Caller("oidc:anna", ROLES["auditor"] | ROLES["user"])
+    mapped = provider(folder, role_claim="groups", roles={"ml-team": "maintainer"})
+    assert mapped.caller(token(groups="ml-team staff")).scopes == ROLES["maintainer"]
+    assert mapped.caller(token(groups=["admin"])).scopes == frozenset(), "of no role in the list"
+    limited = provider(folder, project_claim="https://cortex.example/projects")
+    given = {"https://cortex.example/projects": ["shop"]}
+    assert limited.caller(token(**given)).projects == ("shop",)
+    for wrong in (None, [], {}, 7):
+        with pytest.raises(TokenError, match="names no project"):
+            limited.caller(token(**{"https://cortex.example/projects": wrong}))
+
+
+PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+SHARED_KEY = base64.urlsafe_b64decode("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
+FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
+    "alg none": (lambda: by_hand({"alg": "none", "kid": "rsa"}, lambda _: b""), "signed by none"),
+    "alg None": (lambda: by_hand({"alg": "None", "kid": "rsa"}, lambda _: b""), "signed by None"),
+    "no alg": (lambda: by_hand({"kid": "rsa"}, lambda _: b""), "signed by None"),
+    "HS256 with the public key": (
+        lambda: by_hand(
+            {"alg": "HS256", "kid": "rsa"}, lambda b: hmac.digest(PUBLIC, b, hashlib.sha256)
+        ),
+        "signed by HS256",
+    ),
+    "HS256 with a shared key of the set": (
+        lambda: token(SHARED_KEY, "HS256", "shared"),
+        "signed by HS256",
+    ),
+    "another audience": (lambda: token(aud="other"), "another audience"),
+    "no audience": (lambda: token(aud=None), "aud"),
+    "another issuer": (lambda: token(iss="https://id.example.evil"), "another issuer"),
+    "no issuer": (lambda: token(iss=None), "iss"),
+    "expired": (lambda: token(exp=int(time.time()) - 60), "has expired"),
+    "without an end": (lambda: token(exp=None), "exp"),
+    "not yet": (lambda: token(nbf=int(time.time()) + 600), "not yet valid"),
+    "made in the future": (lambda: token(iat=int(time.time()) + 600), "not yet valid"),
+    "of nobody": (lambda: token(sub=None), "sub"),
+    "of somebody long": (lambda: token(sub="x" * 300), "255 characters"),
+    "the name of another key": (lambda: token(RSA, "RS256", "curve"), "algorithm"),
+    "another key under the name": (lambda: token(OTHER, "RS256", "rsa"), "Signature"),
+    "a key that is not for signatures": (lambda: token(OTHER, "RS256", "sealing"), "none of the"),
+    "an unknown key": (lambda: token(OTHER, "RS256", "elsewhere"), "none of the provider"),
+    "no name of a key": (lambda: token(RSA, "RS256", None), "none of the provider"),
+    "a path as the name of a key": (lambda: token(kid="../../dev/null"), "none of the provider"),
+    "another algorithm of the family": (lambda: token(RSA, "PS256"), "algorithm"),
+    "a key that is too short": (lambda: token(SMALL, "RS256", "small"), "1024 bits"),
+    "a key of its own in the header": (
+        lambda: jwt.encode(claims(), OTHER, "RS256", headers={"jwk": shown(OTHER, "own")}),
+        "none of the provider",
+    ),
+    "changed afterwards": (lambda: token()[:-6] + "AAAAAA", "Signature"),
+    "no token": (lambda: "a.b.c", "not valid"),
+    "dots": (lambda: "..", "not valid"),
+}
+
+
+@pytest.mark.parametrize("forged", FORGERIES)
+def test_a_forgery_is_refused_with_a_sentence(
+    client: TestClient, folder: Path, forged: str
+) -> None:
+    make, words = FORGERIES[forged]
+    with pytest.raises(TokenError, match=words):
+        provider(folder).caller(make())
+    answer = client.post("/v1/completions", json=ASKED, headers=bearing(make()))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_token")
+
+
+def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(
+    folder: Path, client: TestClient
+) -> None:
+    assert client.get("/version", headers=bearing(token())).status_code == 200
+    (folder / "keys.json").write_text(json.dumps({"keys": [shown(OTHER, "rsa")]}))
+    assert client.get("/version", headers=bearing(token())).status_code == 401
+    assert client.get("/version", headers=bearing(token(OTHER))).status_code == 200
+    for broken in ("{", "[]", '{"keys": []}', '{"keys": [7]}'):
+        (folder / "keys.json").write_text(broken)
+        answer = client.get("/version", headers=bearing(token(OTHER)))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (
+            (503, "provider_unavailable")
+        ), broken
+
+
+class Publisher:
+    """A provider's address, which counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.keys: Any = {"keys": KEYS}
+        self.asked = 0
+        publisher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                publisher.asked += 1
+                self.send_response(200 if publisher.keys else 500)
+                self.end_headers()
+                self.wfile.write(json.dumps(publisher.keys).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_keys_are_fetched_again_but_not_for_every_stranger(folder: Path) -> None:
+    publisher, now = Publisher(), 1000.0
+    address = f"http://127.0.0.1:{publisher.server.server_port}/keys"
+    settings = OidcSettings.model_validate(GIVEN | {"jwks": address})
+    known = Provider(settings, folder, lambda: now)
+    for _ in range(3):
+        assert known.caller(token()).name == "oidc:anna"
+    for number in range(50):
+        with pytest.raises(TokenError, match="none of the provider"):
+            known.caller(token(kid=f"made-up-{number}"))
+    assert publisher.asked == 1
+    publisher.keys = {"keys": [*KEYS, shown(OTHER, "next")]}
+    now += 31
+    assert known.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
+    assert publisher.asked == 2
+    publisher.keys = None
+    now += 700
+    assert known.caller(token()).name == "oidc:anna", "a provider that is away for a while"
+    now += 3600
+    with pytest.raises(ProviderError, match="cannot be had"):
+        known.caller(token())
+    publisher.keys = {"keys": [shown(OTHER, "next")]}
+    now += 31
+    with pytest.raises(TokenError, match="none of the provider"):
+        known.caller(token())
+    publisher.server.shutdown()
+    publisher.server.server_close()
+
+
+@pytest.mark.parametrize("place", ["http://id.example/keys", "file:///etc/keys", "ftp://a/b"])
+def test_keys_come_by_https_or_from_a_file(place: str) -> None:
+    with pytest.raises(ValidationError, match="an address begins with https"):
+        OidcSettings.model_validate(GIVEN | {"jwks": place})
+    assert OidcSettings.model_validate(GIVEN | {"jwks": "https://id.example/keys"})
+
+
+def test_a_provider_is_enough_to_listen_for_others(tmp_path: Path) -> None:
+    require_keys(KeyRing(tmp_path), "0.0.0.0", provider=True)
+
+
+def test_nothing_that_is_made_depends_on_it(tmp_path: Path) -> None:
+    text = parameters.whole_file()
+    (tmp_path / "params.yaml").write_text(text)
+    written = "\n".join(f"    {name}: {json.dumps(value)}" for name, value in GIVEN.items())
+    other = tmp_path / "with.yaml"
+    other.write_text(text.replace("  oidc: null", f"  oidc:\n{written}", 1))
+    assert load_parameters(tmp_path, other).serving.oidc is not None
+    before, after = resolve(tmp_path), resolve(tmp_path, other)
+    changed = {
+        (file, section)
+        for file, sections in before.files.items()
+        for section in sections
+        if sections[section] != after.files[file][section]
+    }
+    assert changed == {(SHARED, "serving")}
+    stages = yaml.safe_load((parameters.ROOT / "dvc.yaml").read_text())["stages"].values()
+    depended = [entry for stage in stages for entry in stage.get("params", ())]
+    depended += [entry for stage in stages for entry in stage.get("do", {}).get("params", ())]
+    read = {key for entry in depended for keys in entry.values() for key in keys}
+    assert "datasets" in read
+    assert not {key for key in read if key.partition(".")[0] == "serving"}

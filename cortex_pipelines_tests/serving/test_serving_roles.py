@@ -1,0 +1,209 @@
+"""Roles: what each of them opens over HTTP and by the tools for agents, and for which models."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.cli.keys import create
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.guard import NEEDED, Door, hosts_of, needed
+from cortex_pipelines.serving.security.access import Caller
+from cortex_pipelines.serving.security.audit import AuditLog, verify
+from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
+from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, Role, opens
+from cortex_pipelines.serving.services import ProjectServices
+from cortex_pipelines_tests.serving import tinygateway
+
+GUIDE = tinygateway.ROOT / "docs" / "guides" / "serving.md"
+ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
+SERVICES = ProjectServices(
+    search=lambda query, project, k: {"results": [query], "versions": {}},
+    lineage=lambda project, version: {"name": "code_adapter", "version": version},
+)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "keys")
+
+
+@pytest.fixture
+def client(
+    gateway: Gateway, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
+    keys.create("first")  # so that the gateway is closed to whoever has none
+    monkeypatch.setattr(gateway, "close", lambda: None)
+    (gateway.state / "audit.jsonl").unlink(missing_ok=True)
+    hosts = hosts_of("127.0.0.1", gateway.settings)
+    door = Door(keys, gateway.settings, hosts, AuditLog(gateway.state))
+    app = create_app(gateway, SERVICES, door=door)
+    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def bearing(keys: KeyRing) -> Callable[..., dict[str, str]]:
+    def made(name: str, *given: Any, **more: Any) -> dict[str, str]:
+        return {"authorization": f"Bearer {keys.create(name, *given, **more)}"}
+
+    return made
+
+
+Bearing = Callable[..., dict[str, str]]
+
+
+def tool(client: TestClient, headers: dict[str, str], name: str, **arguments: Any) -> Any:
+    call = {"name": name, "arguments": arguments}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    accepts = {"accept": "application/json, text/event-stream"}
+    answer = client.post("/mcp", json=asked, headers=headers | accepts)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["result"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
+    client: TestClient, bearing: Bearing, role: str
+) -> None:
+    headers = bearing(role, role=role)
+    for path, scopes in NEEDED.items():
+        answer = client.request("TRACE", path, headers=headers)  # which no route answers
+        if all(opens(ROLES[role], scope) for scope in scopes):
+            assert answer.status_code == 405, path
+        else:
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (403, "insufficient_scope"), path
+            missing = [scope for scope in sorted(scopes) if not opens(ROLES[role], scope)]
+            assert (
+                f"lacks the scope{'s' * (len(missing) > 1)} {', '.join(missing)}, which"
+                in (error["message"])
+            )
+            assert "admin has" in error["message"]
+
+
+def test_every_scope_has_a_role_and_a_route_or_a_tool() -> None:
+    assert frozenset(SCOPES) == frozenset().union(*ROLES.values())
+    asked = frozenset().union(*(needed(path) for path in NEEDED))
+    assert frozenset(SCOPES) - asked == {"lineage", "data", "admin"}
+    assert get_args(Role) == tuple(ROLES)
+    assert next(iter(ROLES)) == USUAL
+    assert not opens(ROLES[USUAL], "audit")
+
+
+def test_lineage_is_for_those_who_may_read_it(
+    client: TestClient, bearing: Bearing, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = gateway.source._current
+    router = {**(now.router or {}), "lineage": {"name": "logs"}}
+    monkeypatch.setattr(
+        gateway.source, "_current", type(now)(now.models, now.default, now.base, router)
+    )
+    for role in ("user", "maintainer", "auditor"):
+        headers = bearing(role, role=role)
+        listed = client.get("/v1/models/task_router", headers=headers).json()
+        assert ("lineage" in listed["cortex"]) == (role != "user")
+    user, maintainer = bearing("u", role="user"), bearing("m", role="maintainer")
+    refused = tool(client, user, "lineage", model="shop")
+    assert refused["isError"]
+    assert "the scope lineage, which the role maintainer or auditor or admin has" in str(refused)
+    assert not tool(client, maintainer, "lineage", model="shop").get("isError")
+
+
+def test_code_of_the_projects_is_for_those_who_may_read_it(
+    client: TestClient, bearing: Bearing
+) -> None:
+    refused = tool(client, bearing("u"), "search_code", query="price")
+    assert "the scope data" in refused["content"][0]["text"]
+    for name, given in {
+        "m": {"role": "maintainer"},
+        "x": {"role": "user", "scopes": ["data"]},
+    }.items():
+        result = tool(client, bearing(name, **given), "search_code", query="price")
+        assert result["structuredContent"]["results"] == ["price"]
+
+
+def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing) -> None:
+    headers = bearing("anna", models=["shop@1.2.0"], projects=["docs"])
+    wanted = {"shop@1.2.0": 200, "docs": 200, "base": 200, "shop": 403, "shop@champion": 403}
+    for name, status in wanted.items():
+        answer = client.post("/v1/completions", json=ASKED | {"model": name}, headers=headers)
+        assert answer.status_code == status, name
+    assert (
+        "cortex keys create NAME --project" in client.get("/v1/models/shop", headers=headers).text
+    )
+    one = bearing("one", models=["shop@1.2.0"])
+    usual = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}, headers=one)
+    assert usual.status_code == 200
+    assert client.post("/mcp", json={}, headers=one).status_code == 403
+
+
+def test_a_model_s_canary_answers_for_it() -> None:
+    who = Caller("a", frozenset(), models=("shop",))
+    assert who.may_use("shop")
+    assert who.may_use("shop@canary")
+    assert not who.may_use("shop@1.2.0")
+    assert not Caller("a", frozenset(), models=("shop@1.2.0",)).may_use("shop@canary")
+
+
+def test_who_audits_reads_the_log_of_their_models(client: TestClient, bearing: Bearing) -> None:
+    anna, rita = bearing("anna"), bearing("rita", role="auditor")
+    own = bearing("own", role="auditor", projects=["docs"])
+    for model in ("shop", "docs"):
+        client.post("/v1/completions", json=ASKED | {"model": model}, headers=anna)
+    assert client.get("/audit", headers=anna).status_code == 403
+    read = client.get("/audit", params={"verify": True}, headers=rita).json()
+    assert [(row["key"], row["status"]) for row in read["entries"]] == [
+        ("anna", 200), ("anna", 200), ("anna", 403)
+    ]  # fmt: skip
+    assert (read["chain"]["entries"], read["chain"]["problem"]) == (3, "")
+    limited = client.get("/audit", headers=own).json()
+    assert [row["model"] for row in limited["entries"]] == ["docs"]
+    (newest,) = client.get("/audit", params={"last": 1}, headers=rita).json()["entries"]
+    assert newest["key"] == "own", "reading the log is written down, too"
+
+
+def test_only_the_end_of_a_long_log_is_read(gateway: Gateway, tmp_path: Path) -> None:
+    from cortex_pipelines.serving.security import audit
+
+    log = AuditLog(tmp_path)
+    for number in range(100):
+        log.add({"key": "x" * 500, "status": number})
+    path = tmp_path / audit.FILE
+    assert [row["status"] for row in audit.last(path, 3)] == [97, 98, 99]
+    assert len(audit.last(path, 1000)) == verify(path).entries == 100
+
+
+def test_keys_from_before_there_were_roles_keep_their_scopes(keys: KeyRing) -> None:
+    token = keys.create("old", ["read"])
+    path = keys._path.parent / FILE
+    kept = json.loads(path.read_text())
+    for row in kept["keys"]:
+        del row["role"], row["models"]
+    path.write_text(json.dumps(kept))
+    assert KeyRing(path.parent).find(token).allowed == {"read"}
+    kept["keys"][0]["role"] = "king"
+    path.write_text(json.dumps(kept))
+    with pytest.raises(ApiKeyError, match="cannot be read"):
+        KeyRing(path.parent).find(token)
+    with pytest.raises(ApiKeyError, match="no role king; there is: user, maintainer"):
+        KeyRing(path.parent / "new").create("a", role="king")
+
+
+def test_the_guide_s_tables_are_the_declaration() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
+    assert [row for row in rows if row[0] in SCOPES and row[0] not in ROLES] == [
+        (scope, what) for scope, what in SCOPES.items() if scope not in ROLES
+    ]
+    roles = {name: has for name, has in rows if name in ROLES and has.startswith("`")}
+    assert {name: set(re.findall(r"`(\w+)`", has)) for name, has in roles.items()} == {
+        name: set(has) for name, has in ROLES.items()
+    }
+    (option,) = (option for option in create.params if option.name == "role")
+    assert list(option.type.choices) == list(ROLES)  # type: ignore[attr-defined]

@@ -1,0 +1,187 @@
+"""Spans and request lines: what was waited for and what answered, and never what was asked."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NoOpTracer
+
+from cortex_pipelines.serving.engines.engine import BusyError
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.guard import Door
+from cortex_pipelines.serving.http.tracing import REQUESTS
+from cortex_pipelines.serving.security.audit import AuditLog
+from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.serving.tracing import ENDPOINTS, TracingError, tracer_of_environment
+
+SECRET = "the_prompt_that_nobody_keeps"
+ASKED = {"model": "docs", "prompt": f"# {SECRET}\n", "max_tokens": 4}
+ABOVE = "0af7651916cd43dd8448eb211c80319c"
+SENT = {"traceparent": f"00-{ABOVE}-b7ad6b7169203331-01"}
+
+
+@pytest.fixture
+def exported() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def client(
+    gateway: Gateway,
+    exported: InMemorySpanExporter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TestClient]:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    monkeypatch.setattr(gateway, "tracer", provider.get_tracer("test"))
+    monkeypatch.setattr(gateway, "close", lambda: None)
+    door = Door(KeyRing(tmp_path), gateway.settings, None, AuditLog(tmp_path))
+    app = create_app(gateway, door=door)
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def by_name(exported: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    return {span.name: span for span in exported.get_finished_spans()}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_has_its_spans_with_what_answered(
+    client: TestClient, exported: InMemorySpanExporter, stream: bool
+) -> None:
+    answer = client.post("/v1/completions", json=ASKED | {"stream": stream}, headers=SENT)
+    spans = by_name(exported)
+    root = spans.pop("POST /v1/completions")
+    assert set(spans) == {"context", "queue", "engine", "screening"}
+    assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {ABOVE}
+    assert root.parent is not None
+    assert f"{root.parent.span_id:016x}" == "b7ad6b7169203331", "W3C's traceparent"
+    assert {span.parent.span_id for span in spans.values() if span.parent} == {root.context.span_id}
+    named = {f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")}
+    for name in ("context", "queue", "engine"):
+        assert named.items() <= dict(spans[name].attributes or {}).items()
+    about = dict(root.attributes or {})
+    assert named.items() <= about.items()
+    assert about["cortex.release"] == answer.headers["x-cortex-release"]
+    assert (about["http.route"], about["http.response.status_code"]) == ("/v1/completions", 200)
+    assert (spans["queue"].end_time or 0) <= (spans["engine"].start_time or 0)
+    written = (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"]
+    assert written in range(1, 5)
+    assert [event.name for event in spans["engine"].events] == ["first token"]
+
+
+def test_nothing_that_was_asked_or_written_is_in_a_span(
+    client: TestClient,
+    exported: InMemorySpanExporter,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    gateway: Gateway,
+) -> None:
+    caplog.set_level(logging.INFO, REQUESTS.name)
+    written = client.post("/v1/completions", json=ASKED).json()["choices"][0]["text"]
+    client.get(f"/{SECRET}?q={SECRET}", headers={"user-agent": SECRET})
+    client.post("/v1/completions", json=ASKED | {"model": SECRET})
+    client.post("/v1/completions", json=ASKED | {"temperature": SECRET})
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(gateway.engine, "_pieces", failing)
+    assert client.post("/v1/completions", json=ASKED).status_code == 503
+    monkeypatch.setattr(gateway.engine, "prompt", failing)
+    assert client.post("/v1/completions", json=ASKED).status_code == 500
+    text = "".join(span.to_json() for span in exported.get_finished_spans())
+    lines = "".join(
+        record.getMessage() for record in caplog.records if record.name == REQUESTS.name
+    )
+    assert text.count("POST /v1/completions") >= 5
+    for kept in (text, lines):
+        assert SECRET not in kept
+        assert len(written) < 4 or json.dumps(written)[1:-1] not in kept
+
+
+def test_what_is_refused_ends_its_spans(
+    client: TestClient,
+    exported: InMemorySpanExporter,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any) -> None:
+        raise BusyError("1 requests wait already")
+
+    monkeypatch.setattr(gateway.engine, "submit", full)
+    assert client.post("/v1/completions", json=ASKED).status_code == 429
+    queue = by_name(exported)["queue"]
+    assert queue.status.description == "BusyError"
+
+
+def test_lines_of_requests_and_of_the_audit_name_the_trace(
+    client: TestClient, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.INFO, REQUESTS.name)
+    answer = client.post("/v1/completions", json=ASKED, headers=SENT)
+    (line,) = [json.loads(record.getMessage()) for record in caplog.records
+               if record.name == REQUESTS.name]  # fmt: skip
+    assert line["trace"] == ABOVE
+    assert (line["route"], line["status"]) == ("/v1/completions", 200)
+    assert line["version"] == answer.headers["x-cortex-version"]
+    (entry,) = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
+    assert entry["trace"] == ABOVE
+
+
+def test_without_an_endpoint_nothing_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENDPOINTS:
+        monkeypatch.delenv(name, raising=False)
+    with tracer_of_environment() as tracer:
+        assert isinstance(tracer, NoOpTracer)
+    monkeypatch.setenv(ENDPOINTS[1], "http://127.0.0.1:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with (
+        pytest.raises(TracingError, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+        tracer_of_environment(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
+    monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/traces"
+            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv(ENDPOINTS[1], f"http://127.0.0.1:{server.server_port}")
+    if name is not None:
+        monkeypatch.setenv("OTEL_SERVICE_NAME", name)
+    with tracer_of_environment() as tracer:
+        tracer.start_span("queue").end()
+    server.shutdown()
+    server.server_close()
+    (sent,) = (ExportTraceServiceRequest.FromString(body) for body in bodies)
+    (resource,) = sent.resource_spans
+    about = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert about["service.name"] == (name or "cortex-gateway")
+    assert resource.scope_spans[0].spans[0].name == "queue"
