@@ -43,6 +43,8 @@ class Release:
         adapter: DVC's hash of the adapter; None where the base answers.
         index: DVC's hash of the examples that context is taken from; None without context.
         template: Number of the form of prompts.
+        upstream: Name of an upstream server's model that writes instead; None where the weights
+            are here.
     """
 
     way: Way
@@ -50,11 +52,15 @@ class Release:
     adapter: str | None = None
     index: str | None = None
     template: int = TASK_FORMAT
+    upstream: str | None = None
 
     @property
     def version(self) -> str:
         """SHA-256 of the content, the first 32 digits."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        content = asdict(self)
+        if self.upstream is None:  # releases of before keep their versions
+            del content["upstream"]
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -40,8 +40,9 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     @router.get("/readyz")
     def readyz() -> Response:
         state = gateway.engine.state()
-        ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
-        body = {"status": "ready" if ready else "busy", **state}
+        reached = bool(state["alive"]) and not state["down"]
+        ready = reached and state["waiting"] < gateway.settings.waiting
+        body = {"status": "ready" if ready else "busy" if reached else "down", **state}
         return JSONResponse(body, 200 if ready else 503)
 
     @router.get("/version")
