@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,11 +58,16 @@ class Release:
     @property
     def version(self) -> str:
         """SHA-256 of the content, the first 32 digits."""
-        content = asdict(self)
-        if self.upstream is None:  # releases of before keep their versions
-            del content["upstream"]
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return _version_of(self)
+
+
+@lru_cache(1024)  # every answer names it twice
+def _version_of(release: Release) -> str:
+    content = asdict(release)
+    if release.upstream is None:  # releases of before keep their versions
+        del content["upstream"]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
