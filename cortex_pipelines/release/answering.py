@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ class Release:
         adapter: DVC's hash of the adapter; None where the base answers.
         index: DVC's hash of the examples that context is taken from; None without context.
         template: Number of the form of prompts.
+        upstream: Name of an upstream server's model that writes instead; None where the weights
+            are here.
     """
 
     way: Way
@@ -41,12 +44,12 @@ class Release:
     adapter: str | None = None
     index: str | None = None
     template: int = TASK_FORMAT
+    upstream: str | None = None
 
     @property
     def version(self) -> str:
         """SHA-256 of the content, the first 32 digits."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return _version_of(self)
 
     @property
     def shows_context(self) -> bool:
@@ -55,7 +58,16 @@ class Release:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for ``release.json`` and the ledger."""
-        return asdict(self)
+        content = asdict(self)
+        if self.upstream is None:  # releases of before keep their versions
+            del content["upstream"]
+        return content
+
+
+@lru_cache(1024)  # every answer names it twice
+def _version_of(release: Release) -> str:
+    text = json.dumps(release.as_dict(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def measured_ways(metrics: Mapping[str, float | None]) -> dict[Way, float]:

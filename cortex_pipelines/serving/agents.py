@@ -145,8 +145,8 @@ async def _complete(
 
 
 def _route(gateway: Gateway, task: str) -> Answer:
-    (waiting,) = gateway.router.submit([task])
-    routed: Routed = waiting.result()
+    routed: Routed
+    (routed,) = gateway.router.submit([task]).result()
     gateway.metrics.routed.labels(routed.decision.decided_by).inc()
     answer = {**routed.decision.as_json(), "version": routed.decision.model_version}
     return answer | ({"notice": routed.notice} if routed.notice else {})

@@ -22,6 +22,7 @@ class Answer:
         self._start = start
         self._how = how
         self._ids: list[int] = []
+        self._whole = ""
         self._given = 0
         self._kept: list[Token] = []
         self.begun = not start
@@ -33,11 +34,16 @@ class Answer:
         whole: str = self._tokenizer.decode(
             self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        yield from self.grow(index, whole, (scored,))
+
+    def grow(self, index: int, whole: str, scored: tuple[Token, ...]) -> Iterator[Piece]:
+        """Take the whole answer as it is now, with the tokens since it was taken last."""
+        self._whole = whole
         self.begun = self.begun or len(whole) >= len(self._start)
         if not self.begun:
             return
         if len(whole) > len(self._start):  # else it lies within the start, and is no part of it
-            self._kept.append(scored)
+            self._kept += scored
         text = whole.removeprefix(self._start)
         end = _first(text, self._how.stop, max(self._given - _longest(self._how.stop), 0))
         if end is not None:
@@ -55,10 +61,8 @@ class Answer:
 
     def end(self, index: int, finish: Finish) -> Piece:
         """The rest."""
-        whole = self._tokenizer.decode(
-            self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return self._piece(index, whole.removeprefix(self._start) if self.begun else "", finish)
+        rest = self._whole.removeprefix(self._start) if self.begun else ""
+        return self._piece(index, rest, finish)
 
     def _piece(self, index: int, text: str, finish: Finish | None) -> Piece:
         piece = Piece(index, text[self._given :], tuple(self._kept), finish)

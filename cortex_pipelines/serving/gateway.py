@@ -31,6 +31,7 @@ from cortex_pipelines.serving.engines.engine import (
     Prompt,
     Ready,
     Sampling,
+    UnavailableError,
 )
 from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.metrics import Metrics
@@ -62,6 +63,7 @@ class Answering:
         ready: Its adapter; None for the base alone, or one that has it in its weights.
         notice: Why it is not answered as released; empty otherwise.
         trial: The canary that is tried, and whether it or the champion answers; None without one.
+        upstream: Name of an upstream server's model that writes the answer; empty for none.
     """
 
     served: Served
@@ -69,12 +71,16 @@ class Answering:
     ready: Ready | None
     notice: str
     trial: tuple[Split, Variant] | None = None
+    upstream: str = ""
 
     @property
     def version(self) -> str:
-        """The adapter's DVC version where it answers, else the base's digest."""
+        """The adapter's DVC version where it answers, else the base's digest; that of an upstream
+        server's base is not known, and its name stands for it."""
         release = self.served.release
-        return (release.adapter or release.base) if self._adapted else release.base
+        if self._adapted and release.adapter:
+            return release.adapter
+        return f"upstream:{self.upstream}" if self.upstream else release.base
 
     @property
     def _adapted(self) -> bool:
@@ -86,7 +92,9 @@ class Answering:
         release = self.served.release
         index = release.index if self.way in ("context", "both") else None
         adapter = release.adapter if self._adapted else None
-        return replace(release, way=self.way, adapter=adapter, index=index).version
+        upstream = self.upstream or None
+        made = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
+        return made.version
 
 
 @dataclass(frozen=True)
@@ -203,12 +211,21 @@ class Gateway:
         """The same of a model that was looked up."""
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
         if served.adapter is None:
-            return Answering(served, way, None, served.notice)
+            return self._named(Answering(served, way, None, served.notice))
         ready, why = self._load(served.adapter(task))
         if ready is not None:
-            return Answering(served, way, ready, served.notice)
+            return self._named(Answering(served, way, ready, served.notice))
         self.metrics.fallbacks.labels(served.name).inc()
-        return Answering(served, "base", None, why)
+        return self._named(Answering(served, "base", None, why))
+
+    def _named(self, answering: Answering) -> Answering:
+        """With the upstream server's model, where that is what writes."""
+        model = self.engine.elsewhere(answering.ready)
+        if not model:
+            return answering
+        words = f"written by the model {model} of an upstream server; its weights were not verified"
+        notice = "; ".join(filter(None, (answering.notice, words)))
+        return replace(answering, upstream=model, notice=notice)
 
     def ask(self, answering: Answering, form: Form, sampling: Sampling, count: int = 1) -> Asked:
         """A request as the engine takes it."""
@@ -417,6 +434,8 @@ class Gateway:
             return None, why
         try:
             ready = self.engine.load(adapter)
+        except UnavailableError:
+            raise  # the base cannot be asked either, and no fault of the adapter was seen
         except Exception as error:  # noqa: BLE001 - whatever it is, the base can still answer
             why = f"{type(error).__name__}: {error}"
             wait = min(2.0**count, _LONGEST_WAIT)
@@ -450,7 +469,7 @@ def _named(answering: Answering) -> Mapping[str, str]:
 
 
 def _failed(error: BaseException) -> BaseException:
-    if isinstance(error, EngineError):
+    if isinstance(error, EngineError | BusyError):
         return error
     made = EngineError(f"the engine failed: {type(error).__name__}: {error}")
     made.__cause__ = error

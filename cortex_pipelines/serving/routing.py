@@ -51,11 +51,37 @@ class Routed:
         return RULES if self.decision.model_version == RULES else "model"
 
 
+@dataclass
+class _Asked:
+    """What was asked together and is answered together: nobody waits for a task alone."""
+
+    routed: list[Routed | None]
+    left: int
+    done: "Future[list[Routed]]" = field(default_factory=Future)
+
+    def keep(self, place: int, routed: Routed) -> None:
+        """Take a decision; with the last one, all are answered."""
+        self.routed[place] = routed
+        self.left -= 1
+        self.finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Answer all of them with an error."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def finish(self) -> None:
+        """Answer if nothing is left."""
+        if not self.left and not self.done.done():
+            self.done.set_result([task for task in self.routed if task is not None])
+
+
 @dataclass(frozen=True)
 class _Task:
     text: str
     key: bytes | None
-    done: "Future[Routed]" = field(default_factory=Future)
+    asked: _Asked
+    place: int
 
 
 class RouterDesk:
@@ -82,19 +108,25 @@ class RouterDesk:
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
-    def submit(self, texts: Sequence[str]) -> "list[Future[Routed]]":
-        """Decisions to come, one a task; NoRouterError where there is no router."""
+    def submit(self, texts: Sequence[str]) -> "Future[list[Routed]]":
+        """Decisions to come, in order; NoRouterError where there is no router."""
         current = self._open is not None and self._stamp() == self._seen
-        return [self._submitted(text, current) for text in texts]
-
-    def _submitted(self, text: str, current: bool) -> "Future[Routed]":
-        task = _Task(text, task_key(text))
-        known = self._known.get(task.key) if current and task.key is not None else None
-        if known is not None:
-            task.done.set_result(replace(known, cached=True))
-        else:
+        asked = _Asked([None] * len(texts), 0)
+        new = []
+        for place, text in enumerate(texts):
+            key = task_key(text)
+            known = self._known.get(key) if current and key is not None else None
+            if known is None:
+                new.append(_Task(text, key, asked, place))
+            else:
+                asked.routed[place] = replace(known, cached=True)
+        asked.left = len(new)
+        asked.done.set_running_or_notify_cancel()  # whoever leaves early stops nothing
+        for task in new:
             self._work.put(task)
-        return task.done
+        if not new:
+            asked.finish()
+        return asked.done
 
     def close(self) -> None:
         """End it when what waits is decided."""
@@ -118,13 +150,13 @@ class RouterDesk:
             decisions = opened.router.route([task.text for task in tasks])
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
             for task in tasks:
-                task.done.set_exception(_named(error))
+                task.asked.fail(_named(error))
             return
         for task, decision in zip(tasks, decisions, strict=True):
             routed = Routed(decision, opened.notice)
             if task.key is not None and not opened.notice:
                 self._known.put(task.key, routed, _size(decision))
-            task.done.set_result(routed)
+            task.asked.keep(task.place, routed)
 
     def _current(self) -> Opened:
         now = self._stamp()

@@ -1,14 +1,16 @@
 """The ``serving`` section of ``params.yaml``: what the gateway may use. No output depends on it."""
 
 import re
+from string import Formatter
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from cortex_pipelines.serving.security.roles import Role
 from cortex_pipelines.settings import Length, PositiveInt, Settings, Threads
 
-EngineName = Literal["torch", "llama"]
+EngineName = Literal["torch", "llama", "openai", "vllm"]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 _HERE = ("http", "127.0.0.1")
 
@@ -48,11 +50,58 @@ class OidcSettings(Settings):
     """Claim with the projects whose models may be used; null for all projects."""
 
 
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError(f"{text!r} is no address such as http://127.0.0.1:8000/v1")
+    if parts.username or parts.password:
+        raise ValueError("an address holds no password; serving.upstream.key names a variable")
+    return text.rstrip("/")
+
+
+def _adapter_name(text: str) -> str:
+    try:
+        fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    except ValueError:
+        fields = set()
+    if "version" not in fields or fields - {"version", "project"}:
+        raise ValueError(f"{text!r} has to hold {{version}}, and may hold {{project}}")
+    return text
+
+
+class UpstreamSettings(Settings):
+    """A server that writes for the gateway, with the engine ``openai`` or ``vllm``."""
+
+    url: Annotated[Name, AfterValidator(_address)]
+    """Address of its OpenAI interface, such as http://127.0.0.1:8000/v1."""
+
+    model: Name
+    """Its name of the base."""
+
+    adapter: Annotated[Name, AfterValidator(_adapter_name)] | None
+    """Its name of an adapter, with {project} and {version} (DVC's); null if it has none."""
+
+    key: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None
+    """Environment variable that holds its API key; null for none."""
+
+    seconds: Annotated[int, Field(ge=1, le=3600)]
+    """Longest wait for the next part of an answer."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)]
+    """How often an answer of which nothing has come is asked for, with growing waits between."""
+
+    at_once: Annotated[int, Field(ge=1, le=1000)]
+    """Requests that it gets at a time."""
+
+
 class ServingSettings(Settings):
     """Limits of the gateway."""
 
     engine: EngineName
-    """What writes text: torch for any base, or llama.cpp, quicker on a processor."""
+    """What writes text: torch for any base, llama.cpp, quicker on a processor, or a server."""
+
+    upstream: UpstreamSettings
+    """The server, with the engine openai or vllm."""
 
     adapters: Annotated[int, Field(ge=1, le=256)]
     """Adapters kept in memory, the one used longest ago leaving first."""

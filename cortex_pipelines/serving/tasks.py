@@ -73,7 +73,8 @@ class Suggestion:
 
     Args:
         result: The answer.
-        confidence: Geometric mean of its tokens' probabilities; no calibrated probability.
+        confidence: Geometric mean of its tokens' probabilities; no calibrated probability. 0 where
+            an upstream server says none.
         alternatives: Other answers, the surest first.
         latency: Seconds.
         version: What answered: the adapter's DVC version, or the base's digest.
@@ -187,9 +188,10 @@ def _answers(gateway: Gateway, asked: Asked, extent: StopRule) -> list[Alternati
 
 
 def _confidence(tokens: Sequence[Token]) -> float:
-    if not tokens:
+    known = [token.logprob for token in tokens if token.logprob is not None]
+    if not known or len(known) < len(tokens):
         return 0.0
-    return round(math.exp(sum(token.logprob for token in tokens) / len(tokens)), 6)
+    return round(math.exp(sum(known) / len(known)), 6)
 
 
 def _completed(given: str, context: Context, _settings: DatasetSettings) -> Prompted:

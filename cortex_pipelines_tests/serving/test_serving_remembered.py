@@ -136,7 +136,7 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
     desk = RouterDesk(load, lambda: version[0], 100_000)
 
     def cached(text: str) -> bool:
-        return desk.submit([text])[0].result().cached
+        return desk.submit([text]).result()[0].cached
 
     assert [cached("fix"), cached("fix"), cached("fixed")] == [False, True, False]
     with answered_anew():

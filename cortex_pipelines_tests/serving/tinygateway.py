@@ -62,7 +62,14 @@ def settings(**changes: Any) -> ServingSettings:
         "tokens_per_minute": None,
     }
     given |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None}
+    given["upstream"] = upstream()
     return ServingSettings.model_validate({"engine": "torch", **given, **changes})
+
+
+def upstream(url: str = "http://127.0.0.1:1/v1", **changes: Any) -> dict[str, Any]:
+    """Settings of an upstream server."""
+    given = {"url": url, "model": "base", "adapter": "{project}-{version}", "key": None}
+    return {**given, "seconds": 30, "attempts": 3, "at_once": 1, **changes}
 
 
 def base_in(root: Path) -> BaseModel:
@@ -80,7 +87,7 @@ def write(root: Path) -> Path:
 
 
 def files(root: Path, name: str) -> AdapterFiles:
-    return AdapterFiles(f"{name}.dir", lambda: root / name)
+    return AdapterFiles(f"{name}.dir", lambda: root / name, name)
 
 
 def catalogue(root: Path) -> Catalogue:

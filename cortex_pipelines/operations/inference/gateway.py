@@ -239,7 +239,8 @@ def _files(
         return folder
 
     # only a model with an adapter a task has another one for each
-    return AdapterFiles(f"{version}:{task}" if per_task else version, locate)
+    named = f"{version}:{task}" if per_task else version
+    return AdapterFiles(named, locate, str(model.partition))
 
 
 def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | None]:

@@ -62,7 +62,7 @@ def open_exported(
     base, inside = _base(folder, manifest, root)
     name = manifest.model.removeprefix(_ADAPTER)
     digest = (manifest.base or {}).get("digest", base.digest)
-    files = AdapterFiles(manifest.version, lambda: folder)
+    files = AdapterFiles(manifest.version, lambda: folder, name)
     about = {"base": dict(manifest.base or {}), "lineage": {"version": manifest.version}}
     release = Release("adapter", digest, manifest.version)
     served = Served(name, release, None if inside else lambda _task: files, about=about)

@@ -14,6 +14,10 @@ class EngineError(RuntimeError):
     """The engine failed at a request; the message says how."""
 
 
+class UnavailableError(EngineError):
+    """What the engine asks cannot be reached now; it is tried again with the next request."""
+
+
 class BusyError(RuntimeError):
     """Too many requests wait already."""
 
@@ -29,10 +33,12 @@ class AdapterFiles:
     Args:
         version: DVC's hash of the model, and the task after a colon where it has one a task.
         locate: The verified folder of the adapter; raises UntrustedModelError or ProjectError.
+        project: Whose adapter it is.
     """
 
     version: str
     locate: Callable[[], Path] = field(compare=False)
+    project: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,13 @@ class Token:
 
     Args:
         text: What it adds.
-        logprob: Natural logarithm of its probability, before temperature.
+        logprob: Natural logarithm of its probability, before temperature; None if an upstream
+            server does not say.
         top: The likeliest tokens there, with theirs.
     """
 
     text: str
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[str, float], ...] = ()
 
 
@@ -159,6 +166,15 @@ class Engine(Protocol):
         Raises:
             UntrustedModelError: it is refused.
             ProjectError: its files are not to be had.
+            UnavailableError: nobody can be asked for it now.
+        """
+
+    def elsewhere(self, ready: Ready | None) -> str:
+        """Name of the model by which an upstream server writes an answer, whose weights nobody here
+        has verified; empty where they are in this engine.
+
+        Args:
+            ready: The adapter; None for the base alone.
         """
 
     def prompt(self, text: str, room: int = 0) -> Prompt:
@@ -185,7 +201,7 @@ class Engine(Protocol):
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in
-        memory) and ``alive``."""
+        memory), ``alive``, and ``down``: why it cannot answer at the moment; empty if it can."""
 
     def close(self) -> None:
         """End the engine; requests that wait get an EngineError."""

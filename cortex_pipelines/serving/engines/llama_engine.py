@@ -6,7 +6,6 @@ base alone: what one has read no other can see, and the weights are mapped, in m
 adapter's process is started and probed beside those that answer.
 """
 
-import json
 import random
 import threading
 from collections import OrderedDict
@@ -32,7 +31,13 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.engines.llama_files import Chances, Converted, LlamaFiles
 from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess, Step
 from cortex_pipelines.serving.engines.probing import PROMPTS
-from cortex_pipelines.serving.engines.queued import QueuedEngine, Request, end_tokens, window
+from cortex_pipelines.serving.engines.queued import (
+    QueuedEngine,
+    Request,
+    end_tokens,
+    model_file,
+    window,
+)
 from cortex_pipelines.serving.settings import ServingSettings
 
 _BOUNDS = {"fp32": 1e-3, "fp16": 0.05}
@@ -61,8 +66,8 @@ class LlamaEngine(QueuedEngine):
 
     def __init__(self, base: BaseModel, settings: ServingSettings, cache: Path) -> None:
         tokenizer = load_tokenizer(base)
-        config = _read(base.folder / "config.json")
-        generation = _read(base.folder / "generation_config.json")
+        config = model_file(base, "config.json")
+        generation = model_file(base, "generation_config.json")
         self._ends = end_tokens(generation.get("eos_token_id"), tokenizer)
         self._processes: OrderedDict[str | None, LlamaProcess] = OrderedDict()
         self._ready: dict[str, Ready] = {}
@@ -301,11 +306,3 @@ def _penalties(how: Sampling, ids: list[int]) -> dict[str, list[list[float]]]:
             [token, -(how.presence + how.frequency * ids.count(token))] for token in set(ids)
         ]
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file of a model; empty if there is none."""
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

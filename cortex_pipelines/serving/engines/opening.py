@@ -26,6 +26,10 @@ def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engi
         from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 
         return TorchEngine(base, settings)
+    if settings.engine in ("openai", "vllm"):
+        from cortex_pipelines.serving.engines.upstream_engine import UpstreamEngine
+
+        return UpstreamEngine(base, settings)
     if find_spec("xllamacpp") is None:
         raise EngineError(
             "the engine llama needs llama.cpp, which is not installed: "

@@ -3,6 +3,7 @@
 Requests come to it through a queue, so that no request can see the adapter of another one.
 """
 
+import json
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -14,6 +15,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.data.packing import start_token, token_ids
+from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.engines.engine import (
     BusyError,
     EngineError,
@@ -81,11 +83,11 @@ class QueuedEngine(ABC):
 
     def prompt(self, text: str, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
-        context, space = divide(text)
-        (ids,) = token_ids(self.tokenizer, [context])
-        ids = ids or [start_token(self.tokenizer)]
-        most = max(self.window - room, 1)
-        return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
+        return prompt_of(self.tokenizer, self.window, text, room)
+
+    def elsewhere(self, _ready: Ready | None) -> str:
+        """See ``Engine.elsewhere``."""
+        return ""
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """See ``Engine.submit``."""
@@ -106,6 +108,7 @@ class QueuedEngine(ABC):
             "written": self._written,
             "resident": self._resident(),
             "alive": alive,
+            "down": "",
         }
 
     def close(self) -> None:
@@ -159,6 +162,24 @@ class QueuedEngine(ABC):
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
             self._failed()
             work.deliver(error)
+
+
+def prompt_of(tokenizer: Any, most: int, text: str, room: int) -> Prompt:
+    """See ``Engine.prompt``, with a window of ``most`` tokens."""
+    context, space = divide(text)
+    (ids,) = token_ids(tokenizer, [context])
+    ids = ids or [start_token(tokenizer)]
+    most = max(most - room, 1)
+    return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
+
+
+def model_file(base: BaseModel, name: str) -> dict[str, Any]:
+    """A JSON file of a base; empty if there is none."""
+    path = base.folder / name
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def window(own: int | None, settings: ServingSettings) -> int:

@@ -60,10 +60,11 @@ def create_app(
         lifespan=life,
     )
     add_error_handlers(app)
+    # a request is compared with the routes in this order: first what is asked most
+    for make in (tasks_router, completions_router, llama_router, tabby_router):
+        app.include_router(make(gateway))
     app.include_router(models_router(gateway, services))
     app.include_router(embeddings_router(gateway, services))
-    for make in (completions_router, llama_router, tabby_router, tasks_router):
-        app.include_router(make(gateway))
     for make in (overview_router, playground_router):
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))

@@ -222,7 +222,7 @@ def _turn_scores(tokens: Any) -> dict[str, Any]:
 
 
 def _turn_score(token: Token) -> dict[str, Any]:
-    def named(text: str, logprob: float) -> dict[str, Any]:
+    def named(text: str, logprob: float | None) -> dict[str, Any]:
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
     tops = [named(text, logprob) for text, logprob in token.top]

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
-from cortex_pipelines.serving.engines.engine import BusyError, EngineError
+from cortex_pipelines.serving.engines.engine import BusyError, EngineError, UnavailableError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 
@@ -117,7 +117,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(EngineError)
     async def failed(_: Request, error: EngineError) -> JSONResponse:
-        _LOG.error("%s", error, exc_info=error)
+        _LOG.error("%s", error, exc_info=None if isinstance(error, UnavailableError) else error)
         return error_response(str(error), 503, code="engine_failed", headers={"retry-after": "2"})
 
 

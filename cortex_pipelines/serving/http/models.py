@@ -42,9 +42,11 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     @router.get("/readyz")
     def readyz() -> Response:
         state = gateway.engine.state()
-        ready = bool(state["alive"]) and state["waiting"] < gateway.settings.waiting
+        reached = bool(state["alive"]) and not state["down"]
+        ready = reached and state["waiting"] < gateway.settings.waiting
         # asked without a key: the rest of the state is at /load
-        return JSONResponse({"status": "ready" if ready else "busy"}, 200 if ready else 503)
+        status = "ready" if ready else "busy" if reached else "down"
+        return JSONResponse({"status": status}, 200 if ready else 503)
 
     @router.get("/version")
     def versions() -> dict[str, Any]:

@@ -56,8 +56,7 @@ def tasks_router(gateway: Gateway) -> APIRouter:
     @router.post("/route")
     async def route(form: RouteForm) -> Response:
         texts = [form.task] if form.task is not None else form.tasks or []
-        waited = [asyncio.wrap_future(decision) for decision in gateway.router.submit(texts)]
-        routed = await asyncio.gather(*waited)
+        routed = await asyncio.wrap_future(gateway.router.submit(texts))
         for task in routed:
             gateway.metrics.routed.labels(task.decision.decided_by).inc()
             gateway.metrics.remembered.labels("hit" if task.cached else "miss").inc()

@@ -7,6 +7,7 @@ the line a secret.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from cortex_pipelines.privacy.detect.scanning import spans_of
@@ -19,6 +20,9 @@ Policy = Literal["flag", "cut", "off"]
 """Name what there is and leave it; replace it; do not look."""
 
 _PASSES = 4
+_KEPT = 256
+"""Answers that need not be looked through again, as those that are given a second time."""
+
 _LONGEST_LINE = 400
 _BLOCK, _BLOCK_END = "-----BEGIN ", "-----END "
 
@@ -47,6 +51,7 @@ class Screen:
     def __init__(self, settings: PrivacySettings, policy: Policy) -> None:
         self._settings = settings
         self._key = logs_key(settings)
+        self._looked = lru_cache(_KEPT)(self._look)
         self.policy = policy
 
     def __call__(self, before: str, text: str) -> Screened:
@@ -56,6 +61,9 @@ class Screen:
             before: What stands directly before it, and is left as it is.
             text: The answer.
         """
+        return self._looked(before, text)
+
+    def _look(self, before: str, text: str) -> Screened:
         rules: set[str] = set()
         for _ in range(_PASSES):
             whole = before + text
