@@ -78,7 +78,7 @@ def test_ten_times_the_load_is_told_to_come_back(home: Path, tmp_path: Path) -> 
             "requests wait already" in answer.json()["error"]["message"] for answer in refused
         )
         assert client.post("/v1/completions", json=asked(91)).status_code == 200
-        assert client.get("/readyz").json()["waiting"] == 0
+        assert client.get("/load").json()["waiting"] == 0
 
 
 class FiledLedger(Ledger):
