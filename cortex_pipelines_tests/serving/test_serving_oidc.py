@@ -36,6 +36,7 @@ RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 CURVE = ec.generate_private_key(ec.SECP256R1())
+SHARED_KEY = b"everybody knows this" * 2
 EDWARDS = ed25519.Ed25519PrivateKey.generate()
 GIVEN = {
     "issuer": "https://id.example",
@@ -62,7 +63,7 @@ KEYS = [
     shown(EDWARDS, "edwards"),
     shown(SMALL, "small"),
     shown(OTHER, "sealing", use="enc"),
-    {"kty": "oct", "kid": "shared", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"},
+    {"kty": "oct", "kid": "shared", "k": base64.urlsafe_b64encode(SHARED_KEY).decode()},
     {"kty": "unheard of", "kid": "new"},
 ]
 
@@ -150,7 +151,6 @@ def test_claims_say_what_may_be_asked_for(folder: Path) -> None:
 
 
 PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-SHARED_KEY = base64.urlsafe_b64decode("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
 FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
     "alg none": (lambda: by_hand({"alg": "none", "kid": "rsa"}, lambda _: b""), "signed by none"),
     "alg None": (lambda: by_hand({"alg": "None", "kid": "rsa"}, lambda _: b""), "signed by None"),
