@@ -2,7 +2,6 @@
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,6 @@ from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.remembered import Remembered, task_key
 
 _AT_ONCE = 256
-
-_ENOUGH = 16
-"""Tasks; in a larger batch one costs no less."""
-
-_SHARE, _LONGEST = 0.5, 0.03
-"""Of the pass before, and seconds, that a pass waits at most for as many tasks as that one had."""
 
 
 class NoRouterError(RuntimeError):
@@ -95,8 +88,7 @@ class RouterDesk:
     """Routes tasks on a thread of its own.
 
     While it decides, tasks gather, and the next pass takes all of them: a batch costs less than
-    its tasks one by one. Under load those who were just answered ask again a moment later, so a
-    pass that follows a larger one waits a little for them; a task of a client alone never does.
+    its tasks one by one, and nobody waits for a batch to fill.
 
     Args:
         load: Opens the router; called when the first task comes and when the stamp has changed.
@@ -142,26 +134,13 @@ class RouterDesk:
         self._thread.join()
 
     def _serve(self) -> None:
-        ended, took = False, 0.0
-        batch: list[_Task | None] = []
+        ended = False
         while not ended:
-            batch = self._gathered(min(len(batch), _ENOUGH), min(took * _SHARE, _LONGEST))
+            batch = [self._work.get()]
+            while len(batch) < _AT_ONCE and not self._work.empty():
+                batch.append(self._work.get())
             ended = None in batch
-            began = time.perf_counter()
             self._decide([task for task in batch if task is not None])
-            took = time.perf_counter() - began
-
-    def _gathered(self, wanted: int, patience: float) -> "list[_Task | None]":
-        """What waits; if that is less than wanted, also what comes within some seconds from now."""
-        end = time.perf_counter() + patience
-        batch = [self._work.get()]
-        while len(batch) < _AT_ONCE and batch[-1] is not None:
-            left = end - time.perf_counter() if len(batch) < wanted else 0.0
-            try:
-                batch.append(self._work.get(left > 0, max(left, 0.0)))
-            except queue.Empty:
-                break
-        return batch
 
     def _decide(self, tasks: "Sequence[_Task]") -> None:
         if not tasks:

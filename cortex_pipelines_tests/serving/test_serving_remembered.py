@@ -1,15 +1,13 @@
 """Answers that were given already: only to the same question, of the same holder of a key."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.routing.serving.router import Decision, Router
+from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.engines.engine import EngineError, Event, Piece
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
@@ -146,42 +144,4 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
     version[0] = 2
     assert [cached("fix"), cached("fix")] == [False, True]
     assert opened == [1, 2]
-    desk.close()
-
-
-class Echo:
-    """A router that sends each task to a master of its name, and fails at one."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def route(self, texts: list[str]) -> list[Decision]:
-        self.sizes.append(len(texts))
-        time.sleep(0.005)  # the others ask meanwhile
-        if "fail" in texts:
-            raise ValueError("this task cannot be decided")
-        return [
-            Decision(text, 1.0, 1.0, (), (), "rules", (), False, 0.0, "echo", {}) for text in texts
-        ]
-
-
-def test_everybody_gets_their_own_decisions_in_order_whoever_asks_beside_them() -> None:
-    router = Echo()
-    desk = RouterDesk(lambda: Opened(cast("Router", router)), lambda: 0, 100_000)
-
-    def ask(client: int) -> None:
-        for turn in range(30):
-            texts = [f"{client} {turn} {place}" for place in range(1 + turn % 3)]
-            texts.insert(turn % 2, f"known {client}")
-            routed = desk.submit(texts).result(timeout=30)
-            assert [task.decision.master for task in routed] == texts
-            assert routed[turn % 2].cached is (turn > 0)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(ask, range(8)))
-    assert max(router.sizes) > 4, "who asks at the same time is answered together"
-    assert sum(router.sizes) == 8 * (30 * 2 + 1)
-    with pytest.raises(EngineError, match="this task cannot be decided"):
-        desk.submit(["one", "fail"]).result(timeout=30)
-    assert desk.submit(["one"]).result(timeout=30)[0].decision.master == "one"
     desk.close()
