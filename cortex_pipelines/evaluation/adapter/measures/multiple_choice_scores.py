@@ -1,6 +1,7 @@
 """Choices and accuracy of the models on multiple-choice questions."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -32,19 +33,9 @@ def choice_table(
         scorer: Scores the answers.
         window: Most tokens of a question with examples and its answer.
     """
-    chosen = {
-        role: [
-            _chosen(scorer.scores(question.answers, compared.folder(role))) for question in asked
-        ]
-        for role in ROLES
-    }
+    chosen = {role: _choices(asked, compared.folder(role), scorer, None) for role in ROLES}
     for way, role in _SHOWN.items():
-        chosen[way] = [
-            _chosen(scorer.scores(question.answers, compared.folder(role), window))
-            if question
-            else None
-            for question in shown
-        ]
+        chosen[way] = _choices(shown, compared.folder(role), scorer, window)
     rows = [
         {
             **{
@@ -61,6 +52,22 @@ def choice_table(
         for place, question in enumerate(asked)
     ]
     return MULTIPLE_CHOICE.conform(MULTIPLE_CHOICE.frame(rows))
+
+
+def _choices(
+    questions: Sequence[Question | None],
+    adapter: Path | None,
+    scorer: ItemScorer,
+    window: int | None,
+) -> list[int | None]:
+    """The answer that one model takes to be the likeliest; None where there is no question."""
+    # all at once, as an adapter is loaded anew for each call
+    answers = [answer for question in questions if question for answer in question.answers]
+    scores = iter(scorer.scores(answers, adapter, window))
+    return [
+        _chosen([next(scores) for _ in question.answers]) if question else None
+        for question in questions
+    ]
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
