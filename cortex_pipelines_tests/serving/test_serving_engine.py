@@ -217,10 +217,11 @@ def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
 
 
 def test_cancelling_ends_an_answer(engine: Engine) -> None:
-    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128))
+    # eight answers, as a tiny model may have written most of one before the word gets there
+    job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8)
     taken = pieces(engine, job, lambda _: True)
     assert taken[-1].finish == "cancelled"
-    assert sum(len(piece.tokens) for piece in taken) < 100
+    assert sum(len(piece.tokens) for piece in taken) < 512
 
 
 def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..., Engine]) -> None:
