@@ -13,8 +13,6 @@ ATTACK ?=
 # where `make sbom` writes to, and more options of cyclonedx-py
 SBOM ?= .cortex/sbom.json
 SBOM_OPTIONS ?=
-# the measurements of a minute or two, of which a run is stored in benchmarks/baseline
-COMPARED ?= loading spine
 # how many steps the property test of the spine takes
 STEPS ?= 100
 # the project whose adapter `make demo` trains, and what it makes of all projects
@@ -117,7 +115,7 @@ bench: install ## five quick measurements of what it costs; seven slow ones with
 	$(BIN)/python -m benchmarks
 
 bench-compare: install ## what got worse since the run stored in benchmarks/baseline; fails if anything did
-	$(BIN)/python -m benchmarks $(COMPARED)
+	$(BIN)/python -m benchmarks --compared
 	$(BIN)/python -m benchmarks.compare --tolerance 0.5
 
 clean: ## forget all outputs, runs and caches; the sources stay

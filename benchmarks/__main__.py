@@ -31,9 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(USUAL + SLOW)}; none: the usual")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")
     parser.add_argument("--slow", action="store_true", help="those of many minutes too")
+    parser.add_argument("--compared", action="store_true", help="those of which a run is stored")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON files")
     chosen = parser.parse_args(arguments)
-    names = tuple(chosen.names) or USUAL + (SLOW if chosen.slow else ())
+    usual = COMPARED if chosen.compared else USUAL
+    names = tuple(chosen.names) or usual + (SLOW if chosen.slow else ())
     unknown = set(names) - set(USUAL + SLOW)
     if unknown:
         parser.error(f"no measurement {', '.join(sorted(unknown))}")

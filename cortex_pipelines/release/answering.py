@@ -54,7 +54,12 @@ class Release:
     @property
     def shows_context(self) -> bool:
         """Whether similar code is put before prompts."""
-        return self.way in ("context", "both")
+        return shows_context(self.way)
+
+    @property
+    def text(self) -> str:
+        """What ``release.json`` holds, and what the version is the hash of."""
+        return json.dumps(self.as_dict(), sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for ``release.json`` and the ledger."""
@@ -66,8 +71,12 @@ class Release:
 
 @lru_cache(1024)  # every answer names it twice
 def _version_of(release: Release) -> str:
-    text = json.dumps(release.as_dict(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(release.text.encode()).hexdigest()[:32]
+
+
+def shows_context(way: Way) -> bool:
+    """Whether similar code is put before prompts."""
+    return way in ("context", "both")
 
 
 def measured_ways(metrics: Mapping[str, float | None]) -> dict[Way, float]:
@@ -99,13 +108,12 @@ def choose_release(
         index: DVC's hash of the examples that context can be taken from.
     """
     way = best_way(metrics, TRAINED_WAYS if adapter else UNTRAINED_WAYS)
-    chosen = Release(way, base, adapter)
-    return Release(way, base, adapter, index) if chosen.shows_context else chosen
+    return Release(way, base, adapter, index if shows_context(way) else None)
 
 
 def write_release(release: Release, out: Path) -> None:
     """Write ``release.json``, whose hash is ``release.version``."""
-    (out / FILE).write_text(json.dumps(release.as_dict(), sort_keys=True), encoding="utf-8")
+    (out / FILE).write_text(release.text, encoding="utf-8")
 
 
 def read_release(folder: Path) -> Release | None:

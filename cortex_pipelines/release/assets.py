@@ -1,6 +1,5 @@
 """Assets of releases: gate verdicts on challengers, and registry entries."""
 
-import json
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.examples import TASKS
@@ -8,7 +7,7 @@ from cortex_pipelines.adapters.model.lora import trained_on
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
-from cortex_pipelines.release.verdict import judge
+from cortex_pipelines.release.verdict import judge, read_metrics
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.champions import model_name
 
@@ -32,8 +31,8 @@ def code_adapter_release(
 ) -> None:
     """Gate verdict on a project's adapter, and the way in which the project is best answered."""
     version = versions["code_adapter"]
-    verdict = judge(code_adapter_evaluation, version, release.code_adapter, out)
-    metrics = json.loads((code_adapter_evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(code_adapter_evaluation)
+    verdict = judge(metrics, version, release.code_adapter, out)
     answering = choose_release(
         metrics,
         trained_on(code_adapter)["digest"],
@@ -61,4 +60,5 @@ def task_router_release(
     out: Path,
 ) -> None:
     """Gate verdict on the task router with its metrics; a rejection is a result, too."""
-    judge(task_router_evaluation, versions["task_router"], release.task_router, out)
+    metrics = read_metrics(task_router_evaluation)
+    judge(metrics, versions["task_router"], release.task_router, out)

@@ -1,6 +1,7 @@
 """``verdict.json``: a gate's decision, as its asset's output."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,31 @@ from cortex_pipelines.release.settings import GateSettings
 FILE = "verdict.json"
 
 
-def judge(evaluation: Path, model_version: str, gate: GateSettings, out: Path) -> Verdict:
+def judge(
+    metrics: Mapping[str, float | None], model_version: str, gate: GateSettings, out: Path
+) -> Verdict:
     """Apply the gate to an evaluation and write the verdict.
 
     Args:
-        evaluation: Folder with the evaluation's ``metrics.json``.
+        metrics: The evaluation's, as ``read_metrics`` reads them.
         model_version: DVC hash of the challenger.
         gate: What has to be shown.
         out: Folder the verdict is written to.
     """
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     figures = {name: value for name, value in metrics.items() if value is not None}
     verdict = decide(figures, gate)
     written = {"model_version": model_version, **verdict.as_dict()}
     text = json.dumps(written, indent=1, sort_keys=True)
     (out / FILE).write_text(text + "\n", encoding="utf-8")
     return verdict
+
+
+def read_metrics(evaluation: Path) -> dict[str, float | None]:
+    """The figures of an evaluation; None for what could not be measured."""
+    loaded: dict[str, float | None] = json.loads(
+        (evaluation / "metrics.json").read_text(encoding="utf-8")
+    )
+    return loaded
 
 
 def read_verdict(folder: Path) -> dict[str, Any] | None:

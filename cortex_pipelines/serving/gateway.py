@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +18,8 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
-from cortex_pipelines.release.answering import Way
+from cortex_pipelines.release.answering import Way, shows_context
+from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -26,9 +27,7 @@ from cortex_pipelines.serving.engines.engine import (
     Engine,
     EngineError,
     Event,
-    Job,
     Piece,
-    Prompt,
     Ready,
     Sampling,
     UnavailableError,
@@ -41,7 +40,7 @@ from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.security.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.templates import Form, Text
+from cortex_pipelines.serving.templates import Form
 from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -51,80 +50,6 @@ _WITHOUT: Mapping[Way, Way] = {"context": "base", "both": "adapter", "adapter": 
 """What is left of a way of answering when no similar code is shown."""
 
 OpenExamples = Callable[[Path], SimilarExamples]
-
-
-@dataclass(frozen=True)
-class Answering:
-    """What answers a request.
-
-    Args:
-        served: The model that was asked for.
-        way: How it is answered, which is not the release's where an adapter could not be loaded.
-        ready: Its adapter; None for the base alone, or one that has it in its weights.
-        notice: Why it is not answered as released; empty otherwise.
-        trial: The canary that is tried, and whether it or the champion answers; None without one.
-        upstream: Name of an upstream server's model that writes the answer; empty for none.
-    """
-
-    served: Served
-    way: Way
-    ready: Ready | None
-    notice: str
-    trial: tuple[Split, Variant] | None = None
-    upstream: str = ""
-
-    @property
-    def version(self) -> str:
-        """The adapter's DVC version where it answers, else the base's digest; that of an upstream
-        server's base is not known, and its name stands for it."""
-        release = self.served.release
-        if self._adapted and release.adapter:
-            return release.adapter
-        return f"upstream:{self.upstream}" if self.upstream else release.base
-
-    @property
-    def _adapted(self) -> bool:
-        return self.way in ("adapter", "both")
-
-    @property
-    def release(self) -> str:
-        """Version of the release that answers; of the base alone where its adapter could not."""
-        release = self.served.release
-        index = release.index if self.way in ("context", "both") else None
-        adapter = release.adapter if self._adapted else None
-        upstream = self.upstream or None
-        made = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
-        return made.version
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request that can be handed to the engine.
-
-    Args:
-        answering: What answers.
-        text: The prompt as text.
-        prompt: The prompt as tokens.
-        sampling: How the answer is chosen.
-        count: How many answers.
-        flags: Rules that something in the answers was known by, once they are written.
-        key: Under which the answers are remembered; None where they are not.
-        known: The answers, if they were given already.
-    """
-
-    answering: Answering
-    text: Text
-    prompt: Prompt
-    sampling: Sampling
-    count: int = 1
-    flags: set[str] = field(default_factory=set, compare=False)
-    key: bytes | None = None
-    known: tuple[Piece, ...] | None = field(default=None, repr=False)
-
-    @property
-    def job(self) -> Job:
-        """What the engine is asked."""
-        return Job(self.answering.ready, self.prompt, self.sampling, self.count)
 
 
 class Gateway:
@@ -231,7 +156,7 @@ class Gateway:
         """A request as the engine takes it."""
         with self.tracer.start_as_current_span(
             "context",
-            attributes=_named(answering),
+            attributes=answering.attributes,
             record_exception=False,  # its message may quote the prompt
             set_status_on_exception=False,
         ) as span:
@@ -321,7 +246,7 @@ class Gateway:
         if asked.key is not None:
             keep = partial(self.remembered.put, asked.key)
             deliver = keeping(deliver, asked.count, keep)
-        spans = AnswerSpans(self.tracer, _named(asked.answering))
+        spans = AnswerSpans(self.tracer, asked.answering.attributes)
         job = replace(asked.job, begun=spans.begun)
         try:
             return self.engine.submit(job, spans.watched(deliver))
@@ -449,23 +374,13 @@ class Gateway:
 
     def _before(self, answering: Answering) -> Callable[[str], str]:
         folder = answering.served.examples
-        if answering.way not in ("context", "both") or folder is None:
+        if not shows_context(answering.way) or folder is None:
             return lambda text: text
         key = (folder, answering.served.release.index)
         with self._lock:
             if key not in self._examples:
                 self._examples[key] = self._open_examples(folder)
         return self._examples[key].before
-
-
-def _named(answering: Answering) -> Mapping[str, str]:
-    """What answers, for a span."""
-    return {
-        "cortex.model": answering.served.name,
-        "cortex.way": answering.way,
-        "cortex.version": answering.version,
-        "cortex.release": answering.release,
-    }
 
 
 def _failed(error: BaseException) -> BaseException:

@@ -13,8 +13,9 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import Name, naming_example
 from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, is_complete
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
-from cortex_pipelines.serving.gateway import Asked, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.forms import Short, Words
 from cortex_pipelines.serving.templates import completion
 

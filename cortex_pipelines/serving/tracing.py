@@ -49,8 +49,8 @@ def tracer_of_environment() -> Iterator[Tracer]:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     about = {"service.version": version("cortex-pipelines")}
-    named = "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"
-    if not any("name" in os.environ.get(name, "") or os.environ.get(named[0]) for name in named):
+    attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in attributes:
         about["service.name"] = "cortex-gateway"
     provider = TracerProvider(resource=Resource.create(about))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -28,7 +28,7 @@ from cortex_pipelines.release.promotion import (
     verdict_folder,
 )
 from cortex_pipelines.release.settings import GateSettings
-from cortex_pipelines.release.verdict import judge, read_verdict
+from cortex_pipelines.release.verdict import judge, read_metrics, read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.parameters import sections
@@ -178,12 +178,12 @@ def test_a_verdict_is_written_and_read_back(tmp_path: Path) -> None:
     (evaluation / "metrics.json").write_text(json.dumps(metrics))
     gate = GateSettings(figure="gain", smallest_improvement=0.1, smallest_items=10, guards={})
     assert read_verdict(out) is None
-    judge(evaluation, "v1", gate, out)
+    judge(read_metrics(evaluation), "v1", gate, out)
     found = read_verdict(out)
     assert found is not None
     assert (found["model_version"], found["verdict"]) == ("v1", "promoted")
     first = (out / "verdict.json").read_bytes()
-    judge(evaluation, "v1", gate, out)
+    judge(read_metrics(evaluation), "v1", gate, out)
     assert (out / "verdict.json").read_bytes() == first
 
 

@@ -115,6 +115,13 @@ def started(home: Path, state: Path, port: int) -> "subprocess.Popen[bytes]":
             return process
 
 
+def concluded(state: Path) -> list[Any]:
+    """Conclusions that were written down to their end; the gateway may be at the next one."""
+    path = state / CONCLUSIONS
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
 def counted(state: Path) -> dict[str, Any]:
     (counts,) = json.loads((state / ROLLOUTS).read_text()).values()
     return dict(counts)
@@ -141,12 +148,12 @@ def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_p
     before = counted(tmp_path)
     answered = sum(before[name]["answered"] for name in ("canary", "champion") if name in before)
     assert 2 <= answered <= 4
-    assert not (tmp_path / CONCLUSIONS).exists()
+    assert not concluded(tmp_path)
 
     second = started(home, tmp_path, port)
     try:
         number = 4
-        while not (tmp_path / CONCLUSIONS).exists() and number < 60:
+        while not concluded(tmp_path) and number < 60:
             ask(number)
             number += 1
         after = counted(tmp_path)
@@ -155,8 +162,7 @@ def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_p
         second.wait()
     total = sum(after[name]["answered"] for name in ("canary", "champion"))
     assert answered + number - 4 - 1 <= total <= answered + number - 4
-    (line,) = (tmp_path / CONCLUSIONS).read_text().splitlines()
-    assert json.loads(line) == ["shop", "docs.dir", "success"]
+    assert concluded(tmp_path) == [["shop", "docs.dir", "success"]]
 
 
 if __name__ == "__main__":

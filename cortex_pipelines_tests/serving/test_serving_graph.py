@@ -1,6 +1,7 @@
 """The graph: what REST says, within limits, for those who may read it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,6 @@ def test_lineages_are_looked_up_once_and_not_without_end(
     query = '{ model(name: "shop") { lineage { name } runs { runId } } }'
     assert asked(client, query)[0] == 200
     assert lineages.asked == [("shop", "shop.dir")]
-    from dataclasses import replace
-
     now = gateway.source._current
     many = {f"shop@{n}": replace(now.models["shop"], name=f"shop@{n}") for n in range(30)}
     monkeypatch.setattr(gateway.source, "_current", replace(now, models=many))

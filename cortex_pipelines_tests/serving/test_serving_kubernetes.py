@@ -48,8 +48,8 @@ def written() -> dict[tuple[str, str], Any]:
         path.name for path in (FOLDER / "base").glob("*.yaml") if path.stem != "kustomization"
     )
     texts = [(FOLDER / "base" / name).read_text(encoding="utf-8") for name in listed]
-    objects = [one for text in texts for one in yaml.safe_load_all(text)]
-    return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    objects = [manifest for text in texts for manifest in yaml.safe_load_all(text)]
+    return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
 
 
 def built(folder: str) -> dict[tuple[str, str], Any]:
@@ -57,7 +57,10 @@ def built(folder: str) -> dict[tuple[str, str], Any]:
         pytest.skip("no kubectl on this machine")
     command = [KUBECTL, "kustomize", str(FOLDER / folder)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
+    return {
+        (manifest["kind"], manifest["metadata"]["name"]): manifest
+        for manifest in yaml.safe_load_all(text)
+    }
 
 
 def pod() -> Any:
@@ -65,14 +68,14 @@ def pod() -> Any:
 
 
 def container() -> Any:
-    (one,) = pod()["containers"]
-    return one
+    (only,) = pod()["containers"]
+    return only
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid_and_no_field_is_misspelt(version: str) -> None:
-    for one in written().values():
-        kubernetes_validate.validate(one, version, strict=True)
+    for manifest in written().values():
+        kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -80,23 +83,23 @@ def test_every_object_is_valid_and_no_field_is_misspelt(version: str) -> None:
     [(("spec", "replica"), 2), (("spec", "serviceName"), 7), (("apiVersion",), "apps/v9")],
 )
 def test_an_object_that_is_wrong_is_noticed(place: tuple[str, ...], wrong: Any) -> None:
-    one = copy.deepcopy(written()["StatefulSet", "cortex-gateway"])
-    inner = one
+    manifest = copy.deepcopy(written()["StatefulSet", "cortex-gateway"])
+    inner = manifest
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = wrong
     with pytest.raises(
         (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)
     ):
-        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+        kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/gpu"])
 def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
     objects = built(folder)
     assert objects.keys() == written().keys()
-    for one in objects.values():
-        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+    for manifest in objects.values():
+        kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
     gateway = objects["StatefulSet", "cortex-gateway"]["spec"]
     labels = gateway["template"]["metadata"]["labels"]
     assert labels
@@ -104,7 +107,11 @@ def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
         gateway["selector"]["matchLabels"],
         objects["PodDisruptionBudget", "cortex-gateway"]["spec"]["selector"]["matchLabels"],
         objects["NetworkPolicy", "cortex-gateway"]["spec"]["podSelector"]["matchLabels"],
-        *(one["spec"]["selector"] for (kind, _), one in objects.items() if kind == "Service"),
+        *(
+            manifest["spec"]["selector"]
+            for (kind, _), manifest in objects.items()
+            if kind == "Service"
+        ),
     ]
     assert all(selector == labels for selector in selectors), "each selects the gateways"
     if "gpu" in folder:
@@ -122,16 +129,18 @@ def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None
     assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
     assert own["capabilities"] == {"drop": ["ALL"]}
     mounts = {mount["mountPath"]: mount for mount in container()["volumeMounts"]}
-    names = {one["name"] for one in pod()["volumes"]}
+    names = {volume["name"] for volume in pod()["volumes"]}
     claims = written()["StatefulSet", "cortex-gateway"]["spec"]["volumeClaimTemplates"]
-    names |= {one["metadata"]["name"] for one in claims}
+    names |= {claim["metadata"]["name"] for claim in claims}
     assert {mount["name"] for mount in mounts.values()} == names
     writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
     folders = {"/project/.cortex/serving", f"/project/{CACHE.parent}", "/project/.cortex/logs"}
     assert writable == {*folders, "/home/cortex", "/tmp"}
     limits = container()["resources"]["limits"]
     assert {"cpu", "memory"} <= set(limits)
-    assert all("sizeLimit" in one["emptyDir"] for one in pod()["volumes"] if "emptyDir" in one)
+    assert all(
+        "sizeLimit" in volume["emptyDir"] for volume in pod()["volumes"] if "emptyDir" in volume
+    )
 
 
 def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
@@ -152,15 +161,15 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
         assert name in options
         assert not value or options[name].type.convert(value, None, None) is not None
     assert f"--port={ports['http']}" in words
-    for (kind, _), one in written().items():
+    for (kind, _), manifest in written().items():
         if kind == "Service":
-            assert [port["targetPort"] for port in one["spec"]["ports"]] == list(ports)
+            assert [port["targetPort"] for port in manifest["spec"]["ports"]] == list(ports)
     grace = pod()["terminationGracePeriodSeconds"]
     assert grace > server._DRAIN
 
 
 def test_variables_and_names_exist() -> None:
-    given = {one["name"]: one["value"] for one in container()["env"]}
+    given = {variable["name"]: variable["value"] for variable in container()["env"]}
     source = Path(roots.__file__).read_text(encoding="utf-8")
     assert given.pop("CORTEX_ROOT") == "/project"
     assert '"CORTEX_ROOT"' in source
@@ -169,12 +178,16 @@ def test_variables_and_names_exist() -> None:
     target = written()[scaled["kind"], scaled["name"]]
     assert ("Service", target["spec"]["serviceName"]) in written()
     assert ("ServiceAccount", pod()["serviceAccountName"]) in written()
-    claims = [one.get("persistentVolumeClaim", {}).get("claimName") for one in pod()["volumes"]]
+    claims = [
+        volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]
+    ]
     (claim,) = filter(None, claims)
     assert ("PersistentVolumeClaim", claim) in written()
     guide = GUIDE.read_text(encoding="utf-8")
-    (secret,) = (one["secret"]["secretName"] for one in pod()["volumes"] if "secret" in one)
-    (config,) = (one["configMapRef"]["name"] for one in container()["envFrom"])
+    (secret,) = (
+        volume["secret"]["secretName"] for volume in pod()["volumes"] if "secret" in volume
+    )
+    (config,) = (source["configMapRef"]["name"] for source in container()["envFrom"])
     assert f"create secret generic {secret} " in guide
     assert f".cortex/keys/{keys.FILE}" in guide
     assert f"create configmap {config} " in guide

@@ -137,10 +137,10 @@ def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing)
     assert (
         "cortex keys create NAME --project" in client.get("/v1/models/shop", headers=headers).text
     )
-    one = bearing("one", models=["shop@1.2.0"])
-    usual = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}, headers=one)
+    one_model = bearing("one", models=["shop@1.2.0"])
+    usual = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}, headers=one_model)
     assert usual.status_code == 200
-    assert client.post("/mcp", json={}, headers=one).status_code == 403
+    assert client.post("/mcp", json={}, headers=one_model).status_code == 403
 
 
 def test_a_model_s_canary_answers_for_it() -> None:

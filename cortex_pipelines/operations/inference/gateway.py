@@ -1,9 +1,9 @@
 """The gateway over a project: what it serves, by releases.lock and the evaluations."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,8 @@ def _names(
 ) -> Iterator[Served]:
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
-    make = partial(_served, project, model, now, base, per_task)
+    examples = cache(partial(_examples_of, project, model.partition))
+    make = partial(_served, project, model, now, base, per_task, examples)
     yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
@@ -178,29 +179,25 @@ def _served(
     now: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
+    examples_of: Callable[[str | None], tuple[Path | None, str]],
     name: str,
     version: str | None,
 ) -> Served:
     metrics, measured = _evaluation(project, model)
     own = version is not None and measured == version
     index = _data_version(project, "completion_dataset", model.partition)
-    release = history.release_of(moves(project.root, model), version)
+    lines = moves(project.root, model)
+    release = history.release_of(lines, version)
     if release is None:
         known = metrics if own or version is None else {}
         release = choose_release(known, base.digest, version, index or "")
     index = release.index or index
-    examples, notice = None, ""
-    if index:
-        try:
-            examples = model_folder(project, "completion_dataset", model.partition, index)
-        except ProjectError as error:
-            notice = str(error)
+    examples, why = examples_of(index)
+    notice = ""
     if release.shows_context and examples is None:
-        notice = f"answered without similar code: {notice or 'no completion_dataset is made'}"
+        notice = f"answered without similar code: {why}"
         release = replace(release, way="adapter" if version else "base", index=None)
-    else:
-        notice = ""
-    line = _released(project, model, version)
+    line = _released(lines, version)
     about = {
         "project": model.partition,
         "number": now["numbers"].get(version),
@@ -223,6 +220,18 @@ def _served(
         notice,
     )
     return with_others(made, index, examples)
+
+
+def _examples_of(
+    project: Project, partition: str | None, version: str | None
+) -> tuple[Path | None, str]:
+    """The examples of a version, which are hashed to be sure; else why they are not to be had."""
+    if not version:
+        return None, "no completion_dataset is made"
+    try:
+        return model_folder(project, "completion_dataset", partition, version), ""
+    except ProjectError as error:
+        return None, str(error)
 
 
 def _files(
@@ -253,9 +262,8 @@ def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | N
         return {}, None
 
 
-def _released(project: Project, model: Model, version: str | None) -> Entry | None:
+def _released(lines: Sequence[Entry], version: str | None) -> Entry | None:
     """The ledger's latest line on a version; of none, the latest return to the baseline."""
-    lines = moves(project.root, model)
     return next((line for line in reversed(lines) if line.version == version), None)
 
 
@@ -297,7 +305,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
         if model.asset == ROUTER:
             now = standing(project.root, model)
             version = now["champion"]
-            line = _released(project, model, version)
+            line = _released(moves(project.root, model), version)
             return {
                 "version": version or "rules",
                 "way": "model" if version else "rules",

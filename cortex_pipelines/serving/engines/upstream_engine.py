@@ -6,7 +6,6 @@ reached is tried again, with growing waits, as long as nothing of an answer has 
 """
 
 import asyncio
-import json
 import logging
 import os
 import threading
@@ -25,16 +24,15 @@ from cortex_pipelines.serving.engines.engine import (
     BusyError,
     EngineError,
     Event,
-    Finish,
     Job,
     Piece,
     Prompt,
     Ready,
     RefusedAdapterError,
-    Token,
     UnavailableError,
 )
 from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
+from cortex_pipelines.serving.engines.upstream_form import Chunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -46,7 +44,6 @@ _QUICK = 5.0
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 _PASSING = frozenset({500, 502, 503, 504})
-_SHOWN = 300
 
 
 @dataclass(eq=False)
@@ -63,13 +60,6 @@ class _Request:
             self.cancelled = True
             if self.running is not None:
                 self.running.cancel()
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    text: str
-    tokens: tuple[Token, ...]
-    finish: Finish | None = None
 
 
 class UpstreamEngine:
@@ -265,7 +255,7 @@ class UpstreamEngine:
 
     async def _chunks(
         self, job: Job, index: int, ids: Sequence[int], most: int
-    ) -> AsyncGenerator[_Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         """Parts of an answer, the last one with its end; asked for again while there is none."""
         asked = self._body(job, index, ids, most)
         # for a server that is known to be down, nobody waits longer than for one attempt
@@ -303,7 +293,7 @@ class UpstreamEngine:
             body |= {"presence_penalty": how.presence, "frequency_penalty": how.frequency}
         return body
 
-    async def _streamed(self, asked: Mapping[str, Any]) -> AsyncGenerator[_Chunk]:
+    async def _streamed(self, asked: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
         """One request.
 
         Raises:
@@ -319,7 +309,7 @@ class UpstreamEngine:
                     if not line.startswith("data:"):
                         continue
                     content = line.removeprefix("data:").strip()
-                    chunk = None if content == "[DONE]" else _chunk(content)
+                    chunk = None if content == "[DONE]" else chunk_of(content)
                     if chunk is not None:
                         yield chunk
                         if chunk.finish:
@@ -332,7 +322,7 @@ class UpstreamEngine:
         raise UnavailableError("the upstream server ended while it wrote")
 
     def _refused(self, status: int, body: bytes, model: str) -> Exception:
-        words = _message(body)
+        words = message_of(body)
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             return BusyError(f"the upstream server has no room: {words}")
         if status in _PASSING:
@@ -368,8 +358,9 @@ class UpstreamEngine:
         except httpx2.HTTPError as error:
             raise _unreached(error) from error
         if answer.status_code != httpx2.codes.OK:
+            words = message_of(answer.content)
             raise RefusedAdapterError(
-                f"vLLM does not load {name} ({answer.status_code}: {_message(answer.content)}); it "
+                f"vLLM does not load {name} ({answer.status_code}: {words}); it "
                 "has to be started with --enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and "
                 "the project's folder at the same path"
             )
@@ -408,61 +399,3 @@ def _unreached(error: httpx2.HTTPError) -> EngineError:
 
 def _holds(names: Sequence[str], name: str) -> bool:
     return name in names or f"{name}:latest" in names  # as Ollama lists what has no tag
-
-
-def _message(body: bytes) -> str:
-    """What a server says of an error, in OpenAI's form or another."""
-    text = body.decode("utf-8", "replace")
-    try:
-        said = json.loads(text)
-        error = said.get("error", said)
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
-    except (ValueError, AttributeError):
-        pass
-    return " ".join(text.split())[:_SHOWN] or "nothing is said"
-
-
-def _chunk(content: str) -> _Chunk | None:
-    """A part of an answer; None of one without any, such as the counts.
-
-    Raises:
-        UnavailableError: the server says that it failed.
-        EngineError: it is no part of a completion.
-    """
-    try:
-        read = json.loads(content)
-        if "error" in read:
-            raise UnavailableError(f"the upstream server failed: {_message(content.encode())}")
-        if not read["choices"]:
-            return None
-        choice = read["choices"][0]
-        text = choice.get("text") or ""
-        finish = choice.get("finish_reason")
-        if not isinstance(text, str):
-            raise TypeError("its text is none")
-        end: Finish | None = None if finish is None else "length" if finish == "length" else "stop"
-        return _Chunk(text, _tokens(choice.get("logprobs"), text), end)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EngineError(
-            f"what the upstream server answers is no completion in OpenAI's form: {error!r}"
-        ) from error
-
-
-def _tokens(scores: Any, text: str) -> tuple[Token, ...]:
-    """The tokens with their probabilities, in the form of completions or of chats."""
-    if not scores:
-        return (Token(text, None),) if text else ()
-    if "content" in scores:
-        return tuple(
-            Token(
-                one["token"],
-                float(one["logprob"]),
-                tuple((top["token"], float(top["logprob"])) for top in one.get("top_logprobs", ())),
-            )
-            for one in scores["content"]
-        )
-    tops = scores.get("top_logprobs") or [{}] * len(scores["tokens"])
-    return tuple(
-        Token(token, float(chance), tuple((top or {}).items()))
-        for token, chance, top in zip(scores["tokens"], scores["token_logprobs"], tops, strict=True)
-    )

@@ -12,8 +12,9 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Piece, Token
-from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
 
 CACHE = "x-cortex-cache"

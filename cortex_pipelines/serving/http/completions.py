@@ -7,8 +7,9 @@ from fastapi.responses import Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
-from cortex_pipelines.serving.gateway import Answering, Asked, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     Written,
     collect,

@@ -12,8 +12,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.adapters.data.packing import token_ids
+from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
-from cortex_pipelines.serving.gateway import Asked, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     Written,
     cache_of,

@@ -7,9 +7,10 @@ from fastapi.responses import Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.beside import ways_of
 from cortex_pipelines.serving.engines.engine import Piece, Sampling
-from cortex_pipelines.serving.gateway import Asked, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.serving.asked import Answering
 from cortex_pipelines.serving.engines.engine import Sampling
-from cortex_pipelines.serving.gateway import Answering, Gateway
+from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.templates import infill

@@ -1,0 +1,94 @@
+"""A request to the gateway, and what answers it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cortex_pipelines.release.answering import Way, shows_context
+from cortex_pipelines.serving.catalogue import Served
+from cortex_pipelines.serving.engines.engine import Job, Piece, Prompt, Ready, Sampling
+from cortex_pipelines.serving.rollout import Split, Variant
+from cortex_pipelines.serving.templates import Text
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What answers a request.
+
+    Args:
+        served: The model that was asked for.
+        way: How it is answered, which is not the release's where an adapter could not be loaded.
+        ready: Its adapter; None for the base alone, or one that has it in its weights.
+        notice: Why it is not answered as released; empty otherwise.
+        trial: The canary that is tried, and whether it or the champion answers; None without one.
+        upstream: Name of an upstream server's model that writes the answer; empty for none.
+    """
+
+    served: Served
+    way: Way
+    ready: Ready | None
+    notice: str
+    trial: tuple[Split, Variant] | None = None
+    upstream: str = ""
+
+    @property
+    def version(self) -> str:
+        """The adapter's DVC version where it answers, else the base's digest; that of an upstream
+        server's base is not known, and its name stands for it."""
+        release = self.served.release
+        if self._adapted and release.adapter:
+            return release.adapter
+        return f"upstream:{self.upstream}" if self.upstream else release.base
+
+    @property
+    def _adapted(self) -> bool:
+        return self.way in ("adapter", "both")
+
+    @property
+    def release(self) -> str:
+        """Version of the release that answers; of the base alone where its adapter could not."""
+        release = self.served.release
+        index = release.index if shows_context(self.way) else None
+        adapter = release.adapter if self._adapted else None
+        upstream = self.upstream or None
+        made = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
+        return made.version
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What answers, for a span."""
+        return {
+            "cortex.model": self.served.name,
+            "cortex.way": self.way,
+            "cortex.version": self.version,
+            "cortex.release": self.release,
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that can be handed to the engine.
+
+    Args:
+        answering: What answers.
+        text: The prompt as text.
+        prompt: The prompt as tokens.
+        sampling: How the answer is chosen.
+        count: How many answers.
+        flags: Rules that something in the answers was known by, once they are written.
+        key: Under which the answers are remembered; None where they are not.
+        known: The answers, if they were given already.
+    """
+
+    answering: Answering
+    text: Text
+    prompt: Prompt
+    sampling: Sampling
+    count: int = 1
+    flags: set[str] = field(default_factory=set, compare=False)
+    key: bytes | None = None
+    known: tuple[Piece, ...] | None = field(default=None, repr=False)
+
+    @property
+    def job(self) -> Job:
+        """What the engine is asked."""
+        return Job(self.answering.ready, self.prompt, self.sampling, self.count)
