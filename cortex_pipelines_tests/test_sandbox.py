@@ -141,9 +141,11 @@ def test_processor_time_is_limited(door: Door, tmp_path: Path) -> None:
 
 
 def test_time_is_limited(door: Door, tmp_path: Path) -> None:
-    result = python(
-        door, tmp_path, "import time; print(1, flush=True); time.sleep(600)", wall_seconds=1
-    )
+    code = "import time; print(1, flush=True); time.sleep(600)"
+    for seconds in (1, 5, 25):  # a busy machine may need longer until the command begins
+        result = python(door, tmp_path, code, wall_seconds=seconds)
+        if result.stdout:
+            break
     assert result == Result(-1, b"1\n", b"", "time")
 
 

@@ -29,8 +29,9 @@ from cortex_pipelines_tests.parameters import STANDARD
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 25
-MOST_SECONDS = 5.0
-"""Of processor time, for any command."""
+MOST_SECONDS = 20.0
+"""Of processor time, for any command; only another order of growth takes so long (the slowest of
+10,000 took 2.7 without coverage)."""
 SAMPLES = Path("data") / "samples" / "coordination"
 WORDS = (
     *(
@@ -370,7 +371,7 @@ def test_control_c_is_no_error(begun: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert result.stderr.startswith("Error: interrupted; what was finished is kept")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_no_command_falls_over(begun: Path, tmp_path: Path) -> None:
     attack(begun, tmp_path, 0, 200)
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
@@ -186,10 +187,14 @@ def test_a_lock_whose_owners_number_another_process_has_is_dropped(bench: Workbe
 
 
 def test_what_dvc_writes_within_this_process_is_whole(bench: Workbench) -> None:
-    before = {name: (bench.root / name).stat().st_ino for name in ("dvc.lock", ".dvc/tmp/rwlock")}
-    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
-    bench.make("words", "a")
-    after = {name: (bench.root / name).stat().st_ino for name in before}
+    names = ("dvc.lock", ".dvc/tmp/rwlock")
+    with ExitStack() as held:  # no new file is given the number of one that is open
+        for name in names:
+            held.enter_context((bench.root / name).open("rb"))
+        before = {name: (bench.root / name).stat().st_ino for name in names}
+        bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+        bench.make("words", "a")
+        after = {name: (bench.root / name).stat().st_ino for name in names}
     assert not set(before.items()) & set(after.items()), "renamed, not written in place"
 
 

@@ -84,8 +84,9 @@ def answers() -> dict[str, Answer]:
         subject("Till.take", "self.sum += coin", "self.sum -= coin"),
         subject("patient", "number -= 1", "number += 1"),
     ]
-    settings = SETTINGS.model_copy(update={"test_seconds": 3.0})
-    return killed(subjects, TEXTS, settings)
+    soon = SETTINGS.model_copy(update={"test_seconds": 3.0})
+    # the last one never ends, and the time of the others is no matter
+    return killed(subjects[:-1], TEXTS, SETTINGS) | killed(subjects[-1:], TEXTS, soon)
 
 
 def test_a_test_kills_a_mutant(answers: dict[str, Answer]) -> None:

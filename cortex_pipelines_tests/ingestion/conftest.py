@@ -60,7 +60,7 @@ class Repository:
             for key, value in who.items()
         }
         done = subprocess.run(
-            ["git", "-C", str(self.folder), *arguments],
+            ["git", "-C", str(self.folder), "-c", "maintenance.auto=false", *arguments],
             env=environment | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
             input=stdin,
             capture_output=True,

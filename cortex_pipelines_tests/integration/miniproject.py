@@ -245,7 +245,10 @@ class MiniProject:
 
     def copy(self, root: Path) -> "MiniProject":
         """The same project, with all that was made, in another folder."""
-        shutil.copytree(self.root, root, symlinks=True)
+        passing = shutil.ignore_patterns("*.aside")
+        shutil.copytree(
+            self.root, root, symlinks=True, copy_function=_copy_unless_gone, ignore=passing
+        )
         return MiniProject(root)
 
     def cortex(self, *words: str, status: int = 0) -> Result:
@@ -373,7 +376,9 @@ def git(folder: Path, *words: str) -> str:
         f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()
     }
     alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    return run_in(folder, "git", *words, **environment, **alone)
+    # a git that tidies up in the background changes what is copied meanwhile
+    quiet = ("-c", "maintenance.auto=false")
+    return run_in(folder, "git", *quiet, *words, **environment, **alone)
 
 
 def run_in(folder: Path, *words: str, **environment: str) -> str:
@@ -405,3 +410,9 @@ def without_root_variable() -> Iterator[None]:
     finally:
         if kept is not None:
             os.environ["CORTEX_ROOT"] = kept
+
+
+def _copy_unless_gone(source: str, target: str) -> None:
+    """A file of a shared project; another worker's command may have had it for a moment only."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, target)

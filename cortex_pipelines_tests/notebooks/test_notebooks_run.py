@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
@@ -76,8 +77,10 @@ def run(path: Path, root: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
-        timeout=300,
+        timeout=1200,
+        startup_timeout=600,
         kernel_name="python3",
+        config=Config({"KernelManager": {"transport": "ipc"}}),  # no port that could be taken
         resources={"metadata": {"path": str(path.parent)}},
     )
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])

@@ -1,6 +1,8 @@
 """Each engine: the same text as the evaluation's generation, whatever was asked before."""
 
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -217,9 +219,22 @@ def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
 
 
 def test_cancelling_ends_an_answer(engine: Engine) -> None:
-    # eight answers, as a tiny model may have written most of one before the word gets there
+    cancel: SimpleQueue[Callable[[], None]] = SimpleQueue()
+    events: list[Event] = []
+    ended = threading.Event()
+
+    def deliver(event: Event) -> None:
+        if not events:  # the engine's own thread, which writes nothing until this returns
+            cancel.get(timeout=60)()
+        events.append(event)
+        if not isinstance(event, Piece):
+            ended.set()
+
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8)
-    taken = pieces(engine, job, lambda _: True)
+    cancel.put(engine.submit(job, deliver))
+    assert ended.wait(60)
+    assert events.pop() is None
+    taken = [event for event in events if isinstance(event, Piece)]
     assert taken[-1].finish == "cancelled"
     assert sum(len(piece.tokens) for piece in taken) < 512
 
@@ -228,10 +243,21 @@ def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..
     engine = opened()
     events: list[SimpleQueue[Event]] = [SimpleQueue() for _ in range(3)]
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128, temperature=1.0), count=8)
+    closing = threading.Event()
+
+    def hold(event: Event) -> None:
+        events[0].put(event)
+        closing.wait(60)  # in the engine's thread: the first job does not end before it closes
+
     for queue in events:
-        engine.submit(job, queue.put)
+        engine.submit(job, hold if queue is events[0] else queue.put)
     assert isinstance(events[0].get(timeout=60), Piece)
-    engine.close()
+    closer = threading.Thread(target=engine.close)
+    closer.start()
+    while engine.state()["alive"]:
+        time.sleep(0.001)
+    closing.set()
+    closer.join()
     for queue in events[1:]:
         assert isinstance(queue.get(timeout=60), EngineError)
     assert not engine.state()["alive"]

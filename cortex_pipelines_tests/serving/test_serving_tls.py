@@ -24,7 +24,7 @@ from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
 from cortex_pipelines_tests.serving.tinygateway import ROOT
 
-WAIT = 600
+WAIT = 6000
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -164,7 +164,7 @@ def dropped(handler: Handler, _body: dict[str, Any]) -> None:
 
 def slow(handler: Handler, _body: dict[str, Any]) -> None:
     handler.stream()
-    time.sleep(1.5)
+    time.sleep(30)  # longer than anybody waits
 
 
 def malformed(content: str) -> Answer:
@@ -198,7 +198,7 @@ def test_a_fault_of_the_server_is_told_in_a_sentence(
     start: Any, serve: Any, answer: Answer, status: int, words: str, asked: int
 ) -> None:
     server = start(answer)
-    client = serve(server, seconds=1, attempts=2)
+    client = serve(server, seconds=1 if answer is slow else 30, attempts=2)
     for stream in (False, True):
         server.asked.clear()
         body = {**BODY, "model": "base", "stream": stream}

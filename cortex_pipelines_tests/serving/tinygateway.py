@@ -5,7 +5,9 @@ Run as a program it is served:
 """
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,6 +31,7 @@ from cortex_pipelines.serving.catalogue import (
 )
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine
+from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import Rollouts
@@ -39,6 +42,9 @@ from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
 ROOT = Path(__file__).parents[2]
+PAUSE = "TINY_GATEWAY_PAUSE"
+"""Environment variable: seconds that each token takes at least; no machine is too quick then."""
+
 ADAPTERS = {"shop": 1, "docs": 2}
 """Project to the seed of its adapter."""
 
@@ -150,7 +156,19 @@ def open_tiny(
     )
 
 
+def pause(seconds: float) -> None:
+    """Let each token of torch's engine take so long at least."""
+    scored = TorchEngine._scored
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(seconds)
+        return scored(*given)
+
+    TorchEngine._scored = slowly  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    pause(float(os.environ.get(PAUSE, "0")))
     home = Path(sys.argv[1])
     pair = (Path(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 4 else None
     run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]), tls=pair)

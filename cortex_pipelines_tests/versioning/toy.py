@@ -351,9 +351,9 @@ class Workbench:
             repo.checkout(force=True)
 
     def git(self, *words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=self.root, check=True, capture_output=True, text=True
-        )
+        # a git that tidies up in the background changes what is copied meanwhile
+        command = ["git", "-c", "maintenance.auto=false", *words]
+        done = subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     def dvc(self, *words: str) -> str:

@@ -113,8 +113,9 @@ class QueuedEngine(ABC):
 
     def close(self) -> None:
         """See ``Engine.close``."""
-        self._closed = True
-        self._work.put(None)
+        with self._lock:
+            self._closed = True
+            self._work.put(None)
         self._thread.join()
 
     def _between(self, make: Callable[[], Ready]) -> Ready:
@@ -124,9 +125,10 @@ class QueuedEngine(ABC):
         return done.result()
 
     def _enter(self, work: Request | _Load) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
-        self._work.put(work)
+        with self._lock:  # nothing comes after the end of the queue, where nobody would answer it
+            if self._closed:
+                raise EngineError("the engine is closed")
+            self._work.put(work)
 
     def _serve(self) -> None:
         with self._around():
