@@ -200,14 +200,15 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
 
         opened = open_project(find_root())
         _check_names(opened, assets, partition)
-        _show_plan(opened, assets, partition)
+        _show_plan(opened, assets, partition, _makeable(opened))
         return
     project, definitions, instance = _open()
     _check_names(project, assets, partition)
     if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
         sync_project(project, definitions, instance)
     if not assets:
-        outcome = runs.run_stale(project, definitions, instance, partition, _say)
+        among = _makeable(project)
+        outcome = runs.run_stale(project, definitions, instance, partition, _say, among)
         _say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
         _finish(outcome)
         return
@@ -219,12 +220,29 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
     _finish(outcome)
 
 
-def _show_plan(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
+def _makeable(project: "Project") -> set[str]:
+    """Assets that can be made: without the agent system's logs there is no router to train."""
+    from cortex_pipelines.versioning.project import look_up, read_yaml
+
+    logs = look_up(read_yaml(project.root / "sources.lock"), "coordination.files")
+    every = {asset.name for asset in project.graph.order}
+    if logs != []:
+        return every
+    _say(
+        "no router is trained: coordination.logs has no logs of the agent system; put some there "
+        "and run `cortex update`"
+    )
+    return every - project.graph.downstream(["routing_dataset"])
+
+
+def _show_plan(
+    project: "Project", assets: tuple[str, ...], partition: str | None, among: set[str]
+) -> None:
     """Show which assets are stale, how long they take, and what limits leave out."""
     from cortex_pipelines.operations.planning import duration, left_out, plan
 
-    steps = plan(project, partition)
-    steps = [step for step in steps if not assets or step.address.partition("@")[0] in assets]
+    wanted = set(assets) or among
+    steps = [step for step in plan(project, partition) if step.address.split("@")[0] in wanted]
     for step in steps:
         reads = "" if step.rows is None else f", reads {step.rows:,} rows"
         time = "?" if step.seconds is None else duration(step.seconds)
@@ -259,10 +277,15 @@ def add(name: str, source: str) -> None:
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.planning import without_control
     from cortex_pipelines.operations.projects.adding import add_project
 
-    entry = add_project(find_root(), name, source)
+    root = find_root()
+    entry = add_project(root, name, source)
     _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
+    for sentence in without_control(open_project(root), name):
+        _say(sentence)
 
 
 @main.command(epilog=_example("cortex update flask"))

@@ -15,6 +15,13 @@ from cortex_pipelines.versioning.project import Project
 TRAINING_TOKENS_PER_SECOND = 230
 """Default base in fp32 on two cores; bf16 instructions more than double it."""
 
+TEXTS_PER_SECOND = 4
+"""Texts of an evaluation that the default base scores in fp32 on two cores."""
+
+_TEXTS_PER_CHOICE = 26
+"""Three kinds of questions with some three answers each, under base and adapter, part of them once
+more with similar code: 7,000 texts where `evaluation.choices` is 266."""
+
 _DATA_SETS = ("completion", "naming", "refactoring", "architecture")
 
 
@@ -94,12 +101,17 @@ def _seconds(
             settings.max_tokens / TRAINING_TOKENS_PER_SECOND,
             f"at most {settings.max_tokens:,} tokens at {TRAINING_TOKENS_PER_SECOND}/s",
         )
+    if name == "code_adapter_evaluation":
+        asked: Any = project.effective.section("evaluation", partition)
+        texts = asked.choices * _TEXTS_PER_CHOICE
+        return texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
     return None, "no run here yet"
 
 
 def left_out(project: Project, only: str | None = None) -> Iterator[str]:
     """Data left out by limits, with the setting that lifts each limit."""
     for name in project.partitions if only is None else (only,):
+        yield from without_control(project, name)
         pairs: Any = project.effective.section("pairs", name)
         history = project.output("repository_commits", name) / "repository_commits.parquet"
         if pairs.max_commits is not None and history.exists():
@@ -125,6 +137,18 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                 f"{name}: training stops at {adapters.max_tokens:,} tokens; "
                 f"projects.{name}.adapters.max_tokens raises it"
             )
+
+
+def without_control(project: Project, name: str) -> Iterator[str]:
+    """What a project whose gains no other code is compared with should be told before training."""
+    general: Any = project.effective.section("general", name)
+    if general.project is None:
+        yield (
+            f"{name}: no project stands for all other code, so the gate will keep the adapter back "
+            "and forgetting is not measured; add one of the same language, such as "
+            "`cortex add other pypi:flask==3.1.3`, and write `general: {project: other}` to "
+            "params.yaml before you train"
+        )
 
 
 def duration(seconds: float) -> str:

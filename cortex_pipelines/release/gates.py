@@ -16,6 +16,12 @@ _MEANINGS = {
 }
 """What the figures guarded by the profiles are; any other figure goes by its name alone."""
 
+_WAYS_TO_MEASURE = {
+    "own_improvement_low": "general.project has to name a project of the same language that stands "
+    "for all other code, such as one that `cortex add other pypi:flask==3.1.3` adds"
+}
+"""What has to be done for a figure that was not measured; by default the evaluation's settings."""
+
 SAMPLE = "Measured on a hand-written sample: the path works, nothing else is shown"
 
 
@@ -143,14 +149,18 @@ def _asks_to_show(guard: GuardResult) -> bool:
 
 def _in_words(guard: GuardResult) -> str:
     if guard.value is None:
+        way = _WAYS_TO_MEASURE.get(guard.name, "have the evaluation measure it")
         return (
-            f"{guard.name} was not measured: have the evaluation measure it, or take the guard out "
-            "of the release section of params.yaml"
+            f"{guard.name}{_meaning(guard)} was not measured: {way}; or take the guard out of the "
+            "release section of params.yaml"
         )
     limits = [
         f"{words} {limit:g}"
         for words, limit in (("at least", guard.at_least), ("at most", guard.at_most))
         if limit is not None
     ]
-    meaning = f" ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else ""
-    return f"{guard.name}{meaning} is {guard.value:.4g}, must be {' and '.join(limits)}"
+    return f"{guard.name}{_meaning(guard)} is {guard.value:.4g}, must be {' and '.join(limits)}"
+
+
+def _meaning(guard: GuardResult) -> str:
+    return f" ({_MEANINGS[guard.name]})" if guard.name in _MEANINGS else ""

@@ -23,11 +23,15 @@ def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_p
     own = MiniProject(root)
     own.cortex("dvc-yaml", "--check")
     write_beta(root / "code")
-    own.cortex("add", "shop", "code")
+    assert "stands for all other code" in own.cortex("add", "shop", "code").stderr
     assert own.pinned_models() == ["base", "encoder"]
     commit(root, "begin")
     planned = own.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
     assert planned.startswith("repository_files@shop")
+    whole = own.cortex("run", "--plan")
+    assert "code_adapter_release@shop" in whole.stdout
+    assert "task_router" not in whole.stdout
+    assert whole.stderr.startswith("no router is trained: coordination.logs has no logs")
     own.cortex("run", "repository_files", "code_units", "--project", "shop")
     stages = read_yaml(root / "dvc.lock")["stages"]
     assert stages.keys() == {"parameters", "repository_files@shop", "code_units@shop"}

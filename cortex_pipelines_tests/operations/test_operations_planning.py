@@ -63,7 +63,8 @@ def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> Non
 def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
     entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
     own = {"adapters": {"max_tokens": 1000}}
-    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}})
+    control = {"general": {"project": "shop"}}
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}, **control})
     project = open_project(tmp_path)
     assert list(left_out(project)) == []
     for name, figures in (
@@ -88,3 +89,11 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
 )
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    projects = {"shop": {"sources": [{"directory": "x"}]}}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects})
+    (sentence,) = left_out(open_project(tmp_path))
+    assert sentence.startswith("shop: no project stands for all other code")
+    assert "write `general: {project: other}` to params.yaml" in sentence

@@ -137,6 +137,11 @@ def test_a_broken_guard_of_the_profiles_says_what_it_guards() -> None:
     assert "gain on the project's own code beyond that on other code" in reason
 
 
+def test_a_missing_control_says_how_to_get_one() -> None:
+    reason = verdict(BETTER, **guard("own_improvement_low", at_least=0.0)).reason
+    assert "general.project has to name a project of the same language" in reason
+
+
 def test_a_guard_on_the_low_end_of_an_interval_keeps_and_does_not_refuse() -> None:
     limits = guard("own_low", at_least=0.0)
     assert verdict({**BETTER, "own_low": 0.1}, **limits).verdict == "promoted"

@@ -17,6 +17,9 @@ profile: standard
 
 projects: {}
 
+# general:
+#   project: other # one that stands for all other code: the gate's control, and against forgetting
+
 coordination: # the agent system's logs; the router is trained on them
   logs: logs
   sample: false
