@@ -1,6 +1,7 @@
 """Begin, look at and end experiments in a project; see ``serving.experiments``."""
 
 import getpass
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from filelock import FileLock
 
 from cortex_pipelines.release.answering import Way
 from cortex_pipelines.serving.catalogue import Served
-from cortex_pipelines.serving.experiments.analysis import Outcome, Result
+from cortex_pipelines.serving.experiments.analysis import Result
 from cortex_pipelines.serving.experiments.plan import (
     Book,
     End,
@@ -23,6 +24,7 @@ from cortex_pipelines.serving.experiments.plan import (
 )
 from cortex_pipelines.serving.experiments.running import Log
 
+_LOG = logging.getLogger("cortex_pipelines")
 _STATE = Path(".cortex") / "serving"
 _UNTRAINED = ("base", "context")
 
@@ -129,14 +131,12 @@ def finish(root: Path, plan: Plan, result: Result, by: str = "gateway") -> End:
     return end
 
 
-def stop_for_release(root: Path, project: str | None, words: str) -> str | None:
-    """End the experiment of a project whose releases have moved; returns that in a sentence."""
+def stop_for_release(root: Path, project: str | None, words: str) -> None:
+    """End the experiment of a project whose releases have moved."""
     plan = book_of(root).running(project) if project else None
-    if plan is None:
-        return None
-    outcome: Outcome = "stopped"
-    finish(root, plan, Result(outcome, words), getpass.getuser())
-    return f"experiment {plan.id} stopped: {words}"
+    if plan is not None:
+        finish(root, plan, Result("stopped", words), getpass.getuser())
+        _LOG.info("experiment %s is stopped: %s", plan.id, words)
 
 
 def shown(root: Path, entry: Entry) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def promote(
     with _alone(project), _followed(project):
         entry = promotion.promote(project.root, model, _act(why), how, report)
         if entry:
-            _moved(project, model, entry, report)
+            _moved(project, model, entry)
     return entry
 
 
@@ -101,15 +101,14 @@ def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry 
     with _alone(project), _followed(project):
         entry = promotion.rollback(project.root, model, _act(why), to)
         if entry:
-            _moved(project, model, entry, lambda _: None)
+            _moved(project, model, entry)
     return entry
 
 
-def _moved(project: Project, model: Model, entry: Entry, report: Report) -> None:
+def _moved(project: Project, model: Model, entry: Entry) -> None:
     """Have the registry follow, and end an experiment on what was moved."""
     follow_ledger(project, model)
-    if words := stop_for_release(project.root, model.partition, entry.in_words()):
-        report(words)
+    stop_for_release(project.root, model.partition, entry.in_words())
 
 
 def conclude(project: Project, model: Model, version: str, analysis: Analysis) -> Entry | None:

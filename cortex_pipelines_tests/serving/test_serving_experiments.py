@@ -1,6 +1,5 @@
 """Experiments: who is answered by what, what is counted, how they end, and what is refused."""
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -312,12 +311,12 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     plan = start(tmp_path, home, "champion:adapter", "1.1.0")
     assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
     refused("is under the experiment shop-.* already")
-    assert experimenting.stop_for_release(tmp_path, "docs", "promoted") is None
-    words = experimenting.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
-    assert words == f"experiment {plan.id} stopped: 1.3.0 is champion"
+    experimenting.stop_for_release(tmp_path, "docs", "promoted")
+    assert experimenting.book_of(tmp_path).running("shop") == plan
+    experimenting.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
     (entry,) = experimenting.book_of(tmp_path).entries()
     assert entry.end is not None
-    assert json.loads(experimenting.book_of(tmp_path).path.read_text().splitlines()[1])["outcome"]
+    assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
     start(tmp_path, home)
 
 
