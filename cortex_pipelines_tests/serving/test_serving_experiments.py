@@ -1,6 +1,8 @@
 """Experiments: who is answered by what, what is counted, how they end, and what is refused."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -254,6 +256,38 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
     send(third, {**whole[0], "id": "newer"})
     third.close()
     assert [(plan.id, result.outcome) for plan, result in done] == [("shop-1", "better")]
+
+
+COUNTING = """
+import sys
+from pathlib import Path
+from cortex_pipelines.serving.experiments.plan import Book, Plan
+from cortex_pipelines.serving.experiments.running import Assigned, Experiments
+
+book, plan = Book(Path(sys.argv[1])), Plan(**eval(sys.argv[2]))
+experiments = Experiments(book, lambda *_: None)
+for number in range(10**9):
+    at = Assigned.of(plan, f"user-{number % 30}")
+    experiments.add(at, f"{sys.argv[3]}{number}", "answered", False, 0.1)
+    print(number, flush=True)
+"""
+
+
+def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
+    counted = 0
+    for name in ("first", "second"):
+        words = [sys.executable, "-c", COUNTING, str(tmp_path), repr(vars(PLAN)), name]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=tinygateway.ROOT)
+        assert process.stdout is not None
+        for _ in range(200):
+            process.stdout.readline()
+        process.kill()
+        counted += 200 + len(process.stdout.read().split(b"\n")) - 1
+        process.wait()
+    sides = Log(PLAN, Book(tmp_path).answers(PLAN)).read().figures()["arms"]
+    # each process may have been killed between a line and its report of it
+    assert counted <= sum(side["answers"] for side in sides.values()) <= counted + 2
+    assert sum(side["users"] for side in sides.values()) == 30
 
 
 def send(experiments: Experiments, line: dict[str, Any]) -> None:
