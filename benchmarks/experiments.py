@@ -73,6 +73,7 @@ CASES = (
     Case("30 % and 40 %, 40 people", 0.3, 0.1, people=40, alike=10),
     Case("30 % and 40 %, 200 people", 0.3, 0.1, people=200, alike=10),
     Case("30 % and 40 %, 200 people, alike", 0.3, 0.1, people=200, alike=1e6),
+    Case("A/A, rare, a tenth, 200 people", 0.02, share=0.1, people=200, alike=50),
 )
 """What is simulated, in this order."""
 

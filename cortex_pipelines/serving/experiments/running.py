@@ -13,7 +13,7 @@ from cortex_pipelines.serving.experiments.plan import Arm, Book, Plan, append, d
 _LOG = logging.getLogger("cortex_pipelines")
 
 Vote = Literal["up", "down", "dismissed"]
-Finish = Callable[[Plan, Result], None]
+Finish = Callable[[Plan, Result], object]
 """Writes down that an experiment has ended."""
 
 
