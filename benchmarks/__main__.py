@@ -21,7 +21,10 @@ USUAL = ("loading", "spine", "asset_cost", "unchanged", "one_file")
 COMPARED = ("loading", "spine")
 """Those of seconds, of which a run is stored."""
 
-SLOW = ("code_speed", "code_data", "routing", "lora", "search", "serving", "demo")
+SLOW = (
+    *("code_speed", "code_data", "routing", "lora", "search", "serving", "experiments"),
+    "demo",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -15,6 +15,7 @@ from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.drift import drift
+from cortex_pipelines.cli.experiment import experiment
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
@@ -130,6 +131,7 @@ _COMMANDS = (
     audit,
     dictionary,
     drift,
+    experiment,
     export,
     extract,
     forget,

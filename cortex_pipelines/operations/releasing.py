@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from cortex_pipelines.catalog import models
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.experimenting import stop_for_release
 from cortex_pipelines.operations.recovery import RELEASING
 from cortex_pipelines.release import promotion
 from cortex_pipelines.release.analysis import Analysis
@@ -57,7 +58,7 @@ def promote(
     with _alone(project), _followed(project):
         entry = promotion.promote(project.root, model, _act(why), how, report)
         if entry:
-            follow_ledger(project, model)
+            _moved(project, model, entry)
     return entry
 
 
@@ -100,8 +101,14 @@ def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry 
     with _alone(project), _followed(project):
         entry = promotion.rollback(project.root, model, _act(why), to)
         if entry:
-            follow_ledger(project, model)
+            _moved(project, model, entry)
     return entry
+
+
+def _moved(project: Project, model: Model, entry: Entry) -> None:
+    """Have the registry follow, and end an experiment on what was moved."""
+    follow_ledger(project, model)
+    stop_for_release(project.root, model.partition, entry.in_words())
 
 
 def conclude(project: Project, model: Model, version: str, analysis: Analysis) -> Entry | None:

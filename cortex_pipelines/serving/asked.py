@@ -1,11 +1,13 @@
 """A request to the gateway, and what answers it."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cortex_pipelines.release.answering import Way, shows_context
 from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.engines.engine import Job, Piece, Prompt, Ready, Sampling
+from cortex_pipelines.serving.experiments.running import Assigned
 from cortex_pipelines.serving.rollout import Split, Variant
 from cortex_pipelines.serving.templates import Text
 
@@ -21,6 +23,8 @@ class Answering:
         notice: Why it is not answered as released; empty otherwise.
         trial: The canary that is tried, and whether it or the champion answers; None without one.
         upstream: Name of an upstream server's model that writes the answer; empty for none.
+        assigned: The experiment that it belongs to; None for none.
+        identity: Of the answer; part of the id by which votes name it.
     """
 
     served: Served
@@ -29,6 +33,8 @@ class Answering:
     notice: str
     trial: tuple[Split, Variant] | None = None
     upstream: str = ""
+    assigned: Assigned | None = None
+    identity: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
 
     @property
     def version(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cortex_pipelines.release.answering import Release, Way
 from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.experiments.plan import Arm, Plan
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
 
@@ -28,6 +29,19 @@ class ForbiddenModelError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """An experiment that is under way on a project.
+
+    Args:
+        plan: What is compared.
+        arms: What answers; a release each.
+    """
+
+    plan: Plan
+    arms: "Mapping[Arm, Served]" = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class Served:
     """A model as it is served under one name.
 
@@ -41,6 +55,7 @@ class Served:
         notice: Why it is not answered by what was asked for; empty otherwise.
         others: Every way in which it could be answered, to be compared; see ``beside``.
         split: The canary that is tried beside it; None where none is.
+        experiment: The experiment that divides its requests; None where none does.
     """
 
     name: str
@@ -52,6 +67,7 @@ class Served:
     notice: str = ""
     others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
     split: Split | None = None
+    experiment: Experiment | None = None
 
     @property
     def version(self) -> str:

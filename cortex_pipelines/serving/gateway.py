@@ -7,8 +7,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,8 @@ from cortex_pipelines.serving.engines.engine import (
     UnavailableError,
 )
 from cortex_pipelines.serving.events import EventLog
+from cortex_pipelines.serving.experiments.analysis import Became
+from cortex_pipelines.serving.experiments.running import Assigned, Experiments, Vote
 from cortex_pipelines.serving.metrics import Metrics
 from cortex_pipelines.serving.remembered import Remembered, job_key, keeping
 from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
@@ -65,6 +67,7 @@ class Gateway:
         state: Folder for what the gateway keeps, such as the editors' events.
         screen: Looks through what is written; None to let it pass.
         rollouts: Counts the answers of canaries; None to try none.
+        experiments: Counts the answers of experiments; None to make none.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Gateway:
         state: Path,
         screen: Screen | None = None,
         rollouts: Rollouts | None = None,
+        experiments: Experiments | None = None,
     ) -> None:
         self.source = source
         self.engine = engine
@@ -89,6 +93,7 @@ class Gateway:
         self.metrics = Metrics()
         self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
         self.rollouts = rollouts
+        self.experiments = experiments
         self.tracer: Tracer = NoOpTracer()
         self._shadows = threading.Semaphore(1)
         self._screen = screen
@@ -112,7 +117,7 @@ class Gateway:
             context: Whether similar code may stand before the prompt; only for code that is to be
                 gone on with was that measured.
             for_user: Whom it is for, as a request's body says; the same variant answers them while
-                a canary is tried.
+                a canary is tried or an experiment is under way.
 
         Raises:
             UnknownModelError: there is no such model.
@@ -120,6 +125,10 @@ class Gateway:
         models = self.source.current
         served = models.find(name)
         split = served.split if self.rollouts is not None else None
+        if split is None and served.experiment is not None and self.experiments is not None:
+            at = Assigned.of(served.experiment.plan, user(for_user))
+            arm = served.experiment.arms[at.arm]
+            return replace(self.answering_with(arm, task, context), assigned=at)
         if split is None:
             return self.answering_with(served, task, context)
         variant: Variant = "champion" if split.shadow else split.variant(user(for_user))
@@ -180,6 +189,12 @@ class Gateway:
             BusyError: too many requests wait.
             EngineError: the engine failed.
         """
+        with self._observed(asked):
+            async with aclosing(self._pieces(asked)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _pieces(self, asked: Asked) -> AsyncGenerator[Piece]:
         if asked.known is not None:
             for known in self._again(asked, asked.known):
                 yield known
@@ -213,6 +228,10 @@ class Gateway:
 
     def written(self, asked: Asked) -> Iterator[Piece]:
         """The same for a caller without an event loop."""
+        with self._observed(asked):
+            yield from self._written(asked)
+
+    def _written(self, asked: Asked) -> Iterator[Piece]:
         if asked.known is not None:
             yield from self._again(asked, asked.known)
             return
@@ -272,6 +291,32 @@ class Gateway:
 
         return delivered
 
+    @contextmanager
+    def _observed(self, asked: Asked) -> Iterator[None]:
+        """Tells the experiment that a request belongs to what became of it."""
+        began = time.perf_counter()
+        became: Became = "left"
+        try:
+            yield
+            became = "answered"
+        except Exception as error:
+            became = "refused" if isinstance(error, BusyError) else "failed"
+            raise
+        finally:
+            self._note(asked, became, time.perf_counter() - began)
+
+    def _note(self, asked: Asked, became: Became, seconds: float) -> None:
+        answering = asked.answering
+        at = answering.assigned
+        if at is None or self.experiments is None:
+            return
+        adapted = answering.ready is not None or answering.served.adapter is None
+        if became == "answered" and not adapted:
+            became = "failed"  # the base answered for an adapter that could not be loaded
+        self.experiments.add(at, answering.identity, became, bool(asked.flags), seconds)
+        self.metrics.compared.labels(at.plan.project, at.arm, became).inc()
+        self.metrics.compared_seconds.labels(at.plan.project, at.arm).observe(seconds)
+
     def _tried(
         self,
         answering: Answering,
@@ -315,7 +360,7 @@ class Gateway:
 
         threading.Thread(target=answer, name="shadow", daemon=True).start()
 
-    def require_room(self) -> None:
+    def require_room(self, asked: Asked) -> None:
         """Look whether a request would have to be refused, before an answer is begun.
 
         Raises:
@@ -323,6 +368,7 @@ class Gateway:
         """
         waiting = self.engine.state()["waiting"]
         if waiting >= self.settings.waiting:
+            self._note(asked, "refused", 0.0)
             raise BusyError(f"{waiting} requests wait already; try again in a second")
 
     def voted_down(self, version: str) -> None:
@@ -334,10 +380,29 @@ class Gateway:
             if split is not None and version in (split.version, served.version):
                 self.rollouts.vote_down(split, version)
 
+    def voted(self, answer: str, vote: Vote) -> None:
+        """Count what a person, or an editor, did with an answer of an experiment.
+
+        Args:
+            answer: The answer's id.
+            vote: ``up`` where it was accepted.
+        """
+        if self.experiments is None:
+            return
+        identity = answer.rpartition("-")[2]
+        for served in self.source.current.models.values():
+            if served.experiment is not None:
+                plan = served.experiment.plan
+                arm = self.experiments.vote(plan, identity, vote)
+                if arm is not None:
+                    self.metrics.compared_votes.labels(plan.project, arm, vote).inc()
+
     def close(self) -> None:
         """End engine and router."""
         if self.rollouts is not None:
             self.rollouts.close()
+        if self.experiments is not None:
+            self.experiments.close()
         self.engine.close()
         self.router.close()
 

@@ -69,6 +69,25 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.compared = Counter(
+            "cortex_experiment_answers",
+            "Answers while an experiment is under way, by what became of them",
+            ("project", "variant", "outcome"),
+            registry=self.registry,
+        )
+        self.compared_votes = Counter(
+            "cortex_experiment_votes",
+            "Votes on answers of an experiment",
+            ("project", "variant", "vote"),
+            registry=self.registry,
+        )
+        self.compared_seconds = Histogram(
+            "cortex_experiment_seconds",
+            "Time of an answer while an experiment is under way",
+            ("project", "variant"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.remembered = Counter(
             "cortex_cache_requests",
             "Answers looked for among those given already, by whether they were there",

@@ -32,6 +32,7 @@ from cortex_pipelines.serving.catalogue import (
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.experiments.running import Experiments
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import Rollouts
@@ -137,6 +138,7 @@ def open_tiny(
     source: Callable[[], Catalogue] | None = None,
     stamp: Callable[[], Any] = lambda: 0,
     rollouts: Rollouts | None = None,
+    experiments: Experiments | None = None,
     **changes: Any,
 ) -> Gateway:
     how = settings(**changes)
@@ -153,6 +155,7 @@ def open_tiny(
         state,
         Screen(params.privacy, how.output),
         rollouts,
+        experiments,
     )
 
 

@@ -1,5 +1,6 @@
 """The gateway over a project: what it serves, by releases.lock and the evaluations."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.operations.experimenting import arm_of, book_of, finish
 from cortex_pipelines.operations.inference.serving import (
     open_router,
     open_rules,
@@ -37,10 +39,13 @@ from cortex_pipelines.serving.catalogue import (
     ROUTER,
     Catalogue,
     CatalogueSource,
+    Experiment,
     Served,
 )
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
+from cortex_pipelines.serving.experiments.plan import ARMS, ExperimentError, Plan
+from cortex_pipelines.serving.experiments.running import Experiments
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
 from cortex_pipelines.serving.routing import Opened, RouterDesk
@@ -51,6 +56,7 @@ from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
 
+_LOG = logging.getLogger("cortex_pipelines")
 _ADAPTER = "code_adapter"
 _ROLES = ("champion", "canary", "challenger")
 
@@ -82,7 +88,8 @@ def open_gateway(
     )
     rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
     examples = partial(_examples, params)
-    return gateway_over(root, params, base, engine, source, examples, desk, rollouts)
+    experiments = Experiments(book_of(root), partial(finish, root))
+    return gateway_over(root, params, base, engine, source, examples, desk, rollouts, experiments)
 
 
 def gateway_over(
@@ -94,6 +101,7 @@ def gateway_over(
     open_examples: OpenExamples,
     router: RouterDesk,
     rollouts: Rollouts | None = None,
+    experiments: Experiments | None = None,
 ) -> Gateway:
     """A gateway with its base in memory.
 
@@ -106,6 +114,7 @@ def gateway_over(
         open_examples: Opens the examples that context is taken from.
         router: Routes tasks.
         rollouts: Counts the answers of canaries; None to try none.
+        experiments: Counts the answers of experiments; None to make none.
 
     Raises:
         EngineError: there is no such engine here, or it cannot serve the base.
@@ -121,6 +130,7 @@ def gateway_over(
         root / ".cortex" / "serving",
         Screen(params.privacy, settings.output),
         rollouts,
+        experiments,
     )
 
 
@@ -139,8 +149,22 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
             promoted += [model.partition] if now["champion"] else []
     alone = Release("base", base.digest)
     served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
+    for entry in book_of(root).entries():
+        if entry.end is None:
+            compare(served, entry.plan)
     usual = promoted[0] if len(promoted) == 1 else BASE
     return Catalogue(served, default or usual, base.name, _router_facts(project))
+
+
+def compare(served: dict[str, Served], plan: Plan) -> None:
+    """Divide a project's requests as an experiment plans, where all that it compares is there."""
+    try:
+        arms = {arm: arm_of(served, plan.project, getattr(plan, arm)) for arm in ARMS}
+    except ExperimentError as error:
+        _LOG.warning("experiment %s waits: %s", plan.id, error)
+        return
+    project = served[plan.project]
+    served[plan.project] = replace(project, experiment=Experiment(plan, arms))
 
 
 def _names(
@@ -342,9 +366,10 @@ def _examples(params: Parameters, folder: Path) -> SimilarExamples:
 def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
     """Changes when a promotion, a rollback or a pipeline's run has changed what is served."""
     stamps = []
-    for name in (FILE, "dvc.lock", "sources.lock"):
+    paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
+    for path in (*paths, book_of(root).path):
         try:
-            stat = (root / name).stat()
+            stat = path.stat()
         except FileNotFoundError:
             continue
         stamps.append((stat.st_mtime_ns, stat.st_size))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,9 +78,9 @@ def plain(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]
 
 
-def made_id(prefix: str) -> str:
-    """An identity of one answer."""
-    return f"{prefix}-{uuid.uuid4().hex}"
+def made_id(prefix: str, answering: Answering) -> str:
+    """The id of an answer, by which votes name it."""
+    return f"{prefix}-{answering.identity}"
 
 
 async def collect(gateway: Gateway, asked: Asked, request: Request | None = None) -> list[Written]:
@@ -127,7 +126,7 @@ def usage_of(asked: Sequence[Asked], written: Sequence[Written]) -> dict[str, in
 def envelope(kind: str, prefix: str, answering: Answering) -> dict[str, Any]:
     """What stands around every answer."""
     return {
-        "id": made_id(prefix),
+        "id": made_id(prefix, answering),
         "object": kind,
         "created": int(time.time()),
         "model": answering.served.name,
@@ -176,7 +175,7 @@ def streamed(
         BusyError: too many requests wait.
     """
     if not cache_of(asked):
-        gateway.require_room()
+        gateway.require_room(asked[0])
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}

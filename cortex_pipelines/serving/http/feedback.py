@@ -52,6 +52,8 @@ def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         await run_in_threadpool(gateway.events.add, event)
         if form.vote == "down" and form.version is not None:
             await run_in_threadpool(gateway.voted_down, form.version)
+        if form.completion_id is not None:
+            await run_in_threadpool(gateway.voted, form.completion_id, form.vote)
         return {"redacted": redacted}
 
     return router

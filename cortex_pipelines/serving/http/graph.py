@@ -148,9 +148,7 @@ class Query:
     def models(self, info: Info, project: str | None = None) -> list[Model]:
         """By name."""
         gateway = info.context.gateway
-        rows = [
-            row(one, gateway.rollouts) for _, one in sorted(gateway.source.current.models.items())
-        ]
+        rows = [row(one, gateway) for _, one in sorted(gateway.source.current.models.items())]
         return [_model(facts) for facts in rows if project in (None, facts["project"])]
 
     @strawberry.field(description="One model, the router among them.")
@@ -160,7 +158,7 @@ class Query:
         now = gateway.source.current
         if name == ROUTER and now.router is not None:
             return _model({"name": ROUTER, **now.router})
-        return _model(row(now.find(name), gateway.rollouts))
+        return _model(row(now.find(name), gateway))
 
     @strawberry.field(description="Sums since the start, and the engine's state.")
     def metrics(self, info: Info) -> JSON:

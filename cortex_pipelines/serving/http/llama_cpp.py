@@ -158,7 +158,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
         return JSONResponse({**last, "content": written.text}, headers=headers)
     headers |= cache_of([asked])
     if asked.known is None:
-        gateway.require_room()
+        gateway.require_room(asked)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         written = Written()

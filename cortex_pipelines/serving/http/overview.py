@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.beside import ways_of
 from cortex_pipelines.serving.catalogue import Served
+from cortex_pipelines.serving.experiments.running import Experiments
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.rollout import Rollouts
 
 LOOKED_AT = frozenset(
     {"none", "/", "/page/page.css", "/page/page.js", "/overview", "/load", "/metrics"}
@@ -38,7 +38,7 @@ def overview_router(gateway: Gateway) -> APIRouter:
             "base": now.base,
             "default": now.default,
             "most_tokens": gateway.settings.max_tokens,
-            "models": [row(one, gateway.rollouts) for _, one in sorted(now.models.items())],
+            "models": [row(one, gateway) for _, one in sorted(now.models.items())],
             "router": router_facts,
         }
 
@@ -49,8 +49,9 @@ def overview_router(gateway: Gateway) -> APIRouter:
     return router
 
 
-def row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
+def row(served: Served, gateway: Gateway) -> dict[str, Any]:
     """What is shown of a model."""
+    trials = gateway.rollouts
     about = {name: served.about.get(name) for name in _SHOWN}
     return {
         "name": served.name,
@@ -61,8 +62,17 @@ def row(served: Served, trials: Rollouts | None) -> dict[str, Any]:
         "created": served.created,
         "notice": served.notice or None,
         "trial": trials.counts(served.split) if trials and served.split else None,
+        "experiment": _compared(served, gateway.experiments),
         **about,
     }
+
+
+def _compared(served: Served, experiments: Experiments | None) -> dict[str, Any] | None:
+    if served.experiment is None or experiments is None:
+        return None
+    plan = served.experiment.plan
+    planned = {name: getattr(plan, name) for name in ("id", "a", "b", "share", "metric")}
+    return {**planned, **experiments.figures(plan)}
 
 
 def counted(gateway: Gateway) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What Tabby's server answers, for its agent in editors."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.asked import Answering
 from cortex_pipelines.serving.engines.engine import Sampling
+from cortex_pipelines.serving.experiments.running import Vote
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
@@ -18,6 +20,9 @@ from cortex_pipelines.serving.templates import infill
 
 _MOST = 64
 """Tokens of one suggestion; Tabby's own server stops there, too."""
+
+_VOTES: Mapping[str, Vote] = {"select": "up", "dismiss": "dismissed"}
+"""What the agent's events say of an answer; that it was shown says nothing."""
 
 Name = Annotated[Words, Field(max_length=200)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
@@ -97,6 +102,8 @@ def tabby_router(gateway: Gateway) -> APIRouter:
     @router.post("/v1/events")
     def event(form: EventForm) -> Response:
         gateway.events.add(form.model_dump(exclude_none=True))
+        if (vote := _VOTES.get(form.type)) is not None:
+            gateway.voted(form.completion_id, vote)
         return Response(status_code=200)
 
     return router
@@ -112,7 +119,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     gap = infill(shown.prefix, shown.suffix or "", extra)
     asked = await run_in_threadpool(gateway.ask, answering, gap, how)
     (written,) = await collect(gateway, asked, request)
-    identity = made_id("cmpl")
+    identity = made_id("cmpl", answering)
     event = offered(identity, answering) | {"tokens": len(written.tokens)}
     await run_in_threadpool(gateway.events.add, event)
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}

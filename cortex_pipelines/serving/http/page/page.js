@@ -84,6 +84,14 @@ function trialLine(trial) {
   return shown.length ? make("p", {}, `Answers in the trial: ${shown.join("; ")}`) : null;
 }
 
+function experimentLine(shown) {
+  const sides = Object.entries(shown.arms).map(([arm, side]) =>
+    `${arm} (${shown[arm]}) ${side.good} of ${side.answers}`);
+  const { low, high } = shown.difference;
+  return make("p", {}, `Experiment ${shown.id}, answers ${shown.metric}: ${sides.join("; ")}; `
+    + `b less a ${percent(low)} to ${percent(high)}`);
+}
+
 function modelCard(model) {
   const bits = Object.entries(model.bits_per_byte ?? {});
   return make("article", { className: "card" },
@@ -93,6 +101,7 @@ function modelCard(model) {
     verdictLine(model.verdict, model.reason, (model.roles ?? []).length ? "Gate" : "Gate on the challenger"),
     model.notice ? make("p", {}, model.notice) : null,
     trialLine(model.trial ?? {}),
+    model.experiment ? experimentLine(model.experiment) : null,
     bits.length ? bitsTable(bits, model.way) : null,
     scoreTable(model.scores ?? []));
 }

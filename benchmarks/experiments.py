@@ -1,0 +1,243 @@
+"""How often an experiment errs, and what it notices, beside the z-test and a canary's analysis.
+
+Answers are simulated, of which a share is good. By default each is somebody else's, and the tests
+look at every one. In cases with people, whoever asks keeps a variant, people differ in how often
+they ask and in how many answers are good for them, and the tests look once a day. All tests see the
+same answers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.special import ndtri
+
+from benchmarks.timing import Timing, timed
+from benchmarks.workspace import Workspace
+from cortex_pipelines.evaluation.statistics.sequential import Sums, difference, sample_ratio
+
+_ERROR = 0.05
+_SMALLEST = 0.05
+_RUNS = 1000
+_CHUNK = 100
+_LEAST = 50
+"""``deployment.analysis.least_answers``, from which a canary is looked at."""
+
+_DAYS = 28
+_A_DAY = 20
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of experiment.
+
+    Args:
+        what: In words.
+        first: Share of good answers of the champion.
+        effect: What the other adds to it.
+        share: Share of requests that the other gets.
+        answers: Answers in all, each of somebody else; 0 where people are simulated.
+        people: People in all.
+        alike: How alike people are: the two parameters of the beta distribution of their shares
+            sum to it.
+    """
+
+    what: str
+    first: float
+    effect: float = 0.0
+    share: float = 0.5
+    answers: int = 0
+    people: int = 0
+    alike: float = 0.0
+
+
+CASES = (
+    Case("A/A", 0.3, answers=4000),
+    Case("A/A, a tenth", 0.3, share=0.1, answers=4000),
+    Case("A/A, rare", 0.02, answers=4000),
+    Case("A/A, rare, a tenth", 0.02, share=0.1, answers=4000),
+    Case("30 % and 35 %", 0.3, 0.05, answers=1000),
+    Case("30 % and 35 %", 0.3, 0.05, answers=4000),
+    Case("30 % and 40 %", 0.3, 0.1, answers=1000),
+    Case("30 % and 35 %, a tenth", 0.3, 0.05, share=0.1, answers=4000),
+    Case("2 % and 4 %", 0.02, 0.02, answers=4000),
+    Case("2 % and 4 %, a tenth", 0.02, 0.02, share=0.1, answers=4000),
+    Case("2 % and 20 %, a tenth", 0.02, 0.18, share=0.1, answers=1000),
+    Case("A/A, 20 people", 0.3, people=20, alike=10),
+    Case("A/A, 40 people", 0.3, people=40, alike=10),
+    Case("A/A, 200 people", 0.3, people=200, alike=10),
+    Case("A/A, 200 people, alike", 0.3, people=200, alike=1e6),
+    Case("30 % and 40 %, 40 people", 0.3, 0.1, people=40, alike=10),
+    Case("30 % and 40 %, 200 people", 0.3, 0.1, people=200, alike=10),
+    Case("30 % and 40 %, 200 people, alike", 0.3, 0.1, people=200, alike=1e6),
+    Case("A/A, rare, a tenth, 200 people", 0.02, share=0.1, people=200, alike=50),
+)
+"""What is simulated, in this order."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a number of experiments had counted at each look; first axis experiment, last look."""
+
+    first: Sums
+    second: Sums
+
+
+Test = Callable[[Seen], np.ndarray]
+"""Whether each experiment ever showed a difference."""
+
+
+def always(seen: Seen) -> np.ndarray:
+    """The sequence of ``cortex experiment``, by people."""
+    low, high = difference(seen.first, seen.second, _ERROR, 2 * _SMALLEST)
+    return _any(low, high)
+
+
+def always_by_answers(seen: Seen) -> np.ndarray:
+    """The same as if each answer were somebody else's."""
+    low, high = difference(_apart(seen.first), _apart(seen.second), _ERROR, 2 * _SMALLEST)
+    return _any(low, high)
+
+
+def peeking(seen: Seen) -> np.ndarray:
+    """The z-test of two proportions at each look, once there are 50 answers of each."""
+    return ((np.abs(_z(seen)) > ndtri(1 - _ERROR / 2)) & _enough(seen)).any(axis=-1)
+
+
+def once(seen: Seen) -> np.ndarray:
+    """The z-test at the end alone."""
+    return np.abs(_z(seen))[..., -1] > ndtri(1 - _ERROR / 2)
+
+
+def doubling(seen: Seen) -> np.ndarray:
+    """The canary's: Newcombe's interval whenever the count has doubled, with half the error left.
+
+    It is that of ``release.analysis``, for arrays.
+    """
+    fewest = np.minimum(seen.first.n, seen.second.n)
+    rows = np.arange(len(fewest))
+    shown = np.zeros(len(fewest), bool)
+    look = 1
+    while (due := _LEAST * 2 ** (look - 1)) <= fewest.max():
+        place = (fewest >= due).argmax(axis=1)
+        z = ndtri(1 - _ERROR / 2**look / 2)
+        sides = [_wilson(side.y[rows, place], side.n[rows, place], z) for side in _sides(seen)]
+        (one, one_low, one_high), (two, two_low, two_high) = sides
+        low = two - one - np.hypot(two - two_low, one_high - one)
+        high = two - one + np.hypot(two_high - two, one - one_low)
+        shown |= (fewest[rows, place] >= due) & ((low > 0) | (high < 0))
+        look += 1
+    return shown
+
+
+TESTS: dict[str, Test] = {
+    "always valid": always,
+    "by answers": always_by_answers,
+    "z, each look": peeking,
+    "z, once": once,
+    "canary": doubling,
+}
+"""The columns."""
+
+
+def measure(work: Workspace, repeats: int) -> list[Timing]:
+    """Print the table, and give what one look costs."""
+    del work
+    Console(width=120).print(table(CASES, _RUNS))
+    side = Sums(200, 10_000, 3000, 600_000, 180_000, 60_000)
+    looks = 1000
+
+    def look() -> None:
+        for _ in range(looks):
+            difference(side, side, _ERROR, 2 * _SMALLEST)
+            sample_ratio(200, 200, 0.5)
+
+    runs = tuple(timed(look) for _ in range(repeats))
+    return [Timing("a thousand looks at an experiment", runs, amount=looks, unit="looks")]
+
+
+def table(cases: Sequence[Case], runs: int) -> Table:
+    """Share of experiments in which each test showed a difference."""
+    shown = Table("share that showed a difference", "answers", *TESTS, title="experiments")
+    for place, case in enumerate(cases):
+        found = shares(case, runs, _SEED + place)
+        answers = case.answers or case.people * _DAYS * _A_DAY
+        shown.add_row(case.what, f"{answers:,}", *(f"{found[name]:.1%}" for name in TESTS))
+    return shown
+
+
+def shares(case: Case, runs: int, seed: int) -> dict[str, float]:
+    """Share of simulated experiments in which each test ever showed a difference."""
+    random = np.random.default_rng(seed)
+    counts = dict.fromkeys(TESTS, 0)
+    for start in range(0, runs, _CHUNK):
+        size = min(_CHUNK, runs - start)
+        seen = (_by_people if case.people else _by_answers)(case, size, random)
+        for name, test in TESTS.items():
+            counts[name] += int(test(seen).sum())
+    return {name: count / runs for name, count in counts.items()}
+
+
+def _by_answers(case: Case, runs: int, random: np.random.Generator) -> Seen:
+    second = random.random((runs, case.answers)) < case.share
+    good = random.random((runs, case.answers)) < case.first + case.effect * second
+    sides = []
+    for side in (~second, second):
+        n, y = side.cumsum(axis=1), (side & good).cumsum(axis=1)
+        sides.append(Sums(n, n, y, n, y, y))
+    return Seen(*sides)
+
+
+def _by_people(case: Case, runs: int, random: np.random.Generator) -> Seen:
+    shape = (runs, case.people)
+    usual = random.beta(case.first * case.alike, (1 - case.first) * case.alike, shape)
+    second = random.random(shape) < case.share
+    busy = random.gamma(2.0, _A_DAY / 2, shape)
+    new = random.poisson(busy[..., None], (*shape, _DAYS))
+    chance = np.clip(usual + case.effect * second, 0, 1)
+    n = new.cumsum(axis=-1)
+    y = random.binomial(new, chance[..., None]).cumsum(axis=-1)
+    return Seen(*(_summed(n * side[..., None], y * side[..., None]) for side in (~second, second)))
+
+
+def _summed(n: np.ndarray, y: np.ndarray) -> Sums:
+    return Sums(*(part.sum(axis=1) for part in (n > 0, n, y, n * n, n * y, y * y)))
+
+
+def _apart(side: Sums) -> Sums:
+    return Sums(side.n, side.n, side.y, side.n, side.y, side.y)
+
+
+def _sides(seen: Seen) -> Iterator[Sums]:
+    yield seen.first
+    yield seen.second
+
+
+def _any(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    shown: np.ndarray = ((low > 0) | (high < 0)).any(axis=-1)
+    return shown
+
+
+def _enough(seen: Seen) -> np.ndarray:
+    enough: np.ndarray = np.minimum(seen.first.n, seen.second.n) >= _LEAST
+    return enough
+
+
+def _z(seen: Seen) -> np.ndarray:
+    n, m = (np.maximum(side.n, 1) for side in _sides(seen))
+    pooled = (seen.first.y + seen.second.y) / (n + m)
+    spread = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / n + 1 / m))
+    z: np.ndarray = (seen.second.share - seen.first.share) / spread
+    return z
+
+
+def _wilson(good: np.ndarray, n: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n = np.maximum(n, 1)
+    share = good / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return share, np.clip(centre - half, 0, share), np.clip(centre + half, share, 1)

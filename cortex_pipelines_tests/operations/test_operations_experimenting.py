@@ -1,0 +1,109 @@
+"""``cortex experiment`` on a project of which only the releases are there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.operations import releasing
+from cortex_pipelines.operations.experimenting import book_of
+from cortex_pipelines.operations.inference.gateway import read_catalogue
+from cortex_pipelines.release.answering import Release
+from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, record
+from cortex_pipelines.serving.experiments.plan import append
+from cortex_pipelines.versioning.champions import ChampionPin
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
+
+ROOT = Path(__file__).parents[2]
+MODEL = Model("code_adapter", "shop")
+VERSIONS = {"1.0.0": "1" * 32 + ".dir", "1.1.0": "2" * 32 + ".dir"}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a champion, 1.1.0, and the one before it."""
+    write_yaml(
+        tmp_path / "params.yaml",
+        read_yaml(ROOT / "params.yaml")
+        | {"projects": {"shop": {"sources": [{"pypi": "flask==3.1.3"}]}}}
+        | {"general": {"project": None}},
+    )
+    (tmp_path / "sources.lock").write_bytes((ROOT / "sources.lock").read_bytes())
+    ensure_keys(tmp_path, [MODEL])
+    before = None
+    for number, version in VERSIONS.items():
+        release = Release("adapter", "b" * 64, version).as_dict()
+        words = ("2026-01-02T03:04:05+00:00", "anna", "promote", MODEL.name, version, before, "")
+        entry = Entry(*words, number=number, plan={"strategy": "immediate"}, release=release)
+        record(tmp_path, MODEL, ChampionPin(version, before), entry)
+        before = version
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    monkeypatch.setattr(releasing, "follow_ledger", lambda *_: 0)  # MLflow's registry
+    return tmp_path
+
+
+def cortex(*words: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def shown(*words: str) -> list[dict[str, Any]]:
+    return list(json.loads(cortex("experiment", "status", *words, "--json").stdout))
+
+
+def test_an_experiment_from_start_to_stop(root: Path) -> None:
+    assert "no experiment yet" in cortex("experiment", "status").stdout
+    before = (root / "releases.lock").read_bytes()
+    began = cortex("experiment", "start", "shop", "champion", "base", "--share", "0.2")
+    assert "shop: 1.1.0 (a) against base (b), by the share accepted; b gets 20%" in began.stderr
+    served = read_catalogue(root).models
+    experiment = served["shop"].experiment
+    assert experiment is not None
+    assert {arm: one.release.way for arm, one in experiment.arms.items()} == {
+        "a": "adapter",
+        "b": "base",
+    }
+    assert served["shop@champion"].experiment is None
+
+    answer = {"arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 0.5}
+    append(book_of(root).answers(experiment.plan), {"id": "1", **answer})
+    append(book_of(root).answers(experiment.plan), {"id": "1", "vote": "up"})
+    (running,) = shown("shop")
+    assert (running["state"], running["arms"]["b"]["good"]) == ("running", 1)
+    assert shown("docs") == []
+    again = cortex("experiment", "start", "shop", "base", "base", status=1)
+    assert "is under the experiment shop-" in again.stderr
+
+    stopped = cortex("experiment", "stop", "shop", "--why", "seen enough").stdout
+    assert ": stopped, seen enough" in stopped
+    assert "  b base: 1 users, 1 of 1 accepted, 0 failed, 0 withheld, 95 % within 0.50 s" in stopped
+    assert "nothing to stop" in cortex("experiment", "stop", "shop", status=1).stderr
+    assert read_catalogue(root).models["shop"].experiment is None
+    assert cortex("experiment", "status").stdout == stopped
+    assert (root / "releases.lock").read_bytes() == before, "nothing was promoted"
+
+
+def test_a_rollback_ends_the_experiment(root: Path) -> None:
+    cortex("experiment", "start", "shop", "1.1.0", "1.0.0", "--metric", "answered")
+    cortex("rollback", MODEL.name, "--why", "slow")
+    (ended,) = shown()
+    assert ended["state"] == "stopped"
+    assert ended["reason"] == f"{MODEL.name}: 1.0.0 is champion again"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("shelf", "base", "base"), "no project shelf; projects: shop"),
+        (("shop", "3.0.0", "base"), "there is: 1.0.0, 1.1.0, champion, base, context"),
+        (("shop", "champion", "base", "--share", "1"), "leaves one side without answers"),
+        (("shop", "champion", "context"), "there is no way context; ways: base, adapter"),
+    ],
+)
+def test_what_is_refused(root: Path, words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in cortex("experiment", "start", *words, status=1).stderr
+    assert not book_of(root).path.exists()

@@ -1,0 +1,363 @@
+"""Experiments: who is answered by what, what is counted, how they end, and what is refused."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.operations import experimenting
+from cortex_pipelines.operations.inference.gateway import compare
+from cortex_pipelines.serving.beside import with_others
+from cortex_pipelines.serving.catalogue import Catalogue, Served
+from cortex_pipelines.serving.engines.engine import AdapterFiles
+from cortex_pipelines.serving.experiments.analysis import Tally
+from cortex_pipelines.serving.experiments.plan import Book, ExperimentError, Plan, append
+from cortex_pipelines.serving.experiments.running import Assigned, Experiments, Log
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.rollout import Split
+from cortex_pipelines_tests.serving import tinygateway
+
+USUAL: dict[str, Any] = {
+    "share": 0.5,
+    "metric": "accepted",
+    "smallest": 0.1,
+    "most_answers": 20_000,
+    "tolerance": 0.05,
+    "slowest": None,
+    "why": "tried",
+}
+PLAN = Plan("shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL)
+
+
+def missing() -> Path:
+    raise LookupError("the adapter's files are gone")
+
+
+def models(home: Path, broken: bool = False) -> dict[str, Served]:
+    """The tiny project with a release 1.2.0 that is champion, and 1.1.0 before it."""
+    known = dict(tinygateway.catalogue(home).models)
+    about = {"project": "shop", "number": "1.2.0"}
+    shop = replace(known["shop"], about=about)
+    if broken:
+        shop = replace(shop, adapter=lambda _: AdapterFiles("broken.dir", missing))
+    shop = with_others(shop, "index.dir", home / "data" / "completion")
+    other = with_others(replace(known["docs"], about=about | {"number": "1.1.0"}), None, None)
+    known |= {name: replace(shop, name=name) for name in ("shop@champion", "shop@1.2.0")}
+    known["shop@challenger"] = replace(shop, about=about | {"number": None})
+    return known | {"shop": shop, "shop@1.1.0": replace(other, name="shop@1.1.0")}
+
+
+@pytest.fixture
+def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
+    """A gateway that follows the experiments of the folder, as that of a project does."""
+    book = experimenting.book_of(tmp_path)
+
+    def catalogue(broken: bool) -> Catalogue:
+        served = models(home, broken)
+        for entry in book.entries():
+            if entry.end is None:
+                compare(served, entry.plan)
+        return replace(tinygateway.catalogue(home), models=served)
+
+    def stamp() -> int:
+        return book.path.stat().st_size if book.path.exists() else 0
+
+    @contextmanager
+    def opened(broken: bool = False, full: bool = False, **changes: Any) -> Iterator[TestClient]:
+        def finish(plan: Plan, result: Any) -> None:
+            experimenting.finish(tmp_path, plan, result)
+
+        counting = Experiments(book, finish)
+        gateway = tinygateway.open_tiny(
+            home, book.state, lambda: catalogue(broken), stamp, experiments=counting, **changes
+        )
+        if full:
+            gateway.settings = gateway.settings.model_copy(update={"waiting": 0})
+        with TestClient(create_app(gateway)) as client:
+            yield client
+
+    return opened
+
+
+def start(root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any) -> Plan:
+    return experimenting.start(root, models(home), "shop", a, b, **(USUAL | changes))
+
+
+def ask(client: TestClient, user: str, **changes: Any) -> Any:
+    body = {"model": "shop", "prompt": "def f():\n", "max_tokens": 2, "user": user, **changes}
+    return client.post("/v1/completions", json=body)
+
+
+def state(root: Path) -> dict[str, Any]:
+    (entry,) = experimenting.book_of(root).entries()
+    return experimenting.shown(root, entry)
+
+
+def test_users_keep_their_arm_and_votes_count(
+    home: Path, tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    with serve() as client:
+        assert ask(client, "anna").headers["x-cortex-way"] == "adapter"
+        plan = start(tmp_path, home)  # and the gateway needs no restart
+        seen: dict[str, set[str]] = {}
+        for number in range(24):
+            user = f"user-{number % 8}"
+            answer = ask(client, user, prompt=f"x = {number // 4}\n", stream=number % 3 == 0)
+            seen.setdefault(user, set()).add(answer.headers["x-cortex-way"])
+        assert all(len(ways) == 1 for ways in seen.values())
+        assert set().union(*seen.values()) == {"adapter", "base"}
+
+        arms = {user: plan.arm(plan.unit(user)) for user in seen}
+        chosen = next(user for user in sorted(arms) if arms[user] == "b")
+        answer = ask(client, chosen).json()["id"]
+        voted = {"vote": "up", "completion_id": answer}
+        for _ in range(2):
+            assert client.post("/feedback", json=voted).status_code == 200
+        other = {"segments": {"prefix": "def g():\n"}, "model": "shop", "user": chosen}
+        tabby = client.post("/v1/completions", json=other).json()["id"]
+        client.post("/v1/events", json={"type": "select", "completion_id": tabby})
+        client.post("/v1/events", json={"type": "view", "completion_id": tabby})
+        client.post("/feedback", json={"vote": "up", "completion_id": "cmpl-unknown"})
+
+        shown = state(tmp_path)
+        counts = {arm: side["answers"] for arm, side in shown["arms"].items()}
+        assert sum(counts.values()) == 26
+        assert sum(side["good"] for side in shown["arms"].values()) == 2
+        assert sum(side["users"] for side in shown["arms"].values()) == 9
+        row = next(r for r in client.get("/overview").json()["models"] if r["name"] == "shop")
+        assert row["experiment"]["arms"] == shown["arms"]
+        page = client.get("/metrics").text
+        assert (
+            'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
+        )
+        assert 'vote="up"' in page
+
+        end = experimenting.stop(tmp_path, "shop", "seen enough").end
+        assert end is not None
+        assert (end.outcome, end.figures["arms"]) == ("stopped", shown["arms"])
+        assert ask(client, chosen).headers["x-cortex-way"] == "adapter"
+        assert state(tmp_path)["arms"] == shown["arms"]
+    text = (experimenting.book_of(tmp_path).answers(plan)).read_text()
+    assert chosen not in text
+    assert "def f" not in text
+
+
+def test_an_answer_given_before_counts_and_one_that_is_refused(
+    home: Path, tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    start(tmp_path, home, "1.2.0", "1.2.0", metric="answered")
+    with serve(cached_mib=1) as client:
+        hits = [ask(client, "anna").headers.get("x-cortex-cache") for _ in range(3)]
+    assert hits == [None, "hit", "hit"]
+    with serve(full=True) as client:
+        assert ask(client, "anna", stream=True).status_code == 429
+    sides = state(tmp_path)["arms"].values()
+    assert sum(side["answers"] for side in sides) == 4
+    assert (sum(s["withheld"] for s in sides), sum(s["good"] for s in sides)) == (1, 3)
+
+
+def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(
+    home: Path, tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    start(tmp_path, home, "1.1.0", "1.2.0")
+    with serve(broken=True) as client:
+        for number in range(200):
+            assert ask(client, f"user-{number}", prompt=f"y = {number}\n").status_code == 200
+            if state(tmp_path)["state"] != "running":
+                break
+    shown = state(tmp_path)
+    assert (shown["state"], shown["by"]) == ("guardrail", "gateway")
+    assert shown["arms"]["b"]["failed"] == shown["arms"]["b"]["answers"]
+    assert shown["arms"]["a"]["failed"] == 0
+    assert "where 5.0% is tolerated" in shown["reason"]
+
+
+def lines(count: int, good: dict[str, float], **changes: Any) -> Iterator[dict[str, Any]]:
+    """A log with users of ten answers each, of whose share one kind is accepted."""
+    chance = random.Random(0)
+    usual = {"became": "answered", "flagged": False, "seconds": 0.1}
+    for number in range(count):
+        unit = PLAN.unit(f"user-{number // 10}")
+        arm = PLAN.arm(unit)
+        mine = {name: value[arm] for name, value in changes.items()}
+        yield {"id": f"{number:x}", "unit": unit, "arm": arm, **usual, **mine}
+        if chance.random() < good[arm]:
+            yield {"id": f"{number:x}", "vote": "up"}
+
+
+EVEN = {"a": 0.3, "b": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "good", "changes", "plan"),
+    [
+        ("better", {"a": 0.2, "b": 0.5}, {}, {}),
+        ("worse", {"a": 0.5, "b": 0.2}, {}, {}),
+        ("no difference", EVEN, {}, {}),
+        ("inconclusive", EVEN, {}, {"smallest": 0.01, "most_answers": 1000}),
+        ("inconclusive", {"a": 0.0, "b": 0.0}, {}, {"most_answers": 3000}),
+        ("guardrail", EVEN, {"became": {"a": "answered", "b": "failed"}}, {}),
+        ("guardrail", EVEN, {"flagged": {"a": False, "b": True}}, {}),
+        ("guardrail", EVEN, {"seconds": {"a": 0.1, "b": 9.0}}, {"slowest": 2.0}),
+        ("invalid", EVEN, {}, {"share": 0.2}),
+    ],
+)
+def test_how_an_experiment_ends(
+    outcome: str, good: dict[str, float], changes: dict[str, Any], plan: dict[str, Any]
+) -> None:
+    tally = Tally(replace(PLAN, **plan))
+    result = None
+    for line in lines(6000, good, **changes):
+        tally.take(line)
+        if (result := tally.result()) is not None:
+            break
+    assert result is not None
+    assert result.outcome == outcome, result.reason
+    users = sum(side["users"] for side in tally.figures()["arms"].values())
+    assert users >= 20 or outcome == "guardrail"
+
+
+def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
+    book, ends = Book(tmp_path), []
+
+    def full(*_: Any) -> None:
+        ends.append(_)
+        raise OSError("the disk is full")
+
+    whole = list(lines(900, {"a": 0.2, "b": 0.9}))
+    first = Experiments(book, full)
+    for line in whole[:400]:
+        send(first, line)
+    path = book.answers(PLAN)
+    with path.open("ab") as file:  # killed while it wrote
+        file.write(b'{"id": "9999", "arm": "a", "un')
+    second = Experiments(book, full)
+    for line in whole[390:]:  # and the last ten come again
+        send(second, line)
+    second.close()
+    wanted = Tally(PLAN)
+    for line in whole:
+        wanted.take(line)
+    assert second.figures(PLAN) == wanted.figures() == Log(PLAN, path).read().figures()
+    assert first.figures(PLAN) == wanted.figures(), "two processes see the same"
+    assert ends, "the end could not be written, and was tried again"
+
+    done: list[Any] = []
+    third = Experiments(book, lambda *end: done.append(end))
+    send(third, {**whole[0], "id": "new"})
+    third.close()
+    send(third, {**whole[0], "id": "newer"})
+    third.close()
+    assert [(plan.id, result.outcome) for plan, result in done] == [("shop-1", "better")]
+
+
+COUNTING = """
+import sys
+from pathlib import Path
+from cortex_pipelines.serving.experiments.plan import Book, Plan
+from cortex_pipelines.serving.experiments.running import Assigned, Experiments
+
+book, plan = Book(Path(sys.argv[1])), Plan(**eval(sys.argv[2]))
+experiments = Experiments(book, lambda *_: None)
+for number in range(10**9):
+    at = Assigned.of(plan, f"user-{number % 30}")
+    experiments.add(at, f"{sys.argv[3]}{number}", "answered", False, 0.1)
+    print(number, flush=True)
+"""
+
+
+def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
+    counted = 0
+    for name in ("first", "second"):
+        words = [sys.executable, "-c", COUNTING, str(tmp_path), repr(vars(PLAN)), name]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=tinygateway.ROOT)
+        assert process.stdout is not None
+        for _ in range(200):
+            process.stdout.readline()
+        process.kill()
+        counted += 200 + len(process.stdout.read().split(b"\n")) - 1
+        process.wait()
+    sides = Log(PLAN, Book(tmp_path).answers(PLAN)).read().figures()["arms"]
+    # each process may have been killed between a line and its report of it
+    assert counted <= sum(side["answers"] for side in sides.values()) <= counted + 2
+    assert sum(side["users"] for side in sides.values()) == 30
+
+
+def send(experiments: Experiments, line: dict[str, Any]) -> None:
+    if "vote" in line:
+        experiments.vote(PLAN, line["id"], line["vote"])
+        return
+    at = Assigned(PLAN, line["arm"], line["unit"])
+    experiments.add(at, line["id"], line["became"], line["flagged"], line["seconds"])
+
+
+def test_votes_are_settled_by_the_last_one() -> None:
+    tally = Tally(replace(PLAN, metric="answered"))
+    answer = {"id": "1", "arm": "b", "unit": "", "became": "answered", "flagged": False}
+    tally.take({"id": "1", "vote": "down"})  # of an answer that is not here
+    tally.take({**answer, "seconds": 1.0})
+    shown = []
+    for vote in ("down", "down", "dismissed", "up", "down"):
+        tally.take({"id": "1", "vote": vote})
+        shown.append(tally.figures()["arms"]["b"]["good"])
+    assert shown == [0, 0, 1, 1, 0]
+
+
+def test_the_share_is_kept_and_each_experiment_divides_anew() -> None:
+    plan = replace(PLAN, share=0.2)
+    users = [f"user-{number}" for number in range(10_000)]
+    arms = [plan.arm(plan.unit(user)) for user in users]
+    assert abs(arms.count("b") - 2000) < 4 * (10_000 * 0.2 * 0.8) ** 0.5
+    assert abs([plan.arm("") for _ in users].count("b") - 2000) < 160
+    again = replace(plan, id="shop-2")
+    assert [again.arm(again.unit(user)) for user in users] != arms
+
+
+def test_what_is_refused(home: Path, tmp_path: Path) -> None:
+    def refused(words: str, *sides: str, **changes: Any) -> None:
+        with pytest.raises(ExperimentError, match=words):
+            start(tmp_path, home, *sides, **changes)
+
+    refused("shop has no release 9.0.0; there is: 1.1.0, 1.2.0, champion, base", "9.0.0")
+    refused("challenger is not released", "champion", "challenger")
+    refused("there is no way rules; ways: base, context, adapter, both", "champion:rules")
+    refused("leaves one side without answers", share=0.0)
+    refused("leaves one side without answers", share=float("nan"))
+    refused("--smallest is a share", smallest=1.5)
+    refused("have to be above 0", most_answers=0)
+    known = models(home)
+    with pytest.raises(ExperimentError, match=r"no project shelf; projects: .*, shop"):
+        experimenting.start(tmp_path, known, "shelf", "base", "base", **USUAL)
+    known["shop"] = replace(known["shop"], split=Split("shop", "docs.dir", {}, "now"))
+    with pytest.raises(ExperimentError, match="shop has a canary"):
+        experimenting.start(tmp_path, known, "shop", "base", "base", **USUAL)
+    with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
+        experimenting.stop(tmp_path, "shop", "")
+    assert not experimenting.book_of(tmp_path).path.exists()
+
+    plan = start(tmp_path, home, "champion:adapter", "1.1.0")
+    assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
+    refused("is under the experiment shop-.* already")
+    experimenting.stop_for_release(tmp_path, "docs", "promoted")
+    assert experimenting.book_of(tmp_path).running("shop") == plan
+    experimenting.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
+    (entry,) = experimenting.book_of(tmp_path).entries()
+    assert entry.end is not None
+    assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
+    start(tmp_path, home)
+
+
+def test_a_plan_whose_release_is_gone_waits(
+    home: Path, tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    append(experimenting.book_of(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
+    with serve() as client:
+        answer = ask(client, "anna")
+        assert (answer.status_code, answer.headers["x-cortex-way"]) == (200, "adapter")
