@@ -13,6 +13,7 @@ import click
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
+from cortex_pipelines.cli.context import context
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.drift import drift
 from cortex_pipelines.cli.export import export, verify
@@ -128,6 +129,7 @@ def _recover() -> None:
 _COMMANDS = (
     anomalies,
     audit,
+    context,
     dictionary,
     drift,
     export,
