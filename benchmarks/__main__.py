@@ -21,7 +21,7 @@ USUAL = ("loading", "spine", "asset_cost", "unchanged", "one_file")
 COMPARED = ("loading", "spine")
 """Those of seconds, of which a run is stored."""
 
-SLOW = ("code_speed", "code_data", "routing", "lora", "search", "serving", "demo")
+SLOW = ("code_speed", "code_data", "routing", "lora", "search", "context", "serving", "demo")
 RESULTS = Path(__file__).parent / "results"
 
 
