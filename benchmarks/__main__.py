@@ -22,8 +22,8 @@ COMPARED = ("loading", "spine")
 """Those of seconds, of which a run is stored."""
 
 SLOW = (
-    *("code_speed", "code_data", "routing", "lora", "search", "serving", "experiments"),
-    "demo",
+    *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
+    *("experiments", "demo"),
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -43,7 +43,7 @@ TRAINING = frozenset({"click", "celery", "gin", "ripgrep"})
 _TRAINED = ("networkx", "babel", "fontTools", "jedi", "rich", "cryptography")
 _REPORTED = ("sqlalchemy", "pandas", "mlflow", "websockets", "pip", "lxml")
 _FROM_PACKAGE = 110
-_REPOSITORIES = "CORTEX_BENCH_REPOSITORIES"
+REPOSITORIES = "CORTEX_BENCH_REPOSITORIES"
 _MEGABYTES = 3.6
 _ASKED = (
     "read a configuration file",
@@ -97,13 +97,19 @@ def quality(folder: Path) -> None:
 def _sets(folder: Path) -> Iterator[Set]:
     limits = limits_of(load_parameters())
     yield docstring_set("docstrings", _REPORTED, _FROM_PACKAGE, folder, limits)
-    place = os.environ.get(_REPOSITORIES)
+    for name, git in git_folders():
+        if name not in TRAINING:
+            yield from commit_sets(git, name, folder, limits)
+
+
+def git_folders() -> Iterator[tuple[str, Path]]:
+    """Name and git's folder of each repository that the variable's folder holds."""
+    place = os.environ.get(REPOSITORIES)
     for repository in sorted(Path(place).iterdir()) if place else ():
         git = next((p for p in (repository / "repo", repository / ".git", repository)
                     if (p / "objects").is_dir()), None)  # fmt: skip
-        name = repository.name.rpartition("+")[2].removesuffix(".git")
-        if git is not None and name not in TRAINING:
-            yield from commit_sets(git, name, folder, limits)
+        if git is not None:
+            yield repository.name.rpartition("+")[2].removesuffix(".git"), git
 
 
 def _ours(

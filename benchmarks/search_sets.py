@@ -42,10 +42,12 @@ class Asked:
     Args:
         text: The query.
         wanted: What answers it: paths, or ``path:name`` of functions.
+        commit: The commit whose message it is; empty for other queries.
     """
 
     text: str
     wanted: frozenset[str]
+    commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Set:
         by_file: Whether files are wanted, and not functions.
         files: The collection.
         asked: The queries.
+        tree: Folder that the files were read from.
+        at: Commit that it is of; empty for packages.
     """
 
     name: str
@@ -65,10 +69,22 @@ class Set:
     by_file: bool
     files: list[FileText]
     asked: list[Asked]
+    tree: Path
+    at: str = ""
 
 
-def commit_sets(repository: Path, name: str, work: Path, limits: Limits) -> Iterator[Set]:
-    """Commits after some points in history, each searched in the tree at its point."""
+def commit_sets(
+    repository: Path, name: str, work: Path, limits: Limits, *, functions: bool = True
+) -> Iterator[Set]:
+    """Commits after some points in history, each searched in the tree at its point.
+
+    Args:
+        repository: Folder of git.
+        name: What the sets are called after.
+        work: Where the trees are unpacked.
+        limits: How files are read.
+        functions: Whether each set of files is followed by one of functions.
+    """
     log = git(repository, "rev-list", "--first-parent", "--no-merges", "--reverse", "HEAD")
     commits = log.decode().split()
     for share in _POINTS:
@@ -82,9 +98,11 @@ def commit_sets(repository: Path, name: str, work: Path, limits: Limits) -> Iter
             entry = _asked(repository, commit, present)
             if entry and len(asked) < _MOST_QUERIES:
                 asked.append(entry)
-        yield Set(f"files {name}@{share}", name, True, files, asked)
-        functions = list(_functions_asked(repository, commits[at + 1 : at + 1 + _FOLLOWING], files))
-        yield Set(f"functions {name}@{share}", name, False, files, functions)
+        yield Set(f"files {name}@{share}", name, True, files, asked, tree, commits[at])
+        if functions:
+            following = commits[at + 1 : at + 1 + _FOLLOWING]
+            inside = list(_functions_asked(repository, following, files))
+            yield Set(f"functions {name}@{share}", name, False, files, inside, tree, commits[at])
 
 
 def _asked(repository: Path, commit: str, present: set[str]) -> Asked | None:
@@ -95,7 +113,7 @@ def _asked(repository: Path, commit: str, present: set[str]) -> Asked | None:
     code = {path for path in changed if language_of(path, "") in PARSED and not is_test(path)}
     if not 1 <= len(code) <= _MOST_CHANGED or not code <= present or len(message.split()) < 4:
         return None
-    return Asked(message, frozenset(code))
+    return Asked(message, frozenset(code), commit)
 
 
 def _functions_asked(
@@ -175,7 +193,7 @@ def docstring_set(
                 count += 1
                 asked[f"{shown}:{function}"] = Asked(sentence, frozenset({f"{shown}:{function}"}))
     chosen = sorted(asked.values(), key=lambda entry: _shuffled(entry.text))
-    return Set(name, name, False, read_folder(tree, limits), chosen[:400])
+    return Set(name, name, False, read_folder(tree, limits), chosen[:400], tree)
 
 
 def _shuffled(text: str) -> bytes:

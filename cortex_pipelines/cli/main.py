@@ -13,6 +13,7 @@ import click
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
+from cortex_pipelines.cli.context import context
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.drift import drift
 from cortex_pipelines.cli.experiment import experiment
@@ -129,6 +130,7 @@ def _recover() -> None:
 _COMMANDS = (
     anomalies,
     audit,
+    context,
     dictionary,
     drift,
     experiment,

@@ -104,6 +104,19 @@ class FileText:
     left_out: str = ""
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A file's bytes as text without private values, or why there is none."""
+
+    text: str = ""
+    language: str | None = None
+    blob: str = ""
+    generated: bool = False
+    lines: int = 0
+    notebook: bool = False
+    left_out: str = ""
+
+
 def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) -> FileText:
     """The documents of one file, without secrets and personal data; lines are those of the file.
 
@@ -113,25 +126,55 @@ def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) 
         commit: Commit that the folder is at.
         limits: Limits.
     """
-    path, size, mtime = listed.path, listed.size, listed.mtime
+    path = listed.path
+    read = _read(folder, path, listed.size, limits)
+    documents: tuple[Document, ...] = ()
+    if read.notebook:
+        documents = (_whole(path, read.text, 1, read.lines),)
+    elif not read.left_out:
+        documents = tuple(_documents(read.text, path, read.language, limits.extraction))
+    return FileText(
+        path,
+        listed.size,
+        listed.mtime,
+        read.blob,
+        read.language,
+        commit,
+        not read.left_out and is_test(path),
+        read.generated,
+        documents,
+        read.left_out,
+    )
 
-    def without(reason: str, blob: str = "", language: str | None = None) -> FileText:
-        return FileText(path, size, mtime, blob, language, commit, False, False, (), reason)
 
+def read_text(folder: Path, path: str, limits: Limits) -> str | None:
+    """The text that ``read_file`` made documents of, without secrets and personal data.
+
+    Of a notebook it is the text of its cells. None if the file is gone or is left out.
+    """
+    try:
+        size = (folder / path).stat().st_size
+    except OSError:
+        return None
+    read = _read(folder, path, size, limits)
+    return None if read.left_out else read.text
+
+
+def _read(folder: Path, path: str, size: int, limits: Limits) -> _Read:
     most = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
         most = limits.ingestion.max_notebook_bytes
     elif language_of(path, "") in PARSED:  # larger ones are cut into units, not kept as one text
         most = max(most, limits.extraction.max_file_bytes)
     if size > most:
-        return without("too large")
+        return _Read(left_out="too large")
     try:
         data = (folder / path).read_bytes()
     except OSError:
-        return without("unreadable")
+        return _Read(left_out="unreadable")
     blob = blob_id(data)
     if b"\0" in data:
-        return without("binary", blob)
+        return _Read(blob=blob, left_out="binary")
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -139,20 +182,17 @@ def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) 
     language = language_of(path, text)
     generated = is_generated(path, language, text, limits.ingestion)
     if generated and len(text) > _LARGEST_GENERATED:
-        return without("generated", blob, language)
+        return _Read(language=language, blob=blob, left_out="generated")
     lines = text.count("\n") + 1
     notebook = language == "jupyter"
     if notebook:
         try:
             cells = read_notebook(text)
         except NotebookError:
-            return without("damaged notebook", blob)
+            return _Read(blob=blob, left_out="damaged notebook")
         text, language = cells.text, cells.language
     text = redact_text(text, path, language, limits.privacy, logs_key(limits.privacy)).text
-    documents = tuple(_documents(text, path, language, limits.extraction))
-    if notebook:
-        documents = (_whole(path, text, 1, lines),)
-    return FileText(path, size, mtime, blob, language, commit, is_test(path), generated, documents)
+    return _Read(text, language, blob, generated, lines, notebook)
 
 
 def kept_file(

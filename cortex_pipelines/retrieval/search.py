@@ -1,7 +1,7 @@
 """Searching an index: filters, freshness, order, and what a result says."""
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import polars as pl
 
 from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
+from cortex_pipelines.retrieval.excerpts import Excerpts, Place
 from cortex_pipelines.retrieval.index import Index
 from cortex_pipelines.retrieval.listing import head_commit, list_files
 from cortex_pipelines.retrieval.queries import Query, understand
@@ -83,6 +84,27 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The result as the commands write it."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class RankedFile:
+    """One file with its documents, best first.
+
+    Args:
+        part: Part of the evidence that it is of.
+        number: Number in its collection.
+        path: Its path.
+        score: How well it answers.
+        documents: Number and score of each document that answers at all, best first.
+        stale: Whether the file has changed since it was indexed.
+    """
+
+    part: Part
+    number: int
+    path: str
+    score: float
+    documents: tuple[tuple[int, float], ...]
+    stale: bool
 
 
 @dataclass(frozen=True)
@@ -206,7 +228,7 @@ class Searcher:
         parts = self.scored(query, filters)
         by_file = query.long if by is None else by == "file"
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
-        return [self._result(parts[part], place, score, query) for part, place, score in ranked]
+        return [self.result(parts[part], place, score, query) for part, place, score in ranked]
 
     def scored(self, query: Query, filters: Filters = Filters()) -> list[Part]:
         """All evidence on the documents of the index and of what has changed since."""
@@ -236,6 +258,35 @@ class Searcher:
 
     def rank_files(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
         """Part, best document and score of the best files."""
+        return [
+            (number, document, score)
+            for number, _, score, inside in self._files_inside(parts, query, k)
+            for document, _ in inside[:1]
+        ]
+
+    def rank_inside(self, query: Query, k: int) -> list[RankedFile]:
+        """The best files, each with all of its documents.
+
+        Raises:
+            FilterError: the folder holds none of what was indexed any more.
+        """
+        parts = self.scored(query)
+        return [
+            RankedFile(
+                parts[number],
+                file,
+                parts[number].collection.files["path"][file],
+                score,
+                tuple(entry for entry in inside if entry[1] > 0),
+                self._is_stale(parts[number].collection, file),
+            )
+            for number, file, score, inside in self._files_inside(parts, query, k)
+        ]
+
+    def _files_inside(
+        self, parts: list[Part], query: Query, k: int
+    ) -> Iterator[tuple[int, int, float, list[tuple[int, float]]]]:
+        """Part, number and score of the best files, and their documents with scores in order."""
         totals = combined_files(parts, self._files, query)
         inside = combined_units(parts, self._units, query)
         visible = []
@@ -243,18 +294,28 @@ class Searcher:
             has = np.zeros(len(total), dtype=bool)
             has[part.collection.file_of[part.shown]] = True
             visible.append(np.where(has, total, 0))
-        ranked = []
         for number, file, score in _best(visible, k):
             part = parts[number]
             places = np.flatnonzero((part.collection.file_of == file) & part.shown)
-            best = int(places[np.argmax(inside[number][places])])
-            ranked.append((number, best, score))
-        return ranked
+            ordered = places[np.argsort(-inside[number][places], kind="stable")]
+            yield number, file, score, [(int(p), float(inside[number][p])) for p in ordered]
 
-    def _result(self, part: Part, place: int, score: float, query: Query) -> Result:
+    def _is_stale(self, collection: Collection, file: int) -> bool:
+        return collection is self.index.collection and file in self.changes.stale
+
+    def excerpts(self, file: RankedFile, text: str) -> Excerpts:
+        """A file's text, of which excerpts are shown."""
+        collection = file.part.collection
+        rows = collection.documents.filter(pl.col("file") == file.number)
+        places = [Place(*row) for row in rows.select(*Place.__dataclass_fields__).iter_rows()]
+        language = collection.files["language"][file.number]
+        return Excerpts(text, file.path, language, places, self._limits.extraction)
+
+    def result(self, part: Part, place: int, score: float, query: Query) -> Result:
+        """What is said of one document."""
         collection = part.collection
         file, kind, name, start, end, _ = collection.documents.row(place)
-        stale = collection is self.index.collection and file in self.changes.stale
+        stale = self._is_stale(collection, file)
         return Result(
             collection.files["path"][file],
             start,

@@ -19,7 +19,7 @@ from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
-from cortex_pipelines.serving.services import Expect, ProjectServices, Search
+from cortex_pipelines.serving.services import Contexts, Expect, ProjectServices, Search
 from cortex_pipelines.serving.templates import completion, infill
 
 _INSTRUCTIONS = (
@@ -95,6 +95,8 @@ def _tools(
         yield _predict_tool(services.expect)
     if services.search is not None:
         yield _search_tool(services.search)
+    if services.context is not None:
+        yield _context_tool(services.context)
 
 
 def _predict_tool(expect: Expect) -> Callable[..., Awaitable[Answer]]:
@@ -121,6 +123,23 @@ def _search_tool(search: Search) -> Callable[..., Awaitable[Answer]]:
         return await _work(lambda: dict(search(query, project, k)), "data")
 
     return search_code
+
+
+def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
+    async def context(
+        task: Task,
+        project: Name | None = None,
+        tokens: Annotated[int, Field(ge=200, le=100_000)] = 4_000,
+    ) -> Answer:
+        """Show the code that a task will have to read or change, before you open any file.
+
+        task: what is to be done: a sentence, an error message or the text of an issue. project:
+        one project; without it all. tokens: most tokens of the pieces. Each piece has its path and
+        lines; a line `… 12-40` stands for lines that are left out.
+        """
+        return await _work(lambda: dict(context_of(task, project, tokens)), "data")
+
+    return context
 
 
 async def _complete(

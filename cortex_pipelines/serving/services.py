@@ -12,6 +12,9 @@ Expect = Callable[[str, str | None], Mapping[str, Any]]
 Search = Callable[[str, str | None, int], Mapping[str, Any]]
 """Query, project (None for all) and most results to ``results``, and ``versions``."""
 
+Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
+"""Task, project (None for all) and most tokens to the packed context, and ``versions``."""
+
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
 """Project (None for the router) and version of its model to the tree of what it was made from."""
 
@@ -34,6 +37,7 @@ class ProjectServices:
         expect: Outcome predictors.
         score: Detectors of anomalies.
         search: Code search.
+        context: Code that a task is about, packed into a budget of tokens.
         encoder: Embeds texts.
         lineage: What a served model was made from.
         redact: Takes private values out of what people type; without it no text is kept.
@@ -42,6 +46,7 @@ class ProjectServices:
     expect: Expect | None = None
     score: Score | None = None
     search: Search | None = None
+    context: Contexts | None = None
     encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
     redact: Redact | None = None

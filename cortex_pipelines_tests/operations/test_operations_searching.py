@@ -1,5 +1,6 @@
 """Search over what a project has made: its index follows the versions of the outputs."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -45,8 +46,23 @@ def test_one_project_and_all_of_them(project: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert f'"commit": "rev-{names[0]}"' in done.stdout
     assert '"path": "queue.py"' in done.stdout
-    done = CliRunner().invoke(main, ["search", "send", "--project", "nowhere"])
-    assert "no project nowhere; there is:" in done.stderr
+    for command in ("search", "context"):
+        done = CliRunner().invoke(main, [command, "send", "--project", "nowhere"])
+        assert "no project nowhere; there is:" in done.stderr
+
+
+def test_context_of_one_project_and_of_all(project: Path) -> None:
+    names = open_project(project).partitions
+    ask = ["context", "send a message"]
+    done = CliRunner().invoke(main, [*ask, "--project", names[0], "--json"])
+    assert done.exit_code == 0, done.stderr
+    made = json.loads(done.stdout)
+    (piece,) = made["pieces"]
+    assert (piece["path"], piece["text"]) == ("queue.py", SEND.strip())
+    assert piece["commit"] == f"rev-{names[0]}"
+    assert made["counted_by"].startswith("approximation"), "the base is not unpacked here"
+    done = CliRunner().invoke(main, [*ask, "--json"])
+    assert set(json.loads(done.stdout)["files"]) == {f"{name}/queue.py" for name in names}
 
 
 def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> None:

@@ -39,7 +39,11 @@ def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
     return {"results": [{"path": "a.py", "name": query}][:k], "versions": {project: "files.dir"}}
 
 
-SERVICES = ProjectServices(expect=expected, search=searched)
+def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
+    return {"pieces": [{"path": "a.py", "name": task}], "budget": tokens, "versions": {project: ""}}
+
+
+SERVICES = ProjectServices(expect=expected, search=searched, context=packed)
 
 
 def content(result: CallToolResult) -> dict[str, Any]:
@@ -59,7 +63,8 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
         async with Client(agents_server(lambda: gateway, SERVICES)) as client:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == {
-                *("complete", "route_task", "lineage", "predict_outcome", "search_code")
+                *("complete", "route_task", "lineage", "predict_outcome"),
+                *("search_code", "context"),
             }
             assert all(tool.description for tool in tools.values())
             asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
@@ -82,6 +87,8 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
             assert found == {
                 "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
             }  # fmt: skip
+            shown = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
+            assert (shown["pieces"][0]["name"], shown["budget"]) == ("f", 4000)
             known = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
             assert (known["model"], known["version"]) == ("shop@1.2.0", "shop.dir")
 
@@ -105,6 +112,7 @@ def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
         ("complete", {"prompt": "x" * 2_000_001}, "prompt"),
         ("predict_outcome", {"task": "nothing trained"}, "`cortex run outcome_predictors`"),
         ("search_code", {"query": "f", "k": 0}, "k"),
+        ("context", {"task": "f", "tokens": 10}, "tokens"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(
@@ -217,3 +225,10 @@ def test_code_is_searched_in_what_the_project_has_made(own: MiniProject) -> None
     assert answer["results"]
     assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
     assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}
+    context = project_services(own.root).context
+    assert context is not None
+    shown = context("walk the syntax tree", "alpha", 1000)
+    assert shown["versions"] == answer["versions"]
+    assert shown["files"]
+    assert 0 < shown["tokens"] <= 1000
+    assert shown["counted_by"].startswith("tokenizer of ")

@@ -24,6 +24,7 @@ GUIDE = tinygateway.ROOT / "docs" / "guides" / "serving.md"
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 SERVICES = ProjectServices(
     search=lambda query, project, k: {"results": [query], "versions": {}},
+    context=lambda task, project, tokens: {"results": [task], "versions": {}},
     lineage=lambda project, version: {"name": "code_adapter", "version": version},
 )
 
@@ -118,14 +119,14 @@ def test_lineage_is_for_those_who_may_read_it(
 def test_code_of_the_projects_is_for_those_who_may_read_it(
     client: TestClient, bearing: Bearing
 ) -> None:
-    refused = tool(client, bearing("u"), "search_code", query="price")
-    assert "the scope data" in refused["content"][0]["text"]
-    for name, given in {
-        "m": {"role": "maintainer"},
-        "x": {"role": "user", "scopes": ["data"]},
-    }.items():
-        result = tool(client, bearing(name, **given), "search_code", query="price")
-        assert result["structuredContent"]["results"] == ["price"]
+    user = bearing("u")
+    bearers = [bearing("m", role="maintainer"), bearing("x", role="user", scopes=["data"])]
+    for asked in ({"name": "search_code", "query": "price"}, {"name": "context", "task": "price"}):
+        refused = tool(client, user, **asked)
+        assert "the scope data" in refused["content"][0]["text"]
+        for bearer in bearers:
+            result = tool(client, bearer, **asked)
+            assert result["structuredContent"]["results"] == ["price"]
 
 
 def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing) -> None:

@@ -34,10 +34,12 @@ _ADAPTER = "code_adapter"
 
 def project_services(root: Path) -> ProjectServices:
     """The services of a project; code search only where the platform has it."""
+    code = _CodeSearch(root) if find_spec(_SEARCH) is not None else None
     return ProjectServices(
         expect=partial(_expected, root),
         score=partial(_scored, root),
-        search=_CodeSearch(root) if find_spec(_SEARCH) is not None else None,
+        search=code.search if code else None,
+        context=code.context if code else None,
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         redact=partial(redacted, load_parameters(root).privacy),
@@ -88,25 +90,37 @@ def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
 
 
 class _CodeSearch:
-    """Searchers of a project's files, each kept open until the files have another version."""
+    """A project's files as they are searched, kept open until they have another version."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
         self._lock = Lock()
 
-    def __call__(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+    def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+        """The best places for a query."""
+        with self._lock:  # two at once would make the same index
+            source, versions = self._source(name)
+            results = source.searcher.search(query, k)
+        return {"results": [result.as_json() for result in results], "versions": versions}
+
+    def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
+        """The packed context of a task, which whoever asks knows."""
+        with self._lock:
+            source, versions = self._source(name)
+            packed = source.context(task, tokens).as_json()
+        del packed["task"]
+        return {**packed, "versions": versions}
+
+    def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         project = open_project(self._root)
         versions = _files_versions(project, [name] if name else list(project.partitions))
-        with self._lock:  # two at once would make the same index
-            known, searcher = self._opened.get(name, ({}, None))
-            if searcher is None or known != versions:
-                searching = import_module("cortex_pipelines.operations.searching")
-                params = load_parameters(self._root)
-                searcher = searching.open_project_searcher(project, name, params)
-                self._opened[name] = (versions, searcher)
-            results = searcher.search(query, k)
-        return {"results": [result.as_json() for result in results], "versions": versions}
+        known, source = self._opened.get(name, ({}, None))
+        if source is None or known != versions:
+            contexts = import_module("cortex_pipelines.operations.contexts")
+            source = contexts.project_context(project, name, load_parameters(self._root))
+            self._opened[name] = (versions, source)
+        return source, versions
 
 
 def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:

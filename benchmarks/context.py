@@ -1,0 +1,244 @@
+"""How much of what a commit changes an agent is shown within a budget of tokens.
+
+The sets are those of ``search_sets``: messages of commits ask for the files that they changed, in
+the tree before them, in the repositories of the folder that CORTEX_BENCH_REPOSITORIES names. The
+ways of packing were compared on ``search.TRAINING``; only others are reported.
+"""
+
+import difflib
+import re
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.search import REPOSITORIES, TRAINING, git_folders
+from benchmarks.search_sets import Asked, Set, commit_sets, git
+from benchmarks.timing import Timing, timed
+from benchmarks.workspace import Workspace
+from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.searching import limits_of, open_encoder
+from cortex_pipelines.retrieval.context import Packing, Piece, Read, approximate_tokens, pack
+from cortex_pipelines.retrieval.documents import read_text
+from cortex_pipelines.retrieval.index import Index, Manifest, index_files
+from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.search import Searcher
+
+BUDGETS = (2_000, 4_000, 8_000)
+_CHOSEN = Packing()
+_LEFT_OUT = re.compile(r"… (\d+)-(\d+)")
+
+Lines = dict[str, set[int]]
+"""Lines that are shown, by path."""
+System = Callable[["_Prepared", str, int], Lines]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A set that can be searched, and the lines that each commit changed in its tree."""
+
+    set: Set
+    searcher: Searcher
+    read: Read
+    changed: Sequence[Mapping[str, frozenset[int]]]
+
+
+def measure(work: Workspace, repeats: int) -> list[Timing]:
+    """Print the table of quality, and give what a context costs."""
+    prepared = list(_prepare(work.root.parent / "sets"))
+    if not prepared:
+        Console().print(f"{REPOSITORIES} names no folder with git repositories")
+        return []
+    Console(width=150).print(_table(prepared))
+    one = prepared[0]
+    runs = tuple(
+        timed(partial(_packed(), one, asked.text, 4_000))
+        for asked in one.set.asked[: max(3, repeats)]
+    )
+    return [Timing("context of 4,000 tokens", runs, 1.0, note=f"{len(one.set.files):,} files")]
+
+
+def _prepare(work: Path) -> Iterator[_Prepared]:
+    params = load_parameters()
+    limits, encoder = limits_of(params), open_encoder(params)
+    before: Index | None = None
+    for name, repository in git_folders():
+        if name in TRAINING:
+            continue
+        for one in commit_sets(repository, name, work, limits, functions=False):
+            manifest = Manifest(str(one.tree), encoder.name)
+            before = index_files(one.files, manifest, encoder.encode, before)
+            texts = sorted({asked.text[:2000] for asked in one.asked})
+            vectors = dict(zip(texts, encoder.encode(texts), strict=True))
+
+            def encode(asked: Sequence[str], known: dict[str, np.ndarray] = vectors) -> np.ndarray:
+                return np.stack([known[text] for text in asked])
+
+            @cache
+            def read(path: str, tree: Path = one.tree) -> str | None:
+                return read_text(tree, path, limits)
+
+            changed = [_changed(repository, asked, one.at) for asked in one.asked]
+            yield _Prepared(one, Searcher(before, limits, encode), read, changed)
+
+
+def _changed(repository: Path, asked: Asked, at: str) -> dict[str, frozenset[int]]:
+    """Lines that a commit changed, as they are numbered in the tree that is searched.
+
+    Lines that were written in between are not there and do not count.
+    """
+    lines = {}
+    for path in sorted(asked.wanted):
+        diff = git(
+            repository, "show", "--format=", "-U0", "--no-renames", asked.commit, "--", path
+        ).decode(errors="replace")
+        hunks = re.findall(r"^@@ -(\d+)(?:,(\d+))? ", diff, re.M)
+        old = {
+            number
+            for first, length in hunks
+            for number in range(int(first), int(first) + max(1, int(length or 1)))
+        }
+        before, there = (
+            git(repository, "show", f"{commit}:{path}").decode(errors="replace").split("\n")
+            for commit in (f"{asked.commit}^", at)
+        )
+        same = difflib.SequenceMatcher(None, before, there, autojunk=False)
+        numbers = {
+            block.a + offset + 1: block.b + offset + 1
+            for block in same.get_matching_blocks()
+            for offset in range(block.size)
+        }
+        lines[path] = frozenset(numbers[line] for line in old if line in numbers)
+    return lines
+
+
+def _packed(packing: Packing = _CHOSEN) -> System:
+    def show(prepared: _Prepared, task: str, budget: int) -> Lines:
+        context = pack(prepared.searcher, task, prepared.read, budget, packing=packing)
+        shown: Lines = {}
+        for piece in context.pieces:
+            shown.setdefault(piece.path, set()).update(_numbers(piece))
+        return shown
+
+    return show
+
+
+def _numbers(piece: Piece) -> Iterator[int]:
+    number = piece.start_line
+    for line in piece.text.split("\n"):
+        left_out = _LEFT_OUT.fullmatch(line)
+        if left_out and int(left_out[1]) == number:
+            number = int(left_out[2]) + 1
+        else:
+            yield number
+            number += 1
+
+
+def _ranked_files(prepared: _Prepared, task: str) -> Iterator[tuple[str, str]]:
+    """Path and text of whole files, in the order of search."""
+    for file in prepared.searcher.rank_inside(understand(task), 10_000):
+        text = prepared.read(file.path)
+        if text is not None:
+            yield file.path, text
+
+
+def _whole_files(prepared: _Prepared, task: str, budget: int) -> Lines:
+    """Files until the budget is full; the last one is cut."""
+    shown: Lines = {}
+    for path, text in _ranked_files(prepared, task):
+        budget -= approximate_tokens(f"{path}\n")
+        for number, line in enumerate(text.split("\n"), start=1):
+            budget -= approximate_tokens(f"{line}\n")
+            if budget < 0:
+                return shown
+            shown.setdefault(path, set()).add(number)
+    return shown
+
+
+def _places(prepared: _Prepared, task: str, budget: int) -> Lines:
+    """Places in the order of search, each that still fits."""
+    shown: Lines = {}
+    for result in prepared.searcher.search(task, 200, by="unit"):
+        lines = str(prepared.read(result.path)).split("\n")[result.start_line - 1 : result.end_line]
+        tokens = approximate_tokens("\n".join([f"{result.path} {result.name}", *lines]))
+        if tokens <= budget:
+            numbers = range(result.start_line, result.end_line + 1)
+            shown.setdefault(result.path, set()).update(numbers)
+            budget -= tokens
+    return shown
+
+
+_WHOLE, _OURS = "whole files in the order of search", "`cortex context`"
+_SYSTEMS: dict[str, System] = {
+    _WHOLE: _whole_files,
+    "places in the order of search": _places,
+    _OURS: _packed(),
+    "without signatures of further files": _packed(Packing(signatures=0.0)),
+}
+
+
+def _table(prepared: Sequence[_Prepared]) -> Table:
+    count = sum(len(one.set.asked) for one in prepared)
+    needed = statistics.median(n for one in prepared for n in _tokens_needed(one))
+    shown = Table(
+        title=f"context: {count} commits of {', '.join(one.set.name for one in prepared)}; whole "
+        f"files up to the last one that is needed: {needed:,.0f} tokens (median)"
+    )
+    shown.add_column("all changed files / changed lines shown")
+    scores = {
+        (name, budget): _scores(prepared, system, budget)
+        for name, system in _SYSTEMS.items()
+        for budget in BUDGETS
+    }
+    for budget in BUDGETS:
+        shown.add_column(f"{budget:,}")
+        shown.add_column(f"{_OURS} minus it: files; lines")
+    for name in _SYSTEMS:
+        cells = []
+        for budget in BUDGETS:
+            values, ours = scores[name, budget], scores[_OURS, budget]
+            cells.append(" / ".join(f"{value:.3f}" for value in np.nanmean(values, axis=0)))
+            cells.append("" if name == _OURS else _difference(ours - values))
+        shown.add_row(name, *cells)
+    return shown
+
+
+def _tokens_needed(prepared: _Prepared) -> Iterator[int]:
+    """Of each query, the tokens of whole files up to the last one that its commit changed."""
+    for asked in prepared.set.asked:
+        missing, tokens = set(asked.wanted), 0
+        for path, text in _ranked_files(prepared, asked.text):
+            tokens += approximate_tokens(text)
+            missing.discard(path)
+            if not missing:
+                break
+        yield tokens
+
+
+def _scores(prepared: Sequence[_Prepared], system: System, budget: int) -> np.ndarray:
+    """A row a query: all changed files are there; share of changed lines shown, nan if unknown."""
+    rows = []
+    for one in prepared:
+        for asked, changed in zip(one.set.asked, one.changed, strict=True):
+            shown = system(one, asked.text, budget)
+            lines = [(path, line) for path, numbers in changed.items() for line in numbers]
+            there = [line in shown.get(path, ()) for path, line in lines]
+            share = sum(there) / len(there) if there else np.nan
+            rows.append((float(asked.wanted <= shown.keys()), share))
+    return np.array(rows)
+
+
+def _difference(gaps: np.ndarray) -> str:
+    """The paired differences with their intervals."""
+    cells = []
+    for column in gaps.T:
+        known = column[~np.isnan(column)].tolist()
+        interval = paired_bootstrap(known, resamples=2000, confidence=0.95, seed=20)
+        cells.append(f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]")
+    return "; ".join(cells)

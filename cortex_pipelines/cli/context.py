@@ -1,0 +1,41 @@
+"""``cortex context``."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')
+@click.argument("task")
+@click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
+@click.option("--project", help="What this project has made; without it all projects.")
+@click.option("--tokens", default=4000, show_default=True, help="Most tokens, 200 or more.")
+@click.option("--json", "as_json", is_flag=True, help="JSON with citations instead of text.")
+def context(task: str, place: Path | None, project: str | None, tokens: int, as_json: bool) -> None:
+    """Show the code that TASK is about, packed into a budget of tokens for a prompt.
+
+    TASK is a sentence, an error message, or the text of an issue; - reads it from standard input.
+    """
+    if place is not None and project is not None:
+        raise click.UsageError("give --index for a folder or --project, not both")
+    from cortex_pipelines.operations.contexts import index_context, project_context
+    from cortex_pipelines.operations.notebooks import load_parameters
+
+    if task == "-":
+        task = sys.stdin.read()
+    if place is not None:
+        source = index_context(place, load_parameters())
+    else:
+        from cortex_pipelines.catalog import open_project
+        from cortex_pipelines.versioning.root import find_root
+
+        source = project_context(open_project(find_root()), project, load_parameters())
+    packed = source.context(task, tokens)
+    if as_json:
+        click.echo(json.dumps(packed.as_json(), indent=1))
+        return
+    for sentence in filter(None, (packed.notice, f"{packed.tokens:,} tokens: {packed.counted_by}")):
+        click.echo(sentence, err=True)
+    click.echo(packed.as_text(), nl=False)

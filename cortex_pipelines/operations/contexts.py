@@ -1,0 +1,121 @@
+"""Packed context of an index or of a project's own files, with what counts and reads it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
+from cortex_pipelines.operations.searching import limits_of, open_project_searcher, open_searcher
+from cortex_pipelines.retrieval.context import APPROXIMATION, Context, Counter, Read, pack
+from cortex_pipelines.retrieval.documents import read_text
+from cortex_pipelines.retrieval.search import Searcher
+from cortex_pipelines.versioning.project import Project
+
+_TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class ContextSource:
+    """What contexts are made from.
+
+    Args:
+        searcher: Searches.
+        read: Gives the texts, without private values.
+        counter: Counts tokens.
+    """
+
+    searcher: Searcher
+    read: Read
+    counter: Counter
+
+    def context(self, task: str, budget: int) -> Context:
+        """The context of a task, of the files as they are now.
+
+        Raises:
+            QueryError: the task is empty, enormous, or no text.
+            BudgetError: the budget is too small.
+            FilterError: nothing of what was indexed is there any more.
+        """
+        notices = [self.searcher.note, self.searcher.refresh()]
+        if self.searcher.index.collection.vectors is None:
+            notices.append("searched by words alone: the index was made without an encoder")
+        notice = "; ".join(filter(None, notices))
+        return pack(self.searcher, task, self.read, budget, self.counter, notice=notice)
+
+
+def index_context(folder: Path, params: Parameters) -> ContextSource:
+    """Contexts of a folder, by its index.
+
+    Raises:
+        SearchIndexError: the index is not there or cannot be used.
+    """
+    searcher = open_searcher(folder, params)
+    root, limits = Path(searcher.index.manifest.root), limits_of(params)
+    return ContextSource(searcher, lambda path: read_text(root, path, limits), APPROXIMATION)
+
+
+def project_context(project: Project, name: str | None, params: Parameters) -> ContextSource:
+    """Contexts of what a project, or all of them, has made.
+
+    Args:
+        project: Where.
+        name: The project; None for all, whose names then begin the paths.
+        params: Parameters.
+
+    Raises:
+        ProjectError: there is no such project, or its files are not made yet.
+    """
+    searcher = open_project_searcher(project, name, params)
+    names = [name] if name is not None else list(project.partitions)
+    read = _project_texts(project, names, prefix=name is None)
+    return ContextSource(searcher, read, _counter(project))
+
+
+def _project_texts(project: Project, names: Sequence[str], *, prefix: bool) -> Read:
+    """Texts as the asset of files has them, private values out; a table is read at first need."""
+
+    @cache
+    def table(name: str) -> dict[str, str]:
+        file = project.output("repository_files", name) / "files.parquet"
+        return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
+
+    def read(path: str) -> str | None:
+        if not prefix:
+            return table(names[0]).get(path)
+        name, _, inside = path.partition("/")
+        return table(name).get(inside)
+
+    return read
+
+
+def _counter(project: Project) -> Counter:
+    """The tokenizer of the base, where it lies unpacked; else the approximation."""
+    from cortex_pipelines.adapters.model.base_model import (
+        BaseModelError,
+        base_name,
+        resolve_base,
+    )
+    from cortex_pipelines.operations.inference.serving import pinned_base
+
+    pinned = pinned_base(project)
+    try:
+        folder = weights_folder(pinned.source, pinned.pin, project.root)
+        kept = project.state / "cache" / "models"
+        if not (folder / _TOKENIZER).is_file() and any(kept.glob(f"*/{_TOKENIZER}")):
+            folder = resolve_base(pinned, project.root).folder
+    except (WeightsError, BaseModelError):
+        return APPROXIMATION
+    if not (folder / _TOKENIZER).is_file():
+        return APPROXIMATION  # weights in one file: they are unpacked by the first training
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return Counter(f"tokenizer of {base_name(pinned)}", count)

@@ -1,0 +1,243 @@
+"""Packed context: what is shown for a task within a budget, and what it says of itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cortex_pipelines
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.operations.contexts import ContextSource, index_context
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.searching import index_folder
+from cortex_pipelines.retrieval.context import Piece, approximate_tokens
+from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+
+PARAMETERS = load_parameters()
+PACKAGE = Path(cortex_pipelines.__file__).parent
+
+CLOCK = '''"""Times."""
+
+import time
+
+
+class Clock:
+    """Tells the time.
+
+    Never backwards.
+    """
+
+    zone = "UTC"
+
+    @staticmethod
+    def parse_duration(text: str) -> float:
+        """Seconds of a duration as people write it, like 5m."""
+        return float(text[:-1]) * 60
+
+    def elapsed(
+        self,
+        since: float,
+    ) -> float:
+        """Seconds since a moment."""
+        return time.monotonic() - since
+'''
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def source_of(folder: Path) -> ContextSource:
+    out = folder.parent / f"{folder.name}-index"
+    index_folder(folder, out, PARAMETERS, "none")
+    return index_context(out, PARAMETERS)
+
+
+def shown_lines(piece: Piece) -> dict[int, str]:
+    """The lines of a piece by their numbers."""
+    lines, number = {}, piece.start_line
+    for line in piece.text.split("\n"):
+        if line.startswith("… "):
+            number = int(line.rpartition("-")[2]) + 1
+        else:
+            lines[number] = line
+            number += 1
+    assert number == piece.end_line + 1
+    return lines
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> ContextSource:
+    """Contexts of this package's own search."""
+    out = tmp_path_factory.mktemp("own") / "index"
+    index_folder(PACKAGE / "retrieval", out, PARAMETERS, "none")
+    return index_context(out, PARAMETERS)
+
+
+@pytest.mark.parametrize("budget", [200, 700, 2000, 20_000])
+def test_pieces_are_the_lines_that_they_cite_within_the_budget(
+    package: ContextSource, budget: int
+) -> None:
+    context = package.context("stale results of files that have changed since", budget)
+    assert context.pieces
+    assert context.tokens == sum(approximate_tokens(p.as_text()) for p in context.pieces) <= budget
+    assert context.files[0] == "search.py"
+    assert set(context.files) == {piece.path for piece in context.pieces}
+    seen: set[tuple[str, int]] = set()
+    for piece in context.pieces:
+        written = (PACKAGE / "retrieval" / piece.path).read_text(encoding="utf-8").split("\n")
+        for number, line in shown_lines(piece).items():
+            assert line == written[number - 1].rstrip()
+            assert not line or (piece.path, number) not in seen, "no line twice"
+            seen.add((piece.path, number))
+    assert package.context("stale results of files that have changed since", budget) == context
+
+
+def test_more_files_than_fit_whole_are_named_by_a_signature(package: ContextSource) -> None:
+    context = package.context("the terms of a query", 1500)
+    outlines = [piece for piece in context.pieces if piece.kind == "outline"]
+    assert len(context.files) >= 6
+    assert any(len(shown_lines(piece)) <= 3 for piece in outlines)
+
+
+def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> None:
+    body = "".join(f"        step_{n} = {n} + self.first\n" for n in range(300))
+    large = (
+        'class Machine:\n    """Makes widgets."""\n\n    first = 1\n\n'
+        f"    def start_widgets(self):\n{body}\n    def stop_widgets(self):\n{body}"
+    )
+    source = source_of(write(tmp_path / "code", clock=CLOCK, machine=large))
+    (whole,) = source.context("parse durations", 2000).pieces[:1]
+    assert (whole.path, whole.kind, whole.start_line, whole.end_line) == ("clock.py", "file", 1, 24)
+    assert whole.text == CLOCK.strip("\n")
+    (outline,) = (
+        piece for piece in source.context("machine makes widgets", 600).pieces
+        if piece.name == "Machine"
+    )  # fmt: skip
+    assert outline.kind == "outline"
+    assert '    """Makes widgets."""' in outline.text
+    assert "    def stop_widgets(self):" in outline.text
+    assert "step_7" not in outline.text
+
+
+def test_a_place_is_shown_whole_by_its_header_or_by_its_name() -> None:
+    places = [
+        Place("class", "Clock", 6, 24),
+        Place("method", "Clock.parse_duration", 14, 17),
+        Place("method", "Clock.elapsed", 19, 24),
+        Place("file", "clock.py", 1, 25),
+    ]
+    excerpts = Excerpts(CLOCK, "clock.py", "python", places, PARAMETERS.extraction)
+    clock, parse, elapsed, file = places
+    assert excerpts.whole(parse) == [14, 15, 16, 17]
+    assert excerpts.whole(file) == [1, 2, 3]
+    assert excerpts.outline(clock) == [*range(6, 13), *range(13, 16), 19]
+    assert excerpts.outline(parse) == [14, 15, 16]
+    assert excerpts.signature(parse) == [15]
+    assert excerpts.signature(elapsed) == [19, 20, 21]
+    assert excerpts.show([1, 3, 19, 20]) == (
+        '"""Times."""\n… 2-2\nimport time\n… 4-18\n    def elapsed(\n        self,'
+    )
+
+
+def test_near_duplicates_are_shown_once_and_named(tmp_path: Path) -> None:
+    copy = CLOCK.replace("Times.", "Other times.")
+    rest = "\n\ndef unrelated_{0}():\n" + "    value = [1, 2, 3]\n" * 200
+    folder = write(tmp_path / "code", a=CLOCK + rest.format("a"), b=copy + rest.format("b"))
+    context = source_of(folder).context("seconds of a duration, elapsed time of the clock", 900)
+    bodies = [piece for piece in context.pieces if "time.monotonic()" in piece.text]
+    assert len(bodies) == 1
+    assert "near-duplicates left out: a.py:" in context.notice
+    assert set(context.files) == {"a.py", "b.py"}, "the copy is named still"
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    key = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]
+    folder = write(tmp_path / "code", a=f'def connect():\n    token = "{key}"\n    return token\n')
+    source = source_of(folder)
+    assert key not in json.dumps(source.context("connect with the token", 1000).as_json())
+    (folder / "a.py").write_text(f'def connect():\n    other = "{key}"\n    return other\n')
+    changed = source.context("connect with the other token", 1000)
+    assert "other" in changed.as_text()
+    assert key not in changed.as_text()
+
+
+def test_changed_files_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "code", clock=CLOCK, other="def other():\n    return 2\n")
+    source = source_of(folder)
+    (folder / "clock.py").write_text("import os\n\n\n" + CLOCK)
+    asked = "parse_duration of the clock"
+    fresh = source.context(asked, 1000).pieces[0]
+    assert (fresh.stale, fresh.end_line) == (False, 27)
+    monkeypatch.setattr("cortex_pipelines.retrieval.search._OVERLAY_BYTES", 1)
+    stale = source.context(asked, 200)
+    assert "1 files have changed" in stale.notice
+    assert stale.pieces[0].stale
+    assert "(outline" in stale.as_text() or "stale)" in stale.as_text()
+    for piece in stale.pieces:
+        lines = (folder / piece.path).read_text().split("\n")
+        assert all(lines[n - 1].rstrip() == line for n, line in shown_lines(piece).items())
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    gone = source.context(asked, 1000)
+    assert gone.pieces == ()
+    assert "the text is not there any more; make the index again" in gone.notice
+
+
+def test_an_issue_of_5000_words_and_one_like_nothing(package: ContextSource) -> None:
+    issue = "search of changed files fails\n" + "the results of the overlay are stale " * 850
+    assert package.context(issue, 1000).files[0] == "search.py"
+    nothing = package.context("zzzqqq", 1000)
+    assert (nothing.pieces, nothing.tokens) == ((), 0)
+    assert "nothing in the index is like the task" in nothing.notice
+    assert "by words alone: the index was made without an encoder" in nothing.notice
+
+
+def cortex(*arguments: object, typed: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=typed)
+
+
+def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
+    folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
+    assert cortex("index", folder, "--out", out, "--encoder", "none").exit_code == 0
+    text = cortex("context", "parse durations", "--index", out)
+    assert text.stdout == f"clock.py:1-24 (file clock.py)\n{CLOCK}"
+    assert "tokens: approximation" in text.stderr
+    done = cortex("context", "-", "--index", out, "--json", typed="parse durations\n")
+    made = json.loads(done.stdout)
+    assert set(made) == {
+        *("task", "tokens", "budget", "counted_by", "pieces", "files", "notice")
+    }  # fmt: skip
+    assert set(made["pieces"][0]) == {
+        *("path", "start_line", "end_line", "name", "kind", "why", "score", "commit", "stale"),
+        *("text", "tokens"),
+    }
+    assert (made["budget"], made["files"]) == (4000, ["clock.py"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([" "], "the task is empty; say in a sentence"),
+        (["a\0b"], "NUL bytes"),
+        (["x" * 1_000_001], "at most 1,000,000"),
+        (["parse", "--tokens", 50], "a budget of 50 tokens"),
+    ],
+)
+def test_what_cannot_be_answered_is_a_sentence(
+    tmp_path: Path, arguments: list[object], words: str
+) -> None:
+    folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
+    cortex("index", folder, "--out", out, "--encoder", "none")
+    done = cortex("context", *arguments, "--index", out)
+    assert done.exit_code == 1
+    assert words in done.stderr
+    assert "no index is in" in cortex("context", "a", "--index", tmp_path / "none").stderr
+    assert cortex("context", "a", "--index", out, "--project", "x").exit_code == 2
