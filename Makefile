@@ -111,7 +111,7 @@ serve: install ## what was promoted, on port 8008: OpenAI's form, editors, the t
 docs: install ## the documentation site, in docs/_build; a broken link fails
 	sphinx-build -q -W --keep-going -n -b html docs docs/_build
 
-bench: install ## five quick measurements of what it costs; seven slow ones with `python -m benchmarks --slow`
+bench: install ## five quick measurements of what it costs; the slow ones with `python -m benchmarks --slow`
 	$(BIN)/python -m benchmarks
 
 bench-compare: install ## what got worse since the run stored in benchmarks/baseline; fails if anything did
