@@ -23,7 +23,7 @@ COMPARED = ("loading", "spine")
 
 SLOW = (
     *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
-    *("experiments", "demo"),
+    *("encoders", "experiments", "demo"),
 )
 RESULTS = Path(__file__).parent / "results"
 
