@@ -19,6 +19,7 @@ TEXT = "def total(a, b):\n    "
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),  # the agent is another's program
     pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on this machine"),
 ]
 
@@ -57,7 +58,9 @@ class Agent:
 def agent(tmp_path: Path) -> Iterator[Agent]:
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", AGENT]
     (tmp_path / "package.json").write_text("{}")
-    if subprocess.run(install, cwd=tmp_path, check=False, timeout=600).returncode:
+    try:
+        subprocess.run(install, cwd=tmp_path, check=True, timeout=300)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip(f"{AGENT} cannot be had from npm")
     program = tmp_path / "node_modules" / "tabby-agent" / "dist" / "cli.js"
     made = Agent(program, tmp_path / "home")
