@@ -10,7 +10,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from traitlets.config import Config
 
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 
@@ -80,7 +79,6 @@ def run(path: Path, root: Path) -> str:
         timeout=1200,
         startup_timeout=600,
         kernel_name="python3",
-        config=Config({"KernelManager": {"transport": "ipc"}}),  # no port that could be taken
         resources={"metadata": {"path": str(path.parent)}},
     )
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
