@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _METRICS = ("accepted", "answered")
 
 
-@click.group(invoke_without_command=False)
+@click.group(epilog="Example: cortex experiment start shop champion base --share 0.5")
 def experiment() -> None:
     """Compare two ways of answering a project on its requests (A/B, A/A)."""
 
