@@ -1,14 +1,11 @@
 """``cortex experiment``: compare two ways of answering a project on its requests."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import click
 
-if TYPE_CHECKING:
-    from cortex_pipelines.serving.experiments.plan import Metric
-
-_METRICS = ("accepted", "answered")
+from cortex_pipelines.serving.experiments.plan import Metric
 
 
 @click.group(epilog="Example: cortex experiment start shop champion base --share 0.5")
@@ -25,7 +22,7 @@ def experiment() -> None:
 )
 @click.option(
     "--metric",
-    type=click.Choice(_METRICS),
+    type=click.Choice(get_args(Metric)),
     default="accepted",
     show_default=True,
     help="Share of requests to compare: answers accepted, or answered without failure.",
@@ -62,7 +59,7 @@ def start(
     a: str,
     b: str,
     share: float,
-    metric: "Metric",
+    metric: Metric,
     smallest: float,
     most_answers: int,
     tolerance: float,

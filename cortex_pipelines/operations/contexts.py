@@ -1,6 +1,5 @@
 """Packed context of an index or of a project's own files, with what counts and reads it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,24 +69,22 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
         ProjectError: there is no such project, or its files are not made yet.
     """
     searcher = open_project_searcher(project, name, params)
-    names = [name] if name is not None else list(project.partitions)
-    read = _project_texts(project, names, prefix=name is None)
-    return ContextSource(searcher, read, _counter(project))
+    return ContextSource(searcher, _project_texts(project, name), _counter(project))
 
 
-def _project_texts(project: Project, names: Sequence[str], *, prefix: bool) -> Read:
+def _project_texts(project: Project, name: str | None) -> Read:
     """Texts as the asset of files has them, private values out; a table is read at first need."""
 
     @cache
-    def table(name: str) -> dict[str, str]:
-        file = project.output("repository_files", name) / "files.parquet"
+    def table(owner: str) -> dict[str, str]:
+        file = project.output("repository_files", owner) / "files.parquet"
         return dict(pl.read_parquet(file, columns=["path", "text"]).select("path", "text").rows())
 
     def read(path: str) -> str | None:
-        if not prefix:
-            return table(names[0]).get(path)
-        name, _, inside = path.partition("/")
-        return table(name).get(inside)
+        if name is not None:
+            return table(name).get(path)
+        owner, _, inside = path.partition("/")
+        return table(owner).get(inside)
 
     return read
 

@@ -125,8 +125,7 @@ def finish(root: Path, plan: Plan, result: Result, by: str = "gateway") -> End:
             if entry.plan.id == plan.id and entry.end is not None:
                 return entry.end
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        figures = Log(plan, book.answers(plan)).read().figures()
-        end = End(plan.id, result.outcome, result.reason, at, by, figures)
+        end = End(plan.id, result.outcome, result.reason, at, by, _figures(book, plan))
         book.write(end)
     return end
 
@@ -144,9 +143,12 @@ def shown(root: Path, entry: Entry) -> dict[str, Any]:
     if entry.end is not None:
         ended = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
         return {"plan": asdict(entry.plan), **ended, "by": entry.end.by, **entry.end.figures}
-    figures = Log(entry.plan, book_of(root).answers(entry.plan)).read().figures()
     running = {"state": "running", "reason": None, "at": None, "by": None}
-    return {"plan": asdict(entry.plan), **running, **figures}
+    return {"plan": asdict(entry.plan), **running, **_figures(book_of(root), entry.plan)}
+
+
+def _figures(book: Book, plan: Plan) -> dict[str, Any]:
+    return Log(plan, book.answers(plan)).read().figures()
 
 
 def arm_of(models: Mapping[str, Served], project: str, reference: str) -> Served:

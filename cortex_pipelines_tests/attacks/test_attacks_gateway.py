@@ -25,12 +25,11 @@ from cortex_pipelines.serving.events import FILE, EventLog
 from cortex_pipelines.serving.security.audit import FILE as AUDIT
 from cortex_pipelines.serving.security.audit import verify
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
+from cortex_pipelines_tests.serving.test_serving_process import MODULE, await_answer, free_port
 
 MINUTES = 10
 COUNT = 40
 LONGEST_DELAY = 3.0
-WAIT = 600.0
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 8, "temperature": 0}
 
 
@@ -46,15 +45,7 @@ def started(home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + WAIT
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/healthz")
-                break
-            except OSError:
-                assert process.poll() is None, "the gateway ended by itself"
-                assert time.monotonic() < until, "the gateway does not answer"
-                time.sleep(0.05)
+        await_answer(url, process)
         yield url, process
     finally:
         process.kill()

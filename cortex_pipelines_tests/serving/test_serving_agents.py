@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -130,11 +129,6 @@ def test_what_an_agent_cancels_is_not_written_on(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = tinygateway.open_tiny(home, tmp_path)
-    scored = TorchEngine._scored
-
-    def slowly(*given: Any) -> Any:
-        time.sleep(0.05)
-        return scored(*given)
 
     def tokens() -> int:
         return int(gateway.engine.state()["written"])
@@ -145,7 +139,7 @@ def test_what_an_agent_cancels_is_not_written_on(
             content(await client.call_tool("complete", asked))
             whole = tokens()
             assert whole > 64
-            monkeypatch.setattr(TorchEngine, "_scored", slowly)
+            monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.05))
             call = asyncio.create_task(client.call_tool("complete", asked))
             while tokens() == whole:
                 await asyncio.sleep(0.005)

@@ -20,7 +20,7 @@ from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_process import free_port
+from cortex_pipelines_tests.serving.test_serving_process import await_answer, free_port
 from cortex_pipelines_tests.serving.test_serving_rollout import Ledger
 
 KILLS, CLIENTS, EACH = 3, 4, 20
@@ -68,13 +68,8 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
 def test_ten_times_the_load_is_told_to_come_back(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored = TorchEngine._scored
-
-    def slowly(*given: Any) -> Any:  # slower than 30 clients on any machine
-        time.sleep(0.005)
-        return scored(*given)
-
-    monkeypatch.setattr(TorchEngine, "_scored", slowly)
+    # slower than 30 clients on any machine
+    monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.005))
     gateway = tinygateway.open_tiny(home, tmp_path, waiting=2)
     with TestClient(create_app(gateway)) as client:
 
@@ -118,14 +113,8 @@ def started(home: Path, state: Path, port: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", __name__, str(home), str(state), str(port)]
     environment = {**os.environ, "PYTHONPATH": str(tinygateway.ROOT)}
     process = subprocess.Popen(command, env=environment, cwd=tinygateway.ROOT)
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz")
-        except OSError:
-            assert process.poll() is None, "the gateway ended"
-            time.sleep(0.1)
-        else:
-            return process
+    await_answer(f"http://127.0.0.1:{port}", process)
+    return process
 
 
 def concluded(state: Path) -> list[Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -34,6 +35,22 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
+def await_answer(
+    url: str, process: "subprocess.Popen[bytes]", context: ssl.SSLContext | None = None
+) -> None:
+    """Wait until a gateway answers; fails if its process ends before, or after ten minutes."""
+    until = time.monotonic() + 600
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/healthz", context=context)
+        except OSError:
+            assert process.poll() is None, "the gateway ended"
+            assert time.monotonic() < until, "the gateway does not answer"
+            time.sleep(0.05)
+        else:
+            return
+
+
 @contextlib.contextmanager
 def started(home: Path) -> Iterator[Served]:
     """The gateway as a process that answers, a token in 5 ms."""
@@ -43,14 +60,7 @@ def started(home: Path) -> Iterator[Served]:
     process = subprocess.Popen(command, env=environment, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     try:
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/healthz")
-            except OSError:
-                assert process.poll() is None, "the gateway ended"
-                time.sleep(0.1)
-            else:
-                break
+        await_answer(url, process)
         yield url, process
     finally:
         process.kill()

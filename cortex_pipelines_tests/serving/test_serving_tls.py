@@ -6,7 +6,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,10 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cortex_pipelines.serving.security.audit import FILE, verify
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines_tests.serving.test_serving_process import MODULE, free_port
+from cortex_pipelines_tests.serving.test_serving_process import MODULE, await_answer, free_port
 from cortex_pipelines_tests.serving.tinygateway import ROOT
-
-WAIT = 6000
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -62,13 +59,7 @@ def served(home: Path, tmp_path: Path) -> Iterator[tuple[str, Path, ssl.SSLConte
     process = subprocess.Popen(command, env=environment, cwd=ROOT)
     url = f"https://127.0.0.1:{port}"
     try:
-        for _ in range(WAIT):
-            try:
-                urllib.request.urlopen(f"{url}/healthz", context=trusted)
-                break
-            except OSError:
-                assert process.poll() is None, "the gateway ended"
-                time.sleep(0.1)
+        await_answer(url, process, trusted)
         yield url, own, trusted, token
     finally:
         process.kill()

@@ -159,19 +159,19 @@ def open_tiny(
     )
 
 
-def pause(seconds: float) -> None:
-    """Let each token of torch's engine take so long at least."""
+def slowly(seconds: float) -> Callable[..., Any]:
+    """``TorchEngine._scored``, of which each token takes so long at least."""
     scored = TorchEngine._scored
 
-    def slowly(*given: Any) -> Any:
+    def wait(*given: Any) -> Any:
         time.sleep(seconds)
         return scored(*given)
 
-    TorchEngine._scored = slowly  # type: ignore[method-assign]
+    return wait
 
 
 if __name__ == "__main__":
-    pause(float(os.environ.get(PAUSE, "0")))
+    TorchEngine._scored = slowly(float(os.environ.get(PAUSE, "0")))  # type: ignore[method-assign]
     home = Path(sys.argv[1])
     pair = (Path(sys.argv[3]), Path(sys.argv[4])) if len(sys.argv) > 4 else None
     run(open_tiny(home, home / "state"), "127.0.0.1", int(sys.argv[2]), tls=pair)

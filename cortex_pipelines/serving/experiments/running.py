@@ -109,46 +109,46 @@ class Experiments:
 
     def figures(self, plan: Plan) -> dict[str, Any]:
         """What was counted."""
-        one = self._of(plan)
-        with one.lock:
-            return one.log.read().figures()
+        running = self._of(plan)
+        with running.lock:
+            return running.log.read().figures()
 
     def close(self) -> None:
         """Finish what was begun."""
-        for one in list(self._running.values()):
-            if one.ending is not None:
-                one.ending.join()
+        for running in list(self._running.values()):
+            if running.ending is not None:
+                running.ending.join()
 
     def _of(self, plan: Plan) -> _Running:
         with self._lock:
             if plan.id not in self._running:
-                one = _Running(Log(plan, self._book.answers(plan)))
-                one.log.read()
-                self._running[plan.id] = one
+                running = _Running(Log(plan, self._book.answers(plan)))
+                running.log.read()
+                self._running[plan.id] = running
             return self._running[plan.id]
 
     def _note(self, plan: Plan, line: dict[str, Any]) -> None:
-        one = self._of(plan)
-        with one.lock:
+        running = self._of(plan)
+        with running.lock:
             try:
-                one.log.add(line)
+                running.log.add(line)
             except OSError as error:
                 _LOG.error("an answer of experiment %s was not counted (%s)", plan.id, error)
                 return
-            result = None if one.ended or one.ending else one.log.tally.result()
+            result = None if running.ended or running.ending else running.log.tally.result()
             if result is not None:
-                one.ending = threading.Thread(
-                    target=self._end, args=(one, result), name="experiment"
+                running.ending = threading.Thread(
+                    target=self._end, args=(running, result), name="experiment"
                 )
-                one.ending.start()
+                running.ending.start()
 
-    def _end(self, one: _Running, result: Result) -> None:
-        plan = one.log.tally.plan
+    def _end(self, running: _Running, result: Result) -> None:
+        plan = running.log.tally.plan
         _LOG.warning("experiment %s: %s, %s", plan.id, result.outcome, result.reason)
         try:
             self._finish(plan, result)
-            one.ended = True
+            running.ended = True
         except Exception as error:  # noqa: BLE001 - whoever is answered must not suffer from it
             _LOG.error("the end of %s was not written (%s); tried again", plan.id, error)
         finally:
-            one.ending = None
+            running.ending = None
