@@ -17,10 +17,10 @@ from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
+from cortex_pipelines.serving.prompts.forms import completion, infill
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import Contexts, Expect, ProjectServices, Search
-from cortex_pipelines.serving.templates import completion, infill
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -158,7 +158,7 @@ async def _complete(
         "version": answering.version,
         "release": answering.release,
     }
-    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.prompt.cut}
+    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.cut}
     notices["flags"] = sorted(asked.flags)
     return answer | {name: value for name, value in notices.items() if value}
 

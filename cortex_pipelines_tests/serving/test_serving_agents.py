@@ -96,7 +96,7 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
 
 def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.templates import completion
+    from cortex_pipelines.serving.prompts.forms import completion
 
     asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))
     return "".join(piece.text for piece in gateway.written(asked))

@@ -23,7 +23,7 @@ from cortex_pipelines.serving.http.answers import (
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.templates import Form, chat, completion, infill
+from cortex_pipelines.serving.prompts.forms import Form, chat, completion, infill
 
 _USUAL_TOKENS = 16
 """Of a completion, in OpenAI's own interface; of a chat there is no limit but the window's."""
@@ -79,7 +79,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     texts = form.prompts
     asked = await run_in_threadpool(prepared)
     answering = asked[0].answering
-    headers = headers_of(answering, max(part.prompt.cut for part in asked))
+    headers = headers_of(*asked)
     frame = envelope("text_completion", "cmpl", answering)
     shown = form.logprobs is not None
     if form.stream:
@@ -124,7 +124,7 @@ async def _turns(
     gateway: Gateway, form: Generation, asked: Asked, shown: bool, request: Request
 ) -> Response:
     """Answers as messages, whole or streamed."""
-    headers = headers_of(asked.answering, asked.prompt.cut)
+    headers = headers_of(asked)
     if form.stream:
         frame = envelope("chat.completion.chunk", "chatcmpl", asked.answering)
         first = [
