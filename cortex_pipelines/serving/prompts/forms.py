@@ -1,12 +1,13 @@
 """Requests as the prompts that models were trained on: gaps, chats, and the platform's tasks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.examples import GAP_TOKENS, Example, prompt_text
 from cortex_pipelines.adapters.data.packing import token_ids
+from cortex_pipelines.retrieval.context import Piece
 from cortex_pipelines.serving.prompts.templates import Template, Templates, package_templates
 
 _AFTER = 3
@@ -138,6 +139,30 @@ def chat(messages: Sequence[tuple[str, str]], project: str = "", context: str = 
         return Text(text, stop, (*made_by, to.templates["chat"]))
 
     return form
+
+
+def shown(pieces: Iterable[Mapping[str, Any]]) -> str:
+    """Pieces of a packed context as text, each under the place that it is from."""
+    return "\n".join(Piece(**piece).as_text() for piece in pieces).rstrip("\n")
+
+
+def cited(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Their places, ``path:start-end``."""
+    return [f"{piece['path']}:{piece['start_line']}-{piece['end_line']}" for piece in pieces]
+
+
+def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Text:
+    """What an agent's worker is told of its task: the task, and the code that it may be about.
+
+    Args:
+        templates: Of the project.
+        task: The task.
+        packed: ``pieces`` and ``notice`` of its packed context.
+    """
+    text = templates.render(
+        "worker", task=task, context=shown(packed["pieces"]), notice=packed["notice"]
+    )
+    return Text(text, made_by=(templates["worker"],))
 
 
 def _instructed(
