@@ -20,7 +20,7 @@ from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import Act, passed
 from cortex_pipelines.release.signing import sign_version, signed_folder, verify
-from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.serving.prompts.templates import PromptFileError, project_templates
 from cortex_pipelines.tracking.prompts import register_templates
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.versioning.champions import model_folder
@@ -57,7 +57,10 @@ def promote(
     project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
 ) -> Entry | None:
     """See ``release.promotion.promote``."""
-    templates = project_templates(project.root)
+    try:
+        templates = project_templates(project.root)
+    except PromptFileError as error:
+        raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
     own = templates.own if model.partition else None
     with _alone(project), _followed(project):
         entry = promotion.promote(project.root, model, _act(why), how, report, own)

@@ -148,6 +148,9 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     assert source.current.models["shop"].notice == ""
     file.write_text("{{ prompt }}")
     assert source.current.models["shop"].templates["naming"].text == "{{ example }}!\n", "as before"
+    refused = cortex("promote", MODEL.name, status=1).stderr
+    assert "prompts/naming.jinja: prompt is not known here" in refused
+    assert refused.endswith("the champion stays\n")
 
 
 def test_the_templates_are_listed_and_printed(root: Path) -> None:
