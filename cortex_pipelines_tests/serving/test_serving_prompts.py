@@ -76,7 +76,7 @@ def test_the_form_of_prompts_is_numbered() -> None:
 def write(root: Path, name: str, text: str) -> None:
     path = root / "prompts" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
 
 
 def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> None:
@@ -102,6 +102,7 @@ def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> No
     [
         ("naems.jinja", "x", "prompts/naems.jinja: used by nothing; templates are architecture, "),
         ("naming.jinja", "{{ code }}", "prompts/naming.jinja: code is not known here; .* example"),
+        ("naming.jinja", "\udcff", "prompts/naming.jinja: it is no text in UTF-8"),
         ("v/chat.jinja", "a\n{% for %}", "prompts/v/chat.jinja:2: "),
     ],
 )

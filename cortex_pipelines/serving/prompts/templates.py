@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Template:
     text: str
     origin: str = "package"
 
-    @property
+    @cached_property  # every answer names it
     def version(self) -> str:
         """SHA-256 of the text, the first 12 digits."""
         return _version(self.text)
@@ -70,7 +70,7 @@ class Templates:
     def __getitem__(self, name: str) -> Template:
         return self.each[name]
 
-    @property
+    @cached_property
     def own(self) -> dict[str, str]:
         """Versions of those that are not the package's, by name."""
         known = package_templates().each
@@ -80,7 +80,7 @@ class Templates:
             if template.version != known[name].version
         }
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Hash of the project's own templates; empty where all are the package's."""
         return _version(json.dumps(self.own, sort_keys=True)) if self.own else ""
@@ -144,7 +144,10 @@ def _read(folder: Path, root: Path) -> Iterator[Template]:
         place = path.relative_to(root).as_posix()
         if path.stem not in known:
             raise PromptFileError(f"{place}: used by nothing; templates are {', '.join(known)}")
-        template = Template(path.stem, path.read_text(encoding="utf-8"), place)
+        try:
+            template = Template(path.stem, path.read_text(encoding="utf-8"), place)
+        except UnicodeDecodeError as error:
+            raise PromptFileError(f"{place}: it is no text in UTF-8: {error}") from error
         allowed = _variables(known[path.stem].text)
         try:
             others = sorted(_variables(template.text) - allowed)
