@@ -128,8 +128,15 @@ def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry |
     now, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
-    blank = dict.fromkeys(("made_from", "plan", "release", "prompts"))
-    entry = replace(running, **vars(act), action="undecided", **blank)
+    entry = replace(
+        running,
+        **vars(act),
+        action="undecided",
+        made_from=None,
+        plan=None,
+        release=None,
+        prompts=None,
+    )
     record(root, model, now, entry)
     return entry
 

@@ -23,7 +23,7 @@ _PACKAGE = Path(__file__).parent
 _DIGITS = 12
 
 # a prompt is no page: nothing is escaped
-_JINJA = ImmutableSandboxedEnvironment(  # nosec B701
+_JINJA = ImmutableSandboxedEnvironment(
     trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, autoescape=False
 )
 
