@@ -12,10 +12,12 @@ from cortex_pipelines.operations import releasing
 from cortex_pipelines.operations.experimenting import book_of
 from cortex_pipelines.operations.inference.gateway import _stamp, read_catalogue
 from cortex_pipelines.release.answering import Release
-from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, record
+from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, moves, record
+from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.serving.catalogue import CatalogueSource
 from cortex_pipelines.serving.experiments.plan import append
 from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 
@@ -151,6 +153,22 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     refused = cortex("promote", MODEL.name, status=1).stderr
     assert "prompts/naming.jinja: prompt is not known here" in refused
     assert refused.endswith("the champion stays\n")
+
+
+def test_a_promotion_notes_and_registers_the_templates(root: Path) -> None:
+    version = "3" * 32 + ".dir"
+    folder = verdict_folder(root, MODEL)
+    folder.mkdir(parents=True)
+    verdict = {"model_version": version, "verdict": "promoted", "reason": "better"}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    (root / "prompts").mkdir()
+    (root / "prompts" / "naming.jinja").write_text("{{ example }}!\n")
+    own = project_templates(root)
+    cortex("promote", MODEL.name, "--why", "better")
+    (*_, line) = moves(root, MODEL)
+    assert (line.version, line.prompts) == (version, own.own)
+    (stored,) = open_client(root).search_prompt_versions("prompt-naming")
+    assert stored.tags["template"] == own["naming"].version
 
 
 def test_the_templates_are_listed_and_printed(root: Path) -> None:
