@@ -31,6 +31,7 @@ from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.predict_batch import predict_batch
 from cortex_pipelines.cli.promote import promote, rollback
+from cortex_pipelines.cli.prompts import prompts
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
 from cortex_pipelines.cli.reproduce import reproduce
@@ -148,6 +149,7 @@ _COMMANDS = (
     predict,
     predict_batch,
     promote,
+    prompts,
     refactorings,
     releases,
     reproduce,

@@ -45,6 +45,7 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
+    **dict.fromkeys(("/search", "/context"), frozenset({"data"})),
     "/audit": frozenset({"audit"}),
     # its tools do all of that, and name projects inside of what they are sent; those that show
     # lineage or code look for their scopes themselves
