@@ -28,6 +28,7 @@ from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
+from cortex_pipelines_tests.versioning.toy import begin_dvc
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -236,8 +237,7 @@ class MiniProject:
             edit(values)
         write_yaml(root / "params.yaml", values)
         git(root, "init", "-q", "-b", "main")
-        run_in(root, "dvc", "init", "-q")
-        shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config")
+        begin_dvc(root)
         mini.cortex("update")
         mini.cortex("dvc-yaml")
         mini.commit()

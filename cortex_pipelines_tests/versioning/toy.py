@@ -217,10 +217,7 @@ class Workbench:
         bench.git("init", "-q", "-b", "main")
         bench.git("config", "user.name", "A")
         bench.git("config", "user.email", "a@example.org")
-        bench.dvc("init", "-q")
-        bench.dvc("config", "core.analytics", "false")
-        bench.dvc("config", "core.autostage", "false")
-        bench.dvc("config", "cache.type", "hardlink,symlink,copy")
+        begin_dvc(root)
         stages.write(bench.project())
         bench.commit()
         return bench
@@ -365,6 +362,17 @@ class Workbench:
             text=True,
         )
         return done.stdout.strip()
+
+
+def begin_dvc(root: Path) -> None:
+    """``dvc init`` with the settings of this repository.
+
+    Called in this process: each test begins a project, and ``dvc`` takes half a second to load.
+    """
+    from dvc.repo import Repo
+
+    Repo.init(str(root)).close()
+    shutil.copy(Path(__file__).parents[2] / ".dvc" / "config", root / ".dvc" / "config")
 
 
 def recomputed(bench: Workbench, name: str, partition: str | None, scratch: Path) -> str | None:
