@@ -21,7 +21,7 @@ DATA := repository_files repository_commits compliance code_units refactoring_pa
 	annotated_units augmented_units unit_splits \
 	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
 
-.PHONY: help install install-locked lock test lint unit attack audit sbom demo demo-full summary docs ui serve bench bench-compare clean
+.PHONY: help install install-locked lock test lint unit coverage attack audit sbom demo demo-full summary docs ui serve bench bench-compare clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,10 +62,13 @@ lint: install ## style, types, security, secrets, and the borders between rooms
 	check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	hadolint Containerfile
 
-# uncovered lines go to a file and other libraries' warnings nowhere: the last lines name what failed
-unit: install ## all tests, with coverage (line by line in .cortex/coverage/index.html)
-	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings \
-		--cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95
+# other libraries' warnings go nowhere: the last lines name what failed
+unit: install ## all tests
+	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings $(COVERAGE)
+
+# to be traced makes the tests about twice as slow, so it is no part of `make test`
+coverage: COVERAGE := --cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95
+coverage: unit ## all tests, and which lines none of them runs (.cortex/coverage/index.html)
 
 test: lint docs unit ## everything that has to hold before a commit
 
