@@ -226,6 +226,7 @@ def test_all_commands_are_there() -> None:
         "lineage",
         "logs",
         "mcp",
+        "memory",
         "mutate",
         "off-policy",
         "params",

@@ -6,11 +6,16 @@ project is not asked for, and a forget reaches all of it.
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cortex_pipelines.retrieval.memory.database import Database
+from cortex_pipelines.retrieval.memory.entries import MemoryUnusableError
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 MOST = 500
 """Answers of a project; the one used longest ago leaves first."""
@@ -96,12 +101,15 @@ class Answers:
             basis: As of ``get``.
             make: Gives an answer, and whether it is to be kept.
         """
-        known = self.get(kind, question, basis)
+        known = None
+        with _only_a_cache():
+            known = self.get(kind, question, basis)
         if known is not None:
             return known
         answer, lasting = make()
-        if lasting:
-            self.put(kind, question, basis, answer)
+        with _only_a_cache():
+            if lasting:
+                self.put(kind, question, basis, answer)
         return json.loads(json.dumps(answer))
 
     def count(self) -> int:
@@ -110,6 +118,15 @@ class Answers:
             if db is None:
                 return 0
             return int(db.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
+@contextmanager
+def _only_a_cache() -> Iterator[None]:
+    """A file that cannot be used, as in a project mounted read-only, costs time and no answer."""
+    try:
+        yield
+    except MemoryUnusableError as error:
+        _LOG.warning("answers are not cached: %s", error)
 
 
 def _key(kind: str, question: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cortex_pipelines.retrieval.memory.entries import MemoryStoreError
+from cortex_pipelines.retrieval.memory.entries import MemoryUnusableError
 
 FORMAT = 1
 _WAIT = 30.0
@@ -97,7 +97,7 @@ class Database:
         """Write the file anew without what was deleted, and empty its write-ahead log.
 
         Raises:
-            MemoryStoreError: somebody reads it for too long.
+            MemoryUnusableError: somebody reads it for too long.
         """
         with self._opened() as connection:
             # the index keeps words of deleted rows until it is made again
@@ -105,7 +105,7 @@ class Database:
             connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise MemoryStoreError(
+            raise MemoryUnusableError(
                 f"{self.path}: deleted, but another process still reads an earlier state, so its "
                 "bytes are in the file; run the same command again"
             )
@@ -117,12 +117,14 @@ class Database:
                 yield connection
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
-                raise MemoryStoreError(
+                raise MemoryUnusableError(
                     f"{self.path}: another process has been writing for {_WAIT:.0f} s; try again"
                 ) from error
-            raise MemoryStoreError(f"{self.path} cannot be used: {error}") from error
+            raise MemoryUnusableError(f"{self.path} cannot be used: {error}") from error
+        except OSError as error:
+            raise MemoryUnusableError(f"{self.path} cannot be used: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
-            raise MemoryStoreError(
+            raise MemoryUnusableError(
                 f"{self.path} is damaged ({error}); bring it back from a backup, or move it away "
                 "to begin a new one"
             ) from error
@@ -142,7 +144,7 @@ class Database:
         if known == 0:  # a process was killed before it made the tables
             self._make()
             return _connect(self.path)
-        raise MemoryStoreError(
+        raise MemoryUnusableError(
             f"{self.path} has format {known}, and this version reads {FORMAT}: a newer "
             "cortex-pipelines made it; update this one"
         )

@@ -27,6 +27,10 @@ class MemoryStoreError(RuntimeError):
     """Something cannot be kept, found or forgotten; the message says why and what to do."""
 
 
+class MemoryUnusableError(MemoryStoreError):
+    """The file of a memory is damaged, busy, or may not be written."""
+
+
 @dataclass(frozen=True)
 class Draft:
     """What is to be kept.
