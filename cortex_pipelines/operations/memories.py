@@ -232,13 +232,20 @@ def open_memory(root: Path, name: str | None) -> ProjectMemory:
     Raises:
         ProjectError: there is no such project, or several and none is named.
     """
-    project = open_project(root)
+    file = (root / "params.yaml").stat()
+    project, params = _read(root, (file.st_mtime_ns, file.st_size, file.st_ino))
     if name is None:
         if len(project.partitions) != 1:
             known = ", ".join(project.partitions) or "none yet"
             raise ProjectError(f"say which project it is about; there is: {known}")
         (name,) = project.partitions
-    return ProjectMemory(project, name, load_parameters(root))
+    return ProjectMemory(project, name, params)
+
+
+@lru_cache(maxsize=4)
+def _read(root: Path, _: tuple[int, int, int]) -> tuple[Project, Parameters]:
+    """Project and parameters; read again when params.yaml is another."""
+    return open_project(root), load_parameters(root)
 
 
 def me(root: Path) -> str:
