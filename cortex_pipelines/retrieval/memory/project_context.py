@@ -84,7 +84,7 @@ def come_to(
         last = db.execute("SELECT coalesce(max(number), 0) FROM entries").fetchone()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         db.execute(
-            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO snapshots (author, at, number, versions) VALUES (?, ?, ?, ?)",
             (author, now, last[0], json.dumps(dict(versions), sort_keys=True)),
         )
     return ProjectContext(

@@ -11,10 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.queries import understand
 
 MOST = 20
-_EDGES = ("source", "target", "kind")
 
 
 @dataclass(frozen=True, order=True)
@@ -57,15 +57,19 @@ def code_relations(names: Sequence[str], folder: Path, most: int = MOST) -> list
         folder: Output of ``code_graph``; nothing is known of a project without one.
         most: At most how many.
     """
-    found: set[Relation] = set()
-    for file in sorted(folder.glob("*.parquet")) if names else ():
-        table = pl.scan_parquet(file)
-        if set(_EDGES) <= set(table.collect_schema().names()):
-            meant = _is_named("source", names) | _is_named("target", names)
-            edges = table.filter(meant).select("source", "kind", "target").unique()
-            rows = edges.sort("source", "kind", "target").head(most).collect()
-            found |= {Relation(s, kind, t, "code_graph") for s, kind, t in rows.iter_rows()}
-    return sorted(found)[:most]
+    file = folder / "edges.parquet"
+    if not names or not file.is_file():
+        return []
+    edges = (
+        pl.scan_parquet(file)
+        .filter(_is_named("from", names) | _is_named("to", names))
+        .select(_place("from"), "relation", _place("to"))
+        .unique()
+        .sort("from", "relation", "to")
+        .head(most)
+        .collect()
+    )
+    return [Relation(one, kind, other, "code_graph") for one, kind, other in edges.iter_rows()]
 
 
 def logged_relations(names: Sequence[str], tables: Path, most: int = MOST) -> list[Relation]:
@@ -95,9 +99,19 @@ def logged_relations(names: Sequence[str], tables: Path, most: int = MOST) -> li
     return relations[:most]
 
 
-def _is_named(column: str, names: Sequence[str]) -> pl.Expr:
-    text = pl.col(column)
-    last = text.str.extract(r"(\w+)\W*$")
-    simple = [name.replace("::", ".").rpartition(".")[2] for name in names if "/" not in name]
-    inside = [text.str.ends_with(name) | text.str.starts_with(name) for name in names]
-    return last.is_in(simple) | pl.any_horizontal(inside)
+def _is_named(end: str, names: Sequence[str]) -> pl.Expr:
+    """Whether an end of an edge has one of these names, all of it or its last part."""
+    called = [name for name in names if language_of(name, "") is None]  # not those of files
+    simple = [name.replace("::", ".").rpartition(".")[2] for name in called if "/" not in name]
+    path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")
+    in_path = [path.str.ends_with(f"/{one}") for one in names]
+    return pl.any_horizontal(
+        name.is_in([*names, *simple]), name.str.extract(r"\W(\w+)$").is_in(simple),
+        (name == "") & pl.any_horizontal(path.is_in(names), *in_path),
+    ).fill_null(value=False)  # fmt: skip
+
+
+def _place(end: str) -> pl.Expr:
+    """An end of an edge as one text: the path, and the name in it."""
+    path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")
+    return pl.when(name == "").then(path).otherwise(pl.format("{}:{}", path, name)).alias(end)
