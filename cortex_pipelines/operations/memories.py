@@ -19,7 +19,7 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.operations.searching import open_encoder
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.records import redact_record
-from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
 from cortex_pipelines.retrieval.memory.answers import Answers, rests_on
 from cortex_pipelines.retrieval.memory.attempts import Attempts, LikeTask
@@ -268,21 +268,26 @@ def bury(root: Path, stones: Sequence[Tombstone]) -> int:
     project, params = open_project(root), load_parameters(root)
     count = 0
     for name in project.partitions:
-        mine = [stone for stone in stones if stone.project in (None, name)]
         memory = ProjectMemory(project, name, params)
-        if mine and memory.store.database.path.exists():
-            settings = params.privacy.model_copy(update={"forgotten": mine})
-
-            def covered(entry: Entry, name: str = name, settings: Any = settings) -> bool:
-                named = understand(entry.origin + " " + entry.text + " " + entry.answer).paths
-                return any(
-                    is_forgotten(settings, name, stone.source or "", path, entry.author)
-                    for stone in settings.forgotten
-                    for path in (named if stone.path else (None,) if stone.author else ())
-                )
-
-            count += len(memory.store.forget(Selection(matches=covered)))
+        for stone in stones:
+            if stone.project in (None, name):
+                selection = _buried(stone, name, params.privacy)
+                count += len(memory.store.forget(selection))
     return count
+
+
+def _buried(stone: Tombstone, project: str, privacy: PrivacySettings) -> Selection:
+    """The entries that a tombstone covers; none says which source it is about."""
+    if stone.path is None:
+        return Selection(author=stone.author, matches=lambda _: stone.author is not None)
+    settings = privacy.model_copy(update={"forgotten": [stone]})
+
+    def covers(entry: Entry) -> bool:
+        named = understand(f"{entry.origin} {entry.text} {entry.answer}").paths
+        given = settings, project, stone.source or ""
+        return any(is_forgotten(*given, path, entry.author) for path in named)
+
+    return Selection(matches=covers)
 
 
 def wipe_answers(root: Path) -> None:

@@ -270,9 +270,12 @@ def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
     memory.add("ben", "see src/legacy2/old.py for the penguin", "note", "test")
     memory.answers.put("context", "q", "v", "quoted zebrafinch")
     stones = [Tombstone(project=name, source=None, path=None, author=memory.pseudonym(ADDRESS))]
+    memory.show(ADDRESS)
+    assert memory.pseudonym(ADDRESS).encode() in stored(root)
     assert memories.bury(root, stones) == 1
     assert b"lenas note" not in stored(root)
     assert b"zebrafinch" not in stored(root)
+    assert memory.pseudonym(ADDRESS).encode() not in stored(root)
     elsewhere = Tombstone(project="another", source=None, path="src/**", author=None)
     source = Tombstone(project=name, source="git:x", path=None, author=None)
     assert memories.bury(root, [elsewhere, source]) == 0

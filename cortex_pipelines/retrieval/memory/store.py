@@ -189,6 +189,9 @@ class MemoryStore:
             chosen = [entry for entry in _all(db) if _is_meant(entry, selection)]
             db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in chosen])
             db.execute("DELETE FROM answers")
+            left = {entry.author for entry in _all(db)}
+            for author in {selection.author, *(entry.author for entry in chosen)} - left:
+                db.execute("DELETE FROM snapshots WHERE author = ?", (author,))
         # also where nothing was chosen: a kill may have come between the two
         self.database.wipe()
         return chosen
