@@ -12,16 +12,22 @@ import click
 @click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
 @click.option("--project", help="What this project has made; without it all projects.")
 @click.option("--tokens", default=4000, show_default=True, help="Most tokens, 200 or more.")
+@click.option("--prompt", is_flag=True, help="All that a worker is told: the template `worker`.")
 @click.option("--json", "as_json", is_flag=True, help="JSON with citations instead of text.")
-def context(task: str, place: Path | None, project: str | None, tokens: int, as_json: bool) -> None:
+def context(
+    task: str, place: Path | None, project: str | None, tokens: int, prompt: bool, as_json: bool
+) -> None:
     """Show the code that TASK is about, packed into a budget of tokens for a prompt.
 
     TASK is a sentence, an error message, or the text of an issue; - reads it from standard input.
     """
     if place is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
+    if prompt and as_json:
+        raise click.UsageError("give --prompt or --json, not both")
     from cortex_pipelines.operations.contexts import index_context, project_context
     from cortex_pipelines.operations.notebooks import load_parameters
+    from cortex_pipelines.versioning.root import find_root
 
     if task == "-":
         task = sys.stdin.read()
@@ -29,10 +35,18 @@ def context(task: str, place: Path | None, project: str | None, tokens: int, as_
         source = index_context(place, load_parameters())
     else:
         from cortex_pipelines.catalog import open_project
-        from cortex_pipelines.versioning.root import find_root
 
         source = project_context(open_project(find_root()), project, load_parameters())
     packed = source.context(task, tokens)
+    if prompt:
+        from cortex_pipelines.serving.prompts.forms import worker
+        from cortex_pipelines.serving.prompts.templates import package_templates, project_templates
+
+        templates = package_templates() if place is not None else project_templates(find_root())
+        text = worker(templates, task, packed.as_json())
+        click.echo(text.made_by[0], err=True)
+        click.echo(text.text)
+        return
     if as_json:
         click.echo(json.dumps(packed.as_json(), indent=1))
         return

@@ -70,7 +70,8 @@ def start(
 
     A and B are `champion` or a release's number, either with `:base`, `:context`, `:adapter` or
     `:both` for another way than the released one; `base` or `context` is answered without an
-    adapter. The same twice is an A/A test. Nothing is promoted at its end.
+    adapter. With `+NAME` at its end prompts are made by the templates in `prompts/NAME`. The same
+    twice is an A/A test. Nothing is promoted at its end.
     """
     from cortex_pipelines.operations import experimenting
     from cortex_pipelines.operations.inference.gateway import read_catalogue

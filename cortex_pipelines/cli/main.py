@@ -32,6 +32,7 @@ from cortex_pipelines.cli.params import params
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.predict_batch import predict_batch
 from cortex_pipelines.cli.promote import promote, rollback
+from cortex_pipelines.cli.prompts import prompts
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
 from cortex_pipelines.cli.reproduce import reproduce
@@ -150,6 +151,7 @@ _COMMANDS = (
     predict,
     predict_batch,
     promote,
+    prompts,
     refactorings,
     releases,
     reproduce,
@@ -278,7 +280,12 @@ def _check_names(project: "Project", assets: tuple[str, ...], partition: str | N
 @main.command(epilog=_example("cortex add flask pypi:flask==3.1.3"))
 @click.argument("name")
 @click.argument("source")
-def add(name: str, source: str) -> None:
+@click.option(
+    "--control",
+    is_flag=True,
+    help="The project stands for all other code: gains on it are not the project's own.",
+)
+def add(name: str, source: str, control: bool) -> None:
     """Add a project called NAME with the source SOURCE.
 
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
@@ -288,7 +295,7 @@ def add(name: str, source: str) -> None:
     from cortex_pipelines.operations.projects.adding import add_project
 
     root = find_root()
-    entry = add_project(root, name, source)
+    entry = add_project(root, name, source, control)
     _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
     for sentence in without_control(open_project(root), name):
         _say(sentence)

@@ -23,6 +23,7 @@ from cortex_pipelines.serving.experiments.plan import (
     Plan,
 )
 from cortex_pipelines.serving.experiments.running import Log
+from cortex_pipelines.serving.prompts.templates import PromptFileError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _STATE = Path(".cortex") / "serving"
@@ -56,7 +57,8 @@ def start(
         models: What is served, by name.
         project: Whose requests are divided.
         a: How one part is answered: ``champion`` or the number of a release, with ``:WAY`` for
-            another way than the released one, or ``base`` or ``context`` for no adapter.
+            another way than the released one, or ``base`` or ``context`` for no adapter; with
+            ``+VARIANT`` by the templates in ``prompts/VARIANT``.
         b: How the other part is; the same for A/A.
         share: See ``Plan``, as all that follows.
         metric: See ``Plan``.
@@ -157,6 +159,9 @@ def arm_of(models: Mapping[str, Served], project: str, reference: str) -> Served
     Raises:
         ExperimentError: there is no such release or way.
     """
+    plain, _, variant = reference.partition("+")
+    if variant:
+        return _written(arm_of(models, project, plain), variant, reference)
     name, _, way = reference.partition(":")
     if name in _UNTRAINED and not way:
         return _way(_served(models, project), name, reference)
@@ -175,13 +180,26 @@ def _way(served: Served, way: str, reference: str) -> Served:
     raise ExperimentError(f"{reference}: there is no way {way}; ways: {', '.join(ways)}")
 
 
+def _written(served: Served, variant: str, reference: str) -> Served:
+    """The same by the templates of a variant, with ``@`` of that version alone."""
+    name, _, version = variant.partition("@")
+    try:
+        templates = served.templates.variant(name)
+    except PromptFileError as error:
+        raise ExperimentError(f"{reference}: {error}") from error
+    if version not in ("", templates.version):
+        raise ExperimentError(f"{reference}: its templates are of version {templates.version} now")
+    return served.with_templates(templates)
+
+
 def _pinned(models: Mapping[str, Served], project: str, reference: str) -> str:
     """The reference with a release's number, which a promotion does not move."""
     served = arm_of(models, project, reference)
-    name, colon, way = reference.partition(":")
-    if name in _UNTRAINED:
-        return reference
-    return f"{served.about['number']}{colon}{way}"
+    plain, plus, variant = reference.partition("+")
+    written = f"{plus}{variant}@{served.templates.version}" if plus else ""
+    name, colon, way = plain.partition(":")
+    number = name if name in _UNTRAINED else served.about["number"]
+    return f"{number}{colon}{way}{written}"
 
 
 def _served(models: Mapping[str, Served], project: str) -> Served:

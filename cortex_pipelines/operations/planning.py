@@ -22,6 +22,11 @@ _TEXTS_PER_CHOICE = 26
 """Three kinds of questions with some three answers each, under base and adapter, part of them once
 more with similar code: 7,000 texts where `evaluation.choices` is 266."""
 
+_CONTROL = "general_code"
+
+_CHARACTERS_PER_TOKEN = 3.4
+"""Of prompts and completions under the default base's tokenizer."""
+
 _DATA_SETS = ("completion", "naming", "refactoring", "architecture")
 
 
@@ -42,6 +47,33 @@ class Step:
     basis: str
 
 
+def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
+    """Names and partitions of the stages that a run for one project makes where they are stale.
+
+    These are its own stages, those made from all projects, and what the project that
+    ``general.project`` names needs to stand for all other code.
+
+    Args:
+        project: The project.
+        only: Name of the one project; None for all.
+    """
+    wanted = {None, only}
+    stages = {
+        (asset.name, partition)
+        for asset in project.graph.order
+        for partition in project.partitions_of(asset)
+        if only is None or partition in wanted
+    }
+    if only is None or _CONTROL not in project.graph.assets:
+        return stages
+    general: Any = project.effective.section("general", only)
+    return stages | {
+        (asset.name, general.project)
+        for asset in map(project.graph.assets.__getitem__, project.graph.upstream([_CONTROL]))
+        if general.project in project.partitions_of(asset)
+    }
+
+
 def plan(project: Project, only: str | None = None) -> list[Step]:
     """The stages that `cortex run` would make, in order.
 
@@ -53,10 +85,11 @@ def plan(project: Project, only: str | None = None) -> list[Step]:
     """
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     durations, steps = last_seconds(project.root), []
+    concerned = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
         for partition in project.partitions_of(asset):
-            if only is not None and partition not in (None, only):
+            if (asset.name, partition) not in concerned:
                 continue
             inputs = {
                 (other.name, part)
@@ -97,15 +130,35 @@ def _seconds(
         return others[slowest], f"the last run for {slowest}"
     if name == "code_adapter":
         settings: Any = project.effective.section("adapters", partition)
-        return (
-            settings.max_tokens / TRAINING_TOKENS_PER_SECOND,
-            f"at most {settings.max_tokens:,} tokens at {TRAINING_TOKENS_PER_SECOND}/s",
-        )
+        tokens, basis = _training_tokens(project, partition, settings)
+        if tokens is None:
+            return None, basis
+        return tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
     if name == "code_adapter_evaluation":
         asked: Any = project.effective.section("evaluation", partition)
         texts = asked.choices * _TEXTS_PER_CHOICE
         return texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
     return None, "no run here yet"
+
+
+def _training_tokens(
+    project: Project, partition: str | None, settings: Any
+) -> tuple[int | None, str]:
+    """Tokens that a training will read, and what that rests on; None without data sets."""
+    texts = [
+        pl.scan_parquet(path).select(
+            (pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum()
+        )
+        for kind in _DATA_SETS
+        if (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
+    ]
+    if not texts:
+        return None, "a million tokens take some 75 min; the data sets are not there yet"
+    characters = sum(int(text.collect().item()) for text in texts)
+    held = settings.epochs * round(characters / _CHARACTERS_PER_TOKEN)
+    if held < settings.max_tokens:
+        return held, f"some {held:,} tokens"
+    return settings.max_tokens, f"at most {settings.max_tokens:,} tokens"
 
 
 def left_out(project: Project, only: str | None = None) -> Iterator[str]:
@@ -122,8 +175,10 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                     f"{commits:,} commits; projects.{name}.pairs.max_commits: null takes all"
                 )
         for kind in _DATA_SETS:
+            limits: Any = project.effective.section("datasets", name)
             figures = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
-            if count := int(figures.get("left_out_sample") or 0):
+            count = int(figures.get("left_out_sample") or 0)
+            if count and _limited(limits, f"{kind}_dataset"):
                 yield (
                     f"{name}: {count:,} rows are left out of {kind}_dataset; under "
                     f"projects.{name}.datasets max_train, max_validation, max_test: null and "
@@ -139,15 +194,20 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
             )
 
 
+def _limited(settings: Any, name: str) -> bool:
+    """Whether a limit is set; without one, only variants beyond their share are left out."""
+    most = (settings.max_train, settings.max_validation, settings.max_test)
+    return most != (None, None, None) or bool(settings.max_by_kind.get(name))
+
+
 def without_control(project: Project, name: str) -> Iterator[str]:
     """What a project whose gains no other code is compared with should be told before training."""
     general: Any = project.effective.section("general", name)
     if general.project is None:
         yield (
             f"{name}: no project stands for all other code, so the gate will keep the adapter back "
-            "and forgetting is not measured; add one of the same language, such as "
-            "`cortex add other pypi:flask==3.1.3`, and write `general: {project: other}` to "
-            "params.yaml before you train"
+            "and forgetting is not measured; add one of the same language before you train, such "
+            "as `cortex add --control other pypi:flask==3.1.3`"
         )
 
 

@@ -20,6 +20,8 @@ from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import Act, passed
 from cortex_pipelines.release.signing import sign_version, signed_folder, verify
+from cortex_pipelines.serving.prompts.templates import PromptFileError, project_templates
+from cortex_pipelines.tracking.prompts import register_templates
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
@@ -55,10 +57,16 @@ def promote(
     project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
 ) -> Entry | None:
     """See ``release.promotion.promote``."""
+    try:
+        templates = project_templates(project.root)
+    except PromptFileError as error:
+        raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
+    own = templates.own if model.partition else None
     with _alone(project), _followed(project):
-        entry = promotion.promote(project.root, model, _act(why), how, report)
+        entry = promotion.promote(project.root, model, _act(why), how, report, own)
         if entry:
             _moved(project, model, entry)
+            register_templates(project.root, templates)
     return entry
 
 

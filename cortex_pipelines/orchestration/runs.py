@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 import psutil
 
+from cortex_pipelines.operations.planning import stages_of
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
@@ -128,19 +129,19 @@ def run_stale(
         project: The project.
         definitions: Its code location.
         instance: Its Dagster instance.
-        only: Only this partition, and what is made from all.
+        only: Only this project, what is made from all, and what its control needs.
         report: Told what runs.
         among: Assets to run; None for all.
     """
     outcome = Outcome()
     missing: set[str] = set()
+    concerned = stages_of(project, only)
     for partitioned, names in segments(project, among or project.graph.assets):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):
-            if partitioned and only is not None and partition != only:
-                continue
-            reached = project.graph.downstream(n for n in names if (n, partition) in stale)
-            reached = {n for n in names if n in reached}
+            own = [n for n in names if (n, partition) in concerned]
+            reached = project.graph.downstream(n for n in own if (n, partition) in stale)
+            reached = {n for n in own if n in reached}
             left = _left_alone(project, names, partition, missing)
             wanted = [n for n in names if n in reached - left]
             if wanted:

@@ -18,7 +18,7 @@ _MEANINGS = {
 
 _WAYS_TO_MEASURE = {
     "own_improvement_low": "general.project has to name a project of the same language that stands "
-    "for all other code, such as one that `cortex add other pypi:flask==3.1.3` adds"
+    "for all other code, such as one that `cortex add --control other pypi:flask==3.1.3` adds"
 }
 """What has to be done for a figure that was not measured; by default the evaluation's settings."""
 

@@ -66,6 +66,12 @@ def release_of(lines: Sequence[Entry], version: str | None) -> Release | None:
     return Release(**known[-1]) if known else None
 
 
+def prompts_of(lines: Sequence[Entry], version: str | None) -> dict[str, str]:
+    """Versions of the project's own templates of prompts that a version was promoted with."""
+    known = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
+    return (known[-1].prompts or {}) if known else {}
+
+
 def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
     """The semantic version of a challenger, and the reason for it.
 

@@ -69,6 +69,7 @@ class Entry:
         made_from: What ``version`` was made from, for the next number; None if it is not known.
         plan: How it is to be put to use; None where nothing was planned.
         release: What answers with it (``release.json``); None for a router.
+        prompts: Versions of the project's own templates of prompts, by name; None without any.
     """
 
     at: str
@@ -82,10 +83,11 @@ class Entry:
     made_from: dict[str, str] | None = None
     plan: dict[str, Any] | None = None
     release: dict[str, Any] | None = None
+    prompts: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The entry as written, without unset fields."""
-        optional = ("number", "made_from", "plan", "release")
+        optional = ("number", "made_from", "plan", "release", "prompts")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def in_words(self) -> str:

@@ -1,6 +1,6 @@
 """Promotion and rollback, the only ways to change a champion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def promote(
     act: Act,
     deployment: DeploymentSettings | None = None,
     report: Callable[[str], None] = lambda _: None,
+    prompts: Mapping[str, str] | None = None,
 ) -> Entry | None:
     """Promote a challenger that passed its gate, to champion or canary.
 
@@ -61,6 +62,7 @@ def promote(
         act: Who, when and why.
         deployment: How; None for at once, with nothing planned.
         report: Told what could not be checked.
+        prompts: Versions of the project's own templates of prompts, by name.
 
     Returns:
         The ledger's new line; None if the challenger is champion, or that canary, already.
@@ -93,6 +95,7 @@ def promote(
         made_from=made_from.as_dict() if made_from else history.made_from(lines, version),
         plan=plan,
         release=answering.as_dict() if answering and answering.adapter == version else None,
+        prompts=dict(prompts) if prompts else None,
     )
     pin = now if _canary(plan) else ChampionPin(version, now.champion)
     record(root, model, pin, entry)
@@ -126,7 +129,13 @@ def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry |
     if running is None or running.version != version:
         return None
     entry = replace(
-        running, **vars(act), action="undecided", made_from=None, plan=None, release=None
+        running,
+        **vars(act),
+        action="undecided",
+        made_from=None,
+        plan=None,
+        release=None,
+        prompts=None,
     )
     record(root, model, now, entry)
     return entry

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
+from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
+from mcp.types import TextContent, ToolAnnotations
 from pydantic import AfterValidator, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -19,6 +20,7 @@ from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
+from cortex_pipelines.serving.prompts.forms import completion, infill, worker
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import (
@@ -28,7 +30,6 @@ from cortex_pipelines.serving.services import (
     ProjectServices,
     Search,
 )
-from cortex_pipelines.serving.templates import completion, infill
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
@@ -66,6 +67,8 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
     if services.memory is not None:
         server.add_tool(_recall_tool(services.memory), annotations=_READS)
         server.add_tool(_remember_tool(services.memory), annotations=_ADDS)
+    if services.context is not None:
+        server.add_prompt(Prompt.from_function(_worker_prompt(services, services.context)))
     return server
 
 
@@ -198,6 +201,27 @@ def _recall_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
     return recall
 
 
+def _worker_prompt(
+    services: ProjectServices, context_of: Contexts
+) -> Callable[..., Awaitable[UserMessage]]:
+    async def work_on(task: Task, project: Name | None = None) -> UserMessage:
+        """A task with the code that it may be about, each piece under its path and lines.
+
+        task: what is to be done: a sentence, an error message or the text of an issue. project:
+        one project; without it all.
+        """
+
+        def made() -> Answer:
+            text = worker(services.templates(), task, context_of(task, project, 4_000))
+            return {"text": text.text, "template": str(text.made_by[0])}
+
+        answer = await _work(made, "data")
+        told = TextContent(text=answer["text"], _meta={"template": answer["template"]})
+        return UserMessage(told)
+
+    return work_on
+
+
 async def _complete(
     gateway: Gateway, prompt: str, model: str | None, suffix: str | None, most: int
 ) -> Answer:
@@ -214,7 +238,7 @@ async def _complete(
         "version": answering.version,
         "release": answering.release,
     }
-    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.prompt.cut}
+    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.cut}
     notices["flags"] = sorted(asked.flags)
     return answer | {name: value for name, value in notices.items() if value}
 

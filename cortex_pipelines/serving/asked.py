@@ -1,5 +1,6 @@
 """A request to the gateway, and what answers it."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,8 +9,8 @@ from cortex_pipelines.release.answering import Way, shows_context
 from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.engines.engine import Job, Piece, Prompt, Ready, Sampling
 from cortex_pipelines.serving.experiments.running import Assigned
+from cortex_pipelines.serving.prompts.forms import Text
 from cortex_pipelines.serving.rollout import Split, Variant
-from cortex_pipelines.serving.templates import Text
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Answering:
         adapter = release.adapter if self._adapted else None
         upstream = self.upstream or None
         made = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
-        return made.version
+        own = self.served.templates.version
+        if not own:  # for the package's, the number in the release stands
+            return made.version
+        return hashlib.sha256(f"{made.version} {own}".encode()).hexdigest()[:32]
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -93,6 +97,11 @@ class Asked:
     flags: set[str] = field(default_factory=set, compare=False)
     key: bytes | None = None
     known: tuple[Piece, ...] | None = field(default=None, repr=False)
+
+    @property
+    def cut(self) -> int:
+        """Tokens that there was no room for."""
+        return self.text.cut + self.prompt.cut
 
     @property
     def job(self) -> Job:

@@ -10,6 +10,7 @@ from typing import Any
 from cortex_pipelines.release.answering import Release, Way
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.experiments.plan import Arm, Plan
+from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
 
@@ -56,6 +57,7 @@ class Served:
         others: Every way in which it could be answered, to be compared; see ``beside``.
         split: The canary that is tried beside it; None where none is.
         experiment: The experiment that divides its requests; None where none does.
+        templates: What its prompts are made by.
     """
 
     name: str
@@ -68,6 +70,12 @@ class Served:
     others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
     split: Split | None = None
     experiment: Experiment | None = None
+    templates: Templates = field(default_factory=package_templates, compare=False, repr=False)
+
+    def with_templates(self, templates: Templates) -> "Served":
+        """The same, with prompts made by other templates in whatever way it is answered."""
+        others = {way: replace(other, templates=templates) for way, other in self.others.items()}
+        return replace(self, templates=templates, others=others)
 
     @property
     def version(self) -> str:

@@ -36,13 +36,13 @@ from cortex_pipelines.serving.events import EventLog
 from cortex_pipelines.serving.experiments.analysis import Became
 from cortex_pipelines.serving.experiments.running import Assigned, Experiments, Vote
 from cortex_pipelines.serving.metrics import Metrics
+from cortex_pipelines.serving.prompts.forms import Form, Target
 from cortex_pipelines.serving.remembered import Remembered, job_key, keeping
 from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.security.screening import Answers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.templates import Form
 from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -169,9 +169,16 @@ class Gateway:
             record_exception=False,  # its message may quote the prompt
             set_status_on_exception=False,
         ) as span:
-            text = form(self.engine.tokenizer, self._before(answering))
-            stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
+            text = form(
+                Target(
+                    self.engine.tokenizer,
+                    self.engine.window - most,
+                    self._before(answering),
+                    answering.served.templates,
+                )
+            )
+            stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
             prompt = self.engine.prompt(text.text, most)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))

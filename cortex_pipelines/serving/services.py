@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from cortex_pipelines.retrieval.memory.entries import Kind
 from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 
 Expect = Callable[[str, str | None], Mapping[str, Any]]
 """Task and master (None for each known one) to what is expected, and ``version``."""
@@ -75,6 +76,7 @@ class ProjectServices:
         context: Code that a task is about, packed into a budget of tokens.
         encoder: Embeds texts.
         lineage: What a served model was made from.
+        templates: What prompts are made by.
         redact: Takes private values out of what people type; without it no text is kept.
         memory: What is kept of projects.
     """
@@ -85,6 +87,7 @@ class ProjectServices:
     context: Contexts | None = None
     encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
+    templates: Callable[[], Templates] = package_templates
     redact: Redact | None = None
     memory: OpenMemory | None = None
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,17 +17,12 @@ from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.forms import Short, Words
-from cortex_pipelines.serving.templates import completion
+from cortex_pipelines.serving.prompts.forms import task as asked_as
 
 _DRAWN = 0.8
 """Temperature of alternatives (Chen et al. 2021)."""
 
 _STANDS_FOR = "name_to_be_found"
-_WORDS = {
-    "error": ("This code has an error.", "The code put right:"),
-    "improve": ("This code can be improved: {}.", "The improved code:"),
-    "refactor": ("Refactor this code: {}.", "The refactored code:"),
-}
 
 
 class TaskError(ValueError):
@@ -82,6 +77,7 @@ class Suggestion:
         model: Under which name.
         way: How.
         release: Version of the release.
+        template: What the prompt was made by.
         flags: Rules by which the scan knew secrets or personal data in the answers.
         cached: Whether all of them were given before.
     """
@@ -94,6 +90,7 @@ class Suggestion:
     model: str
     way: str
     release: str
+    template: str
     flags: tuple[str, ...] = ()
     cached: bool = False
 
@@ -102,8 +99,8 @@ class Suggestion:
         return asdict(self) | {"alternatives": [asdict(other) for other in self.alternatives]}
 
 
-Prompted = tuple[str, StopRule]
-"""What a model is shown, and where its answer ends."""
+Prompted = tuple[Mapping[str, str], StopRule]
+"""What the task's template is given, and where the answer ends."""
 
 
 def suggest(
@@ -138,13 +135,14 @@ def suggest(
             f"task: {task} is not answered yet, as no adapter is trained for it; "
             f"there is {', '.join(TASKS)}"
         )
-    prompt, extent = TASKS[task](given, context, settings)
+    values, extent = TASKS[task](given, context, settings)
+    form = asked_as(task, **values)
     answering = gateway.answering(model, task, context=task == "completion")
     how = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))
-    asked = [gateway.ask(answering, completion(prompt), how)]
+    asked = [gateway.ask(answering, form, how)]
     if others:
         varied = replace(how, temperature=_DRAWN, seed=1)
-        asked.append(gateway.ask(answering, completion(prompt), varied, others))
+        asked.append(gateway.ask(answering, form, varied, others))
     best, *drawn = [answer for part in asked for answer in _answers(gateway, part, extent)]
     known = {
         other.result: other
@@ -160,6 +158,7 @@ def suggest(
         answering.served.name,
         answering.way,
         answering.release,
+        str(answering.served.templates[task]),
         tuple(sorted({rule for part in asked for rule in part.flags})),
         all(part.known is not None for part in asked),
     )
@@ -196,25 +195,29 @@ def _confidence(tokens: Sequence[Token]) -> float:
 
 
 def _completed(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
-    lines = [f"{_comment(context)} {context.path}"] if context.path else []
-    lines += [context.code.rstrip("\n"), ""] if context.code else []
-    prompt = "\n".join([*lines, given])
+    values = {
+        "given": given,
+        "path": context.path,
+        "comment": _comment(context) if context.path else "",
+        "code": context.code.rstrip("\n"),
+    }
     end = given.rstrip()
     if end.endswith(":"):
-        return prompt, "indented"
-    return prompt, "braced" if end.endswith("{") else "statement"
+        return values, "indented"
+    return values, "braced" if end.endswith("{") else "statement"
 
 
 def _refactored(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
     if not given.strip():
         raise TaskError("input: the code to change is missing")
-    kind = "improve" if context.smell else "refactor" if context.request else "error"
-    request, title = _WORDS[kind]
-    comment = _comment(context)
-    request = request.format(context.smell or context.request)
-    lines = [f"{comment} {context.path or 'code'}", f"{comment} {request}", given.rstrip()]
-    extent: StopRule = "unit" if _language(context) == "python" else "braced_unit"
-    return "\n".join([*lines, "", f"{comment} {title}", ""]), extent
+    values = {
+        "given": given.rstrip(),
+        "path": context.path,
+        "comment": _comment(context),
+        "smell": context.smell,
+        "request": context.request,
+    }
+    return values, "unit" if _language(context) == "python" else "braced_unit"
 
 
 def _named(given: str, context: Context, settings: DatasetSettings) -> Prompted:
@@ -224,13 +227,13 @@ def _named(given: str, context: Context, settings: DatasetSettings) -> Prompted:
         code = given.replace(settings.mask, name)
     unit = {"language": _language(context), "context": "", "indent": "", "code": code}
     room = settings.model_copy(update={"max_prompt_bytes": len(given.encode()) + 10_000})
-    prompt = naming_example(unit, Name(context.kind, name), room)
-    if prompt is None:
+    example = naming_example(unit, Name(context.kind, name), room)
+    if example is None:
         raise TaskError(
             f"input: put {settings.mask} where the name belongs, or name it as context.name, "
             "which has to stand in the code"
         )
-    return prompt, "line"
+    return {"example": example}, "line"
 
 
 def _structured(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
@@ -238,7 +241,7 @@ def _structured(given: str, context: Context, _settings: DatasetSettings) -> Pro
         raise TaskError(
             "context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'"
         )
-    return f"{given.rstrip()}\n{context.request}", "paragraph"
+    return {"given": given.rstrip(), "request": context.request}, "paragraph"
 
 
 TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
@@ -247,7 +250,7 @@ TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
     "naming": _named,
     "architecture": _structured,
 }
-"""How each task is asked."""
+"""What each task's template is given."""
 
 
 def _language(context: Context) -> str:

@@ -79,6 +79,17 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     assert "projects.both already has the source: sources/more" in said
 
 
+def test_a_control_is_named_once(begun: MiniProject) -> None:
+    begun.edit_params(lambda values: values.pop("general", None))
+    assert "cortex add --control" in begun.cortex("add", "more", "sources/alpha").stderr
+    assert "--control" not in begun.cortex("add", "--control", "other", "sources/beta").stderr
+    assert read_yaml(begun.root / "params.yaml")["general"] == {"project": "other"}
+    before = params(begun)
+    refused = begun.cortex("add", "--control", "third", "sources/beta", status=1).stderr
+    assert "general.project is other already" in refused
+    assert params(begun) == before
+
+
 @pytest.mark.parametrize(
     ("name", "source", "words"),
     [

@@ -10,10 +10,14 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.operations import releasing
 from cortex_pipelines.operations.experimenting import book_of
-from cortex_pipelines.operations.inference.gateway import read_catalogue
+from cortex_pipelines.operations.inference.gateway import _stamp, read_catalogue
 from cortex_pipelines.release.answering import Release
-from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, record
+from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, moves, record
+from cortex_pipelines.release.promotion import verdict_folder
+from cortex_pipelines.serving.catalogue import CatalogueSource
 from cortex_pipelines.serving.experiments.plan import append
+from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 
@@ -102,8 +106,82 @@ def test_a_rollback_ends_the_experiment(root: Path) -> None:
         (("shop", "3.0.0", "base"), "there is: 1.0.0, 1.1.0, champion, base, context"),
         (("shop", "champion", "base", "--share", "1"), "leaves one side without answers"),
         (("shop", "champion", "context"), "there is no way context; ways: base, adapter"),
+        (("shop", "champion", "champion+brief"), "no folder prompts/brief of templates"),
     ],
 )
 def test_what_is_refused(root: Path, words: tuple[str, ...], sentence: str) -> None:
     assert sentence in cortex("experiment", "start", *words, status=1).stderr
     assert not book_of(root).path.exists()
+
+
+def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
+    file = root / "prompts" / "brief" / "architecture.jinja"
+    file.parent.mkdir(parents=True)
+    file.write_text("{{ request }}\n")
+    brief = project_templates(root).variant("brief")
+    began = cortex("experiment", "start", "shop", "champion", "champion+brief").stderr
+    assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
+    experiment = read_catalogue(root).models["shop"].experiment
+    assert experiment is not None
+    assert {arm: one.templates.version for arm, one in experiment.arms.items()} == {
+        "a": "",
+        "b": brief.version,
+    }
+    assert experiment.arms["a"].release == experiment.arms["b"].release
+    file.write_text("{{ given }}\n")
+    assert read_catalogue(root).models["shop"].experiment is None, "it waits"
+
+
+def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> None:
+    source = CatalogueSource(lambda: read_catalogue(root), lambda: _stamp(root))
+    assert source.current.models["shop"].notice == ""
+    assert source.current.models["shop"].about["prompts"]["chat"]
+    file = root / "prompts" / "naming.jinja"
+    file.parent.mkdir()
+    file.write_text("{{ example }}!\n")
+    served = source.current.models["shop"]
+    assert served.notice.endswith("than when it was released: naming")
+    assert served.templates["naming"].origin == "prompts/naming.jinja"
+
+    own = project_templates(root).own
+    version = VERSIONS["1.1.0"]
+    words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")
+    record(root, MODEL, ChampionPin(version, None), Entry(*words, number="1.1.0", prompts=own))
+    assert source.current.models["shop"].notice == ""
+    file.write_text("{{ prompt }}")
+    assert source.current.models["shop"].templates["naming"].text == "{{ example }}!\n", "as before"
+    refused = cortex("promote", MODEL.name, status=1).stderr
+    assert "prompts/naming.jinja: prompt is not known here" in refused
+    assert refused.endswith("the champion stays\n")
+
+
+def test_a_promotion_notes_and_registers_the_templates(root: Path) -> None:
+    version = "3" * 32 + ".dir"
+    folder = verdict_folder(root, MODEL)
+    folder.mkdir(parents=True)
+    verdict = {"model_version": version, "verdict": "promoted", "reason": "better"}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    (root / "prompts").mkdir()
+    (root / "prompts" / "naming.jinja").write_text("{{ example }}!\n")
+    own = project_templates(root)
+    cortex("promote", MODEL.name, "--why", "better")
+    (*_, line) = moves(root, MODEL)
+    assert (line.version, line.prompts) == (version, own.own)
+    (stored,) = open_client(root).search_prompt_versions("prompt-naming")
+    assert stored.tags["template"] == own["naming"].version
+
+
+def test_the_templates_are_listed_and_printed(root: Path) -> None:
+    listed = json.loads(cortex("prompts", "--json").stdout)
+    assert {row["from"] for row in listed} == {"package"}
+    printed = cortex("prompts", "worker").stdout
+    file = root / "prompts" / "short" / "worker.jinja"
+    file.parent.mkdir(parents=True)
+    file.write_text(printed.replace("{{ task }}", "Task: {{ task }}"))
+    (row,) = [row for row in json.loads(cortex("prompts", "--variant", "short", "--json").stdout)
+              if row["from"] != "package"]  # fmt: skip
+    assert (row["name"], row["from"]) == ("worker", "prompts/short/worker.jinja")
+    assert row["version"] in cortex("prompts", "--variant", "short").stdout
+    assert (
+        "no template walker; there is architecture" in cortex("prompts", "walker", status=1).stderr
+    )

@@ -3,16 +3,17 @@
 import json
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import polars as pl
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.operations.planning import duration, left_out, plan
+from cortex_pipelines.operations.planning import Step, duration, left_out, plan, stages_of
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.tracking.store import database
-from cortex_pipelines.versioning.project import write_yaml
+from cortex_pipelines.versioning.project import Project, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -62,7 +63,7 @@ def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> Non
 
 def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
     entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
-    own = {"adapters": {"max_tokens": 1000}}
+    own = {"adapters": {"max_tokens": 1000}, "datasets": {"max_train": 10}}
     control = {"general": {"project": "shop"}}
     write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}, **control})
     project = open_project(tmp_path)
@@ -96,4 +97,47 @@ def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path
     write_yaml(tmp_path / "params.yaml", {"projects": projects})
     (sentence,) = left_out(open_project(tmp_path))
     assert sentence.startswith("shop: no project stands for all other code")
-    assert "write `general: {project: other}` to params.yaml" in sentence
+    assert "`cortex add --control other pypi:flask==3.1.3`" in sentence
+
+
+def all_steps(project: Project, only: str | None = None) -> dict[str, Step]:
+    """The plan where nothing has been made, without a dvc.yaml."""
+    stale = [
+        SimpleNamespace(asset=asset, partition=partition, changed=True)
+        for asset in project.graph.order
+        for partition in project.partitions_of(asset)
+    ]
+    with mock.patch("cortex_pipelines.operations.planning.dvc_views", return_value=stale):
+        return {step.address: step for step in plan(project, only)}
+
+
+def _completions(root: Path, name: str, completion: str) -> None:
+    folder = root / "data" / "completion_dataset" / name
+    folder.mkdir(parents=True)
+    rows = pl.DataFrame({"prompt": ["1234567"] * 10, "completion": [completion] * 10})
+    rows.write_parquet(folder / "train.parquet")
+
+
+def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_path: Path) -> None:
+    projects = {name: {"sources": [{"directory": "x"}]} for name in ("some", "much", "none")}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects, "adapters": {"max_tokens": 5000}})
+    _completions(tmp_path, "some", "1234567890")
+    _completions(tmp_path, "much", "1234567890" * 1000)
+    steps = all_steps(open_project(tmp_path))
+    some = steps["code_adapter@some"]
+    assert (some.seconds, some.basis) == (50 / 230, "some 50 tokens at 230/s")
+    assert steps["code_adapter@much"].basis == "at most 5,000 tokens at 230/s"
+    assert steps["code_adapter@none"].seconds is None
+
+
+def test_a_run_for_one_project_makes_what_its_control_needs(tmp_path: Path) -> None:
+    projects = {name: {"sources": [{"directory": "x"}]} for name in ("shop", "other", "third")}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects, "general": {"project": "other"}})
+    project = open_project(tmp_path)
+    stages = stages_of(project, "shop")
+    assert {partition for _, partition in stages} == {None, "shop", "other"}
+    assert ("completion_dataset", "other") in stages
+    assert ("code_adapter", "other") not in stages
+    assert {partition for _, partition in stages_of(project, "other")} == {None, "other"}
+    assert ("code_adapter", "third") in stages_of(project, None)
+    assert not any(address.endswith("@third") for address in all_steps(project, "shop"))

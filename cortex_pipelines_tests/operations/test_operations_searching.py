@@ -51,6 +51,20 @@ def test_one_project_and_all_of_them(project: Path) -> None:
         assert "no project nowhere; there is:" in done.stderr
 
 
+def test_the_prompt_of_a_worker_by_the_project_s_own_template(project: Path) -> None:
+    ask = ["context", "send a message", "--project", open_project(project).partitions[0]]
+    packaged = CliRunner().invoke(main, [*ask, "--prompt"])
+    assert packaged.stdout.startswith("send a message\n\nCode that this may be about")
+    assert SEND in packaged.stdout
+    (project / "prompts").mkdir()
+    (project / "prompts" / "worker.jinja").write_text("Do {{ task }}.\n")
+    own = CliRunner().invoke(main, [*ask, "--prompt"])
+    assert own.stdout == "Do send a message.\n"
+    assert own.stderr.splitlines()[-1].startswith("worker@")
+    assert own.stderr != packaged.stderr
+    assert CliRunner().invoke(main, [*ask, "--prompt", "--json"]).exit_code == 2
+
+
 def test_context_of_one_project_and_of_all(project: Path) -> None:
     names = open_project(project).partitions
     ask = ["context", "send a message"]

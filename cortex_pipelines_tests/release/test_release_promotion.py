@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.release.deployment import DeploymentSettings
-from cortex_pipelines.release.history import canary, numbers, was_rolled_back
+from cortex_pipelines.release.history import canary, numbers, prompts_of, was_rolled_back
 from cortex_pipelines.release.ledger import (
     Entry,
     Model,
@@ -101,6 +101,18 @@ def test_a_line_of_the_ledger_says_who_when_and_why(tmp_path: Path) -> None:
     entry = promoted(tmp_path, ROUTER, "a")
     assert entry == Entry(AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0")
     assert ledger(tmp_path) == [entry]
+
+
+def test_the_ledger_says_by_which_templates_prompts_were_made(tmp_path: Path) -> None:
+    ensure_keys(tmp_path, MODELS)
+    promoted(tmp_path, ADAPTER, "a")
+    decided(tmp_path, ADAPTER, "b")
+    promote(tmp_path, ADAPTER, Act("someone", AT, "better"), prompts={"naming": "0123"})
+    rolled_back(tmp_path, ADAPTER)
+    lines = moves(tmp_path, ADAPTER)
+    assert prompts_of(lines, "a") == {}
+    assert prompts_of(lines, "b") == {"naming": "0123"}
+    assert "prompts" not in lines[0].as_dict()
 
 
 def test_a_champion_is_not_promoted_twice(tmp_path: Path) -> None:

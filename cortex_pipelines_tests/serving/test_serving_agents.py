@@ -20,6 +20,7 @@ from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.prompts.templates import package_templates
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
@@ -39,7 +40,9 @@ def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
 
 
 def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
-    return {"pieces": [{"path": "a.py", "name": task}], "budget": tokens, "versions": {project: ""}}
+    piece = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
+    piece |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
+    return {"pieces": [piece], "notice": "", "budget": tokens, "versions": {project: ""}}
 
 
 SERVICES = ProjectServices(expect=expected, search=searched, context=packed)
@@ -94,9 +97,28 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
     asyncio.run(ask())
 
 
+def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None:
+    async def ask() -> None:
+        async with Client(agents_server(lambda: gateway, SERVICES)) as client:
+            (listed,) = (await client.list_prompts()).prompts
+            assert (listed.name, [each.name for each in listed.arguments or ()]) == (
+                "work_on",
+                ["task", "project"],
+            )
+            made = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
+            (message,) = made.messages
+            assert message.content.type == "text"
+            assert message.content.text.startswith("Fix f\n\nCode that this may be about")
+            assert "a.py:1-2 (function Fix f)\nx\n" in message.content.text
+            wanted = {"template": str(package_templates()["worker"])}
+            assert message.content.meta == wanted
+
+    asyncio.run(ask())
+
+
 def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.templates import completion
+    from cortex_pipelines.serving.prompts.forms import completion
 
     asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))
     return "".join(piece.text for piece in gateway.written(asked))

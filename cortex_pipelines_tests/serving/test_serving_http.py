@@ -107,7 +107,7 @@ def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(
     assert refused.json()["error"]["code"] == "context_length_exceeded"
     cut = client.post("/v1/completions", json={"prompt": long, "max_tokens": 1})
     assert cut.status_code == 200
-    assert "tokens at the left" in cut.headers["x-cortex-cut"]
+    assert int(cut.headers["x-cortex-cut"].removesuffix(" tokens")) > 0
 
 
 def test_llama_cpp_s_clients(client: TestClient) -> None:

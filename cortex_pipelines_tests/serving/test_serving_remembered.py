@@ -82,7 +82,7 @@ def test_what_is_drawn_without_a_seed_is_drawn_anew(client: TestClient) -> None:
 
 def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.templates import completion
+    from cortex_pipelines.serving.prompts.forms import completion
 
     def known(who: str) -> bool:
         with acting_for(Caller(who)):

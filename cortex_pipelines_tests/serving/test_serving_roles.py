@@ -22,9 +22,10 @@ from cortex_pipelines_tests.serving import tinygateway
 
 GUIDE = tinygateway.ROOT / "docs" / "guides" / "serving.md"
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
+TURNS = [{"role": "user", "content": "price"}]
 SERVICES = ProjectServices(
     search=lambda query, project, k: {"results": [query], "versions": {}},
-    context=lambda task, project, tokens: {"results": [task], "versions": {}},
+    context=lambda task, project, tokens: {"results": [task], "pieces": [], "versions": {}},
     lineage=lambda project, version: {"name": "code_adapter", "version": version},
 )
 
@@ -91,7 +92,7 @@ def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
 def test_every_scope_has_a_role_and_a_route_or_a_tool() -> None:
     assert frozenset(SCOPES) == frozenset().union(*ROLES.values())
     asked = frozenset().union(*(needed(path) for path in NEEDED))
-    assert frozenset(SCOPES) - asked == {"lineage", "data", "admin"}
+    assert frozenset(SCOPES) - asked == {"lineage", "admin"}
     assert get_args(Role) == tuple(ROLES)
     assert next(iter(ROLES)) == USUAL
     assert not opens(ROLES[USUAL], "audit")
@@ -127,6 +128,28 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(
         for bearer in bearers:
             result = tool(client, bearer, **asked)
             assert result["structuredContent"]["results"] == ["price"]
+    search, chat = {"query": "price"}, {"messages": TURNS, "context": 200, "max_tokens": 1}
+    for path, body in (("/search", search), ("/context", {"task": "price"})):
+        assert client.post(path, json=body, headers=user).status_code == 403
+        assert client.post(path, json=body, headers=bearers[0]).json()["results"] == ["price"]
+    for bearer, status in ((user, 403), (bearers[0], 200)):
+        answer = client.post("/v1/chat/completions", json=chat, headers=bearer)
+        assert answer.status_code == status, answer.text
+
+
+def test_code_is_read_of_a_key_s_own_projects_only(client: TestClient, bearing: Bearing) -> None:
+    headers = bearing("d", role="maintainer", projects=["docs"])
+    wanted = {"docs": 200, "shop": 403, None: 403}
+    for project, status in wanted.items():
+        body = {"query": "price", "task": "price", "project": project}
+        for path in ("/search", "/context"):
+            assert client.post(path, json=body, headers=headers).status_code == status, project
+    refused = client.post("/context", json={"task": "price", "project": "shop"}, headers=headers)
+    assert refused.json()["error"]["message"] == "d may not read shop; projects: docs"
+    for model, status in (("docs", 200), ("base", 403)):
+        chat = {"model": model, "messages": TURNS, "context": 200, "max_tokens": 1}
+        answer = client.post("/v1/chat/completions", json=chat, headers=headers)
+        assert answer.status_code == status, answer.text
 
 
 def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing) -> None:

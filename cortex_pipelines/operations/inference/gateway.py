@@ -47,6 +47,7 @@ from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.experiments.plan import ARMS, ExperimentError, Plan
 from cortex_pipelines.serving.experiments.running import Experiments
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
+from cortex_pipelines.serving.prompts.templates import FOLDER, Templates, project_templates
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
@@ -137,6 +138,7 @@ def gateway_over(
 def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     """What a project serves now."""
     project = open_project(root)
+    templates = project_templates(root)
     pinned = pinned_base(project)
     base = BaseModel(Path(), base_name(pinned), base_digest(pinned))
     per_task = load_parameters(root).adapters.per_task
@@ -145,10 +147,12 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     for model in models(project):
         if model.asset == _ADAPTER and model.partition:
             now = standing(root, model)
-            served |= {entry.name: entry for entry in _names(project, model, now, base, per_task)}
+            names = _names(project, model, now, base, per_task, templates)
+            served |= {entry.name: entry for entry in names}
             promoted += [model.partition] if now["champion"] else []
     alone = Release("base", base.digest)
     served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
+    served = {name: one.with_templates(templates) for name, one in served.items()}
     for entry in book_of(root).entries():
         if entry.end is None:
             compare(served, entry.plan)
@@ -168,12 +172,17 @@ def compare(served: dict[str, Served], plan: Plan) -> None:
 
 
 def _names(
-    project: Project, model: Model, now: Mapping[str, Any], base: BaseModel, per_task: bool
+    project: Project,
+    model: Model,
+    now: Mapping[str, Any],
+    base: BaseModel,
+    per_task: bool,
+    templates: Templates,
 ) -> Iterator[Served]:
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
     examples = cache(partial(_examples_of, project, model.partition))
-    make = partial(_served, project, model, now, base, per_task, examples)
+    make = partial(_served, project, model, now, base, per_task, templates, examples)
     yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
@@ -203,6 +212,7 @@ def _served(
     now: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
+    templates: Templates,
     examples_of: Callable[[str | None], tuple[Path | None, str]],
     name: str,
     version: str | None,
@@ -221,6 +231,8 @@ def _served(
     if release.shows_context and examples is None:
         notice = f"answered without similar code: {why}"
         release = replace(release, way="adapter" if version else "base", index=None)
+    if other := _other_prompts(history.prompts_of(lines, version), templates):
+        notice = "; ".join(filter(None, (notice, other)))
     line = _released(lines, version)
     about = {
         "project": model.partition,
@@ -232,6 +244,7 @@ def _served(
         "bits_per_byte": measured_ways(metrics) if own or version is None else {},
         "plan": now["plan"] if version and version in (now["champion"], now["canary"]) else None,
         "scores": adapter_scores(metrics) if own else [],
+        "prompts": {name: template.version for name, template in templates.each.items()},
         "lineage": _lineage(project, model, version, line),
     }
     made = Served(
@@ -244,6 +257,14 @@ def _served(
         notice,
     )
     return with_others(made, index, examples)
+
+
+def _other_prompts(released: Mapping[str, str], templates: Templates) -> str:
+    """That templates have changed since a release, in words; empty if they have not."""
+    now = templates.own
+    changed = sorted(name for name in {*released, *now} if released.get(name) != now.get(name))
+    words = "prompts are made by other templates than when it was released"
+    return f"{words}: {', '.join(changed)}" if changed else ""
 
 
 def _examples_of(
@@ -367,7 +388,8 @@ def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
     """Changes when a promotion, a rollback or a pipeline's run has changed what is served."""
     stamps = []
     paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
-    for path in (*paths, book_of(root).path):
+    prompts = root / FOLDER
+    for path in (*paths, book_of(root).path, prompts, *prompts.rglob("*")):
         try:
             stat = path.stat()
         except FileNotFoundError:

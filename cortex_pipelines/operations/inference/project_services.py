@@ -25,6 +25,7 @@ from cortex_pipelines.routing.anomalies.kept import DetectorError
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.serving.prompts.templates import project_templates
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
@@ -44,6 +45,7 @@ def project_services(root: Path) -> ProjectServices:
         context=code.context if code else None,
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
+        templates=partial(project_templates, root),
         redact=partial(redacted, load_parameters(root).privacy),
         memory=partial(open_memory, root),
     )
@@ -134,9 +136,19 @@ class _CodeSearch:
         """An answer of the project's cache; nobody learns by its speed what others asked."""
         if name is None:
             return make()[0]
-        return open_memory(self._root, name).answered(kind, [caller().name, *asked], make)
+        try:
+            memory = open_memory(self._root, name)
+        except ProjectError as error:
+            raise ServiceError(str(error)) from error
+        return memory.answered(kind, [caller().name, *asked], make)
 
     def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
+        try:
+            return self._opened_source(name)
+        except ProjectError as error:
+            raise ServiceError(str(error)) from error
+
+    def _opened_source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         project = open_project(self._root)
         versions = _files_versions(project, [name] if name else list(project.partitions))
         known, source = self._opened.get(name, ({}, None))

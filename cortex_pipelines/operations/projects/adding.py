@@ -16,19 +16,21 @@ from cortex_pipelines.versioning.parameters import DEMO, STANDARD
 from cortex_pipelines.versioning.project import ProjectError
 
 
-def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
+def add_project(root: Path, name: str, source: str, control: bool = False) -> dict[str, Any]:
     """Add a project with one source, or one more source to a project, and pin it.
 
     Args:
         root: Project root.
         name: Name of the project: letters, digits, ``-`` and ``_``.
         source: Path, URL, ``name==version`` (or ``pypi:name``) or ``npm:name@version``.
+        control: The project is to be the one that stands for all other code.
 
     Returns:
         The entry as it stands in ``params.yaml``.
 
     Raises:
-        ProjectError: the name cannot be used, or the source stands there already.
+        ProjectError: the name cannot be used, the source stands there already, or another project
+            is the control.
     """
     if not PROJECT_NAME.fullmatch(name):
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
@@ -38,6 +40,15 @@ def add_project(root: Path, name: str, source: str) -> dict[str, Any]:
     yaml = round_trip()
     values = yaml.load(path.read_text(encoding="utf-8"))
     projects = values.get("projects") or {}
+    if control:
+        general = values.setdefault("general", {})
+        other = general.get("project")
+        if other not in (None, name):
+            raise ProjectError(
+                f"general.project is {other} already; to make {name} the control, write "
+                f"`general: {{project: {name}}}` to params.yaml"
+            )
+        general["project"] = name
     new: dict[str, Any] = {"sources": []}
     if values.get("profile", STANDARD) == DEMO:
         new = {"profile": STANDARD} | new  # the demo's limits are there for the demo's projects

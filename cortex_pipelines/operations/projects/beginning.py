@@ -17,8 +17,8 @@ profile: standard
 
 projects: {}
 
-# general:
-#   project: other # one that stands for all other code: the gate's control, and against forgetting
+general:
+  project: null # one that stands for all other code: `cortex add --control NAME SOURCE`
 
 coordination: # the agent system's logs; the router is trained on them
   logs: logs

@@ -35,8 +35,9 @@ class Written:
         self.finish = piece.finish or self.finish
 
 
-def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
-    """The headers that name what answered."""
+def headers_of(*asked: Asked) -> dict[str, str]:
+    """The headers that name what answers; of several requests to the same model together."""
+    answering, made_by = asked[0].answering, asked[0].text.made_by
     headers = {
         "x-cortex-model": answering.served.name,
         "x-cortex-way": answering.way,
@@ -45,8 +46,10 @@ def headers_of(answering: Answering, cut: int = 0) -> dict[str, str]:
     }
     if answering.notice:
         headers["x-cortex-notice"] = plain(answering.notice)
-    if cut:
-        headers["x-cortex-cut"] = f"{cut} tokens at the left"
+    if made_by:
+        headers["x-cortex-templates"] = ", ".join(map(str, made_by))
+    if cut := max(part.cut for part in asked):
+        headers["x-cortex-cut"] = f"{cut} tokens"
     return {name: plain(value) for name, value in headers.items()}
 
 

@@ -24,6 +24,7 @@ from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.overview import overview_router
 from cortex_pipelines.serving.http.page import page_router
 from cortex_pipelines.serving.http.playground import playground_router
+from cortex_pipelines.serving.http.search import search_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
 from cortex_pipelines.serving.http.tracing import Traced
@@ -62,7 +63,9 @@ def create_app(
     )
     add_error_handlers(app)
     # a request is compared with the routes in this order: first what is asked most
-    for make in (tasks_router, completions_router, llama_router, tabby_router):
+    app.include_router(tasks_router(gateway))
+    app.include_router(completions_router(gateway, services))
+    for make in (llama_router, tabby_router):
         app.include_router(make(gateway))
     app.include_router(models_router(gateway, services))
     app.include_router(embeddings_router(gateway, services))
@@ -71,6 +74,7 @@ def create_app(
     app.include_router(feedback_router(gateway, services))
     app.include_router(logs_router(services))
     app.include_router(memory_router(services))
+    app.include_router(search_router(services))
     app.include_router(audit_router(gateway.state))
     app.include_router(graph_router(gateway, services))
     app.include_router(page_router())

@@ -11,6 +11,7 @@ from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import sentence_of
 from cortex_pipelines.serving.http.tasks import PredictForm, predicted
+from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.tasks import TaskError
 
 
@@ -36,7 +37,7 @@ def _answer(gateway: Gateway, line: bytes) -> dict[str, Any]:
     except ValidationError as error:
         return {"error": "; ".join(sentence_of(dict(wrong)) for wrong in error.errors()[:3])}
     except (ValueError, RecursionError) as error:
-        if isinstance(error, TaskError):
+        if isinstance(error, TaskError | PromptFileError):
             return {"error": str(error)}
         return {"error": f"the line is no JSON in UTF-8: {error}"}
     except (UnknownModelError, EngineError) as error:

@@ -1,5 +1,6 @@
 """``POST /v1/completions`` and ``/v1/chat/completions``."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -16,14 +17,24 @@ from cortex_pipelines.serving.http.answers import (
     envelope,
     headers_of,
     outcome_of,
+    plain,
     streamed,
     usage_of,
     whole,
 )
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, GapForm, Generation
+from cortex_pipelines.serving.http.search import packed, require_project
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.templates import Form, chat, completion, infill
+from cortex_pipelines.serving.prompts.forms import (
+    Form,
+    chat,
+    cited,
+    completion,
+    infill,
+    shown,
+)
+from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16
 """Of a completion, in OpenAI's own interface; of a chat there is no limit but the window's."""
@@ -33,7 +44,7 @@ def _form_of(body: Any) -> str:
     return "tabby" if isinstance(body, dict) and "segments" in body else "openai"
 
 
-def completions_router(gateway: Gateway) -> APIRouter:
+def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     """The routes that write text."""
     router = APIRouter()
 
@@ -61,7 +72,7 @@ def completions_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/chat/completions")
     async def chat_completions(form: ChatForm, request: Request) -> Response:
-        return await converse(gateway, form, request)
+        return await converse(gateway, services, form, request)
 
     return router
 
@@ -79,7 +90,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     texts = form.prompts
     asked = await run_in_threadpool(prepared)
     answering = asked[0].answering
-    headers = headers_of(answering, max(part.prompt.cut for part in asked))
+    headers = headers_of(*asked)
     frame = envelope("text_completion", "cmpl", answering)
     shown = form.logprobs is not None
     if form.stream:
@@ -104,8 +115,10 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     return whole(frame, listed, usage_of(asked, written), headers | outcome_of(asked))
 
 
-async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Response:
-    """The next turn of a conversation."""
+async def converse(
+    gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request
+) -> Response:
+    """The next turn of a conversation, with code of the project before it where that is asked."""
     most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
     if form.top_logprobs and not form.logprobs:
         raise RequestError("top_logprobs goes with logprobs: true", "top_logprobs")
@@ -115,16 +128,31 @@ async def converse(gateway: Gateway, form: ChatForm, request: Request) -> Respon
     answering = await run_in_threadpool(
         gateway.answering, form.model, context=False, for_user=form.user
     )
-    turns = chat([(turn.role, turn.text) for turn in form.messages])
+    project = str(answering.served.about.get("project") or "")
+    pieces: list[dict[str, Any]] = []
+    if form.context is not None:
+        require_project(project or None)
+        known = await run_in_threadpool(
+            packed, services, form.question, project or None, form.context
+        )
+        pieces = known["pieces"]
+    turns = chat([(turn.role, turn.text) for turn in form.messages], project, shown(pieces))
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
-    return await _turns(gateway, form, asked, bool(form.logprobs), request)
+    return await _turns(gateway, form, asked, bool(form.logprobs), request, cited(pieces))
 
 
 async def _turns(
-    gateway: Gateway, form: Generation, asked: Asked, shown: bool, request: Request
+    gateway: Gateway,
+    form: Generation,
+    asked: Asked,
+    shown: bool,
+    request: Request,
+    sources: Sequence[str] = (),
 ) -> Response:
-    """Answers as messages, whole or streamed."""
-    headers = headers_of(asked.answering, asked.prompt.cut)
+    """Answers as messages, whole or streamed; with the places that were shown before them."""
+    headers = headers_of(asked)
+    if sources:
+        headers["x-cortex-context"] = plain(", ".join(sources))
     if form.stream:
         frame = envelope("chat.completion.chunk", "chatcmpl", asked.answering)
         first = [
@@ -142,6 +170,8 @@ async def _turns(
 
         return streamed(gateway, [asked], frame, choices, _with_usage(form), headers, first)
     frame = envelope("chat.completion", "chatcmpl", asked.answering)
+    if sources:
+        frame["context"] = list(sources)
     written = await collect(gateway, asked, request)
     messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
     return whole(frame, messages, usage_of([asked], written), headers | outcome_of([asked]))

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, UnavailableError
+from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 
@@ -87,6 +88,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
     async def unavailable(_: Request, error: ServiceError) -> JSONResponse:
         return error_response(str(error), 404, code="not_available")
+
+    @app.exception_handler(PromptFileError)
+    async def misprompted(_: Request, error: PromptFileError) -> JSONResponse:
+        return error_response(str(error), 503, code="template_failed")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -106,6 +106,12 @@ class ChatForm(Generation):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    context: Annotated[int, Field(ge=200, le=100_000)] | None = None
+
+    @property
+    def question(self) -> str:
+        """What the user said last."""
+        return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "")
 
 
 class GapForm(Generation):

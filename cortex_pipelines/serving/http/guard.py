@@ -46,6 +46,7 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
     **dict.fromkeys(("/memory", "/memory/search", "/memory/forget"), frozenset({"memory"})),
+    **dict.fromkeys(("/search", "/context"), frozenset({"data"})),
     "/audit": frozenset({"audit"}),
     # its tools do all of that, and name projects inside of what they are sent; those that show
     # lineage, code or memories look for their scopes themselves

@@ -25,7 +25,7 @@ from cortex_pipelines.serving.http.answers import (
 )
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.forms import Form, Generation, Words
-from cortex_pipelines.serving.templates import completion, infill
+from cortex_pipelines.serving.prompts.forms import completion, infill
 
 _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}
 
@@ -149,7 +149,7 @@ def _deadline(limit: float | None) -> Any:
 
 
 async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Request) -> Response:
-    headers = headers_of(asked.answering, asked.prompt.cut)
+    headers = headers_of(asked)
     began = time.perf_counter()
     if not form.stream:
         (written,) = await collect(gateway, asked, request)
@@ -192,7 +192,7 @@ def _last(asked: Asked, written: Written, seconds: float) -> dict[str, Any]:
         "generation_settings": {"n_predict": asked.sampling.max_tokens},
         "prompt": "",
         "has_new_line": "\n" in written.text,
-        "truncated": asked.prompt.cut > 0,
+        "truncated": asked.cut > 0,
         "stop_type": stopped,
         "stopping_word": "",
         "timings": _timings(read, made, seconds),

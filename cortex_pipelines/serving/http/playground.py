@@ -15,8 +15,8 @@ from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.http.tabby import offered
+from cortex_pipelines.serving.prompts.forms import completion, infill
 from cortex_pipelines.serving.remembered import answered_anew
-from cortex_pipelines.serving.templates import completion, infill
 
 
 class PlaygroundForm(Form):
@@ -39,7 +39,7 @@ def playground_router(gateway: Gateway) -> APIRouter:
         frame = envelope("text_completion", "cmpl", asked.answering)
         event = offered(str(frame["id"]), asked.answering) | {"from": "page"}
         await run_in_threadpool(gateway.events.add, event)
-        headers = headers_of(asked.answering, asked.prompt.cut)
+        headers = headers_of(asked)
         return streamed(gateway, [asked], frame, _choice, True, headers)
 
     return router

@@ -16,7 +16,7 @@ from cortex_pipelines.serving.experiments.running import Vote
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
-from cortex_pipelines.serving.templates import infill
+from cortex_pipelines.serving.prompts.forms import infill
 
 _MOST = 64
 """Tokens of one suggestion; Tabby's own server stops there, too."""
@@ -123,7 +123,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     event = offered(identity, answering) | {"tokens": len(written.tokens)}
     await run_in_threadpool(gateway.events.add, event)
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
-    headers = headers_of(answering, asked.prompt.cut)
+    headers = headers_of(asked)
     return JSONResponse(body, headers=headers | outcome_of([asked]))
 
 

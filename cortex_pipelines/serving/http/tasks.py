@@ -88,6 +88,7 @@ def tasks_router(gateway: Gateway) -> APIRouter:
             "x-cortex-way": made.way,
             "x-cortex-version": made.version,
             "x-cortex-release": made.release,
+            "x-cortex-templates": made.template,
         }
         if made.cached:
             headers[CACHE] = "hit"

@@ -1,0 +1,43 @@
+"""Templates of prompts in MLflow's prompt registry."""
+
+from pathlib import Path
+
+from cortex_pipelines.serving.prompts.templates import Template, Templates
+from cortex_pipelines.tracking.store import open_client
+
+_TAG = "template"
+"""Tag of a prompt's version: the template's version, which answers name, too."""
+
+
+def register_templates(root: Path, templates: Templates) -> dict[str, int]:
+    """Enter each template, those of variants too, unless its content is there already.
+
+    Args:
+        root: Project root.
+        templates: What the project's prompts are made by.
+
+    Returns:
+        The registry's number of each, by its name there: ``prompt-refactoring``, or
+        ``prompt-refactoring-VARIANT``.
+    """
+    named = {f"prompt-{name}": template for name, template in templates.each.items()}
+    for variant, changed in templates.variants.items():
+        for name, template in changed.each.items():
+            if template != templates[name]:
+                named[f"prompt-{name}-{variant}"] = template
+    return {name: _number(root, name, template) for name, template in named.items()}
+
+
+def _number(root: Path, name: str, template: Template) -> int:
+    client = open_client(root)
+    if any(prompt.name == name for prompt in client.search_prompts(f"name = '{name}'")):
+        for known in client.search_prompt_versions(name):
+            if known.tags.get(_TAG) == template.version:
+                return int(known.version)
+    made = client.register_prompt(
+        name,
+        template.text,
+        commit_message=f"{template} of {template.origin}",
+        tags={_TAG: template.version},
+    )
+    return int(made.version)

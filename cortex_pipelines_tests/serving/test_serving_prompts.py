@@ -1,0 +1,181 @@
+"""Templates of prompts: the package's, a project's own, and what an answer says of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.serving.engines.engine import Sampling
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.prompts.forms import Target, chat, infill
+from cortex_pipelines.serving.prompts.templates import (
+    PromptFileError,
+    package_templates,
+    project_templates,
+)
+from cortex_pipelines.serving.tasks import TASKS, Context
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.serving import tinygateway
+
+TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
+
+
+def asked(gateway: Gateway, task: str, code: str, context: Context) -> str:
+    values, _ = TASKS[task](code, context, gateway.datasets)
+    return package_templates().render(task, **values)
+
+
+@given(code=TEXT.filter(str.strip), path=TEXT, what=TEXT)
+def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
+    gateway: Gateway, code: str, path: str, what: str
+) -> None:
+    for context, request, title in (
+        (Context(path), "This code has an error.", "The code put right:"),
+        (
+            Context(path, smell=what, request="x" if what else ""),
+            f"This code can be improved: {what}." if what else "This code has an error.",
+            "The improved code:" if what else "The code put right:",
+        ),
+        (
+            Context(path, request=what),
+            f"Refactor this code: {what}." if what else "This code has an error.",
+            "The refactored code:" if what else "The code put right:",
+        ),
+    ):
+        lines = [f"# {path or 'code'}", f"# {request}", code.rstrip(), "", f"# {title}", ""]
+        assert asked(gateway, "refactoring", code, context) == "\n".join(lines)
+
+
+@given(code=TEXT, path=TEXT, around=TEXT)
+def test_a_completion_has_its_path_and_what_stands_around_before_it(
+    gateway: Gateway, code: str, path: str, around: str
+) -> None:
+    lines = [f"# {path}"] if path else []
+    lines += [around.rstrip("\n"), ""] if around.rstrip("\n") else []
+    context = Context(path, language="python", code=around)
+    assert asked(gateway, "completion", code, context) == "\n".join([*lines, code])
+
+
+def test_the_form_of_prompts_is_numbered() -> None:
+    """Releases name the package's templates by ``TASK_FORMAT``: raise it with any of these."""
+    numbered = {
+        "architecture": "5110c4c5f98a",
+        "completion": "5a43008ca66b",
+        "naming": "e8c7d3cb4a84",
+        "refactoring": "54d5ec590579",
+    }
+    versions = {name: package_templates()[name].version for name in numbered}
+    assert (TASK_FORMAT, versions) == (1, numbered)
+
+
+def write(root: Path, name: str, text: str) -> None:
+    path = root / "prompts" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, errors="surrogateescape")
+
+
+def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> None:
+    assert project_templates(tmp_path) == package_templates()
+    write(tmp_path, "architecture.jinja", "{{ request }} of {{ given }}\n")
+    write(tmp_path, "short/architecture.jinja", "{{ given }}\n")
+    own = project_templates(tmp_path)
+    values = {"given": "a service", "request": "# Route:"}
+    assert own.render("architecture", **values) == "# Route: of a service"
+    assert own["architecture"].origin == "prompts/architecture.jinja"
+    assert own.own == {"architecture": own["architecture"].version}
+    short = own.variant("short")
+    assert short.render("architecture", **values) == "a service"
+    assert len({package_templates().version, own.version, short.version}) == 3
+    assert own["naming"] == package_templates()["naming"]
+
+    write(tmp_path, "architecture.jinja", package_templates()["architecture"].text)
+    assert (project_templates(tmp_path).own, project_templates(tmp_path).version) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("naems.jinja", "x", "prompts/naems.jinja: used by nothing; templates are architecture, "),
+        ("naming.jinja", "{{ code }}", "prompts/naming.jinja: code is not known here; .* example"),
+        ("naming.jinja", "\udcff", "prompts/naming.jinja: it is no text in UTF-8"),
+        ("v/chat.jinja", "a\n{% for %}", "prompts/v/chat.jinja:2: "),
+    ],
+)
+def test_what_is_no_template_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
+    write(tmp_path, name, text)
+    with pytest.raises(PromptFileError, match=words):
+        project_templates(tmp_path)
+
+
+def test_a_template_reaches_nothing_but_its_values(tmp_path: Path) -> None:
+    write(tmp_path, "naming.jinja", "{{ example.__class__.__mro__ }}")
+    with pytest.raises(PromptFileError, match="naming"):
+        project_templates(tmp_path).render("naming", example="x")
+    with pytest.raises(PromptFileError, match="no folder prompts/brief of templates; there is"):
+        project_templates(tmp_path).variant("brief")
+
+
+def test_an_answer_names_its_template_and_another_one_is_another_release(
+    home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, "refactoring.jinja", "{{ given }}\n{{ comment }} shorter:\n")
+    own = project_templates(tmp_path)
+    plain = tinygateway.catalogue(home)
+    shop = plain.models["shop"].with_templates(own)
+    source = replace(plain, models={**plain.models, "own": replace(shop, name="own")})
+    gateway = tinygateway.open_tiny(home, tmp_path / "state", lambda: source)
+    with TestClient(create_app(gateway)) as client:
+        body = {"task": "refactoring", "input": "x = 1", "alternatives": 0}
+        before, after = (
+            client.post("/predict", json={**body, "model": name}) for name in ("shop", "own")
+        )
+        turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}
+        talk = client.post("/v1/chat/completions", json=turns)
+        code = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
+    wanted = f"refactoring@{own['refactoring'].version}"
+    assert after.headers["x-cortex-templates"] == after.json()["template"] == wanted
+    assert before.json()["template"] == f"refactoring@{package_templates()['refactoring'].version}"
+    assert before.headers["x-cortex-version"] == after.headers["x-cortex-version"]
+    assert before.headers["x-cortex-release"] != after.headers["x-cortex-release"]
+    assert talk.headers["x-cortex-templates"] == str(package_templates()["chat"])
+    assert "x-cortex-templates" not in code.headers
+
+
+def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
+    tokenizer = tinymodel.byte_tokenizer()
+    form = chat([("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
+    packaged = form(Target(tokenizer, 1000))
+    assert packaged.text.startswith("system: Code of the project shop that")
+    assert "a.py:1-2 < eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
+    assert [made.name for made in packaged.made_by] == ["instructions", "chat"]
+
+    write(tmp_path, "instructions.jinja", "Answer in one line.\n")
+    target = Target(tokenizer, 1000, templates=project_templates(tmp_path))
+    for turns, wanted in (
+        ([("user", "Why?")], "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
+        ([("system", "Be kind.")], "system: Answer in one line.\n\nBe kind.\n\nassistant:"),
+    ):
+        assert chat(turns)(target).text == wanted
+
+
+def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
+    """Cutting the left end alone would show only what stands after the cursor."""
+    before = "".join(f"before_{number} = 1\n" for number in range(200))
+    after = "".join(f"after_{number} = 1\n" for number in range(200))
+    asked = gateway.ask(gateway.answering("shop"), infill(f"{before}x = ", after), Sampling(16))
+    assert len(asked.prompt.ids) <= gateway.engine.window - 16
+    assert asked.prompt.cut == 0
+    assert "before_199 = 1\n" in asked.text.text
+    assert "after_0 = 1\n" in asked.text.text
+    assert "before_0 = 1\n" not in asked.text.text
+    shown = [line for line in (before + after).splitlines(keepends=True) if line in asked.text.text]
+    assert asked.cut == len(before + after) - sum(map(len, shown))
+
+    short = gateway.ask(gateway.answering("shop"), infill("x = ", after), Sampling(16))
+    room = gateway.engine.window - 16 - len(short.prompt.ids)
+    assert 0 <= room < len("after_100 = 1\n"), "what stands after it may use what is left"

@@ -1,0 +1,35 @@
+"""Templates of prompts as MLflow's prompt registry holds them."""
+
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.tracking.prompts import register_templates
+from cortex_pipelines.tracking.store import open_client
+
+
+def test_each_content_is_registered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    packaged = project_templates(tmp_path)
+    first = register_templates(tmp_path, packaged)
+    assert set(first) == {f"prompt-{name}" for name in packaged.each}
+    assert set(first.values()) == {1}
+
+    for folder in (tmp_path / "prompts", tmp_path / "prompts" / "short"):
+        folder.mkdir()
+        (folder / "architecture.jinja").write_text(f"{{{{ given }}}} {folder.name}\n")
+    own = project_templates(tmp_path)
+    second = register_templates(tmp_path, own)
+    changed = {"prompt-architecture": 2, "prompt-architecture-short": 1}
+    assert second == first | changed
+    assert register_templates(tmp_path, own) == second
+    assert register_templates(tmp_path, packaged) == first, "what was there before is there still"
+
+    client = open_client(tmp_path)
+    stored = client.get_prompt_version("prompt-architecture", 2)
+    assert stored.template == own["architecture"].text
+    assert stored.tags["template"] == own["architecture"].version
+    assert stored.format(given="a service").strip() == own.render("architecture", given="a service")
+    assert client.search_registered_models() == [], "no model among the project's"
