@@ -28,12 +28,14 @@ def forget(
     from datetime import UTC, datetime
 
     from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations import memories
     from cortex_pipelines.operations.projects import forgetting
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     stones = forgetting.tombstones(root, author, path, repository, partition)
     new = forgetting.bury(root, stones)
+    entries = memories.bury(root, stones)
     project = open_project(root)
     named = {stone.project for stone in stones}
     models = forgetting.trained_on(
@@ -44,13 +46,14 @@ def forget(
     for model in models:
         click.echo(f"{model.name}/{model.number}\tmade from {', '.join(model.projects)}")
     click.echo(
-        f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked; now "
-        "`cortex run`, then `cortex forget --purge`",
+        f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
+        f"{entries} entries of memories deleted; now `cortex run`, then `cortex forget --purge`",
         err=True,
     )
 
 
 def _purge() -> None:
+    from cortex_pipelines.operations import memories
     from cortex_pipelines.operations.projects import forgetting
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
@@ -60,10 +63,12 @@ def _purge() -> None:
     project, definitions = open_location(find_root())
     instance = open_instance(project.root)
     done = forgetting.purge(project, instance)
+    memories.wipe_answers(project.root)
     sync_project(project, definitions, instance)
     click.echo(
         f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
-        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches",
+        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches, the "
+        "cached answers of the memories",
         err=True,
     )
     for name, url in done.remotes:

@@ -25,6 +25,7 @@ from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.cli.mcp import mcp
+from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.off_policy import off_policy
 from cortex_pipelines.cli.params import params
@@ -143,6 +144,7 @@ _COMMANDS = (
     keys,
     logs,
     mcp,
+    memory,
     mutate,
     off_policy,
     params,

@@ -1,6 +1,7 @@
 """Packed context of an index or of a project's own files, with what counts and reads it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -8,13 +9,25 @@ import polars as pl
 
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
+from cortex_pipelines.operations.memories import ProjectMemory, Recalled
 from cortex_pipelines.operations.searching import limits_of, open_project_searcher, open_searcher
-from cortex_pipelines.retrieval.context import APPROXIMATION, Context, Counter, Read, pack
+from cortex_pipelines.retrieval.context import (
+    APPROXIMATION,
+    LEAST_BUDGET,
+    Context,
+    Counter,
+    Read,
+    besides_text,
+    pack,
+)
 from cortex_pipelines.retrieval.documents import read_text
+from cortex_pipelines.retrieval.memory.entries import MemoryUnusableError
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.versioning.project import Project
 
 _TOKENIZER = "tokenizer.json"
+_BESIDES = 0.1
+"""Share of the budget for what is known besides code."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +38,13 @@ class ContextSource:
         searcher: Searches.
         read: Gives the texts, without private values.
         counter: Counts tokens.
+        recall: Gives what is known of a task besides code; None for nothing.
     """
 
     searcher: Searcher
     read: Read
     counter: Counter
+    recall: Callable[[str], Recalled] | None = None
 
     def context(self, task: str, budget: int) -> Context:
         """The context of a task, of the files as they are now.
@@ -43,7 +58,31 @@ class ContextSource:
         if self.searcher.index.collection.vectors is None:
             notices.append("searched by words alone: the index was made without an encoder")
         notice = "; ".join(filter(None, notices))
-        return pack(self.searcher, task, self.read, budget, self.counter, notice=notice)
+        try:
+            known, spent = self._besides(task, budget)
+        except MemoryUnusableError as error:
+            known, spent, notice = Recalled(), 0, f"{notice}; " * bool(notice) + str(error)
+        left = budget - spent
+        packed = pack(self.searcher, task, self.read, left, self.counter, notice=notice)
+        return replace(
+            packed, tokens=packed.tokens + spent, budget=budget,
+            attempts=known.attempts, notes=known.notes,
+        )  # fmt: skip
+
+    def _besides(self, task: str, budget: int) -> tuple[Recalled, int]:
+        """What is known of a task besides code as far as its share of the budget holds it."""
+        most = int(min(budget * _BESIDES, budget - LEAST_BUDGET))
+        if self.recall is None or most <= 0 or not task.strip():
+            return Recalled(), 0
+        every, known, spent = self.recall(task), Recalled(), 0
+        more = [Recalled(notes=(note,)) for note in every.notes]  # first, as people wrote them
+        more += [Recalled(attempts=(like,)) for like in every.attempts]
+        for one in more:
+            both = Recalled(known.attempts + one.attempts, known.notes + one.notes)
+            tokens = self.counter.count(besides_text(both.attempts, both.notes))
+            if tokens <= most:
+                known, spent = both, tokens
+        return known, spent
 
 
 def index_context(folder: Path, params: Parameters) -> ContextSource:
@@ -69,7 +108,22 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
         ProjectError: there is no such project, or its files are not made yet.
     """
     searcher = open_project_searcher(project, name, params)
-    return ContextSource(searcher, _project_texts(project, name), _counter(project))
+    recall = _recall(project, [name] if name else list(project.partitions), params)
+    return ContextSource(searcher, _project_texts(project, name), _counter(project), recall)
+
+
+def _recall(
+    project: Project, names: Sequence[str], params: Parameters
+) -> Callable[[str], Recalled]:
+    """What projects know of a task; attempts are of the logs, so the same of each project."""
+    memories = [ProjectMemory(project, name, params) for name in names]
+
+    def recall(task: str) -> Recalled:
+        each = [memory.recall(task) for memory in memories]
+        attempts = each[0].attempts if each else ()
+        return Recalled(attempts, tuple(note for one in each for note in one.notes))
+
+    return recall
 
 
 def _project_texts(project: Project, name: str | None) -> Read:

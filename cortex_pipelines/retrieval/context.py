@@ -13,6 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+from cortex_pipelines.retrieval.memory.attempts import LikeTask
+from cortex_pipelines.retrieval.memory.entries import Entry
 from cortex_pipelines.retrieval.queries import Query, QueryError, understand
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 
@@ -118,12 +120,14 @@ class Context:
 
     Args:
         task: The task.
-        tokens: Of all pieces with their headings.
+        tokens: Of all pieces with their headings, and of what is known besides.
         budget: Most tokens.
         counted_by: What counted them.
         pieces: The pieces by file, the most promising first, in a file by line.
         files: Paths of the pieces, best first.
         notice: What whoever reads it should know; empty if there is nothing.
+        attempts: What the agents' workers tried on tasks like this one.
+        notes: What is kept in the memory about it.
     """
 
     task: str
@@ -133,14 +137,26 @@ class Context:
     pieces: tuple[Piece, ...]
     files: tuple[str, ...]
     notice: str
+    attempts: tuple[LikeTask, ...] = ()
+    notes: tuple[Entry, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The context as the command writes it."""
-        return asdict(self)
+        return asdict(self) | {"notes": [note.as_json() for note in self.notes]}
 
     def as_text(self) -> str:
-        """The pieces as they are put into a prompt."""
-        return "\n".join(piece.as_text() for piece in self.pieces)
+        """All of it as it is put into a prompt."""
+        known = besides_text(self.attempts, self.notes)
+        return "\n".join(filter(None, (known, *(piece.as_text() for piece in self.pieces))))
+
+
+def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Entry]) -> str:
+    """What is known of a task besides code, a line each under two headings."""
+    parts = (
+        ("tried on tasks like this one:", [task.as_text() for task in attempts]),
+        ("kept about this:", [note.as_text() for note in notes]),
+    )
+    return "".join("\n".join((head, *lines, "")) for head, lines in parts if lines)
 
 
 Read = Callable[[str], str | None]

@@ -12,6 +12,8 @@ from mcp.types import TextContent, ToolAnnotations
 from pydantic import AfterValidator, Field
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.retrieval.memory.entries import LONGEST as LONGEST_NOTE
+from cortex_pipelines.retrieval.memory.entries import Kind
 from cortex_pipelines.routing.serving.router import RULES
 from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.engines.engine import Sampling
@@ -21,17 +23,25 @@ from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.prompts.forms import completion, infill, worker
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
-from cortex_pipelines.serving.services import Contexts, Expect, ProjectServices, Search
+from cortex_pipelines.serving.services import (
+    Contexts,
+    Expect,
+    OpenMemory,
+    ProjectServices,
+    Search,
+)
 
 _INSTRUCTIONS = (
     "Models trained on this team's own code and its agents' logs. Every answer names the version "
     "of the model that gave it."
 )
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+_ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
 
 Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 Task = Annotated[str, Field(max_length=100_000), AfterValidator(encodable)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
+Note = Annotated[str, Field(max_length=LONGEST_NOTE), AfterValidator(encodable)]
 
 OpenGateway = Callable[[], Gateway]
 """Gives the gateway; may wait until its base is loaded."""
@@ -54,6 +64,9 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
     )
     for tool in _tools(open_gateway, services):
         server.add_tool(tool, annotations=_READS)
+    if services.memory is not None:
+        server.add_tool(_recall_tool(services.memory), annotations=_READS)
+        server.add_tool(_remember_tool(services.memory), annotations=_ADDS)
     if services.context is not None:
         server.add_prompt(Prompt.from_function(_worker_prompt(services, services.context)))
     return server
@@ -143,6 +156,49 @@ def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
         return await _work(lambda: dict(context_of(task, project, tokens)), "data")
 
     return context
+
+
+def _remember_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
+    async def remember(
+        text: Note,
+        kind: Kind = "note",
+        project: Name | None = None,
+        answer: Note = "",
+        supersedes: Name | None = None,
+    ) -> Answer:
+        """Keep what the next who works on the project should know; say it in a few sentences.
+
+        kind: `decision` with its reason, `outcome` of what was tried, `note` for the rest, or
+        `exchange` for a question (text) and its answer, which only you are shown again.
+        supersedes: the id of an entry that no longer holds. Secrets and personal data are taken
+        out.
+        """
+        who = caller().name
+        given = (text, kind, "tool remember", answer, supersedes)
+        return await _work(lambda: dict(memory(project).add(who, *given)), "memory")
+
+    return remember
+
+
+def _recall_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
+    async def recall(
+        query: Task | None = None,
+        project: Name | None = None,
+        k: Annotated[int, Field(ge=1, le=100)] = 10,
+        history: bool = False,
+    ) -> Answer:
+        """Find what is kept about a task: notes, decisions, outcomes, and earlier attempts at it.
+
+        Without query: your latest exchanges, all that holds, and what changed since you were here.
+        history: also what was superseded.
+        """
+        who = caller().name
+        if query is None:
+            return await _work(lambda: dict(memory(project).show(who)), "memory")
+        given = (query, k, None, history)
+        return await _work(lambda: dict(memory(project).search(who, *given)), "memory")
+
+    return recall
 
 
 def _worker_prompt(

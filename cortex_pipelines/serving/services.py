@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from cortex_pipelines.retrieval.memory.entries import Kind
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 
@@ -26,6 +27,40 @@ Redact = Callable[[str], tuple[str, int]]
 """A text to the text without private values, and how many of them it held."""
 
 
+class Memory(Protocol):
+    """What is kept of a project.
+
+    ``who`` is the name of the caller's key, of which a pseudonym is kept; empty for whoever started
+    the process.
+    """
+
+    def add(
+        self,
+        who: str,
+        text: str,
+        kind: Kind,
+        origin: str,
+        answer: str = "",
+        supersedes: str | None = None,
+    ) -> Mapping[str, Any]:
+        """Keep an entry without the private values in it; ``id``, ``redacted`` and its fields."""
+
+    def search(
+        self, who: str, query: str, k: int, kind: str | None = None, history: bool = False
+    ) -> Mapping[str, Any]:
+        """``entries``, ``attempts`` and ``relations`` for a query."""
+
+    def show(self, who: str) -> Mapping[str, Any]:
+        """``history``, ``notes``, ``versions``, and what is new since they were here."""
+
+    def forget(self, who: str | None, ids: Sequence[str]) -> Mapping[str, Any]:
+        """``forgotten``: entries by identity, of one author unless that is None."""
+
+
+OpenMemory = Callable[[str | None], Memory]
+"""Project (None for the only one) to what is kept of it."""
+
+
 class ServiceError(LookupError):
     """What was asked for is not made yet or not known; the message says which, and what to do."""
 
@@ -43,6 +78,7 @@ class ProjectServices:
         lineage: What a served model was made from.
         templates: What prompts are made by.
         redact: Takes private values out of what people type; without it no text is kept.
+        memory: What is kept of projects.
     """
 
     expect: Expect | None = None
@@ -53,6 +89,7 @@ class ProjectServices:
     lineage: Lineage | None = None
     templates: Callable[[], Templates] = package_templates
     redact: Redact | None = None
+    memory: OpenMemory | None = None
 
 
 NOTHING = ProjectServices()

@@ -237,6 +237,7 @@ def test_all_commands_are_there() -> None:
         "lineage",
         "logs",
         "mcp",
+        "memory",
         "mutate",
         "off-policy",
         "params",

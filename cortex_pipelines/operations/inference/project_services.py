@@ -1,6 +1,6 @@
 """What a project answers besides its models: lineage, outcome predictors, code search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -17,6 +17,7 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_fo
 from cortex_pipelines.operations.inference.predicting import expect
 from cortex_pipelines.operations.inference.watching import watch_records
 from cortex_pipelines.operations.made import made_output
+from cortex_pipelines.operations.memories import open_memory
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -25,6 +26,7 @@ from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
@@ -45,6 +47,7 @@ def project_services(root: Path) -> ProjectServices:
         lineage=partial(_lineage, root),
         templates=partial(project_templates, root),
         redact=partial(redacted, load_parameters(root).privacy),
+        memory=partial(open_memory, root),
     )
 
 
@@ -101,18 +104,43 @@ class _CodeSearch:
 
     def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
         """The best places for a query."""
-        with self._lock:  # two at once would make the same index
-            source, versions = self._source(name)
-            results = source.searcher.search(query, k)
-        return {"results": [result.as_json() for result in results], "versions": versions}
+
+        def make() -> tuple[dict[str, Any], bool]:
+            with self._lock:  # two at once would make the same index
+                source, versions = self._source(name)
+                results = source.searcher.search(query, k)
+            rows = [result.as_json() for result in results]
+            return {"results": rows, "versions": versions}, not source.searcher.note
+
+        return self._answered("search", name, [query, k], make)
 
     def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
         """The packed context of a task, which whoever asks knows."""
-        with self._lock:
-            source, versions = self._source(name)
-            packed = source.context(task, tokens).as_json()
-        del packed["task"]
-        return {**packed, "versions": versions}
+
+        def make() -> tuple[dict[str, Any], bool]:
+            with self._lock:
+                source, versions = self._source(name)
+                packed = source.context(task, tokens).as_json()
+            del packed["task"]
+            return {**packed, "versions": versions}, not source.searcher.note
+
+        return self._answered("context", name, [task, tokens], make)
+
+    def _answered(
+        self,
+        kind: str,
+        name: str | None,
+        asked: list[Any],
+        make: Callable[[], tuple[dict[str, Any], bool]],
+    ) -> Mapping[str, Any]:
+        """An answer of the project's cache; nobody learns by its speed what others asked."""
+        if name is None:
+            return make()[0]
+        try:
+            memory = open_memory(self._root, name)
+        except ProjectError as error:
+            raise ServiceError(str(error)) from error
+        return memory.answered(kind, [caller().name, *asked], make)
 
     def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         try:

@@ -19,6 +19,7 @@ from cortex_pipelines.serving.http.guard import Door, Guard
 from cortex_pipelines.serving.http.limits import BodyLimit, Counted, Wishes
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.logs import logs_router
+from cortex_pipelines.serving.http.memory import memory_router
 from cortex_pipelines.serving.http.models import models_router
 from cortex_pipelines.serving.http.overview import overview_router
 from cortex_pipelines.serving.http.page import page_router
@@ -72,6 +73,7 @@ def create_app(
         app.include_router(make(gateway))
     app.include_router(feedback_router(gateway, services))
     app.include_router(logs_router(services))
+    app.include_router(memory_router(services))
     app.include_router(search_router(services))
     app.include_router(audit_router(gateway.state))
     app.include_router(graph_router(gateway, services))

@@ -45,10 +45,11 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
     **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
     **dict.fromkeys(_READ, frozenset({"read"})),
+    **dict.fromkeys(("/memory", "/memory/search", "/memory/forget"), frozenset({"memory"})),
     **dict.fromkeys(("/search", "/context"), frozenset({"data"})),
     "/audit": frozenset({"audit"}),
     # its tools do all of that, and name projects inside of what they are sent; those that show
-    # lineage or code look for their scopes themselves
+    # lineage, code or memories look for their scopes themselves
     "/mcp": frozenset({"complete", "route", "read"}),
 }
 """Path to the scopes that it needs."""

@@ -10,6 +10,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
     "data": "code of the projects: `/search`, `/context`, the tools for agents, `context` of chats",
+    "memory": "what is kept of the projects: `/memory` and what is below it, `remember`, `recall`",
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",
 }
@@ -20,7 +21,7 @@ Role: TypeAlias = Literal["user", "maintainer", "auditor", "admin"]
 _USER = ("complete", "route", "feedback", "read")
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "user": frozenset(_USER),
-    "maintainer": frozenset({*_USER, "lineage", "data"}),
+    "maintainer": frozenset({*_USER, "lineage", "data", "memory"}),
     "auditor": frozenset({"read", "lineage", "audit"}),
     "admin": frozenset({"admin"}),
 }

@@ -1,0 +1,117 @@
+"""What is kept of a project: who said it where and when."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["note", "decision", "outcome", "exchange"]
+
+KINDS: Final[dict[Kind, str]] = {
+    "note": "something worth knowing",
+    "decision": "what was decided, and why",
+    "outcome": "what came of something that was tried",
+    "exchange": "a question and its answer, which only its author is shown again",
+}
+"""Kind of what may be added to its meaning."""
+
+SUMMARY: Final = "summary"
+"""Kind of what is left of older exchanges."""
+
+OWN: Final = ("exchange", SUMMARY)
+"""Kinds that nobody but their author is shown."""
+
+LONGEST = 20_000
+"""Characters of an entry: a long message; what is longer is a file, which search reads."""
+
+
+class MemoryStoreError(RuntimeError):
+    """Something cannot be kept, found or forgotten; the message says why and what to do."""
+
+
+class MemoryUnusableError(MemoryStoreError):
+    """The file of a memory is damaged, busy, or may not be written."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is to be kept.
+
+    Args:
+        text: The note, or the question of an exchange.
+        kind: One of ``KINDS``.
+        author: Pseudonym of who wants it kept.
+        origin: Where it comes from: a command, a route, a commit, a conversation.
+        answer: The answer of an exchange.
+        supersedes: Identity of the entry that is no longer so.
+    """
+
+    text: str
+    kind: Kind
+    author: str
+    origin: str
+    answer: str = ""
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept.
+
+    Args:
+        number: Its place in the order of the store.
+        id: Identity.
+        kind: One of ``KINDS``, or ``summary``.
+        author: Pseudonym.
+        origin: Where it comes from.
+        at: When it was added, ISO 8601 in UTC.
+        text: The text.
+        answer: The answer of an exchange.
+        superseded_by: Identity of the entry that took its place; None while it holds.
+    """
+
+    number: int
+    id: str
+    kind: str
+    author: str
+    origin: str
+    at: str
+    text: str
+    answer: str
+    superseded_by: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """What whoever asks is shown; no part that is empty."""
+        return {k: v for k, v in asdict(self).items() if v not in ("", None) and k != "number"}
+
+    def as_text(self) -> str:
+        """A line of a prompt."""
+        return f"- {self.kind} of {self.at[:10]} ({self.id}): {' '.join(self.text.split())}"
+
+
+def refuse_no_text(draft: Draft) -> None:
+    """Refuse what is no text or too much of it.
+
+    Raises:
+        MemoryStoreError: says what is wrong with it.
+    """
+    if not draft.text.strip():
+        raise MemoryStoreError("there is nothing to keep: the text is empty")
+    for name, text in (("text", draft.text), ("answer", draft.answer), ("origin", draft.origin)):
+        if len(text) > LONGEST:
+            raise MemoryStoreError(
+                f"the {name} has {len(text):,} characters, at most {LONGEST:,} are kept; keep what "
+                "is to be known of it, and say under origin where all of it is"
+            )
+        if "\0" in text or _unencodable(text):
+            raise MemoryStoreError(f"the {name} is no text that UTF-8 can hold")
+    if draft.answer and draft.kind != "exchange":
+        raise MemoryStoreError(f"only an exchange has an answer, and this is to be a {draft.kind}")
+    if draft.supersedes is not None and draft.kind == "exchange":
+        raise MemoryStoreError("an exchange was held and is not superseded; `forget` deletes one")
+
+
+def _unencodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

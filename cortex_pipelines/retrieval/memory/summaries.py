@@ -1,0 +1,40 @@
+"""A summary made of the sentences of what it is about (SumBasic: Nenkova, Vanderwende 2005)."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from cortex_pipelines.retrieval.terms import stop_terms, terms
+
+SENTENCES = 8
+"""Of a summary of ten exchanges: less than one of each."""
+_LONGEST = 300
+_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_STOP = stop_terms()
+
+
+def summary(texts: Sequence[str], most: int = SENTENCES) -> str:
+    """The sentences whose words the texts use most, each adding words that are not there yet.
+
+    Args:
+        texts: In their order.
+        most: Most sentences.
+
+    Returns:
+        A sentence a line, in the order of the texts.
+    """
+    parts = [part.strip() for text in texts for part in _END.split(text)]
+    sentences = list(dict.fromkeys(part[:_LONGEST] for part in parts if part))
+    words = [set(terms(sentence)) - _STOP for sentence in sentences]
+    counted = Counter(term for inside in words for term in inside)
+    total = max(1, counted.total())
+    share = {term: count / total for term, count in counted.items()}
+    left = [number for number, inside in enumerate(words) if inside]
+    chosen: list[int] = []
+    while left and len(chosen) < most:
+        best = max(left, key=lambda n: (sum(share[t] for t in words[n]) / len(words[n]), -n))
+        left.remove(best)
+        chosen.append(best)
+        for term in words[best]:
+            share[term] **= 2  # what was said once is worth little more
+    return "\n".join(sentences[number] for number in sorted(chosen))
