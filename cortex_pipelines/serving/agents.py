@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -19,7 +19,13 @@ from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
-from cortex_pipelines.serving.services import Contexts, Expect, ProjectServices, Search
+from cortex_pipelines.serving.services import (
+    Contexts,
+    Expect,
+    ProjectServices,
+    Relations,
+    Search,
+)
 from cortex_pipelines.serving.templates import completion, infill
 
 _INSTRUCTIONS = (
@@ -97,6 +103,8 @@ def _tools(
         yield _search_tool(services.search)
     if services.context is not None:
         yield _context_tool(services.context)
+    if services.relations is not None:
+        yield _graph_tool(services.relations)
 
 
 def _predict_tool(expect: Expect) -> Callable[..., Awaitable[Answer]]:
@@ -140,6 +148,25 @@ def _context_tool(context_of: Contexts) -> Callable[..., Awaitable[Answer]]:
         return await _work(lambda: dict(context_of(task, project, tokens)), "data")
 
     return context
+
+
+def _graph_tool(relations: Relations) -> Callable[..., Awaitable[Answer]]:
+    async def code_graph(
+        question: Literal["callers", "breaks", "tests", "path"],
+        name: Name,
+        to: Name | None = None,
+        project: Name | None = None,
+        depth: Annotated[int, Field(ge=1, le=20)] = 3,
+    ) -> Answer:
+        """Show who calls a function or type, what breaks if it changes, its tests, or a path.
+
+        name: a path, path:qualified.name, or the name of a function or type. to: the other end of
+        a path. project: one project; without it all. depth: most steps of breaks and tests. Each
+        step has its span, the lines that show it, and what it rests on (`resolution`).
+        """
+        return await _work(lambda: dict(relations(question, name, to, project, depth)), "data")
+
+    return code_graph
 
 
 async def _complete(

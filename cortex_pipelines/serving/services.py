@@ -15,6 +15,10 @@ Search = Callable[[str, str | None, int], Mapping[str, Any]]
 Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
 """Task, project (None for all) and most tokens to the packed context, and ``versions``."""
 
+Relations = Callable[[str, str, str | None, str | None, int], Mapping[str, Any]]
+"""Question, name, its other end (of a path), project (None for all) and most steps to the answer of
+the code graph, and ``versions``."""
+
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
 """Project (None for the router) and version of its model to the tree of what it was made from."""
 
@@ -38,6 +42,7 @@ class ProjectServices:
         score: Detectors of anomalies.
         search: Code search.
         context: Code that a task is about, packed into a budget of tokens.
+        relations: Questions over the graph of the code.
         encoder: Embeds texts.
         lineage: What a served model was made from.
         redact: Takes private values out of what people type; without it no text is kept.
@@ -47,6 +52,7 @@ class ProjectServices:
     score: Score | None = None
     search: Search | None = None
     context: Contexts | None = None
+    relations: Relations | None = None
     encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
     redact: Redact | None = None
