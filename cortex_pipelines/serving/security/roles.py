@@ -9,7 +9,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "feedback": "`/feedback`, `/v1/events`",
     "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
-    "data": "code of the projects, as agents find it by `search_code` and `context`",
+    "data": "code of the projects, as agents find it by `search_code`, `context` and `code_graph`",
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",
 }
