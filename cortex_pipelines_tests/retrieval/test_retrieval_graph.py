@@ -199,6 +199,8 @@ def test_other_relations_of_python() -> None:
                 ),
                 "b.ts": "export class Base {\n  put() {}\n}\nexport function free() {}\n",
                 "c.js": "const b = require('./b');\nfunction own() { b.free(); }\nown();\n",
+                "d.ts": "import './b';\nimport { Base } from './e';\nfree();\nnew Base();\n",
+                "e.ts": "export * from './b';\n",
             },
             {
                 ("A.go", "Base.put", "type"),
@@ -208,6 +210,7 @@ def test_other_relations_of_python() -> None:
                 ("A", "Base", "import"),
                 ("own", "free", "import"),
                 ("c.js", "own", "scope"),
+                ("d.ts", "Base", "import"),
             },
         ),
     ],

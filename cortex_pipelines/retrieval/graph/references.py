@@ -169,7 +169,13 @@ def _imported(file: _Parsed) -> Iterator[Reference]:
         if fact.fact == NAME:
             yield Reference(PACKAGE, encodable(fact.object), "", "", *span)
             continue
-        pairs = parsed_detail(fact.detail).get("names") or [("", "")]
+        pairs = parsed_detail(fact.detail).get("names")
+        if not pairs and file.language in ("javascript", "typescript"):
+            # `import './x'` binds no name; `export * from './x'` passes on all
+            passes_on = file.lines[fact.start_line - 1].lstrip().startswith("export")
+            pairs = [("*", "*")] if passes_on else []
+        elif not pairs:
+            pairs = [("", "")]
         for exported, local in pairs:
             yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
 
