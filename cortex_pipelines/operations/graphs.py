@@ -55,17 +55,19 @@ def project_graph(project: Project, name: str | None) -> CodeGraph:
                 f"the graph of {one} is not made yet; `cortex run {_ASSET} --project {one}` "
                 "makes it"
             )
-        prefix = pl.lit("" if name is not None else f"{one}/")
-        edges.append(
-            CODE_GRAPH.read(folder).with_columns(
-                prefix + pl.col("from_path"), prefix + pl.col("to_path")
-            )
-        )
-        read = CODE_UNITS.read(project.output("code_units", one), *_UNITS)
-        units.append(read.with_columns(prefix + pl.col("path")))
+        prefix = "" if name is not None else f"{one}/"
+        read = CODE_GRAPH.read(folder)
+        ends = ("from_path", "to_path")
+        edges.append(read.with_columns(_prefixed(prefix, end) for end in ends))
+        defined = CODE_UNITS.read(project.output("code_units", one), *_UNITS)
+        units.append(defined.with_columns(_prefixed(prefix, "path")))
         files = REPOSITORY_FILES.read(project.output("repository_files", one), "path")
-        paths += files.select(prefix + pl.col("path"))["path"].to_list()
+        paths += [f"{prefix}{path}" for path in files["path"]]
     return CodeGraph(pl.concat(edges), pl.concat(units), paths)
+
+
+def _prefixed(prefix: str, column: str) -> pl.Expr:
+    return pl.concat_str(pl.lit(prefix), column).alias(column)
 
 
 def index_graph(folder: Path, params: Parameters) -> CodeGraph:

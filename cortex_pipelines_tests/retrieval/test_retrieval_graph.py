@@ -2,24 +2,29 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.operations.graphs import project_graph
+from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.retrieval.graph.build import Tables, code_graph
 from cortex_pipelines.retrieval.graph.history import LEAST_TOGETHER, changed_together
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.parameters import sections
 
 _PARAMETERS = sections()
@@ -350,3 +355,38 @@ def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
     done = run.invoke(main, ["graph", "callers", "x", "--index", str(out), "--project", "shop"])
     assert "not both" in done.stderr
     assert run.invoke(main, index).exit_code == 0, "what graphs left is no hindrance"
+
+
+def test_the_graph_of_one_project_and_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    project = open_project(tmp_path)
+    first, *_ = project.partitions
+    with pytest.raises(ProjectError, match=f"`cortex run code_graph --project {first}` makes it"):
+        project_graph(project, first)
+    made = tables(PYTHON)
+    for name in project.partitions:
+        for asset, table, frame in (
+            ("repository_files", "files", made.files),
+            ("code_units", "units", made.units),
+            ("code_graph", "edges", code_graph(made, ARCHITECTURE, EXTRACTION)),
+        ):
+            folder = project.output(asset, name)
+            folder.mkdir(parents=True)
+            frame.write_parquet(folder / f"{table}.parquet")
+    ask = ["graph", "callers", "Base.key", "--json"]
+    done = CliRunner().invoke(main, [*ask, "--project", first])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["of"] == ["shop/base.py:Base.key"]
+    done = CliRunner().invoke(main, ask)
+    assert f"type one of {min(project.partitions)}/shop/base.py:Base.key" in done.stderr
+    ask[2] = f"{first}/shop/base.py:Base.key"
+    (step,) = json.loads(CliRunner().invoke(main, ask).stdout)["steps"]
+    assert step["path"] == f"{first}/shop/base.py"
+    done = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
+    assert "no project nowhere; there is:" in done.stderr
+    answer = project_services(tmp_path).relations
+    assert answer is not None
+    assert answer("callers", "Base.key", None, first, 3)["versions"] == {first: None}
