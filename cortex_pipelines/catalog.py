@@ -30,6 +30,7 @@ from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
+from cortex_pipelines.retrieval.assets import code_graph
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
@@ -101,6 +102,7 @@ ASSETS = (
     code_units,
     refactoring_pairs,
     architecture_facts,
+    code_graph,
     annotated_units,
     augmented_units,
     mutant_verification,

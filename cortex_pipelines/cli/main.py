@@ -21,6 +21,7 @@ from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
 from cortex_pipelines.cli.forget import forget
+from cortex_pipelines.cli.graph import graph
 from cortex_pipelines.cli.init import init
 from cortex_pipelines.cli.keys import keys
 from cortex_pipelines.cli.logs import logs
@@ -139,6 +140,7 @@ _COMMANDS = (
     export,
     extract,
     forget,
+    graph,
     index,
     init,
     keys,

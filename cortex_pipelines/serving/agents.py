@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -28,6 +28,7 @@ from cortex_pipelines.serving.services import (
     Expect,
     OpenMemory,
     ProjectServices,
+    Relations,
     Search,
 )
 
@@ -113,6 +114,8 @@ def _tools(
         yield _search_tool(services.search)
     if services.context is not None:
         yield _context_tool(services.context)
+    if services.relations is not None:
+        yield _graph_tool(services.relations)
 
 
 def _predict_tool(expect: Expect) -> Callable[..., Awaitable[Answer]]:
@@ -220,6 +223,25 @@ def _worker_prompt(
         return UserMessage(told)
 
     return work_on
+
+
+def _graph_tool(relations: Relations) -> Callable[..., Awaitable[Answer]]:
+    async def code_graph(
+        question: Literal["callers", "breaks", "tests", "path"],
+        name: Name,
+        to: Name | None = None,
+        project: Name | None = None,
+        depth: Annotated[int, Field(ge=1, le=20)] = 3,
+    ) -> Answer:
+        """Show who calls a function or type, what breaks if it changes, its tests, or a path.
+
+        name: a path, path:qualified.name, or the name of a function or type. to: the other end of
+        a path. project: one project; without it all. depth: most steps of breaks and tests. Each
+        step has its span, the lines that show it, and what it rests on (`resolution`).
+        """
+        return await _work(lambda: dict(relations(question, name, to, project, depth)), "data")
+
+    return code_graph
 
 
 async def _complete(

@@ -17,6 +17,10 @@ Search = Callable[[str, str | None, int], Mapping[str, Any]]
 Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
 """Task, project (None for all) and most tokens to the packed context, and ``versions``."""
 
+Relations = Callable[[str, str, str | None, str | None, int], Mapping[str, Any]]
+"""Question, name, its other end (of a path), project (None for all) and most steps to the answer of
+the code graph, and ``versions``."""
+
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
 """Project (None for the router) and version of its model to the tree of what it was made from."""
 
@@ -74,6 +78,7 @@ class ProjectServices:
         score: Detectors of anomalies.
         search: Code search.
         context: Code that a task is about, packed into a budget of tokens.
+        relations: Questions over the graph of the code.
         encoder: Embeds texts.
         lineage: What a served model was made from.
         templates: What prompts are made by.
@@ -85,6 +90,7 @@ class ProjectServices:
     score: Score | None = None
     search: Search | None = None
     context: Contexts | None = None
+    relations: Relations | None = None
     encoder: CodeEncoder | None = None
     lineage: Lineage | None = None
     templates: Callable[[], Templates] = package_templates

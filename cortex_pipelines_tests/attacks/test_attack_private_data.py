@@ -41,7 +41,10 @@ READING = (
     *("repository_files", "repository_commits", "refactoring_pairs", "coordination_events"),
     "compliance",
 )
-FURTHER = ("code_units", "architecture_facts", "coordination_tables", "routing_dataset")
+FURTHER = (
+    *("code_units", "architecture_facts", "code_graph"),
+    *("coordination_tables", "routing_dataset"),
+)
 BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n"
 CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
 

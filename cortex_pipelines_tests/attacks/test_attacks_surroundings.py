@@ -129,6 +129,7 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.extraction.units import extract
     from cortex_pipelines.privacy.folder import scan_path
+    from cortex_pipelines.retrieval.graph.build import Tables, code_graph
     from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
 
     parameters = load_parameters(ROOT)
@@ -155,13 +156,14 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
         for one in styles
         for team in styles
     ]
+    facts = architecture_facts(files, found.units, parameters.architecture, parameters.extraction)
+    known_tables = Tables(files, found.units, found.tests, facts, REPOSITORY_COMMITS.empty())
     tables = {
         "listed": listed,
         "units": found.units,
         "chunks": found.chunks,
-        "facts": architecture_facts(
-            files, found.units, parameters.architecture, parameters.extraction
-        ),
+        "facts": facts,
+        "graph": code_graph(known_tables, parameters.architecture, parameters.extraction),
         "annotated": known.units,
         "findings": known.findings,
         "splits": split_units(

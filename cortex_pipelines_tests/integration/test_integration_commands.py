@@ -231,6 +231,7 @@ def test_all_commands_are_there() -> None:
         "export",
         "extract",
         "forget",
+        "graph",
         "index",
         "init",
         "keys",

@@ -35,6 +35,14 @@ GRAPH = {
         "refactoring_pairs": {"project_source", "repository_commits"},
         "architecture_facts": {"code_units", "repository_files"},
     },
+    "retrieval": {
+        "code_graph": {
+            "architecture_facts",
+            "code_units",
+            "repository_commits",
+            "repository_files",
+        },
+    },
     "annotation": {
         "annotated_units": {"code_units", "repository_files"},
     },

@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
 from cortex_pipelines.operations.inference.project_services import project_services
+from cortex_pipelines.retrieval.graph.questions import GraphNameError
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
@@ -45,7 +46,15 @@ def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
     return {"pieces": [piece], "notice": "", "budget": tokens, "versions": {project: ""}}
 
 
-SERVICES = ProjectServices(expect=expected, search=searched, context=packed)
+def related(
+    question: str, name: str, to: str | None, project: str | None, depth: int
+) -> Mapping[str, Any]:
+    if name == "nothing":
+        raise GraphNameError("nothing is called nothing; like it: something")
+    return {"question": question, "of": [name, to], "steps": [], "versions": {project: depth}}
+
+
+SERVICES = ProjectServices(expect=expected, search=searched, context=packed, relations=related)
 
 
 def content(result: CallToolResult) -> dict[str, Any]:
@@ -66,7 +75,7 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert set(tools) == {
                 *("complete", "route_task", "lineage", "predict_outcome"),
-                *("search_code", "context"),
+                *("search_code", "context", "code_graph"),
             }
             assert all(tool.description for tool in tools.values())
             asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
@@ -91,6 +100,9 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
             }  # fmt: skip
             shown = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
             assert (shown["pieces"][0]["name"], shown["budget"]) == ("f", 4000)
+            path = {"question": "path", "name": "f", "to": "g", "project": "shop"}
+            graph = content(await client.call_tool("code_graph", path))
+            assert (graph["of"], graph["versions"]) == (["f", "g"], {"shop": 3})
             known = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
             assert (known["model"], known["version"]) == ("shop@1.2.0", "shop.dir")
 
@@ -134,6 +146,8 @@ def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
         ("predict_outcome", {"task": "nothing trained"}, "`cortex run outcome_predictors`"),
         ("search_code", {"query": "f", "k": 0}, "k"),
         ("context", {"task": "f", "tokens": 10}, "tokens"),
+        ("code_graph", {"question": "callers", "name": "nothing"}, "like it: something"),
+        ("code_graph", {"question": "who", "name": "f"}, "question"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(

@@ -26,6 +26,7 @@ TURNS = [{"role": "user", "content": "price"}]
 SERVICES = ProjectServices(
     search=lambda query, project, k: {"results": [query], "versions": {}},
     context=lambda task, project, tokens: {"results": [task], "pieces": [], "versions": {}},
+    relations=lambda question, name, *others: {"results": [name], "versions": {}},
     lineage=lambda project, version: {"name": "code_adapter", "version": version},
 )
 
@@ -60,7 +61,7 @@ def bearing(keys: KeyRing) -> Callable[..., dict[str, str]]:
 Bearing = Callable[..., dict[str, str]]
 
 
-def tool(client: TestClient, headers: dict[str, str], name: str, **arguments: Any) -> Any:
+def tool(client: TestClient, headers: dict[str, str], name: str, /, **arguments: Any) -> Any:
     call = {"name": name, "arguments": arguments}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     accepts = {"accept": "application/json, text/event-stream"}
@@ -122,11 +123,16 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(
 ) -> None:
     user = bearing("u")
     bearers = [bearing("m", role="maintainer"), bearing("x", role="user", scopes=["data"])]
-    for asked in ({"name": "search_code", "query": "price"}, {"name": "context", "task": "price"}):
-        refused = tool(client, user, **asked)
+    asked = {
+        "search_code": {"query": "price"},
+        "context": {"task": "price"},
+        "code_graph": {"question": "callers", "name": "price"},
+    }
+    for name, arguments in asked.items():
+        refused = tool(client, user, name, **arguments)
         assert "the scope data" in refused["content"][0]["text"]
         for bearer in bearers:
-            result = tool(client, bearer, **asked)
+            result = tool(client, bearer, name, **arguments)
             assert result["structuredContent"]["results"] == ["price"]
     search, chat = {"query": "price"}, {"messages": TURNS, "context": 200, "max_tokens": 1}
     for path, body in (("/search", search), ("/context", {"task": "price"})):

@@ -45,6 +45,7 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
         ("annotation/detectors/loops.py", {"annotated_units", "refactoring_dataset"}),
         ("augmentation/mutation/operators/loops.py", {"augmented_units"}),
         ("augmentation/verification/compiling.py", {"mutant_verification"}),
+        ("retrieval/graph/queries/go.scm", {"code_graph"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
         ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
         ("privacy/compliance.py", {"compliance", "coordination_events"}),

@@ -43,6 +43,7 @@ def project_services(root: Path) -> ProjectServices:
         score=partial(_scored, root),
         search=code.search if code else None,
         context=code.context if code else None,
+        relations=_Relations(root).ask if code else None,
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         templates=partial(project_templates, root),
@@ -150,7 +151,9 @@ class _CodeSearch:
 
     def _opened_source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         project = open_project(self._root)
-        versions = _files_versions(project, [name] if name else list(project.partitions))
+        versions = _versions(
+            project, "repository_files", [name] if name else list(project.partitions)
+        )
         known, source = self._opened.get(name, ({}, None))
         if source is None or known != versions:
             contexts = import_module("cortex_pipelines.operations.contexts")
@@ -159,8 +162,32 @@ class _CodeSearch:
         return source, versions
 
 
-def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:
-    """DVC's hash of the files that are searched, by project."""
+class _Relations:
+    """The graphs of a project's code, kept open until they have another version."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._lock = Lock()
+
+    def ask(
+        self, question: str, name: str, to: str | None, project_name: str | None, depth: int
+    ) -> Mapping[str, Any]:
+        """The answer to a question over the graph."""
+        project = open_project(self._root)
+        names = [project_name] if project_name else list(project.partitions)
+        versions = _versions(project, "code_graph", names)
+        with self._lock:
+            known, graph = self._opened.get(project_name, ({}, None))
+            if graph is None or known != versions:
+                graphs = import_module("cortex_pipelines.operations.graphs")
+                graph = graphs.project_graph(project, project_name)
+                self._opened[project_name] = (versions, graph)
+        return {**graph.ask(question, name, to, depth).as_json(), "versions": versions}
+
+
+def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
+    """DVC's hash of an asset that is asked, by project."""
     stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
-    known = {name: stages.get(f"repository_files@{name}") for name in names}
+    known = {name: stages.get(f"{asset}@{name}") for name in names}
     return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in known.items()}

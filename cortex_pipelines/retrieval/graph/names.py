@@ -1,0 +1,202 @@
+"""Where the names of a source are defined: units by file, package and type, and what is around."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from posixpath import dirname
+from typing import NamedTuple
+
+import polars as pl
+
+from cortex_pipelines.extraction.testcases import in_test_file
+
+FUNCTIONS = ("function", "method")
+TYPES = ("class", "struct", "trait", "interface", "enum")
+UNIT_COLUMNS = (
+    *("unit_id", "source", "path", "language", "kind", "name", "qualified_name"),
+    *("start_byte", "end_byte", "start_line", "end_line", "signature", "body_start_byte", "tests"),
+)
+"""Columns of ``CODE_UNITS`` that a graph is made from."""
+
+_FAMILY = {"typescript": "javascript"}
+_LAST = {"python"}
+"""Languages where the last of several definitions holds (the others are overloads)."""
+
+_INNER = {"python", "javascript"}
+"""Languages where what is inside of another definition is not known outside of it."""
+
+
+class Unit(NamedTuple):
+    """A function, method or type."""
+
+    path: str
+    family: str
+    kind: str
+    name: str
+    qualified_name: str
+    start: int
+    end: int
+    start_line: int
+    end_line: int
+    signature: str
+    has_body: bool
+    is_test: bool
+
+    @property
+    def owner(self) -> str:
+        """Simple name of what encloses it; empty at the top of a file."""
+        return self.qualified_name[: -len(self.name)].rstrip(".").rpartition(".")[2]
+
+    @property
+    def is_type(self) -> bool:
+        """Whether it is a type."""
+        return self.kind in TYPES
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its name alone is known in all of its file."""
+        return self.family not in _INNER or self.qualified_name == self.name
+
+
+Places = dict[str, list[int]]
+
+
+class Names:
+    """Definitions of one source.
+
+    Args:
+        units: Rows of ``CODE_UNITS`` with ``UNIT_COLUMNS``, of one source.
+        packages: Package that Java and Go files say they are of, by path.
+    """
+
+    def __init__(self, units: pl.DataFrame, packages: dict[str, str]) -> None:
+        self.units: list[Unit] = []
+        self.paths: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        self.families: dict[str, str] = {}
+        self._in_file: dict[str, Places] = {}
+        self._in_package: dict[str, Places] = {}
+        self._members: dict[tuple[str, str], Places] = {}
+        self._methods: dict[str, Places] = {}
+        self._around: dict[str, tuple[list[int], list[int]]] = {}
+        self.parents: list[int] = []
+        self._packages = packages
+        wanted = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
+        wanted = wanted.sort("path", "start_byte", "end_byte", descending=[False, False, True])
+        wanted = wanted.select(*UNIT_COLUMNS, in_test_file().alias("is_test"))
+        for row in wanted.iter_rows(named=True):
+            self._add(row)
+        self._nest()
+
+    def _add(self, row: dict[str, object]) -> None:
+        path, language = str(row["path"]), str(row["language"])
+        family = _FAMILY.get(language, language)
+        unit = Unit(
+            path, family, str(row["kind"]), str(row["name"]), str(row["qualified_name"]),
+            int(str(row["start_byte"])), int(str(row["end_byte"])),
+            int(str(row["start_line"])), int(str(row["end_line"])),
+            str(row["signature"]), row["body_start_byte"] is not None, bool(row["is_test"]),
+        )  # fmt: skip
+        number = len(self.units)
+        self.units.append(unit)
+        self.numbers[str(row["unit_id"])] = number
+        self.families[path] = family
+        if unit.kind != "method" and unit.is_visible:
+            self._in_file.setdefault(path, {}).setdefault(unit.name, []).append(number)
+            package = self.package(path)
+            if package:
+                self._in_package.setdefault(package, {}).setdefault(unit.name, []).append(number)
+        else:
+            self._methods.setdefault(family, {}).setdefault(unit.name, []).append(number)
+        if unit.owner:
+            members = self._members.setdefault((family, unit.owner), {})
+            members.setdefault(unit.name, []).append(number)
+
+    def _nest(self) -> None:
+        self.parents = [-1] * len(self.units)
+        by_file: dict[str, list[int]] = {}
+        for number, unit in enumerate(self.units):
+            by_file.setdefault(unit.path, []).append(number)
+        for path, numbers in by_file.items():
+            around: list[int] = []
+            for number in numbers:
+                unit = self.units[number]
+                while around and self.units[around[-1]].end < unit.end:
+                    around.pop()
+                while around and self.units[around[-1]].end <= unit.start:
+                    around.pop()
+                self.parents[number] = around[-1] if around else -1
+                around.append(number)
+            starts = [self.units[number].start for number in numbers]
+            self._around[path] = (starts, numbers)
+
+    def package(self, path: str) -> str:
+        """What files share whose names need no import: a Go folder, a Java package; else empty."""
+        if path.endswith(".go"):
+            return f"go:{dirname(path)}"
+        if path.endswith(".java"):
+            return f"java:{self._packages.get(path, dirname(path))}"
+        return ""
+
+    def enclosing(self, path: str, byte: int) -> int:
+        """The innermost unit around a byte of a file; -1 for none."""
+        starts, numbers = self._around.get(path, ([], []))
+        place = bisect_right(starts, byte) - 1
+        number = numbers[place] if place >= 0 else -1
+        while number >= 0 and self.units[number].end <= byte:
+            number = self.parents[number]
+        return number
+
+    def around(self, number: int) -> Iterator[int]:
+        """A unit and those around it, the innermost first."""
+        while number >= 0:
+            yield number
+            number = self.parents[number]
+
+    def in_file(self, path: str, name: str) -> int:
+        """The function or type that a file knows by a name; -1 for none."""
+        return self._one(self._in_file.get(path, {}).get(name, ()), outermost=True)
+
+    def nested(self, number: int, name: str) -> int:
+        """What is defined in a function under a name; -1 for none."""
+        unit = self.units[number]
+        inside = self._members.get((unit.family, unit.name), {}).get(name, ())
+        return self._one([one for one in inside if self.parents[one] == number])
+
+    def in_package(self, package: str, name: str) -> int:
+        """The function or type of a name in a package; -1 for none."""
+        places = self._in_package.get(package, {}).get(name, ())
+        return self._one(places, outermost=True)
+
+    def member(self, number: int, name: str) -> int:
+        """The method or inner type of a type, by the name of the type; -1 for none."""
+        owner = self.units[number]
+        places = self._members.get((owner.family, owner.name), {}).get(name, ())
+        same_file = [one for one in places if self.units[one].path == owner.path]
+        if same_file:
+            return self._one(same_file)
+        package = self.package(owner.path)
+        if owner.family == "rust":  # an impl may be in another file
+            paths = {self.units[one].path for one in places}
+            return self._one(places) if len(paths) == 1 else -1
+        near = [one for one in places if package and self.package(self.units[one].path) == package]
+        return self._one(near)
+
+    def only_method(self, family: str, name: str) -> int:
+        """The only method of a name in a language outside of tests; -1 if there is no such."""
+        places = self._methods.get(family, {}).get(name, ())
+        places = [one for one in places if not self.units[one].is_test]
+        owners = {(self.units[one].path, self.units[one].qualified_name) for one in places}
+        return self._one(places) if len(owners) == 1 else -1
+
+    def _one(self, places: Iterable[int], *, outermost: bool = False) -> int:
+        """Of several definitions of one name the one that is meant; -1 for none."""
+        units = self.units
+        known = list(places)
+        if outermost and len(known) > 1:
+            least = min(units[one].qualified_name.count(".") for one in known)
+            known = [one for one in known if units[one].qualified_name.count(".") == least]
+        if not known:
+            return -1
+        if units[known[0]].family in _LAST:
+            return known[-1]
+        return next((one for one in known if units[one].has_body), known[0])

@@ -1,0 +1,7 @@
+; What refers to what in JavaScript and JSX.
+; inherits: ecmascript
+
+(class_heritage [(identifier) (member_expression)] @base)
+(formal_parameters (identifier) @variable)
+(field_definition property: (property_identifier) @field
+  value: (new_expression constructor: (_) @_made))

@@ -1,0 +1,16 @@
+; What refers to what in Python code. The first capture names the kind; references.py.
+
+(import_statement) @import
+(import_from_statement) @import
+(call function: (identifier) @call)
+(call function: (attribute) @member)
+(decorator [(identifier) @call (attribute) @member])
+(class_definition superclasses: (argument_list [(identifier) (attribute) (subscript)] @base))
+
+(parameters [(identifier) @variable (default_parameter name: (identifier) @variable)])
+(typed_parameter . (identifier) @variable type: (type) @_type)
+(typed_default_parameter name: (identifier) @variable type: (type) @_type)
+(assignment left: [(identifier) (attribute)] @variable type: (type) @_type)
+(assignment left: [(identifier) (attribute)] @variable right: (call function: (_) @_made))
+(as_pattern (call function: (_) @_made) alias: (as_pattern_target (identifier) @variable))
+(for_statement left: (identifier) @variable)

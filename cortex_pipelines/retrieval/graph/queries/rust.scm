@@ -1,0 +1,22 @@
+; What refers to what in Rust code. The first capture names the kind; references.py.
+
+(use_declaration) @import
+(extern_crate_declaration) @import
+(mod_item) @mod
+(call_expression function: [
+  (identifier) @call
+  (generic_function function: (identifier) @call)])
+(call_expression function: [
+  (scoped_identifier) @member
+  (field_expression) @member
+  (generic_function function: [(scoped_identifier) @member (field_expression) @member])])
+(struct_expression name: [(type_identifier) @call (scoped_type_identifier) @member])
+
+(impl_item trait: (_) @_type type: (_) @implemented)
+(trait_item bounds: (trait_bounds [(type_identifier) (scoped_type_identifier)] @base))
+
+(parameter pattern: (identifier) @variable type: (_) @_type)
+(let_declaration pattern: (identifier) @variable type: (_) @_type)
+(let_declaration pattern: (identifier) @variable value: (call_expression function: (_) @_made))
+(let_declaration pattern: (identifier) @variable value: (struct_expression name: (_) @_type))
+(field_declaration name: (field_identifier) @field type: (_) @_type)

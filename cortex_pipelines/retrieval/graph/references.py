@@ -1,0 +1,266 @@
+"""What a file refers to: calls, bases, types of variables, names of imports; by its syntax alone.
+
+What each of these is in a language, ``queries/<language>.scm`` says.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import polars as pl
+from tree_sitter import Node
+
+from cortex_pipelines.damage import Damage, attempted, encodable
+from cortex_pipelines.extraction.architecture.facts import NAME
+from cortex_pipelines.extraction.architecture.readers import (
+    go_imports,
+    java_imports,
+    javascript_imports,
+    python_imports,
+    rust_imports,
+)
+from cortex_pipelines.extraction.architecture.resolvers.index import parsed_detail
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.architecture.sourcefile import Captures, SourceFile
+from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
+from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
+from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.rowcache import RowCache
+
+_QUERIES = Path(__file__).parent / "queries"
+_IMPORTS: dict[str, ModuleType] = {
+    "python": python_imports,
+    "javascript": javascript_imports,
+    "typescript": javascript_imports,
+    "java": java_imports,
+    "go": go_imports,
+    "rust": rust_imports,
+}
+_LONGEST = 200
+"""Characters of an expression that is looked at; longer ones are chains of unknown types."""
+_ARGUMENTS = re.compile(r"\([^()]*\)")
+_LITERAL = re.compile(r"[A-Za-z]{0,2}[\"'`\d\[{]")
+_MEMBERS = ("attribute", "property", "field", "name")
+_OWNERS = ("object", "operand", "value", "path", "package")
+CALLED = "()"
+"""What follows the part of an expression that is called."""
+UNKNOWN = "?"
+"""An expression that says nothing."""
+
+CALL, BASE, IMPLEMENTS, VARIABLE, FIELD, IMPORTED, PACKAGE = (
+    *("call", "base", "implements", "variable", "field", "import", "package"),
+)
+
+
+class Reference(NamedTuple):
+    """Something that a file refers to.
+
+    ``name`` is what is called, the variable or field, the local name of an import, the type that
+    implements, the name of the package. ``about`` is what it is called on, the base, the trait, the
+    type (followed by ``()`` if it is what a call gives; empty if not known), or the name that the
+    imported module gives it.
+    """
+
+    kind: str
+    name: str
+    about: str
+    module: str
+    start_line: int
+    end_line: int
+    byte: int
+
+
+REFERENCES = pl.Schema(
+    {
+        **dict.fromkeys(("kind", "name", "about", "module"), pl.String),
+        **dict.fromkeys(("start_line", "end_line", "byte"), pl.Int64),
+    }
+)
+
+
+class _Parsed(SourceFile):
+    """A file with the matches of this folder's queries."""
+
+    @cached_property
+    def captures(self) -> dict[str, list[Captures]]:
+        """Matches by the first capture's name, in order."""
+        by_kind: dict[str, list[Captures]] = {}
+        grammar = grammar_for(self.language or "", self.path)
+        tree = syntax_tree(self.text.encode(errors="replace"), grammar, self.parsing.max_file_bytes)
+        if isinstance(tree, Unparsed):
+            return by_kind
+        for _, captures in matches(grammar, tree.root_node, _QUERIES):
+            kind = next(name for name in captures if not name.startswith("_"))
+            by_kind.setdefault(kind, []).append(captures)
+        return by_kind
+
+
+def read_references(
+    files: pl.DataFrame,
+    settings: ArchitectureSettings,
+    parsing: ExtractionSettings,
+    cache: RowCache | None = None,
+    project: str = "",
+) -> pl.DataFrame:
+    """What the files of a project refer to.
+
+    Args:
+        files: Rows of ``REPOSITORY_FILES``; generated ones are left out.
+        settings: Limits of readers.
+        parsing: Limits of what is parsed.
+        cache: Where the references of files that did not change are kept; None computes all.
+        project: Name that keeps projects apart in the cache.
+
+    Returns:
+        Columns ``source``, ``path`` and those of ``REFERENCES``, in the order of source and path.
+    """
+    wanted = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
+    wanted = wanted.select("source", "path", "language", "text").sort("source", "path")
+    keys = [_key(*parts) for parts in wanted.select("path", "language", "text").iter_rows()]
+    keyed = wanted.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+
+    def compute(missing: pl.Series) -> pl.DataFrame:
+        left = keyed.unique("cache_key", keep="first", maintain_order=True)
+        left = left.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
+        rows = [
+            (key, *reference)
+            for key, path, language, code in left.select(
+                "cache_key", "path", "language", "text"
+            ).iter_rows()
+            for reference in references_of(code, language, path, settings, parsing)
+        ]
+        return pl.DataFrame(rows, {"cache_key": pl.String, **REFERENCES}, orient="row")
+
+    computed = (
+        compute(keyed["cache_key"])
+        if cache is None
+        else cache.rows(f"references/{project}", keyed["cache_key"], compute)
+    )
+    placed = keyed.select("source", "path", "cache_key")
+    return placed.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop(
+        "cache_key"
+    )
+
+
+def references_of(
+    code: str, language: str, path: str, settings: ArchitectureSettings, parsing: ExtractionSettings
+) -> list[Reference]:
+    """What one file refers to; nothing for one that is not parsed."""
+    file = _Parsed(path, language, code, settings, parsing)
+    references = attempted(lambda: [*_imported(file), *_referred(file)])
+    if isinstance(references, Damage):
+        return []
+    return sorted(set(references), key=lambda one: (one.byte, one))
+
+
+def _key(path: str, language: str, code: str) -> str:
+    parts = "\0".join((path, language, code)).encode(errors="replace")
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
+
+
+def _imported(file: _Parsed) -> Iterator[Reference]:
+    for fact in _IMPORTS[file.language or ""].facts(file):
+        span = (fact.start_line, fact.end_line, 0)
+        if fact.fact == NAME:
+            yield Reference(PACKAGE, encodable(fact.object), "", "", *span)
+            continue
+        pairs = parsed_detail(fact.detail).get("names")
+        if not pairs and file.language in ("javascript", "typescript"):
+            # `import './x'` binds no name; `export * from './x'` passes on all
+            passes_on = file.lines[fact.start_line - 1].lstrip().startswith("export")
+            pairs = [("*", "*")] if passes_on else []
+        elif not pairs:
+            pairs = [("", "")]
+        for exported, local in pairs:
+            yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
+
+
+def _referred(file: _Parsed) -> Iterator[Reference]:
+    for captures in file.captures.get("call", ()):
+        yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0])), "")
+    for captures in file.captures.get("member", ()):
+        node = captures["member"][0]
+        name, owner = _first(node, _MEMBERS), _first(node, _OWNERS)
+        if name is None and node.named_child_count > 1:  # a qualified type of Go or Rust
+            owner, name = node.named_children[0], node.named_children[-1]
+        if name is not None and not _LITERAL.match(text(owner)):
+            yield _reference(CALL, name, text(name), expression(owner))
+    for captures in file.captures.get("base", ()):
+        node = captures["base"][0]
+        yield _reference(BASE, node, "", plain_type(text(node)))
+    for captures in file.captures.get("implemented", ()):
+        node, trait = captures["implemented"][0], captures["_type"][0]
+        yield _reference(IMPLEMENTS, node, plain_type(text(node)), plain_type(text(trait)))
+    for kind in (VARIABLE, FIELD):
+        for captures in file.captures.get(kind, ()):
+            yield _typed(kind, captures)
+
+
+def _typed(kind: str, captures: Captures) -> Reference:
+    node = captures[kind][0]
+    about, name = "", expression(node)
+    if "_type" in captures:
+        about = plain_type(text(captures["_type"][0]))
+    elif "_made" in captures:
+        about = expression(captures["_made"][0])
+        about = "" if about in ("", UNKNOWN) else about + CALLED
+    elif kind == FIELD:  # embedded in Go: called after its type
+        about = plain_type(text(node))
+        name = about.rpartition(".")[2]
+    owner, dot, last = name.rpartition(".")
+    if dot and owner in ("self", "cls", "this"):
+        return _reference(FIELD, node, last, about)
+    return _reference(kind, node, name, about)
+
+
+def _reference(kind: str, node: Node, name: str, about: str) -> Reference:
+    lines = (first_line(node), last_line(node))
+    return Reference(kind, encodable(name), encodable(about), "", *lines, node.start_byte)
+
+
+def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
+    return next(filter(None, map(node.child_by_field_name, fields)), None)
+
+
+def expression(node: Node | None) -> str:
+    """Dotted names and calls of an expression (``a.b().c``); ``?`` where it is something else."""
+    if node is None:
+        return ""
+    if node.end_byte - node.start_byte > _LONGEST:
+        return UNKNOWN
+    written = text(node)
+    for _ in range(_LONGEST):
+        shorter = _ARGUMENTS.sub("\1", written)
+        if shorter == written:
+            break
+        written = shorter
+    written = written.replace("\1", CALLED).replace("::", ".").replace("?.", ".")
+    written = "".join(written.replace("await ", "").replace("new ", "").split()).lstrip("*&")
+    return written if re.fullmatch(r"[\w$]+(?:\(\))?(?:\.[\w$]+(?:\(\))?)*", written) else UNKNOWN
+
+
+_WRAPPED = re.compile(r"^(?:Optional|Type|type|Box|Rc|Arc|RefCell|Awaitable)\s*[\[<](.*)[\]>]$")
+_NAMED = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$]*)*")
+_BEFORE_TYPE = re.compile(r"^(?:&|\*|mut\b|dyn\b|impl\b|const\b|'\w+\s|\s)+")
+
+
+def plain_type(written: str) -> str:
+    """The name of a type without pointers, generics and ``None``; empty if it is another form."""
+    written = written[:_LONGEST].strip().strip("\"'").strip()
+    written = _BEFORE_TYPE.sub("", written)
+    parts = [part.strip() for part in written.split("|")] if "[" not in written else [written]
+    parts = [part for part in parts if part not in ("None", "null", "undefined")]
+    if len(parts) != 1:
+        return ""
+    wrapped = _WRAPPED.match(parts[0])
+    if wrapped:
+        return plain_type(wrapped[1])
+    name = _NAMED.match(parts[0])
+    if name is None or parts[0][name.end() :].lstrip()[:1] not in ("", "<", "[", "{"):
+        return ""
+    return name[0].replace("::", ".")

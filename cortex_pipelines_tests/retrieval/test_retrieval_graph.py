@@ -1,0 +1,392 @@
+"""The graph of code: what calls, imports, inherits, tests, configures and changes with what."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.extraction.architecture.build import architecture_facts
+from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.operations.graphs import project_graph
+from cortex_pipelines.operations.inference.project_services import project_services
+from cortex_pipelines.retrieval.graph.build import Tables, code_graph
+from cortex_pipelines.retrieval.graph.history import LEAST_TOGETHER, changed_together
+from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
+from cortex_pipelines.retrieval.graph.references import expression, plain_type
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.parameters import sections
+
+_PARAMETERS = sections()
+ARCHITECTURE = ArchitectureSettings(**_PARAMETERS["architecture"])
+EXTRACTION = ExtractionSettings(**_PARAMETERS["extraction"])
+
+PYTHON = {
+    "pyproject.toml": '[project.scripts]\nshop = "shop.cli:run"\n',
+    ".github/workflows/ci.yaml": "run: python shop/prices.py\n",
+    "shop/__init__.py": "from .prices import Price as Price\n",
+    "shop/base.py": (
+        "class Base:\n"
+        "    def save_all(self):\n"
+        "        return self.key()\n\n"
+        "    def key(self):\n"
+        "        return 1\n"
+    ),
+    "shop/prices.py": (
+        "from shop.base import Base\n\n\n"
+        "def rounded(value):\n"
+        "    return round(value)\n\n\n"
+        "class Price(Base):\n"
+        "    def total(self, value):\n"
+        "        self.save_all()\n"
+        "        return rounded(value)\n"
+    ),
+    "shop/cli.py": (
+        "import shop.prices\n"
+        "from shop import Price\n"
+        "import os.path\n\n\n"
+        "def made() -> Price:\n"
+        "    return Price()\n\n\n"
+        "def run(unknown):\n"
+        "    price = Price()\n"
+        "    price.total(1)\n"
+        "    made().total(2)\n"
+        "    shop.prices.rounded(3)\n"
+        "    unknown.save_all()\n"
+        "    unknown.key()\n"
+        "    os.path.rounded(1)\n"
+        "    ', '.save_all()\n"
+    ),
+    "tests/test_prices.py": (
+        "from shop.prices import rounded\n\n\ndef test_rounded():\n    assert rounded(1) == 1\n"
+    ),
+}
+
+
+def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> Tables:
+    rows = [
+        {
+            **dict.fromkeys(REPOSITORY_FILES.schema),
+            **{"source": "s", "path": path, "blob": "", "language": language_of(path, text)},
+            **{"size_bytes": len(text), "generated": False, "revision": "", "trainable": True},
+            **{"notebook": False, "tested_paths": [], "text": text},
+        }
+        for path, text in texts.items()
+    ]
+    files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
+    extracted = extract(files, EXTRACTION)
+    facts = architecture_facts(files, extracted.units, ARCHITECTURE, EXTRACTION)
+    history = pl.DataFrame(
+        {"source": ["s"] * len(commits or []), "paths": commits or []},
+        schema={"source": pl.String, "paths": pl.List(pl.String)},
+    )
+    return Tables(files, extracted.units, extracted.tests, facts, history)
+
+
+def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
+    """From, to and resolution; a place is its name, or its path."""
+    made = code_graph(tables(texts), ARCHITECTURE, EXTRACTION)
+    rows = made.filter(pl.col("relation").is_in(relations)).iter_rows(named=True)
+    return {
+        (row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"])
+        for row in rows
+    }
+
+
+def test_calls_of_python_by_scope_import_type_and_unique_name() -> None:
+    assert edges(PYTHON, "calls") == {
+        ("Base.save_all", "Base.key", "scope"),
+        ("Price.total", "Base.save_all", "scope"),
+        ("Price.total", "rounded", "scope"),
+        ("made", "Price", "import"),
+        ("run", "Price", "import"),
+        ("run", "made", "scope"),
+        ("run", "Price.total", "type"),
+        ("run", "rounded", "import"),
+        ("run", "Base.save_all", "unique name"),
+        ("test_rounded", "rounded", "import"),
+    }, "key is one word, os.path and a literal are not of the project"
+
+
+def test_other_relations_of_python() -> None:
+    assert edges(PYTHON, "inherits") == {("Price", "Base", "import")}
+    assert edges(PYTHON, "tests") == {("test_rounded", "rounded", "paired")}
+    assert edges(PYTHON, "configures") == {
+        ("pyproject.toml", "run", "path"),
+        (".github/workflows/ci.yaml", "shop/prices.py", "path"),
+    }
+    imports = edges(PYTHON, "imports")
+    assert ("shop/cli.py", "Price", "import") in imports, "through the package's own import"
+    assert ("shop/cli.py", "shop/__init__.py", "import") in imports
+
+
+@pytest.mark.parametrize(
+    ("texts", "known"),
+    [
+        (
+            {
+                "go.mod": "module ex.org/shop\n",
+                "main.go": (
+                    'package main\n\nimport "ex.org/shop/store"\n\n'
+                    "func main() {\n\ts := store.New()\n\ts.Put(1)\n\thelp()\n}\n"
+                ),
+                "help.go": "package main\n\nfunc help() {}\n",
+                "store/store.go": (
+                    "package store\n\ntype Base struct{}\n\nfunc (b *Base) Put(n int) {}\n\n"
+                    "type Store struct {\n\tBase\n}\n\nfunc New() *Store { return &Store{} }\n"
+                ),
+            },
+            {
+                ("main", "New", "import"),
+                ("main", "Base.Put", "type"),
+                ("main", "help", "scope"),
+                ("New", "Store", "scope"),
+                ("Store", "Base", "scope"),
+            },
+        ),
+        (
+            {
+                "src/a/Base.java": (
+                    "package a;\npublic class Base {\n  void go() {}\n  static int one() {\n"
+                    "    return 1;\n  }\n}\n"
+                ),
+                "src/a/Near.java": "package a;\nclass Near {\n  void x(Base b) { b.go(); }\n}\n",
+                "src/b/Far.java": (
+                    "package b;\nimport a.Base;\nclass Far extends Base {\n"
+                    "  void y(String s) { go(); Base.one(); s.go(); new Base().go(); }\n}\n"
+                ),
+            },
+            {
+                ("Near.x", "Base.go", "type"),
+                ("Far.y", "Base.go", "scope"),
+                ("Far.y", "Base.one", "import"),
+                ("Far.y", "Base", "import"),
+                ("Far", "Base", "import"),
+            },
+        ),
+        (
+            {
+                "Cargo.toml": '[package]\nname = "shop"\n',
+                "src/lib.rs": "mod store;\nuse store::Store;\n\nfn main() {\n"
+                "    let s = Store::new();\n    s.put();\n    store::free();\n}\n",
+                "src/store.rs": (
+                    "pub trait Keep { fn put(&self); }\npub struct Store;\nimpl Store {\n"
+                    "    pub fn new() -> Self { Store {} }\n}\n"
+                    "impl Keep for Store { fn put(&self) { free() } }\npub fn free() {}\n"
+                ),
+            },
+            {
+                ("main", "Store.new", "import"),
+                ("main", "Store.put", "type"),
+                ("main", "free", "import"),
+                ("Store.new", "Store", "scope"),
+                ("Store.put", "free", "scope"),
+                ("Store", "Keep", "scope"),
+            },
+        ),
+        (
+            {
+                "a.ts": (
+                    "import { Base as B, free } from './b';\nimport * as b from './b';\n"
+                    "export class A extends B {\n  constructor(private inner: B) { super(); }\n"
+                    "  go() { this.inner.put(); b.free(); free(); }\n"
+                    "  run() { const x = new B(); x.put(); }\n}\n"
+                ),
+                "b.ts": "export class Base {\n  put() {}\n}\nexport function free() {}\n",
+                "c.js": "const b = require('./b');\nfunction own() { b.free(); }\nown();\n",
+                "d.ts": "import './b';\nimport { Base } from './e';\nfree();\nnew Base();\n",
+                "e.ts": "export * from './b';\n",
+            },
+            {
+                ("A.go", "Base.put", "type"),
+                ("A.go", "free", "import"),
+                ("A.run", "Base.put", "type"),
+                ("A.run", "Base", "import"),
+                ("A", "Base", "import"),
+                ("own", "free", "import"),
+                ("c.js", "own", "scope"),
+                ("d.ts", "Base", "import"),
+            },
+        ),
+    ],
+    ids=["go", "java", "rust", "javascript"],
+)
+def test_the_other_languages(texts: dict[str, str], known: set[tuple[str, str, str]]) -> None:
+    assert edges(texts, "calls", "inherits") == known
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        *(("Optional[Foo]", "Foo"), ("Foo | None", "Foo"), ('"Foo"', "Foo"), ("list[Foo]", "list")),
+        *(("Box<dyn Foo>", "Foo"), ("*pkg.Foo", "pkg.Foo"), ("a::Foo", "a.Foo"), ("[]Foo", "")),
+        *(("&mut Foo<T>", "Foo"), ("Foo | Bar", ""), ("", "")),
+    ],
+)  # fmt: skip
+def test_types_are_read_by_their_names(written: str, plain: str) -> None:
+    assert plain_type(written) == plain
+
+
+def test_the_order_of_rows_and_what_is_kept_do_not_matter(tmp_path: Path) -> None:
+    made = tables(PYTHON, [["shop/cli.py", "shop/prices.py"]] * 3)
+    first = code_graph(made, ARCHITECTURE, EXTRACTION)
+    cache = RowCache(tmp_path, "1")
+    mixed = Tables(*(table.sample(fraction=1, shuffle=True, seed=7) for table in made))
+    for _ in range(2):
+        assert code_graph(mixed, ARCHITECTURE, EXTRACTION, cache, "p").equals(first)
+    changes = first.filter(pl.col("relation") == "changes_with")
+    assert changes["weight"].to_list() == [3]
+
+
+def test_common_changes_need_support_and_large_commits_do_not_count() -> None:
+    files = frozenset(f"{number}.py" for number in range(40))
+    pair = ["1.py", "2.py"]
+    assert changed_together([pair] * LEAST_TOGETHER, files) == {("1.py", "2.py"): LEAST_TOGETHER}
+    assert not changed_together([pair] * (LEAST_TOGETHER - 1), files)
+    assert not changed_together([sorted(files)] * 9, files), "a commit of 40 files"
+    assert not changed_together([["1.py", "gone.py"]] * 9, files)
+    often = [["1.py"], ["2.py"]] * 20
+    assert not changed_together([*often, *[pair] * 3], files), "each changes mostly without"
+
+
+def test_broken_code_and_other_types_of_names_make_no_error() -> None:
+    chance = random.Random(5)
+    broken = {}
+    for path, text in PYTHON.items():
+        letters = list(text)
+        for _ in range(6):
+            letters[chance.randrange(len(letters))] = chance.choice("([{:.\n\"'=é")
+        broken[path] = "".join(letters)
+    code_graph(tables(broken), ARCHITECTURE, EXTRACTION)
+    deep = "a" + ".b()" * 30_000 + "\n"
+    cycle = "x = y()\ny = x()\nx.some_name()\n\n\nclass A(A):\n    pass\n"
+    made = code_graph(tables({"deep.py": deep, "cycle.py": cycle}), ARCHITECTURE, EXTRACTION)
+    assert made.is_empty()
+    assert expression(None) == ""
+
+
+def graph(texts: dict[str, str] = PYTHON) -> CodeGraph:
+    made = tables(texts, [["shop/cli.py", "shop/prices.py"]] * 3)
+    return CodeGraph(code_graph(made, ARCHITECTURE, EXTRACTION), made.units, made.files["path"])
+
+
+def test_callers_breaks_and_tests() -> None:
+    asked = graph()
+    callers = asked.ask("callers", "rounded")
+    assert [(step.name, step.lines) for step in callers.steps] == [
+        *(("run", (14,)), ("Price.total", (11,)), ("test_rounded", (5,))),
+    ]
+    assert callers.of == ("shop/prices.py:rounded",)
+    breaks = asked.ask("breaks", "Base.key")
+    assert [(step.name, step.distance) for step in breaks.steps if step.name] == [
+        *(("Base.save_all", 1), ("run", 2), ("Price.total", 2)),
+    ]
+    assert "1 rest on a name" in breaks.notice
+    (together,) = [s for s in asked.ask("breaks", "run").steps if s.relation == "changes_with"]
+    assert (together.path, together.weight) == ("shop/prices.py", 3)
+    (test,) = asked.ask("tests", "shop/prices.py:rounded").steps
+    assert (test.path, test.name) == ("tests/test_prices.py", "test_rounded")
+    whole = asked.ask("breaks", "shop/base.py", depth=1)
+    assert {step.relation for step in whole.steps} == {"calls", "imports", "inherits"}
+
+
+def test_the_path_between_two_places_and_back() -> None:
+    asked = graph()
+    path = asked.ask("path", "run", "Base.key")
+    assert [(step.name, step.of) for step in path.steps][-1] == (
+        "Base.save_all",
+        "shop/base.py:Base.key",
+    )
+    back = asked.ask("path", "Base.key", "run")
+    assert "this is the way back" in back.notice
+    assert back.steps == path.steps
+    none = asked.ask("path", "test_rounded", "made")
+    assert not none.steps
+    assert "nor back" in none.notice
+
+
+def test_names_that_nothing_or_several_places_have() -> None:
+    texts = PYTHON | {"other.py": "def rounded():\n    pass\n", "tests/test_x.py": "def run(): 1\n"}
+    asked = graph(texts)
+    with pytest.raises(GraphNameError, match=r"2 places; type one of other.py:rounded, shop"):
+        asked.ask("callers", "rounded")
+    with pytest.raises(GraphNameError, match="nothing is called ruonded; like it: rounded"):
+        asked.ask("callers", "ruonded")
+    assert asked.place("run").path == "shop/cli.py", "before the one in tests"
+    assert asked.place("prices.py").path == "shop/prices.py"
+    for bad in (("path", "run", None, 3), ("callers", "run", "made", 3), ("who", "run", None, 3)):
+        with pytest.raises(ValueError, match=r"path needs two names|no question who"):
+            asked.ask(*bad)
+    assert (
+        "no call of tests/test_x.py:run is known"
+        in asked.ask("callers", "tests/test_x.py:run").notice
+    )
+
+
+def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
+    folder, out = tmp_path / "code", tmp_path / "index"
+    for path, text in PYTHON.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    run = CliRunner()
+    index = ["index", str(folder), "--out", str(out), "--encoder", "none"]
+    assert run.invoke(main, index).exit_code == 0
+    done = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out)])
+    assert done.exit_code == 0, done.stderr
+    line = "shop/prices.py:9-11  Price.total  calls shop/prices.py:rounded, line 11 [scope]"
+    assert line in done.stdout.splitlines()
+    (kept,) = out.glob("graph-*")
+    (folder / "shop" / "more.py").write_text("from shop.prices import rounded\n\nrounded(1)\n")
+    done = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out), "--json"])
+    assert "shop/more.py" in {step["path"] for step in json.loads(done.stdout)["steps"]}
+    assert kept not in out.glob("graph-*")
+    done = run.invoke(main, ["graph", "path", "run", "--index", str(out)])
+    assert "path needs two names" in done.stderr
+    done = run.invoke(main, ["graph", "callers", "x", "--index", str(out), "--project", "shop"])
+    assert "not both" in done.stderr
+    assert run.invoke(main, index).exit_code == 0, "what graphs left is no hindrance"
+
+
+def test_the_graph_of_one_project_and_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    project = open_project(tmp_path)
+    first, *_ = project.partitions
+    with pytest.raises(ProjectError, match=f"`cortex run code_graph --project {first}` makes it"):
+        project_graph(project, first)
+    made = tables(PYTHON)
+    for name in project.partitions:
+        for asset, table, frame in (
+            ("repository_files", "files", made.files),
+            ("code_units", "units", made.units),
+            ("code_graph", "edges", code_graph(made, ARCHITECTURE, EXTRACTION)),
+        ):
+            folder = project.output(asset, name)
+            folder.mkdir(parents=True)
+            frame.write_parquet(folder / f"{table}.parquet")
+    ask = ["graph", "callers", "Base.key", "--json"]
+    done = CliRunner().invoke(main, [*ask, "--project", first])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["of"] == ["shop/base.py:Base.key"]
+    done = CliRunner().invoke(main, ask)
+    assert f"type one of {min(project.partitions)}/shop/base.py:Base.key" in done.stderr
+    ask[2] = f"{first}/shop/base.py:Base.key"
+    (step,) = json.loads(CliRunner().invoke(main, ask).stdout)["steps"]
+    assert step["path"] == f"{first}/shop/base.py"
+    done = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
+    assert "no project nowhere; there is:" in done.stderr
+    answer = project_services(tmp_path).relations
+    assert answer is not None
+    assert answer("callers", "Base.key", None, first, 3)["versions"] == {first: None}
