@@ -9,7 +9,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "feedback": "`/feedback`, `/v1/events`",
     "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
-    "data": "code of the projects: `/search`, `/context`, `context` of chats, agents' tools over code",
+    "data": "code of the projects: `/search`, `/context`, `context` of chats, agents' tools",
     "memory": "what is kept of the projects: `/memory` and what is below it, `remember`, `recall`",
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",
