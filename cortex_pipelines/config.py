@@ -28,6 +28,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -167,6 +168,12 @@ class Parameters(Settings):
 
     general: GeneralSettings
     """Code that is not a project's own."""
+
+    retrieval: RetrievalSettings
+    """Embeddings of code and commits."""
+
+    clusters: ClusterSettings
+    """Units that are alike, and their map."""
 
     routing: RoutingSettings
     """The task router."""

@@ -8,7 +8,8 @@ import polars as pl
 
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
-from cortex_pipelines.operations.searching import limits_of, open_project_searcher, open_searcher
+from cortex_pipelines.operations.project_search import open_project_searcher
+from cortex_pipelines.operations.searching import limits_of, open_searcher
 from cortex_pipelines.retrieval.context import APPROXIMATION, Context, Counter, Read, pack
 from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.search import Searcher
