@@ -18,6 +18,7 @@ from cortex_pipelines.datasets.assets import (
     unit_splits,
 )
 from cortex_pipelines.embeddings.assets import code_embeddings
+from cortex_pipelines.embeddings.clusters.assets import clusters
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.audit.assets import routing_audit
 from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
@@ -108,6 +109,7 @@ ASSETS = (
     mutant_verification,
     search_documents,
     code_embeddings,
+    clusters,
     unit_splits,
     completion_dataset,
     refactoring_dataset,

@@ -172,7 +172,7 @@ class Parameters(Settings):
     retrieval: RetrievalSettings
     """Embeddings of code and commits."""
 
-    clusters: ClusterSettings
+    clustering: ClusterSettings
     """Units that are alike, and their map."""
 
     routing: RoutingSettings

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cortex_pipelines.retrieval.encoder_text import COMMIT, encoder_text, text_number
-from cortex_pipelines.retrieval.levels import Halves, levels_of
+from cortex_pipelines.retrieval.levels import levels_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.search import EMBEDDINGS
 
@@ -28,7 +28,7 @@ _READ = ("kind", "name", "documentation", "body")
 _COMMIT = ("source", "commit", "subject", "body")
 _COLUMNS = [name for name in EMBEDDINGS.schema if name != "model"]
 _VECTOR = EMBEDDINGS.schema["vector"]
-_KEPT = pl.Schema({"cache_key": pl.String, "vector": _VECTOR})
+_KEPT: dict[str, pl.DataType | type[pl.DataType]] = {"cache_key": pl.String, "vector": _VECTOR}
 
 
 def model_digest(pin: Mapping[str, Any], max_tokens: int) -> str:
@@ -119,9 +119,3 @@ def _means(rows: Sequence[_Row], vectors: Mapping[int, Any]) -> Iterator[pl.Data
             text=pl.lit(None, pl.UInt64),
             vector=pl.Series(made.rows.tolist(), dtype=_VECTOR),
         ).select(_COLUMNS)
-
-
-def vectors_of(rows: pl.DataFrame) -> Halves:
-    """The vectors of rows of ``EMBEDDINGS``, shape (rows, width)."""
-    flat = rows["vector"].explode().to_numpy()
-    return flat.astype(np.float16).reshape(rows.height, -1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.config import Parameters
-from cortex_pipelines.embeddings.embed import vectors_of
+from cortex_pipelines.embeddings.vectors import vectors_of
 from cortex_pipelines.operations.searching import opened_once, searcher_of
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.collection import Vectors

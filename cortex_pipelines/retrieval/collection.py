@@ -37,22 +37,21 @@ DOCUMENTS = pl.Schema(
         "complexity": pl.Int64,
     }
 )
-FILES = pl.Schema(
-    {
-        "path": pl.String,
-        "size": pl.Int64,
-        "mtime": pl.Int64,
-        "blob": pl.String,
-        "language": pl.String,
-        "commit": pl.String,
-        "is_test": pl.Boolean,
-        "generated": pl.Boolean,
-        "left_out": pl.String,
-        "licence": pl.String,
-        "author": pl.String,
-        "changed": pl.Datetime("us", "UTC"),
-    }
-)
+_FILES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "path": pl.String,
+    "size": pl.Int64,
+    "mtime": pl.Int64,
+    "blob": pl.String,
+    "language": pl.String,
+    "commit": pl.String,
+    "is_test": pl.Boolean,
+    "generated": pl.Boolean,
+    "left_out": pl.String,
+    "licence": pl.String,
+    "author": pl.String,
+    "changed": pl.Datetime("us", "UTC"),
+}
+FILES = pl.Schema(_FILES)
 
 UNIT_WEIGHTS = Weights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
 FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)

@@ -25,7 +25,7 @@ class RetrievalSettings(Settings):
 
 
 class ClusterSettings(Settings):
-    """Section ``clusters`` of params.yaml: which units are alike, and their map."""
+    """Section ``clustering`` of params.yaml: which units are alike, and their map."""
 
     seed: Seed
     """Seed of the map and of which units are on it."""
