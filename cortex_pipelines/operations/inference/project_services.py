@@ -94,7 +94,7 @@ class _CodeSearch:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._opened: dict[str | None, tuple[object, Any]] = {}
         self._lock = Lock()
 
     def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
@@ -114,17 +114,19 @@ class _CodeSearch:
 
     def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         project = open_project(self._root)
-        versions = _files_versions(project, [name] if name else list(project.partitions))
-        known, source = self._opened.get(name, ({}, None))
-        if source is None or known != versions:
+        names = [name] if name else list(project.partitions)
+        versions = _versions(project, "search_documents", names)
+        made_from = (versions, _versions(project, "code_embeddings", names))
+        known, source = self._opened.get(name, (None, None))
+        if source is None or known != made_from:
             contexts = import_module("cortex_pipelines.operations.contexts")
             source = contexts.project_context(project, name, load_parameters(self._root))
-            self._opened[name] = (versions, source)
+            self._opened[name] = (made_from, source)
         return source, versions
 
 
-def _files_versions(project: Project, names: list[str]) -> dict[str, str | None]:
-    """DVC's hash of the files that are searched, by project."""
+def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
+    """DVC's hash of an asset's output, by project."""
     stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
-    known = {name: stages.get(f"repository_files@{name}") for name in names}
+    known = {name: stages.get(f"{asset}@{name}") for name in names}
     return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in known.items()}
