@@ -2,9 +2,9 @@
 
 The vectors are those of the tables in the folder that CORTEX_BENCH_VECTORS names (outputs of
 ``code_embeddings``), repeated with noise up to CORTEX_BENCH_ROWS; without it they are random around
-centres. Recall is of the ten nearest against an exact search in single precision, also where a
-filter lets one row in a hundred or in a thousand pass. Every tenth row is deleted at the end, and
-the files are searched for the bytes of those rows.
+centres. CORTEX_BENCH_STORES names the stores, with commas. Recall is of the ten nearest against an
+exact search in single precision, also where a filter lets one row in a hundred or in a thousand
+pass. Every tenth row is deleted at the end, and the files are searched for the bytes of those rows.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ from benchmarks.workspace import Workspace
 from cortex_pipelines.embeddings.vectors import vectors_of
 from cortex_pipelines.schemas.search import EMBEDDINGS
 
-ROWS, VECTORS = "CORTEX_BENCH_ROWS", "CORTEX_BENCH_VECTORS"
+ROWS, VECTORS, CHOSEN = "CORTEX_BENCH_ROWS", "CORTEX_BENCH_VECTORS", "CORTEX_BENCH_STORES"
 _USUAL_ROWS = 20_000
 _WIDTH, _CENTRES = 384, 500
 _NOISE = 0.03
@@ -144,10 +144,10 @@ class LanceIndexed(Lance):
 
 
 STORES: dict[str, Callable[[Rows, Path], Any]] = {
-    "matrix (this search)": Matrix,
-    "usearch, HNSW": Usearch,
-    "LanceDB, exact": Lance,
-    "LanceDB, IVF-PQ": LanceIndexed,
+    "matrix": Matrix,
+    "usearch": Usearch,
+    "lancedb": Lance,
+    "lancedb-ivf": LanceIndexed,
 }
 
 
@@ -163,11 +163,12 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     rows, queries = vectors(count)
     expected = {name: _exact(rows[::every], queries, every) for name, every in _FILTERS.items()}
     measured = {}
-    for name, store in STORES.items():
+    chosen = os.environ.get(CHOSEN, ",".join(STORES)).split(",")
+    for name, store in ((name, store) for name, store in STORES.items() if name in chosen):
         Console(stderr=True).print(f"measuring {name}")
         measured[name] = _measured(store, rows, queries, expected)
     Console(width=170).print(_table(count, measured))
-    first = next(iter(STORES))
+    first = next(iter(measured))
     return [
         Timing(
             f"{_QUERIES} queries over {count:,} vectors, {name}",

@@ -116,7 +116,8 @@ def _spread(points: Floats) -> Floats:
     if not len(points):
         return points
     points = points - points.min(axis=0)
-    return np.clip(points / np.maximum(points.max(axis=0), 1e-12), 0, 1)
+    spread: Floats = np.clip(points / np.maximum(points.max(axis=0), 1e-12), 0, 1)
+    return spread
 
 
 def _components(rows: Floats) -> Floats:
