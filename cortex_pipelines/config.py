@@ -105,6 +105,9 @@ class ProjectEntry(ProjectSettings):
     architecture_examples: ArchitectureExampleSettings | None = None
     """Dependency rules and examples of architecture, for this project."""
 
+    clustering: ClusterSettings | None = None
+    """Clusters of units and their map, for this project."""
+
     adapters: AdapterSettings | None = None
     """LoRA training, for this project."""
 
