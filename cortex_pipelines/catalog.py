@@ -17,6 +17,8 @@ from cortex_pipelines.datasets.assets import (
     refactoring_dataset,
     unit_splits,
 )
+from cortex_pipelines.embeddings.assets import code_embeddings
+from cortex_pipelines.embeddings.clusters.assets import clusters
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.audit.assets import routing_audit
 from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
@@ -30,7 +32,8 @@ from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
-from cortex_pipelines.retrieval.assets import code_graph
+from cortex_pipelines.retrieval.assets import search_documents
+from cortex_pipelines.retrieval.graph.assets import code_graph
 from cortex_pipelines.routing.anomalies.assets import worker_anomalies
 from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
@@ -106,6 +109,9 @@ ASSETS = (
     annotated_units,
     augmented_units,
     mutant_verification,
+    search_documents,
+    code_embeddings,
+    clusters,
     unit_splits,
     completion_dataset,
     refactoring_dataset,

@@ -28,6 +28,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
 from cortex_pipelines.routing.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -104,6 +105,9 @@ class ProjectEntry(ProjectSettings):
     architecture_examples: ArchitectureExampleSettings | None = None
     """Dependency rules and examples of architecture, for this project."""
 
+    clustering: ClusterSettings | None = None
+    """Clusters of units and their map, for this project."""
+
     adapters: AdapterSettings | None = None
     """LoRA training, for this project."""
 
@@ -167,6 +171,12 @@ class Parameters(Settings):
 
     general: GeneralSettings
     """Code that is not a project's own."""
+
+    retrieval: RetrievalSettings
+    """Embeddings of code and commits."""
+
+    clustering: ClusterSettings
+    """Units that are alike, and their map."""
 
     routing: RoutingSettings
     """The task router."""

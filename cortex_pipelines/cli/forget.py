@@ -67,8 +67,8 @@ def _purge() -> None:
     sync_project(project, definitions, instance)
     click.echo(
         f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
-        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches, the "
-        "cached answers of the memories",
+        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches, "
+        f"{done.index_bytes:,} bytes of search indexes, the cached answers of the memories",
         err=True,
     )
     for name, url in done.remotes:

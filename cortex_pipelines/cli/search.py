@@ -7,21 +7,38 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cortex_pipelines.operations.searching import Filters, Result
     from cortex_pipelines.retrieval.search import Searcher
 
 
 @click.command(epilog="Example: cortex index src --out /tmp/index")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the index.")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the index.")
+@click.option("--rebuild", is_flag=True, help="Instead: make the project's own index again.")
+@click.option("--project", help="With --rebuild: this project; without it that of all projects.")
 @click.option(
     "--encoder",
     type=click.Choice(["auto", "sentence", "none"]),
     default="auto",
     help="Meaning beside words: the sentence encoder, or none (faster). auto: up to 40,000 places.",
 )
-def index(path: Path, out: Path, encoder: str) -> None:
-    """Make an index of PATH, any folder, for `cortex search --index`."""
+def index(
+    path: Path | None, out: Path | None, rebuild: bool, project: str | None, encoder: str
+) -> None:
+    """Make an index of PATH, any folder, for `cortex search --index`.
+
+    `cortex search --project` makes its index by itself; --rebuild deletes it and makes it again
+    from the same assets, with the same answers.
+    """
+    if rebuild:
+        if path or out:
+            raise click.UsageError("--rebuild takes no PATH and no --out; --project NAME chooses")
+        _rebuild(project)
+        return
+    if path is None or out is None:
+        raise click.UsageError("give PATH and --out FOLDER, or --rebuild in a project")
     from cortex_pipelines.operations.notebooks import load_parameters
     from cortex_pipelines.operations.searching import index_folder
 
@@ -31,6 +48,16 @@ def index(path: Path, out: Path, encoder: str) -> None:
         click.echo(made.note, err=True)
     for reason, count in made.left_out.items():
         click.echo(f"left out ({reason}): {count:,} files", err=True)
+
+
+def _rebuild(name: str | None) -> None:
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.project_search import rebuild
+    from cortex_pipelines.versioning.root import find_root
+
+    made = rebuild(open_project(find_root()), name).collection
+    what = "with vectors" if made.vectors is not None else "by words alone"
+    click.echo(f"{made.documents.height:,} places in {made.files.height:,} files, {what}", err=True)
 
 
 @click.command(epilog='Example: cortex search "where is the retry limit read" --project flask')
@@ -43,11 +70,22 @@ def index(path: Path, out: Path, encoder: str) -> None:
 @click.option("--language", help="Only files in this language.")
 @click.option("--kind", help="Only this kind: function, method, class, section, file and others.")
 @click.option("--path", "glob", help="Only paths like this; * matches / too.")
+@click.option("--category", help="Only units of this category, as annotated_units has it.")
+@click.option("--licence", help="Only files under this SPDX licence.")
+@click.option("--author", help="Only files that this pseudonym changed last.")
+@click.option("--tests/--no-tests", default=None, help="Only tests, or none.")
+@click.option(
+    "--min-complexity", type=int, help="Only units of this cyclomatic complexity or more."
+)
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only files changed since this day."
+)
 @click.option(
     "--by",
-    type=click.Choice(["unit", "file"]),
-    help="Rank places, or files; without it files for the text of an issue.",
+    type=click.Choice(["unit", "file", "folder"]),
+    help="Rank places, files or folders; without it files for the text of an issue.",
 )
+@click.option("--history", is_flag=True, help="Search commits instead: what was changed before.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def search(
     query: str | None,
@@ -59,7 +97,14 @@ def search(
     language: str | None,
     kind: str | None,
     glob: str | None,
+    category: str | None,
+    licence: str | None,
+    author: str | None,
+    tests: bool | None,
+    min_complexity: int | None,
+    since: "datetime | None",
     by: str | None,
+    history: bool,
     as_json: bool,
 ) -> None:
     """Find the places in code and documentation that QUERY is about.
@@ -74,7 +119,14 @@ def search(
         raise click.UsageError("give --index for a folder or --project, not both")
     from cortex_pipelines.operations.searching import Filters, read_questions
 
-    filters = Filters(language, kind, glob)
+    day = since.date() if since else None
+    facts = (category, licence, author, tests, min_complexity, day)
+    filters = Filters(language, kind, glob, *facts)
+    if history:
+        if query is None or place is not None or by is not None or filters != Filters():
+            raise click.UsageError("--history takes QUERY, --project, -k and --json only")
+        _show_history(query, project, k, as_json)
+        return
     if file is None or out is None:
         results = _open(place, project).search(str(query), k, filters, by)
         _show(results, as_json)
@@ -91,6 +143,26 @@ def search(
     click.echo(f"results of {len(lines):,} queries in {out}", err=True)
 
 
+def _show_history(query: str, project: str | None, k: int, as_json: bool) -> None:
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.notebooks import load_parameters
+    from cortex_pipelines.operations.project_search import open_history
+    from cortex_pipelines.versioning.root import find_root
+
+    history = open_history(open_project(find_root()), project, load_parameters())
+    if history.searcher.note:
+        click.echo(history.searcher.note, err=True)
+    changes = history.search(query, k)
+    if as_json:
+        click.echo(json.dumps([change.as_json() for change in changes], indent=1))
+        return
+    for change in changes:
+        more = f" and {len(change.paths) - 3:,} more" if len(change.paths) > 3 else ""
+        click.echo(f"{change.score:7.3f}  {change.commit[:60]}  {change.date:%Y-%m-%d}")
+        click.echo(f"         {change.subject}")
+        click.echo(f"         {', '.join(change.paths[:3])}{more}")
+
+
 def _answer(
     searcher: "Searcher", query: str, k: int, filters: "Filters", by: str | None, where: str
 ) -> "list[Result]":
@@ -105,7 +177,8 @@ def _answer(
 
 def _open(place: Path | None, project: str | None) -> "Searcher":
     from cortex_pipelines.operations.notebooks import load_parameters
-    from cortex_pipelines.operations.searching import open_project_searcher, open_searcher
+    from cortex_pipelines.operations.project_search import open_project_searcher
+    from cortex_pipelines.operations.searching import open_searcher
 
     if place is not None:
         searcher = open_searcher(place, load_parameters())

@@ -5,7 +5,7 @@ import click
 
 @click.command(epilog="Example: cortex summary")
 def summary() -> None:
-    """What was made of each project, what each model reached, and where the reports are."""
+    """What was made of each project, what each model reached, and where the pages are."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -20,10 +20,11 @@ def summary() -> None:
     data.add_column("project", no_wrap=True)
     for name in ("files", "units of code", "training examples"):
         data.add_column(name, justify="right")
-    data.add_column("report", overflow="fold")
+    data.add_column("report and map", overflow="fold")
     for row in project_data(project):
         numbers = (f"{number:,}" for number in (row.files, row.units, row.examples))
-        data.add_row(row.name, *numbers, row.report or "not made yet")
+        pages = [place for place in (row.report, row.map) if place]
+        data.add_row(row.name, *numbers, "\n".join(pages) or "not made yet")
     console.print(data)
     evaluated = list(model_scores(project))
     for model in evaluated:

@@ -10,7 +10,8 @@ import polars as pl
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
 from cortex_pipelines.operations.memories import ProjectMemory, Recalled
-from cortex_pipelines.operations.searching import limits_of, open_project_searcher, open_searcher
+from cortex_pipelines.operations.project_search import open_project_searcher
+from cortex_pipelines.operations.searching import limits_of, open_searcher
 from cortex_pipelines.retrieval.context import (
     APPROXIMATION,
     LEAST_BUDGET,

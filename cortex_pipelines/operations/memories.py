@@ -45,7 +45,7 @@ from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 _KEPT = Path(".cortex") / "memory"
-_PER_PROJECT = ("repository_files", "code_units", "code_graph")
+_PER_PROJECT = ("repository_files", "search_documents", "code_embeddings", "code_graph")
 _SHARED = ("coordination_tables",)
 _FILES = ("params.yaml", "sources.lock", "dvc.lock")
 _ALIKE = 2

@@ -136,7 +136,7 @@ def search_code(
         SearchIndexError: ``index`` holds no index that can be used.
         ProjectError: there is no project, or its files are not made yet.
     """
-    from cortex_pipelines.operations.searching import kept_searcher
+    from cortex_pipelines.operations.project_search import kept_searcher
 
     return kept_searcher(index, folder).search(query, k, by=by)
 

@@ -29,6 +29,7 @@ class ProjectData:
         units: Functions, classes and other units of code.
         examples: Training examples of all data sets.
         report: Page of its completion data set, relative to the root; None if it is not made.
+        map: Page with the map of its units, likewise.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ProjectData:
     units: int
     examples: int
     report: str | None
+    map: str | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def project_data(project: Project) -> Iterator[ProjectData]:
             units=table_rows(project.output("code_units", name) / "units.parquet"),
             examples=examples,
             report=_report(project, "completion_dataset", name),
+            map=_report(project, "clusters", name),
         )
 
 

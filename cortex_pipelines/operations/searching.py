@@ -1,28 +1,23 @@
 """Indexes of folders and of a project's own outputs, opened with what they need."""
 
-import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from cortex_pipelines.config import Parameters
+from cortex_pipelines.embeddings.embed import model_digest
 from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
     take_model_pin,
     weights_folder,
 )
 from cortex_pipelines.operations.outside import absolute, home_folder
-from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
-from cortex_pipelines.retrieval.documents import FileText, Limits, kept_file
+from cortex_pipelines.retrieval.documents import FileText, Limits
 from cortex_pipelines.retrieval.index import (
-    FORMAT,
     MANIFEST,
     Index,
     Manifest,
@@ -37,11 +32,7 @@ from cortex_pipelines.retrieval.search import Filters as Filters
 from cortex_pipelines.retrieval.search import Result as Result
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.routing.features.encoder import SentenceEncoder, sentence_part
-from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.project import Project, ProjectError, find_root
 
-_TOKENS = 128
-"""Of a document that are embedded: what the encoder was trained on."""
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"
 ENCODERS = (AUTO, SENTENCE, WITHOUT)
@@ -49,9 +40,6 @@ ENCODERS = (AUTO, SENTENCE, WITHOUT)
 MOST_EMBEDDED = 40_000
 """Documents above which an index is made without the encoder unless it is asked for: of 40,000 one
 core embeds in some 20 minutes."""
-
-_SOURCES = ("repository_files", "code_units")
-_KEPT = Path("search")
 
 
 @dataclass(frozen=True)
@@ -104,14 +92,15 @@ def open_encoder(params: Parameters) -> Encoder:
     folder = weights_folder(source, pin, home)
     loaded: list[SentenceEncoder] = []
 
+    settings = params.retrieval
+
     def encode(texts: Sequence[str]) -> Floats:
         if not loaded:
-            threads = params.routing.threads
-            loaded.append(SentenceEncoder(folder, _TOKENS, _BATCH, threads, "auto"))
+            tokens, threads = settings.max_tokens, settings.threads
+            loaded.append(SentenceEncoder(folder, tokens, _BATCH, threads, settings.precision))
         return sentence_part(loaded[0].serve(texts))
 
-    digest = hashlib.sha256(json.dumps([pin, _TOKENS], sort_keys=True).encode()).hexdigest()[:16]
-    return Encoder(digest, encode)
+    return Encoder(model_digest(pin, settings.max_tokens), encode)
 
 
 def limits_of(params: Parameters) -> Limits:
@@ -182,45 +171,19 @@ def open_searcher(folder: Path, params: Parameters) -> Searcher:
     Raises:
         SearchIndexError: it is not there or cannot be used.
     """
-    return _searcher(open_index(folder), params)
+    return searcher_of(open_index(folder), params)
 
 
-def open_project_searcher(project: Project, name: str | None, params: Parameters) -> Searcher:
-    """A searcher of what a project, or all of them, has made; indexed if it is not yet.
-
-    The index is a cache below ``.cortex``, kept by the versions of the outputs that it is made of.
+def searcher_of(index: Index, params: Parameters, note: str = "") -> Searcher:
+    """A searcher; where the encoder is not the one of the index it goes by words and says so.
 
     Args:
-        project: Where.
-        name: The project; None for all, whose names then begin the paths.
+        index: The index.
         params: Parameters.
-
-    Raises:
-        ProjectError: there is no such project, or its files are not made yet.
+        note: What else is to be said of the index.
     """
-    if name is not None and name not in project.partitions:
-        known = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {known}")
-    names = [name] if name is not None else list(project.partitions)
-    place = project.state / _KEPT / (name or "all projects")
-    version = _version(project, names)
-    kept = place / version
-    try:
-        return _searcher(open_index(kept), params)
-    except SearchIndexError:
-        pass  # not made yet, of another format, or damaged: it is made again
-    files = list(_files(project, names, limits_of(params), prefix=name is None))
-    older = [index for other in place.glob("*") if (index := _older(other))]
-    index, _ = _made(files, "", params, AUTO, older[0] if older else None)
-    save(index, kept)
-    _drop_others(place, kept)
-    return _searcher(index, params)
-
-
-def _searcher(index: Index, params: Parameters) -> Searcher:
-    """A searcher; where the encoder is not the one of the index it goes by words and says so."""
     if index.manifest.encoder is None:
-        return Searcher(index, limits_of(params))
+        return Searcher(index, limits_of(params), note=note)
     try:
         encoder = open_encoder(params)
     except WeightsError as error:
@@ -231,68 +194,20 @@ def _searcher(index: Index, params: Parameters) -> Searcher:
             limits_of(params),
             note="searched by words alone: the index was made with another encoder; make it again",
         )
-    return Searcher(index, limits_of(params), encoder.encode)
+    return Searcher(index, limits_of(params), encoder.encode, note)
 
 
-def kept_searcher(index: str | Path | None, folder: str | Path | None) -> Searcher:
-    """A searcher of an index or of a project, opened once a process and looked after.
-
-    Args:
-        index: Folder of an index; None for the project.
-        folder: A folder in the project.
-    """
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations.notebooks import load_parameters
-
-    if index is not None:
-        place = Path(index).resolve()
-        key = (place, _changed_at(place / MANIFEST))
-        if key not in _OPENED:
-            _OPENED[key] = open_searcher(place, load_parameters(folder))
-        searcher = _OPENED[key]
-    else:
-        root = find_root(None if folder is None else Path(folder))
-        searcher = open_project_searcher(open_project(root), None, load_parameters(root))
-    searcher.refresh()
-    return searcher
-
-
-def _changed_at(file: Path) -> int:
-    return file.stat().st_mtime_ns if file.exists() else 0
+def opened_once(folder: Path, params: Parameters) -> Searcher:
+    """A searcher of an index, opened once a process while it stays the same."""
+    place = folder.resolve()
+    manifest = place / MANIFEST
+    key = (place, manifest.stat().st_mtime_ns if manifest.exists() else 0)
+    if key not in _OPENED:
+        _OPENED[key] = open_searcher(place, params)
+    return _OPENED[key]
 
 
 _OPENED: dict[tuple[Path, int], Searcher] = {}
-
-
-def _version(project: Project, names: list[str]) -> str:
-    parts: list[object] = [FORMAT]
-    for name in names:
-        versions = {source: content_md5(project.output(source, name)) for source in _SOURCES}
-        if versions["repository_files"] is None:
-            raise ProjectError(
-                f"the files of {name} are not made yet; `cortex run repository_files "
-                f"--project {name}` makes them"
-            )
-        parts.append((name, sorted(versions.items())))
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
-
-
-def _files(
-    project: Project, names: list[str], limits: Limits, *, prefix: bool
-) -> Iterator[FileText]:
-    columns = ("path", "text", "language", "revision", "generated")
-    for name in names:
-        table = project.output("repository_files", name) / "files.parquet"
-        rows = pl.read_parquet(table, columns=list(columns)).select(columns).sort("path")
-        for path, text, language, revision, generated in track(list(rows.iter_rows()), "Indexing"):
-            shown = f"{name}/{path}" if prefix else path
-            yield kept_file(shown, text, language, revision, generated, limits)
-
-
-def _drop_others(place: Path, kept: Path) -> None:
-    for other in place.iterdir():
-        if other != kept:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def read_questions(file: Path) -> list[Question]:

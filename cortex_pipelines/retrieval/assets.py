@@ -1,46 +1,35 @@
-"""Asset of retrieval: the graph of a project's code."""
+"""Asset of what is searched: the exact side, texts and spans, without any vector."""
 
 from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.graph.build import (
+from cortex_pipelines.retrieval.tables import (
     COMMIT_COLUMNS,
-    FACT_COLUMNS,
     FILE_COLUMNS,
-    TEST_COLUMNS,
-    Tables,
+    UNIT_COLUMNS,
+    searched_tables,
 )
-from cortex_pipelines.retrieval.graph.build import code_graph as graph_of_project
-from cortex_pipelines.retrieval.graph.names import UNIT_COLUMNS
-from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
-from cortex_pipelines.schemas.code_graph import CODE_GRAPH
-from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines.versioning import versioned_asset
 
 
-@versioned_asset(tables=(CODE_GRAPH,))
-def code_graph(
+@versioned_asset(
+    tables=(SEARCHED_FILES, SEARCHED_DOCUMENTS),
+)
+def search_documents(
     repository_files: Path,
+    annotated_units: Path,
     repository_commits: Path,
-    code_units: Path,
-    architecture_facts: Path,
-    architecture: ArchitectureSettings,
     extraction: ExtractionSettings,
-    project: str,
-    cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Calls, imports, inheritance, tests, configuration and common changes as edges."""
-    tables = Tables(
+    """Places in a project's files that a search can give, and what of them is embedded."""
+    return searched_tables(
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
-        CODE_UNITS.read(code_units, *UNIT_COLUMNS),
-        TEST_CASES.read(code_units, *TEST_COLUMNS),
-        ARCHITECTURE_FACTS.read(architecture_facts, *FACT_COLUMNS),
+        ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_COMMITS.read(repository_commits, *COMMIT_COLUMNS),
+        extraction,
     )
-    graph = graph_of_project(tables, architecture, extraction, cache, project)
-    return {CODE_GRAPH.name: graph}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,8 @@ from cortex_pipelines.retrieval.bm25f import (
     postings,
     statistics,
 )
-from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, UNITS, Document, FileText
+from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
+from cortex_pipelines.retrieval.encoder_text import UNITS, text_number
 
 Encode = Callable[[Sequence[str]], Floats]
 """Texts to vectors of length 1, one a row."""
@@ -33,21 +33,25 @@ DOCUMENTS = pl.Schema(
         "start_line": pl.Int32,
         "end_line": pl.Int32,
         "text": pl.UInt64,
+        "category": pl.String,
+        "complexity": pl.Int64,
     }
 )
-FILES = pl.Schema(
-    {
-        "path": pl.String,
-        "size": pl.Int64,
-        "mtime": pl.Int64,
-        "blob": pl.String,
-        "language": pl.String,
-        "commit": pl.String,
-        "is_test": pl.Boolean,
-        "generated": pl.Boolean,
-        "left_out": pl.String,
-    }
-)
+_FILES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "path": pl.String,
+    "size": pl.Int64,
+    "mtime": pl.Int64,
+    "blob": pl.String,
+    "language": pl.String,
+    "commit": pl.String,
+    "is_test": pl.Boolean,
+    "generated": pl.Boolean,
+    "left_out": pl.String,
+    "licence": pl.String,
+    "author": pl.String,
+    "changed": pl.Datetime("us", "UTC"),
+}
+FILES = pl.Schema(_FILES)
 
 UNIT_WEIGHTS = Weights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
 FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
@@ -56,6 +60,24 @@ FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 
 
 _FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
 """Names of files that stand for their folder."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors by the number of their text.
+
+    Args:
+        numbers: Number of each text.
+        rows: Their vectors, shape (texts, width).
+    """
+
+    numbers: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.float16]
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Row of each number."""
+        return {int(number): place for place, number in enumerate(self.numbers)}
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,14 @@ class Collection:
     of_units: Postings
     of_files: Postings
     vectors: npt.NDArray[np.float16] | None
+
+    @cached_property
+    def embedded(self) -> Vectors | None:
+        """The vectors of the texts that have one."""
+        if self.vectors is None:
+            return None
+        has = np.asarray(self.vectors.any(axis=1))
+        return Vectors(self.documents["text"].to_numpy()[has], self.vectors[has])
 
     @cached_property
     def file_of(self) -> npt.NDArray[np.int32]:
@@ -161,7 +191,7 @@ class Counted:
 
 def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
     """Count the terms of all documents; the vocabulary grows."""
-    rows: list[tuple[int, str, str, int, int, int]] = []
+    rows: list[tuple[object, ...]] = []
     listed: list[tuple[object, ...]] = []
     counts = [Counts() for _ in FIELDS]
     texts: list[str] = []
@@ -170,9 +200,10 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
         for document in file.documents:
             for field_counts, text in zip(counts, document.texts, strict=True):
                 field_counts.add(len(rows), text, vocabulary)
-            text = _embedded_text(document, file)
+            text = embedded_text(document, file)
             lines = (document.start_line, document.end_line)
-            rows.append((number, document.kind, document.name, *lines, _number(text)))
+            facts = (text_number(text), document.category, document.complexity)
+            rows.append((number, document.kind, document.name, *lines, *facts))
             texts.append(text)
     return Counted(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
@@ -186,21 +217,22 @@ def collect(
     counted: Counted,
     known: Known | None,
     encode: Encode | None,
-    before: Collection | None = None,
+    before: Vectors | None = None,
     most_embedded: int | None = None,
 ) -> tuple[Collection, Known]:
-    """Make the postings, and the vectors if there is an encoder.
+    """Make the postings, and the vectors if there is an encoder or there are vectors already.
 
     Args:
         counted: Frequencies.
         known: Statistics of the index that these documents are added to; None for a new one.
-        encode: The encoder.
-        before: Documents of the same encoder; texts that are the same are not embedded again.
+        encode: The encoder; None to do without, so that only texts in ``before`` have vectors.
+        before: Vectors of the same encoder; texts that are the same are not embedded again.
         most_embedded: Most texts that are embedded; None for all.
     """
     in_files = counted.in_files()
     known = known or Known(statistics(counted.fields), statistics(in_files))
-    vectors = _embed(counted, encode, before, most_embedded) if encode else None
+    dense = encode is not None or before is not None
+    vectors = _embed(counted, encode, before, most_embedded) if dense else None
     collection = Collection(
         counted.documents,
         counted.files,
@@ -211,51 +243,28 @@ def collect(
     return collection, known
 
 
-def _number(text: str) -> int:
-    """A hash of a text that is embedded, by which its vector is known again."""
-    return int.from_bytes(blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")
-
-
 def _embed(
-    counted: Counted, encode: Encode, before: Collection | None, most: int | None
+    counted: Counted, encode: Encode | None, before: Vectors | None, most: int | None
 ) -> npt.NDArray[np.float16]:
     """A vector for each text that is not empty, and zeros for the others.
 
     Args:
         counted: The documents.
-        encode: The encoder.
-        before: Documents whose vectors are taken where the text is the same.
+        encode: The encoder; None if nothing is embedded anew.
+        before: Vectors that are taken where the text is the same.
         most: Most texts that are embedded anew; those beyond get zeros. None for all.
     """
     numbers = counted.documents["text"].to_numpy()
-    known: dict[int, int] = {}
-    if before is not None and before.vectors is not None:
-        known = {number: place for place, number in enumerate(before.documents["text"])}
-    new = [
-        place for place, text in enumerate(counted.texts) if text and numbers[place] not in known
-    ]
-    new = new[:most]
-    made = encode([counted.texts[place] for place in new] or [""])
-    vectors = np.zeros((len(counted.texts), made.shape[1]), dtype=np.float16)
-    vectors[new] = made[: len(new)]
-    for place, number in enumerate(numbers):
-        if number in known and before is not None and before.vectors is not None:
-            vectors[place] = before.vectors[known[number]]
+    known = before.places if before is not None else {}
+    at = np.array([known.get(int(number), -1) for number in numbers], dtype=np.int64)
+    new = [place for place, text in enumerate(counted.texts) if text and at[place] < 0][:most]
+    made = None
+    if encode is not None:
+        made = encode([counted.texts[place] for place in new] or [""])
+    width = before.rows.shape[1] if before is not None else made.shape[1] if made is not None else 0
+    vectors = np.zeros((len(counted.texts), width), dtype=np.float16)
+    if made is not None:
+        vectors[new] = made[: len(new)]
+    if before is not None:
+        vectors[at >= 0] = before.rows[at[at >= 0]]
     return vectors
-
-
-_EMBEDDED = 1500
-"""Characters of a document that are embedded: more than the encoder's tokens."""
-
-
-def _embedded_text(document: Document, file: FileText) -> str:
-    """What the encoder reads: documentation and code, which it was trained to bring together.
-
-    Empty for tests, prose and constants: they are found by their words.
-    """
-    *_, documentation, body = document.texts
-    if file.is_test or (document.kind not in UNITS and file.language in NOT_CODE):
-        return ""
-    if document.kind in UNITS:
-        return f"{document.name.replace('.', ' ')}\n{documentation[:500]}\n{body[:_EMBEDDED]}"
-    return body[:_EMBEDDED] if document.kind == "section" else ""

@@ -339,7 +339,7 @@ class _Packed:
         return self._opened[file.path]
 
     def _placed(self, file: RankedFile, document: int, opened: Excerpts) -> Place | None:
-        _, kind, name, start, end, _ = file.part.collection.documents.row(document)
+        _, kind, name, start, end, *_ = file.part.collection.documents.row(document)
         place = Place(kind, name, start, end)
         return opened.located(place) if file.stale else place
 

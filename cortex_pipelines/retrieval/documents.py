@@ -9,6 +9,7 @@ languages and prose are cut at headings and blank lines.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from cortex_pipelines.annotation.detector import is_test
@@ -25,12 +26,12 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.retrieval.encoder_text import COMMIT, UNITS, encoder_text
 from cortex_pipelines.retrieval.listing import Listed
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
 """Parts of a document that are weighted each for itself."""
 
-UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 KINDS = (*UNITS, "file", "section")
 """Kinds of document: units, what of a file is in no unit, and parts of other files."""
 
@@ -66,6 +67,8 @@ class Document:
         start_line: First line, from 1.
         end_line: Last line, inclusive.
         texts: Text of each field of ``FIELDS``.
+        category: What a unit is for; None where nothing says so.
+        complexity: Its cyclomatic complexity; None where nothing says so.
     """
 
     kind: str
@@ -73,6 +76,8 @@ class Document:
     start_line: int
     end_line: int
     texts: tuple[str, ...]
+    category: str | None = None
+    complexity: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,9 @@ class FileText:
         generated: Whether a program wrote it.
         documents: What of it is searched; none if it was left out.
         left_out: Why there is none; empty if there is.
+        licence: SPDX expression; None where nothing says so.
+        author: Pseudonym of who changed it last; None where nothing says so.
+        changed: When; None where nothing says so.
     """
 
     path: str
@@ -102,6 +110,9 @@ class FileText:
     generated: bool
     documents: tuple[Document, ...]
     left_out: str = ""
+    licence: str | None = None
+    author: str | None = None
+    changed: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -196,12 +207,29 @@ def _read(folder: Path, path: str, size: int, limits: Limits) -> _Read:
 
 
 def kept_file(
-    path: str, text: str, language: str | None, commit: str, generated: bool, limits: Limits
+    path: str,
+    text: str,
+    language: str | None,
+    commit: str,
+    generated: bool,
+    settings: ExtractionSettings,
 ) -> FileText:
     """The documents of a file as the table of a project's files has it, private values out."""
-    documents = tuple(_documents(text, path, language, limits.extraction))
+    documents = tuple(_documents(text, path, language, settings))
     size = len(text)
     return FileText(path, size, 0, "", language, commit, is_test(path), generated, documents)
+
+
+def embedded_text(document: Document, file: FileText) -> str:
+    """What the encoder reads of a document.
+
+    Empty for tests, prose and constants: they are found by their words.
+    """
+    is_section = document.kind == "section" and file.language not in NOT_CODE
+    if file.is_test or not (document.kind in (*UNITS, COMMIT) or is_section):
+        return ""
+    *_, documentation, body = document.texts
+    return encoder_text(document.kind, document.name, documentation, body)
 
 
 def _documents(

@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
-from cortex_pipelines.retrieval.documents import UNITS
+from cortex_pipelines.retrieval.encoder_text import UNITS
 
 _FUNCTIONS = ("function", "method")
 _MOST_HEADER = 15

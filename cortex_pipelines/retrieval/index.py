@@ -24,13 +24,15 @@ from cortex_pipelines.retrieval.collection import (
     Collection,
     Encode,
     Known,
+    Vectors,
     collect,
     count,
 )
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
+from cortex_pipelines.retrieval.levels import Levels, levels_of
 from cortex_pipelines.retrieval.listing import head_commit, list_files
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an index of before cannot be read any more, or would give other results."""
 
 MANIFEST = "index.json"
@@ -65,12 +67,14 @@ class Index:
         terms: Terms by number.
         collection: Documents, files, postings and vectors.
         known: Statistics.
+        levels: Vectors of files, folders and repositories; None without an encoder.
     """
 
     manifest: Manifest
     terms: Vocabulary
     collection: Collection
     known: Known
+    levels: Levels | None = None
 
 
 def read_folder(folder: Path, limits: Limits, out: Path | None = None) -> list[FileText]:
@@ -96,6 +100,8 @@ def index_files(
     manifest: Manifest,
     encode: Encode | None,
     before: Index | None = None,
+    vectors: Vectors | None = None,
+    levels: Levels | None = None,
 ) -> Index:
     """An index of files that were read, in memory.
 
@@ -104,6 +110,8 @@ def index_files(
         manifest: What the index is of.
         encode: The encoder; None to do without.
         before: An older index; its vectors are taken where encoder and text are the same.
+        vectors: Vectors of its texts, where they are made already.
+        levels: Vectors of its files and folders; None to make them of those of the texts.
 
     Raises:
         SearchIndexError: no file holds a text that can be searched.
@@ -115,10 +123,13 @@ def index_files(
             f"{manifest.root or 'the project'}: no file with text that can be searched is in it; "
             "give a folder with source files or documentation"
         )
-    same = before is not None and before.manifest.encoder == manifest.encoder
-    older = before.collection if before is not None and same else None
-    collection, known = collect(counted, None, encode, older)
-    return Index(manifest, vocabulary, collection, known)
+    if vectors is None and before is not None and before.manifest.encoder == manifest.encoder:
+        vectors = before.collection.embedded
+    collection, known = collect(counted, None, encode, vectors)
+    if levels is None and collection.vectors is not None:
+        paths = collection.files["path"].gather(collection.documents["file"]).to_list()
+        levels = levels_of(paths, collection.vectors)
+    return Index(manifest, vocabulary, collection, known, levels)
 
 
 def refuse_other(out: Path) -> None:
@@ -175,6 +186,9 @@ def _write_parts(index: Index, folder: Path) -> dict[str, Any]:
     np.save(folder / "files_idf.npy", index.known.of_files.idf)
     if made.vectors is not None:
         np.save(folder / "vectors.npy", made.vectors)
+    if index.levels is not None:
+        index.levels.places.write_parquet(folder / "levels.parquet")
+        np.save(folder / "levels.npy", index.levels.rows)
     terms = "\n".join(index.terms.numbers)
     (folder / "terms.txt").write_text(encodable(terms), encoding="utf-8")
     return {
@@ -230,9 +244,13 @@ def _read_parts(facts: dict[str, Any], folder: Path) -> Index:
         )
         for name, part in (("of_units", "units"), ("of_files", "files"))
     }
-    vectors = None
+    vectors = levels = None
     if facts["encoder"] is not None:
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        levels = Levels(
+            pl.read_parquet(folder / "levels.parquet"),
+            np.load(folder / "levels.npy", allow_pickle=False),
+        )
     collection = Collection(
         documents,
         files,
@@ -244,4 +262,4 @@ def _read_parts(facts: dict[str, Any], folder: Path) -> Index:
     if documents.height != facts["documents"] or len(terms) != len(known["of_units"].idf):
         raise ValueError("its parts do not belong together")
     named = {key: facts[key] for key in Manifest.__dataclass_fields__}
-    return Index(Manifest(**named), terms, collection, Known(**known))
+    return Index(Manifest(**named), terms, collection, Known(**known), levels)

@@ -3,13 +3,15 @@
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
@@ -34,6 +36,11 @@ _EMBEDDED_AT_ONCE = 20
 _QUERY_CHARACTERS = 2_000
 """Of a query, what the encoder is given: more than its tokens."""
 _SHOWN_WORDS = 6
+_FILES_OF_FOLDERS = 200
+"""Files by which folders are ranked."""
+_BELOW, _LIKE = 0.9, 0.5
+"""What remains of a file's score for each further folder above it, and how much the likeness of the
+folder's own vector counts: set by hand, no set of queries for folders has been measured."""
 
 
 class FilterError(ValueError):
@@ -48,11 +55,42 @@ class Filters:
         language: Language of the file.
         kind: Kind of document.
         path: Glob of the path; ``*`` also matches ``/``.
+        category: What a unit is for.
+        licence: SPDX expression of the file.
+        author: Pseudonym of who changed the file last.
+        tests: Only files of tests, or none of them.
+        min_complexity: Least cyclomatic complexity of a unit.
+        since: Day since which the file was changed.
     """
 
     language: str | None = None
     kind: str | None = None
     path: str | None = None
+    category: str | None = None
+    licence: str | None = None
+    author: str | None = None
+    tests: bool | None = None
+    min_complexity: int | None = None
+    since: date | None = None
+
+    def of_documents(self) -> list[pl.Expr]:
+        """What the rows of documents have to be."""
+        wanted = [
+            pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))
+        ]
+        if self.min_complexity is not None:
+            wanted.append(pl.col("complexity") >= self.min_complexity)
+        return wanted
+
+    def of_files(self) -> list[pl.Expr]:
+        """What the rows of files have to be."""
+        names = ("language", "licence", "author")
+        wanted = [pl.col(name) == value for name in names if (value := getattr(self, name))]
+        if self.tests is not None:
+            wanted.append(pl.col("is_test") == self.tests)
+        if self.since is not None:
+            wanted.append(pl.col("changed").dt.date() >= self.since)
+        return wanted
 
 
 @dataclass(frozen=True)
@@ -150,6 +188,7 @@ class Searcher:
         self.note = note
         self._units, self._files = units, files
         self.changes = Changes()
+        self._last: tuple[str, Floats | None] = ("", None)
 
     def refresh(self) -> str:
         """Compare the folder with the index, and read what has changed if it is little.
@@ -202,7 +241,7 @@ class Searcher:
         if counted.documents.is_empty():
             return stale, None
         base, known = self.index.collection, self.index.known
-        return stale, collect(counted, known, self._encode, base, _EMBEDDED_AT_ONCE)[0]
+        return stale, collect(counted, known, self._encode, base.embedded, _EMBEDDED_AT_ONCE)[0]
 
     def search(
         self,
@@ -217,8 +256,8 @@ class Searcher:
             text: The query: words, an identifier, code, or the text of an issue.
             k: Most results.
             filters: What results may be.
-            by: ``unit`` ranks documents, ``file`` gives each file once with its best document;
-                None decides by the query (an issue's text asks for files).
+            by: ``unit`` ranks documents, ``file`` gives each file once with its best document,
+                ``folder`` each folder; None decides by the query (an issue's text asks for files).
 
         Raises:
             QueryError: the query is empty, enormous, or no text.
@@ -226,14 +265,15 @@ class Searcher:
         """
         query = understand(text)
         parts = self.scored(query, filters)
+        if by == "folder":
+            return self.rank_folders(parts, query, k)
         by_file = query.long if by is None else by == "file"
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
         return [self.result(parts[part], place, score, query) for part, place, score in ranked]
 
     def scored(self, query: Query, filters: Filters = Filters()) -> list[Part]:
         """All evidence on the documents of the index and of what has changed since."""
-        encode = self._encode
-        vector = encode([query.text[:_QUERY_CHARACTERS]])[0] if encode else None
+        vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
         replaced = self.changes.gone | (self.changes.stale if overlay is not None else frozenset())
         hidden = np.isin(base.file_of, list(replaced))
@@ -249,6 +289,12 @@ class Searcher:
             for collection, mask in zip(collections, shown, strict=True)
         ]
 
+    def _query_vector(self, query: Query) -> Floats | None:
+        text = query.text[:_QUERY_CHARACTERS]
+        if self._encode is not None and self._last[0] != text:
+            self._last = (text, self._encode([text])[0])
+        return self._last[1] if self._encode is not None else None
+
     def rank_units(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
         """Part, document and score of the best documents; none that lies in a better one."""
         totals = combined_units(parts, self._units, query)
@@ -263,6 +309,55 @@ class Searcher:
             for number, _, score, inside in self._files_inside(parts, query, k)
             for document, _ in inside[:1]
         ]
+
+    def rank_folders(self, parts: list[Part], query: Query, k: int) -> list[Result]:
+        """The best folders: by their own likeness and by the best file in each.
+
+        A folder is as good as its best file, for what lies in the folders below it a little less.
+        """
+        files = self.rank_files(parts, query, _FILES_OF_FOLDERS)
+        if not files:
+            return []
+        best: dict[str, tuple[float, tuple[int, int, float]]] = {}
+        for file in files:
+            collection = parts[file[0]].collection
+            path = PurePosixPath(collection.files["path"][int(collection.file_of[file[1]])])
+            for depth, folder in enumerate(path.parents):
+                worth = file[2] / files[0][2] * _BELOW**depth
+                if folder.name and worth > best.get(folder.as_posix(), (0.0, None))[0]:
+                    best[folder.as_posix()] = (worth, file)
+        alike = self._alike_folders(query, set(best))
+        scores = {path: worth + _LIKE * alike.get(path, 0.0) for path, (worth, _) in best.items()}
+        ranked = sorted(scores, key=lambda path: (-scores[path], path))[:k]
+        return [
+            self._folder(path, scores[path], parts[best[path][1][0]], best[path][1][1], query)
+            for path in ranked
+        ]
+
+    def _alike_folders(self, query: Query, among: set[str]) -> dict[str, float]:
+        """Likeness of each folder's mean vector, relative to the highest."""
+        vector, levels = self._query_vector(query), self.index.levels
+        if vector is None or levels is None:
+            return {}
+        paths = levels.places["path"].to_list()
+        rows = [place for place, path in enumerate(paths) if path in among]
+        likeness = np.maximum(0, levels.rows[rows].astype(np.float32) @ vector)
+        most = max(float(likeness.max(initial=0)), 1e-9)
+        return {paths[row]: float(one) / most for row, one in zip(rows, likeness, strict=True)}
+
+    def _folder(self, path: str, score: float, part: Part, document: int, query: Query) -> Result:
+        best = self.result(part, document, score, query)
+        return Result(
+            path,
+            best.start_line,
+            best.end_line,
+            PurePosixPath(path).name,
+            "folder",
+            best.score,
+            f"{best.path}:{best.start_line} {best.name} ({best.why})",
+            best.commit,
+            best.stale,
+        )
 
     def rank_inside(self, query: Query, k: int) -> list[RankedFile]:
         """The best files, each with all of its documents.
@@ -314,7 +409,7 @@ class Searcher:
     def result(self, part: Part, place: int, score: float, query: Query) -> Result:
         """What is said of one document."""
         collection = part.collection
-        file, kind, name, start, end, _ = collection.documents.row(place)
+        file, kind, name, start, end, *_ = collection.documents.row(place)
         stale = self._is_stale(collection, file)
         return Result(
             collection.files["path"][file],
@@ -368,27 +463,43 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
 
 
 def _passing(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
-    shown = np.ones(collection.documents.height, dtype=bool)
-    if filters.kind:
-        shown &= (collection.documents["kind"] == filters.kind).to_numpy()
-    if filters.language or filters.path:
-        files = np.ones(collection.files.height, dtype=bool)
-        if filters.language:
-            is_it = (collection.files["language"] == filters.language).fill_null(False)
-            files &= is_it.to_numpy()
-        if filters.path:
-            paths = collection.files["path"]
-            files &= np.array([fnmatch.fnmatchcase(path, filters.path) for path in paths], bool)
-        shown &= files[collection.file_of]
-    return shown
+    shown = _all(collection.documents, filters.of_documents())
+    files = _all(collection.files, filters.of_files())
+    if filters.path:
+        paths = collection.files["path"]
+        files &= np.array([fnmatch.fnmatchcase(path, filters.path) for path in paths], bool)
+    return shown & files[collection.file_of]
+
+
+def _all(rows: pl.DataFrame, wanted: Sequence[pl.Expr]) -> npt.NDArray[np.bool_]:
+    """Which rows are as wanted; what is not known is not."""
+    passing = np.ones(rows.height, dtype=bool)
+    for one in wanted:
+        passing &= rows.select(one.fill_null(False)).to_series().to_numpy()
+    return passing
 
 
 def _nothing_passes(collection: Collection, filters: Filters) -> str:
-    given = ", ".join(f"--{name} {value}" for name, value in asdict(filters).items() if value)
-    languages = collection.files.filter(pl.col("language").is_not_null())["language"]
-    kinds = collection.documents["kind"].unique().sort().to_list()
-    return (
-        f"nothing that is indexed passes {given or 'the filters'}; there are the languages "
-        f"{', '.join(languages.unique().sort().to_list()) or 'none'} and the kinds "
-        f"{', '.join(kinds)}"
+    given = ", ".join(
+        _option(name, value) for name, value in asdict(filters).items() if value is not None
     )
+    facts = {
+        "languages": collection.files["language"],
+        "kinds": collection.documents["kind"],
+        "categories": collection.documents["category"],
+        "licences": collection.files["licence"],
+    }
+    present = [
+        f"{name} {', '.join(values)}"
+        for name, column in facts.items()
+        if (values := column.drop_nulls().unique().sort().to_list())
+    ]
+    return (
+        f"nothing that is indexed passes {given or 'the filters'}; there are the "
+        f"{' and the '.join(present) or 'files of no known language'}"
+    )
+
+
+def _option(name: str, value: object) -> str:
+    option = f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
+    return option if isinstance(value, bool) else f"{option} {value}"

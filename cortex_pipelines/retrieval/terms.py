@@ -24,12 +24,15 @@ def _stemmer() -> "snowballstemmer.stemmer":
     return snowballstemmer.stemmer("english")
 
 
+def parts_of_word(word: str) -> list[str]:
+    """The parts of an identifier, in small letters; none of what is too long for a word."""
+    return [part.lower() for part in _PART.findall(word)] if len(word) <= _LONGEST else []
+
+
 @lru_cache(maxsize=1 << 18)
 def terms_of_word(word: str) -> tuple[str, ...]:
     """The terms of one word: stems of its parts, and the whole if it has several."""
-    if len(word) > _LONGEST:
-        return ()
-    parts = [part.lower() for part in _PART.findall(word)]
+    parts = parts_of_word(word)
     stems = [_stemmer().stemWord(part) for part in parts]
     if len(parts) > 1:
         stems.append(EXACT + "".join(parts))

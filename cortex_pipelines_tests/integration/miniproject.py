@@ -81,6 +81,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "resamples": 200,
         "threads": 1,
     },
+    "retrieval": {"max_tokens": 16},
+    "clustering": {"most_mapped": 200},
     "routing": {
         "trials": 2,
         "epochs": 3,

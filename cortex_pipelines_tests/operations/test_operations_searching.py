@@ -2,26 +2,37 @@
 
 import json
 import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
 import cortex_pipelines
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.operations import searching
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.embeddings.embed import Encode, Floats, embeddings
+from cortex_pipelines.operations import project_search, searching
+from cortex_pipelines.retrieval.search import Filters
+from cortex_pipelines.retrieval.tables import searched_tables
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
+from cortex_pipelines.schemas.search import EMBEDDINGS, SEARCHED_DOCUMENTS, SEARCHED_FILES
+from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.versioning.root import ProjectError
 
 REPOSITORY = Path(__file__).parents[2]
+WHEN = datetime(2026, 3, 1, tzinfo=UTC)
 SEND = "def send_message(text):\n    '''Send a text to the queue.'''\n    return text\n"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(searching, "AUTO", "none")
+    monkeypatch.setattr(searching, "open_encoder", lambda _: searching.Encoder("model", encode))
     monkeypatch.chdir(tmp_path)
     for name in open_project(tmp_path).partitions:
         write(tmp_path, name, SEND)
@@ -29,13 +40,50 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(root: Path, name: str, text: str) -> None:
-    out = open_project(root).output("repository_files", name)
-    out.mkdir(parents=True, exist_ok=True)
+    project = open_project(root)
     row = dict.fromkeys(REPOSITORY_FILES.schema)
     row |= {"source": "git:x", "path": "queue.py", "language": "python", "revision": f"rev-{name}"}
     row |= {"generated": False, "trainable": True, "notebook": False, "tested_paths": []}
-    row |= {"blob": "b", "size_bytes": len(text), "text": text}
-    REPOSITORY_FILES.frame([row]).write_parquet(out / "files.parquet")
+    row |= {"blob": "b", "size_bytes": len(text), "text": text, "licence": "MIT"}
+    files = REPOSITORY_FILES.frame([row])
+    commit = {"source": "git:x", "commit": "c0ffee", "parents": [], "author": None}
+    commit |= {"committed_at": WHEN, "subject": "Send letters", "body": "", "paths": ["queue.py"]}
+    commits = REPOSITORY_COMMITS.frame([commit])
+    unit = {"source": "git:x", "path": "queue.py", "qualified_name": "send_message"}
+    units = pl.DataFrame([unit | {"start_line": 1, "category": "messaging", "cyclomatic": 3}])
+    settings = cortex_pipelines.load_parameters(root).extraction
+    tables = searched_tables(files, units, commits, settings)
+    save(project.output("repository_files", name), (REPOSITORY_FILES, files))
+    save(project.output("repository_commits", name), (REPOSITORY_COMMITS, commits))
+    both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
+    save(project.output("search_documents", name), *((one, tables[one.name]) for one in both))
+
+
+def save(out: Path, *tables: tuple[Table, pl.DataFrame]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for table, frame in tables:
+        table.conform(frame).write_parquet(out / f"{table.name}.parquet")
+
+
+def encode(texts: Sequence[str]) -> Floats:
+    """A vector by what a text is about: letters, or anything else."""
+    about = [["letter" in text or "post" in text, "queue" in text, True] for text in texts]
+    rows = np.array(about, dtype=np.float32).reshape(-1, 3)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def embed(root: Path, name: str, cache: RowCache, encoder: Encode = encode) -> pl.DataFrame:
+    project = open_project(root)
+    rows = embeddings(
+        SEARCHED_DOCUMENTS.read(project.output("search_documents", name)),
+        REPOSITORY_COMMITS.read(project.output("repository_commits", name)),
+        encoder,
+        "model",
+        cache,
+        name,
+    )
+    save(project.output("code_embeddings", name), (EMBEDDINGS, rows))
+    return rows
 
 
 def test_one_project_and_all_of_them(project: Path) -> None:
@@ -83,20 +131,22 @@ def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> No
     opened = open_project(project)
     name = opened.partitions[0]
     params = cortex_pipelines.load_parameters(project)
-    first = searching.open_project_searcher(opened, name, params)
+    first = project_search.open_project_searcher(opened, name, params)
     assert first.search("send message")[0].name == "send_message"
     write(project, name, SEND.replace("send_message", "post_letter"))
-    second = searching.open_project_searcher(opened, name, params)
+    second = project_search.open_project_searcher(opened, name, params)
     assert second.search("post letter")[0].name == "post_letter"
-    assert len(list((opened.state / "search" / name).iterdir())) == 1
+    assert len(list((opened.state / "search" / name / "search_documents").iterdir())) == 1
 
 
 def test_files_that_are_not_made_yet(project: Path) -> None:
     opened = open_project(project)
     name = opened.partitions[0]
-    shutil.rmtree(opened.output("repository_files", name))
-    with pytest.raises(ProjectError, match="are not made yet; `cortex run repository_files"):
-        searching.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
+    shutil.rmtree(opened.output("search_documents", name))
+    with pytest.raises(ProjectError, match="is not made yet; `cortex run search_documents"):
+        project_search.open_project_searcher(
+            opened, name, cortex_pipelines.load_parameters(project)
+        )
 
 
 def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:
@@ -107,4 +157,111 @@ def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:
     assert cortex_pipelines.search_code("send", index=out)[0].name == "send_message"
     (folder / "a.py").write_text(SEND.replace("send_message", "send_again"))
     assert cortex_pipelines.search_code("send", index=out, k=1)[0].name == "send_again"
-    assert searching.kept_searcher(out, None) is searching.kept_searcher(out, None)
+    assert project_search.kept_searcher(out, None) is project_search.kept_searcher(out, None)
+
+
+def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
+    project: Path,
+) -> None:
+    name = open_project(project).partitions[0]
+    asked: list[str] = []
+
+    def counting(texts: Sequence[str]) -> Floats:
+        asked.extend(texts)
+        return encode(texts)
+
+    cache = RowCache(project / "rows", "1")
+    rows = embed(project, name, cache, counting)
+    assert sorted(rows["level"]) == ["commit", "file", "repository", "unit"]
+    assert {text.split("\n")[0] for text in asked} == {"Send letters", "send_message"}
+    embed(project, name, cache, counting)
+    assert len(asked) == 2, "nothing is new"
+    write(project, name, SEND + "def post_letter():\n    return 'letter'\n")
+    again = embed(project, name, cache, counting)
+    assert [text.split("\n")[0] for text in asked[2:]] == ["post_letter"]
+    fresh = embed(project, name, RowCache(project / "other", "1"))
+    assert fresh.equals(again), "the cache does not change a byte"
+    opened = open_project(project)
+    searcher = project_search.open_project_searcher(
+        opened, name, cortex_pipelines.load_parameters(project)
+    )
+    assert searcher.note == ""
+    assert "like in meaning" in searcher.search("post")[0].why
+    levels = searcher.index.levels
+    assert levels is not None
+    assert levels.places["level"].to_list() == ["file", "repository"]
+
+
+def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None:
+    name = open_project(project).partitions[0]
+    done = CliRunner().invoke(main, ["search", "send a message", "--project", name])
+    assert done.exit_code == 0
+    assert "send_message" in done.stdout
+    assert f"searched by words alone: {name}; `cortex run code_embeddings" in done.stderr
+
+
+def test_filters_by_what_the_tables_say(project: Path) -> None:
+    opened = open_project(project)
+    params = cortex_pipelines.load_parameters(project)
+    searcher = project_search.open_project_searcher(opened, opened.partitions[0], params)
+    ask = ["search", "send a message", "--project", opened.partitions[0], "--json"]
+    for given in (
+        ["--category", "messaging"],
+        ["--licence", "MIT"],
+        ["--no-tests"],
+        ["--min-complexity", "3"],
+        ["--since", "2026-03-01"],
+    ):
+        assert '"send_message"' in CliRunner().invoke(main, [*ask, *given]).stdout, given
+    for given in (
+        ["--category", "parsing"],
+        ["--licence", "ISC"],
+        ["--author", "nobody"],
+        ["--tests"],
+        ["--min-complexity", "4"],
+        ["--since", "2026-03-02"],
+    ):
+        done = CliRunner().invoke(main, [*ask, *given])
+        assert done.exit_code == 1, given
+        assert f"nothing that is indexed passes {' '.join(given)}" in done.stderr
+        assert "the categories messaging and the licences MIT" in done.stderr
+    assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
+
+
+def test_folders_and_commits_are_found_too(project: Path) -> None:
+    names = open_project(project).partitions
+    for name in names:
+        embed(project, name, RowCache(project / "rows", "1"))
+    done = CliRunner().invoke(main, ["search", "send a message", "--by", "folder", "--json"])
+    assert {row["path"] for row in json.loads(done.stdout)} == set(names)
+    assert "queue.py:1 send_message" in json.loads(done.stdout)[0]["why"]
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--json"])
+    assert done.exit_code == 0, done.stderr
+    first = json.loads(done.stdout)[0]
+    assert (first["subject"], first["date"]) == ("Send letters", WHEN.isoformat())
+    assert first["paths"] == [f"{first['commit'].split('/')[0]}/queue.py"]
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--project", names[0]])
+    assert "c0ffee  2026-03-01" in done.stdout
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--by", "file"])
+    assert "--history takes QUERY" in done.stderr
+
+
+def test_an_index_is_rebuilt_and_restored_with_the_same_answers(project: Path) -> None:
+    opened = open_project(project)
+    name, kept = opened.partitions[0], opened.state / "search"
+    embed(project, name, RowCache(project / "rows", "1"))
+    ask = ["search", "post a message", "--project", name, "--json"]
+    first = CliRunner().invoke(main, ask).stdout
+    assert json.loads(first)
+    shutil.copytree(kept, project / "backup")
+    done = CliRunner().invoke(main, ["index", "--rebuild", "--project", name])
+    assert "1 places in 1 files, with vectors" in done.stderr
+    assert CliRunner().invoke(main, ask).stdout == first
+    shutil.rmtree(kept)
+    shutil.copytree(project / "backup", kept)
+    assert CliRunner().invoke(main, ask).stdout == first
+    for torn in kept.rglob("vectors.npy"):
+        torn.write_bytes(torn.read_bytes()[:-3])
+    assert CliRunner().invoke(main, ask).stdout == first, "a damaged index is made again"
+    assert "--rebuild takes no PATH" in CliRunner().invoke(main, ["index", "x", "--rebuild"]).stderr
+    assert "give PATH and --out" in CliRunner().invoke(main, ["index", "x"]).stderr

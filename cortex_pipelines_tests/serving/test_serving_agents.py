@@ -251,7 +251,7 @@ def test_code_is_searched_in_what_the_project_has_made(own: MiniProject) -> None
     search = project_services(own.root).search
     assert search is not None
     answer = search("syntax tree", "alpha", 3)
-    assert answer["versions"] == {"alpha": own.version("repository_files@alpha")}
+    assert answer["versions"] == {"alpha": own.version("search_documents@alpha")}
     assert answer["results"]
     assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
     assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}

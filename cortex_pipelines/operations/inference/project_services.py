@@ -100,7 +100,7 @@ class _CodeSearch:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._opened: dict[str | None, tuple[object, Any]] = {}
         self._lock = Lock()
 
     def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
@@ -151,14 +151,14 @@ class _CodeSearch:
 
     def _opened_source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         project = open_project(self._root)
-        versions = _versions(
-            project, "repository_files", [name] if name else list(project.partitions)
-        )
-        known, source = self._opened.get(name, ({}, None))
-        if source is None or known != versions:
+        names = [name] if name else list(project.partitions)
+        versions = _versions(project, "search_documents", names)
+        made_from = (versions, _versions(project, "code_embeddings", names))
+        known, source = self._opened.get(name, (None, None))
+        if source is None or known != made_from:
             contexts = import_module("cortex_pipelines.operations.contexts")
             source = contexts.project_context(project, name, load_parameters(self._root))
-            self._opened[name] = (versions, source)
+            self._opened[name] = (made_from, source)
         return source, versions
 
 

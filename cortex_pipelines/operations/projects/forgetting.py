@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 from cortex_pipelines.atomic import aside
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.project_search import drop_indexes
 from cortex_pipelines.operations.projects.parameter_file import round_trip
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.settings import Tombstone
@@ -68,6 +69,7 @@ class Purged:
         mlflow_runs: Runs of former versions whose record and artifacts are gone.
         dagster_runs: Runs whose events, with their previews, are gone.
         row_caches: Folders of cached rows.
+        index_bytes: Bytes of the indexes of search, all of them: the next search makes its own.
         remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
     """
 
@@ -75,6 +77,7 @@ class Purged:
     mlflow_runs: int
     dagster_runs: int
     row_caches: int
+    index_bytes: int
     remotes: tuple[tuple[str, str], ...]
 
 
@@ -181,6 +184,7 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
+        drop_indexes(project),
         _remotes(project.root),
     )
 

@@ -1,0 +1,75 @@
+"""Search in a project's history: commits like what is to be done, and what they changed."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.retrieval.documents import Document, FileText
+from cortex_pipelines.retrieval.encoder_text import COMMIT
+from cortex_pipelines.retrieval.search import Searcher
+
+COMMIT_COLUMNS = ("commit", "committed_at", "subject", "body", "paths")
+_MOST_PATHS = 50
+
+
+@dataclass(frozen=True)
+class Change:
+    """One commit.
+
+    Args:
+        commit: Its id; of several projects with the project in front.
+        date: When it was made, UTC.
+        subject: First line of its message.
+        paths: What it changed, sorted.
+        score: How well it answers; only comparable within one query.
+        why: What speaks for it, in words.
+    """
+
+    commit: str
+    date: datetime
+    subject: str
+    paths: tuple[str, ...]
+    score: float
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The change as the commands write it."""
+        return {**asdict(self), "date": self.date.isoformat()}
+
+
+def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
+    """Each commit as a file of one document, for an index.
+
+    Args:
+        commits: ``COMMIT_COLUMNS``.
+    """
+    for commit, _, subject, body, paths in (
+        commits.select(COMMIT_COLUMNS).sort("commit").iter_rows()
+    ):
+        texts = (" ".join(paths[:_MOST_PATHS]), subject, "", body, "")
+        document = Document(COMMIT, subject, 1, 1, texts)
+        yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
+
+
+def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[Change]:
+    """The commits most like a query, best first.
+
+    Args:
+        searcher: Of the index of ``commit_files``.
+        commits: ``COMMIT_COLUMNS`` of the same commits.
+        query: What is to be done, or was.
+        k: Most commits.
+
+    Raises:
+        QueryError: the query is empty, enormous, or no text.
+    """
+    known = {row["commit"]: row for row in commits.iter_rows(named=True)}
+    changes = []
+    for result in searcher.search(query, k, by="unit"):
+        row = known[result.path]
+        facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
+        changes.append(Change(*facts, result.score, result.why))
+    return changes

@@ -1,0 +1,68 @@
+"""Vectors of files, folders and repositories: the means of what is in them.
+
+A unit counts once in each folder above it, so a folder's vector is what its code is about as a
+whole. The means are of half-precision vectors, as they are stored, so that anyone can compute them
+again from the table.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Halves = npt.NDArray[np.float16]
+
+PLACES = pl.Schema({"level": pl.String, "path": pl.String, "texts": pl.Int64})
+"""A file, folder or repository (whose path is empty), and how many vectors its own is made of."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Vectors of files, folders and repositories.
+
+    Args:
+        places: Rows of ``PLACES``.
+        rows: A vector a place, of length 1.
+    """
+
+    places: pl.DataFrame
+    rows: Halves
+
+
+def levels_of(paths: Sequence[str], rows: Halves) -> Levels:
+    """The levels above documents.
+
+    Args:
+        paths: Path of the file of each document.
+        rows: Vector of each document; zeros where there is none.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    places, documents = [], []
+    for document in np.flatnonzero(rows.any(axis=1)).tolist():
+        for place in _above(paths[document]):
+            places.append(numbers.setdefault(place, len(numbers)))
+            documents.append(document)
+    sums = np.zeros((len(numbers), rows.shape[1]), dtype=np.float64)
+    np.add.at(sums, places, rows[documents].astype(np.float64))
+    counts = np.bincount(np.array(places, dtype=np.int64), minlength=len(numbers))
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    table = pl.DataFrame(
+        {
+            "level": [level for level, _ in numbers],
+            "path": [path for _, path in numbers],
+            "texts": counts.astype(np.int64),
+        },
+        schema=PLACES,
+    )
+    return Levels(table, (sums / lengths).astype(np.float16))
+
+
+def _above(path: str) -> Iterator[tuple[str, str]]:
+    yield "file", path
+    for folder in PurePosixPath(path).parents:
+        if folder.name:
+            yield "folder", folder.as_posix()
+    yield "repository", ""

@@ -1,0 +1,133 @@
+"""What is searched of a project as tables, and the tables as files that are indexed."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.retrieval.documents import Document, FileText, embedded_text, kept_file
+from cortex_pipelines.retrieval.encoder_text import text_number
+from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
+
+FILE_COLUMNS = (
+    *("source", "path", "text", "language", "revision"),
+    *("generated", "licence", "author"),
+)
+UNIT_COLUMNS = ("source", "path", "qualified_name", "start_line", "category", "cyclomatic")
+COMMIT_COLUMNS = ("source", "committed_at", "paths")
+
+_FILE = ("source", "path")
+_UNIT = (*_FILE, "name", "start_line")
+_TEXTS = ("title", "signature", "documentation", "body")
+
+
+def searched_tables(
+    files: pl.DataFrame, units: pl.DataFrame, commits: pl.DataFrame, settings: ExtractionSettings
+) -> dict[str, pl.DataFrame]:
+    """The files and documents of a project.
+
+    Args:
+        files: ``FILE_COLUMNS`` of its files.
+        units: ``UNIT_COLUMNS`` of its annotated units.
+        commits: ``COMMIT_COLUMNS`` of its history.
+        settings: How code is parsed.
+    """
+    listed: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
+    for row in files.sort(_FILE).iter_rows(named=True):
+        source, path, text, language, revision, generated = (row[name] for name in FILE_COLUMNS[:6])
+        file = kept_file(path, text, language, revision, generated, settings)
+        place = {"source": source, "path": path}
+        listed.append(
+            {
+                **place,
+                **{name: getattr(file, name) for name in ("size", "language", "commit")},
+                **{name: getattr(file, name) for name in ("is_test", "generated")},
+                **{name: row[name] for name in ("licence", "author")},
+            }
+        )
+        documents += [{**place, **found} for found in _documents(file)]
+    changed = (
+        commits.explode("paths")
+        .group_by("source", path="paths")
+        .agg(changed=pl.col("committed_at").max())
+    )
+    labels = units.select(
+        *_FILE,
+        "start_line",
+        "category",
+        name="qualified_name",
+        complexity="cyclomatic",
+    ).unique(_UNIT, keep="first", maintain_order=True)
+    schema = {name: dtype for name, dtype in SEARCHED_FILES.schema.items() if name != "changed"}
+    labelled = [
+        name for name in SEARCHED_DOCUMENTS.schema if name not in ("category", "complexity")
+    ]
+    types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
+    return {
+        SEARCHED_FILES.name: pl.DataFrame(listed, schema=schema).join(
+            changed, on=_FILE, how="left"
+        ),
+        SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(
+            labels, on=_UNIT, how="left"
+        ),
+    }
+
+
+def _documents(file: FileText) -> Iterator[dict[str, Any]]:
+    for number, document in enumerate(file.documents):
+        text = embedded_text(document, file)
+        _, *texts = document.texts
+        yield {
+            "number": number,
+            "kind": document.kind,
+            "name": document.name,
+            "start_line": document.start_line,
+            "end_line": document.end_line,
+            **dict(zip(_TEXTS, texts, strict=True)),
+            "embedded": text_number(text) if text else None,
+        }
+
+
+def searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
+    """The files of the tables in an asset's folder, by path.
+
+    Args:
+        folder: The asset's output.
+        prefix: What stands before each path, as ``project/``.
+    """
+    rows = SEARCHED_DOCUMENTS.read(folder).sort("path", "source", "number").iter_rows(named=True)
+    inside = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
+    for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
+        path = f"{prefix}{row['path']}"
+        found = inside.get((row["path"], row["source"]), [])
+        yield FileText(
+            path,
+            row["size"],
+            0,
+            "",
+            row["language"],
+            row["commit"],
+            row["is_test"],
+            row["generated"],
+            tuple(_document(path, one) for one in found),
+            licence=row["licence"],
+            author=row["author"],
+            changed=row["changed"],
+        )
+
+
+def _document(path: str, row: dict[str, Any]) -> Document:
+    return Document(
+        row["kind"],
+        row["name"],
+        row["start_line"],
+        row["end_line"],
+        (path, *(row[name] for name in _TEXTS)),
+        row["category"],
+        row["complexity"],
+    )

@@ -1,0 +1,107 @@
+"""Tables of what is searched: documents, files, embeddings, clusters."""
+
+import polars as pl
+
+from cortex_pipelines.schemas.table import UTC, Column, Table
+
+LEVELS = ("unit", "file", "folder", "repository", "commit")
+"""What a vector stands for."""
+
+SEARCHED_FILES = Table(
+    "files",
+    "One text file that is searched.",
+    (
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "Path relative to the source's root"),
+        Column("size", pl.Int64, "Characters of the text that is read"),
+        Column("language", pl.String, "Language; null if none is known", True),
+        Column("commit", pl.String, "Commit id, version or content hash of the source, as pinned"),
+        Column("is_test", pl.Boolean, "It holds tests"),
+        Column("generated", pl.Boolean, "Generated, vendored or minified"),
+        Column("licence", pl.String, "SPDX expression; null if none is known", True),
+        Column(
+            "author", pl.String, "Keyed pseudonym of who changed it last; null if unknown", True
+        ),
+        Column("changed", UTC, "Time of the last commit that changed it; null if unknown", True),
+    ),
+    ("source", "path"),
+)
+
+SEARCHED_DOCUMENTS = Table(
+    "documents",
+    "One place that a search can give, with the texts of its fields.",
+    (
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "Path relative to the source's root"),
+        Column("number", pl.Int64, "Number in the file, from 0", between=(0, 1e9)),
+        Column(
+            "kind", pl.String, "function, method, class, ..., file (what is in no unit), section"
+        ),
+        Column("name", pl.String, "Qualified name, heading of a section, or name of the file"),
+        Column("start_line", pl.Int64, "First line, from 1"),
+        Column("end_line", pl.Int64, "Last line, from 1, inclusive"),
+        Column("title", pl.String, "Name as it is searched; empty for what has none"),
+        Column("signature", pl.String, "Signature; empty if none"),
+        Column("documentation", pl.String, "Doc comment or docstring; empty if none"),
+        Column("body", pl.String, "Its text, without that of other documents inside of it"),
+        Column(
+            "embedded",
+            pl.UInt64,
+            "Hash of the text that is embedded; null where it is found by its words alone",
+            True,
+        ),
+        Column("category", pl.String, "What the unit is for; null if it is none", True),
+        Column("complexity", pl.Int64, "Cyclomatic complexity of the unit; null if none", True),
+    ),
+    ("source", "path", "number"),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "One vector: of a unit's or a commit's text, or the mean of those in a file, folder or source.",
+    (
+        Column("level", pl.String, "What it stands for", one_of=LEVELS),
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "File or folder; empty for a repository or a commit"),
+        Column("name", pl.String, "Name of the unit, id of the commit; else empty"),
+        Column("number", pl.Int64, "Number of the document in its file; else 0"),
+        Column("start_line", pl.Int64, "First line of a unit, from 1; else null", True),
+        Column("end_line", pl.Int64, "Last line of a unit, inclusive; else null", True),
+        Column("text", pl.UInt64, "Hash of the text that is embedded; null for a mean", True),
+        Column("texts", pl.Int64, "Vectors that it is the mean of; 1 for a text"),
+        Column("model", pl.String, "Digest of the encoder's files and of how much it reads"),
+        Column("vector", pl.List(pl.Float16), "Direction, of length 1"),
+    ),
+    ("level", "source", "path", "name", "number"),
+)
+
+CLUSTERED = Table(
+    "places",
+    "One unit on the map, with its cluster.",
+    (
+        Column("source", pl.String, "Source in the project"),
+        Column("path", pl.String, "Path relative to the source's root"),
+        Column("number", pl.Int64, "Number of the document in its file"),
+        Column("name", pl.String, "Name of the unit"),
+        Column("start_line", pl.Int64, "First line, from 1"),
+        Column("cluster", pl.Int64, "Number of its cluster; -1 if it is an outlier"),
+        Column("x", pl.Float64, "Place on the map, from 0 to 1", between=(0, 1)),
+        Column("y", pl.Float64, "Place on the map, from 0 to 1", between=(0, 1)),
+    ),
+    ("source", "path", "number"),
+)
+
+CLUSTERS = Table(
+    "clusters",
+    "One cluster of units that are alike.",
+    (
+        Column("cluster", pl.Int64, "Number, the largest first"),
+        Column("name", pl.String, "Its most telling terms"),
+        Column("terms", pl.List(pl.String), "Terms that tell it from the others, best first"),
+        Column("units", pl.Int64, "Units in it"),
+        Column("path", pl.String, "Folder that most of it lies in"),
+        Column("share", pl.Float64, "Share of it in that folder", between=(0, 1)),
+        Column("example", pl.String, "Path and name of its most central unit"),
+    ),
+    ("cluster",),
+)

@@ -1,0 +1,89 @@
+"""Search over a real project: its assets, and what `cortex forget` leaves of them."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cortex_pipelines.embeddings.vectors import vectors_of
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+SECRET = "quokkaledger"
+FILE = f"""def open_{SECRET}(path):
+    '''Open the {SECRET} and give its first page.'''
+    with path.open() as pages:
+        return next(pages)
+"""
+MADE = (
+    *("repository_files", "repository_commits", "code_units", "annotated_units"),
+    *("search_documents", "code_embeddings", "clusters"),
+)
+
+
+def make(mini: MiniProject) -> None:
+    mini.cortex("run", *MADE, "--project", "beta")
+
+
+def search(mini: MiniProject) -> str:
+    return mini.cortex("search", SECRET, "--project", "beta", "--json").stdout
+
+
+def contents(root: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file but the sources themselves, as it is and with its compression taken off."""
+    for path in root.rglob("*"):
+        inside = path.relative_to(root).parts[0]
+        if not path.is_file() or path.is_symlink() or inside in ("sources", "models"):
+            continue
+        data = path.read_bytes()
+        yield path, data
+        table = None
+        if data[:4] == b"PAR1":
+            table = pl.read_parquet(BytesIO(data))
+        elif data[:6] == b"ARROW1":
+            table = pl.read_ipc(BytesIO(data))
+        if table is not None:
+            yield path, table.drop("vector", strict=False).write_json().encode()
+            if "vector" in table.columns:
+                yield path, vectors_of(table).tobytes()
+
+
+def holding(root: Path, what: bytes) -> set[str]:
+    """Places that hold these bytes."""
+    return {
+        "/".join(path.relative_to(root).parts[:3]) for path, data in contents(root) if what in data
+    }
+
+
+@pytest.mark.slow
+def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_versions(
+    begun: MiniProject,
+) -> None:
+    source = begun.root / "sources" / "beta" / "vault" / "ledger.py"
+    source.parent.mkdir()
+    source.write_text(FILE)
+    begun.cortex("update", "beta")
+    make(begun)
+    assert json.loads(search(begun))[0]["name"] == f"open_{SECRET}"
+    table = pl.read_parquet(begun.root / "data/code_embeddings/beta/embeddings.parquet")
+    vector = vectors_of(table.filter(pl.col("name") == f"open_{SECRET}")).tobytes()
+    assert np.frombuffer(vector, dtype=np.float16).any()
+    before = holding(begun.root, SECRET.encode())
+    assert {"data/search_documents/beta", ".cortex/search/beta", "data/clusters/beta"} <= before
+    assert {"data/code_embeddings/beta", ".cortex/search/beta", ".cortex/cache/rows"} <= holding(
+        begun.root, vector
+    ), "this test sees vectors"
+    assert any(place.startswith(".dvc/cache") for place in before)
+
+    begun.cortex("forget", "--path", "vault/**", "--project", "beta")
+    make(begun)
+    search(begun)
+    assert holding(begun.root, vector), "former versions are still kept"
+    done = begun.cortex("forget", "--purge")
+    assert "bytes of search indexes" in done.stderr
+    assert holding(begun.root, vector) == set()
+    assert holding(begun.root, SECRET.encode()) == set()
+    assert f"open_{SECRET}" not in search(begun)
