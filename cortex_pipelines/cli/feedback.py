@@ -108,3 +108,60 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
                 for row in rows:
                     table.add_row(*map(str, row))
                 Console().print(table)
+
+
+@feedback.command(epilog="Example: cortex feedback commits shop ../shop")
+@click.argument("project")
+@click.argument("repository", type=click.Path(path_type=Path))
+def commits(project: str, repository: Path) -> None:
+    """Look what of PROJECT's accepted completions stands in the next commit of REPOSITORY.
+
+    Of completions in data/interactions whose text and file are known (Continue's are). What is
+    found are new events: `cortex update` and `cortex run interactions` take them into the table.
+    """
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.feedback import take_commits
+    from cortex_pipelines.versioning.root import find_root
+
+    root = find_root()
+    done = take_commits(root, load_parameters(root), project, repository)
+    click.echo(
+        f"{done.taken:,} completions were committed; {done.new:,} new events, "
+        f"{done.repeated:,} known already"
+    )
+
+
+@feedback.command(epilog="Example: cortex feedback simulate . --project shop --out simulated.jsonl")
+@click.argument("repository", type=click.Path(path_type=Path))
+@click.option("--project", required=True, help="Project that the events name.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write events to this file."
+)
+@click.option("--url", help="Ask the gateway there, and send it the events.")
+@click.option("--ending", default=".py", show_default=True, help="Files that end so.")
+@click.option("--most", default=20, show_default=True, help="Number of changes of files.")
+def simulate(
+    repository: Path, project: str, out: Path | None, url: str | None, ending: str, most: int
+) -> None:
+    """Simulate a developer who types the latest changes in the history of REPOSITORY.
+
+    With --url a gateway suggests; otherwise a baseline does, which repeats the line that once
+    followed. Each event is marked as simulated, and figures of people never contain one.
+    """
+    from cortex_pipelines.atomic import write_whole
+    from cortex_pipelines.feedback import simulator
+    from cortex_pipelines.operations.feedback import git_folder, posting
+
+    if (out is None) == (url is None):
+        raise click.UsageError("give either --out or --url")
+    changes = simulator.history(git_folder(repository), ending, most)
+    if url is not None:
+        with posting(url) as post:
+            suggest = simulator.from_gateway(post, project)
+            events = simulator.simulate(changes, lambda _: suggest, project, url)
+            sent = simulator.send(events, post)
+        click.echo(f"{sent:,} simulated events were sent to {url}")
+    elif out is not None:
+        typed = list(simulator.simulate(changes, simulator.from_before, project, "baseline"))
+        write_whole(out, "".join(json.dumps(event) + "\n" for event in typed))
+        click.echo(f"{len(typed):,} simulated events of {len(changes):,} changes in {out}")

@@ -77,7 +77,7 @@ class FeedbackEvent(BaseModel):
     latency_ms: Amount | None = None
     unit: Name | None = None
     """Pseudonym of whom the completion was for."""
-    path: Name | None = None
+    path: Annotated[Name, Field(pattern=r"^[^\x00-\x1f]+$")] | None = None
     characters: Characters | None = None
     """Of the completion; of what was taken in all (partly accepted), or of what still stands."""
     after: Literal[30, 300, 3600] | None = None

@@ -5,14 +5,13 @@ characters that were shown is the first figure, and acceptance one of several be
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from math import exp, log
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.evaluation.metrics.edit_similarity import edit_distance
 from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+from cortex_pipelines.feedback.distance import correction_distance
 
 GROUPS = ("project", "language", "task", "version")
 FIGURES: Mapping[str, str] = {
@@ -28,10 +27,6 @@ FIGURES: Mapping[str, str] = {
 """What each figure says."""
 
 _LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s")
-_LONGEST = 1000
-"""Characters whose edit distance is computed, as its cost grows with the square; a longer stretch
-that differs counts as replaced."""
-
 _QUICKEST = 1e-3
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -62,25 +57,6 @@ def figures(interactions: pl.DataFrame, project: str | None = None) -> list[dict
             .group_by(by)
         )
     ]
-
-
-@lru_cache(maxsize=1 << 14)
-def correction_distance(original: str, corrected: str) -> float:
-    """Characters that a correction changes, as a share of the longer text; 0 changes none."""
-    longest = max(len(original), len(corrected))
-    start = _shared(original, corrected)
-    left, right = original[start:], corrected[start:]
-    end = _shared(left[::-1], right[::-1])
-    left, right = left[: len(left) - end], right[: len(right) - end]
-    most = max(len(left), len(right))
-    changed = edit_distance(left, right) if most <= _LONGEST else most
-    return changed / longest if longest else 0.0
-
-
-def _shared(left: str, right: str) -> int:
-    """Characters that two texts begin with alike."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
 def _group(

@@ -1,10 +1,13 @@
 """Take in feedback, pin it, and give figures of it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.feedback.importing import Imported, Importer, Refused
@@ -64,6 +67,28 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
         return take_feedback_pin(settings, root, params.privacy)
 
 
+def take_commits(root: Path, params: Parameters, project: str, repository: Path) -> Imported:
+    """Store how much of each accepted completion stands in the next commit of its file.
+
+    Raises:
+        FeedbackError: the interactions were never made.
+        SourceError: the repository is none.
+    """
+    from cortex_pipelines.feedback.commits import retained_in_commits
+
+    rows = _interactions(root).filter(pl.col("project") == project).iter_rows(named=True)
+    events = list(retained_in_commits(rows, git_folder(repository)))
+    with open_store(events_folder(params.feedback, root)) as store:
+        new = store.add(events, datetime.now(UTC))
+    return Imported(taken=len(events), new=new, repeated=len(events) - new)
+
+
+def git_folder(repository: Path) -> Path:
+    """The git directory of a checkout, or of a bare repository."""
+    inside = repository / ".git"
+    return inside if inside.exists() else repository
+
+
 def figures_of(root: Path, project: str | None) -> list[dict[str, Any]]:
     """Figures of the interactions that were made; see ``feedback.figures``.
 
@@ -72,9 +97,35 @@ def figures_of(root: Path, project: str | None) -> list[dict[str, Any]]:
     """
     from cortex_pipelines.feedback.figures import figures
 
+    return figures(_interactions(root), project)
+
+
+def _interactions(root: Path) -> pl.DataFrame:
     folder = root / "data" / "interactions"
     if not (folder / f"{INTERACTIONS.name}.parquet").exists():
         raise FeedbackError(
             f"no {folder.relative_to(root)} yet; run `cortex update` and `cortex run interactions`"
         )
-    return figures(INTERACTIONS.read(folder), project)
+    return INTERACTIONS.read(folder)
+
+
+@contextmanager
+def posting(url: str) -> Iterator[Callable[[str, dict[str, Any]], dict[str, Any]]]:
+    """Sends requests to a gateway.
+
+    Raises:
+        FeedbackError: it does not answer, or refuses.
+    """
+    import httpx2 as httpx
+
+    with httpx.Client(base_url=url.rstrip("/"), timeout=120) as client:
+
+        def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            try:
+                answer = client.post(path, json=body)
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                raise FeedbackError(f"{url}{path}: {error}; is a gateway there?") from error
+            return dict(answer.json()) if answer.content else {}
+
+        yield post
