@@ -7,6 +7,7 @@ characters that were shown is the first figure, and acceptance one of several be
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log
 from typing import Any
+from zlib import crc32
 
 import polars as pl
 
@@ -30,6 +31,7 @@ _LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s")
 _QUICKEST = 1e-3
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
+_MOST_CLUSTERS = 1000
 
 
 def figures(interactions: pl.DataFrame, project: str | None = None) -> list[dict[str, Any]]:
@@ -82,7 +84,8 @@ def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     ]
     if not items:
         return None
-    clusters, values, weights = zip(*items, strict=True)
+    names, values, weights = zip(*items, strict=True)
+    clusters = _pooled(names)
     interval = paired_bootstrap(
         values,
         weights=weights,
@@ -94,6 +97,13 @@ def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     ends = (interval.low, interval.high) if len(set(clusters)) > 1 else (None, None)
     value, low, high = (_shown(name, number) for number in (interval.estimate, *ends))
     return {"value": value, "low": low, "high": high, "count": len(items)}
+
+
+def _pooled(names: Sequence[str]) -> list[str]:
+    """Clusters of users; many are pooled, which stay independent and cost less to draw."""
+    if len(set(names)) <= _MOST_CLUSTERS:
+        return list(names)
+    return [str(crc32(name.encode()) % _MOST_CLUSTERS) for name in names]
 
 
 def _shown(name: str, number: float | None) -> float | None:
