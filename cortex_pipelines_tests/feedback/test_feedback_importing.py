@@ -153,6 +153,13 @@ def test_corrections_as_csv(tmp_path: Path) -> None:
     assert refused == [Refused("corrections.csv", 3, "has too many cells")]
     (row,) = table(tmp_path)
     assert (row["original"], row["corrected"], row["first_at"]) == ("a, b", "c", None)
+    path.write_bytes(b"original,corrected\n\xff,b\nc,d\n" + b"x" * (5 << 20) + b",e\nf,g\n")
+    done, refused = take_in(tmp_path, path, project="shop")
+    assert (done.lines, done.taken) == (4, 2)
+    assert [line.reason.partition(":")[0] for line in refused] == [
+        "original",
+        "is no row of a CSV (field larger than field limit (4194304))",
+    ]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FeedbackError, match="has no column corrected"):
         take_in(tmp_path, tmp_path / "other.csv")

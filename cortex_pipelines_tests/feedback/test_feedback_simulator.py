@@ -215,6 +215,15 @@ def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path)
     assert "no interaction yet" in cortex("feedback", "show", "--project", "other").stdout
 
 
+def test_a_simulation_says_what_it_lacks(root: Path, tmp_path: Path) -> None:
+    commit(tmp_path, BEFORE, NOW - timedelta(days=3))
+    words = ("feedback", "simulate", str(tmp_path), "--project", "shop")
+    assert "give either --out or --url" in cortex(*words, status=2).output
+    nowhere = cortex(*words, "--url", "http://127.0.0.1:9", status=1).output
+    assert "http://127.0.0.1:9/v1/completions" in nowhere
+    assert "is a gateway there?" in nowhere
+
+
 def test_without_a_file_the_gateways_log_is_imported(root: Path) -> None:
     assert "no such file" in cortex("feedback", "import", status=1).output
     log = EventLog(gateway_log(root).parent, lambda user: f"pseudonym-{len(user)}")
