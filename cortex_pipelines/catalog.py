@@ -25,6 +25,9 @@ from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
 from cortex_pipelines.evaluation.router.assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
+from cortex_pipelines.feedback.assets import interactions
+from cortex_pipelines.feedback.pinned import FeedbackSource
+from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.ingestion.assets import repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
@@ -66,6 +69,17 @@ PINS = (
             CoordinationSettings.model_validate(settings), pin or {}
         ),
         description="The agent system's logs, and how much was last taken of each file.",
+    ),
+    Pin(
+        name="feedback_source",
+        lock=SOURCES,
+        lock_key="feedback",
+        params_key="feedback",
+        partitioned=False,
+        load=lambda settings, pin: FeedbackSource(
+            FeedbackSettings.model_validate(settings), pin or {}
+        ),
+        description="Events about completions, and how much was last taken of each file.",
     ),
     *(
         Pin(
@@ -129,6 +143,7 @@ ASSETS = (
     routing_audit,
     code_adapter_release,
     task_router_release,
+    interactions,
 )
 
 FIGURES = {

@@ -20,6 +20,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
@@ -205,6 +206,9 @@ class Parameters(Settings):
     serving: ServingSettings
     """What the gateway may use."""
 
+    feedback: FeedbackSettings
+    """What is kept of people's reactions to completions."""
+
     @field_validator("general")
     @classmethod
     def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
@@ -270,3 +274,4 @@ def _places(params: Parameters) -> Iterator[tuple[str, str]]:
                 if key in ("ref", "directory", "archive") or (key == "git" and not is_url(place)):
                     yield f"projects.{name}.sources.{number}.{key}", place
     yield "coordination.logs", params.coordination.logs
+    yield "feedback.events", params.feedback.events

@@ -20,6 +20,7 @@ from cortex_pipelines.cli.experiment import experiment
 from cortex_pipelines.cli.export import export, verify
 from cortex_pipelines.cli.extract import extract
 from cortex_pipelines.cli.failures import failure
+from cortex_pipelines.cli.feedback import feedback
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.cli.graph import graph
 from cortex_pipelines.cli.init import init
@@ -139,6 +140,7 @@ _COMMANDS = (
     experiment,
     export,
     extract,
+    feedback,
     forget,
     graph,
     index,

@@ -47,6 +47,18 @@ class Answering:
         return f"upstream:{self.upstream}" if self.upstream else release.base
 
     @property
+    def drawn(self) -> tuple[str | None, float | None]:
+        """Variant of a canary or arm of an experiment, and the probability that it was drawn."""
+        if self.assigned is not None:
+            plan, arm = self.assigned.plan, self.assigned.arm
+            return f"{plan.id}:{arm}", plan.share if arm == "b" else 1 - plan.share
+        if self.trial is None:
+            return None, None
+        split, variant = self.trial
+        share = 0.0 if split.shadow else float(split.plan.get("share", 0))
+        return variant, share if variant == "canary" else 1 - share
+
+    @property
     def _adapted(self) -> bool:
         return self.way in ("adapter", "both")
 

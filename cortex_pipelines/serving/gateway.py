@@ -68,6 +68,7 @@ class Gateway:
         screen: Looks through what is written; None to let it pass.
         rollouts: Counts the answers of canaries; None to try none.
         experiments: Counts the answers of experiments; None to make none.
+        pseudonym: What users are called in the editors' events; None to leave them out.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Gateway:
         screen: Screen | None = None,
         rollouts: Rollouts | None = None,
         experiments: Experiments | None = None,
+        pseudonym: Callable[[str], str] | None = None,
     ) -> None:
         self.source = source
         self.engine = engine
@@ -89,7 +91,7 @@ class Gateway:
         self.datasets = datasets
         self.router = router
         self.state = state
-        self.events = EventLog(state)
+        self.events = EventLog(state, pseudonym)
         self.metrics = Metrics()
         self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
         self.rollouts = rollouts

@@ -230,6 +230,7 @@ def test_all_commands_are_there() -> None:
         "experiment",
         "export",
         "extract",
+        "feedback",
         "forget",
         "graph",
         "index",

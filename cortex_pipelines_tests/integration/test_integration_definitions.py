@@ -14,6 +14,7 @@ GRAPH = {
     "sources": {
         "project_source": set(),
         "coordination_source": set(),
+        "feedback_source": set(),
         "base_model": set(),
         "sentence_encoder": set(),
         "code_adapter_champion": set(),
@@ -26,6 +27,9 @@ GRAPH = {
     "coordination": {
         "coordination_events": {"coordination_source"},
         "coordination_tables": {"coordination_events"},
+    },
+    "feedback": {
+        "interactions": {"feedback_source"},
     },
     "privacy": {
         "compliance": {"repository_commits", "repository_files"},

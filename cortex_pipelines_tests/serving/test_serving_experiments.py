@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.operations import experimenting
 from cortex_pipelines.operations.inference.gateway import compare
+from cortex_pipelines.serving.asked import Answering
 from cortex_pipelines.serving.beside import with_others
 from cortex_pipelines.serving.catalogue import Catalogue, Served
 from cortex_pipelines.serving.engines.engine import AdapterFiles
@@ -98,6 +99,21 @@ def ask(client: TestClient, user: str, **changes: Any) -> Any:
 def state(root: Path) -> dict[str, Any]:
     (entry,) = experimenting.book_of(root).entries()
     return experimenting.shown(root, entry)
+
+
+def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
+    usual = {"metric": "accepted", "smallest": 0.1, "most_answers": 9, "tolerance": 0.1}
+    words = {"begun": "", "by": "", "why": "", "slowest": None}
+    plan = Plan("shop-1", "shop", "1.0.0", "base", share=0.25, **usual, **words)
+    answering = Answering(models(home)["shop"], "adapter", None, "")
+    assert answering.drawn == (None, None)
+    for arm, share in (("a", 0.75), ("b", 0.25)):
+        assigned = replace(answering, assigned=Assigned(plan, arm, "unit"))
+        assert assigned.drawn == (f"shop-1:{arm}", share)
+    for strategy, share in (("canary", 0.25), ("shadow", 0.0)):
+        split = Split("shop", "2.dir", {"strategy": strategy, "share": 0.25}, "")
+        assert replace(answering, trial=(split, "canary")).drawn == ("canary", share)
+        assert replace(answering, trial=(split, "champion")).drawn == ("champion", 1 - share)
 
 
 def test_users_keep_their_arm_and_votes_count(

@@ -154,6 +154,21 @@ def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) ->
     assert [line["type"] for line in lines] == ["offered", "select"]
     assert {line["completion_id"] for line in lines} == {body["id"]}
     assert SECRET not in kept
+    assert (lines[0]["language"], lines[0]["task"]) == ("python", "completion")
+    assert lines[0]["characters"] == len(body["choices"][0]["text"])
+    assert lines[0]["latency_ms"] > 0
+
+
+@pytest.mark.parametrize("kind", ["offered", "feedback"])
+def test_a_client_cannot_forge_what_the_gateway_writes_down(
+    client: TestClient, state: Path, kind: str
+) -> None:
+    before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
+    forged = {"type": kind, "completion_id": "cmpl-1", "version": "mine", "vote": "up"}
+    answer = client.post("/v1/events", json=forged)
+    assert answer.status_code == 400
+    assert "a client cannot" in answer.json()["error"]["message"]
+    assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
 
 
 def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:

@@ -27,6 +27,7 @@ from cortex_pipelines.operations.inference.serving import (
     verified,
 )
 from cortex_pipelines.operations.releasing import conclude, find_model
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.release import history
 from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.answering import Release, choose_release, measured_ways
@@ -132,6 +133,7 @@ def gateway_over(
         Screen(params.privacy, settings.output),
         rollouts,
         experiments,
+        partial(author_pseudonym, key=logs_key(params.privacy)),
     )
 
 

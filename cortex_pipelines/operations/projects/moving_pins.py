@@ -18,6 +18,7 @@ from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
 from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
+from cortex_pipelines.operations.feedback import pin_feedback
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -68,6 +69,7 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
             pins[f"projects.{name}"] = taken_pins
     taken_too = {
         "coordination": partial(_logs_pin, root, params),
+        "feedback": partial(pin_feedback, root, params),
         **{
             f"models.{name}": partial(take_model_pin, getattr(params.models, name), root)
             for name in ("base", "encoder")
@@ -99,6 +101,7 @@ def _write(
     new: dict[str, Any] = {
         "projects": {k: v for k, v in (lock.get("projects") or {}).items() if k in projects},
         "coordination": lock.get("coordination"),
+        "feedback": lock.get("feedback"),
         "models": dict(lock.get("models") or {}),
     }
     changed = []

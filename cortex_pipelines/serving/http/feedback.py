@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, Words
+from cortex_pipelines.serving.rollout import user
 from cortex_pipelines.serving.services import ProjectServices
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
@@ -23,12 +24,16 @@ class FeedbackForm(Form):
     task_id: Id | None = None
     version: Id | None = None
     master: Id | None = None
+    original: Annotated[Words, Field(max_length=20_000)] | None = None
     correction: Annotated[Words, Field(max_length=20_000)] | None = None
+    simulated: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "FeedbackForm":
         if (self.completion_id is None) == (self.task_id is None):
             raise ValueError("give either completion_id or task_id")
+        if self.original is not None and self.correction is None:
+            raise ValueError("original belongs to a correction; give both")
         return self
 
 
@@ -47,9 +52,11 @@ def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
                     "send the vote without it",
                     "correction",
                 )
-            clean, redacted = await run_in_threadpool(services.redact, form.correction)
-            event["correction"] = clean
-        await run_in_threadpool(gateway.events.add, event)
+            for name in ("original", "correction"):
+                if name in event:
+                    event[name], count = await run_in_threadpool(services.redact, event[name])
+                    redacted += count
+        await run_in_threadpool(gateway.events.add, event, user())
         if form.vote == "down" and form.version is not None:
             await run_in_threadpool(gateway.voted_down, form.version)
         if form.completion_id is not None:

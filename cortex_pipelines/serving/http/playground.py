@@ -17,6 +17,7 @@ from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.http.tabby import offered
 from cortex_pipelines.serving.prompts.forms import completion, infill
 from cortex_pipelines.serving.remembered import answered_anew
+from cortex_pipelines.serving.rollout import user
 
 
 class PlaygroundForm(Form):
@@ -38,7 +39,7 @@ def playground_router(gateway: Gateway) -> APIRouter:
         asked = await run_in_threadpool(_asked, gateway, form)
         frame = envelope("text_completion", "cmpl", asked.answering)
         event = offered(str(frame["id"]), asked.answering) | {"from": "page"}
-        await run_in_threadpool(gateway.events.add, event)
+        await run_in_threadpool(gateway.events.add, event, user())
         headers = headers_of(asked)
         return streamed(gateway, [asked], frame, _choice, True, headers)
 

@@ -1,13 +1,14 @@
 """What Tabby's server answers, for its agent in editors."""
 
 import platform
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.asked import Answering
@@ -17,6 +18,7 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
 from cortex_pipelines.serving.http.forms import Form, ModelName, Words
 from cortex_pipelines.serving.prompts.forms import infill
+from cortex_pipelines.serving.rollout import user
 
 _MOST = 64
 """Tokens of one suggestion; Tabby's own server stops there, too."""
@@ -60,15 +62,28 @@ class TabbyForm(Form):
     seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
 
 
-class EventForm(Form):
-    """``POST /v1/events``: what became of a suggestion."""
+def _of_a_client(kind: str) -> str:
+    if kind in ("offered", "feedback"):
+        raise ValueError(f"{kind} is what the gateway itself writes down; a client cannot")
+    return kind
 
-    type: Annotated[Words, Field(max_length=40)]
+
+class EventForm(Form):
+    """``POST /v1/events``: what became of a suggestion.
+
+    Tabby's agent sends view, select and dismiss. Other clients may also send typed (something else
+    was typed), edited, and retained: how many ``characters`` still stand ``after`` so many seconds.
+    """
+
+    type: Annotated[Words, Field(max_length=40), AfterValidator(_of_a_client)]
     completion_id: Name
     choice_index: Number = 0
     view_id: Name | None = None
     elapsed: Number | None = None
     select_kind: Literal["line", "block"] | None = None
+    characters: Number | None = None
+    after: Literal[30, 300, 3600] | None = None
+    simulated: Literal[True] | None = None
 
 
 def tabby_router(gateway: Gateway) -> APIRouter:
@@ -101,7 +116,7 @@ def tabby_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/events")
     def event(form: EventForm) -> Response:
-        gateway.events.add(form.model_dump(exclude_none=True))
+        gateway.events.add(form.model_dump(exclude_none=True), user())
         if (vote := _VOTES.get(form.type)) is not None:
             gateway.voted(form.completion_id, vote)
         return Response(status_code=200)
@@ -118,17 +133,25 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     answering = await run_in_threadpool(gateway.answering, form.model)
     gap = infill(shown.prefix, shown.suffix or "", extra)
     asked = await run_in_threadpool(gateway.ask, answering, gap, how)
+    began = time.perf_counter()
     (written,) = await collect(gateway, asked, request)
     identity = made_id("cmpl", answering)
-    event = offered(identity, answering) | {"tokens": len(written.tokens)}
-    await run_in_threadpool(gateway.events.add, event)
+    event = offered(identity, answering) | {
+        "tokens": len(written.tokens),
+        "characters": len(written.text),
+        "latency_ms": round(1000 * (time.perf_counter() - began), 3),
+        "language": form.language,
+        "task": "completion",
+    }
+    await run_in_threadpool(gateway.events.add, event, user(form.user))
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
     headers = headers_of(asked)
     return JSONResponse(body, headers=headers | outcome_of([asked]))
 
 
 def offered(identity: str, answering: Answering) -> dict[str, Any]:
-    """The event that an answer was given: what answered, and no text."""
+    """The event that an answer was given: what answered and how likely, and no text."""
+    arm, propensity = answering.drawn
     return {
         "type": "offered",
         "completion_id": identity,
@@ -136,4 +159,7 @@ def offered(identity: str, answering: Answering) -> dict[str, Any]:
         "way": answering.way,
         "version": answering.version,
         "release": answering.release,
+        "project": answering.served.about.get("project"),
+        "arm": arm,
+        "propensity": propensity,
     }

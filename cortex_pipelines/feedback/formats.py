@@ -1,0 +1,258 @@
+"""Records of the gateway, Tabby, Continue and corrections as events.
+
+Continue's development data: https://docs.continue.dev/customize/deep-dives/development-data, schema
+versions 0.1.0 and 0.2.0. Tabby's events: its API (``POST /v1/events``) and the lines of its own log
+(``{"ts", "event"}``).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from cortex_pipelines.feedback.events import MOST_TEXT, EventError, FeedbackEvent, parse_event
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.settings import PROJECT_NAME
+
+Record = Mapping[str, Any]
+
+_BY_TYPE = {
+    "view": "shown",
+    "select": "accepted",
+    "dismiss": "dismissed",
+    "typed": "typed_instead",
+    "edited": "edited",
+    "retained": "retained",
+}
+"""Kinds by the gateway's and Tabby's types of events; the last three are the gateway's own."""
+
+_VERSIONS = ("0.1.0", "0.2.0")
+
+
+@dataclass(frozen=True)
+class EventReader:
+    """Reads records of any known form.
+
+    Args:
+        project: Project of records that name none; None leaves it open.
+        pseudonym: Replaces the name of a user.
+    """
+
+    project: str | None
+    pseudonym: Callable[[str], str]
+
+    def read(self, record: object) -> list[FeedbackEvent]:
+        """The events that a record stands for.
+
+        Raises:
+            EventError: it is of no known form, or a part of it makes no sense.
+        """
+        if not isinstance(record, dict):
+            raise EventError("is no JSON object")
+        return [parse_event(self._whole(fields)) for fields in _form(record)(record)]
+
+    def _whole(self, fields: dict[str, Any]) -> dict[str, Any]:
+        user = fields.pop("user", None)
+        if isinstance(user, str) and user:
+            fields["unit"] = self.pseudonym(user)
+        if fields.get("project") is None:
+            fields["project"] = self.project
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _form(record: Record) -> Callable[[Record], Iterator[dict[str, Any]]]:
+    if "at" in record and "type" in record:
+        return _gateway
+    if "ts" in record and isinstance(record.get("event"), dict):
+        return _tabby
+    if isinstance(record.get("data"), dict) and "name" in record:  # as Continue posts it
+        return _continue_posted
+    if "completion_id" in record and "type" in record:
+        return _gateway
+    if "completionId" in record or "sessionId" in record or "previousCode" in record:
+        return _continue
+    if "corrected" in record:
+        return _corrections
+    raise EventError(
+        "is of no known form; expected the gateway's log (at, type), Tabby's (ts, event), "
+        "Continue's development data (completionId), or a correction (original, corrected)"
+    )
+
+
+def _gateway(record: Record) -> Iterator[dict[str, Any]]:
+    """Lines of the gateway's log; what ``/v1/events`` takes has no time stamp of its own."""
+    kind = record["type"]
+    common = {
+        "completion_id": record.get("completion_id"),
+        "source": "simulation" if record.get("simulated") is True else "gateway",
+        "simulated": record.get("simulated") is True or None,
+        "at": record.get("at"),
+        "user": record.get("user"),
+        "unit": record.get("unit"),
+    }
+    if kind == "feedback":
+        if common["completion_id"] is None:
+            raise EventError("is a vote on a routing decision; interactions are of completions")
+        stated = {name: record.get(name) for name in ("version", "project")}
+        yield common | stated | {"kind": "rated", "rating": record.get("vote")}
+        if record.get("correction") is not None:
+            corrected = {"corrected": record["correction"], "original": record.get("original")}
+            yield common | stated | corrected | {"kind": "corrected"}
+    elif kind == "offered":
+        names = ("project", "language", "task", "version", "arm", "propensity", "latency_ms")
+        more = {name: record.get(name) for name in (*names, "characters", "path", "original")}
+        yield common | more | {"kind": "offered"}
+    else:
+        yield common | _of_type(kind, record)
+
+
+def _of_type(kind: Any, record: Record) -> dict[str, Any]:
+    """What an event of Tabby's says, and its name of the choice."""
+    if not isinstance(kind, str) or kind not in _BY_TYPE:
+        raise EventError(f"type: expected one of {', '.join(_BY_TYPE)}")
+    partly = kind == "select" and "line" in (record.get("select_kind"), record.get("kind"))
+    fields = {
+        "kind": "partly_accepted" if partly else _BY_TYPE[kind],
+        "elapsed_ms": record.get("elapsed"),
+        "characters": record.get("characters"),
+        "after": record.get("after"),
+    }
+    choice = record.get("choice_index")
+    identity = record.get("completion_id")
+    return fields | {"completion_id": f"{identity}:{choice}" if choice else identity}
+
+
+def _tabby(record: Record) -> Iterator[dict[str, Any]]:
+    """A line of Tabby's own log."""
+    ((kind, event),) = (*record["event"].items(), *((None, None),))[:1]
+    if not isinstance(event, dict):
+        raise EventError("event: expected one of view, select, dismiss, completion")
+    common = {
+        "source": "tabby",
+        "at": _moment(record["ts"]),
+        "user": event.get("user") or record.get("user"),
+    }
+    if kind != "completion":
+        yield common | _of_type(kind, event)
+        return
+    choices = event.get("choices")
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise EventError("event.completion.choices: expected a list of objects")
+    for choice in choices:
+        identity, index = event.get("completion_id"), choice.get("index")
+        written = {"completion_id": f"{identity}:{index}" if index else identity}
+        more = {"kind": "offered", "language": event.get("language"), "task": "completion"}
+        yield common | written | more | _text(choice.get("text"))
+
+
+def _continue_posted(record: Record) -> Iterator[dict[str, Any]]:
+    data = {"eventName": record["name"], "schema": record.get("schema"), **record["data"]}
+    return _continue(data)
+
+
+def _continue(record: Record) -> Iterator[dict[str, Any]]:
+    """A line of Continue's development data: autocompletion, edit, or vote in a chat."""
+    version = record.get("schema", _VERSIONS[0])
+    if version not in _VERSIONS:
+        raise EventError(f"schema: expected {' or '.join(_VERSIONS)}")
+    place = record.get("filepath") or record.get("fileUri")
+    path = _path(place, record.get("gitRepo"))
+    moment = record.get("timestamp", record.get("createdAt"))
+    written = _text(record.get("completion"))
+    common = {
+        "source": "continue",
+        "at": _moment(moment),
+        "user": record.get("userId"),
+        "project": _project(record.get("gitRepo")),
+        "path": path,
+        "language": language_of(path, "") if path else None,
+        **written,
+    }
+    if "completionId" in record:
+        common |= {"completion_id": record["completionId"], "task": "completion"}
+        common["latency_ms"] = record.get("time")
+        yield common | {"kind": "shown"}
+        if "accepted" in record:
+            yield common | {"kind": _taken(record["accepted"]), "elapsed_ms": record.get("elapsed")}
+        return
+    identity = _identity(record.get("sessionId"), moment, record.get("prompt"), written["original"])
+    common |= {"completion_id": identity}
+    if "previousCode" in record:
+        yield common | {"task": "edit", "kind": _taken(record.get("accepted"))}
+        return
+    vote = record.get("feedback")
+    if not isinstance(vote, bool):
+        raise EventError("holds neither a completion's id, nor an edit's code, nor a vote")
+    yield common | {"task": "chat", "kind": "rated", "rating": "up" if vote else "down"}
+
+
+def _taken(accepted: Any) -> str:
+    if not isinstance(accepted, bool):
+        raise EventError("accepted: expected true or false")
+    return "accepted" if accepted else "dismissed"
+
+
+def _corrections(record: Record) -> Iterator[dict[str, Any]]:
+    """A line or row of a table of corrections."""
+    given = {name: value for name, value in record.items() if value not in (None, "")}
+    corrected = record["corrected"]
+    identity = given.get("completion_id")
+    if identity is None:
+        identity = _identity(given.get("original"), corrected)
+    names = ("project", "language", "task", "version", "user", "path", "original")
+    yield {
+        **{name: given.get(name) for name in names},
+        "completion_id": identity,
+        "kind": "corrected",
+        "source": "corrections",
+        "at": _moment(given["at"]) if "at" in given else None,
+        "corrected": corrected,
+    }
+
+
+def _identity(*parts: Any) -> str:
+    """Name of what has none: by its content, so that it is the same one each time."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _text(text: Any) -> dict[str, Any]:
+    """A completion and its length; the text itself where it is not too long to keep."""
+    if text is not None and not isinstance(text, str):
+        raise EventError(f"completion: expected a text, got {type(text).__name__}")
+    kept = text if text is not None and len(text) <= MOST_TEXT else None
+    return {"original": kept, "characters": None if text is None else len(text)}
+
+
+def _moment(value: Any) -> str:
+    """A time stamp: ISO 8601, or milliseconds since 1970 as a number or its digits."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    try:
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            return datetime.fromtimestamp(number / 1000, UTC).isoformat()
+        moment = datetime.fromisoformat(str(number))
+    except (ValueError, OverflowError, OSError) as error:
+        raise EventError("time stamp: expected ISO 8601 or milliseconds since 1970") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _project(repository: Any) -> str | None:
+    """A repository's own name, if a project could be called so."""
+    name = str(repository or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return name if PROJECT_NAME.fullmatch(name) else None
+
+
+def _path(place: Any, repository: Any) -> str | None:
+    """A file relative to its repository; its name alone where that is not known.
+
+    What comes before names machines and people.
+    """
+    if not isinstance(place, str) or not place:
+        return None
+    parts = PurePosixPath(unquote(urlsplit(place).path) if "://" in place else place).parts
+    name = _project(repository)
+    if name is not None and name in parts[:-1]:
+        return "/".join(parts[parts.index(name) + 1 :])[:200]
+    return parts[-1][:200] if parts else None

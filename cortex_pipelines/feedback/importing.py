@@ -1,0 +1,189 @@
+"""Import files of feedback into the store, in batches, so that any size fits into memory."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
+from cortex_pipelines.feedback.formats import EventReader
+from cortex_pipelines.feedback.pinned import FeedbackError
+from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.feedback.store import EventStore, oldest_kept
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
+from cortex_pipelines.privacy.records import RecordRedactor
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_LONGEST = 4 << 20
+"""Bytes of a line; Continue's hold the whole prompt."""
+
+_BATCH = 1000
+_REASONS = 100
+_AHEAD = timedelta(days=1)
+"""How far a clock may be ahead."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that was not taken.
+
+    Args:
+        file: Name of its file.
+        line: Its number, from 1.
+        reason: Why, without any of its content that could be private.
+    """
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass
+class Imported:
+    """What came of an import.
+
+    Args:
+        lines: Lines read that are not empty; each is taken or refused.
+        taken: Lines taken.
+        new: Events that were not there yet.
+        repeated: Events that were.
+        refused: Number of refused lines by reason.
+    """
+
+    lines: int = 0
+    taken: int = 0
+    new: int = 0
+    repeated: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, reason: str) -> None:
+        """Count a refused line; forged ones may give any number of reasons."""
+        known = reason in self.refused or len(self.refused) < _REASONS
+        self.refused[reason if known else "other reasons"] += 1
+
+
+@dataclass(frozen=True)
+class Importer:
+    """Imports files into a store.
+
+    Args:
+        store: Where events go.
+        settings: Whose events are kept, and how long.
+        privacy: What is taken out of them.
+        project: Project of lines that name none.
+        now: Time of the import.
+    """
+
+    store: EventStore
+    settings: FeedbackSettings
+    privacy: PrivacySettings
+    project: str | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def read(self, path: Path, done: Imported) -> Iterator[Refused]:
+        """Import a file; yields the lines that were refused while it goes.
+
+        Raises:
+            FeedbackError: there is no such file.
+        """
+        key = logs_key(self.privacy)
+        reader = EventReader(self.project, lambda user: author_pseudonym(user, key))
+        lines = _lines(path)
+        while batch := list(islice(lines, _BATCH)):
+            clean = RecordRedactor(self.privacy, key)  # its memory is that of one batch
+            events: list[FeedbackEvent] = []
+            for number, value in batch:
+                done.lines += 1
+                try:
+                    if isinstance(value, EventError):
+                        raise value
+                    events += self._accepted(reader.read(value), clean)
+                    done.taken += 1
+                except EventError as error:
+                    done.refuse(str(error))
+                    yield Refused(path.name, number, str(error))
+            new = self.store.add(events, self.now)
+            done.new += new
+            done.repeated += len(events) - new
+
+    def _accepted(
+        self, events: Sequence[FeedbackEvent], clean: RecordRedactor
+    ) -> list[FeedbackEvent]:
+        if not self.settings.consent:
+            raise EventError("no project has consented; feedback.consent in params.yaml names them")
+        oldest = oldest_kept(self.now, self.settings.keep_days)
+        for event in events:
+            if event.project is not None and event.project not in self.settings.consent:
+                raise EventError(
+                    f"project {event.project} has not consented; feedback.consent in params.yaml "
+                    "names those that have"
+                )
+            if event.at is not None and event.at > self.now + _AHEAD:
+                raise EventError("lies more than a day in the future; a clock is wrong")
+            if event.at is not None and event.at < oldest:
+                raise EventError(f"is older than feedback.keep_days ({self.settings.keep_days})")
+        records = (event.model_dump(mode="json", exclude_defaults=True) for event in events)
+        return [parse_event(clean(record).value) for record in records]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Number and value of each line that is not empty; an EventError for one without a value."""
+    if not path.is_file():
+        raise FeedbackError(f"no such file: {path}; expected JSON lines, or a CSV of corrections")
+    if path.suffix.lower() == ".csv":
+        yield from _rows(path)
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(_bounded(file), start=1):
+            if line is None:
+                yield number, EventError(f"is longer than {_LONGEST >> 20} MiB")
+            elif line.strip():
+                yield number, _value(line)
+
+
+def _bounded(file: BinaryIO) -> Iterator[bytes | None]:
+    """Lines; None for one that is too long, which is passed over in pieces."""
+    while line := file.readline(_LONGEST):
+        too_long = not line.endswith(b"\n") and len(line) == _LONGEST
+        while not line.endswith(b"\n") and len(line) == _LONGEST:
+            line = file.readline(_LONGEST)
+        yield None if too_long else line
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return EventError("is no JSON")
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    csv.field_size_limit(_LONGEST)
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = csv.DictReader(file, restkey="", restval=None)
+        try:
+            if "corrected" not in (rows.fieldnames or ()):
+                raise FeedbackError(
+                    f"{path} has no column corrected; expected corrected, and as far as known "
+                    "original, completion_id, project, language, task, version, user, path, at"
+                )
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    yield rows.line_num, EventError(f"is no row of a CSV ({error})")
+                    continue
+                yield rows.line_num, row if "" not in row else EventError("has too many cells")
+        except csv.Error as error:
+            raise FeedbackError(f"{path} is no CSV: {error}") from error

@@ -1,0 +1,16 @@
+"""Settings of feedback: the ``feedback`` section of ``params.yaml``."""
+
+from cortex_pipelines.settings import PositiveInt, ProjectName, Row, Settings, Text
+
+
+class FeedbackSettings(Settings):
+    """What is kept of people's reactions to completions."""
+
+    events: Text
+    """Folder of imported events, absolute or relative to the project's root."""
+
+    consent: Row[ProjectName]
+    """Projects whose people agreed that their interactions are kept; without one, nothing is."""
+
+    keep_days: PositiveInt
+    """Retention time of events, in days; `cortex update` deletes whole months that are older."""

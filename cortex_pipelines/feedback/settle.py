@@ -1,0 +1,159 @@
+"""Settle the events about each completion: a function of the set of events, whatever their order.
+
+The rules, and why, stand in ``docs/guides/feedback.md``.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.feedback.events import HORIZONS, FeedbackEvent
+from cortex_pipelines.schemas.feedback import INTERACTIONS, OUTCOMES
+
+_FACTS = (
+    "project",
+    "language",
+    "task",
+    "version",
+    "arm",
+    "propensity",
+    "latency_ms",
+    "path",
+    "original",
+)
+_TAKEN = ("accepted", "partly_accepted")
+_NOT_TAKEN = ("typed_instead", "dismissed")
+_OF_WHOLE = frozenset({"offered", "shown", "accepted", "typed_instead", "dismissed"})
+"""Kinds whose ``characters`` are the length of the whole completion."""
+
+_FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+_COLUMNS = dict(zip(HORIZONS, ("retained_30s", "retained_5min", "retained_1h"), strict=True))
+
+
+def settle(events: Iterable[FeedbackEvent], consent: Collection[str]) -> pl.DataFrame:
+    """What became of each completion, as ``schemas.feedback.INTERACTIONS``.
+
+    Args:
+        events: In any order, with any repetitions.
+        consent: Projects whose interactions are kept.
+    """
+    about: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
+    for event in events:
+        about[event.completion_id].add(event)
+    settled = (_interaction(name, sorted(about[name], key=_order)) for name in sorted(about))
+    return INTERACTIONS.frame([row for row in settled if row["project"] in consent])
+
+
+def _order(event: FeedbackEvent) -> tuple[datetime, str]:
+    """By time, those without one last; then by content, which is the same everywhere."""
+    return event.at or _LAST, event.line
+
+
+def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
+    kinds = {event.kind for event in events}
+    seen = set() if kinds == {"offered"} else {"shown"}
+    facts = _facts(events)
+    accepted, partly = (kind in kinds for kind in _TAKEN)
+    taken = _accepted_characters(events, facts["characters"]) if accepted or partly else None
+    retained = _retained(events, taken) if accepted or partly else {}
+    words = _correction(events)
+    original = words.original if words and words.original is not None else facts["original"]
+    corrected = words.corrected if words else None
+    shrunk = any(taken is not None and count < taken for count in retained.values())
+    changed = accepted and corrected is not None and corrected != original
+    return {
+        **facts,
+        "completion_id": name,
+        "sources": sorted({event.source for event in events}),
+        "simulated": any(event.simulated for event in events),
+        "user": next((event.unit for event in events if event.unit), None),
+        "first_at": events[0].at,
+        "outcome": next(kind for kind in OUTCOMES if kind in kinds | seen),
+        "shown": bool(seen),
+        "accepted": accepted,
+        "partly_accepted": partly and not accepted,
+        "typed_instead": "typed_instead" in kinds,
+        "dismissed": "dismissed" in kinds,
+        "edited": "edited" in kinds or shrunk or changed,
+        "contradictory": (accepted or partly) and not kinds.isdisjoint(_NOT_TAKEN),
+        "accepted_characters": taken,
+        **{column: retained.get(column) for column in (*_COLUMNS.values(), "retained_commit")},
+        "seconds_to_accept": _seconds_to_accept(events),
+        "rating": _rating(events),
+        "original": original,
+        "corrected": corrected,
+        "events": len(events),
+    }
+
+
+def _facts(events: Sequence[FeedbackEvent]) -> dict[str, Any]:
+    """What is known of the completion: whoever wrote it knows best, then who said so first."""
+    trusted = sorted(events, key=lambda event: (event.kind != "offered", event.source != "gateway"))
+    facts = {name: _first(trusted, name) for name in _FACTS}
+    whole = [event for event in trusted if event.kind in _OF_WHOLE]
+    return {**facts, "characters": _first(whole, "characters")}
+
+
+def _first(events: Iterable[FeedbackEvent], name: str) -> Any:
+    values = (getattr(event, name) for event in events)
+    return next((value for value in values if value is not None), None)
+
+
+def _accepted_characters(events: Iterable[FeedbackEvent], whole: int | None) -> int | None:
+    """The whole; of a completion taken in parts the most that an event says."""
+    if any(event.kind == "accepted" for event in events):
+        return whole
+    parts = [e.characters for e in events if e.kind == "partly_accepted" and e.characters]
+    most = max(parts, default=None)
+    return most if most is None or whole is None else min(most, whole)
+
+
+def _retained(events: Iterable[FeedbackEvent], taken: int | None) -> Mapping[str, int]:
+    """The least that any event says, never more than before or than was taken."""
+    retained: dict[str, int] = {}
+    bound = taken
+    for after in (*HORIZONS, None):
+        counts = [
+            event.characters
+            for event in events
+            if event.kind == "retained" and event.after == after and event.characters is not None
+        ]
+        if not counts:
+            continue
+        # a commit may come within the hour, so it is bounded by what was taken alone
+        bounds = [*counts, *(b for b in (taken if after is None else bound,) if b is not None)]
+        if after is None:
+            retained["retained_commit"] = min(bounds)
+        else:
+            retained[_COLUMNS[after]] = bound = min(bounds)
+    return retained
+
+
+def _correction(events: Iterable[FeedbackEvent]) -> FeedbackEvent | None:
+    """The last one that has a time; without any, the last by content."""
+    corrections = [e for e in events if e.kind == "corrected" and e.corrected is not None]
+    return max(corrections, key=lambda e: (e.at or _FIRST, e.line), default=None)
+
+
+def _rating(events: Iterable[FeedbackEvent]) -> str | None:
+    """The last word; a vote down where two come at once."""
+    votes = [event for event in events if event.rating is not None]
+    last = max(votes, key=lambda e: (e.at or _FIRST, e.rating == "down"), default=None)
+    return last.rating if last else None
+
+
+def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
+    """As the editor measured it, else between two time stamps; unknown if a clock went back."""
+    taken = [event for event in events if event.kind in _TAKEN]
+    elapsed = [event.elapsed_ms for event in taken if event.elapsed_ms is not None]
+    if elapsed:
+        return min(elapsed) / 1000
+    accepted = [event.at for event in taken if event.at is not None]
+    shown = [event.at for event in events if event.kind == "shown" and event.at is not None]
+    if not accepted or not shown:
+        return None
+    seconds = (accepted[0] - shown[0]).total_seconds()
+    return seconds if seconds >= 0 else None

@@ -1,0 +1,216 @@
+"""A simulated developer, who types the next version of a file from its real history.
+
+Its rule of acceptance is fixed here, beforehand, and not tuned to any result: it knows the line
+that comes next, and takes what is close to it. What it does says how the machinery works, nothing
+of how people would react; every event is marked, and figures of people never contain one.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any, Literal
+
+from cortex_pipelines.feedback.commits import content, standing
+from cortex_pipelines.feedback.distance import correction_distance, shared_beginning
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.ingestion.git.command import run_git
+
+Suggest = Callable[[str, str], tuple[str, str | None]]
+"""Text before and after the cursor to a line, and its id where a gateway has written it down."""
+
+Post = Callable[[str, dict[str, Any]], Mapping[str, Any]]
+"""Path and body of a request to a gateway to its answer, empty where that has no body."""
+
+Reaction = Literal["select", "correct", "part", "typed", "dismiss"]
+
+NEARLY = 0.3
+"""Share of characters up to which a developer takes a line and corrects it."""
+
+CHARACTERS_PER_SECOND = 5.0
+"""Typing speed: some 60 words a minute."""
+
+
+_WINDOW = 4000
+"""Characters on each side of the cursor that are sent."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file before and after a commit.
+
+    Args:
+        path: Its path.
+        at: Time of the commit, where the simulated work ends up.
+        before: Text before; empty for a new file.
+        after: Text after.
+    """
+
+    path: str
+    at: datetime
+    before: str
+    after: str
+
+
+def reaction(suggested: str, wanted: str) -> Reaction:
+    """What the developer does with a line, knowing the one that comes next.
+
+    The same but for outer white space is taken; what differs by at most ``NEARLY`` is taken and
+    corrected; of what begins with at least half of the wanted line, that part is taken; nothing at
+    all is dismissed; anything else is typed over.
+    """
+    suggested, wanted = suggested.strip(), wanted.strip()
+    if suggested == wanted:
+        return "select"
+    if not suggested:
+        return "dismiss"
+    if correction_distance(suggested, wanted) <= NEARLY:
+        return "correct"
+    return "part" if shared_beginning(suggested, wanted) * 2 >= len(wanted) else "typed"
+
+
+def simulate(
+    changes: Iterable[Change],
+    suggester: Callable[[Change], Suggest],
+    project: str,
+    version: str,
+    seed: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Lines of the gateway's log, as if a developer had typed the changes.
+
+    A suggestion is asked for at each line that a change adds. The clock is made up.
+
+    Args:
+        changes: Real changes.
+        suggester: What is tried, by the change; it must not look at what comes after.
+        project: Project that the lines name.
+        version: Version of what suggests.
+        seed: Of the ids.
+    """
+    draw = random.Random(seed)  # nosec B311: ids, no secrets
+    for change in changes:
+        suggest = suggester(change)
+        clock = change.at - timedelta(hours=2)
+        lines = change.after.splitlines(keepends=True)
+        for place in _added(change):
+            wanted, before = lines[place], "".join(lines[:place])
+            written, known = suggest(before, "".join(lines[place + 1 :]))
+            identity = known or f"sim-{draw.getrandbits(128):032x}"
+            about = {"completion_id": identity, "simulated": True, "unit": "simulation"}
+            if known is None:
+                yield about | {
+                    "at": clock.isoformat(),
+                    "type": "offered",
+                    "project": project,
+                    "version": version,
+                    "language": language_of(change.path, change.after),
+                    "task": "completion",
+                    "path": change.path,
+                    "characters": len(written),
+                    "original": written,
+                }
+            for event in _events(written, wanted, change.after):
+                clock += timedelta(seconds=event.pop("wait"))
+                yield about | {"at": clock.isoformat()} | event
+            clock += timedelta(seconds=len(wanted) / CHARACTERS_PER_SECOND)
+
+
+def _events(written: str, wanted: str, final: str) -> Iterator[dict[str, Any]]:
+    """What the developer sends about one suggestion; ``wait`` is seconds since the one before."""
+    yield {"type": "view", "wait": 0.0}
+    does = reaction(written, wanted)
+    look = 0.5 + len(written.strip()) / 40  # people read some 40 characters a second
+    if does in ("typed", "dismiss"):
+        yield {"type": does, "wait": look}
+        return
+    part = shared_beginning(written.strip(), wanted.strip()) if does == "part" else None
+    taken = written if part is None else written.strip()[:part]
+    kind = {"select_kind": "line", "characters": part} if part is not None else {}
+    yield {"type": "select", "elapsed": round(1000 * look), "wait": look, **kind}
+    kept = len(taken) if does != "correct" else _common(written, wanted)
+    yield {"type": "retained", "after": 30, "characters": kept, "wait": 30.0}
+    if does == "correct":
+        corrected = {"original": written, "correction": wanted.strip("\n")}
+        yield {"type": "feedback", "vote": "up", "wait": 1.0, **corrected}
+    yield {
+        "type": "retained",
+        "after": 3600,
+        "characters": min(kept, standing(taken, final)) if does != "correct" else kept,
+        "wait": 0.0,
+    }
+
+
+def _added(change: Change) -> Iterator[int]:
+    """Places of lines in the new version that are not blank and not in the old one."""
+    old, new = change.before.splitlines(), change.after.splitlines()
+    for kind, _, _, begin, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind in ("replace", "insert"):
+            yield from (place for place in range(begin, end) if new[place].strip())
+
+
+def _common(written: str, wanted: str) -> int:
+    """Characters of a corrected line that stay."""
+    blocks = SequenceMatcher(None, written, wanted, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks)
+
+
+def from_before(change: Change) -> Suggest:
+    """A baseline without a model: what followed the same line in the version before."""
+    lines = [line for line in change.before.splitlines() if line.strip()]
+    following = dict(zip((line.strip() for line in lines), lines[1:], strict=False))
+
+    def suggest(before: str, _after: str) -> tuple[str, None]:
+        last = next((line for line in reversed(before.splitlines()) if line.strip()), "")
+        return following.get(last.strip(), ""), None
+
+    return suggest
+
+
+def from_gateway(post: Post, project: str) -> Suggest:
+    """What a gateway suggests, as Tabby's agent asks for it; one line of it."""
+
+    def suggest(before: str, after: str) -> tuple[str, str]:
+        segments = {"prefix": before[-_WINDOW:], "suffix": after[:_WINDOW]}
+        body = {"model": project, "user": "simulation", "segments": segments}
+        answer = post("/v1/completions", body)
+        text = str(answer["choices"][0]["text"]).lstrip("\n")
+        return text.partition("\n")[0], str(answer["id"])
+
+    return suggest
+
+
+def send(events: Iterable[Mapping[str, Any]], post: Post) -> int:
+    """Send events to a gateway, each where it belongs; returns how many."""
+    count = 0
+    for event in events:
+        body = {name: value for name, value in event.items() if name not in ("at", "unit")}
+        post("/feedback" if event["type"] == "feedback" else "/v1/events", body)
+        count += 1
+    return count
+
+
+def history(repository: Path, ending: str, most: int) -> list[Change]:
+    """The latest changes of files in a git repository, the oldest first.
+
+    Args:
+        repository: Git directory.
+        ending: Files that end so.
+        most: Number of changes.
+
+    Raises:
+        SourceError: it is no git repository.
+    """
+    log = run_git(
+        repository, "log", "--no-merges", "--no-renames", "--diff-filter=AM", f"--max-count={most}",
+        "--format=%x00%H %cI", "--name-only", "HEAD", "--", f"*{ending}",
+    )  # fmt: skip
+    changes = []
+    for block in log.split("\0")[1:]:
+        head, *paths = block.split("\n")
+        commit, at = head.split()
+        for path in sorted(filter(None, paths)):
+            texts = (content(repository, name, path) for name in (f"{commit}^", commit))
+            changes.append(Change(path, datetime.fromisoformat(at), *texts))
+    return sorted(changes, key=lambda change: (change.at, change.path))[-most:]

@@ -1,0 +1,126 @@
+"""Append-only store of events: one file of JSON lines for each month, each event once.
+
+The files are all that counts. Which events they hold is also kept in an index (SQLite), so that a
+million imported events need no memory; it may be deleted, and what a killed import has written
+without it is read again from the files.
+"""
+
+import hashlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from filelock import FileLock
+
+from cortex_pipelines.feedback.events import FeedbackEvent
+
+_INDEX = "known.sqlite"
+_TABLES = """
+create table if not exists known (id blob primary key) without rowid;
+create table if not exists read (file text primary key, size integer not null);
+"""
+
+
+class EventStore:
+    """The events of a project; opened by ``open_store``.
+
+    Args:
+        folder: Where the files are.
+        index: Connection to the index.
+    """
+
+    def __init__(self, folder: Path, index: sqlite3.Connection) -> None:
+        self._folder = folder
+        self._index = index
+        self._catch_up()
+
+    def add(self, events: Iterable[FeedbackEvent], now: datetime) -> int:
+        """Append those events that are not there yet.
+
+        Args:
+            events: A batch that fits into memory.
+            now: Files an event without a time stamp.
+
+        Returns:
+            How many were new.
+        """
+        new: defaultdict[str, list[bytes]] = defaultdict(list)
+        with self._index:
+            for event in events:
+                line = event.line.encode()
+                if self._is_new(line):
+                    new[f"{_month(event.at or now)}.jsonl"].append(line + b"\n")
+            for name, lines in sorted(new.items()):
+                path = self._folder / name
+                with path.open("ab") as file:
+                    file.write(b"".join(lines))
+                self._note(name, path.stat().st_size)
+        return sum(map(len, new.values()))
+
+    def forget_before(self, moment: datetime) -> list[str]:
+        """Delete the files of months that ended before a moment; returns their names."""
+        kept_from = _month(moment)
+        gone = [path for path in self._files() if path.stem < kept_from]
+        if gone:
+            for path in gone:
+                path.unlink()
+            self._catch_up()
+        return [path.name for path in gone]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl"))
+
+    def _is_new(self, line: bytes) -> bool:
+        key = hashlib.sha256(line).digest()[:16]
+        return self._index.execute("insert or ignore into known values (?)", (key,)).rowcount == 1
+
+    def _note(self, name: str, size: int) -> None:
+        self._index.execute("insert or replace into read values (?, ?)", (name, size))
+
+    def _catch_up(self) -> None:
+        """Index what files hold beyond the index; cut off a line that a kill left unfinished."""
+        sizes = dict(self._index.execute("select file, size from read"))
+        there = {path.name: path.stat().st_size for path in self._files()}
+        with self._index:
+            if any(size > there.get(name, -1) for name, size in sizes.items()):
+                sizes = {}  # a file was cut or deleted: what it held is known no longer
+                self._index.execute("delete from known")
+                self._index.execute("delete from read")
+            for path in self._files():
+                known = sizes.get(path.name, 0)
+                if known == there[path.name] != 0:
+                    continue
+                with path.open("rb+") as file:
+                    file.seek(known)
+                    end = file.tell()
+                    for line in file:
+                        if not line.endswith(b"\n"):
+                            file.truncate(end)
+                            break
+                        end += len(line)
+                        self._is_new(line.rstrip(b"\n"))
+                self._note(path.name, end)
+
+
+def _month(moment: datetime) -> str:
+    return f"{moment.year:04}-{moment.month:02}"  # %Y does not pad
+
+
+@contextmanager
+def open_store(folder: Path) -> Iterator[EventStore]:
+    """The store in a folder, for one process at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"), closing(sqlite3.connect(folder / _INDEX)) as index:
+        index.executescript(_TABLES)
+        yield EventStore(folder, index)
+
+
+def oldest_kept(now: datetime, keep_days: int) -> datetime:
+    """The moment from which on events are kept."""
+    return now - timedelta(days=keep_days) if keep_days < now.toordinal() else _EVER
+
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -1,0 +1,293 @@
+"""Importing feedback: every form, hostile lines, repetition, consent, retention time."""
+
+import json
+import random
+import resource
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.feedback.assets import interactions
+from cortex_pipelines.feedback.importing import Imported, Importer, Refused
+from cortex_pipelines.feedback.pinned import FeedbackError, FeedbackSource, take_feedback_pin
+from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.feedback.store import open_store
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines_tests.parameters import sections
+
+PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
+SETTINGS = FeedbackSettings(events="store", consent=("shop",), keep_days=30)
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+AT = "2026-03-01T12:00:00.000+00:00"
+SECRET = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+
+GATEWAY: tuple[dict[str, Any], ...] = (
+    {
+        "at": AT,
+        "type": "offered",
+        "completion_id": "cmpl-1",
+        "project": "shop",
+        "language": "python",
+        "version": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "arm": "a",
+        "propensity": 0.5,
+        "latency_ms": 80.5,
+        "characters": 20,
+        "tokens": 5,
+        "model": "shop",
+    },
+    {"at": AT, "type": "view", "completion_id": "cmpl-1", "choice_index": 0},
+    {"at": AT, "type": "select", "completion_id": "cmpl-1", "elapsed": 1500, "select_kind": "line",
+     "characters": 12},
+    {"at": AT, "type": "retained", "completion_id": "cmpl-1", "after": 300, "characters": 9},
+    {
+        "at": AT,
+        "type": "feedback",
+        "vote": "down",
+        "completion_id": "cmpl-1",
+        "correction": f"token = '{SECRET}'",
+    },
+)  # fmt: skip
+CONTINUE: dict[str, Any] = {
+    "eventName": "autocomplete",
+    "schema": "0.2.0",
+    "timestamp": AT,
+    "userId": "ada@example.com",
+    "completionId": "continue-1",
+    "completion": "return total",
+    "prompt": "def f(",
+    "prefix": "",
+    "filepath": "file:///home/ada/work/shop/src/cart.py",
+    "gitRepo": "example/shop",
+    "time": 300,
+    "accepted": False,
+}
+
+
+def lines(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def take_in(
+    root: Path, *files: Path, project: str | None = None, settings: FeedbackSettings = SETTINGS
+) -> tuple[Imported, list[Refused]]:
+    done, refused = Imported(), []
+    with open_store(root / "store") as store:
+        for file in files:
+            importer = Importer(store, settings, PRIVACY, project, NOW)
+            refused += list(importer.read(file, done))
+    return done, refused
+
+
+def table(root: Path, settings: FeedbackSettings = SETTINGS) -> list[dict[str, Any]]:
+    pin = take_feedback_pin(settings, root, PRIVACY)
+    made = interactions(FeedbackSource(settings, pin), PRIVACY, root)
+    return [dict(row) for row in made["interactions"].to_dicts()]
+
+
+def test_the_gateways_own_log_becomes_an_interaction_without_secrets(tmp_path: Path) -> None:
+    done, refused = take_in(tmp_path, lines(tmp_path / "events.jsonl", *GATEWAY))
+    assert (done.lines, done.taken, done.new, refused) == (5, 5, 6, [])
+    (row,) = table(tmp_path)
+    assert row["version"] == "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+    assert (row["outcome"], row["accepted_characters"], row["retained_5min"]) == (
+        "partly_accepted",
+        12,
+        9,
+    )
+    assert (row["arm"], row["propensity"], row["latency_ms"]) == ("a", 0.5, 80.5)
+    assert (row["rating"], row["seconds_to_accept"]) == ("down", 1.5)
+    assert row["corrected"].startswith("token = 'REDACTED_")
+    assert SECRET not in (tmp_path / "store" / "2026-03.jsonl").read_text()
+
+
+def test_continue_logs_one_completion_as_rejected_and_accepted(tmp_path: Path) -> None:
+    again = CONTINUE | {"accepted": True}
+    posted = {"name": "autocomplete", "schema": "0.2.0", "data": CONTINUE, "level": "all"}
+    path = lines(tmp_path / "autocomplete.jsonl", CONTINUE, again, posted)
+    done, _ = take_in(tmp_path, path)
+    assert (done.new, done.repeated) == (3, 3)
+    (row,) = table(tmp_path)
+    assert (row["outcome"], row["contradictory"]) == ("accepted", True)
+    assert (row["project"], row["path"], row["language"]) == ("shop", "src/cart.py", "python")
+    assert (row["original"], row["characters"]) == ("return total", 12)
+    assert "ada" not in (tmp_path / "store" / "2026-03.jsonl").read_text()
+    assert len(row["user"]) == 16
+
+
+def test_votes_and_edits_of_continue(tmp_path: Path) -> None:
+    common = {"schema": "0.2.0", "timestamp": "1772366400000", "completion": "x", "prompt": "y"}
+    vote = common | {"sessionId": "5d3f", "feedback": False}
+    edit = common | {"previousCode": "a", "newCode": "b", "accepted": True}
+    take_in(tmp_path, lines(tmp_path / "a.jsonl", vote, edit), project="shop")
+    rows = {row["task"]: row for row in table(tmp_path)}
+    assert rows["chat"]["rating"] == "down"
+    assert rows["edit"]["outcome"] == "accepted"
+    assert rows["edit"]["first_at"] == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_tabbys_own_log(tmp_path: Path) -> None:
+    stamp = 1772366400000
+    choices = [{"index": 0, "text": "one"}, {"index": 1, "text": "three"}]
+    written = {"completion_id": "t", "language": "go", "prompt": "p", "choices": choices}
+    path = lines(
+        tmp_path / "2026-03-01.json",
+        {"ts": stamp, "event": {"completion": written}},
+        {"ts": stamp, "event": {"view": {"completion_id": "t", "choice_index": 1}}},
+        {"ts": stamp + 900, "event": {"select": {"completion_id": "t", "choice_index": 1}}},
+    )
+    take_in(tmp_path, path, project="shop")
+    rows = {row["completion_id"]: row for row in table(tmp_path)}
+    assert rows["t"]["outcome"] == "offered"
+    assert (rows["t:1"]["original"], rows["t:1"]["seconds_to_accept"]) == ("three", 0.9)
+
+
+def test_corrections_as_csv(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text('original,corrected,language\n"a, b",c,go\nd,e,go,f\n', encoding="utf-8")
+    done, refused = take_in(tmp_path, path, project="shop")
+    assert (done.lines, done.taken) == (2, 1)
+    assert refused == [Refused("corrections.csv", 3, "has too many cells")]
+    (row,) = table(tmp_path)
+    assert (row["original"], row["corrected"], row["first_at"]) == ("a, b", "c", None)
+    path.write_bytes(b"original,corrected\n\xff,b\nc,d\n" + b"x" * (5 << 20) + b",e\nf,g\n")
+    done, refused = take_in(tmp_path, path, project="shop")
+    assert (done.lines, done.taken) == (4, 2)
+    assert [line.reason.partition(":")[0] for line in refused] == [
+        "original",
+        "is no row of a CSV (field larger than field limit (4194304))",
+    ]
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FeedbackError, match="has no column corrected"):
+        take_in(tmp_path, tmp_path / "other.csv")
+
+
+HOSTILE: tuple[tuple[bytes, str], ...] = (
+    (b"{", "is no JSON"),
+    (b"[" * 100_000, "is no JSON"),
+    (b'{"at": NaN}', "is no JSON"),
+    (b"\xff\xfe{}", "is no JSON"),
+    (b"[]", "is no JSON object"),
+    (b'{"x": 1}', "is of no known form"),
+    (b"{" + b" " * (5 << 20) + b"}", "is longer than 4 MiB"),
+    (b'{"at": "soon", "type": "view", "completion_id": "c"}', "at: "),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "view"}', "completion_id: "),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": [], "completion_id": "c"}', "type: expected one of"),
+    (b'{"at": "2027-01-01T12:00:00Z", "type": "view", "completion_id": "c"}', "a clock is wrong"),
+    (b'{"at": "2025-01-01T12:00:00Z", "type": "view", "completion_id": "c"}', "feedback.keep_days"),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "offered", "completion_id": "c", "project": "x"}',
+     "project x has not consented"),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "select", "completion_id": "c", "elapsed": -1}',
+     "elapsed_ms: "),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "feedback", "vote": "up", "task_id": "t"}',
+     "routing decision"),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "view", "completion_id": "\\ud800"}',
+     "completion_id"),
+    (b'{"completionId": "c", "schema": "9.9"}', "schema: expected 0.1.0 or 0.2.0"),
+    (b'{"completionId": "c", "timestamp": 1e400}', "time stamp: "),
+    (b'{"completionId": "c", "timestamp": "2026-03-01", "accepted": "yes"}', "accepted: "),
+    (b'{"ts": 1772366400000, "event": {}}', "event: expected one of"),
+    (b'{"ts": 1772366400000, "event": {"completion": {"choices": 3}}}', "event.completion.choices"),
+)  # fmt: skip
+
+
+def test_each_bad_line_is_named_with_its_reason_and_the_others_are_taken(tmp_path: Path) -> None:
+    good = json.dumps(GATEWAY[0]).encode()
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join(part for bad, _ in HOSTILE for part in (bad, good)) + b"\n\n{")
+    done, refused = take_in(tmp_path, path)
+    assert done.taken == len(HOSTILE)
+    assert done.lines == done.taken + len(refused) == done.taken + sum(done.refused.values())
+    assert (done.new, done.repeated) == (1, len(HOSTILE) - 1)
+    assert [line.line for line in refused] == [*range(1, 2 * len(HOSTILE), 2), 2 * len(HOSTILE) + 2]
+    for line, (_, reason) in zip(refused, HOSTILE, strict=False):
+        assert reason in line.reason
+
+
+def test_importing_twice_shuffled_and_in_parts_changes_nothing(tmp_path: Path) -> None:
+    records = [*GATEWAY, CONTINUE, CONTINUE | {"accepted": True}]
+    take_in(tmp_path, lines(tmp_path / "a.jsonl", *records))
+    before, pin = table(tmp_path), take_feedback_pin(SETTINGS, tmp_path, PRIVACY)
+    done, _ = take_in(tmp_path, tmp_path / "a.jsonl", tmp_path / "a.jsonl")
+    assert done.new == 0
+    assert take_feedback_pin(SETTINGS, tmp_path, PRIVACY) == pin
+    random.Random(3).shuffle(records)
+    other = tmp_path / "other"
+    other.mkdir()
+    halves = lines(other / "1.jsonl", *records[:4]), lines(other / "2.jsonl", *records[3:])
+    take_in(other, *halves)
+    assert table(other) == before
+
+
+def test_without_consent_nothing_is_kept(tmp_path: Path) -> None:
+    nobody = SETTINGS.model_copy(update={"consent": ()})
+    done, _ = take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY), settings=nobody)
+    assert (done.taken, sum(done.refused.values())) == (0, 5)
+    assert not list((tmp_path / "store").glob("*.jsonl"))
+
+
+def test_a_withdrawn_consent_empties_the_table(tmp_path: Path) -> None:
+    take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY))
+    assert len(table(tmp_path)) == 1
+    assert table(tmp_path, SETTINGS.model_copy(update={"consent": ("other",)})) == []
+
+
+def test_what_a_killed_import_left_is_neither_lost_nor_counted_twice(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", *GATEWAY)
+    take_in(tmp_path, path)
+    stored = tmp_path / "store" / "2026-03.jsonl"
+    whole = stored.read_bytes()
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+        stored.write_bytes(whole[:cut])  # what a crash of the machine leaves
+        done, _ = take_in(tmp_path, path)
+        assert sorted(stored.read_bytes().splitlines()) == sorted(whole.splitlines())
+    (tmp_path / "store" / "known.sqlite").unlink()
+    done, _ = take_in(tmp_path, path)
+    assert (done.new, done.repeated) == (0, 6)
+
+
+def test_months_beyond_the_retention_time_are_deleted(tmp_path: Path) -> None:
+    old = [record | {"at": "2026-02-12T12:00:00Z", "completion_id": "old"} for record in GATEWAY]
+    path = lines(tmp_path / "a.jsonl", *GATEWAY, *old)
+    take_in(tmp_path, path)
+    assert len(table(tmp_path)) == 2
+    with open_store(tmp_path / "store") as store:
+        assert store.forget_before(datetime(2026, 2, 28, tzinfo=UTC)) == []
+        assert store.forget_before(datetime(2026, 3, 1, tzinfo=UTC)) == ["2026-02.jsonl"]
+    assert [row["completion_id"] for row in table(tmp_path)] == ["cmpl-1"]
+    assert take_in(tmp_path, path)[0].new == 6
+
+
+def test_a_changed_store_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY))
+    pin = take_feedback_pin(SETTINGS, tmp_path, PRIVACY)
+    stored = tmp_path / "store" / "2026-03.jsonl"
+    stored.write_text(stored.read_text().replace("cmpl-1", "cmpl-2", 1))
+    for source, words in ((pin, "changed in its first"), ({}, "nothing is pinned")):
+        with pytest.raises(FeedbackError, match=f"feedback.*{words}.*cortex update"):
+            interactions(FeedbackSource(SETTINGS, source), PRIVACY, tmp_path)
+
+
+def test_a_stream_of_events_needs_no_more_memory_as_it_grows(tmp_path: Path) -> None:
+    """Peak memory after four batches and after twenty; a list of the events would need 40 MB."""
+
+    def stream(name: str, begin: int, count: int) -> Path:
+        start = datetime(2026, 3, 1, tzinfo=UTC)
+        view = {"type": "view", "choice_index": 0}
+        return lines(
+            tmp_path / name,
+            *(
+                view | {"at": (start + timedelta(seconds=n)).isoformat(), "completion_id": f"c{n}"}
+                for n in range(begin, begin + count)
+            ),
+        )
+
+    files = stream("warm.jsonl", 0, 4000), stream("long.jsonl", 4000, 16_000)
+    done, _ = take_in(tmp_path, files[0])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    done, _ = take_in(tmp_path, files[1])
+    assert done.new == 16_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10

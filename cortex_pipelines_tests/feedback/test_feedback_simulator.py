@@ -1,0 +1,253 @@
+"""The simulated developer, what commits retain, and figures of both."""
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.feedback.commits import standing
+from cortex_pipelines.feedback.distance import correction_distance
+from cortex_pipelines.feedback.events import parse_event
+from cortex_pipelines.feedback.figures import FIGURES, GROUPS, figures
+from cortex_pipelines.feedback.formats import EventReader
+from cortex_pipelines.feedback.report import report
+from cortex_pipelines.feedback.settle import settle
+from cortex_pipelines.feedback.simulator import (
+    Change,
+    from_before,
+    from_gateway,
+    reaction,
+    send,
+    simulate,
+)
+from cortex_pipelines.operations.feedback import gateway_log
+from cortex_pipelines.schemas.feedback import INTERACTIONS
+from cortex_pipelines.serving.events import FILE, EventLog
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines_tests.serving import tinygateway
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime.now(UTC)
+BEFORE = """\
+def total(items):
+    result = 0
+    for item in items:
+        result += item
+    return result
+"""
+ADDED = """\
+def mean(items):
+    result = 0
+    for part in items:
+        result = result + part.price
+"""
+CHANGE = Change("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + ADDED)
+
+
+@pytest.mark.parametrize(
+    ("suggested", "wanted", "does"),
+    [
+        ("return total", "    return total\n", "select"),
+        ("", "x = 1", "dismiss"),
+        ("   ", "x = 1", "dismiss"),
+        ("return totals", "return total", "correct"),
+        ("for item in sorted(things, key=price):", "for item in sort()", "part"),
+        ("import os", "x = 1", "typed"),
+    ],
+)
+def test_the_rule_of_acceptance(suggested: str, wanted: str, does: str) -> None:
+    assert reaction(suggested, wanted) == does
+
+
+def interactions(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    reader = EventReader(None, lambda user: user)
+    read = [event for line in events for event in reader.read(line)]
+    return [dict(row) for row in settle(read, ("shop",)).to_dicts()]
+
+
+def test_a_simulated_day_is_marked_and_the_same_each_time() -> None:
+    events = list(simulate([CHANGE], from_before, "shop", "baseline"))
+    assert events == list(simulate([CHANGE], from_before, "shop", "baseline"))
+    rows = interactions(events)
+    assert len(rows) == 4
+    assert all(row["simulated"] and row["sources"] == ["simulation"] for row in rows)
+    outcomes = sorted(row["outcome"] for row in rows)
+    assert outcomes == ["accepted", "dismissed", "dismissed", "dismissed"]
+    (corrected,) = [row for row in rows if row["corrected"]]
+    assert corrected["original"] == "    for item in items:"
+    assert corrected["corrected"] == "    for part in items:"
+    assert corrected["edited"]
+    assert corrected["retained_1h"] < corrected["accepted_characters"]
+
+
+def test_figures_of_people_never_contain_a_simulation() -> None:
+    events = list(simulate([CHANGE], from_before, "shop", "baseline"))
+    at = (NOW - timedelta(days=1)).isoformat()
+    person = {"at": at, "completion_id": "c"}
+    events += [
+        person | {"type": "offered", "project": "shop", "characters": 10, "version": "v1"},
+        person | {"type": "select", "elapsed": 2000},
+        person | {"type": "retained", "after": 30, "characters": 10},
+        person | {"type": "retained", "after": 3600, "characters": 4},
+    ]
+    groups = figures(INTERACTIONS.frame(interactions(events)))
+    assert [(group["simulated"], group["by"]) for group in groups] == [
+        (simulated, by) for simulated in (False, True) for by in GROUPS
+    ]
+    people = groups[0]["figures"]
+    assert set(people) == set(FIGURES)
+    assert people["acceptance"] == {"value": 1.0, "low": None, "high": None, "count": 1}
+    assert people["retained_of_shown"]["value"] == 0.4
+    assert (people["retained_30s"]["value"], people["retained_1h"]["value"]) == (1.0, 0.4)
+    assert people["seconds_to_accept"]["value"] == pytest.approx(2)
+    assert people["retained_commit"] is None
+    page = report(groups)
+    assert "<h2>Simulation</h2>" in page
+    assert "no promotion may rest on it" in page
+    assert "no promotion" not in report(groups[: len(GROUPS)])
+
+
+def test_intervals_draw_whole_users_and_cover_the_value() -> None:
+    rows = []
+    for user in range(12):
+        for number in range(5):
+            common = {"completion_id": f"u{user}-{number}", "at": NOW.isoformat()}
+            offered = {"type": "offered", "project": "shop", "characters": 10}
+            rows.append(common | offered | {"unit": f"u{user}"})
+            rows.append(common | {"type": "select" if user % 3 else "dismiss"})
+    group = figures(INTERACTIONS.frame(interactions(rows)))[0]
+    acceptance = group["figures"]["acceptance"]
+    assert (group["users"], acceptance["count"]) == (12, 60)
+    assert acceptance["value"] == pytest.approx(2 / 3)
+    assert acceptance["low"] < 2 / 3 < acceptance["high"]
+    assert acceptance["high"] - acceptance["low"] > 0.4  # of 60 independent ones it would be .24
+
+
+def test_correction_distance() -> None:
+    assert correction_distance("", "") == 0
+    assert correction_distance("for item in x", "for part in x") == pytest.approx(4 / 13)
+    assert correction_distance("a" * 5000, "b" * 5000) == 1
+    assert correction_distance("a" * 50_000, "a" * 50_000 + "b") == pytest.approx(1 / 50_001)
+
+
+def test_what_stands_in_a_text_counts_by_lines_as_often_as_it_is_there() -> None:
+    text = "if a:\n        b = 1\n    c = 2\n"
+    assert standing("b = 1\nc = 2\n", text) == 12
+    assert standing("b = 1\nb = 1\nd = 3\nc = 2", text) == 11
+    assert standing("1\n", text) == 2
+    assert standing("x = 9", "") == 0
+    assert standing("b = 1\nc = 2\n", text, "b = 1\n") == 6
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with consent, and no data."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    write_yaml(
+        folder / "params.yaml",
+        read_yaml(ROOT / "params.yaml")
+        | {"projects": {"shop": {"sources": [{"pypi": "flask==3.1.3"}]}}}
+        | {"general": {"project": None}, "feedback": {"consent": ["shop"]}},
+    )
+    monkeypatch.setenv("CORTEX_ROOT", str(folder))
+    return folder
+
+
+def cortex(*words: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def write_interactions(root: Path) -> list[dict[str, Any]]:
+    """As ``cortex run interactions`` does, of all stored events."""
+    lines = sorted((root / ".cortex" / "feedback").glob("*.jsonl"))
+    records = [json.loads(line) for path in lines for line in path.read_text().splitlines()]
+    frame = settle(map(parse_event, records), ("shop",))
+    (root / "data" / "interactions").mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(root / "data" / "interactions" / "interactions.parquet")
+    return [dict(row) for row in frame.to_dicts()]
+
+
+def commit(repository: Path, text: str, at: datetime) -> None:
+    (repository / "cart.py").write_text(text)
+    git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.com")
+    when = {"GIT_COMMITTER_DATE": at.isoformat(), "GIT_AUTHOR_DATE": at.isoformat()}
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "change")):
+        subprocess.run([*git, *words], check=True, env=os.environ | when)
+
+
+def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "shop"
+    repository.mkdir()
+    commit(repository, BEFORE, NOW - timedelta(days=3))
+    commit(repository, BEFORE + ADDED, NOW - timedelta(days=1))
+    out = tmp_path / "simulated.jsonl"
+    cortex("feedback", "simulate", str(repository), "--project", "shop", "--out", str(out))
+    assert "no data/interactions yet" in cortex("feedback", "show", status=1).output
+    refused = tmp_path / "refused.jsonl"
+    out.write_text(out.read_text() + '{"x": 1}\n')
+    imported = cortex("feedback", "import", str(out), "--refused", str(refused))
+    count = len(out.read_text().splitlines())
+    assert f"{count} lines: {count - 1} taken, 1 refused" in imported.stdout
+    assert json.loads(refused.read_text())["line"] == count
+    assert "0 new events" in cortex("feedback", "import", str(out)).stdout
+    write_interactions(root)
+    committed = cortex("feedback", "commits", "shop", str(repository)).stdout
+    assert "1 completions were committed; 1 new events" in committed
+    (row,) = [row for row in write_interactions(root) if row["retained_commit"] is not None]
+    assert row["retained_commit"] == 0  # the only one taken was corrected
+    assert "1 known already" in cortex("feedback", "commits", "shop", str(repository)).stdout
+    page = tmp_path / "page.html"
+    groups = json.loads(cortex("feedback", "show", "--json", "--html", str(page)).stdout)
+    assert {group["simulated"] for group in groups} == {True}
+    assert "Simulation" in page.read_text()
+    assert "no promotion may rest on it" in cortex("feedback", "show", "--project", "shop").stdout
+    assert "no interaction yet" in cortex("feedback", "show", "--project", "other").stdout
+
+
+def test_a_simulation_says_what_it_lacks(root: Path, tmp_path: Path) -> None:
+    commit(tmp_path, BEFORE, NOW - timedelta(days=3))
+    words = ("feedback", "simulate", str(tmp_path), "--project", "shop")
+    assert "give either --out or --url" in cortex(*words, status=2).output
+    nowhere = cortex(*words, "--url", "http://127.0.0.1:9", status=1).output
+    assert "http://127.0.0.1:9/v1/completions" in nowhere
+    assert "is a gateway there?" in nowhere
+
+
+def test_without_a_file_the_gateways_log_is_imported(root: Path) -> None:
+    assert "no such file" in cortex("feedback", "import", status=1).output
+    log = EventLog(gateway_log(root).parent, lambda user: f"pseudonym-{len(user)}")
+    log.add({"type": "offered", "completion_id": "c", "project": "shop", "arm": None}, "ann")
+    log.add({"type": "view", "completion_id": "c"}, "ann")
+    assert "2 lines: 2 taken, 0 refused" in cortex("feedback", "import").stdout
+    (row,) = write_interactions(root)
+    assert (row["outcome"], row["user"]) == ("shown", "pseudonym-3")
+
+
+def test_a_simulated_developer_at_a_gateway(tmp_path: Path) -> None:
+    home = tinygateway.write(tmp_path / "home")
+    state = tmp_path / "state"
+    with TestClient(create_app(tinygateway.open_tiny(home, state))) as client:
+
+        def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            answer = client.post(path, json=body)
+            answer.raise_for_status()
+            return dict(answer.json()) if answer.content else {}
+
+        events = list(simulate([CHANGE], lambda _: from_gateway(post, "shop"), "shop", "tiny"))
+        assert send(events, post) == len(events)
+    lines = [json.loads(line) for line in (state / FILE).read_text().splitlines()]
+    rows = interactions(lines)
+    assert len(rows) == 4
+    assert all(row["simulated"] and row["shown"] for row in rows)
+    assert all(row["version"] and row["latency_ms"] > 0 for row in rows)
