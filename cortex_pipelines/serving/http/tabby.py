@@ -130,7 +130,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     snippets = [*(shown.declarations or ()), *(shown.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
     how = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
-    answering = await run_in_threadpool(gateway.answering, form.model)
+    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
     gap = infill(shown.prefix, shown.suffix or "", extra)
     asked = await run_in_threadpool(gateway.ask, answering, gap, how)
     began = time.perf_counter()
