@@ -42,15 +42,15 @@ _LATEST = f"""
 SELECT * FROM shown WHERE {_MAY_SEE}
 AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
 ORDER BY number DESC LIMIT :most
-"""
+"""  # nosec B608: constants alone
 _BY_WORDS = f"""
 SELECT number FROM words JOIN entries ON number = words.rowid
 WHERE words MATCH :asked AND {_MAY_SEE} ORDER BY bm25(words), number DESC LIMIT :most
-"""
+"""  # nosec B608: constants alone
 _VECTORS = f"""
 SELECT number, vector FROM entries JOIN vectors USING (number)
 WHERE encoder = :encoder AND {_MAY_SEE} ORDER BY number DESC
-"""
+"""  # nosec B608: constants alone
 _MOST_TERMS = 2000
 _CANDIDATES = 200
 _FUSED = 60
