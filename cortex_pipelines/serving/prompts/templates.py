@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 FOLDER = "prompts"
 _ENDING = ".jinja"
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parent / "package"
 _DIGITS = 12
 
 # a prompt is no page: nothing is escaped
