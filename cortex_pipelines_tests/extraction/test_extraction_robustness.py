@@ -55,7 +55,7 @@ def check(data: bytes, language: str) -> None:
         assert data.count(b"\n", 0, unit.start_byte) + 1 == unit.start_line
         assert data.count(b"\n", 0, unit.end_byte) + 1 == unit.end_line
         assert unit.name
-        seen.add((unit.kind, unit.start_byte, unit.end_byte))
+        seen.add((unit.kind, unit.name, unit.start_byte, unit.end_byte))
     assert len(seen) == len(units)
 
 

@@ -246,6 +246,7 @@ def test_all_commands_are_there() -> None:
         "predict",
         "predict-batch",
         "promote",
+        "prompts",
         "refactorings",
         "releases",
         "reproduce",

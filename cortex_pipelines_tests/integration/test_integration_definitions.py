@@ -46,6 +46,11 @@ GRAPH = {
             "repository_commits",
             "repository_files",
         },
+        "search_documents": {"annotated_units", "repository_commits", "repository_files"},
+    },
+    "embeddings": {
+        "code_embeddings": {"repository_commits", "search_documents", "sentence_encoder"},
+        "clusters": {"code_embeddings", "search_documents"},
     },
     "annotation": {
         "annotated_units": {"code_units", "repository_files"},

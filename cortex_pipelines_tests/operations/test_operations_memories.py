@@ -14,15 +14,16 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations import memories, searching
+from cortex_pipelines.operations import memories, project_search, searching
 from cortex_pipelines.operations.contexts import project_context
 from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.operations.memories import ProjectMemory, open_memory
 from cortex_pipelines.operations.projects import forgetting
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.retrieval.memory.entries import Draft
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines_tests.operations.searchedproject import embed, encode, write
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = "def round_price(price):\n    '''Round a price to cents.'''\n    return round(price, 2)\n"
@@ -33,7 +34,7 @@ TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(searching, "AUTO", "none")
+    monkeypatch.setattr(searching, "open_encoder", lambda _: searching.Encoder("model", encode))
     monkeypatch.setattr(memories, "_encoder", lambda params: (None, ""))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -42,18 +43,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def name(root: Path) -> str:
     made = open_project(root).partitions[0]
-    write_files(root, made, CODE)
+    write(root, made, CODE, "price.py")
+    embed(root, made, RowCache(root / "rows", "1"))
     return made
-
-
-def write_files(root: Path, name: str, text: str) -> None:
-    row: dict[str, Any] = dict.fromkeys(REPOSITORY_FILES.schema)
-    row |= {"source": "git:x", "path": "price.py", "language": "python", "revision": "r1"}
-    row |= {"generated": False, "trainable": True, "notebook": False, "tested_paths": []}
-    row |= {"blob": "b", "size_bytes": len(text), "text": text}
-    place = root / "data" / "repository_files" / name / "files.parquet"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    REPOSITORY_FILES.frame([row]).write_parquet(place)
 
 
 def write_logs(root: Path, *attempts: tuple[str, str, str, bool | None]) -> None:
@@ -101,9 +93,9 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     assert "half up" in left.stdout
     assert "files: 1 python" in left.stderr
     assert "since" not in left.stderr
-    write_files(root, name, CODE + "\n")
+    write(root, name, CODE + "\n", "price.py")
     back = cortex("memory", "show", *of)
-    assert ": repository_files changed, 0 entries of others" in back.stderr
+    assert ": repository_files, search_documents changed, 0 entries of others" in back.stderr
 
     cortex("memory", "forget", old, "--project", name)
     assert b"prices are cut" not in stored(root)
@@ -206,7 +198,7 @@ def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The searchers that are opened."""
     opened: list[str] = []
-    make: Callable[..., Any] = searching.open_project_searcher
+    make: Callable[..., Any] = project_search.open_project_searcher
 
     def noted(*given: Any) -> Any:
         opened.append("opened")
@@ -233,9 +225,9 @@ def test_answers_are_cached_until_what_they_rest_on_changed(
     assert len(opened) == 2, "another process answers from the cache"
     open_memory(root, name).add("anna", "a price is rounded half up", "note", "test")
     assert asked()[1]["notes"][0]["text"] == "a price is rounded half up"
-    write_files(root, name, CODE.replace("round_price", "cut_price"))
+    write(root, name, CODE.replace("round_price", "cut_price"), "price.py")
     assert asked()[0]["results"][0]["name"] == "cut_price"
-    write_files(root, name, CODE)
+    write(root, name, CODE, "price.py")
     before = len(opened)
     assert asked()[0] == first[0]
     assert len(opened) > before, "what was dropped is made again"
