@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import aside, began_before, write_whole
 from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning.dvc.parsed_once import remember_parsed
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.root import ProjectError
@@ -47,6 +48,7 @@ def locked_repo(root: Path) -> Iterator[Any]:
     from dvc.repo import Repo, lock_repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
+    remember_parsed()
     whole = _whole_files()
     with Repo(str(root), fs=whole, _wait_for_lock=True) as repo, lock_repo(repo):
         mend_lockfile(root, _LOG.warning)
