@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,12 @@ _FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
 """Names of files that stand for their folder."""
 
 
+_ALL_COMPARED = 200_000
+"""Documents up to which a query is compared with every vector: 10 ms of one core."""
+_COMPARED = 2_000
+"""Documents of a larger collection that a query is compared with, of each of two kinds."""
+
+
 @dataclass(frozen=True)
 class Vectors:
     """Vectors by the number of their text.
@@ -117,6 +124,45 @@ class Collection:
         if self.vectors is None:
             return np.zeros((self.documents.height, 0), dtype=np.float32)
         return self.vectors.astype(np.float32)
+
+    def likeness(
+        self, vector: Floats, shown: npt.NDArray[np.bool_], scores: Floats
+    ) -> Floats | None:
+        """Cosine of each document to a query, at least 0; None without vectors.
+
+        In a collection of more than ``_ALL_COMPARED`` documents only the likeliest of those shown
+        are compared, by the signs of their numbers (Charikar 2002), and those with the highest
+        other scores; the rest have 0.
+
+        Args:
+            vector: Of the query, length 1.
+            shown: Documents that may be results.
+            scores: Other scores of the documents.
+        """
+        if self.vectors is None:
+            return None
+        if self.documents.height <= _ALL_COMPARED:
+            return np.maximum(np.float32(0), self.directions @ vector)
+        places = np.flatnonzero(shown)
+        if len(places) > 2 * _COMPARED:
+            near = _lowest(np.where(shown, self._signs_apart(vector), self.vectors.shape[1] + 1))
+            high = _lowest(np.where(shown, -scores, 0))
+            places = np.union1d(near, high[shown[high]])
+        likeness = np.zeros(self.documents.height, dtype=np.float32)
+        likeness[places] = np.maximum(0, self.vectors[places].astype(np.float32) @ vector)
+        return likeness
+
+    def _signs_apart(self, vector: Floats) -> npt.NDArray[np.uint16]:
+        """In how many numbers each document's vector has another sign than this one."""
+        apart = np.zeros(self.documents.height, dtype=np.uint16)
+        for word, signs in zip(_signs(vector[None])[:, 0], self.signs, strict=True):
+            apart += np.bitwise_count(signs ^ word)
+        return apart
+
+    @cached_property
+    def signs(self) -> npt.NDArray[np.uint64]:
+        """Signs of the vectors, 64 in a word, shape (words, documents)."""
+        return _signs(self.directions if self.vectors is None else self.vectors)
 
     @cached_property
     def tests(self) -> npt.NDArray[np.bool_]:
@@ -268,3 +314,13 @@ def _embed(
     if before is not None:
         vectors[at >= 0] = before.rows[at[at >= 0]]
     return vectors
+
+
+def _signs(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    packed = np.packbits(rows > 0, axis=1)
+    whole = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(whole.view(np.uint64).T)
+
+
+def _lowest(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.argpartition(values, _COMPARED)[:_COMPARED]

@@ -87,14 +87,12 @@ def score_part(
         for term, weight in query.weights.items()
         if (number := terms.numbers.get(term)) is not None
     }
-    likeness = None
-    if vector is not None and collection.vectors is not None:
-        likeness = np.maximum(0, collection.directions @ vector)
+    units = collection.of_units.scores(numbers)
     return Part(
         collection,
-        collection.of_units.scores(numbers),
+        units,
         collection.of_files.scores(numbers),
-        likeness,
+        None if vector is None else collection.likeness(vector, shown, units),
         _named(collection, query),
         _mentioned(collection, query),
         shown,
