@@ -16,7 +16,7 @@ def study() -> None:
 
 
 @study.command(epilog="Example: cortex study adapters ../study --project express --project eslint")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, resolve_path=True, path_type=Path))
 @click.option("--project", "chosen", multiple=True, help="Only this listed project; repeatable.")
 @click.option("--repo", "repositories", multiple=True, metavar="NAME=PATH", help="A clone as well.")
 @click.option("--tokens", type=click.IntRange(min=1), help="Training tokens of each adapter.")
