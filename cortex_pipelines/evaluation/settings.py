@@ -89,9 +89,9 @@ class EvaluationSettings(Settings):
     alternatives: PositiveInt
     """Random alternatives against which a planted canary is ranked."""
 
-    retrieved: NonNegativeInt
-    """Similar training examples prepended to a prompt by the retrieval baseline; 0 for no such
-    baseline."""
+    retrieved_bytes: NonNegativeInt
+    """Most bytes of similar training examples shown before a prompt, here and where a release
+    answers with context; 0 for none. How the value was chosen: docs/evaluation.md."""
 
     retrieved_window: Length
     """Maximum number of tokens of a retrieval prompt with its completion."""

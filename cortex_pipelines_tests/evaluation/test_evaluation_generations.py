@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS, MULTIPLE_CHOICE
+from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
-from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, Workshop
+from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
 ROW = {
     "task": "completion",
@@ -38,8 +40,8 @@ ROW = {
 }
 
 
-def table(*changes: dict[str, object]) -> pl.DataFrame:
-    rows = [ROW | {"example_id": f"e{n}"} | change for n, change in enumerate(changes)]
+def table(*changes: Mapping[str, object]) -> pl.DataFrame:
+    rows = [{**ROW, "example_id": f"e{n}", **change} for n, change in enumerate(changes)]
     return GENERATIONS.frame(rows)
 
 
@@ -195,39 +197,81 @@ def test_the_most_similar_training_code_stands_before_the_prompt(
 ) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
-    (shown,) = similar_examples(folder).asked([item])
+    (shown,) = SimilarExamples(folder, 60).asked([item])
     assert shown.prompt.endswith(item.prompt)
     assert "value_3" in shown.prompt.removesuffix(item.prompt)
     assert shown.completion == item.completion
 
 
-def test_similar_is_the_code_and_not_what_it_imports(workshop: Workshop, tmp_path: Path) -> None:
-    imports = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
-    item = replace(
-        tinymodel.completion_example(1),
-        prompt=f"{imports}def load_payload(self, payload, serializer):\n",
+IMPORTS = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
+
+
+def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
+    folder = trained_on(
+        tmp_path,
+        {"prompt": f"# up.py\n{IMPORTS}\ndef shift(up, down):\n"},
+        {"prompt": "# load.py\n\ndef load_payload(self, payload, serializer=None):\n"},
     )
-    folder = tmp_path / "completion"
-    shutil.copytree(workshop.datasets["completion"], folder)
-    train = pl.read_parquet(folder / "train.parquet")
-    prompts = [
-        f"{imports}def shift(up, down):\n",
-        "def load_payload(self, payload, serializer=None):\n",
-        *train["prompt"].to_list()[2:],
+    asked = f"# other.py\n{IMPORTS}\ndef load_payload(self, payload, serializer):\n"
+    shown = SimilarExamples(folder, 100).before(asked)
+    assert shown.startswith("# load.py\ndef load_payload")
+    assert "shift" not in shown
+
+
+def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path) -> None:
+    """The last shares no run of tokens with what is asked, the others most of it."""
+    common = [{"prompt": f"# a{n}.py\n\ndef run_{n}(self, value, key):\n"} for n in range(8)]
+    rare = {"prompt": "# b.py\n\nclass HeaderBytesReader(Reader):\n"}
+    folder = trained_on(tmp_path, *common, rare)
+    asked = "# c.py\n\ndef read_header_bytes(self, value, key):\n"
+    assert "HeaderBytesReader" in SimilarExamples(folder, 70).before(asked)
+
+
+def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> None:
+    head = "def load_payload(self):\n"
+    rows = [{"prompt": f"# p{n}.py\n{IMPORTS}\n{head}", "completion": "    go()"} for n in range(9)]
+    folder = trained_on(
+        tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99}
+    )
+    asked = f"# load.py\n\n{head}"
+    size = len("# p0.py\ndef load_payload(self):\n    go()")
+    for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
+        shown = SimilarExamples(folder, room).before(asked)
+        assert shown.endswith(asked)
+        assert shown.count("def load_payload") == count + 1
+        assert "import" not in shown
+
+
+def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
+    before = "".join(f"SIZE_{n} = {n}\n" for n in range(9))
+    folder = trained_on(
+        tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"}
+    )
+    shown = SimilarExamples(folder, 100).before("# b.py\nLAST_SIZE")
+    assert shown == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
+
+
+def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
+    """They repeat a function that is shown itself."""
+    code = {"prompt": "# a.py\n\ndef load(self):\n", "completion": "    go()"}
+    others = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
+    folder = trained_on(tmp_path, *(code | other for other in others), code)
+    assert SimilarExamples(folder, 10_000).before("# b.py").count("go()") == 1
+
+
+def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
+    """A completion data set of these training examples."""
+    made = [
+        tinymodel.row(tinymodel.completion_example(n)) | {"completion": "    pass"} | row
+        for n, row in enumerate(rows)
     ]
-    train.with_columns(prompt=pl.Series(prompts)).write_parquet(folder / "train.parquet")
-    assert (
-        similar_examples(folder).before(item.prompt).startswith(prompts[1] + train["completion"][1])
-    )
-
-
-def similar_examples(folder: Path) -> SimilarExamples:
-    return SimilarExamples(folder, PARAMETERS.datasets.shingle_tokens, 1)
+    COMPLETION_DATASET[0].frame(made).write_parquet(folder / "train.parquet")
+    return folder
 
 
 def test_baselines_are_compared_on_the_same_items(workshop: Workshop, tmp_path: Path) -> None:
     tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, retrieved=1, retrieved_choices=2
+        tmp_path / "out", workshop.trained, retrieved_bytes=60, retrieved_choices=2
     )
     completion = tables["scores"].filter(task="completion")
     assert metrics["retrieval_items"] == completion.height

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "benchmarks": [],
     "memorised": 0,
     "alternatives": 7,
-    "retrieved": 0,
+    "retrieved_bytes": 0,
     "retrieved_window": 512,
     "retrieved_choices": 0,
     "other_adapter": None,

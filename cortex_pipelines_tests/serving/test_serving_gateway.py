@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.adapters.data.examples import GAP_TOKENS, prompt_text, read_examples
-from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_way
 from cortex_pipelines.release.manifest import UntrustedModelError
@@ -66,8 +65,7 @@ def test_every_answer_is_named_after_what_gave_it(gateway: Gateway) -> None:
 def test_context_is_shown_as_the_evaluation_shows_it(gateway: Gateway, home: Path) -> None:
     folder = home / "data" / "completion"
     items = read_examples(folder, "completion", "test")
-    sections = load_parameters(tinygateway.ROOT).datasets
-    similar = SimilarExamples(folder, sections.shingle_tokens, 3)
+    similar = SimilarExamples(folder, tinygateway.SHOWN_BYTES)
     for item, shown in zip(items, similar.asked(items), strict=True):
         for name, wanted in (("docs", shown), ("plain", shown), ("shop", item)):
             asked = gateway.ask(gateway.answering(name), completion(item.prompt), Sampling(4))

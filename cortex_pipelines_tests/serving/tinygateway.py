@@ -46,6 +46,9 @@ ROOT = Path(__file__).parents[2]
 PAUSE = "TINY_GATEWAY_PAUSE"
 """Environment variable: seconds that each token takes at least; no machine is too quick then."""
 
+SHOWN_BYTES = 200
+"""Room for similar examples: three of these data sets."""
+
 ADAPTERS = {"shop": 1, "docs": 2}
 """Project to the seed of its adapter."""
 
@@ -144,13 +147,12 @@ def open_tiny(
     how = settings(**changes)
     params = load_parameters(ROOT)
     rules = partial(Router.from_rules, root / "routing-patterns.json", "coordinator")
-    size = params.datasets.shingle_tokens
     return Gateway(
         CatalogueSource(source or partial(catalogue, root), stamp),
         open_engine(base_in(root), how, state / "llama"),
         how,
         params.datasets,
-        lambda folder: SimilarExamples(folder, size, 3),
+        lambda folder: SimilarExamples(folder, SHOWN_BYTES),
         RouterDesk(lambda: Opened(rules()), lambda: 0),
         state,
         Screen(params.privacy, how.output),

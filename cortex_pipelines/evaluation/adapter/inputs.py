@@ -105,9 +105,8 @@ def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSet
     tried = attempts(challenger, completion, settings.memorised, settings.seed)
     completions = [item for item in known if item.task == "completion"]
     retrieved, shown = [], list[Question | None]([None] * len(asked))
-    if settings.retrieved:
-        size = inputs.dataset_settings.shingle_tokens
-        similar = SimilarExamples(completion, size, settings.retrieved)
+    if settings.retrieved_bytes:
+        similar = SimilarExamples(completion, settings.retrieved_bytes)
         retrieved = similar.asked(completions)
         shown = _shown(asked, similar, settings.retrieved_choices)
     return Items(known, general, asked, unasked, tried, completions, retrieved, shown)

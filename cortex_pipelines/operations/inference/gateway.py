@@ -89,7 +89,7 @@ def open_gateway(
         partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
     )
     rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
-    examples = partial(_examples, params)
+    examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
     experiments = Experiments(book_of(root), partial(finish, root))
     return gateway_over(root, params, base, engine, source, examples, desk, rollouts, experiments)
 
@@ -379,11 +379,6 @@ def _router_scores(project: Project, model: Model) -> list[dict[str, Any]]:
 
 def _base_facts(base: BaseModel) -> dict[str, str]:
     return {"name": base.name, "digest": base.digest}
-
-
-def _examples(params: Parameters, folder: Path) -> SimilarExamples:
-    size = params.datasets.shingle_tokens
-    return SimilarExamples(folder, size, params.evaluation.retrieved)
 
 
 def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
