@@ -28,6 +28,16 @@ GRAPH = {
         "coordination_events": {"coordination_source"},
         "coordination_tables": {"coordination_events"},
     },
+    "watching": {
+        "drift_report": {
+            "code_adapter_champion",
+            "completion_dataset",
+            "interactions",
+            "repository_commits",
+            "sentence_encoder",
+        },
+        "router_drift_report": {"routing_dataset", "sentence_encoder", "task_router_champion"},
+    },
     "feedback": {
         "interactions": {"feedback_source"},
     },
