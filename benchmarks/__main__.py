@@ -23,7 +23,7 @@ COMPARED = ("loading", "spine")
 
 SLOW = (
     *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
-    *("encoders", "experiments", "vector_stores", "demo"),
+    *("encoders", "experiments", "vector_stores", "demo", "retraining"),
 )
 RESULTS = Path(__file__).parent / "results"
 
