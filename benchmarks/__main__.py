@@ -23,7 +23,7 @@ COMPARED = ("loading", "spine")
 
 SLOW = (
     *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
-    *("encoders", "experiments", "vector_stores", "large_index", "demo"),
+    *("encoders", "experiments", "vector_stores", "large_index", "retraining", "demo"),
 )
 RESULTS = Path(__file__).parent / "results"
 

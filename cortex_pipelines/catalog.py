@@ -44,6 +44,7 @@ from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.parameters import ENTRY
 from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.watching.assets import drift_report, router_drift_report
 
 SOURCES = "sources.lock"
 
@@ -144,6 +145,8 @@ ASSETS = (
     code_adapter_release,
     task_router_release,
     interactions,
+    drift_report,
+    router_drift_report,
 )
 
 FIGURES = {
@@ -160,6 +163,8 @@ FIGURES = {
             "task_router_evaluation",
             "outcome_evaluation",
             "routing_audit",
+            "drift_report",
+            "router_drift_report",
         ),
         Figures(),
     ),

@@ -38,6 +38,7 @@ from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Tex
 from cortex_pipelines.versioning.parameters import Effective, Layout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
 from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.watching.settings import RetrainingSettings
 
 
 class AutomationSettings(Settings):
@@ -46,8 +47,11 @@ class AutomationSettings(Settings):
     nightly: CronExpression
     """Cron expression of the nightly run."""
 
+    weekly: CronExpression
+    """Cron expression of the weekly run, which may train for longer."""
+
     time_zone: Text
-    """IANA time zone of the expression."""
+    """IANA time zone of both expressions."""
 
     @field_validator("time_zone")
     @classmethod
@@ -138,7 +142,7 @@ class Parameters(Settings):
     """Pretrained models."""
 
     automation: AutomationSettings
-    """When the nightly run is."""
+    """When the nightly and the weekly run are."""
 
     ingestion: IngestionSettings
     """Limits of what is read."""
@@ -209,6 +213,9 @@ class Parameters(Settings):
     feedback: FeedbackSettings
     """What is kept of people's reactions to completions."""
 
+    retraining: RetrainingSettings
+    """When a model is trained again."""
+
     @field_validator("general")
     @classmethod
     def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
@@ -221,7 +228,7 @@ class Parameters(Settings):
         return general
 
 
-OUTSIDE = frozenset({"models", "automation", "deployment", "serving"})
+OUTSIDE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
 """Sections that reach assets through pins only, or not at all."""
 
 LAYOUT = Layout(Parameters, "cortex_pipelines/profiles")

@@ -232,6 +232,33 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
     _finish(outcome)
 
 
+@main.command(epilog=_example("cortex retrain --plan"))
+@click.argument("model", required=False)
+@click.option("--plan", "only_plan", is_flag=True, help="Show the decisions; run nothing.")
+@click.option("--anyway", is_flag=True, help="Train whatever is stale, whatever the policy says.")
+def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
+    """Make what is stale, and train those models again that the policy of retraining names.
+
+    The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
+    without it all are decided.
+    """
+    from cortex_pipelines.catalog import models
+    from cortex_pipelines.operations.releasing import find_model
+    from cortex_pipelines.orchestration import retraining
+    from cortex_pipelines.orchestration.syncing import sync_project
+
+    project, definitions, instance = _open()
+    among = _makeable(project)
+    every = [one for one in models(project) if one.asset in among]
+    chosen = [find_model(project, model)] if model else every
+    if only_plan:
+        for line in retraining.plan_in_words(project, chosen, anyway):
+            click.echo(line)
+        return
+    sync_project(project, definitions, instance)
+    _finish(retraining.retrain(project, definitions, instance, chosen, anyway, among, _say))
+
+
 def _makeable(project: "Project") -> set[str]:
     """Assets that can be made: without the agent system's logs there is no router to train."""
     from cortex_pipelines.versioning.project import look_up, read_yaml

@@ -23,6 +23,16 @@ def status(as_json: bool) -> None:
         click.echo(json.dumps(shown, indent=1))
         return
     _print(rows)
+    for line in _decisions(find_root()):
+        click.echo(line)
+
+
+def _decisions(root: Path) -> list[str]:
+    """The latest decisions about training, where there were any."""
+    from cortex_pipelines.watching.decision import last_decisions
+
+    lines = last_decisions(root)
+    return ["", "Training:", *lines] if lines else []
 
 
 def _rows(root: Path) -> list[dict[str, Any]]:

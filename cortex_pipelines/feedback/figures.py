@@ -34,15 +34,18 @@ _CONFIDENCE = 0.95
 _MOST_CLUSTERS = 1000
 
 
-def figures(interactions: pl.DataFrame, project: str | None = None) -> list[dict[str, Any]]:
+def figures(
+    interactions: pl.DataFrame, project: str | None = None, groups: Sequence[str] = GROUPS
+) -> list[dict[str, Any]]:
     """Figures of people, then of simulations, which are never mixed.
 
     Args:
         interactions: As ``schemas.feedback.INTERACTIONS``.
         project: Only this project's.
+        groups: Columns by which to group.
 
     Returns:
-        For each group ``simulated``, ``by`` (see ``GROUPS``), ``value``, ``interactions``,
+        For each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``,
         ``users`` (pseudonyms), ``contradictory``, and ``figures``: for each of ``FIGURES``
         ``value``, ``low``, ``high`` (95 %, whole users drawn; None for fewer than two) and
         ``count``, or None where nothing was observed.
@@ -52,7 +55,7 @@ def figures(interactions: pl.DataFrame, project: str | None = None) -> list[dict
     return [
         _group(rows.to_dicts(), simulated, by, value)
         for simulated in (False, True)
-        for by in GROUPS
+        for by in groups
         for (value,), rows in sorted(
             interactions.filter(pl.col("simulated") == simulated)
             .with_columns(pl.col(by).fill_null("unknown"))

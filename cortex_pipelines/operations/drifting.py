@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.evaluation.drift.compare import compare
+from cortex_pipelines.evaluation.drift.compare import CHARACTERS, compare
 from cortex_pipelines.evaluation.drift.result import Drift
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.searching import open_encoder
-
-_CHARACTERS = 800
-"""Beginning of a text that is embedded: about 200 tokens, which bounds the cost."""
 
 _MOST_ROWS = 20_000
 """Rows of a file that are compared, drawn by a fixed seed."""
@@ -42,7 +39,7 @@ def drift_between(reference: Path, current: Path) -> Drift:
 
 def _encode(texts: Sequence[str]) -> np.ndarray:
     encoder = open_encoder(load_parameters())
-    return np.asarray(encoder.encode([text[:_CHARACTERS] for text in texts]))
+    return np.asarray(encoder.encode([text[:CHARACTERS] for text in texts]))
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

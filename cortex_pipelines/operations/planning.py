@@ -1,6 +1,6 @@
 """Plan of `cortex run`: stages, their duration, and data that limits leave out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,13 @@ def plan(project: Project, only: str | None = None) -> list[Step]:
                 rows = _rows_read(project, asset.name, partition)
                 steps.append(Step(project.address(asset, partition), rows, seconds, basis))
     return steps
+
+
+def expected_seconds(project: Project, names: Iterable[str], partition: str | None) -> float | None:
+    """How long assets of one project, or of all, take together; None if nothing says."""
+    durations = last_seconds(project.root)
+    known = [_seconds(project, name, partition, durations)[0] for name in sorted(names)]
+    return sum(filter(None, known)) if any(known) else None
 
 
 def _rows_read(project: Project, name: str, partition: str | None) -> int | None:

@@ -11,11 +11,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
 from cortex_pipelines.operations.recovery import recover
 from cortex_pipelines.orchestration.nightly import nightly_job
-from cortex_pipelines.orchestration.schedules import (
-    nightly_schedule,
-    project_job,
-    sync_sensor,
-)
+from cortex_pipelines.orchestration.schedules import project_job, schedules, sync_sensor
 from cortex_pipelines.orchestration.syncing import sync_project
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.tracking.runs import MlflowTracker
@@ -52,7 +48,7 @@ def open_location(root: Path) -> tuple[Project, dg.Definitions]:
     location = dg.Definitions(
         assets=build_assets(project, tracker, check_table),
         jobs=[job],
-        schedules=[nightly_schedule(job, settings)],
+        schedules=schedules(job, settings),
         sensors=[sync_sensor(open_again, sync_project)],
         executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )

@@ -4,6 +4,9 @@ It is one job with a step for each asset, and for each asset that belongs to a p
 project: ``code_units[flask]``. The steps depend on each other as the assets do, so what reads an
 output that could not be made is skipped, everything else goes on, and the run can be executed again
 from where it failed. The projects are those of ``params.yaml`` when the run starts.
+
+A model is trained again only where the policy says so; what it says is in the log of the step, and
+an observation of the asset. The run tag ``cortex/retrain: anyway`` overrules it.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ import dagster as dg
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.projects.moving_pins import move_pins
 from cortex_pipelines.operations.releasing import deployment, promote_passed
+from cortex_pipelines.operations.retraining import ANYWAY, decide
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
@@ -27,10 +31,16 @@ from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
+from cortex_pipelines.watching.decision import Decision, Occasion, note
 
 JOB = "nightly"
 WHY = "nightly run"
 PINS, PLAN, PROMOTE = "move_pins", "plan", "promote"
+OVERRULED = {"cortex/retrain": "anyway"}
+"""Run tag with which the policy of retraining does not count."""
+
+WEEKLY = {"cortex/schedule": "weekly"}
+"""Run tag of the weekly schedule, whose trainings may take longer."""
 
 Open = Callable[[], tuple[Project, dg.Definitions]]
 
@@ -95,6 +105,7 @@ class Night:
         self._tracker = tracker
         self._validate = validate
         self._opened: dict[str, tuple[Project, Staleness]] = {}
+        self._decided: dict[tuple[str, Model], Decision] = {}
 
     def opened(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
         """The project, and its stale assets according to Dagster."""
@@ -103,6 +114,25 @@ class Night:
             follow_projects(context.instance, project)
             self._opened = {context.run_id: (project, Staleness(context.instance, definitions))}
         return self._opened[context.run_id]
+
+    def resting(
+        self, context: dg.OpExecutionContext, name: str, partition: str | None
+    ) -> Decision | None:
+        """Why an asset is not made: the policy lets the model that it is, or reads, rest."""
+        project, staleness = self.opened(context)
+        for asset in models_of(project.graph):
+            model = Model(asset, partition)
+            part_of = project.graph.assets[asset].partitioned == (partition is not None)
+            if not part_of or name not in project.graph.downstream([asset]):
+                continue
+            key = (context.run_id, model)
+            if key not in self._decided:
+                if not staleness.stale(asset, partition):
+                    continue  # it was trained in the run that this one goes on with
+                self._decided[key] = _decide(context, project, model)
+            if not self._decided[key].retrain:
+                return self._decided[key]
+        return None
 
     def make(
         self, context: dg.OpExecutionContext, name: str, partition: str | None
@@ -122,6 +152,21 @@ class Night:
             )
             for check in result.check_results or ():
                 yield _evaluation(name, check)
+
+
+def models_of(graph: Graph) -> list[str]:
+    """Names of the assets that are models with a gate, in order."""
+    registered = {asset.registers for asset in graph.order}
+    return [asset.name for asset in graph.order if asset.name in registered]
+
+
+def _decide(context: dg.OpExecutionContext, project: Project, model: Model) -> Decision:
+    tags = context.run.tags.items()
+    occasion: Occasion = "weekly" if WEEKLY.items() <= tags else "nightly"
+    decision = ANYWAY if OVERRULED.items() <= tags else decide(project, model, occasion)
+    note(project.root, model.name, decision, occasion)
+    context.log.info(f"{model.name}: {decision.in_words()}")
+    return decision
 
 
 def _fresh(staleness: Staleness, name: str, partition: str | None) -> bool:
@@ -166,7 +211,7 @@ def nightly_job(
     def job() -> None:
         planned = todo(pins())
         made: dict[str, Any] = {}
-        for asset in graph.order:
+        for asset in _reports_first(graph):
             step = partial(_wired, steps[asset.name].alias(asset.name), asset, graph, made)
             each = asset.partitioned
             made[asset.name] = planned.projects.map(step) if each else step(planned.shared)
@@ -178,10 +223,22 @@ def nightly_job(
     return job
 
 
+def _reports_first(graph: Graph) -> list[VersionedAsset]:
+    """The assets in an order in which what watches a model comes before it."""
+    after = graph.downstream(models_of(graph))
+    return sorted(graph.order, key=lambda asset: asset.name in after)
+
+
+def _before(asset: VersionedAsset, graph: Graph) -> list[VersionedAsset]:
+    """Assets whose steps come before one's: its inputs, and what watches the model that it is."""
+    watching = [other for other in graph.order if other.watches == asset.name]
+    return [*graph.wiring(asset.name).assets, *watching]
+
+
 def _wired(step: Any, asset: VersionedAsset, graph: Graph, made: dict[str, Any], todo: Any) -> Any:
-    """A step that runs after those of its asset's inputs."""
+    """A step that runs after those that have to come before it."""
     inputs = {}
-    for other in graph.wiring(asset.name).assets:
+    for other in _before(asset, graph):
         output = made[other.name]
         if other.partitioned:
             output = _one_of(output) if asset.partitioned else output.collect()
@@ -253,13 +310,22 @@ def _asset_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinit
         name=f"{JOB}_{asset.name}",
         description=asset.description,
         ins={"todo": dg.In(Todo)}
-        | {other.name: dg.In(dg.Nothing) for other in graph.wiring(asset.name).assets},
+        | {other.name: dg.In(dg.Nothing) for other in _before(asset, graph)},
         out=dg.Out(dg.Nothing),
         retry_policy=retry_policy(),
         tags={"cortex/asset": asset.name},
     )
     def op(context: dg.OpExecutionContext, todo: Todo) -> Iterator[Any]:
         made = False
+        rests = (
+            night.resting(context, asset.name, todo.project) if asset.name in todo.names else None
+        )
+        if rests is not None:
+            yield dg.AssetObservation(
+                asset.name, partition=todo.project, metadata={"retraining": rests.in_words()}
+            )
+            yield dg.Output(None, metadata={"made": made, "retraining": rests.in_words()})
+            return
         if asset.name in todo.names:
             for event in night.make(context, asset.name, todo.project):
                 made = made or isinstance(event, dg.AssetMaterialization)

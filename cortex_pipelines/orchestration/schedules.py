@@ -1,4 +1,4 @@
-"""Automation: the nightly schedule, a job per project, the sync sensor."""
+"""Automation: the nightly and weekly schedules, a job per project, the sync sensor."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from cortex_pipelines.config import AutomationSettings
+from cortex_pipelines.orchestration.nightly import WEEKLY
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.project import Project
 
@@ -15,15 +16,22 @@ Open = Callable[[], tuple[Project, dg.Definitions]]
 Sync = Callable[[Project, dg.Definitions, dg.DagsterInstance], int]
 
 
-def nightly_schedule(job: dg.JobDefinition, settings: AutomationSettings) -> dg.ScheduleDefinition:
-    """The nightly schedule, stopped by default."""
-    return dg.ScheduleDefinition(
-        name="nightly",
-        job=job,
-        cron_schedule=settings.nightly,
-        execution_timezone=settings.time_zone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-    )
+def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.ScheduleDefinition]:
+    """The nightly schedule, and the weekly one of the same job; stopped by default."""
+    return [
+        dg.ScheduleDefinition(
+            name=name,
+            job=job,
+            cron_schedule=cron,
+            tags=tags,
+            execution_timezone=settings.time_zone,
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+        )
+        for name, cron, tags in (
+            ("nightly", settings.nightly, {}),
+            ("weekly", settings.weekly, WEEKLY),
+        )
+    ]
 
 
 def project_job(project: Project) -> dg.Definitions:

@@ -60,6 +60,15 @@ def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
     return inputs[-1] if inputs else None
 
 
+def inputs_of(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
+    """Versions of the assets that a released version was made from; None if the ledger is silent.
+
+    A version never changes, so neither does the answer once there is one.
+    """
+    known = [e.inputs for e in lines if e.version == version and e.inputs]
+    return known[-1] if known else None
+
+
 def release_of(lines: Sequence[Entry], version: str | None) -> Release | None:
     """What answers with a version, as it was promoted; None if the ledger does not say."""
     known = [e.release for e in lines if version and e.version == version and e.release]

@@ -70,6 +70,8 @@ class Entry:
         plan: How it is to be put to use; None where nothing was planned.
         release: What answers with it (``release.json``); None for a router.
         prompts: Versions of the project's own templates of prompts, by name; None without any.
+        inputs: Versions of the assets that ``version`` was made from, by name; None if they are not
+            known.
     """
 
     at: str
@@ -84,10 +86,11 @@ class Entry:
     plan: dict[str, Any] | None = None
     release: dict[str, Any] | None = None
     prompts: dict[str, str] | None = None
+    inputs: dict[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The entry as written, without unset fields."""
-        optional = ("number", "made_from", "plan", "release", "prompts")
+        optional = ("number", "made_from", "plan", "release", "prompts", "inputs")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def in_words(self) -> str:

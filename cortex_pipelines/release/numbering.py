@@ -56,8 +56,8 @@ def record_of(root: Path, address: str, version: str) -> Record | None:
     Returns:
         None if the lock holds no such version.
     """
-    stage = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
-    if stage is None or str(stage["outs"][0]["md5"]) != version:
+    stage = _stage(root, address, version)
+    if stage is None:
         return None
     deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
     data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
@@ -82,6 +82,24 @@ def record_of(root: Path, address: str, version: str) -> Record | None:
             }
         ),
     )
+
+
+def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
+    """Versions of the assets that a model's version was made from, by name, from ``dvc.lock``.
+
+    Args and None as for ``record_of``.
+    """
+    stage = _stage(root, address, version)
+    if stage is None:
+        return None
+    deps = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
+    return {path.split("/")[1]: md5 for path, md5 in deps.items() if path.startswith("data/")}
+
+
+def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
+    """The stage of ``dvc.lock`` that made a version; None if it holds another one."""
+    stage: Any = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
+    return stage if stage and str(stage["outs"][0]["md5"]) == version else None
 
 
 def change(before: Mapping[str, str] | None, now: Record | None) -> tuple[Change, str]:

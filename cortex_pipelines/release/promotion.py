@@ -16,7 +16,7 @@ from cortex_pipelines.release.ledger import (
     moves,
     record,
 )
-from cortex_pipelines.release.numbering import record_of
+from cortex_pipelines.release.numbering import inputs_of, record_of
 from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.committed import (
@@ -96,6 +96,7 @@ def promote(
         plan=plan,
         release=answering.as_dict() if answering and answering.adapter == version else None,
         prompts=dict(prompts) if prompts else None,
+        inputs=inputs_of(root, model.address, version) or history.inputs_of(lines, version),
     )
     pin = now if _canary(plan) else ChampionPin(version, now.champion)
     record(root, model, pin, entry)
@@ -136,6 +137,7 @@ def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry |
         plan=None,
         release=None,
         prompts=None,
+        inputs=None,
     )
     record(root, model, now, entry)
     return entry

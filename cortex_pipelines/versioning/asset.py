@@ -54,6 +54,8 @@ class VersionedAsset:
             asset check mirrors, and the model's version is entered in the registry.
         alarm: Figure of its ``metrics.json`` that is 0 if all is well: an asset check of that name
             warns where it is not.
+        watches: Model whose champion the asset compares with what came since, if it does: a nightly
+            run makes it before it decides whether to train that model.
     """
 
     name: str
@@ -66,6 +68,7 @@ class VersionedAsset:
     champion_of: str | None = None
     registers: str | None = None
     alarm: str | None = None
+    watches: str | None = None
     declared_code: tuple[str, ...] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -102,6 +105,7 @@ def versioned_asset(
     champion_of: str | None = None,
     registers: str | None = None,
     alarm: str | None = None,
+    watches: str | None = None,
 ) -> Callable[[Callable[..., Any]], VersionedAsset]:
     """Decorator that declares an asset; the module describes its parameters.
 
@@ -124,6 +128,7 @@ def versioned_asset(
             champion_of=champion_of,
             registers=registers,
             alarm=alarm,
+            watches=watches,
             declared_code=code,
         )
 

@@ -196,7 +196,7 @@ def arguments(
         "root": project.root,
         "observe": observations.__setitem__,
         "versions": input_versions(project, asset, partition, begin),
-        "load_version": partial(model_folder, project, named_in="params.yaml"),
+        "load_version": partial(model_folder, project, named_in="params.yaml or releases.lock"),
         "cache": RowCache(
             project.state / "cache" / "rows" / asset.name, _rows_version(project, asset, begin)
         ),

@@ -45,6 +45,7 @@ TABLE = {
     "coordination.test_rows": PATTERNS,
     "log_tables.gauges": PATTERNS,
     "automation.nightly": CRONS,
+    "automation.weekly": CRONS,
     "automation.time_zone": ("Mars/Base", "5"),
     "routing.seed": ("-1", "1.5", "99999999999"),
     "routing.confidence": ("0", "1", ".inf"),

@@ -250,6 +250,7 @@ def test_all_commands_are_there() -> None:
         "refactorings",
         "releases",
         "reproduce",
+        "retrain",
         "rollback",
         "route",
         "router",

@@ -28,6 +28,16 @@ GRAPH = {
         "coordination_events": {"coordination_source"},
         "coordination_tables": {"coordination_events"},
     },
+    "watching": {
+        "drift_report": {
+            "code_adapter_champion",
+            "completion_dataset",
+            "interactions",
+            "repository_commits",
+            "sentence_encoder",
+        },
+        "router_drift_report": {"routing_dataset", "sentence_encoder", "task_router_champion"},
+    },
     "feedback": {
         "interactions": {"feedback_source"},
     },
@@ -194,7 +204,7 @@ def test_a_selection_can_be_written_as_in_the_ui(
 def test_jobs_schedules_and_sensors_are_there(begun: MiniProject) -> None:
     repository = begun.open()[1].get_repository_def()
     assert {"nightly", "project_path"} <= set(repository.job_names)
-    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly", "weekly"]
     assert [sensor.name for sensor in repository.sensor_defs] == ["sync"]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from cortex_pipelines.orchestration.nightly import OVERRULED, WEEKLY
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
@@ -13,10 +14,10 @@ from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProje
 pytestmark = pytest.mark.slow
 
 
-def nightly(mini: MiniProject) -> dg.ExecuteInProcessResult:
+def nightly(mini: MiniProject, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
     _, definitions = mini.open()
     job = definitions.resolve_job_def("nightly")
-    return job.execute_in_process(instance=mini.instance(), raise_on_error=False)
+    return job.execute_in_process(instance=mini.instance(), tags=tags, raise_on_error=False)
 
 
 def told(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
@@ -46,9 +47,9 @@ def checked(result: dg.ExecuteInProcessResult) -> set[str]:
     }
 
 
-SAME = ("refactoring_pairs", "mutant_verification")
-"""What may come out the same: where files are only added, nothing was refactored, and the few
-mutants that are drawn to be verified may be the old ones."""
+SAME = ("refactoring_pairs", "mutant_verification", "drift_report")
+"""What may come out the same: where files are only added, nothing was refactored, the few mutants
+that are drawn to be verified may be the old ones, and without a champion nothing is compared."""
 
 
 def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) -> None:
@@ -59,7 +60,10 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
         for path in (REPOSITORY / "cortex_pipelines" / "adapters").glob("*.py")
     }
     revision = own.commit_to_alpha(modules, "Add the code for adapters")
-    result = nightly(own)
+    # of tasks nothing is new: left to the policy, the router would rest
+    words = own.cortex("retrain", "--plan", "task_router").stdout
+    assert "task_router: rest: nothing that it is made from has changed" in words
+    result = nightly(own, OVERRULED)
     assert result.success
     shown = told(result)
     assert shown["move_pins"]["pins moved"] == "projects.alpha"
@@ -94,6 +98,28 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     assert shown["move_pins"]["pins moved"] == "none"
     assert shown["plan"]["stale"] == "nothing"
     assert shown["promote_task_router"]["promoted"] == "none"
+
+
+def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(own: MiniProject) -> None:
+    own.cortex("promote", "task_router", "--why", "to begin with")
+    own.cortex("run")
+    before = own.version("task_router")
+    # commits give weak labels, which are no tasks
+    own.commit_to_alpha({"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser")
+    result = nightly(own)
+    assert result.success
+    assert {"routing_dataset", "router_drift_report"} <= made(result)
+    assert not {"task_router", "task_router_evaluation"} & made(result)
+    why = told(result)["task_router"]["retraining"]
+    assert why.startswith("rest: 0 new (0.0%")
+    assert told(result)["task_router_release"]["retraining"] == why
+    assert own.version("task_router") == before
+    assert f"task_router: {why} (nightly, " in own.cortex("status").stdout
+    assert f"task_router: {why}\n" in own.cortex("retrain", "--plan").stdout
+    said = own.cortex("retrain", "task_router", "--anyway").stderr
+    assert "task_router: train: a person overruled the policy" in said
+    rows = {(row["asset"], row["partition"]): row for row in own.status()}
+    assert rows["task_router", None]["fresh"]
 
 
 def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProject) -> None:
@@ -132,14 +158,16 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
     return str((error.cause or error).message)
 
 
-def test_the_schedule_is_at_two_in_the_configured_zone_and_off(begun: MiniProject) -> None:
+def test_the_schedules_are_in_the_configured_zone_and_off(begun: MiniProject) -> None:
     begun.edit_params(lambda values: values["automation"].update(time_zone="Europe/Berlin"))
     _, definitions = begun.open()
-    schedule = definitions.resolve_schedule_def("nightly")
-    assert schedule.cron_schedule == "0 2 * * *"
-    assert schedule.execution_timezone == "Europe/Berlin"
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    assert schedule.job_name == "nightly"
+    for name, cron in (("nightly", "0 2 * * *"), ("weekly", "0 6 * * 6")):
+        schedule = definitions.resolve_schedule_def(name)
+        assert schedule.cron_schedule == cron
+        assert schedule.execution_timezone == "Europe/Berlin"
+        assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+        assert schedule.job_name == "nightly"
+        assert (schedule.tags.items() >= WEEKLY.items()) == (name == "weekly")
 
 
 def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProject) -> None:

@@ -1,6 +1,7 @@
 """The nightly job on the toy graph: its steps, what fails, what is retried, what is said."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import dagster as dg
 import pytest
 
 from cortex_pipelines.orchestration import nightly
+from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.versioning.dagster import retrying
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
 from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.watching.decision import Decision, last_decisions
+from cortex_pipelines_tests.versioning import toy
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 
 ALL = {
@@ -36,9 +40,12 @@ def job(bench: Workbench, tracker: Tracker | None = None) -> dg.JobDefinition:
     return nightly.nightly_job(bench.project(), open_again, tracker or NoTracker(), None)
 
 
-def night(bench: Workbench, of: dg.JobDefinition | None = None) -> dg.ExecuteInProcessResult:
+def night(
+    bench: Workbench, of: dg.JobDefinition | None = None, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     return (of or job(bench)).execute_in_process(
         instance=bench.instance(),
+        tags=tags,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
@@ -168,3 +175,68 @@ def test_what_reads_only_what_is_made_from_all_needs_no_project(bench: Workbench
     result = night(bench)
     assert result.success
     assert made(result) == {"tally", "digest"}
+
+
+Asked = list[tuple[str, str]]
+
+
+@pytest.fixture
+def asked(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """``loud`` is a model that ``words`` watches; of its two projects only b's may train again."""
+    real, asked = toy.toy_assets, []
+    roles: dict[str, Any] = {"words": {"watches": "loud"}}
+
+    def assets(code: dict[str, str]) -> list[Any]:
+        return [replace(asset, **roles.get(asset.name, {})) for asset in real(code)]
+
+    def decide(project: Any, model: Model, occasion: str) -> Decision:
+        asked.append((model.name, occasion))
+        trained = bool(model.partition and project.output("loud", model.partition).is_dir())
+        return Decision(model.partition == "b" or not trained, ("so it is told",))
+
+    monkeypatch.setattr(toy, "toy_assets", assets)
+    monkeypatch.setattr(nightly, "decide", decide)
+    monkeypatch.setattr(nightly, "models_of", lambda graph: ["loud"])
+    night(bench)
+    asked.clear()
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"], b=["newer"]))
+    return asked
+
+
+def test_a_model_rests_with_what_is_made_of_it_and_says_why(bench: Workbench, asked: Asked) -> None:
+    result = night(bench)
+    assert result.success
+    assert sorted(asked) == [("loud-a", "nightly"), ("loud-b", "nightly")]
+    assert made(result) == {"words[a]", "words[b]", "loud[b]", "tally", "digest", "page[b]"}
+    told = {
+        event.step_key: event.asset_observation_data.asset_observation.metadata["retraining"].value
+        for event in result.all_events
+        if event.event_type_value == "ASSET_OBSERVATION"
+    }
+    assert told == dict.fromkeys(("loud[a]", "page[a]"), "rest: so it is told")
+    assert bench.staleness().stale("loud", "a")  # it is not hidden that it is behind
+    first, second = last_decisions(bench.root)
+    assert first.startswith("loud-a: rest: so it is told (nightly, ")
+    assert second.startswith("loud-b: train: so it is told (nightly, ")
+    assert bench.sync() == 0
+
+
+def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(
+    bench: Workbench, asked: Asked
+) -> None:
+    assert made(night(bench, tags=nightly.WEEKLY)) >= {"loud[b]"}
+    assert set(asked) == {("loud-a", "weekly"), ("loud-b", "weekly")}
+    asked.clear()
+    assert {"loud[a]", "page[a]"} <= made(night(bench, tags=nightly.OVERRULED))
+    assert asked == []
+    assert last_decisions(bench.root)[0].startswith("loud-a: train: a person overruled the policy")
+
+
+def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(
+    bench: Workbench, asked: Asked
+) -> None:
+    assert bench.run(["words"], "a")
+    assert bench.run(["loud"], "a")
+    result = night(bench)
+    assert ("loud-a", "nightly") not in asked
+    assert "page[a]" in made(result)

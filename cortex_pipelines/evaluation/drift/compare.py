@@ -22,6 +22,9 @@ _PERMUTATIONS_A_COLUMN = 200
 _MOST_TEXTS = 1_000
 """Texts of each sample that are compared; the cost grows with their cube."""
 
+CHARACTERS = 800
+"""Beginning of a text that is to be embedded: about 200 tokens, which bounds the cost."""
+
 _EXPECTED = 5.0
 """Smallest expected count of a level for the chi-squared distribution to hold (Cochran 1954)."""
 

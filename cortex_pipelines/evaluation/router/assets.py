@@ -7,6 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.evaluation.router.champion import (
+    UnreadableChampionError,
+    champion_decisions,
+)
 from cortex_pipelines.evaluation.router.model_scores import (
     area_under_risk,
     coverage_risk,
@@ -17,10 +21,7 @@ from cortex_pipelines.evaluation.router.model_scores import (
 from cortex_pipelines.evaluation.router.report import routing_report
 from cortex_pipelines.evaluation.router.scope import requests_to_judge_by, scope_metrics
 from cortex_pipelines.evaluation.router.scores import routing_metrics, score_tasks
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel, WeightsError, weights_folder
-from cortex_pipelines.routing.features.encoder import EncoderError
-from cortex_pipelines.routing.serving.bundle import RouterError
-from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
@@ -107,17 +108,7 @@ def _champion(
     if reference is None:
         return None, []
     try:
-        decisions = open_trained(reference.folder, root, reference.version).route(texts)
-    except RouterError:
-        note = (
-            f"The champion {reference.version} was written by a version of the code whose routers "
-            "cannot be read any more; the router is compared with the rules instead."
-        )
-        return None, [note]
-    except (WeightsError, EncoderError) as error:
-        note = (
-            f"The champion {reference.version} was trained on another encoder, which is no longer "
-            f"here ({type(error).__name__}); the router is compared with the rules instead."
-        )
-        return None, [note]
+        decisions = champion_decisions(reference.folder, reference.version, root, texts)
+    except UnreadableChampionError as error:
+        return None, [f"{error}; the router is compared with the rules instead."]
     return [decision.master for decision in decisions], []

@@ -1,0 +1,48 @@
+"""The data that a champion was trained on, as it was then."""
+
+from pathlib import Path
+
+from cortex_pipelines.release.history import inputs_of
+from cortex_pipelines.release.ledger import Model, moves
+from cortex_pipelines.versioning.asset import LoadVersion
+from cortex_pipelines.versioning.champions import ChampionPin
+from cortex_pipelines.versioning.project import ProjectError
+
+
+class NothingToCompareError(RuntimeError):
+    """There is no champion, or no data of it; the message is a sentence for the page."""
+
+
+def champions_data(
+    root: Path, model: Model, pin: ChampionPin, asset: str, load_version: LoadVersion
+) -> tuple[str, Path]:
+    """Version of the champion, and the folder with an asset's version that it was trained on.
+
+    The ledger names that version, and a version never changes, so the pin decides the answer.
+
+    Args:
+        root: Project root.
+        model: The model.
+        pin: Its champion.
+        asset: Name of the data set.
+        load_version: Fetches an earlier version.
+
+    Raises:
+        NothingToCompareError: there is no champion, or what it was trained on is not known or here.
+    """
+    if pin.champion is None:
+        raise NothingToCompareError(
+            f"{model.name} has no champion yet, so there is nothing to compare with."
+        )
+    known = inputs_of(moves(root, model), pin.champion) or {}
+    if asset not in known:
+        raise NothingToCompareError(
+            f"releases.lock does not say which {asset} the champion {pin.champion} was trained "
+            "on, for it was promoted before promotions noted that; the next one does."
+        )
+    try:
+        return pin.champion, load_version(asset, model.partition, known[asset])
+    except ProjectError as error:
+        raise NothingToCompareError(
+            f"The data that the champion {pin.champion} was trained on cannot be read: {error}."
+        ) from error

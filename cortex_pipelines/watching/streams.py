@@ -1,0 +1,39 @@
+"""Changes in a stream of figures, such as whether each decision was right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_DELTA = 0.002
+"""Of ADWIN (Bifet and Gavaldà 2007): its bound on the chance of a false alarm at a check."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the mean of a stream.
+
+    Args:
+        noticed: Place of the value at which it was noticed, from 0; it began before.
+        before: Mean until then.
+        since: Mean of the values that ADWIN still takes for one distribution.
+    """
+
+    noticed: int
+    before: float
+    since: float
+
+
+def changes(values: Sequence[float]) -> list[Change]:
+    """Changes of the mean of a stream, by ADWIN.
+
+    Args:
+        values: In order of time, from 0 to 1.
+    """
+    from river.drift import ADWIN
+
+    detector, found = ADWIN(delta=_DELTA), []
+    for place, value in enumerate(values):
+        before = detector.estimation
+        detector.update(value)
+        if detector.drift_detected:
+            found.append(Change(place, before, detector.estimation))
+    return found

@@ -1,0 +1,77 @@
+"""The replay of retraining: hindsight is best, policies pay what they train, days are measured."""
+
+import os
+import subprocess
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.retraining import History, cost, decided, hindsight, replay, rows
+from benchmarks.timing import BenchmarkError
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines_tests.integration.miniproject import commit, git
+
+DAYS = 7
+
+
+@pytest.fixture
+def history() -> History:
+    draw = np.random.default_rng(0)
+    age = np.arange(DAYS)[None, :] - np.arange(DAYS)[:, None]
+    bits = np.where(age >= 0, 100 + 10 * age + draw.normal(0, 5, (DAYS, DAYS)), 0.0)
+    new = np.where(age > 0, 60 * age, 0)
+    when = tuple(2.0 * day for day in range(DAYS))
+    return History("h", when, bits, np.full(DAYS, 50.0), 3.6, new, np.full(DAYS, 1000))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_hindsight_is_the_best_of_all_choices(history: History, count: int) -> None:
+    every = [cost(history, nights) for nights in combinations(range(1, DAYS), count)]
+    assert cost(history, hindsight(history, count)) == pytest.approx(min(every))
+
+
+def test_each_way_pays_for_its_trainings(history: History) -> None:
+    rule = load_parameters().retraining.code_adapter
+    found = {row[0]: row for row in rows(history, rule)}
+    assert found["never"][1:4] == ("0", f"{cost(history, []):.3f}", "0.0 %")
+    assert found["nightly"][1] == str(DAYS - 1)
+    assert found["weekly"][1] == "1"  # at the eighth day of thirteen
+    # a tenth is new after two nights
+    assert decided(history, rule.model_copy(update={"new_share": 0.1})) == [2, 4, 6]
+    assert decided(history, rule.model_copy(update={"new_share": 0.9, "most_days": 365})) == []
+    assert float(found["policy"][-1]) >= 0
+
+
+def test_a_history_without_two_days_is_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / "one.py").write_text("x = 1\n")
+    commit(tmp_path, "one day")
+    with pytest.raises(BenchmarkError, match="code changed on 1 day"):
+        replay("one", tmp_path / ".git")
+
+
+def test_a_history_is_replayed_day_by_day(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    body = ""
+    for day in range(1, 5):
+        body += (
+            f"def area_{day}(width, height):\n    total = width * height\n    return total\n\n\n"
+        )
+        (tmp_path / "areas.py").write_text(body)
+        (tmp_path / "notes.txt").write_text(f"{day}")
+        at = f"2026-01-0{day}T12:00:00Z"
+        git(tmp_path, "add", "-A")
+        words = ("-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", at)
+        subprocess.run(
+            ["git", *words], cwd=tmp_path, check=True, env=os.environ | {"GIT_COMMITTER_DATE": at}
+        )
+    found = replay("areas", tmp_path / ".git")
+    assert found.bits.shape == (3, 3)
+    assert found.blocks.tolist() == [1, 2, 3]
+    assert found.new[0].tolist() == [0, 1, 2]
+    assert np.allclose(np.diff(found.when), 1.0)
+    assert (found.sizes > 40).all()
+    assert found.bits[1, 2] != found.bits[0, 2]
+    assert np.all(np.tril(found.bits, -1) == 0)

@@ -1,0 +1,62 @@
+"""The watch over champions in a project: silent without one, and it sees what came after one."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+pytestmark = pytest.mark.slow
+
+LOG = "data/samples/coordination/events/routing-events.jsonl"
+
+
+def report(mini: MiniProject) -> tuple[dict[str, Any], str]:
+    folder = mini.root / "data" / "router_drift_report"
+    return json.loads((folder / "metrics.json").read_text()), (folder / "report.html").read_text()
+
+
+def log_tasks(mini: MiniProject, count: int) -> None:
+    """Tasks of a kind that the router has never met, each with its outcome."""
+    with (mini.root / LOG).open("a") as log:
+        for number in range(count):
+            line = {
+                "task_id": f"garden-{number}",
+                "task_title": f"water the tomatoes and mow lawn number {number} before the picnic",
+                "routed_to": "inventory",
+                "outcome": "success",
+                "timestamp": f"2027-01-{1 + number % 28:02}T10:00:00Z",
+            }
+            log.write(json.dumps(line) + "\n")
+    mini.cortex("update")
+
+
+def test_the_watch_over_the_router(own: MiniProject) -> None:
+    figures, page = report(own)
+    assert figures == {"drifting": 0}
+    assert "task_router has no champion yet" in page
+    for project in ("alpha", "beta"):
+        text = (own.root / "data" / "drift_report" / project / "report.html").read_text()
+        assert f"code_adapter-{project} has no champion yet" in text
+
+    own.cortex("promote", "task_router", "--why", "to begin with")
+    (entry,) = ledger(own.root)
+    trained_on = own.version("routing_dataset")
+    assert entry.inputs is not None
+    assert entry.inputs["routing_dataset"] == trained_on
+    own.cortex("run", "router_drift_report")
+    figures, page = report(own)
+    assert (figures["new"], figures["drifting"]) == (0, 0)
+
+    log_tasks(own, 60)
+    own.cortex("run", "coordination_events", "coordination_tables", "routing_dataset")
+    own.cortex("run", "router_drift_report")
+    assert own.version("routing_dataset") != trained_on
+    figures, page = report(own)
+    assert figures["new"] > 30
+    assert figures["drifting"] >= 1
+    assert "water the tomatoes" in page
+    assert figures["accuracy_since"] < figures["accuracy_then"]
+    assert "the first on 2027-01-01" in page
