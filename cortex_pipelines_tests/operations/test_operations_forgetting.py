@@ -3,6 +3,8 @@
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import dagster as dg
 import pytest
@@ -99,13 +101,21 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert bench.run(["loud"], "a")
     runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
     client = open_client(bench.root)
+    weights: list[Path] = []
     for partition in ("a", "b"):
         md5 = bench.lock()[f"page@{partition}"]["outs"][0]["md5"]
         name = f"page-{partition}"
         client.create_registered_model(name)
         run = runs["page", partition]
         tags = {"dvc_md5": md5, "model_asset": "page", "partition": partition}
-        client.create_model_version(name, f"runs:/{run}/model", run_id=run, tags=tags)
+        at = client.get_run(run).info.experiment_id
+        logged = client.create_logged_model(at, name=name, source_run_id=run)
+        client.log_model_artifacts(logged.model_id, str(bench.root / "data" / "page" / partition))
+        weights.append(Path(url2pathname(urlsplit(logged.artifact_location).path)))
+        client.create_model_version(
+            name, logged.artifact_location, run_id=run, tags=tags, model_id=logged.model_id
+        )
+    assert all(any(folder.iterdir()) for folder in weights)
 
     models = trained_on(bench.project(), ["a"])
     # page@b reads the sum over all projects, so it was made from a as well
@@ -153,6 +163,7 @@ def test_models_are_named_marked_and_former_versions_deleted(
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
         config["remote"]["shared"] = {"url": "https://me:secret@store.example.org/dvc"}
     done = purge(bench.project(), bench.instance(), weights=True)
+    assert not any(folder.exists() for folder in weights)
     assert done.weights == ("page-a/1", "page-b/1")
     assert client.get_model_version("page-a", "1").tags["weights"] == "deleted"
     assert purge(bench.project(), bench.instance(), weights=True).weights == ()

@@ -276,8 +276,7 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
         now = standing(project.root, model)
         if tags["dvc_md5"] in {now[role] for role in _ROLES}:
             continue
-        if version.model_id:
-            _delete_artifacts(client.get_logged_model(version.model_id).artifact_location, uri)
+        _delete_artifacts(str(version.source), uri)
         shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
         client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
         gone.append(f"{version.name}/{version.version}")
