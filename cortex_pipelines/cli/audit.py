@@ -29,5 +29,11 @@ def verify(head: str | None) -> None:
             f"{path}: {seen.problem}; {seen.entries} entries before are whole"
         )
     click.echo(f"{seen.entries} entries are whole, the last is {seen.head}")
+    if seen.redacted:
+        click.echo(
+            f"{seen.redacted} of them without who asked, by `cortex forget`, whose certificates "
+            "say how many",
+            err=True,
+        )
     if seen.unfinished:
         click.echo("behind it is a line that a killed process left unfinished", err=True)

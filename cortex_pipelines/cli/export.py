@@ -59,7 +59,7 @@ def export(
 
 
 @click.command(epilog="Example: cortex verify shop-ollama")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--trust",
     "key",
@@ -67,14 +67,25 @@ def export(
     help="Public key to trust from now on, such as a colleague's .cortex/keys/signing.pub.",
 )
 def verify(folder: Path, key: Path | None) -> None:
-    """Verify that an exported FOLDER is unchanged and signed by a trusted key."""
+    """Verify that an exported FOLDER is unchanged and signed by a trusted key.
+
+    FOLDER may also be a certificate of `cortex forget`, with its signature beside it.
+    """
+    import json
+
     from cortex_pipelines.release.keys import trust
     from cortex_pipelines.release.signing import verify as check
+    from cortex_pipelines.release.signing import verify_file
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
     if key is not None:
         click.echo(f"{trust(root, key)} is trusted now", err=True)
+    if folder.is_file():
+        said = json.loads(verify_file(root, folder))
+        left = len(said["outstanding"])
+        click.echo(f"deletion {said['id']}: as it was signed, {left} things outstanding", err=True)
+        return
     exported = check(root, folder, folder)
     click.echo(
         f"{exported.model} {exported.version}: {len(exported.files)} files match the export",

@@ -1,43 +1,69 @@
-"""``cortex forget``: exclude authors, paths or repositories from all data."""
+"""``cortex forget``: exclude people, paths or repositories from all data."""
+
+from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project flask")
-@click.option("--author", help="Mail address; only a keyed pseudonym of it is stored.")
+@click.option("--author", help="Mail address; only keyed pseudonyms of it are stored.")
+@click.option("--user", help="User of the gateway, as `GET /audit` names them; stored likewise.")
 @click.option("--path", help="Paths by pattern: * within a folder, ** over folders.")
 @click.option("--repository", help="A source as in params.yaml, for example git:../shop.")
 @click.option("--project", "partition", help="Only in this project.")
 @click.option("--purge", is_flag=True, help="Delete former versions, after `cortex run`.")
+@click.option("--weights", is_flag=True, help="With --purge: weights of marked models, too.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a signed account of a deletion, as far as it has come.",
+)
+@click.option("--deletion", help="With --certificate: which; otherwise the last one.")
 def forget(
     author: str | None,
+    user: str | None,
     path: str | None,
     repository: str | None,
     partition: str | None,
     purge: bool,
+    weights: bool,
+    certificate: Path | None,
+    deletion: str | None,
 ) -> None:
     """Exclude something from all data from now on, and list the models trained on it.
 
-    First run `cortex forget --author ADDRESS` (or --path, --repository), then `cortex run`, which
-    rebuilds the data sets without it, then `cortex forget --purge`, which deletes earlier versions.
+    First run `cortex forget --author ADDRESS` (or --user, --path, --repository), then `cortex run`,
+    which rebuilds the data sets without it, then `cortex forget --purge`, which deletes earlier
+    versions, then `cortex forget --certificate FILE`. An author is also forgotten as a user of that
+    name.
     """
+    if deletion and not certificate:
+        raise click.UsageError("--deletion goes with --certificate")
+    if weights and not purge:
+        raise click.UsageError("--weights goes with --purge")
     if purge:
-        _purge()
+        _purge(weights)
+    if certificate:
+        _certify(certificate, deletion)
+    if purge or certificate:
         return
+    if author and user:
+        raise click.UsageError("--author and --user are two requests: an author is a user, too")
     import getpass
     from datetime import UTC, datetime
 
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations import memories
-    from cortex_pipelines.operations.projects import forgetting
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.operations.projects import certifying, erasing, forgetting
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    stones = forgetting.tombstones(root, author, path, repository, partition)
+    stones = forgetting.tombstones(root, author, path, repository, partition, user)
     new = forgetting.bury(root, stones)
-    entries = memories.bury(root, stones)
+    gone = erasing.erase(root, load_parameters(root), stones, author or user)
     project = open_project(root)
-    named = {stone.project for stone in stones}
+    named = {stone.project for stone in stones if stone.user is None}
     models = forgetting.trained_on(
         project, project.partitions if None in named else [name for name in named if name]
     )
@@ -45,16 +71,33 @@ def forget(
     forgetting.mark(project, models, getpass.getuser(), at, "trained on what is forgotten")
     for model in models:
         click.echo(f"{model.name}/{model.number}\tmade from {', '.join(model.projects)}")
+    name = certifying.note(project, stones, gone, models, getpass.getuser())
+    counts = ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing else"
     click.echo(
         f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
-        f"{entries} entries of memories deleted; now `cortex run`, then `cortex forget --purge`",
+        f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`",
         err=True,
     )
 
 
-def _purge() -> None:
+def _certify(path: Path, deletion: str | None) -> None:
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.projects.certifying import certify
+    from cortex_pipelines.versioning.root import find_root
+
+    said = certify(open_project(find_root()), path, deletion)
+    for sentence in said["outstanding"]:
+        click.echo(f"outstanding: {sentence}", err=True)
+    click.echo(
+        f"{path} says what became of deletion {said['id']}; with {path}.sig beside it "
+        "`cortex verify` says whether it was changed",
+        err=True,
+    )
+
+
+def _purge(weights: bool) -> None:
     from cortex_pipelines.operations import memories
-    from cortex_pipelines.operations.projects import forgetting
+    from cortex_pipelines.operations.projects import certifying, erasing, forgetting
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
     from cortex_pipelines.versioning.dagster.instance import open_instance
@@ -62,13 +105,25 @@ def _purge() -> None:
 
     project, definitions = open_location(find_root())
     instance = open_instance(project.root)
-    done = forgetting.purge(project, instance)
+    done = forgetting.purge(project, instance, weights)
+    mirrors = erasing.drop_mirrors(project.root)
     memories.wipe_answers(project.root)
     sync_project(project, definitions, instance)
+    counts: dict[str, Any] = {
+        "bytes of DVC's cache": done.dvc_bytes,
+        "MLflow runs": done.mlflow_runs,
+        "Dagster runs": done.dagster_runs,
+        "row caches": done.row_caches,
+        "bytes of search indexes": done.index_bytes,
+        "copies of sources": mirrors,
+        "weights": list(done.weights),
+    }
+    certifying.note_purge(project, counts)
     click.echo(
         f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
         f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches, "
-        f"{done.index_bytes:,} bytes of search indexes, the cached answers of the memories",
+        f"{done.index_bytes:,} bytes of search indexes, {mirrors} copies of sources, weights "
+        f"of {len(done.weights)} marked models, the cached answers of the memories",
         err=True,
     )
     for name, url in done.remotes:

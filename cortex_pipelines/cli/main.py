@@ -13,6 +13,7 @@ import click
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.cli.anomalies import anomalies
 from cortex_pipelines.cli.audit import audit
+from cortex_pipelines.cli.backup import backup, restore
 from cortex_pipelines.cli.context import context
 from cortex_pipelines.cli.dictionary import dictionary
 from cortex_pipelines.cli.drift import drift
@@ -134,6 +135,7 @@ def _recover() -> None:
 _COMMANDS = (
     anomalies,
     audit,
+    backup,
     context,
     dictionary,
     drift,
@@ -159,6 +161,7 @@ _COMMANDS = (
     refactorings,
     releases,
     reproduce,
+    restore,
     rollback,
     route,
     router,

@@ -18,6 +18,7 @@ from cortex_pipelines.feedback.store import EventStore, oldest_kept
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.privacy.tombstones import is_forgotten_event
 
 _LONGEST = 4 << 20
 """Bytes of a line; Continue's hold the whole prompt."""
@@ -118,6 +119,8 @@ class Importer:
             raise EventError("no project has consented; feedback.consent in params.yaml names them")
         oldest = oldest_kept(self.now, self.settings.keep_days)
         for event in events:
+            if is_forgotten_event(self.privacy, event.project, event.path, event.unit):
+                raise EventError("is forgotten; privacy.forgotten in params.yaml says what is")
             if event.project is not None and event.project not in self.settings.consent:
                 raise EventError(
                     f"project {event.project} has not consented; feedback.consent in params.yaml "

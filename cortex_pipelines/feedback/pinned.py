@@ -15,6 +15,7 @@ from cortex_pipelines.coordination.logs import (
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.privacy.tombstones import is_forgotten_event
 from cortex_pipelines.rowcache import RowCache
 
 
@@ -51,7 +52,7 @@ def take_feedback_pin(
 def pinned_events(
     source: FeedbackSource, privacy: PrivacySettings, root: Path, cache: RowCache | None = None
 ) -> Iterator[FeedbackEvent]:
-    """The pinned events, each once, without private values.
+    """The pinned events that are not forgotten, each once, without private values.
 
     Raises:
         FeedbackError: nothing was pinned, a pinned part has changed, or a line is no event.
@@ -70,9 +71,11 @@ def pinned_events(
         raise FeedbackError(str(error).replace("coordination log", "feedback log")) from error
     for name, offset, payload in logs.events.select("file", "byte_offset", "payload").iter_rows():
         try:
-            yield parse_event(json.loads(payload))
+            event = parse_event(json.loads(payload))
         except EventError as error:
             raise FeedbackError(
                 f"feedback log {name}: the record at byte {offset} is no event ({error}); remove "
                 "it, import its source again by `cortex feedback import`, then `cortex update`"
             ) from error
+        if not is_forgotten_event(privacy, event.project, event.path, event.unit):
+            yield event

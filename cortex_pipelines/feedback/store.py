@@ -6,15 +6,18 @@ without it is read again from the files.
 """
 
 import hashlib
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.feedback.events import FeedbackEvent
 
 _INDEX = "known.sqlite"
@@ -70,6 +73,36 @@ class EventStore:
             self._catch_up()
         return [path.name for path in gone]
 
+    def forget(self, covers: Callable[[Mapping[str, Any]], bool]) -> int:
+        """Delete the events that are covered, with all others about the same completions.
+
+        Args:
+            covers: Whether an event's fields say that it is to go.
+
+        Returns:
+            How many.
+        """
+        ids = {
+            event.get("completion_id")
+            for path in self._files()
+            for event in map(_fields, path.read_bytes().splitlines())
+            if covers(event)
+        }
+        gone = 0
+        for path in self._files() if ids else ():
+            lines = path.read_bytes().splitlines()
+            kept = [line for line in lines if _fields(line).get("completion_id") not in ids]
+            if len(kept) < len(lines):
+                write_whole(path, b"".join(line + b"\n" for line in kept))
+                gone += len(lines) - len(kept)
+        if gone:
+            with self._index:  # the files are shorter, and are read again
+                self._index.execute("delete from known")
+                self._index.execute("delete from read")
+            self._index.execute("vacuum")
+            self._catch_up()
+        return gone
+
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl"))
 
@@ -103,6 +136,14 @@ class EventStore:
                         end += len(line)
                         self._is_new(line.rstrip(b"\n"))
                 self._note(path.name, end)
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}  # what reads the events refuses it, and names it
+    return value if isinstance(value, dict) else {}
 
 
 def _month(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from cortex_pipelines.operations import backups
 from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import databases, kept
 from cortex_pipelines.versioning.dagster.instance import DATABASES
@@ -58,6 +59,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _disk(root)
     yield _sandbox()
     yield gateway_packages()
+    yield _backups()
 
 
 def _programs() -> Iterator[Finding]:
@@ -177,6 +179,12 @@ def _sandbox() -> Finding:
     # the other door has the same guarantees, but what is installed was meant to be used
     good = why is None or shutil.which("bwrap") is None
     return Finding("sandbox", good, detail, sandbox.REMEDY, needed=False)
+
+
+def _backups() -> Finding:
+    path = shutil.which("restic")
+    detail = path or "`cortex backup` needs restic"
+    return Finding("backups", path is not None, detail, backups.REMEDY, needed=False)
 
 
 def gateway_packages() -> Finding:

@@ -257,10 +257,15 @@ def me(root: Path) -> str:
     return asked.stdout.strip() or getpass.getuser()
 
 
-def bury(root: Path, stones: Sequence[Tombstone]) -> int:
+def bury(root: Path, stones: Sequence[Tombstone], emptied: frozenset[str] = frozenset()) -> int:
     """Delete what tombstones cover from the memories: by author, and by paths that entries name.
 
     Cached answers of the projects go in any case.
+
+    Args:
+        root: Project root.
+        stones: The tombstones; those of users cover nothing here.
+        emptied: Projects of which nothing is left, so that all of their memory goes.
 
     Returns:
         How many entries.
@@ -269,8 +274,10 @@ def bury(root: Path, stones: Sequence[Tombstone]) -> int:
     count = 0
     for name in project.partitions:
         memory = ProjectMemory(project, name, params)
+        if name in emptied:
+            count += len(memory.store.forget(Selection(matches=lambda _: True)))
         for stone in stones:
-            if stone.project in (None, name):
+            if stone.project in (None, name) and stone.user is None:
                 selection = _buried(stone, name, params.privacy)
                 count += len(memory.store.forget(selection))
     return count

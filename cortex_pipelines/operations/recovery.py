@@ -27,6 +27,8 @@ _SCRATCH = (
     ".cortex/kept",
     ".cortex/keys",
     ".cortex/keys/trusted",
+    ".cortex/serving",
+    ".cortex/feedback",
     ".cortex/signed/*/*",
     ".cortex/cache/rows/*",
     ".cortex/cache/llama/*",

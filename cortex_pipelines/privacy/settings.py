@@ -22,10 +22,15 @@ class Tombstone(Settings):
     author: Text | None
     """Keyed pseudonym of an author (`author_pseudonym`), never name or address; null for all."""
 
+    user: Text | None = None
+    """Pseudonym, by the key of logs, of a user of the gateway; such a tombstone covers what people
+    did with completions, and no sources. The one field that may be left out: most have none."""
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.project is self.source is self.path is self.author is None:
-            raise ValueError("a tombstone needs at least one of project, source, path and author")
+        if self.project is self.source is self.path is self.author is self.user is None:
+            fields = "project, source, path, author and user"
+            raise ValueError(f"a tombstone needs at least one of {fields}")
         return self
 
 

@@ -25,14 +25,45 @@ def is_forgotten(
     return any(_covers(stone, project, source, path, author) for stone in settings.forgotten)
 
 
+def is_forgotten_event(
+    settings: PrivacySettings, project: str | None, path: str | None, user: str | None
+) -> bool:
+    """Whether a tombstone covers what somebody did with a completion.
+
+    No event says which source its file is in, so a path that is forgotten in one is in all of them.
+
+    Args:
+        settings: Tombstones.
+        project: Project of the completion, if known.
+        path: Path of its file, if known.
+        user: `author_pseudonym` of its user by the key of logs, if known.
+    """
+    return any(
+        stone.author is None
+        and (stone.path is not None or stone.source is None)
+        and stone.project in (None, project)
+        and stone.user in (None, user)
+        and _matches(stone, path)
+        for stone in settings.forgotten
+    )
+
+
 def _covers(
     stone: Tombstone, project: str, source: str, path: str | None, author: str | None
 ) -> bool:
-    if stone.project not in (None, project) or stone.source not in (None, source):
-        return False
-    if stone.path is not None and (path is None or not _pattern(stone.path).fullmatch(path)):
-        return False
-    return stone.author is None or stone.author == author
+    return (
+        stone.user is None
+        and stone.project in (None, project)
+        and stone.source in (None, source)
+        and stone.author in (None, author)
+        and _matches(stone, path)
+    )
+
+
+def _matches(stone: Tombstone, path: str | None) -> bool:
+    if stone.path is None:
+        return True
+    return path is not None and _pattern(stone.path).fullmatch(path) is not None
 
 
 @lru_cache(maxsize=1024)

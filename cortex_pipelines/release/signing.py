@@ -69,6 +69,31 @@ def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
         write_whole(out / name, content)
 
 
+def sign_file(root: Path, path: Path) -> None:
+    """Sign a file by this project's key; the signature lies beside it."""
+    key = private_key(root)
+    signature = key.sign(path.read_bytes())
+    write_whole(beside(path), _signature_bytes(fingerprint(key.public_key()), signature))
+
+
+def verify_file(root: Path, path: Path) -> bytes:
+    """The content of a file that a trusted key has signed.
+
+    Raises:
+        UntrustedModelError: it has no signature, was changed, or the key is unknown.
+    """
+    if not beside(path).is_file():
+        raise UntrustedModelError(f"no {beside(path)}, the signature of {path.name}")
+    data = path.read_bytes()
+    _check_signature(root, data, beside(path), path)
+    return data
+
+
+def beside(path: Path) -> Path:
+    """Where the signature of a file lies."""
+    return path.with_name(f"{path.name}.sig")
+
+
 def verify(
     root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None
 ) -> Manifest:
@@ -92,7 +117,7 @@ def verify(
             "`cortex sync` signs the versions that dvc.lock holds"
         )
     data = (signed / MANIFEST).read_bytes()
-    _check_signature(root, data, signed / SIGNATURE)
+    _check_signature(root, data, signed / SIGNATURE, signed / MANIFEST)
     manifest = Manifest.from_bytes(data)
     for what, wanted, signed_for in (
         ("model", model, manifest.model),
@@ -122,7 +147,7 @@ def _signature_bytes(mark: str, signature: bytes) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _check_signature(root: Path, data: bytes, path: Path) -> None:
+def _check_signature(root: Path, data: bytes, path: Path, of: Path) -> None:
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -143,6 +168,5 @@ def _check_signature(root: Path, data: bytes, path: Path) -> None:
         known[mark].verify(signature, data)
     except InvalidSignature:
         raise UntrustedModelError(
-            f"{path.with_name(MANIFEST)} does not match the signature of key {mark}: "
-            "it was modified"
+            f"{of} does not match the signature of key {mark}: it was modified"
         ) from None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.serving.lines import line_start
+from cortex_pipelines.serving.lines import appending, line_start
 
 FILE = "events.jsonl"
 
@@ -38,7 +38,5 @@ class EventLog:
             event["unit"] = self._pseudonym(user)
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"at": at, **event}, sort_keys=True) + "\n"
-        with self._lock:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as file:
-                file.write(line_start(file) + line.encode("utf-8"))
+        with self._lock, appending(self._path) as file:
+            file.write(line_start(file) + line.encode("utf-8"))

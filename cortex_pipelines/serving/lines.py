@@ -1,7 +1,48 @@
-"""Files of lines that grow, and what a killed process leaves at their end."""
+"""Files of lines that grow: several processes append, and one may rewrite them meanwhile."""
 
+import fcntl
 import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
+
+from cortex_pipelines.atomic import aside
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[BinaryIO]:
+    """A file, made if it is not there, that nobody else appends to or rewrites meanwhile."""
+    while True:
+        try:
+            file = path.open("ab+")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab+")
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            if _is(file, path):  # nobody has put another one in its place
+                yield file
+                return
+
+
+def rewrite(path: Path, changed: Callable[[Iterator[bytes]], Iterable[bytes]]) -> None:
+    """Put other lines in the place of a file's; one that is not there stays so.
+
+    Args:
+        path: The file.
+        changed: Takes its lines without their ends, empty ones left out, and gives those to be.
+    """
+    if not path.exists():
+        return
+    with appending(path) as file, aside(path) as scratch, scratch.open("wb") as new:
+        file.seek(0)
+        new.writelines(line + b"\n" for line in changed(lines_of(file)))
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Lines without their ends; empty ones are left out."""
+    return (stripped for line in file if (stripped := line.rstrip(b"\n")))
 
 
 def line_start(file: BinaryIO) -> bytes:
@@ -14,3 +55,10 @@ def line_start(file: BinaryIO) -> bytes:
         return b""
     file.seek(-1, os.SEEK_END)
     return b"" if file.read(1) == b"\n" else b"\n"
+
+
+def _is(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,7 +1,10 @@
 """Forgetting: tombstones, the models that are named, and what is deleted."""
 
+import json
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import dagster as dg
 import pytest
@@ -10,7 +13,7 @@ from dvc.repo import Repo
 
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.projects import forgetting
+from cortex_pipelines.operations.projects import certifying, erasing, forgetting
 from cortex_pipelines.operations.projects.forgetting import (
     bury,
     mark,
@@ -18,8 +21,12 @@ from cortex_pipelines.operations.projects.forgetting import (
     tombstones,
     trained_on,
 )
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.release.signing import verify_file
 from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
@@ -38,15 +45,18 @@ def root(tmp_path: Path) -> Path:
 
 def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> None:
     privacy = load_parameters(root).privacy
-    stones = tombstones(root, "Ada@Acme.org", None, None, None)
+    *stones, user = tombstones(root, "Ada@Acme.org")
+    assert user.user == author_pseudonym("ada@acme.org", logs_key(privacy))
+    assert (user.author, user.project) == (None, None)
+    assert [user] == tombstones(root, user="ada@acme.org")
     assert [stone.project for stone in stones] == sorted(load_parameters(root).projects)
     key = project_key(str(stones[0].project), privacy)
     assert stones[0].author == author_pseudonym("ada@acme.org", key)
     assert len({stone.author for stone in stones}) == len(stones)
-    assert bury(root, stones) == stones
+    assert bury(root, [*stones, user]) == [*stones, user]
     text = (root / "params.yaml").read_text()
     assert "acme" not in text.lower()
-    assert load_parameters(root).privacy.forgotten == tuple(stones)
+    assert load_parameters(root).privacy.forgotten == (*stones, user)
 
 
 def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
@@ -91,13 +101,21 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert bench.run(["loud"], "a")
     runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
     client = open_client(bench.root)
+    weights: list[Path] = []
     for partition in ("a", "b"):
         md5 = bench.lock()[f"page@{partition}"]["outs"][0]["md5"]
         name = f"page-{partition}"
         client.create_registered_model(name)
         run = runs["page", partition]
         tags = {"dvc_md5": md5, "model_asset": "page", "partition": partition}
-        client.create_model_version(name, f"runs:/{run}/model", run_id=run, tags=tags)
+        at = client.get_run(run).info.experiment_id
+        logged = client.create_logged_model(at, name=name, source_run_id=run)
+        client.log_model_artifacts(logged.model_id, str(bench.root / "data" / "page" / partition))
+        weights.append(Path(url2pathname(urlsplit(logged.artifact_location).path)))
+        client.create_model_version(
+            name, logged.artifact_location, run_id=run, tags=tags, model_id=logged.model_id
+        )
+    assert all(any(folder.iterdir()) for folder in weights)
 
     models = trained_on(bench.project(), ["a"])
     # page@b reads the sum over all projects, so it was made from a as well
@@ -107,6 +125,14 @@ def test_models_are_named_marked_and_former_versions_deleted(
     ]
     assert trained_on(bench.project(), ["nothing"]) == []
     mark(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
+    stone = Tombstone(project="a", source=None, path="x/**", author=None)
+    name = certifying.note(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")
+    paper = tmp_path / "certificate.json"
+    early = certifying.certify(bench.project(), paper)
+    assert early["forgotten"] == [{"project": "a", "path": "x/**"}]
+    assert early["removed"] == {"events": 2}
+    assert {row["output"] for row in early["outputs"]} >= {"words@a", "loud@a", "page@a"}
+    assert "words@b" not in {row["output"] for row in early["outputs"]}
     assert client.get_model_version("page-a", "1").tags["forgotten"] == "a"
     assert [(e.action, e.model, e.why) for e in ledger(bench.root)] == [
         ("forget", "page-a", "1: asked for"),
@@ -117,17 +143,31 @@ def test_models_are_named_marked_and_former_versions_deleted(
     cache = bench.root / ".dvc" / "cache" / "files" / "md5"
     assert (cache / old[:2] / old[2:]).exists()
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one"]))
+    undone = certifying.certify(bench.project(), paper, name)
+    assert not any(row["rebuilt"] for row in undone["outputs"] + undone["models"])
+    assert "words@a: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
+    assert "page-a/1: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
     for stage in bench.all_stages():
         bench.make(*stage)
+    built = certifying.certify(bench.project(), paper)
+    assert all(row["rebuilt"] and row["now"] != row["before"] for row in built["models"])
+    assert (
+        f"loud@a: version {old} is in DVC's cache; `cortex forget --purge`" in built["outstanding"]
+    )
+    assert any("weights are kept" in sentence for sentence in built["outstanding"])
     rows = bench.root / ".cortex" / "cache" / "rows" / "words"
     rows.mkdir(parents=True, exist_ok=True)
     converted = bench.root / CACHE / "adapter"
     converted.mkdir(parents=True)
 
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
-        config["remote"]["shared"] = {"url": str(bench.root / "elsewhere")}
-    done = purge(bench.project(), bench.instance())
-    assert done.remotes == (("shared", str(bench.root / "elsewhere")),)
+        config["remote"]["shared"] = {"url": "https://me:secret@store.example.org/dvc"}
+    done = purge(bench.project(), bench.instance(), weights=True)
+    assert not any(folder.exists() for folder in weights)
+    assert done.weights == ("page-a/1", "page-b/1")
+    assert client.get_model_version("page-a", "1").tags["weights"] == "deleted"
+    assert purge(bench.project(), bench.instance(), weights=True).weights == ()
+    assert [name for name, _ in done.remotes] == ["shared"]
     assert done.dvc_bytes > 0
     assert not (cache / old[:2] / old[2:]).exists()
     assert not rows.exists()
@@ -142,6 +182,20 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert done.dagster_runs > 0
     assert bench.instance().get_latest_materialization_event(dg.AssetKey("loud")) is None
     bench.sync()
+    certifying.note_purge(bench.project(), {"row caches": done.row_caches})
+    last = certifying.certify(bench.project(), paper)
+    assert last["outstanding"] == []
+    assert [row["weights"] for row in last["models"]] == ["deleted"] * 2
+    assert "DVC remote shared: https://store.example.org/dvc" in last["copies_may_remain"]
+    assert json.loads(verify_file(bench.root, paper)) == last
+    for change in (b'"rebuilt": true', b'"id": "'), (b"page-b", b"page-c"):
+        was = paper.read_bytes()
+        paper.write_bytes(was.replace(*change))
+        with pytest.raises(UntrustedModelError, match="it was modified"):
+            verify_file(bench.root, paper)
+        paper.write_bytes(was)
+    with pytest.raises(ProjectError, match=f"no deletion 1; deletions: {name}"):
+        certifying.certify(bench.project(), paper, "1")
     staleness = bench.staleness()
     assert not [stage for stage in bench.all_stages() if staleness.stale(*stage)]
 
@@ -157,3 +211,40 @@ def test_the_command_writes_names_and_says_what_comes_next(
     assert "`cortex run`" in done.stderr
     (stone,) = load_parameters(root).privacy.forgotten
     assert (stone.project, stone.path) == ("flask", "src/legacy/**")
+
+
+def test_what_tombstones_cover_of_events(root: Path) -> None:
+    (user,) = tombstones(root, user="anna")
+    (path,) = tombstones(root, path="vault/**", project="flask", source="pypi:flask==3.1.3")
+    (whole,) = tombstones(root, source="git:.")
+    author = tombstones(root, "ada@acme.org")[0]
+    bury(root, [path, whole, author, user])
+    privacy = load_parameters(root).privacy
+    assert is_forgotten_event(privacy, None, None, user.user)
+    assert is_forgotten_event(privacy, "flask", "vault/a/b.py", None)
+    for project, place, unit in (
+        ("other", "vault/a.py", None),
+        (None, "vault/a.py", None),
+        ("flask", "a.py", "somebody"),
+        (author.project, None, author.author),
+        ("flask", None, None),
+    ):
+        assert not is_forgotten_event(privacy, project, place, unit)
+    assert not is_forgotten(privacy, "flask", "pypi:flask==3.1.3"), "a user's covers no source"
+    assert erasing.emptied_projects(load_parameters(root)) == {"cortex"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--weights", "--path", "a"), "--weights goes with --purge"),
+        (("--author", "a@b.org", "--user", "a"), "are two requests"),
+        ((), "say what to forget: --author ADDRESS, --user NAME"),
+    ],
+)
+def test_what_is_asked_wrongly_gets_a_sentence(
+    root: Path, words: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(forget, list(words))
+    assert sentence in done.output + str(done.exception)

@@ -289,7 +289,7 @@ def test_the_command_that_forgets_reaches_them(
     monkeypatch.setattr(forgetting, "mark", lambda *_: None)
     open_memory(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
     done = cortex("forget", "--author", ADDRESS.upper())
-    assert "1 entries of memories deleted; now `cortex run`" in done.stderr
+    assert "deleted: 1 entries of memories (deletion " in done.stderr
     assert b"lenas note" not in stored(root)
 
 

@@ -1,5 +1,6 @@
 """The audit log: complete, without prompts, and every tampering shows."""
 
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -161,6 +162,76 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
         process.join()
     seen = verify(tmp_path / FILE)
     assert (seen.entries, seen.problem) == (100, "")
+
+
+def of_three(folder: Path) -> Path:
+    log = AuditLog(folder)
+    for number in range(6):
+        log.add({"key": ("anna", "bert", "carl")[number % 3], "status": number})
+    return folder / FILE
+
+
+def test_who_is_forgotten_leaves_the_entries_and_the_chain_stays_whole(tmp_path: Path) -> None:
+    path = of_three(tmp_path)
+    with path.open("ab") as file:
+        file.write(b'{"at": 1, "key": "an')  # what a kill leaves
+    AuditLog(tmp_path).add({"key": "carl", "status": 6})
+    running = AuditLog(tmp_path)
+    running.add({"key": "carl", "status": 7})
+    before = verify(path)
+    original = path.read_text().splitlines()[0]
+    assert AuditLog(tmp_path).forget(lambda name: name == "anna") == 2
+    text = path.read_text()
+    assert '"an' not in text
+    assert json.loads(original)["nonce"] not in text, "a guess of the name cannot be tried"
+    running.add({"key": "bert", "status": 8})
+    seen = verify(path, before.head)
+    assert (seen.entries, seen.problem, seen.redacted) == (before.entries + 2, "", 3)
+    entries = [json.loads(line) for line in text.splitlines()]
+    assert [entry["status"] for entry in entries[:-1]] == [*range(8)]
+    assert sum("key" in entry for entry in entries) == 5
+    assert AuditLog(tmp_path).forget(lambda name: name == "anna") == 0
+    assert AuditLog(tmp_path).forget(lambda name: name == "bert") == 3
+    seen = verify(path, before.head)
+    assert (seen.problem, seen.redacted) == ("", 6), "one deletion does not undo another"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda lines: [lines[0].replace('"status": 0', '"status": 9'), *lines[1:]],
+        lambda lines: [lines[0], _as_redacted(lines[1]), *lines[2:]],
+        lambda lines: lines[:-1],
+        lambda lines: [*lines[:-1], lines[-1].replace("digest", "digits")],
+    ],
+)
+def test_a_deletion_that_nobody_made_is_noticed(
+    tmp_path: Path, forged: Callable[[list[str]], list[str]]
+) -> None:
+    path = of_three(tmp_path)
+    AuditLog(tmp_path).forget(lambda name: name == "anna")
+    assert not verify(path).problem
+    lines = forged(path.read_text().splitlines())
+    path.write_text("".join(f"{line}\n" for line in lines))
+    assert "not as their tombstone says" in verify(path).problem
+
+
+def _as_redacted(line: str) -> str:
+    was = hashlib.sha256(line.encode()).hexdigest()
+    return json.dumps({"was": was, "redacted": "x", "previous": json.loads(line)["previous"]})
+
+
+def test_nothing_that_is_written_meanwhile_is_lost(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("spawn")
+    writer = fork.Process(target=_write_many, args=(tmp_path,))
+    written(tmp_path, 1)
+    writer.start()
+    while writer.is_alive():
+        AuditLog(tmp_path).forget(lambda name: name == "a")
+    writer.join()
+    AuditLog(tmp_path).forget(lambda name: name == "a")
+    seen = verify(tmp_path / FILE)
+    assert (seen.redacted, seen.problem) == (51, "")
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

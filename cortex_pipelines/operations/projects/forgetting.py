@@ -16,9 +16,10 @@ from cortex_pipelines.atomic import aside
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.project_search import drop_indexes
 from cortex_pipelines.operations.projects.parameter_file import round_trip
-from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
+from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.lineage import Node, lineage
 from cortex_pipelines.tracking.store import (
@@ -37,8 +38,18 @@ if TYPE_CHECKING:
 INGESTED = ("repository_files", "repository_commits")
 """Assets that read sources; everything that contains source data depends on them."""
 
+INTERACTIONS = "interactions"
+"""The asset that reads feedback; no source and no model depends on it."""
+
+_ROLES = ("champion", "canary", "challenger")
+_LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
+"""Below ``.cortex``: set aside after damage, and trainings that were cut short."""
+
 TAG = "forgotten"
 """Tag of registered model versions that were trained on forgotten data."""
+
+WEIGHTS = "weights"
+"""Tag of those whose weights are deleted."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class TrainedModel:
         asset: Asset that is the model.
         partition: Project of the asset; None if it is for all.
         projects: Projects it was made from, of those asked for.
+        version: DVC's hash of it.
     """
 
     name: str
@@ -58,6 +70,7 @@ class TrainedModel:
     asset: str
     partition: str | None
     projects: tuple[str, ...]
+    version: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ class Purged:
         dagster_runs: Runs whose events, with their previews, are gone.
         row_caches: Folders of cached rows.
         index_bytes: Bytes of the indexes of search, all of them: the next search makes its own.
+        weights: Marked model versions whose weights are gone.
         remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
     """
 
@@ -78,20 +92,29 @@ class Purged:
     dagster_runs: int
     row_caches: int
     index_bytes: int
+    weights: tuple[str, ...]
     remotes: tuple[tuple[str, str], ...]
 
 
 def tombstones(
-    root: Path, author: str | None, path: str | None, source: str | None, project: str | None
+    root: Path,
+    author: str | None = None,
+    path: str | None = None,
+    source: str | None = None,
+    project: str | None = None,
+    user: str | None = None,
 ) -> list[Tombstone]:
     """Tombstones for a request; an author has a different pseudonym in each project.
 
     Args:
         root: Project root.
-        author: Mail address of an author; only its pseudonym is kept.
+        author: Mail address of an author, who may be a user by the same name; only pseudonyms are
+            kept.
         path: Pattern of paths.
         source: A source, as in params.yaml (``git:PATH``).
         project: Only in this project; None for all.
+        user: A user of the gateway, as it knows them: name of a key, subject of a token, or what
+            clients send.
 
     Raises:
         ProjectError: there is no such project, or nothing is asked for.
@@ -100,15 +123,26 @@ def tombstones(
     if project is not None and project not in parameters.projects:
         known = ", ".join(sorted(parameters.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
-    if not (author or path or source):
-        raise ProjectError("say what to forget: --author ADDRESS, --path PATTERN or --repository")
+    if not (author or path or source or user):
+        raise ProjectError(
+            "say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository"
+        )
+    place: dict[str, Any] = {"source": source, "path": path}
+    person = author or user
+    if person is None:
+        return [Tombstone(project=project, **place, author=None)]
+    pseudonym = author_pseudonym(person, logs_key(parameters.privacy))
+    as_user = Tombstone(project=project, **place, author=None, user=pseudonym)
     if author is None:
-        return [Tombstone(project=project, source=source, path=path, author=None)]
+        return [as_user]
     names = [project] if project else sorted(parameters.projects)
     keys = {name: project_key(name, parameters.privacy) for name in names}
     return [
-        Tombstone(project=name, source=source, path=path, author=author_pseudonym(author, key))
-        for name, key in keys.items()
+        *(
+            Tombstone(project=name, **place, author=author_pseudonym(author, key))
+            for name, key in keys.items()
+        ),
+        as_user,
     ]
 
 
@@ -119,9 +153,10 @@ def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     values = yaml.load(path.read_text(encoding="utf-8"))
     privacy = values.setdefault("privacy", {})
     present = [dict(entry) for entry in privacy.get("forgotten") or []]
-    new = [stone for stone in stones if stone.model_dump() not in present]
+    wanted = [(stone, stone.model_dump(exclude_defaults=True)) for stone in stones]
+    new = [stone for stone, fields in wanted if fields not in present]
     if new:
-        privacy["forgotten"] = [*present, *(stone.model_dump() for stone in new)]
+        privacy["forgotten"] = [*present, *(f for _, f in wanted if f not in present)]
         with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
     return new
@@ -147,6 +182,7 @@ def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel
                     tags["model_asset"],
                     tags["partition"] or None,
                     tuple(sorted(used & wanted)),
+                    tags["dvc_md5"],
                 )
             )
     return sorted(models, key=lambda model: (model.name, int(model.number)))
@@ -165,13 +201,18 @@ def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why
         ledger.record(project.root, known, pin, line)
 
 
-def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
+def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = False) -> Purged:
     """Delete former versions of everything made from sources, in all stores.
 
     What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
     assets are gone from this machine. Remotes stay as they are, and are named: others may keep
-    versions there of which this workspace knows nothing. Models stay, since they are marked and a
-    person decides.
+    versions there of which this workspace knows nothing.
+
+    Args:
+        project: The project.
+        instance: Dagster's.
+        weights: Delete the weights of marked models, too, except where one is champion, canary or
+            challenger; otherwise they stay, since a person decides.
     """
     rows = project.state / "cache" / "rows"
     folders = list(rows.iterdir()) if rows.is_dir() else []
@@ -179,13 +220,16 @@ def purge(project: Project, instance: "dg.DagsterInstance") -> Purged:
         shutil.rmtree(folder)
     # adapters of former versions in another format
     shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
+    for place in _LEFTOVERS:
+        shutil.rmtree(project.state / place, ignore_errors=True)
     return Purged(
         _purge_dvc(project.root),
         _purge_mlflow(project),
         _purge_dagster(project, instance),
         len(folders),
         drop_indexes(project),
-        _remotes(project.root),
+        _drop_weights(project) if weights else (),
+        remotes(project.root),
     )
 
 
@@ -194,7 +238,7 @@ def made_from_sources(project: Project) -> list[str]:
     made: list[str] = []
     for asset in project.graph.order:
         inputs = {other.name for other in project.graph.wiring(asset.name).assets}
-        if asset.name in INGESTED or inputs & set(made):
+        if asset.name in (*INGESTED, INTERACTIONS) or inputs & set(made):
             made.append(asset.name)
     return made
 
@@ -213,10 +257,30 @@ def _purge_dvc(root: Path) -> int:
     return max(0, before - _size(cache))
 
 
-def _remotes(root: Path) -> tuple[tuple[str, str], ...]:
+def remotes(root: Path) -> tuple[tuple[str, str], ...]:
+    """Names of DVC's remotes with their addresses."""
     with locked_repo(root) as repo:
         known = repo.config["remote"]
         return tuple((name, str(known[name]["url"])) for name in sorted(known))
+
+
+def _drop_weights(project: Project) -> tuple[str, ...]:
+    """Delete the weights of marked models that have no role any more; their records stay."""
+    client, uri = open_client(project.root), tracking_uri(project.root)
+    gone = []
+    for version in client.search_model_versions():
+        tags = dict(version.tags)
+        if TAG not in tags or WEIGHTS in tags:
+            continue
+        model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+        now = standing(project.root, model)
+        if tags["dvc_md5"] in {now[role] for role in _ROLES}:
+            continue
+        _delete_artifacts(str(version.source), uri)
+        shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
+        client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
+        gone.append(f"{version.name}/{version.version}")
+    return tuple(sorted(gone))
 
 
 def _size(folder: Path) -> int:

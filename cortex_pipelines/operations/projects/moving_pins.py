@@ -13,6 +13,7 @@ from cortex_pipelines.coordination.logs import (
     logs_folder,
     take_coordination_pin,
 )
+from cortex_pipelines.feedback.pinned import take_feedback_pin
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
@@ -84,6 +85,14 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
                     raise
                 _LOG.warning("%s; what needs it is not made until `cortex update`", error)
     return _write(root, lock, pins, set(params.projects))
+
+
+def pin_feedback_alone(root: Path, params: Parameters) -> None:
+    """Pin the stored events as they are now, if they were pinned before; no other pin moves."""
+    lock = read_yaml(root / FILE)
+    if _pinned(lock, "feedback"):
+        pin = take_feedback_pin(params.feedback, root, params.privacy)
+        _write(root, lock, {"feedback": pin}, set(params.projects))
 
 
 def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:

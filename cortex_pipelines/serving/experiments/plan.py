@@ -7,12 +7,14 @@ nothing.
 import hashlib
 import json
 import random
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.serving.lines import line_start
+from cortex_pipelines.serving.lines import appending, line_start
 
 FILE = "experiments.jsonl"
 FOLDER = "experiments"
@@ -23,6 +25,9 @@ ARMS: tuple[Arm, Arm] = ("a", "b")
 Metric = Literal["accepted", "answered"]
 """Share of requests whose answer was accepted; that were answered without a failure or a vote
 against the answer."""
+
+_UNIT = 24
+"""Hexadecimal digits of a user's pseudonym."""
 
 _LEAST_SHARE = 0.01
 _CHANCE = random.SystemRandom()
@@ -87,7 +92,7 @@ class Plan:
     def unit(self, user: str) -> str:
         """A user's pseudonym within this experiment; empty for nobody in particular."""
         text = f"{self.id}\0{user}".encode(errors="replace")
-        return hashlib.sha256(text).hexdigest()[:24] if user else ""
+        return hashlib.sha256(text).hexdigest()[:_UNIT] if user else ""
 
     def arm(self, unit: str) -> Arm:
         """Who answers a unit: always the same; of nobody in particular, drawn each time."""
@@ -165,11 +170,36 @@ class Book:
         """The file of an experiment's answers."""
         return self.state / FOLDER / f"{plan.id}.jsonl"
 
+    def forget(self, user: str, project: str | None) -> int:
+        """Give the answers to a user another pseudonym, made at random; counts stay as they are.
+
+        Lines keep their length, so that a gateway that reads along reads on.
+
+        Args:
+            user: As the gateway knows them.
+            project: Only in experiments of this project; None for all.
+
+        Returns:
+            In how many lines the pseudonym stood.
+        """
+        count = 0
+        for plan in (entry.plan for entry in self.entries()):
+            path = self.answers(plan)
+            if project not in (None, plan.project) or not path.exists():
+                continue
+            unit, other = plan.unit(user).encode(), secrets.token_hex(_UNIT // 2).encode()
+            with appending(path), path.open("rb+") as file:
+                found = [match.start() for match in re.finditer(re.escape(unit), file.read())]
+                for place in found:
+                    file.seek(place)
+                    file.write(other)
+            count += len(found)
+        return count
+
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
     """Append a line of JSON; what a killed process left unfinished does not swallow it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    with appending(path) as file:
         file.write(line_start(file) + json.dumps(line, sort_keys=True).encode() + b"\n")
 
 

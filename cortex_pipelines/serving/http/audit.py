@@ -35,6 +35,7 @@ def audit_router(state: Path) -> APIRouter:
 
 def _chain(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {"entries": 0, "head": audit.FIRST, "problem": ""}
+        return {"entries": 0, "head": audit.FIRST, "problem": "", "redacted": 0}
     seen = audit.verify(path)
-    return {"entries": seen.entries, "head": seen.head, "problem": seen.problem}
+    known = {"entries": seen.entries, "head": seen.head, "problem": seen.problem}
+    return {**known, "redacted": seen.redacted}

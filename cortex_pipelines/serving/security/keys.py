@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -193,6 +193,15 @@ class KeyRing:
                 raise ApiKeyError(f"no key {name}; there is: {known}")
             now = datetime.now(UTC).isoformat(timespec="seconds")
             keys[places[0]] = replace(keys[places[0]], revoked=keys[places[0]].revoked or now)
+
+    def forget(self, whose: Callable[[str], bool]) -> int:
+        """Delete keys by their names, which ends them; returns how many."""
+        if not any(whose(key.name) for key in self.keys):
+            return 0
+        with self._changing() as keys:
+            before = len(keys)
+            keys[:] = [key for key in keys if not whose(key.name)]
+            return before - len(keys)
 
     def find(self, token: str) -> ApiKey:
         """The valid key that this is.

@@ -1,0 +1,222 @@
+"""Signed certificates of deletion: what was forgotten, what became of it, what is left to do.
+
+What was asked for and removed is noted when it happens. What was rebuilt is not: the certificate
+compares the versions of then with those of DVC, the registry and the ledger now, so it can claim no
+rebuild that did not happen, and names what is outstanding.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.operations.feedback import gateway_log
+from cortex_pipelines.operations.projects.forgetting import (
+    INTERACTIONS,
+    WEIGHTS,
+    TrainedModel,
+    made_from_sources,
+    remotes,
+)
+from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.signing import sign_file
+from cortex_pipelines.serving.security import audit
+from cortex_pipelines.tracking.store import open_client, tracking_uri
+from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
+from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
+from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+
+_FOLDER = "deletions"
+_COPIES = (
+    "exported models and data sets, and backups: where somebody has put them",
+    "checkouts and remotes of this project's git repository, with tombstones and lock files",
+    "the sources themselves",
+)
+
+
+def note(
+    project: Project,
+    stones: Iterable[Tombstone],
+    gone: Mapping[str, int],
+    models: Iterable[TrainedModel],
+    by: str,
+) -> str:
+    """Note a deletion that has just been asked for, and the versions of before; returns its id."""
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    stones = list(stones)
+    record = {
+        "id": name,
+        "requested": now.isoformat(timespec="seconds"),
+        "by": by,
+        "forgotten": [stone.model_dump(exclude_none=True) for stone in stones],
+        "removed": {what: count for what, count in gone.items() if count},
+        "purges": [],
+        "outputs": _versions(project, stones),
+        "models": [asdict(model) for model in models],
+    }
+    write_whole(_folder(project) / f"{name}.json", json.dumps(record, indent=1))
+    return name
+
+
+def note_purge(project: Project, counts: Mapping[str, Any]) -> None:
+    """Note with every deletion that former versions were purged."""
+    done = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **counts}
+    for path in _folder(project).glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["purges"].append(done)
+        write_whole(path, json.dumps(record, indent=1))
+
+
+def certify(project: Project, path: Path, name: str | None = None) -> dict[str, Any]:
+    """Write the certificate of a deletion, and its signature beside it.
+
+    Args:
+        project: The project.
+        path: Where; the signature has the same name with ``.sig`` behind it.
+        name: Id of the deletion; None for the last one.
+
+    Returns:
+        What the certificate says.
+
+    Raises:
+        ProjectError: there is no such deletion; names those that there are.
+    """
+    known = sorted(file.stem for file in _folder(project).glob("*.json"))
+    if not known or (name or known[-1]) not in known:
+        words = f"no deletion {name}" if name else "nothing was forgotten here"
+        raise ProjectError(f"{words}; deletions: {', '.join(known) or 'none'}")
+    file = _folder(project) / f"{name or known[-1]}.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    views = dvc_views(project)
+    stale = _stale(project, views)
+    current = {_address(project, view): view.locked for view in views}
+    cache = Path(cache_folder(project.root))
+    outputs = [
+        _output(address, before, current.get(address), stale, cache)
+        for address, before in record["outputs"].items()
+    ]
+    models = [_model(project, model, current, stale) for model in record["models"]]
+    left = [sentence for row in (*outputs, *models) for sentence in row.pop("outstanding")]
+    certificate = {
+        "certificate": "cortex-pipelines deletion 1",
+        **record,
+        "issued": datetime.now(UTC).isoformat(timespec="seconds"),
+        "outputs": outputs,
+        "models": models,
+        "audit_log": _audit(project.root),
+        "outstanding": left,
+        "copies_may_remain": [*_elsewhere(project), *_COPIES],
+    }
+    write_whole(path, json.dumps(certificate, indent=1) + "\n")
+    sign_file(project.root, path)
+    return certificate
+
+
+def _folder(project: Project) -> Path:
+    return project.state / _FOLDER
+
+
+def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
+    """Versions of all outputs that may hold something of it, by DVC's address."""
+    concerned = project.graph.downstream([INTERACTIONS]) | {INTERACTIONS}
+    if any(stone.user is None for stone in stones):
+        concerned |= set(made_from_sources(project))
+    named = {stone.project for stone in stones}
+    lock = read_yaml(project.root / "dvc.lock").get("stages") or {}
+    return {
+        address: str(lock[address]["outs"][0]["md5"])
+        for asset in project.graph.order
+        if asset.name in concerned
+        for partition in project.partitions_of(asset)
+        if partition is None or None in named or partition in named
+        if (address := project.address(asset, partition)) in lock
+    }
+
+
+def _stale(project: Project, views: Iterable[DvcView]) -> set[str]:
+    """Outputs that are not what the present sources and parameters give, or rest on such."""
+    stale: set[tuple[str, str | None]] = set()
+    found = set()
+    for view in views:  # in topological order
+        rests_on = [
+            (other.name, partition)
+            for other in project.graph.wiring(view.asset.name).assets
+            for partition in project.partitions_of(other)
+            if view.partition is None or partition in (None, view.partition)
+        ]
+        if view.changed or stale.intersection(rests_on):
+            stale.add((view.asset.name, view.partition))
+            found.add(_address(project, view))
+    return found
+
+
+def _output(
+    address: str, before: str, now: str | None, stale: set[str], cache: Path
+) -> dict[str, Any]:
+    rebuilt = now is not None and address not in stale
+    kept = now != before and (cache / before[:2] / before[2:]).exists()
+    left = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
+    if kept:
+        left.append(f"{address}: version {before} is in DVC's cache; `cortex forget --purge`")
+    row = {"output": address, "before": before, "now": now, "rebuilt": rebuilt}
+    return row | {"former_version_in_cache": kept, "outstanding": left}
+
+
+def _model(
+    project: Project, model: Mapping[str, Any], current: Mapping[str, str | None], stale: set[str]
+) -> dict[str, Any]:
+    of = Model(model["asset"], model["partition"])
+    roles, before = standing(project.root, of), model["version"]
+    now = current.get(of.address)
+    rebuilt = now is not None and of.address not in stale
+    client, title = open_client(project.root), f"{model['name']}/{model['number']}"
+    tags = client.get_model_version(model["name"], model["number"]).tags
+    left = [] if rebuilt else [f"{title}: not rebuilt without it yet; `cortex run`"]
+    if not (rebuilt and now == before):  # the same version: nothing of it had reached the model
+        left += [
+            f"{title}: made with it, and still {role}; promote what was rebuilt or roll back"
+            for role in ("champion", "canary")
+            if roles[role] == before
+        ]
+        if WEIGHTS not in tags:
+            left.append(f"{title}: its weights are kept; `cortex forget --purge --weights`")
+    return {
+        "model": model["name"],
+        "number": model["number"],
+        "before": before,
+        "now": now,
+        "rebuilt": rebuilt,
+        "weights": tags.get(WEIGHTS, "kept"),
+        "verdict": roles["verdict"] if rebuilt and roles["challenger"] == now else None,
+        "champion": roles["champion"],
+        "outstanding": left,
+    }
+
+
+def _address(project: Project, view: DvcView) -> str:
+    return project.address(view.asset, view.partition)
+
+
+def _audit(root: Path) -> dict[str, Any] | None:
+    path = gateway_log(root).parent / audit.FILE
+    return asdict(audit.verify(path)) if path.exists() else None
+
+
+def _elsewhere(project: Project) -> list[str]:
+    """DVC's remotes and MLflow's server, without what lets one in there."""
+    places = [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
+    uri = tracking_uri(project.root)
+    return places + ([f"MLflow: {_open(uri)}"] if uri.startswith("http") else [])
+
+
+def _open(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

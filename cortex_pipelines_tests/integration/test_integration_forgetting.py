@@ -1,0 +1,150 @@
+"""`cortex forget` reaches every place where a project keeps something, down to its bytes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.operations.feedback import gateway_log
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.release.keys import keys_folder
+from cortex_pipelines.serving.events import EventLog
+from cortex_pipelines.serving.experiments.plan import Book, Plan, append
+from cortex_pipelines.serving.security.audit import FILE, AuditLog, verify
+from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines_tests.integration.miniproject import MiniProject, git
+from cortex_pipelines_tests.integration.planted import holding
+
+pytestmark = pytest.mark.slow
+
+PERSON = "wombat.keeper@example.org"
+OTHER = "emu.keeper@example.org"
+CODE = "numbatledger"
+PLAN = Plan(
+    "e1", "alpha", "base", "context", 0.5, "accepted", 0.1, 100, 0.1, None, "2026-01-01", "a", "b"
+)
+
+TOMBSTONES = (
+    *("params.yaml", ".cortex/kept/params.yaml", "dvc.lock", ".cortex/kept/dvc.lock"),
+    *("data/parameters/", ".dvc/cache/runs", ".mlflow/mlflow.db", ".cortex/deletions/"),
+)
+"""Where the tombstones stand, and with them pseudonyms: the parameters and what records these."""
+
+
+def stones_of(root: Path, name: str) -> list[bytes]:
+    """What somebody is called in logs and in the projects."""
+    privacy = load_parameters(root).privacy
+    keys = [logs_key(privacy), *(project_key(one, privacy) for one in ("alpha", "beta"))]
+    return [author_pseudonym(name, key).encode() for key in keys]
+
+
+def plant(mini: MiniProject) -> None:
+    """Something of the two people in each kind of place, and code in feedback and memory."""
+    root, state = mini.root, gateway_log(mini.root).parent
+    mini.edit_params(lambda values: values["feedback"].update(consent=["alpha", "beta"]))
+    privacy = load_parameters(root).privacy
+    events = EventLog(state, lambda user: author_pseudonym(user, logs_key(privacy)))
+    audit, keys, book = AuditLog(state), KeyRing(keys_folder(root)), Book(state)
+    book.write(PLAN)
+    lines = []
+    for number, name in enumerate((PERSON, OTHER)):
+        made = {"type": "offered", "completion_id": f"c{number}", "project": "alpha"}
+        events.add(made | {"characters": 9}, name)
+        vote = {"type": "feedback", "completion_id": f"c{number}", "vote": "down"}
+        events.add(vote | {"original": "x", "correction": f"{CODE}_{number} = 1"}, name)
+        audit.add({"key": name, "route": "/v1/completions", "status": 200})
+        keys.create(name)
+        answer = {"id": f"c{number}", "arm": "a", "unit": PLAN.unit(name), "became": "answered"}
+        append(book.answers(PLAN), answer)
+        text = ("memory", "add", f"{CODE}_{number} is a book", "--project", "beta")
+        mini.cortex(*text, "--author", name)
+        path = f"{('vault', 'open')[number]}/a.py"
+        lines.append({"corrected": f"{CODE}_{number}", "user": name, "path": path})
+        lines.append({"corrected": f"{CODE}_path_{number}", "user": "third", "path": path})
+        where = root / "sources" / "alpha"
+        (where / f"{number}.py").write_text(f"def {CODE}_{number}():\n    return {number}\n")
+        git(where, "add", "-A")
+        git(where, "commit", "-q", "-m", f"add {CODE}_{number}", f"--author=K <{name}>")
+    imported = root.parent / "corrections.jsonl"
+    imported.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mini.cortex("feedback", "import", str(imported), "--project", "beta")
+    for place in ("logs/error-1.log", "damaged/params.yaml.1", "cache/checkpoints/shop"):
+        file = root / ".cortex" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{CODE}_0 of {PERSON}")
+    mini.cortex("update")
+    mini.cortex("run", "repository_files", "repository_commits", "interactions")
+
+
+def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
+    plant(begun)
+    root, state = begun.root, gateway_log(begun.root).parent
+    head = verify(state / FILE).head
+    logged, *own = stones_of(root, PERSON)
+    before = holding(root, PERSON.encode()) | holding(root, logged)
+    before |= holding(root, f"{CODE}_0".encode()) | holding(root, PLAN.unit(PERSON).encode())
+    before |= {place for pseudonym in own for place in holding(root, pseudonym)}
+    wanted = {
+        *(".cortex/serving/audit.jsonl", ".cortex/serving/events.jsonl", ".cortex/keys/api.json"),
+        *(".cortex/serving/experiments", ".cortex/memory/beta.sqlite"),
+        *(".cortex/damaged/params.yaml.1", ".cortex/logs/error-1.log"),
+        *(".cortex/cache/checkpoints", "data/repository_commits/alpha"),
+        *("data/interactions/interactions.parquet", "data/repository_files/alpha"),
+    }
+    assert wanted <= before, "this test sees what it has planted"
+    assert any(place.startswith(".cortex/feedback/") for place in before)
+    mirrors = list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
+    assert mirrors
+
+    done = begun.cortex("forget", "--author", PERSON)
+    for words in ("4 events of feedback", "2 events of the gateway", "1 names in the audit log"):
+        assert words in done.stderr
+    begun.cortex("run", "repository_files", "repository_commits", "interactions")
+    done = begun.cortex("forget", "--purge")
+    assert f"{len(mirrors)} copies of sources" in done.stderr
+
+    for trace in (PERSON, f"{CODE}_0", PLAN.unit(PERSON)):
+        assert holding(root, trace.encode()) == set()
+    for pseudonym in (logged, *own):
+        assert all(place.startswith(TOMBSTONES) for place in holding(root, pseudonym))
+    assert not list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
+    for trace in (f"{CODE}_1", f"{CODE}_path_0", PLAN.unit(OTHER), OTHER):
+        assert holding(root, trace.encode()), "what was not asked for stays"
+
+    seen = verify(state / FILE, head)
+    assert (seen.problem, seen.redacted, seen.entries) == ("", 1, 3)
+    paper = root.parent / "certificate.json"
+    begun.cortex("forget", "--certificate", str(paper))
+    assert "as it was signed" in begun.cortex("verify", str(paper)).stderr
+    said = json.loads(paper.read_text())
+    assert PERSON not in paper.read_text()
+    assert said["removed"]["names in the audit log"] == said["audit_log"]["redacted"] == 1
+    rebuilt = {row["output"]: row["rebuilt"] for row in said["outputs"]}
+    assert rebuilt["interactions"]
+    assert rebuilt["repository_commits@alpha"]
+    assert not said["outstanding"]
+    paper.write_text(paper.read_text().replace('"outstanding": []', '"outstanding": [ ]'))
+    assert "it was modified" in begun.cortex("verify", str(paper), status=1).stderr
+    KeyRing(keys_folder(root)).create(PERSON)  # who comes back is somebody new
+    again = begun.cortex("feedback", "import", str(root.parent / "corrections.jsonl"))
+    assert "is forgotten" in again.stderr
+    assert holding(root, f"{CODE}_0".encode()) == set()
+
+
+def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(begun: MiniProject) -> None:
+    plant(begun)
+    root = begun.root
+    assert holding(root, f"{CODE}_path_0".encode())
+    begun.cortex("forget", "--path", "vault/**", "--project", "beta")
+    begun.cortex("forget", "--user", OTHER)
+    begun.cortex("run", "interactions")
+    begun.cortex("forget", "--purge")
+    assert holding(root, f"{CODE}_path_0".encode()) == set()
+    assert holding(root, f"{CODE}_path_1".encode())
+    left = holding(root, stones_of(root, OTHER)[0])
+    assert all(place.startswith(TOMBSTONES) for place in left)
+    assert holding(root, PLAN.unit(OTHER).encode()) == set()
+    assert "data/repository_commits/alpha" in holding(root, stones_of(root, OTHER)[1]), (
+        "a user is no author"
+    )
