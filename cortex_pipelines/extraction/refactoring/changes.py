@@ -1,5 +1,6 @@
 """Derive refactorings from the matched and unmatched units of two versions."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.refactoring.extracting import Extraction, find_extractions
@@ -8,10 +9,10 @@ from cortex_pipelines.extraction.refactoring.inner_changes import (
     look_inside,
     renamed_in_extraction,
 )
-from cortex_pipelines.extraction.refactoring.mapping import StatementMap
-from cortex_pipelines.extraction.refactoring.matching.pairing import Pairing, home_of
-from cortex_pipelines.extraction.refactoring.model import OBJECT, Function, Type
+from cortex_pipelines.extraction.refactoring.matching.pairing import Home, Pairing, home_of, inside
+from cortex_pipelines.extraction.refactoring.model import OBJECT, WHOLE, Function, Type
 from cortex_pipelines.extraction.refactoring.purity import Purity
+from cortex_pipelines.extraction.refactoring.renames import Mapped
 from cortex_pipelines.extraction.refactoring.reporting import (
     Change,
     extraction_codes,
@@ -19,8 +20,6 @@ from cortex_pipelines.extraction.refactoring.reporting import (
     titled,
 )
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
-
-Mapped = tuple[Function, Function, StatementMap]
 
 
 class Changes:
@@ -34,6 +33,8 @@ class Changes:
     def __init__(self, paired: Pairing, settings: RefactoringSettings) -> None:
         self._paired, self._settings, self._purity = paired, settings, Purity(paired)
         self._moved = {id(other) for _, other in paired.moved}
+        self._left = {inside(old) for old, _ in paired.moved}
+        self._homes_after = set(paired.homes.values())
         self._names: dict[int, dict[str, str]] = {}
 
     def all(self) -> Iterator[Change]:
@@ -43,7 +44,11 @@ class Changes:
             (old, new, paired.likeness.mapped(old, new))
             for old, new in [*paired.functions, *paired.moved]
         ]
-        insides = {id(old): look_inside(old, new, mapped) for old, new, mapped in kept}
+        within = _within_each(kept)
+        insides = {
+            id(old): look_inside(old, new, mapped, within.get(inside(old), ()))
+            for old, new, mapped in kept
+        }
         self._names = {key: inside.names for key, inside in insides.items()}
         for old, new, mapped in kept:
             yield from self._function(old, new)
@@ -81,13 +86,15 @@ class Changes:
         return self._purity.statements(old.statements, new.statements) and all(same)
 
     def _function(self, old: Function, new: Function) -> Iterator[Change]:
-        moved = id(new) in self._moved
+        # what is assigned to a function's prototype is not inside of it
+        held = not old.place.inside and home_of(old) in self._left
+        moved = id(new) in self._moved or held
         # what it is assigned to is a part of a function's name
         names = old.full_name, new.full_name
         if not moved and (_same_name(old, new) or _constructors(old, new)):
             return
-        if moved and (old.place.inside or new.place.inside) and not self._lifted(old, new):
-            return  # a function inside of another goes where its code goes
+        if moved and (old.place.inside or new.place.inside) and not self._moved_alone(old, new):
+            return
         what = _what(moved, names[0] != names[1])
         if what == "Move":
             what = self._direction(old, new)
@@ -110,12 +117,22 @@ class Changes:
                 return "Pull Up"
         return "Move"
 
-    def _lifted(self, old: Function, new: Function) -> bool:
-        """Whether a function moved into or out of functions within its container."""
+    def _moved_alone(self, old: Function, new: Function) -> bool:
+        """Whether a function left or entered a function that is in both versions.
+
+        Else it went where the code around it went, or that became a function, or is none any more.
+        """
+        homes = self._paired.homes
         home, around = self._paired.home_after(home_of(old))
         path, to = home_of(new)
         short, long = sorted((around, to), key=len)
-        return home == path and long[: len(short)] == short
+        lifted = home == path and long[: len(short)] == short
+        both = bool(old.place.inside and new.place.inside)
+        return (
+            (lifted or not both)
+            and (not old.place.inside or _function_around(old) in homes)
+            and (not new.place.inside or _function_around(new) in self._homes_after)
+        )
 
     def _owner_after(self, old: Function) -> str | None:
         """Name of a function's enclosing type after the change."""
@@ -155,9 +172,32 @@ class Changes:
         return (path, self._owner_after(old)) == (new.place.path, new.place.owner)
 
 
+def _function_around(function: Function) -> Home:
+    """The innermost function around a function, as a container."""
+    path, around = home_of(function)
+    names = list(around)
+    while names and names[-1] != function.place.inside:
+        names.pop()
+    return path, tuple(names)
+
+
+def _within_each(kept: list[Mapped]) -> dict[Home, list[Mapped]]:
+    """The functions in each container, at any depth; what a file holds is in its module."""
+    within: dict[Home, list[Mapped]] = defaultdict(list)
+    for pair in kept:
+        path, around = home_of(pair[0])
+        if pair[0].name:
+            within[path, ("",)].append(pair)
+            for length in range(1, len(around) + 1):
+                within[path, around[:length]].append(pair)
+    return within
+
+
 def _same_name(old: Function, new: Function) -> bool:
     """Whether functions have one name, ignoring what they are assigned to."""
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
+    if old.full_name == new.full_name == WHOLE:
+        return True
     return old.name == new.name and (old_parts == new_parts or old_parts[0] != new_parts[0])
 
 
@@ -170,8 +210,9 @@ def _within(extraction: Extraction) -> bool:
 
 
 def _constructors(old: Function, new: Function) -> bool:
-    """Whether both are constructors, named as their class."""
-    return (old.name, new.name) == (old.place.owner, new.place.owner)
+    """Whether both are constructors: named as their class, or of one class."""
+    named = (old.name, new.name) == (old.place.owner, new.place.owner)
+    return named or (old.name != new.name and old.constructed == new.constructed)
 
 
 def _what(moved: bool, renamed: bool) -> str:

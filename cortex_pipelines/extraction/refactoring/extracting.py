@@ -58,14 +58,16 @@ def find_extractions(
             by_name[function.name].append(function)
     extractions = []
     for origin, caller, rest in kept:
-        called = [name for name in sorted(caller.calls) if caller.calls[name] > origin.calls[name]]
+        called = [name for name in sorted(by_name) if caller.calls[name] > origin.calls[name]]
+        handed = _handed_on(by_name, origin, caller) - set(called)
+        called += sorted(handed)
         tried: set[int] = set()
         while called:
-            for function in by_name.get(called.pop(), ()):
+            for function in _nearest(by_name.get(called.pop(), []), caller):
                 if id(function) in tried:
                     continue
                 tried.add(id(function))
-                mapped = _taken(function, origin, rest)
+                mapped = _taken(function, origin, rest, handed=function.name in handed)
                 if _is_extraction(mapped, function, origin, rest, settings):
                     extractions.append(Extraction(origin, caller, function, mapped, rest))
                     # what was taken from the origin may have been taken apart again
@@ -73,12 +75,26 @@ def find_extractions(
     return extractions
 
 
-def _taken(function: Function, origin: Function, rest: StatementMap) -> StatementMap:
+def _nearest(functions: list[Function], caller: Function) -> list[Function]:
+    """Those of functions of one name that a call means: those of its file, if it has any."""
+    return [one for one in functions if one.place.path == caller.place.path] or functions
+
+
+def _handed_on(names: Iterable[str], origin: Function, caller: Function) -> set[str]:
+    """Names that may stand where functions without a name were."""
+    if not origin.callbacks:
+        return set()
+    return {name for name in names if caller.words[name] > origin.words[name]}
+
+
+def _taken(
+    function: Function, origin: Function, rest: StatementMap, *, handed: bool
+) -> StatementMap:
     """Map changed or removed statements of the origin to the new function."""
     free = [
         index
-        for index, statement in enumerate(origin.statements)
-        if rest.likeness.get(index, 0.0) < 1.0
+        for index in range(len(origin.statements))
+        if rest.likeness.get(index, 0.0) < 1.0 and (not handed or index in origin.callbacks)
     ]
     mapped = map_statements(chosen(origin.statements, free), function.statements, _LEAST)
     _map_expressions(mapped)

@@ -1,6 +1,6 @@
 """Changes inside a matched function: parameters and variables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.extracting import Extraction
@@ -9,8 +9,10 @@ from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN,
+    Mapped,
     Renamed,
     bound_in,
+    callbacks,
     evidence,
     names_of,
     renamed_names,
@@ -42,10 +44,30 @@ class Inside:
         }
 
 
-def look_inside(old: Function, new: Function, mapped: StatementMap) -> Inside:
-    """Find renamed names in a function or in module-level code."""
-    renames = renamed_names(names_of(old), names_of(new), evidence(mapped))
-    return Inside(renames, _signature(old, new, renames))
+def look_inside(
+    old: Function, new: Function, mapped: StatementMap, inner: Iterable[Mapped] = ()
+) -> Inside:
+    """Find renamed names in a function or in module-level code.
+
+    Args:
+        old, new: The versions.
+        mapped: Their statements.
+        inner: The functions inside of it.
+    """
+    before, after = names_of(old), names_of(new)
+    # only where a name is gone and another is new, others' uses can say something
+    inner = inner if before.keys() != after.keys() else ()
+    renames = renamed_names(before, after, evidence(mapped, inner))
+    known = {(renamed.before, renamed.after) for renamed in renames}
+    for scope in callbacks(mapped):
+        names = [
+            {name: (kind, line) for name, kind, line in bound_in(side)}
+            for side in (scope.before, scope.after)
+        ]
+        if names[0].keys() != names[1].keys():
+            found = renamed_names(names[0], names[1], evidence(scope))
+            renames += [one for one in found if (one.before, one.after) not in known]
+    return Inside(list(dict.fromkeys(renames)), _signature(old, new, renames))
 
 
 def inner_changes(

@@ -51,6 +51,18 @@ class StatementMap:
         likeness = {new: self.likeness[old] for old, new in self.pairs.items()}
         return StatementMap(self.after, self.before, pairs, likeness)
 
+    def part(self, old: int) -> "StatementMap":
+        """The map of a statement and those inside it, which know their parents no more."""
+        new = self.pairs[old]
+        ends = _end(self.before, old), _end(self.after, new)
+        inside = {a: b for a, b in self.pairs.items() if old <= a < ends[0] and new <= b < ends[1]}
+        return StatementMap(
+            self.before[old : ends[0]],
+            self.after[new : ends[1]],
+            {a - old: b - new for a, b in inside.items()},
+            {a - old: self.likeness[a] for a in inside},
+        )
+
     def share(self) -> float:
         """Share of both versions that is equal, 0 to 1, weighted by statement size."""
         total = sum(statement.weight for statement in [*self.before, *self.after])
@@ -59,6 +71,13 @@ class StatementMap:
             for old, new in self.pairs.items()
         )
         return same / total if total else 1.0
+
+
+def _end(statements: list[Statement], index: int) -> int:
+    """Index after the last statement inside a statement."""
+    while statements[index].children:
+        index = statements[index].children[-1]
+    return index + 1
 
 
 def map_statements(

@@ -5,12 +5,17 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAME = re.compile(r"[A-Z]\w*")
 
 VARIABLE, PARAMETER = "variable", "parameter"
 OBJECT = "object"
 """Kind of a named object literal that holds functions: a container, but no class."""
+
+WHOLE = "exports"
+"""Name of what a JavaScript file exports as a whole, if it has none of its own: no container."""
 
 
 @lru_cache(maxsize=65536)
@@ -82,6 +87,11 @@ class Statement:
         return tuple(
             text if mark == "o" else mark for text, mark in zip(self.texts, self.marks, strict=True)
         )
+
+    @cached_property
+    def has_function(self) -> bool:
+        """Whether a function without a name begins in it."""
+        return bool(self.children) and not FUNCTION_MARKS.isdisjoint(self.texts)
 
     @cached_property
     def weight(self) -> int:
@@ -165,6 +175,21 @@ class Function:
     def weight(self) -> int:
         """Sum of its statements' weights."""
         return sum(statement.weight for statement in self.statements)
+
+    @cached_property
+    def callbacks(self) -> frozenset[int]:
+        """Indices of the statements that hold, or are in, functions without a name."""
+        found: set[int] = set()
+        for index, statement in enumerate(self.statements):
+            if statement.parent in found or not FUNCTION_MARKS.isdisjoint(statement.texts):
+                found.add(index)
+        return frozenset(found)
+
+    @property
+    def constructed(self) -> str:
+        """The class that ``new`` makes with it: its own, or in JavaScript that of its name."""
+        owner = self.place.owner or ""
+        return owner if self.name == "constructor" else self.name
 
 
 @dataclass(slots=True, eq=False)

@@ -11,6 +11,7 @@ from cortex_pipelines.extraction.grammars import PARSED, TooManyStepsError, gram
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     OBJECT,
+    WHOLE,
     Function,
     Parameter,
     Place,
@@ -30,15 +31,16 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")
 _PLAIN_HOLDERS = frozenset({"module", "exports", "this", "self", "window", "global"})
 _NAMELESS = "{}"
+_MODULE = ["module", "exports"]
 _MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside it
 
 
 @dataclass(frozen=True)
 class _Around:
-    """An enclosing definition: its name, and the type or function it is."""
+    """An enclosing definition: its name after those of its holders, and what it is."""
 
     end: int
-    name: str
+    names: tuple[str, ...]
     kind: str
     type: Type | None
 
@@ -94,14 +96,15 @@ class _Reader:
             function = self._function(definition, name, around)
             file.functions.append(function)
             owner = next((unit.type for unit in reversed(around) if unit.kind != "module"), None)
-            if definition.node.type == "pair":
+            if _object_around(definition.node) is not None:
                 owner = self._object(file, function)
             if owner is not None:
                 owner.methods.append(function)
         elif name and kind in TYPES and definition.role == "definition":
             made = self._type(definition, name, around)
             file.types.append(made)
-        return _Around(definition.node.end_byte, name, kind, made)
+        names = (*self._holders(definition), name) if self._contains(definition, name) else ()
+        return _Around(definition.node.end_byte, names, kind, made)
 
     def _object(self, file: SourceFile, member: Function) -> Type | None:
         """The named object literal that contains a function."""
@@ -121,9 +124,25 @@ class _Reader:
         if node is None:
             return ""
         text = " ".join(self._text(node).split())
-        if text == "default" and definition.node.type == "export_statement":
-            return PurePosixPath(self._path).name.partition(".")[0]
+        default = text == "default" and definition.node.type == "export_statement"
+        if default or self._target(definition) == _MODULE:
+            # a file that imports it by its path calls it by the file's name
+            stem = PurePosixPath(self._path).name.partition(".")[0]
+            unnamed = stem if default or definition.kind in TYPES else WHOLE
+            return self._own_name(definition) or unnamed
         return text[1:-1] if text[:1] in ("'", '"', "`") else text
+
+    def _contains(self, definition: Definition, name: str) -> bool:
+        """Whether it is a container by its name, which a test's title is not."""
+        if definition.kind in FUNCTIONS:
+            return self._full_name(definition, name) not in ("", WHOLE)
+        return name != "" and definition.kind != "test"
+
+    def _own_name(self, definition: Definition) -> str:
+        """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
+        body = definition.first("body")
+        node = body.parent.child_by_field_name("name") if body and body.parent else None
+        return self._text(node) if node else ""
 
     def _function(self, definition: Definition, name: str, around: list[_Around]) -> Function:
         body = definition.first("body")
@@ -160,15 +179,22 @@ class _Reader:
         return tuple(_TOKEN.findall(text))
 
     def _full_name(self, definition: Definition, name: str) -> str:
-        """Name with its assignment target, unless that is the module or this object."""
-        node = definition.node
-        left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
-        if left is None or left.type == "identifier":
+        """Name with its assignment target, unless that is the module, this object or a holder."""
+        parts = self._target(definition)
+        if name and (parts == _MODULE or definition.node.type == "export_statement"):
+            return self._own_name(definition) or WHOLE
+        held = "_prototype" in definition.pieces or self._own_name(definition) == name
+        if held or len(parts) < 2:
             return name
-        parts = "".join(self._text(left).split()).split(".")
         while len(parts) > 1 and parts[0] in _PLAIN_HOLDERS:
             parts = parts[1:]
         return ".".join(parts)
+
+    def _target(self, definition: Definition) -> list[str]:
+        """The parts of what a definition is assigned to."""
+        node = definition.node
+        left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
+        return "".join(self._text(left).split()).split(".") if left is not None else []
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         parameters: list[Parameter] = []
@@ -208,16 +234,12 @@ class _Reader:
     def _place(self, definition: Definition, around: list[_Around]) -> Place:
         whole = self._outline.widest(definition.node)
         mark = definition.first("keyword") or definition.first("name") or whole
-        receiver = definition.first("receiver")
-        types = [unit.name for unit in around if unit.kind in TYPES]
-        functions = [unit.name for unit in around if unit.kind in FUNCTIONS]
-        functions = [name for name in functions if name not in ("", "exports")]
-        # what a file exports as a whole is no container
-        names = [unit.name for unit in around if unit.name not in ("", "exports")]
-        names += self._objects(definition.node)
-        if receiver is not None:
-            names.append(self._text(receiver))
-            types.append(self._text(receiver))
+        holders = self._holders(definition)
+        types = [unit.names[-1] for unit in around if unit.names and unit.kind in TYPES]
+        functions = [unit.names[-1] for unit in around if unit.names and unit.kind in FUNCTIONS]
+        if "receiver" in definition.pieces:
+            types += holders
+        names = [name for unit in around for name in unit.names] + holders
         return Place(
             path=self._path,
             language=self._language,
@@ -230,21 +252,38 @@ class _Reader:
             code=self._text(whole),
         )
 
-    def _objects(self, node: Node) -> list[str]:
-        """Names of the object literals around a member, outermost first."""
+    def _holders(self, definition: Definition) -> list[str]:
+        """What holds a member from outside: a receiver, a prototype or objects, outermost first."""
+        receiver = definition.first("receiver")
+        if receiver is not None:
+            return [self._text(receiver)]
+        prototype = definition.first("_prototype")
+        if prototype is not None:
+            return [self._last_name(prototype.parent)]
         names = []
-        while node.type == "pair" and node.parent is not None and node.parent.parent is not None:
-            node = node.parent.parent
-            names.append(self._holder(node))
+        node = _object_around(definition.node)
+        while node is not None and node.parent is not None:
+            names.append(self._holder(node.parent))
+            node = _object_around(node.parent)
         return names[::-1]
 
     def _holder(self, node: Node) -> str:
-        """Name of the variable or key that holds an object literal."""
+        """Name of the variable, key or class that an object literal is given to.
+
+        That of ``var A = B.extend({})`` is ``A``.
+        """
+        if node.type == "arguments" and node.parent is not None:
+            node = node.parent.parent or node
+        if node.type == "export_statement":
+            return WHOLE
         field = {"pair": "key", "variable_declarator": "name", "assignment_expression": "left"}
         name = node.child_by_field_name(field.get(node.type, "name"))
-        if node.type not in field or name is None:
-            return _NAMELESS
-        return self._text(name).rpartition(".")[2].strip("'\"`")
+        return _NAMELESS if node.type not in field or name is None else self._last_name(name)
+
+    def _last_name(self, node: Node | None) -> str:
+        """Last name of a path, before ``prototype``."""
+        text = self._text(node) if node is not None else ""
+        return text.removesuffix(".prototype").rpartition(".")[2].strip("'\"`")
 
     def _module(self, root: Node) -> Function:
         statements: list[Statement] = self._statements.read(root)
@@ -255,6 +294,12 @@ class _Reader:
 
     def _text(self, node: Node) -> str:
         return self._data[node.start_byte : node.end_byte].decode(errors="replace")
+
+
+def _object_around(node: Node) -> Node | None:
+    """The object literal that a node is a member of."""
+    around = node.parent if node.type in ("pair", "method_definition") else None
+    return around if around is not None and around.type == "object" else None
 
 
 def _outer_first(definition: Definition) -> tuple[int, int, int]:

@@ -47,6 +47,10 @@ class Renamed:
     line_after: int
 
 
+Mapped = tuple[Function, Function, StatementMap]
+"""Two versions of a function, and the map of their statements."""
+
+
 def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
     """Positions of tokens of two statements that are equal or replace each other."""
     if old.shape == new.shape:
@@ -66,13 +70,11 @@ class Evidence:
         replaced: How strongly a name took another's place, by both names.
         seen: How often a name took another's place, or stayed, by both names.
         declared: Pairs of names whose declarations took each other's place.
-        lost: Names whose declaration before is in no mapped statement.
     """
 
     replaced: dict[tuple[str, str], float]
     seen: Counter[tuple[str, str]]
     declared: set[tuple[str, str]]
-    lost: set[str]
 
     @cached_property
     def before(self) -> Counter[str]:
@@ -91,13 +93,29 @@ class Evidence:
         return counts
 
 
-def evidence(mapped: StatementMap) -> Evidence:
-    """Collect which names replaced which in mapped statements."""
+def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> Evidence:
+    """Collect which names replaced which in mapped statements.
+
+    Args:
+        mapped: The statements of a function.
+        inner: The functions inside of it, which see its names unless they bind them themselves.
+    """
+    collected = _collected(mapped)
+    for old, new, statements in inner:
+        own = names_of(old), names_of(new)
+        seen = _collected(statements)
+        for pair, count in seen.seen.items():
+            if pair[0] not in own[0] and pair[1] not in own[1]:
+                collected.seen[pair] += count
+                if pair in seen.replaced:
+                    strength = collected.replaced.get(pair, 0.0) + seen.replaced[pair]
+                    collected.replaced[pair] = strength
+    return collected
+
+
+def _collected(mapped: StatementMap) -> Evidence:
     first = _first_declarations(mapped.before), _first_declarations(mapped.after)
-    lost = {
-        mapped.before[index].texts[place] for index, place in first[0] if index not in mapped.pairs
-    }
-    collected = Evidence({}, Counter(), set(), lost)
+    collected = Evidence({}, Counter(), set())
     for index, place in mapped.pairs.items():
         old, new = mapped.before[index], mapped.after[place]
         pairs = list(aligned(old, new))
@@ -171,6 +189,14 @@ def bound_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
     for statement in statements:
         for position, kind in statement.declares:
             yield statement.texts[position], kind, statement.line
+
+
+def callbacks(mapped: StatementMap) -> Iterator[StatementMap]:
+    """The parts of a map that are scopes of their own: statements with functions without a name."""
+    for index, place in mapped.pairs.items():
+        old, new = mapped.before[index], mapped.after[place]
+        if old.has_function and new.has_function:
+            yield mapped.part(index)
 
 
 def renamed_names(

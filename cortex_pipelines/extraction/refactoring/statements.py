@@ -19,6 +19,7 @@ from cortex_pipelines.extraction.refactoring.syntax import (
     DROPPED,
     IDENTIFIERS,
     INTERPOLATIONS,
+    LISTS,
     LITERALS,
     NAMED_PATTERNS,
     PATTERNS,
@@ -84,6 +85,11 @@ class StatementReader:
         while open_nodes:
             node, parent, around, starts = open_nodes.pop()
             if node.type.endswith("comment") or (node.id != top.id and self._skipped(node)):
+                continue
+            if starts and node.type in LISTS:
+                # each of ``var a = 1, b = 2`` is a statement, whatever the word before it
+                declared = [child for child in node.children if child.type == LISTS[node.type]]
+                open_nodes += [(child, node, around, True) for child in reversed(declared)]
                 continue
             if starts and not _says_nothing(node):
                 around = self._begin(node.type, node, around)

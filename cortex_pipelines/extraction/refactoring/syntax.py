@@ -25,7 +25,11 @@ DECLARATIONS = frozenset(
 )
 """Declarations that are statements where a clause has no block of its own."""
 
+LISTS = dict.fromkeys(("lexical_declaration", "variable_declaration"), "variable_declarator")
+"""Declarations of several variables, and the nodes that declare one each."""
+
 ASSIGNMENTS = DECLARATIONS | {
+    "variable_declarator",
     "expression_statement",
     "short_var_declaration",
     "var_declaration",
@@ -120,6 +124,9 @@ NAMED_PATTERNS: dict[str, str] = {
 RECEIVERS = frozenset({"self", "cls", "this"})
 DROPPED = frozenset({";", "{", "}"})
 """Tokens that only group."""
+
+FUNCTION_MARKS = frozenset({"function", "=>", "->", "func"})
+"""Tokens of a function without a name that holds statements."""
 
 TYPES = frozenset({"class", "struct", "trait", "interface", "enum", "type"})
 FUNCTIONS = frozenset({"function", "method"})

@@ -52,10 +52,12 @@ def _least_of_move(
 
 
 def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
-    """Whether a function seems moved only because of a syntax error."""
+    """Whether a function seems moved by a syntax error, or by its class becoming one."""
     paths = {old.place.path, new.place.path}
     same_file = pairing.homes.get((old.place.path, ())) == (new.place.path, ())
-    return same_file and old.name == new.name and not paths.isdisjoint(pairing.broken)
+    if old.name != new.name:
+        return same_file and old.constructed == new.constructed
+    return same_file and not paths.isdisjoint(pairing.broken)
 
 
 def _moved_candidates(

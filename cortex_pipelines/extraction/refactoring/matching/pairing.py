@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from cortex_pipelines.extraction.refactoring.matching.likeness import FunctionLikeness
-from cortex_pipelines.extraction.refactoring.model import Function, SourceFile, Type
+from cortex_pipelines.extraction.refactoring.model import WHOLE, Function, SourceFile, Type
 
 Home = tuple[str, tuple[str, ...]]
 """A container: its file and the names from the outermost in."""
@@ -95,4 +95,6 @@ def home_of(unit: Function | Type) -> Home:
 
 def inside(unit: Function | Type) -> Home:
     """The container that a unit forms."""
-    return unit.place.path, (*unit.place.around, unit.name)
+    whole = isinstance(unit, Function) and unit.full_name == WHOLE
+    names = () if whole else (unit.name,)
+    return unit.place.path, (*unit.place.around, *names)
