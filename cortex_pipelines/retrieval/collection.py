@@ -142,7 +142,8 @@ class Collection:
         if self.vectors is None:
             return None
         if self.documents.height <= _ALL_COMPARED:
-            return np.maximum(np.float32(0), self.directions @ vector)
+            exact: Floats = np.maximum(0, self.directions @ vector)
+            return exact
         places = np.flatnonzero(shown)
         if len(places) > 2 * _COMPARED:
             near = _lowest(np.where(shown, self._signs_apart(vector), self.vectors.shape[1] + 1))
