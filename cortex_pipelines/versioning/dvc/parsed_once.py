@@ -4,7 +4,7 @@ DVC parses both again for every question to a repository, by a parser in pure Py
 a second for a lock of fifty stages: more than half of the time of a run of small assets.
 """
 
-import pickle
+import pickle  # nosec B403: of what this process has parsed
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
