@@ -5,7 +5,7 @@ called where the part was.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
@@ -80,9 +80,9 @@ def _nearest(functions: list[Function], caller: Function) -> list[Function]:
     return [one for one in functions if one.place.path == caller.place.path] or functions
 
 
-def _handed_on(names: Iterable[str], origin: Function, caller: Function) -> set[str]:
+def _handed_on(names: Collection[str], origin: Function, caller: Function) -> set[str]:
     """Names that may stand where functions without a name were."""
-    if not origin.callbacks:
+    if not names or not origin.callbacks:
         return set()
     return {name for name in names if caller.words[name] > origin.words[name]}
 

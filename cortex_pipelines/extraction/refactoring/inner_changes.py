@@ -57,9 +57,11 @@ def look_inside(
     before, after = names_of(old), names_of(new)
     # only where a name is gone and another is new, others' uses can say something
     inner = inner if before.keys() != after.keys() else ()
-    renames = renamed_names(before, after, evidence(mapped, inner))
+    renames = []
+    if inner or mapped.changed:
+        renames = renamed_names(before, after, evidence(mapped, inner))
     known = {(renamed.before, renamed.after) for renamed in renames}
-    for scope in callbacks(mapped):
+    for scope in callbacks(mapped) if mapped.changed else ():
         names = [
             {name: (kind, line) for name, kind, line in bound_in(side)}
             for side in (scope.before, scope.after)

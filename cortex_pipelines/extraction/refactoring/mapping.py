@@ -51,11 +51,20 @@ class StatementMap:
         likeness = {new: self.likeness[old] for old, new in self.pairs.items()}
         return StatementMap(self.after, self.before, pairs, likeness)
 
+    @property
+    def changed(self) -> bool:
+        """Whether any statement differs from the one that it is mapped to."""
+        return any(self.before[a].texts != self.after[b].texts for a, b in self.pairs.items())
+
     def part(self, old: int) -> "StatementMap":
         """The map of a statement and those inside it, which know their parents no more."""
         new = self.pairs[old]
         ends = _end(self.before, old), _end(self.after, new)
-        inside = {a: b for a, b in self.pairs.items() if old <= a < ends[0] and new <= b < ends[1]}
+        inside = {
+            a: self.pairs[a]
+            for a in range(old, ends[0])
+            if a in self.pairs and new <= self.pairs[a] < ends[1]
+        }
         return StatementMap(
             self.before[old : ends[0]],
             self.after[new : ends[1]],

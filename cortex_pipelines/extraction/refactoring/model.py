@@ -169,7 +169,10 @@ class Function:
     @cached_property
     def words(self) -> Counter[str]:
         """Counts of its names and values."""
-        return sum((statement.words for statement in self.statements), Counter())
+        counts: Counter[str] = Counter()
+        for statement in self.statements:
+            counts.update(statement.words)
+        return counts
 
     @cached_property
     def weight(self) -> int:
