@@ -337,7 +337,9 @@ def _asset_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinit
 
 def _promote_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinition:
     """Promote a gate's model, which becomes the reference of the next gate."""
-    meets = [other.name for other in graph.order if other.champion_of == asset.registers]
+    meets = [
+        other.name for other in graph.order if asset.registers in (other.champion_of, other.watches)
+    ]
     again = [
         other.name
         for other in graph.order

@@ -43,7 +43,8 @@ def test_all_that_passed_are_promoted_and_the_verdict_stays(own: MiniProject) ->
     assert entry.by
     assert entry.at.endswith("+00:00")
 
-    assert "3 made" in own.cortex("run").stderr  # the gate knows the champion's name
+    # the gate and what watches the champion know its name
+    assert "4 made" in own.cortex("run").stderr
     assert verdict(own) == before
     assert own.version("task_router") == version
     assert all(row["fresh"] for row in own.status())

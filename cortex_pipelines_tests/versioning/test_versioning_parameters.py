@@ -193,9 +193,9 @@ def test_what_may_differ_by_project_is_read_by_assets_of_a_project() -> None:
     read = {
         name for asset in graph.assets.values() if asset.partitioned for name in asset.parameters
     }
-    of_all = {"privacy", "general", "retrieval"}
-    """What is forgotten is forgotten everywhere; general code is one for all, and so is the encoder
-    that queries are compared by."""
+    of_all = {"privacy", "general", "retrieval", "routing"}
+    """What is forgotten is forgotten everywhere; general code is one for all, and so are the
+    encoders that queries and texts are compared by."""
     assert (read & SECTIONS.keys()) - of_all == PER_PROJECT
 
 
