@@ -245,7 +245,9 @@ def test_an_asset_reads_the_version_of_any_project_that_its_settings_name(
     stages.write(project)
     materialise(project, borrowed, "b")
     assert (bench.root / "data" / "borrowed" / "b" / "b").read_bytes() == before
-    with pytest.raises(ProjectError, match=r"of words-b, named in params.yaml or .*; or name there"):
+    with pytest.raises(
+        ProjectError, match=r"of words-b, named in params.yaml or releases.lock, .* or name there"
+    ):
         materialise(project, lost, "a")
 
 
