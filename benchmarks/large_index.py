@@ -38,25 +38,25 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     limits = limits_of(load_parameters())
     files = read_folder(folder, limits)
     vocabulary = Vocabulary()
-    one = count(files, vocabulary)
-    times = -(-rows // one.documents.height)
+    counted = count(files, vocabulary)
+    times = -(-rows // counted.documents.height)
     repeated = Counted(
         pl.concat(
-            one.documents.with_columns(
-                (pl.col("file") + copy * one.files.height).cast(pl.Int32),
+            counted.documents.with_columns(
+                (pl.col("file") + copy * counted.files.height).cast(pl.Int32),
                 (pl.col("text") + copy).alias("text"),
             )
             for copy in range(times)
         ),
         pl.concat(
-            one.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path"))
+            counted.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path"))
             for copy in range(times)
         ),
-        tuple(sparse.vstack([field] * times).tocsr() for field in one.fields),
-        one.texts * times,
+        tuple(sparse.vstack([field] * times).tocsr() for field in counted.fields),
+        counted.texts * times,
     )
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(one.documents.height, _WIDTH)).astype(np.float32)
+    centres = draw.normal(size=(counted.documents.height, _WIDTH)).astype(np.float32)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     parts = [
         centres + draw.normal(0, _NOISE, centres.shape).astype(np.float32) for _ in range(times)
@@ -68,7 +68,7 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     collection, known = collect(repeated, None, None, vectors)
     levels = levels_of(["."], halves[:1])
     save(Index(Manifest("", "random"), vocabulary, collection, known, levels), out)
-    return times * sum(len(text.encode()) for text in one.texts)
+    return times * sum(len(text.encode()) for text in counted.texts)
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:

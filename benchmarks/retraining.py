@@ -224,9 +224,9 @@ def replay(name: str, folder: Path) -> History:
 
 def _ends_of_days(folder: Path) -> list[tuple[float, str]]:
     """Time and last commit of each day on which code changed, oldest first."""
-    said = run_git(folder, "log", "--first-parent", "--format=%x00%ct %H", "--name-only")
+    log = run_git(folder, "log", "--first-parent", "--format=%x00%ct %H", "--name-only")
     days: dict[str, tuple[float, str]] = {}
-    for record in said.split("\0")[1:]:
+    for record in log.split("\0")[1:]:
         head, *paths = record.strip().splitlines()
         moment, commit = head.split()
         if any(_is_code(path) for path in paths):
@@ -255,7 +255,7 @@ def _is_code(path: str) -> bool:
 
 def _added(before: Tree, after: Tree, numbers: dict[str, int]) -> Iterator[TokenisedExample]:
     """What a day adds, each with the code before it, up to ``_TOKENS_A_DAY`` tokens."""
-    found = []
+    blocks = []
     for path, text in sorted(after.items()):
         old = before.get(path, "").splitlines(keepends=True)
         new = text.splitlines(keepends=True)
@@ -265,9 +265,11 @@ def _added(before: Tree, after: Tree, numbers: dict[str, int]) -> Iterator[Token
             if kind in ("insert", "replace"):
                 prompt = _ids("".join(new[:begin]), numbers)[-_PROMPT:] or _ids("\n", numbers)
                 lines = "".join(new[begin:end])
-                found.append((f"{path}:{begin}", prompt, _ids(lines, numbers), lines))
+                blocks.append((f"{path}:{begin}", prompt, _ids(lines, numbers), lines))
     left = _TOKENS_A_DAY
-    for place, prompt, ids, text in sorted(found, key=lambda one: sha256(one[0].encode()).digest()):
+    for place, prompt, ids, text in sorted(
+        blocks, key=lambda block: sha256(block[0].encode()).digest()
+    ):
         if left <= 0:
             return
         if len(ids) > left:

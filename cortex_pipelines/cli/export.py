@@ -82,9 +82,10 @@ def verify(folder: Path, key: Path | None) -> None:
     if key is not None:
         click.echo(f"{trust(root, key)} is trusted now", err=True)
     if folder.is_file():
-        said = json.loads(verify_file(root, folder))
-        left = len(said["outstanding"])
-        click.echo(f"deletion {said['id']}: as it was signed, {left} things outstanding", err=True)
+        certificate = json.loads(verify_file(root, folder))
+        left = len(certificate["outstanding"])
+        name = certificate["id"]
+        click.echo(f"deletion {name}: as it was signed, {left} things outstanding", err=True)
         return
     exported = check(root, folder, folder)
     click.echo(

@@ -85,11 +85,11 @@ def _certify(path: Path, deletion: str | None) -> None:
     from cortex_pipelines.operations.projects.certifying import certify
     from cortex_pipelines.versioning.root import find_root
 
-    said = certify(open_project(find_root()), path, deletion)
-    for sentence in said["outstanding"]:
+    certificate = certify(open_project(find_root()), path, deletion)
+    for sentence in certificate["outstanding"]:
         click.echo(f"outstanding: {sentence}", err=True)
     click.echo(
-        f"{path} says what became of deletion {said['id']}; with {path}.sig beside it "
+        f"{path} says what became of deletion {certificate['id']}; with {path}.sig beside it "
         "`cortex verify` says whether it was changed",
         err=True,
     )

@@ -116,8 +116,8 @@ class _Restic:
     def __call__(self, *words: str) -> None:
         done = self._run(words)
         if done.returncode:
-            said = " ".join(done.stderr.split())[-400:]
-            raise BackupError(f"`restic {words[0]}` failed: {said}")
+            message = " ".join(done.stderr.split())[-400:]
+            raise BackupError(f"`restic {words[0]}` failed: {message}")
 
     def succeeds(self, *words: str) -> bool:
         """Whether a command ends well; a wrong password is no answer.

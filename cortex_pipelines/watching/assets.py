@@ -47,7 +47,7 @@ def drift_report(
 ) -> None:
     """A project's code and interactions today against what its champion was trained on."""
     model = Model("code_adapter", project)
-    kept, told = watch_interactions(
+    retained, retained_parts = watch_interactions(
         pl.read_parquet(interactions / f"{INTERACTIONS.name}.parquet"),
         project,
         code_adapter_champion.champion or "",
@@ -57,7 +57,9 @@ def drift_report(
             root, model, code_adapter_champion, "completion_dataset", load_version
         )
     except NothingToCompareError as nothing:
-        _write(out, project, {"drifting": 0.0} | kept, [paragraph(str(nothing)), *told])
+        _write(
+            out, project, {"drifting": 0.0} | retained, [paragraph(str(nothing)), *retained_parts]
+        )
         return
     figures, parts = watch_code(
         original_examples(data),
@@ -65,7 +67,7 @@ def drift_report(
         pl.read_parquet(repository_commits / f"{REPOSITORY_COMMITS.name}.parquet"),
         _encoder(sentence_encoder, routing, root, cache),
     )
-    _write(out, project, figures | kept, [_champion(version), *parts, *told])
+    _write(out, project, figures | retained, [_champion(version), *parts, *retained_parts])
 
 
 @versioned_asset(partitioned=False, determinism="machine", alarm="drifting", watches="task_router")

@@ -30,10 +30,10 @@ def changes(values: Sequence[float]) -> list[Change]:
     """
     from river.drift import ADWIN
 
-    detector, found = ADWIN(delta=_DELTA), []
+    detector, noticed = ADWIN(delta=_DELTA), []
     for place, value in enumerate(values):
         before = detector.estimation
         detector.update(value)
         if detector.drift_detected:
-            found.append(Change(place, before, detector.estimation))
-    return found
+            noticed.append(Change(place, before, detector.estimation))
+    return noticed

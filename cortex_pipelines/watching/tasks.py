@@ -78,10 +78,11 @@ def watch_router(
         heading("Decisions"),
     ]
     try:
-        realised, told = _realised(then, later, decide, settings)
+        realised, decided = _realised(then, later, decide, settings)
     except UnreadableChampionError as error:
-        realised, told = {}, [paragraph(f"{error}, so its decisions are not known.", warning=True)]
-    return figures | realised, parts + told
+        realised = {}
+        decided = [paragraph(f"{error}, so its decisions are not known.", warning=True)]
+    return figures | realised, parts + decided
 
 
 def _records(tasks: pl.DataFrame) -> list[dict[str, Any]]:
