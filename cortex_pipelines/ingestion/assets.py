@@ -17,44 +17,6 @@ from cortex_pipelines.schemas.repositories import (
 )
 from cortex_pipelines.versioning import versioned_asset
 
-_ROOM = "cortex_pipelines/ingestion/"
-_SHARED = (
-    *("cortex_pipelines/privacy", "cortex_pipelines/schemas.py"),
-    *(
-        f"{_ROOM}{name}.py"
-        for name in (
-            *(
-                "assets",
-                "authors",
-                "batches",
-                "cache",
-                "entries",
-                "forgotten",
-                "gitcommand",
-                "gitrepo",
-            ),
-            *("history", "licences", "redacting", "sources"),
-        )
-    ),
-)
-_FILES = tuple(
-    f"{_ROOM}{name}.py"
-    for name in (
-        *("archive", "contents", "directory", "files", "generated", "gittree", "languages"),
-        *("licencenames", "licencetexts", "licensing", "manifests", "neighbours", "notebooks"),
-        *(
-            "npm",
-            "packageindex",
-            "readers",
-            "reuse",
-            "sdist",
-            "tararchive",
-            "testpairs",
-            "ziparchive",
-        ),
-    )
-)
-
 
 @versioned_asset(
     tables=(REPOSITORY_FILES, SKIPPED_FILES, REDACTIONS),

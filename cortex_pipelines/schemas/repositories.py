@@ -28,7 +28,11 @@ REPOSITORY_FILES = Table(
             "language", pl.String, "Language by extension or shebang; null if none is known", True
         ),
         Column("size_bytes", pl.Int64, "Size of the original, in bytes", between=(0, 1e12)),
-        Column("generated", pl.Boolean, "Generated, vendored or minified: kept, not trained on"),
+        Column(
+            "generated",
+            pl.Boolean,
+            "Generated, compiled, vendored or minified: kept, not trained on",
+        ),
         Column(
             "revision", pl.String, "Commit id, version or content hash of the source, as pinned"
         ),

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.entries import SourceError, blob_id
+from cortex_pipelines.ingestion.files.compiled import compiled_copies
 from cortex_pipelines.ingestion.files.generated import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
@@ -135,6 +136,44 @@ def test_the_language_is_known_by_name_or_first_line(
 def test_all_six_languages_are_found() -> None:
     endings = ("py", "js", "ts", "java", "go", "rs")
     assert tuple(language_of(f"x.{ending}", "") for ending in endings) == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "expected"),
+    [
+        ("src/core/api.ts", "core/api.js", True),
+        ("src/core/api.ts", "core/api.cjs", True),
+        ("src/core/api.ts", "core/api.d.cts", True),
+        ("src/core/api.ts", "dist/cjs/core/api.js", True),
+        ("src/core/api.ts", "dist/bundles/whole.umd.js", True),
+        ("src/core/api.ts", "dist/bundles/whole.umd.js.map", True),
+        ("src/core/api.ts", "lib/core/api.js", True),
+        ("src/core/api.js", "lib/es/core/api.js", True),
+        ("packages/a/src/view.tsx", "packages/a/build/view.js", True),
+        ("src/core/api.ts", "test/core/api.js", False),
+        ("src/core/api.ts", "core/api.py", False),
+        ("src/core/api.js", "core/api.js", False),
+        ("src/core/api.ts", "api.js", False),
+        ("src/core/api.d.ts", "core/api.js", False),
+        ("src/api.ts", "build/release.js", False),
+        ("packages/a/src/view.tsx", "packages/b/dist/view.js", False),
+        ("src/core/api.py", "dist/api.js", False),
+        ("lib/api.js", "dist/api.js", False),
+    ],
+)
+def test_compiled_copies_of_a_packages_own_scripts_are_told(
+    source: str, path: str, expected: bool
+) -> None:
+    assert compiled_copies([source, path]) == ({path} if expected else set())
+
+
+def test_compiled_copies_are_kept_and_not_trained_on(plain: Make, read: Any) -> None:
+    plain({"src/api.ts": b"export const api = 1;\n", "dist/api.js": b"exports.api = 1;\n"})
+
+    files = read({"directory": "plain"}, licence="MIT").files
+
+    marks = {row["path"]: (row["generated"], row["trainable"]) for row in files.to_dicts()}
+    assert marks == {"dist/api.js": (True, False), "src/api.ts": (False, True)}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""File metadata that depends on other files: licence, tested file, last author."""
+"""File metadata that depends on other files: licence, tested file, last author, compiled copies."""
 
 import polars as pl
 
+from cortex_pipelines.ingestion.files.compiled import compiled_copies
 from cortex_pipelines.ingestion.files.test_pairs import tested_paths
 from cortex_pipelines.ingestion.git.authors import pseudonyms
 from cortex_pipelines.ingestion.licences.detect import Folders, licences_of
@@ -29,6 +30,9 @@ def with_neighbours(
         key: `project_key` of the project.
     """
     paths = files["path"].to_list()
+    files = files.with_columns(
+        pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths)))
+    )
     authors = reading.authors(set(paths), pseudonyms(key))
     rows = {path: row for row, path in enumerate(paths)}
     tested = tested_paths(

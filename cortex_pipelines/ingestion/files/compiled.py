@@ -1,0 +1,99 @@
+"""Tell code that somebody wrote from compiled copies of it, as npm packages ship them."""
+
+from collections.abc import Collection, Iterator
+
+_SOURCE = "src"
+_TYPED = (".ts", ".tsx", ".mts", ".cts")
+_WRITTEN = (*_TYPED, ".js", ".mjs", ".cjs", ".jsx", ".coffee")
+_DECLARED = (".d.ts", ".d.mts", ".d.cts")
+_OUTPUT = (*_DECLARED, ".js", ".mjs", ".cjs")
+# Beside src, these hold nothing that anybody wrote; in the others there may be scripts too.
+_OUTPUT_FOLDERS = frozenset({"dist", "umd", "bundles"})
+_BUILT = _OUTPUT_FOLDERS | {
+    *("build", "built", "out", "output", "lib", "libs", "types", "typings"),
+    *(
+        "cjs",
+        "commonjs",
+        "es",
+        "esm",
+        "es5",
+        "esm5",
+        "es6",
+        "es2015",
+        "esnext",
+        "module",
+        "modules",
+    ),
+}
+
+_Folders = tuple[str, ...]
+
+
+def compiled_copies(paths: Collection[str]) -> set[str]:
+    """Which files are compiled from others of the same source.
+
+    A package with ``src/core/api.ts`` may ship ``core/api.js``, ``dist/cjs/core/api.js`` and
+    ``dist/types/core/api.d.ts``: the same code again, in forms too different to be found as
+    near-duplicates. A script is taken for such a copy if its path ends as that of a script in the
+    ``src`` beside it, below nothing else than a folder that compilers write to; and so is all of
+    ``dist``, ``umd`` and ``bundles`` beside such a ``src``.
+
+    Args:
+        paths: All files of one source, with forward slashes.
+    """
+    typed, written = _sources(paths)
+    packages = {package for package, _ in written}
+    return {path for path in paths if packages and _is_copy(path, packages, typed, written)}
+
+
+def _sources(
+    paths: Collection[str],
+) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
+    """Package and stem of each script below ``src``: those of TypeScript, and all."""
+    typed, written = set(), set()
+    for path in paths:
+        if _without(path, _DECLARED) is None and (stem := _without(path, _WRITTEN)) is not None:
+            *folders, _ = path.split("/")
+            for place in (at for at, folder in enumerate(folders) if folder == _SOURCE):
+                source = tuple(folders[:place]), "/".join(stem.split("/")[place + 1 :])
+                written.add(source)
+                if path.endswith(_TYPED):
+                    typed.add(source)
+    return typed, written
+
+
+def _is_copy(
+    path: str,
+    packages: set[_Folders],
+    typed: set[tuple[_Folders, str]],
+    written: set[tuple[_Folders, str]],
+) -> bool:
+    parts = tuple(path.split("/"))
+    stem = _without(path, _OUTPUT)
+    for place in range(len(parts)):
+        package = parts[:place]
+        if package not in packages:
+            continue
+        if len(parts) > place + 1 and parts[place] in _OUTPUT_FOLDERS:
+            return True
+        if stem is None:
+            continue
+        below = stem.split("/")[place:]
+        if (package, "/".join(below)) in typed:
+            return True
+        if below[0] in _BUILT and any((package, rest) in written for rest in _rests(below[1:])):
+            return True
+    return False
+
+
+def _rests(names: list[str]) -> Iterator[str]:
+    for place in range(len(names)):
+        yield "/".join(names[place:])
+
+
+def _without(path: str, endings: tuple[str, ...]) -> str | None:
+    """The path without the first of these endings that it has; None if it has none."""
+    for ending in endings:
+        if path.endswith(ending):
+            return path.removesuffix(ending)
+    return None
