@@ -19,23 +19,35 @@ def chart(
 ) -> str:
     """A chart as a ``data:`` address, for an image in HTML or Markdown that needs no file.
 
-    The bytes are the same from run to run: fixed edges, ids and defaults (no ``matplotlibrc``),
-    and no date. Names of axes are placed by the font that measures them, so outputs that have to
-    be the same on every machine hold no chart.
-
     Args:
         draw: Draws on matplotlib axes.
         width: Inches.
         height: Inches.
         edges: Left, bottom, width and height of the axes, as shares of the picture.
     """
+    encoded = b64encode(picture(draw, width, height, edges)).decode()
+    return f"data:image/svg+xml;base64,{encoded}"
+
+
+def picture(
+    draw: Callable[[Any], object],
+    width: float,
+    height: float,
+    edges: tuple[float, float, float, float] = _EDGES,
+) -> bytes:
+    """A chart as the bytes of an SVG file; arguments as of ``chart``.
+
+    The bytes are the same from run to run: fixed edges, ids and defaults (no ``matplotlibrc``),
+    and no date. Names of axes are placed by the font that measures them, so outputs that have to
+    be the same on every machine hold no chart.
+    """
     # imported here, for it takes most of a second
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    picture = BytesIO()
+    written = BytesIO()
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(width, height))
         draw(figure.add_axes(edges))
-        figure.savefig(picture, format="svg", metadata=_METADATA)
-    return f"data:image/svg+xml;base64,{b64encode(picture.getvalue()).decode()}"
+        figure.savefig(written, format="svg", metadata=_METADATA)
+    return written.getvalue()

@@ -2,12 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from cortex_pipelines.operations.study import Studied
 
 
 @click.group(epilog="Example: cortex study adapters ../study")
@@ -24,7 +20,15 @@ def study() -> None:
 @click.option(
     "--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds."
 )
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of training.")
+@click.option(
+    "--shown",
+    type=click.IntRange(min=0),
+    default=40,
+    help="Of each kind also with similar code; one costs as much as six without.",
+)
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), help="Of training and evaluation."
+)
 def adapters(
     folder: Path,
     chosen: tuple[str, ...],
@@ -32,22 +36,25 @@ def adapters(
     tokens: int | None,
     items: int,
     questions: int,
+    shown: int,
     precision: str | None,
 ) -> None:
     """Train and evaluate an adapter for each of several public projects in FOLDER.
 
     Compared are the base, similar code in the prompt, the adapter, both, another project's adapter,
     n-grams, and mixtures. What is made already is kept: the same command goes on where it was
-    stopped. Options on sizes count when the study begins.
+    stopped, and a project's results are whole before the next one begins. Options on sizes count
+    when the study begins.
     """
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations.study import begin_study, means, results, write_results
+    from cortex_pipelines.operations.study import begin_study, results, write_results
+    from cortex_pipelines.operations.study_tables import TABLES
     from cortex_pipelines.orchestration.study import run_study
 
-    training = {"max_tokens": tokens, "precision": precision}
+    evaluation = {"items": items, "choices": questions, "retrieved_choices": shown}
     limits: dict[str, dict[str, object]] = {
-        "adapters": {name: value for name, value in training.items() if value is not None},
-        "evaluation": {"items": items, "choices": questions, "retrieved_choices": questions},
+        "adapters": _given({"max_tokens": tokens, "precision": precision}),
+        "evaluation": _given({**evaluation, "precision": precision}),
     }
     clones = {name: Path(path) for name, _, path in (text.partition("=") for text in repositories)}
     if "" in clones or Path() in clones.values():
@@ -56,11 +63,7 @@ def adapters(
         click.echo(sentence, err=True)
     outcome = run_study(folder, lambda text: click.echo(text, err=True))
     studied = results(open_project(folder))
-    click.echo(_table(studied))
-    click.echo()
-    for name, mean in means(studied).items():
-        ends = "" if mean.low is None else f" ({mean.low:+.1%} to {mean.high:+.1%})"
-        click.echo(f"{name}: {mean.estimate:+.1%}{ends}")
+    click.echo("\n\n".join(table(studied) for table in TABLES))
     click.echo(f"{write_results(folder, studied)}", err=True)
     for address, words in outcome.failed.items():
         click.echo(f"FAILED {address}: {words}", err=True)
@@ -68,27 +71,32 @@ def adapters(
         sys.exit(1)
 
 
-def _table(studied: "list[Studied]") -> str:
-    """A table in Markdown: bits per byte of completions, and questions answered correctly."""
-    ways = list(dict.fromkeys(way for one in studied for way in one.bits))
-    asked = list(dict.fromkeys(way for one in studied for way in one.correct))
-    head = ["project", "language", "lines", "completions", *ways]
-    head += ["adapter saves over the base", "over similar code", "questions"]
-    head += [f"correct: {way}" for way in asked] + ["forgetting", "best"]
-    rows = [head, ["---"] * len(head)]
-    for one in studied:
-        row = [one.name, one.language, f"{one.lines:,}", str(one.items)]
-        row += [f"{one.bits[way]:.3f}" if way in one.bits else "" for way in ways]
-        row += [_gain(one, "base"), _gain(one, "context"), str(one.questions)]
-        row += [f"{one.correct[way]:.0%}" if way in one.correct else "" for way in asked]
-        row += ["" if one.forgetting is None else f"{one.forgetting:+.1%}", one.best]
-        rows.append(row)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+@study.command(epilog="Example: cortex study table ../study/study.json --pictures docs")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option(
+    "--pictures",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder for study-saved.svg and study-answered.svg.",
+)
+def table(files: tuple[Path, ...], pictures: Path | None) -> None:
+    """Show the results of one study, or of a study that several machines shared.
+
+    FILES are the study.json of each. Gains are corrected for the number of all their projects.
+    """
+    from cortex_pipelines.operations.study import read_results
+    from cortex_pipelines.operations.study_tables import TABLES, answered_picture, saved_picture
+
+    studied = read_results(files)
+    click.echo("\n\n".join(made(studied) for made in TABLES))
+    if pictures:
+        (pictures / "study-saved.svg").write_bytes(saved_picture(studied))
+        (pictures / "study-answered.svg").write_bytes(answered_picture(studied))
 
 
-def _gain(one: "Studied", over: str) -> str:
-    gain = one.gains.get(over)
-    if gain is None:
-        return ""
-    mark = "" if gain.p < 0.05 else ", not shown"
-    return f"{gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}{mark})"
+def _given(values: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""``cortex study adapters``: a project of many projects, and what adapters are worth in each."""
+"""``cortex study``: a project of many projects, and what adapters are worth in each."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 from scipy import stats
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.ways import gained
-from cortex_pipelines.evaluation.statistics.multiple_comparisons import compare_all
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.multiple_comparisons import sign_flip_p
 from cortex_pipelines.operations.projects.adding import add_project
 from cortex_pipelines.operations.projects.beginning import begin_project
 from cortex_pipelines.operations.projects.moving_pins import move_pins
 from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.routing.selection.significance import holm
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
@@ -40,7 +44,9 @@ _WAYS = {
     "adapter, n-grams": "adapter_with_ngrams_bits_per_byte",
 }
 """Way to answer, to its figure of held-out completions."""
-_QUESTIONS = {"base": "base", "context": "context", "adapter": "challenger", "both": "both"}
+_SERVED = ("base", "context", "adapter", "both")
+_ROLES = {"adapter": "challenger"}
+"""Way to its name among the figures of questions, where that is another one."""
 _OVER = {"base": "base", "context": "context", "other adapter": "other_adapter", "n-grams": "cache"}
 """What the adapter is compared with, to its columns in ``ways.parquet``."""
 
@@ -53,13 +59,26 @@ class Gain:
         estimate: The mean over bytes.
         low: Lower end of its interval.
         high: Upper end.
-        p: Of no difference, by Holm's correction over the projects of the study.
+        p: Of no difference, by flipping signs; not corrected.
     """
 
     estimate: float
     low: float
     high: float
     p: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions with several answers, and how they were answered.
+
+    Args:
+        items: Their number.
+        correct: Way to answer, to the share answered correctly.
+    """
+
+    items: int
+    correct: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -71,11 +90,15 @@ class Studied:
         language: In which most of its code is written.
         lines: Of code.
         items: Held-out completions.
-        questions: Questions with several answers; each also asked with similar code.
+        gaps: Those of them that fill a gap.
         bits: Way to answer, to bits per byte of the completions.
-        correct: Way to answer, to the share of the questions answered correctly.
+        gap_bits: The same of the gaps.
+        first_lines: Way to answer, to the share of completions whose first line is written right.
+        questions: By kind, and ``all``; under ``shown`` those that were also asked with similar
+            code before them, which alone ``context`` and ``both`` answered.
         gains: What the adapter is compared with, to what it saves.
-        forgetting: Rise of perplexity on code of the control; None if it was not measured.
+        forgetting: Rise of perplexity on code of the control, and its interval; None if it was not
+            measured.
         best: Way that needs the fewest bits, of those that can be served.
     """
 
@@ -83,11 +106,13 @@ class Studied:
     language: str
     lines: int
     items: int
-    questions: int
+    gaps: int
     bits: dict[str, float]
-    correct: dict[str, float]
+    gap_bits: dict[str, float]
+    first_lines: dict[str, float]
+    questions: dict[str, Asked]
     gains: dict[str, Gain]
-    forgetting: float | None
+    forgetting: tuple[float, float, float] | None
     best: str
 
 
@@ -98,6 +123,9 @@ class Mean:
     estimate: float
     low: float | None
     high: float | None
+
+
+_STUDIED = TypeAdapter(list[Studied])
 
 
 def begin_study(
@@ -149,39 +177,44 @@ def studied_projects(project: Project) -> list[str]:
     return [name for name in project.partitions if name != CONTROL]
 
 
-def pair_adapters(project: Project) -> None:
-    """Give each project's evaluation the adapter of another, of the same language where there is.
+def partners(project: Project) -> dict[str, str]:
+    """Each project to the one whose adapter is its control, of the same language where there is.
 
     The next one in order is taken, so that each adapter is the control of at most a few others.
     """
-    trained = {
-        name: version
-        for name in studied_projects(project)
-        if (version := content_md5(project.output("code_adapter", name)))
-    }
-    languages = {name: _language(project, name)[0] for name in trained}
-    values = _read(project.root)
-    names = list(trained)
+    names = studied_projects(project)
+    languages = {name: _language(project, name)[0] for name in names}
+    found = {}
     for place, name in enumerate(names):
         others = names[place + 1 :] + names[:place]
         same = [other for other in others if languages[other] == languages[name]]
         if other := next(iter(same or others), None):
-            section = values["projects"][name].setdefault("evaluation", {})
-            section["other_adapter"] = {"project": other, "version": trained[other]}
+            found[name] = other
+    return found
+
+
+def compare_with(project: Project, name: str, other: str) -> None:
+    """Give a project's evaluation the adapter of another, if there is one."""
+    version = content_md5(project.output("code_adapter", other))
+    if not version:
+        return
+    values = _read(project.root)
+    section = values["projects"][name].setdefault("evaluation", {})
+    section["other_adapter"] = {"project": other, "version": version}
     _write(project.root, values)
     follow_projects(project)
 
 
 def results(project: Project) -> list[Studied]:
     """What was measured in each project whose adapter is evaluated."""
-    tables, figures = {}, {}
+    settings = load_parameters(project.root).evaluation
+    studied = []
     for name in studied_projects(project):
         folder = project.output("code_adapter_evaluation", name)
-        if measured := read_json(folder / "metrics.json"):
-            figures[name] = measured
-            tables[name] = pl.read_parquet(folder / "ways.parquet")
-    gains = _gains(tables, project)
-    return [_studied(project, name, figures[name], tables[name], gains[name]) for name in figures]
+        if metrics := read_json(folder / "metrics.json"):
+            ways = pl.read_parquet(folder / "ways.parquet")
+            studied.append(_studied(project, name, metrics, ways, _gains(ways, settings)))
+    return studied
 
 
 def write_results(root: Path, studied: Sequence[Studied]) -> Path:
@@ -195,25 +228,54 @@ def write_results(root: Path, studied: Sequence[Studied]) -> Path:
     return path
 
 
+def read_results(paths: Sequence[Path]) -> list[Studied]:
+    """The projects of several ``study.json``, such as of a study that several machines shared.
+
+    Raises:
+        ProjectError: a file is none, or a project stands in two of them.
+    """
+    found: dict[str, Studied] = {}
+    for path in paths:
+        try:
+            listed = _STUDIED.validate_python(json.loads(path.read_bytes())["projects"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProjectError(f"{path} is no study.json of `cortex study adapters`") from error
+        for one in listed:
+            if one.name in found:
+                raise ProjectError(f"{path}: {one.name} stands in another file as well; give one")
+            found[one.name] = one
+    return list(found.values())
+
+
+def corrected(studied: Sequence[Studied], over: str) -> dict[str, float]:
+    """p-value of each project's gain over something, by Holm's correction over the projects."""
+    known = {one.name: one.gains[over].p for one in studied if over in one.gains}
+    return dict(zip(known, holm(list(known.values())), strict=True))
+
+
 def means(studied: Sequence[Studied]) -> dict[str, Mean]:
     """Means over projects, each of which counts alike.
 
-    Bits saved by the adapter over each way, as a share of the base's; questions answered correctly
-    by each way beyond the base; forgetting.
+    Of each way, over the base: bits saved as a share of the base's, also of gaps alone; first lines
+    written right; questions answered correctly. And forgetting.
     """
     figures: dict[str, list[float]] = {}
     for one in studied:
-        base = one.bits["base"]
-        for way, bits in one.bits.items():
-            if way != "base":
-                figures.setdefault(f"bits saved over the base: {way}", []).append(1 - bits / base)
-        for way, share in one.correct.items():
-            if way != "base":
-                name = f"questions beyond the base: {way}"
-                figures.setdefault(name, []).append(share - one.correct["base"])
+        for what, bits in (("bits saved", one.bits), ("bits of gaps saved", one.gap_bits)):
+            for way, saved in _beyond_base(bits).items():
+                figures.setdefault(f"{what}: {way}", []).append(-saved / bits["base"])
+        for way, more in _beyond_base(one.first_lines).items():
+            figures.setdefault(f"first lines written right: {way}", []).append(more)
+        for part, asked in one.questions.items():
+            for way, more in _beyond_base(asked.correct).items():
+                figures.setdefault(f"questions answered, {part}: {way}", []).append(more)
         if one.forgetting is not None:
-            figures.setdefault("forgetting", []).append(one.forgetting)
+            figures.setdefault("forgetting", []).append(one.forgetting[0])
     return {name: _mean(values) for name, values in figures.items()}
+
+
+def _beyond_base(figures: Mapping[str, float]) -> dict[str, float]:
+    return {way: value - figures["base"] for way, value in figures.items() if way != "base"}
 
 
 def _mean(values: Sequence[float]) -> Mean:
@@ -233,53 +295,69 @@ def _studied(
 ) -> Studied:
     language, lines = _language(project, name)
     bits = {way: metrics[figure] for way, figure in _WAYS.items() if figure in metrics}
-    served = [way for way in ("base", "context", "adapter", "both") if way in bits]
-    prefix = "shown_" if "shown_items" in metrics else "team_"
-    correct = {
-        way: share
-        for way, role in _QUESTIONS.items()
-        if (share := metrics.get(f"{prefix}{role}_accuracy")) is not None
-    }
+    served = [way for way in _SERVED if way in bits]
     return Studied(
         name,
         language,
         lines,
         ways.height,
-        int(metrics.get(f"{prefix}items", 0)),
+        int(ways["gap"].sum()),
         bits,
-        correct,
+        _figures(metrics, "gap_{}_bits_per_byte"),
+        _figures(metrics, "line_{}"),
+        _questions(metrics),
         gains,
-        metrics.get("forgetting"),
+        _with_ends(metrics, "forgetting"),
         min(served, key=lambda way: bits[way], default="base"),
     )
 
 
-def _gains(tables: Mapping[str, pl.DataFrame], project: Project) -> dict[str, dict[str, Gain]]:
-    """What each adapter saves over the other ways, corrected over all projects for each way."""
-    gains: dict[str, dict[str, Gain]] = {name: {} for name in tables}
-    settings = load_parameters(project.root).evaluation
+def _figures(metrics: Mapping[str, float], pattern: str) -> dict[str, float]:
+    known = {way: metrics.get(pattern.format(way)) for way in _SERVED}
+    return {way: value for way, value in known.items() if value is not None}
+
+
+def _questions(metrics: Mapping[str, float]) -> dict[str, Asked]:
+    """Questions of each kind; similar code is shown with some of all kinds."""
+    parts = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
+    return {
+        part: Asked(
+            int(metrics[f"{prefix}items"]),
+            {
+                way: metrics[figure]
+                for way in _SERVED
+                if (figure := f"{prefix}{_ROLES.get(way, way)}_accuracy") in metrics
+            },
+        )
+        for part, prefix in parts.items()
+        if f"{prefix}items" in metrics
+    }
+
+
+def _with_ends(metrics: Mapping[str, float], name: str) -> tuple[float, float, float] | None:
+    if name not in metrics:
+        return None
+    return metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]
+
+
+def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Gain]:
+    """What an adapter saves over the other ways."""
+    gains = {}
     for over, way in _OVER.items():
-        paired = {}
-        for name, table in tables.items():
-            part = table.filter(pl.col(f"{way}_bits").is_not_null())
-            if part.height:
-                paired[name] = gained(part, "adapter", way, settings)
-        for result in compare_all(
-            paired,
-            resamples=settings.resamples,
-            confidence=settings.confidence,
-            seed=settings.seed,
-        ):
-            interval = result.interval
-            gains[result.metric][over] = Gain(
-                interval.estimate, interval.low, interval.high, result.p_corrected
-            )
+        part = table.filter(pl.col(f"{way}_bits").is_not_null())
+        if part.height:
+            paired = gained(part, "adapter", way, settings)
+            interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
+            p = sign_flip_p(paired, settings.resamples, settings.seed)
+            gains[over] = Gain(interval.estimate, interval.low, interval.high, p)
     return gains
 
 
 def _language(project: Project, name: str) -> tuple[str, int]:
     """The language of most of a project's code, and how many lines it has in all."""
     path = project.output("repository_files", name) / "files.parquet"
+    if not path.exists():
+        return "none", 0
     lines = (
         pl.scan_parquet(path)
         .filter(pl.col("trainable") & pl.col("language").is_not_null())

@@ -95,6 +95,11 @@ WAYS = Table(
         Column("cache_bits", pl.Float64, "N-grams of the project and of the prompt alone"),
         Column("base_cache_bits", pl.Float64, "The base mixed with the n-grams"),
         Column("adapter_cache_bits", pl.Float64, "The challenger mixed with the n-grams"),
+        Column("gap", pl.Boolean, "A gap between code before and after it is filled"),
+        Column("base_line", pl.Boolean, "The base, written greedily, gets its first line right"),
+        Column("adapter_line", pl.Boolean, "The challenger does"),
+        Column("context_line", pl.Boolean, "The base with similar training examples does", True),
+        Column("both_line", pl.Boolean, "The challenger with them does", True),
     ),
     ("example_id",),
 )

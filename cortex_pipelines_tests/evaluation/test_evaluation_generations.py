@@ -97,6 +97,28 @@ def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
     assert together == scores("turned", [2, 1, 0])[::-1]
 
 
+def test_a_first_line_is_right_where_the_model_writes_it(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    asked = tinymodel.completion_example(1)
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    base = tinymodel.pinned(workshop.root)
+    scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
+    (output,) = scorer.outputs([Request(asked, "paragraph", 0)], workshop.trained)
+    first = output.strip().partition("\n")[0]
+    assert first
+    before = output[: output.index(first)]
+
+    def right(completion: str) -> bool:
+        item = replace(asked, completion=completion)
+        (score,) = scorer.scores([item], workshop.trained)
+        return score.greedy >= scorer.first_lines([item], settings.max_length)[item.example_id]
+
+    assert right(f"{before}{first}")
+    assert not right(f"{before}{first[:-1]}\nand more")
+    assert not right(f"{before}# {first}")
+
+
 def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     for task in ("completion", "naming"):

@@ -13,13 +13,18 @@ from cortex_pipelines_tests.parameters import sections
 CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
 
 
-def table(bits: dict[str, list[float]], clusters: list[str]) -> pl.DataFrame:
+def table(
+    bits: dict[str, list[float]], clusters: list[str], lines: dict[str, list[bool]] | None = None
+) -> pl.DataFrame:
+    lines = {way: [False] * len(clusters) for way in ("base", "adapter")} | (lines or {})
     always = ("base", "adapter", "cache", "base_cache", "adapter_cache")
     bits = {way: [20.0] * len(clusters) for way in always} | bits
     rows = [
         {"example_id": str(place), "path": cluster, "language": "python", "cluster": cluster}
         | {"bytes": 10}
         | {f"{way}_bits": values[place] for way, values in bits.items()}
+        | {"gap": cluster == "gap"}
+        | {f"{way}_line": values[place] for way, values in lines.items()}
         for place, cluster in enumerate(clusters)
     ]
     return WAYS.frame(rows)
@@ -66,3 +71,17 @@ def test_the_low_end_is_below_zero_where_context_does_as_well() -> None:
     metrics = way_metrics(table(bits, [str(place) for place in range(30)]), CHOSEN)
     assert metrics["gain_over_untrained_low"] < 0 < metrics["gain_over_untrained_high"]
     assert metrics["retrieval_gain"] == pytest.approx(0, abs=0.05)
+
+
+def test_first_lines_and_gaps_have_figures_of_their_own() -> None:
+    bits = {"base": [9.0, 8.0, 4.0], "adapter": [7.0, 8.0, 2.0]}
+    lines = {"base": [False, True, False], "adapter": [True, True, False]}
+    metrics = way_metrics(table(bits, ["a", "b", "gap"], lines), CHOSEN)
+    assert metrics["line_base"] == pytest.approx(1 / 3)
+    assert metrics["line_adapter"] == pytest.approx(2 / 3)
+    assert "line_context" not in metrics
+    assert metrics["gap_items"] == 1
+    assert metrics["gap_adapter_bits_per_byte"] == pytest.approx(0.2)
+    none = way_metrics(table(bits, ["a", "b", "c"], lines), CHOSEN)
+    assert none["gap_items"] == 0
+    assert "gap_base_bits_per_byte" not in none

@@ -9,9 +9,19 @@ import pytest
 from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.operations import study
 from cortex_pipelines.operations.projects.parameter_file import round_trip
-from cortex_pipelines.operations.study import Gain, Studied, begin_study, means
+from cortex_pipelines.operations.study import (
+    Asked,
+    Gain,
+    Studied,
+    begin_study,
+    corrected,
+    means,
+    read_results,
+    write_results,
+)
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
 
@@ -20,13 +30,23 @@ from cortex_pipelines_tests.integration.miniproject import MiniProject, without_
 def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: MiniProject) -> None:
     done = own.cortex("study", "adapters", str(own.root))
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["alpha", "beta"]
+    rows = [line.split("|")[1].strip() for line in lines]
+    assert rows[:8] == ["project", "---", "alpha", "beta"] * 2
+    assert rows[8] == "mean over projects"
     known = json.loads((own.root / "study.json").read_text())
     for one in known["projects"]:
         assert {"base", "adapter", "other adapter", "n-grams", "both"} <= set(one["bits"])
         assert set(one["gains"]) == {"base", "context", "other adapter", "n-grams"}
-        assert set(one["correct"]) == {"base", "context", "adapter", "both"}
-    assert "bits saved over the base: adapter" in known["means"]
+        assert set(one["questions"]["shown"]["correct"]) == {"base", "context", "adapter", "both"}
+        assert set(one["first_lines"]) == {"base", "context", "adapter", "both"}
+        assert (
+            sum(one["questions"][kind]["items"] for kind in KINDS if kind in one["questions"])
+            == (one["questions"]["all"]["items"])
+        )
+    assert "bits saved: adapter" in known["means"]
+    told = CliRunner().invoke(main, ["study", "table", str(own.root / "study.json")])
+    assert told.exit_code == 0, told.output
+    assert "\n".join(lines) == "\n".join(line for line in told.output.splitlines() if line)
     version = own.version("code_adapter_evaluation@alpha")
     with contextlib.chdir(own.root.parent), without_root_variable():
         again = CliRunner().invoke(main, ["study", "adapters", own.root.name])
@@ -85,18 +105,60 @@ def test_what_cannot_be_studied_is_said_before_anything_is_made(
     assert not folder.exists()
 
 
-def test_every_project_counts_alike_in_a_mean() -> None:
-    def one(name: str, adapter: float, lines: int) -> Studied:
-        gain = {"base": Gain(0.1, 0.0, 0.2, 0.04)}
-        bits = {"base": 1.0, "adapter": adapter}
-        return Studied(name, "python", lines, 9, 9, bits, {"base": 0.5}, gain, None, "adapter")
+def one(name: str, adapter: float = 0.9, p: float = 0.04) -> Studied:
+    asked = {"all": Asked(9, {"base": 0.5, "adapter": 0.6})}
+    return Studied(
+        name,
+        "python",
+        10,
+        9,
+        0,
+        {"base": 1.0, "adapter": adapter},
+        {},
+        {"base": 0.1, "adapter": 0.3},
+        asked,
+        {"base": Gain(0.1, 0.0, 0.2, p)},
+        None,
+        "adapter",
+    )
 
-    both = means([one("small", 0.9, 10), one("large", 0.7, 10_000)])
-    saved = both["bits saved over the base: adapter"]
+
+def test_every_project_counts_alike_in_a_mean() -> None:
+    both = means([one("small", 0.9), one("large", 0.7)])
+    saved = both["bits saved: adapter"]
     assert saved.estimate == pytest.approx(0.2)
     assert saved.low is not None
     assert saved.low < 0 < saved.estimate  # two projects say little
-    assert means([one("small", 0.9, 10)])["bits saved over the base: adapter"].low is None
+    assert both["questions answered, all: adapter"].estimate == pytest.approx(0.1)
+    assert both["first lines written right: adapter"].estimate == pytest.approx(0.2)
+    assert means([one("small", 0.9)])["bits saved: adapter"].low is None
+
+
+def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: Path) -> None:
+    files = []
+    for place, studied in enumerate(([one("a", p=0.02)], [one("b", p=0.03)])):
+        (tmp_path / str(place)).mkdir()
+        files.append(write_results(tmp_path / str(place), studied))
+    both = read_results(files)
+    assert both == [one("a", p=0.02), one("b", p=0.03)]
+    assert corrected(both, "base") == {"a": 0.04, "b": 0.04}
+    done = CliRunner().invoke(
+        main, ["study", "table", *map(str, files), "--pictures", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "| a | python | 10 | 9 | 1.000 | 0.900 | +0.100 (+0.000 to +0.200) |" in done.output
+    assert b"questions answered" in (tmp_path / "study-answered.svg").read_bytes()
+
+
+def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    for text in ("{", "[]", '{"projects": [{"name": "a"}]}'):
+        path.write_text(text)
+        with pytest.raises(ProjectError, match=r"is no study\.json"):
+            read_results([path])
+    write_results(tmp_path, [one("a")])
+    with pytest.raises(ProjectError, match="a stands in another file"):
+        read_results([path, path])
 
 
 def test_an_unknown_project_in_a_study_is_an_error_of_the_project(tmp_path: Path) -> None:

@@ -128,6 +128,22 @@ class ItemScorer:
         """Tokens of items as the base sees them; see ``tokenise``."""
         return tokenise(self._tokenizer, items, window)
 
+    def first_lines(self, items: Sequence[Example], window: int) -> dict[str, int]:
+        """How many tokens of each completion, by identity, make up its first line.
+
+        The break that ends the line counts to it, as does white space before it.
+        """
+        lengths = {}
+        for example in self.tokenised(items, window):
+            text = example.ids[example.prompt_tokens :][: example.text_tokens]
+            ends = (
+                count
+                for count in range(1, len(text))
+                if "\n" in self._tokenizer.decode(text[:count]).lstrip()
+            )
+            lengths[example.example_id] = next(ends, len(text))
+        return lengths
+
     @property
     def vocabulary(self) -> int:
         """Number of different tokens."""

@@ -6,7 +6,7 @@ project's adapter; n-grams of the project without a network, alone and mixed int
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, log
+from math import fsum, inf, log
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +58,16 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
     items, window = ways.items, settings.max_length
     plain = {"base": None, "adapter": ways.challenger}
     scores = {way: scorer.scores(items, folder) for way, folder in plain.items()}
+    lengths = scorer.first_lines(items, window)
+    lines = {way: _right_lines(items, scored, lengths) for way, scored in scores.items()}
     bits = {way: [score.bits for score in scored] for way, scored in scores.items()}
     if ways.retrieved:
         shown = settings.retrieved_window
+        lengths = scorer.first_lines(ways.retrieved, shown)
         for way, folder in (("context", None), ("both", ways.challenger)):
             scored = scorer.scores(ways.retrieved, folder, shown)
             bits[way] = [score.bits for score in scored]
+            lines[way] = _right_lines(ways.retrieved, scored, lengths)
     if ways.other is not None:
         bits["other_adapter"] = [score.bits for score in scorer.scores(items, ways.other)]
     ngrams = _fitted(ways.dataset, scorer, settings)
@@ -84,6 +88,8 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
             **{name: getattr(item, name) for name in ("example_id", "path", "language", "cluster")},
             "bytes": scores["base"][place].bytes,
             **{f"{way}_bits": values[place] for way, values in bits.items()},
+            "gap": item.suffix is not None,
+            **{f"{way}_line": values[place] for way, values in lines.items()},
         }
         for place, item in enumerate(items)
         if scores["base"][place].bytes
@@ -97,7 +103,9 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
     Under ``<name>_``, the names of ``MEASURED``: ``items``, ``bits_per_byte``, ``gain`` with
     ``_low`` and ``_high``, positive where the adapter needs fewer bits. And
     ``gain_over_untrained`` with ``_low`` and ``_high``: what the best way with the adapter saves
-    over the best one without, each chosen on other files than it is measured on.
+    over the best one without, each chosen on other files than it is measured on. ``line_<way>`` is
+    the share of completions whose first line is written right, ``gap_items`` the number of gaps
+    among them, ``gap_<way>_bits_per_byte`` what those need.
     """
     metrics: dict[str, float] = {}
     if table.height:
@@ -112,7 +120,7 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
             "gain_over_untrained": gain.estimate,
             "gain_over_untrained_low": gain.low,
             "gain_over_untrained_high": gain.high,
-        }
+        } | _written(table)
     for way, name in MEASURED.items():
         part = table.filter(pl.col(f"{way}_bits").is_not_null())
         if part.height:
@@ -126,6 +134,18 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
                 f"{name}_gain_low": gain.low,
                 f"{name}_gain_high": gain.high,
             }
+    return metrics
+
+
+def _written(table: pl.DataFrame) -> dict[str, float]:
+    """Shares of first lines written right, and bits per byte of gaps."""
+    gaps = table.filter("gap")
+    metrics: dict[str, float] = {"gap_items": gaps.height}
+    for way in (*UNTRAINED_WAYS, *TRAINED_WAYS):
+        if not table[f"{way}_line"].null_count():
+            metrics[f"line_{way}"] = float(table[f"{way}_line"].to_numpy().mean())
+            if gaps.height:
+                metrics[f"gap_{way}_bits_per_byte"] = bits_per_byte(gaps, way)
     return metrics
 
 
@@ -159,6 +179,16 @@ def gained(table: pl.DataFrame, way: str, over: str, settings: EvaluationSetting
         table["bytes"].to_list(),
         settings.smallest_improvement,
     )
+
+
+def _right_lines(
+    items: Sequence[Example], scores: Sequence[ItemScore], lengths: Mapping[str, int]
+) -> list[bool]:
+    """Whether greedy writing gets each first line right."""
+    return [
+        score.greedy >= lengths.get(item.example_id, inf)
+        for item, score in zip(items, scores, strict=True)
+    ]
 
 
 def _fitted(dataset: Path, scorer: ItemScorer, settings: EvaluationSettings) -> TokenNgrams:

@@ -163,26 +163,50 @@ def baselines_part(findings: Findings) -> list[str]:
         pages.heading("What could be done instead"),
         pages.paragraph("Held-out completions, by each way to answer them."),
         pages.table(head, rows),
+        *_written_lines(findings.metrics),
         *_shown_questions(findings.metrics),
     ]
+
+
+_WAYS = {
+    "base": "base",
+    "context": "base with similar training examples",
+    "adapter": "challenger",
+    "both": "challenger with similar training examples",
+}
+
+
+def _written_lines(metrics: Mapping[str, float]) -> list[str]:
+    rows = [
+        [
+            words,
+            f"{metrics[f'line_{way}']:.0%}",
+            f"{metrics[gap]:.4f}" if (gap := f"gap_{way}_bits_per_byte") in metrics else "",
+        ]
+        for way, words in _WAYS.items()
+        if f"line_{way}" in metrics
+    ]
+    if not rows:
+        return []
+    text = (
+        "How many of the completions' first lines are written exactly right, and what "
+        f"{metrics['gap_items']:.0f} of them need that fill a gap before other code."
+    )
+    head = ["way", "first lines written right", "bits per byte of gaps"]
+    return [pages.paragraph(text), pages.table(head, rows)]
 
 
 def _shown_questions(metrics: Mapping[str, float]) -> list[str]:
     if "shown_items" not in metrics:
         return []
-    named = {
-        "base": "base",
-        "context": "base with similar training examples",
-        "challenger": "challenger",
-        "both": "challenger with similar training examples",
-    }
+    asked = {"challenger" if way == "adapter" else way: words for way, words in _WAYS.items()}
     rows = [
         [
             words,
             f"{metrics[f'shown_{way}_accuracy']:.0%}",
             "" if way == "base" else percents(metrics, f"shown_{way}_difference", sign="+"),
         ]
-        for way, words in named.items()
+        for way, words in asked.items()
     ]
     text = f"{metrics['shown_items']:.0f} questions, each asked with and without such examples."
     head = ["way", "answered correctly", "difference to the base"]
