@@ -2,8 +2,12 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.operations.study import Studied
 
 
 @click.group(epilog="Example: cortex study adapters ../study")
@@ -15,7 +19,12 @@ def study() -> None:
 @click.argument("folder", type=click.Path(file_okay=False, resolve_path=True, path_type=Path))
 @click.option("--project", "chosen", multiple=True, help="Only this listed project; repeatable.")
 @click.option("--repo", "repositories", multiple=True, metavar="NAME=PATH", help="A clone as well.")
-@click.option("--tokens", type=click.IntRange(min=1), help="Training tokens of each adapter.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Training tokens of each adapter; repeatable, for curves.",
+)
 @click.option("--items", type=click.IntRange(min=1), default=200, help="Held-out items of a task.")
 @click.option(
     "--questions", type=click.IntRange(min=0), default=100, help="Of each of three kinds."
@@ -33,7 +42,7 @@ def adapters(
     folder: Path,
     chosen: tuple[str, ...],
     repositories: tuple[str, ...],
-    tokens: int | None,
+    tokens: tuple[int, ...],
     items: int,
     questions: int,
     shown: int,
@@ -43,17 +52,15 @@ def adapters(
 
     Compared are the base, similar code in the prompt, the adapter, both, another project's adapter,
     n-grams, and mixtures. What is made already is kept: the same command goes on where it was
-    stopped, and a project's results are whole before the next one begins. Options on sizes count
-    when the study begins.
+    stopped, and a project's results are whole before the next one begins. FOLDER/study.json holds
+    them. Options on sizes, but for --tokens, count when the study begins.
     """
-    from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations.study import begin_study, results, write_results
-    from cortex_pipelines.operations.study_tables import TABLES
+    from cortex_pipelines.operations.study import begin_study, recorded
     from cortex_pipelines.orchestration.study import run_study
 
     evaluation = {"items": items, "choices": questions, "retrieved_choices": shown}
     limits: dict[str, dict[str, object]] = {
-        "adapters": _given({"max_tokens": tokens, "precision": precision}),
+        "adapters": _given({"precision": precision}),
         "evaluation": _given({**evaluation, "precision": precision}),
     }
     clones = {name: Path(path) for name, _, path in (text.partition("=") for text in repositories)}
@@ -61,10 +68,8 @@ def adapters(
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
     for sentence in begin_study(folder, chosen, clones, limits):
         click.echo(sentence, err=True)
-    outcome = run_study(folder, lambda text: click.echo(text, err=True))
-    studied = results(open_project(folder))
-    click.echo("\n\n".join(table(studied) for table in TABLES))
-    click.echo(f"{write_results(folder, studied)}", err=True)
+    outcome = run_study(folder, sorted(tokens), lambda text: click.echo(text, err=True))
+    _tell(recorded(folder))
     for address, words in outcome.failed.items():
         click.echo(f"FAILED {address}: {words}", err=True)
     if outcome.failed:
@@ -89,13 +94,19 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
     FILES are the study.json of each. Gains are corrected for the number of all their projects.
     """
     from cortex_pipelines.operations.study import read_results
-    from cortex_pipelines.operations.study_tables import TABLES, answered_picture, saved_picture
+    from cortex_pipelines.operations.study_tables import answered_picture, saved_picture
 
     studied = read_results(files)
-    click.echo("\n\n".join(made(studied) for made in TABLES))
+    _tell(studied)
     if pictures:
         (pictures / "study-saved.svg").write_bytes(saved_picture(studied))
         (pictures / "study-answered.svg").write_bytes(answered_picture(studied))
+
+
+def _tell(studied: "list[Studied]") -> None:
+    from cortex_pipelines.operations.study_tables import TABLES
+
+    click.echo("\n\n".join(text for table in TABLES if (text := table(studied))))
 
 
 def _given(values: dict[str, object]) -> dict[str, object]:

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import TypeAdapter
 from scipy import stats
 
+from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
@@ -24,6 +25,7 @@ from cortex_pipelines.operations.projects.moving_pins import move_pins
 from cortex_pipelines.operations.projects.parameter_file import round_trip
 from cortex_pipelines.routing.selection.significance import holm
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -89,6 +91,9 @@ class Studied:
         name: The project.
         language: In which most of its code is written.
         lines: Of code.
+        budget: Most tokens that the adapter was to be trained on.
+        tokens: Those that it was trained on.
+        minutes: That the training took here; None if it was made elsewhere.
         items: Held-out completions.
         gaps: Those of them that fill a gap.
         bits: Way to answer, to bits per byte of the completions.
@@ -105,6 +110,9 @@ class Studied:
     name: str
     language: str
     lines: int
+    budget: int
+    tokens: int
+    minutes: float | None
     items: int
     gaps: int
     bits: dict[str, float]
@@ -205,27 +213,50 @@ def compare_with(project: Project, name: str, other: str) -> None:
     follow_projects(project)
 
 
-def results(project: Project) -> list[Studied]:
-    """What was measured in each project whose adapter is evaluated."""
-    settings = load_parameters(project.root).evaluation
-    studied = []
-    for name in studied_projects(project):
-        folder = project.output("code_adapter_evaluation", name)
-        if metrics := read_json(folder / "metrics.json"):
-            ways = pl.read_parquet(folder / "ways.parquet")
-            studied.append(_studied(project, name, metrics, ways, _gains(ways, settings)))
-    return studied
+def set_budget(root: Path, tokens: int) -> None:
+    """Let every adapter of the study be trained on at most so many tokens."""
+    values = _read(root)
+    section = values.setdefault("adapters", {})
+    if section.get("max_tokens") != tokens:
+        section["max_tokens"] = tokens
+        _write(root, values)
+
+
+def record(project: Project, name: str) -> None:
+    """Take up in ``study.json`` what is measured of a project, in place of the same before."""
+    folder = project.output("code_adapter_evaluation", name)
+    metrics = read_json(folder / "metrics.json")
+    if metrics:
+        ways = pl.read_parquet(folder / "ways.parquet")
+        one = _studied(project, name, metrics, ways)
+        known = [o for o in recorded(project.root) if (o.name, o.budget) != (name, one.budget)]
+        write_results(project.root, [*known, one])
+
+
+def recorded(root: Path) -> list[Studied]:
+    """What ``study.json`` says; nothing where there is none yet."""
+    path = root / RESULT
+    return read_results([path]) if path.exists() else []
 
 
 def write_results(root: Path, studied: Sequence[Studied]) -> Path:
-    """Write ``study.json``: each project, and means over them."""
+    """Write ``study.json``: each project with each budget, and means over the projects."""
     path = root / RESULT
+    ordered = sorted(studied, key=lambda one: (one.name, one.budget))
     known = {
-        "projects": [asdict(one) for one in studied],
-        "means": {name: asdict(mean) for name, mean in means(studied).items()},
+        "projects": [asdict(one) for one in ordered],
+        "means": {name: asdict(mean) for name, mean in means(ordered).items()},
     }
     write_whole(path, json.dumps(known, indent=1) + "\n")
     return path
+
+
+def with_most_tokens(studied: Sequence[Studied]) -> list[Studied]:
+    """Of each project what was measured with its largest budget."""
+    largest: dict[str, Studied] = {}
+    for one in sorted(studied, key=lambda one: one.budget):
+        largest[one.name] = one
+    return [largest[name] for name in dict.fromkeys(one.name for one in studied)]
 
 
 def read_results(paths: Sequence[Path]) -> list[Studied]:
@@ -234,16 +265,16 @@ def read_results(paths: Sequence[Path]) -> list[Studied]:
     Raises:
         ProjectError: a file is none, or a project stands in two of them.
     """
-    found: dict[str, Studied] = {}
+    found: dict[tuple[str, int], Studied] = {}
     for path in paths:
         try:
             listed = _STUDIED.validate_python(json.loads(path.read_bytes())["projects"])
         except (ValueError, KeyError, TypeError) as error:
             raise ProjectError(f"{path} is no study.json of `cortex study adapters`") from error
         for one in listed:
-            if one.name in found:
+            if (one.name, one.budget) in found:
                 raise ProjectError(f"{path}: {one.name} stands in another file as well; give one")
-            found[one.name] = one
+            found[one.name, one.budget] = one
     return list(found.values())
 
 
@@ -254,13 +285,13 @@ def corrected(studied: Sequence[Studied], over: str) -> dict[str, float]:
 
 
 def means(studied: Sequence[Studied]) -> dict[str, Mean]:
-    """Means over projects, each of which counts alike.
+    """Means over projects, each of which counts alike, with its largest budget.
 
     Of each way, over the base: bits saved as a share of the base's, also of gaps alone; first lines
     written right; questions answered correctly. And forgetting.
     """
     figures: dict[str, list[float]] = {}
-    for one in studied:
+    for one in with_most_tokens(studied):
         for what, bits in (("bits saved", one.bits), ("bits of gaps saved", one.gap_bits)):
             for way, saved in _beyond_base(bits).items():
                 figures.setdefault(f"{what}: {way}", []).append(-saved / bits["base"])
@@ -287,26 +318,29 @@ def _mean(values: Sequence[float]) -> Mean:
 
 
 def _studied(
-    project: Project,
-    name: str,
-    metrics: Mapping[str, float],
-    ways: pl.DataFrame,
-    gains: dict[str, Gain],
+    project: Project, name: str, metrics: Mapping[str, float], ways: pl.DataFrame
 ) -> Studied:
     language, lines = _language(project, name)
     bits = {way: metrics[figure] for way, figure in _WAYS.items() if figure in metrics}
     served = [way for way in _SERVED if way in bits]
+    adapter = project.output("code_adapter", name)
+    trained = read_json(adapter / "metrics.json") or {}
+    settings = (read_json(adapter / TRAINING) or {}).get("settings", {})
+    seconds = last_seconds(project.root).get(("code_adapter", name))
     return Studied(
         name,
         language,
         lines,
+        int(settings.get("max_tokens", 0)),
+        int(trained.get("train_tokens", 0)),
+        None if seconds is None else seconds / 60,
         ways.height,
         int(ways["gap"].sum()),
         bits,
         _figures(metrics, "gap_{}_bits_per_byte"),
         _figures(metrics, "line_{}"),
         _questions(metrics),
-        gains,
+        _gains(ways, load_parameters(project.root).evaluation),
         _with_ends(metrics, "forgetting"),
         min(served, key=lambda way: bits[way], default="base"),
     )

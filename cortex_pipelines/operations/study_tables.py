@@ -3,25 +3,29 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cortex_pipelines.charts import COLOUR, picture
-from cortex_pipelines.operations.study import Studied, corrected, means
+from cortex_pipelines.operations.study import Studied, corrected, means, with_most_tokens
 
 _SIGNIFICANT = 0.05
 _SIDE_BY_SIDE = {"context": "#8a8a8a", "adapter": COLOUR, "both": "#e07b00"}
+_CURVES = ("base", "adapter", "both")
 _PART_OF = {"context": "shown", "adapter": "all", "both": "shown"}
 """Way to answer, to the questions that it was asked."""
 
 
-def completion_table(studied: Sequence[Studied]) -> str:
+def completion_table(every: Sequence[Studied]) -> str:
     """Bits per byte of completions by way to answer, and what the adapter saves, in Markdown."""
+    studied = with_most_tokens(every)
     ways = list(dict.fromkeys(way for one in studied for way in one.bits))
     overs = list(dict.fromkeys(over for one in studied for over in one.gains))
     chances = {over: corrected(studied, over) for over in overs}
-    head = ["project", "language", "lines", "completions", *ways]
+    head = ["project", "language", "lines", "tokens", "completions", *ways]
     head += [f"adapter saves over {over}" for over in overs] + ["best"]
     rows = []
     for one in studied:
-        row = [one.name, one.language, f"{one.lines:,}", str(one.items)]
+        row = [one.name, one.language, f"{one.lines:,}", f"{one.tokens:,}", str(one.items)]
         row += [f"{one.bits[way]:.3f}" if way in one.bits else "" for way in ways]
         row += [_gain(one, over, chances[over]) for over in overs] + [one.best]
         rows.append(row)
@@ -34,7 +38,7 @@ def question_table(studied: Sequence[Studied]) -> str:
     head += ["next statements", "with similar code", "perplexity of other code"]
     parts = ("all", "naming", "fix", "statement", "shown")
     rows = []
-    for one in studied:
+    for one in with_most_tokens(studied):
         row = [one.name, _each(one.first_lines, "{:.0%}")]
         row.append(f"{_each(one.gap_bits, '{:.3f}')} ({one.gaps})" if one.gap_bits else "")
         for part in parts:
@@ -54,8 +58,37 @@ def mean_table(studied: Sequence[Studied]) -> str:
     return _markdown(["mean over projects", "over the base", "95 % interval"], rows)
 
 
-def saved_picture(studied: Sequence[Studied]) -> bytes:
+def curve_table(studied: Sequence[Studied]) -> str:
+    """What more training tokens bring, of projects with several budgets, in Markdown."""
+    head = ["project", "tokens", "minutes", "bits per byte: base", "adapter", "both"]
+    head += ["questions: base", "adapter", "perplexity of other code", "as many again would bring"]
+    rows = []
+    for name in dict.fromkeys(one.name for one in studied):
+        points = sorted((o for o in studied if o.name == name), key=lambda one: one.tokens)
+        for one in points if len(points) > 1 else []:
+            row = [name, f"{one.tokens:,}", "" if one.minutes is None else f"{one.minutes:.0f}"]
+            row += [f"{one.bits[way]:.3f}" if way in one.bits else "" for way in _CURVES]
+            correct = one.questions["all"].correct if "all" in one.questions else {}
+            row += [f"{correct[way]:.0%}" if way in correct else "" for way in ("base", "adapter")]
+            row.append("" if one.forgetting is None else _percents(*one.forgetting))
+            rows.append([*row, _forecast(points) if one is points[-1] else ""])
+    return _markdown(head, rows) if rows else ""
+
+
+def _forecast(points: Sequence[Studied]) -> str:
+    """By a straight line of bits over the logarithm of the tokens."""
+    tokens = [one.tokens for one in points]
+    if len(set(tokens)) < 2:
+        return "nothing: there is no more data"
+    slope, _ = np.polyfit(np.log2(tokens), [one.bits["adapter"] for one in points], 1)
+    minutes = points[-1].minutes
+    took = "" if minutes is None else f" in {minutes:.0f} min"
+    return f"{slope:+.3f} bits per byte{took}"
+
+
+def saved_picture(every: Sequence[Studied]) -> bytes:
     """SVG: share of the base's bits that each way to answer saves, project by project."""
+    studied = with_most_tokens(every)
     saved = {
         way: [1 - one.bits[way] / one.bits["base"] if way in one.bits else None for one in studied]
         for way in _SIDE_BY_SIDE
@@ -63,8 +96,9 @@ def saved_picture(studied: Sequence[Studied]) -> bytes:
     return _points(studied, saved, "bits of completions saved over the base, %")
 
 
-def answered_picture(studied: Sequence[Studied]) -> bytes:
+def answered_picture(every: Sequence[Studied]) -> bytes:
     """SVG: questions that each way answers correctly beyond the base, project by project."""
+    studied = with_most_tokens(every)
 
     def beyond(one: Studied, way: str) -> float | None:
         asked = one.questions.get(_PART_OF[way])
@@ -119,5 +153,6 @@ TABLES: tuple[Callable[[Sequence[Studied]], str], ...] = (
     completion_table,
     question_table,
     mean_table,
+    curve_table,
 )
-"""In the order in which they are read."""
+"""In the order in which they are read; one that has nothing to say is empty."""

@@ -3,20 +3,29 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cortex_pipelines.operations.study import compare_with, partners, studied_projects
+from cortex_pipelines.operations.study import (
+    compare_with,
+    partners,
+    record,
+    recorded,
+    set_budget,
+    studied_projects,
+)
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.orchestration.runs import Outcome, run_stale
 from cortex_pipelines.versioning.dagster.instance import open_instance
 
 
-def run_study(root: Path, report: Callable[[str], None]) -> Outcome:
+def run_study(root: Path, budgets: Sequence[int], report: Callable[[str], None]) -> Outcome:
     """Train and evaluate the adapter of each project; what is made already is not made again.
 
-    A project is evaluated as soon as its adapter and the one that it is compared with are trained,
-    so that a study that is stopped leaves whole results.
+    A project is evaluated and taken up in ``study.json`` as soon as its adapter and the one that
+    it is compared with are trained, so that a study that is stopped leaves whole results.
 
     Args:
         root: Folder of the study, begun by ``begin_study``.
+        budgets: Most training tokens of an adapter, one after the other; none for what
+            params.yaml says.
         report: Told what runs.
 
     Returns:
@@ -27,12 +36,26 @@ def run_study(root: Path, report: Callable[[str], None]) -> Outcome:
     outcome = _made(root, "repository_files", names, report)
     outcome += _made(root, "general_code", [None], report)
     others = partners(project)
-    for name in names:
-        other = others.get(name)
-        outcome += _made(root, "code_adapter", [name, other] if other else [name], report)
-        if other:
-            compare_with(project, name, other)
-        outcome += _made(root, "code_adapter_evaluation", [name], report)
+    for tokens in budgets or (None,):
+        left = names
+        if tokens is not None:
+            if tokens != budgets[-1]:  # a smaller budget's adapter is no output any more
+                known = {one.name for one in recorded(root) if one.budget == tokens}
+                left = [name for name in names if name not in known]
+            if left:
+                set_budget(root, tokens)
+        for name in left:
+            outcome += _studied(root, name, others.get(name), report)
+    return outcome
+
+
+def _studied(root: Path, name: str, other: str | None, report: Callable[[str], None]) -> Outcome:
+    outcome = _made(root, "code_adapter", [name, other] if other else [name], report)
+    if other:
+        compare_with(open_location(root)[0], name, other)
+    outcome += _made(root, "code_adapter_evaluation", [name], report)
+    if not outcome.failed:
+        record(open_location(root)[0], name)
     return outcome
 
 

@@ -22,13 +22,16 @@ from cortex_pipelines.operations.study import (
     read_results,
     write_results,
 )
+from cortex_pipelines.operations.study_tables import curve_table
+from cortex_pipelines.orchestration import study as orchestrated
+from cortex_pipelines.orchestration.runs import Outcome
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
 
 
 @pytest.mark.slow
 def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: MiniProject) -> None:
-    done = own.cortex("study", "adapters", str(own.root))
+    done = own.cortex("study", "adapters", str(own.root), "--tokens", "3000")
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     rows = [line.split("|")[1].strip() for line in lines]
     assert rows[:8] == ["project", "---", "alpha", "beta"] * 2
@@ -105,12 +108,15 @@ def test_what_cannot_be_studied_is_said_before_anything_is_made(
     assert not folder.exists()
 
 
-def one(name: str, adapter: float = 0.9, p: float = 0.04) -> Studied:
+def one(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000) -> Studied:
     asked = {"all": Asked(9, {"base": 0.5, "adapter": 0.6})}
     return Studied(
         name,
         "python",
         10,
+        budget,
+        budget,
+        2.0,
         9,
         0,
         {"base": 1.0, "adapter": adapter},
@@ -146,8 +152,36 @@ def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: P
         main, ["study", "table", *map(str, files), "--pictures", str(tmp_path)]
     )
     assert done.exit_code == 0, done.output
-    assert "| a | python | 10 | 9 | 1.000 | 0.900 | +0.100 (+0.000 to +0.200) |" in done.output
+    assert (
+        "| a | python | 10 | 1,000 | 9 | 1.000 | 0.900 | +0.100 (+0.000 to +0.200) |" in done.output
+    )
     assert b"questions answered" in (tmp_path / "study-answered.svg").read_bytes()
+
+
+def test_a_smaller_budget_is_not_measured_again(
+    own: MiniProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(own.root, [one("alpha", budget=500), one("alpha"), one("beta")])
+    asked = []
+
+    def studied(root: Path, name: str, other: str | None, report: Any) -> Outcome:
+        tokens = round_trip().load((root / "params.yaml").read_text())["adapters"]["max_tokens"]
+        asked.append((name, other, tokens))
+        return Outcome()
+
+    monkeypatch.setattr(orchestrated, "_studied", studied)
+    monkeypatch.setattr(orchestrated, "_made", lambda *_: Outcome())
+    orchestrated.run_study(own.root, [500, 1000], lambda _: None)
+    assert asked == [("beta", "alpha", 500), ("alpha", "beta", 1000), ("beta", "alpha", 1000)]
+
+
+def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:
+    measured = [one("a", 0.9), one("a", 0.8, budget=2000), one("b", 0.7)]
+    assert means(measured)["bits saved: adapter"].estimate == pytest.approx(0.25)
+    lines = curve_table(measured).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == ["1,000", "2,000"]
+    assert lines[-1].endswith("-0.100 bits per byte in 2 min |")
+    assert curve_table([one("a"), one("b")]) == ""
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
