@@ -105,7 +105,8 @@ def test_a_source_that_is_not_pinned_as_declared_is_refused(agents: Path, tmp_pa
     source = pinned(tmp_path, AGENTS)
     table = {**AGENTS["tables"]["tasks"], "columns": {"task_id": "id", "master": "agent"}}
     other = settings({**AGENTS, "tables": {"tasks": table}})
-    for pin in (source.pin, {"files": []}):
+    unpinned: dict[str, Any] = {"files": []}
+    for pin in (source.pin, unpinned):
         with pytest.raises(CoordinationError, match=r"no pin for dlt:agents .*`cortex update`"):
             read(CoordinationSource(other, pin), tmp_path)
     for path in (tmp_path / ".cortex/snapshots").iterdir():

@@ -19,7 +19,6 @@ from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSettings
 from cortex_pipelines.versioning.parameters import ENTRY, project_file
 from cortex_pipelines.versioning.root import ProjectError
-from cortex_pipelines_tests.ingestion.conftest import PRIVACY
 from cortex_pipelines_tests.ingestion.connected import Forge, database, declared, examples, serving
 from cortex_pipelines_tests.parameters import ROOT
 
@@ -77,7 +76,7 @@ def changed(source: dict[str, Any], table: str, **columns: str) -> dict[str, Any
 
 
 def test_the_guides_database_becomes_issues_and_reviews(
-    tracker: Path, tmp_path: Path, read: Callable[..., Any]
+    tracker: Path, tmp_path: Path, read: Callable[..., Any], privacy: Any
 ) -> None:
     tables = read(SQL)
     assert tables.texts["issues/tickets/7.md"] == (
@@ -86,7 +85,7 @@ def test_the_guides_database_becomes_issues_and_reviews(
     assert tables.texts["issues/tickets/8.md"] == "# Export as CSV\n\n\n"
     assert set(tables.files["source"]) == {"dlt:tracker"}
     assert not tables.files["trainable"].any()
-    (review,) = review_rows(tables.files, "demo", PRIVACY).iter_rows(named=True)
+    (review,) = review_rows(tables.files, "demo", privacy).iter_rows(named=True)
     assert review["path"] == "shop/order.py"
     assert review["before"].startswith("found = []\nfor item")
     assert review["after"] == "found = [item.price for item in items]"
@@ -97,13 +96,13 @@ def test_the_guides_database_becomes_issues_and_reviews(
 
 
 def test_the_guides_interface_is_read_to_its_last_page(
-    forge: Forge, tmp_path: Path, read: Callable[..., Any], take: Callable[..., Any]
+    forge: Forge, tmp_path: Path, read: Callable[..., Any], take: Callable[..., Any], privacy: Any
 ) -> None:
     tables = read(REST)
     assert [path for path in tables.texts if path.startswith("issues/")] == [
         f"issues/issues/{number}.md" for number in (1, 2, 3)
     ]
-    rows = review_rows(tables.files, "demo", PRIVACY)
+    rows = review_rows(tables.files, "demo", privacy)
     assert rows.height == len(COMMENTS)
     assert set(rows["after"]) == {f"    return round(item.price * {n})" for n in range(1, 6)}
     assert {given for _, given in forge.asked} == {f"Bearer {TOKEN}"}
@@ -312,7 +311,9 @@ def test_values_are_the_same_whatever_a_driver_calls_them(
     }
 
 
-def test_private_values_are_taken_out(tracker: Path, read: Callable[..., Any]) -> None:
+def test_private_values_are_taken_out(
+    tracker: Path, read: Callable[..., Any], privacy: Any
+) -> None:
     secret, address = "AKIAQ4ZJ7XN2VPLM8RTD", "bo.miller@northgate.dev"
     said = f"Ask {address}, key {secret}"
     database(
@@ -321,7 +322,7 @@ def test_private_values_are_taken_out(tracker: Path, read: Callable[..., Any]) -
         f"UPDATE remarks SET remark = '{said}';",
     )
     tables = read(SQL)
-    (review,) = review_rows(tables.files, "demo", PRIVACY).iter_rows(named=True)
+    (review,) = review_rows(tables.files, "demo", privacy).iter_rows(named=True)
     published = "".join(tables.texts.values()) + json.dumps(review)
     assert not [value for value in (secret, address, "northgate") if value in published]
     assert set(tables.redactions["category"]) == {"secret", "personal"}
@@ -403,12 +404,9 @@ def test_private_values_in_a_declaration_are_refused(tmp_path: Path, room: str, 
     rest = {**REST["rest"], "client": {**REST["rest"]["client"], "auth": auth}}
     rows = {"rows": "outcomes"} if room == "coordination" else {"rows": "reviews"}
     sources = [{**REST, "rest": rest, "tables": {"comments": rows}}]
-    given = {"projects": {"shop": {"sources": sources}}} if room == "projects" else {}
-    given = {"projects": {}, **given}
-    if room == "coordination":
-        given["coordination"] = {"sources": sources}
+    inside: Any = {"shop": {"sources": sources}} if room == "projects" else {"sources": sources}
     file = tmp_path / "params.yaml"
-    file.write_text(yaml.safe_dump(given))
+    file.write_text(yaml.safe_dump({"projects": {}, room: inside}))
     with pytest.raises(ProjectError, match=rf"{where}\.rest contains what looks private") as raised:
         resolve(ROOT, file)
     assert "northgate" not in str(raised.value)
