@@ -21,11 +21,13 @@ from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.feedback.settings import FeedbackSettings
+from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
@@ -270,6 +272,24 @@ def _refuse_private_places(params: Parameters) -> None:
                 "folder, or name a commit, another path or a symbolic link; a name that is "
                 "harmless goes into privacy.allowed"
             )
+    for where, source in _connected(params):
+        found = redact_record(source.rest, params.privacy, logs_key(params.privacy)).found
+        if found:
+            raise ProjectError(
+                f"params.yaml: {where}.rest contains what looks private ({found[0].rule}) and "
+                "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
+                "the environment variable NAME; what is harmless goes into privacy.allowed"
+            )
+
+
+def _connected(params: Parameters) -> Iterator[tuple[str, DltSource]]:
+    """The sources that dlt reads, each with its key."""
+    for name, project in params.projects.items():
+        for number, source in enumerate(project.sources):
+            if isinstance(source, DltSource):
+                yield f"projects.{name}.sources.{number}", source
+    for number, source in enumerate(params.coordination.sources):
+        yield f"coordination.sources.{number}", source
 
 
 def _places(params: Parameters) -> Iterator[tuple[str, str]]:

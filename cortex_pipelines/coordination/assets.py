@@ -6,7 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.coordination.logs import CoordinationSource, logs_folder, read_logs
+from cortex_pipelines.coordination.logs import (
+    CoordinationSource,
+    logs_folder,
+    pinned_outcomes,
+    read_logs,
+)
 from cortex_pipelines.privacy.compliance import check_logs
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
@@ -33,7 +38,8 @@ def coordination_events(
     """Records parsed from the agent system's logs, rejected spans, redactions and their counts."""
     settings = coordination_source.settings
     folder = logs_folder(settings.logs, root)
-    logs = read_logs(folder, coordination_source.pin, settings, privacy, cache, observe)
+    connected = list(pinned_outcomes(coordination_source, root))
+    logs = read_logs(folder, coordination_source.pin, settings, privacy, cache, observe, connected)
     report = check_logs(logs.events, logs.redacted, privacy)
     text = json.dumps(report, indent=1, ensure_ascii=False)
     (out / "compliance.json").write_text(text + "\n", encoding="utf-8")

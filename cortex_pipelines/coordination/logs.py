@@ -2,14 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import field_validator
 
+from cortex_pipelines.coordination.connected import connected_logs
 from cortex_pipelines.coordination.incremental import LogReader, first_of_each
+from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -20,7 +23,7 @@ from cortex_pipelines.schemas.coordination import (
     REDACTED_EVENTS,
     REJECTED_EVENTS,
 )
-from cortex_pipelines.settings import Regex, Settings, Text
+from cortex_pipelines.settings import Regex, Row, Settings, Text
 
 LOG_ENDINGS = (".jsonl", ".ndjson")
 RULES_FILE = "routing-patterns.json"
@@ -46,6 +49,20 @@ class CoordinationSettings(Settings):
 
     test_rows: list[Regex]
     """Regular expressions; records with a matching task id or author come from a test."""
+
+    sources: Row[DltSource]
+    """Tables of outcomes of tasks that dlt reads, beside the logs."""
+
+    @field_validator("sources")
+    @classmethod
+    def _outcomes(cls, sources: tuple[DltSource, ...]) -> tuple[DltSource, ...]:
+        names = [source.dlt for source in sources]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the source dlt:{twice} is listed twice; remove one")
+        for source in sources:
+            source.only("outcomes")
+        return sources
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,7 @@ def read_logs(
     privacy: PrivacySettings,
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
+    connected: Sequence[tuple[str, bytes]] = (),
 ) -> Logs:
     """Read the pinned logs: records, rejected spans and redactions.
 
@@ -150,6 +168,7 @@ def read_logs(
         cache: Where is kept what was read before, so that only what was appended is read; the
             result is the same without it.
         observe: Called with the number of bytes read (``scanned_bytes``).
+        connected: More logs, each with its name, as ``pinned_outcomes`` gives them.
 
     Returns:
         Frames of all three tables. Each byte of a pinned file belongs to a record kept (once), to
@@ -166,6 +185,7 @@ def read_logs(
         reader.read(*_pinned(folder, item, named))
         for item in track(list(pin["files"]), "Reading coordination logs")
     ]
+    read += [reader.read(name, data) for name, data in connected]
     if observe is not None:
         observe("scanned_bytes", float(sum(rows.scanned for rows in read)))
     events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
@@ -176,6 +196,24 @@ def read_logs(
         REJECTED_EVENTS.conform(rejected),
         REDACTED_EVENTS.conform(redacted),
     )
+
+
+def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[str, bytes]]:
+    """The outcomes that dlt read when the logs were pinned, as logs.
+
+    Raises:
+        CoordinationError: a source was never pinned, or is declared otherwise since.
+        SourceError: what was read is not there any more.
+    """
+    pins = {item["dlt"]: item for item in source.pin.get("sources", ())}
+    for one in source.settings.sources:
+        pin = pins.get(one.dlt, {})
+        if one.place != {key: pin.get(key) for key in one.place}:
+            raise CoordinationError(
+                f"coordination logs: sources.lock has no pin for {one.label} as in params.yaml; "
+                "run `cortex update`"
+            )
+        yield from connected_logs(one, pin["sha256"], root)
 
 
 def _by_shown_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:

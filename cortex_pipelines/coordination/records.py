@@ -135,8 +135,11 @@ def _success(record: Mapping[str, Any], outcome: str | None) -> bool | None:
     success = _first(record, _SUCCESS)
     if isinstance(success, bool):
         return success
-    if outcome is None:
-        return None
+    return None if outcome is None else said_success(outcome)
+
+
+def said_success(outcome: str) -> bool | None:
+    """Whether a task succeeded, by the word for its outcome; None if that does not say."""
     if _SUCCEEDED.match(outcome.lower()):
         return True
     return False if _FAILED.match(outcome.lower()) else None

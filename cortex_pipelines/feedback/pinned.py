@@ -63,7 +63,7 @@ def pinned_events(
         return
     folder = events_folder(source.settings, root)
     reading = CoordinationSettings(
-        logs=source.settings.events, sample=False, aliases={}, test_rows=[]
+        logs=source.settings.events, sample=False, aliases={}, test_rows=[], sources=()
     )
     try:
         logs = read_logs(folder, source.pin, reading, privacy, cache)

@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.licences.expressions import spdx
 from cortex_pipelines.settings import Settings, Text
@@ -165,6 +166,7 @@ _KINDS = {
     "archive": ArchiveSource,
     "pypi": SdistSource,
     "npm": NpmSource,
+    "dlt": DltSource,
 }
 
 
@@ -180,12 +182,13 @@ Source = Annotated[
     | Annotated[DirectorySource, Tag("directory")]
     | Annotated[ArchiveSource, Tag("archive")]
     | Annotated[SdistSource, Tag("pypi")]
-    | Annotated[NpmSource, Tag("npm")],
+    | Annotated[NpmSource, Tag("npm")]
+    | Annotated[DltSource, Tag("dlt")],
     Discriminator(
         _kind,
         custom_error_type="source_kind",
         custom_error_message="a source takes exactly one of the keys git (with ref), directory, "
-        "archive, pypi and npm",
+        "archive, pypi, npm and dlt (with tables, and sql or rest)",
     ),
 ]
 
@@ -210,6 +213,9 @@ class ProjectSettings(Settings):
 
     @model_validator(mode="after")
     def _told_apart(self) -> "ProjectSettings":
+        for source in self.sources:
+            if isinstance(source, DltSource):
+                source.only("issues", "reviews")
         labels = [source.label for source in self.sources]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:

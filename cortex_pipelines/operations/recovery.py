@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cortex_pipelines.atomic import began_before, sweep
 from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.tracking.store import renew_database
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import renew_databases
@@ -33,6 +34,7 @@ _SCRATCH = (
     ".cortex/cache/rows/*",
     ".cortex/cache/llama/*",
     f"{CACHE.as_posix()}/downloads",
+    SNAPSHOTS.as_posix(),
     ".dagster",
     ".dvc/tmp",
 )

@@ -8,7 +8,7 @@ languages and prose are cut at headings and blank lines.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -26,14 +26,14 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.retrieval.encoder_text import COMMIT, UNITS, encoder_text
+from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
 from cortex_pipelines.retrieval.listing import Listed
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
 """Parts of a document that are weighted each for itself."""
 
-KINDS = (*UNITS, "file", "section")
-"""Kinds of document: units, what of a file is in no unit, and parts of other files."""
+KINDS = (*UNITS, "file", "section", ISSUE)
+"""Kinds of document: units, what of a file is in no unit, parts of other files, and issues."""
 
 _PROSE = frozenset({"markdown", "restructuredtext", "text"})
 _DATA = frozenset({"json", "csv", "xml", "diff", "ini", "yaml", "toml", None})
@@ -218,6 +218,15 @@ def kept_file(
     documents = tuple(_documents(text, path, language, settings))
     size = len(text)
     return FileText(path, size, 0, "", language, commit, is_test(path), generated, documents)
+
+
+def as_issue(file: FileText, text: str) -> FileText:
+    """A page of Markdown as one document: its heading is the issue's title."""
+    title, _, said = text.partition("\n")
+    name = title.lstrip("# ").strip()
+    texts = (file.path, name, "", said.strip(), "")
+    document = Document(ISSUE, name, 1, text.count("\n") + 1, texts)
+    return replace(file, is_test=False, documents=(document,))
 
 
 def embedded_text(document: Document, file: FileText) -> str:

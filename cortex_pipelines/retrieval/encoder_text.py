@@ -6,6 +6,8 @@ UNITS = ("function", "method", "class", "struct", "trait", "interface", "enum")
 """Kinds of document that are units of code."""
 COMMIT = "commit"
 """Kind of a document that is a commit: its subject, its message, the paths that it changed."""
+ISSUE = "issue"
+"""Kind of a document that is an issue: its title and its text."""
 
 _CHARACTERS = 1500
 """Of a text, that are embedded: more than the encoder's tokens."""

@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
-from cortex_pipelines.retrieval.encoder_text import UNITS
+from cortex_pipelines.retrieval.encoder_text import ISSUE, UNITS
 
 _FUNCTIONS = ("function", "method")
 _MOST_HEADER = 15
@@ -98,7 +98,7 @@ class Excerpts:
 
     def outline(self, place: Place) -> list[int]:
         """Signature and documentation of a place, and the signatures of what is in it."""
-        if place.kind == "section":
+        if place.kind in ("section", ISSUE):
             return []
         inner = [
             self._name_line(other)

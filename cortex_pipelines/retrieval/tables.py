@@ -9,7 +9,14 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.documents import Document, FileText, embedded_text, kept_file
+from cortex_pipelines.ingestion.connectors.files import is_issue
+from cortex_pipelines.retrieval.documents import (
+    Document,
+    FileText,
+    as_issue,
+    embedded_text,
+    kept_file,
+)
 from cortex_pipelines.retrieval.encoder_text import text_number
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
 
@@ -41,6 +48,8 @@ def searched_tables(
     for row in files.sort(_FILE).iter_rows(named=True):
         source, path, text, language, revision, generated = (row[name] for name in FILE_COLUMNS[:6])
         file = kept_file(path, text, language, revision, generated, settings)
+        if is_issue(source, path):
+            file = as_issue(file, text)
         place = {"source": source, "path": path}
         listed.append(
             {

@@ -35,7 +35,9 @@ SEARCHED_DOCUMENTS = Table(
         Column("path", pl.String, "Path relative to the source's root"),
         Column("number", pl.Int64, "Number in the file, from 0", between=(0, 1e9)),
         Column(
-            "kind", pl.String, "function, method, class, ..., file (what is in no unit), section"
+            "kind",
+            pl.String,
+            "function, method, class, ..., file (what is in no unit), section, issue",
         ),
         Column("name", pl.String, "Qualified name, heading of a section, or name of the file"),
         Column("start_line", pl.Int64, "First line, from 1"),

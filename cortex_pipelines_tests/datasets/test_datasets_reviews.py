@@ -1,6 +1,7 @@
 """Code reviews become rows of the refactoring data set, or the manifest says why not."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,11 @@ import pytest
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
 from cortex_pipelines.datasets.tasks.reviews import review_rows
+from cortex_pipelines.ingestion.connectors.declared import DltSource
+from cortex_pipelines.ingestion.connectors.files import read_rows
+from cortex_pipelines.ingestion.connectors.snapshot import keep_rows
+from cortex_pipelines.ingestion.entries import File, SourceLimits
+from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
@@ -70,3 +76,34 @@ def test_a_review_is_a_row_with_what_was_said(
 def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataFrame) -> None:
     again = review_rows(exported.reverse(), "shop", _PRIVACY)
     assert again.equals(review_rows(exported, "shop", _PRIVACY))
+
+
+def test_a_review_of_a_tracker_is_a_row_too(
+    made: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
+) -> None:
+    code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]
+    row = {"path": code, "body": "Round it here.", "before": "return price", "after": "return 1"}
+    source = DltSource.model_validate(
+        {"dlt": "tracker", "sql": "URL", "tables": {"remarks": {"rows": "reviews"}}}
+    )
+    sha256, _ = keep_rows([("remarks", row), ("remarks", {**row, "after": ""})], tmp_path)
+    limits = SourceLimits(IngestionSettings.model_validate(sections()["ingestion"]))
+    rows = [
+        files.head(1).with_columns(
+            pl.lit(source.label).alias("source"),
+            pl.lit(file.path).alias("path"),
+            pl.lit("json").alias("language"),
+            pl.lit(file.data.decode()).alias("text"),
+        )
+        for file in read_rows(source, sha256, tmp_path, limits)
+        if isinstance(file, File)
+    ]
+    whole = pl.concat([files, *rows])
+    reviews = review_rows(whole, "shop", _PRIVACY)
+    errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
+    tables = refactoring_tables(made.project, errors, {}, pairs, reviews, whole, (), settings)
+    sides = pl.concat([tables[name] for name in tables if name != "manifest"])
+    (example,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
+    assert example["completion"] == "return 1"
+    of_reviews = tables["manifest"].filter(pl.col("origin") == "review")
+    assert set(of_reviews["left_out"].drop_nulls()) == {"review_without_result"}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cortex_pipelines.ingestion.archives.archive import archive_path, read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
+from cortex_pipelines.ingestion.connectors.declared import DltSource
+from cortex_pipelines.ingestion.connectors.files import read_rows
 from cortex_pipelines.ingestion.entries import (
     Entries,
     File,
@@ -33,7 +35,7 @@ from cortex_pipelines.ingestion.project_sources import (
 from cortex_pipelines.ingestion.readers.directory import read_directory
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
-_Files = DirectorySource | ArchiveSource | SdistSource | NpmSource
+_Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def _walk(source: _Files, pin: Pin, limits: SourceLimits, root: Path) -> Entries
                 "run `cortex update` to take it as it is now"
             )
         return read_archive(path, source.label, limits)
+    if isinstance(source, DltSource):
+        return read_rows(source, pin["sha256"], root, limits)
     if isinstance(source, NpmSource):
         return read_npm(source, pin, root, limits)
     return read_sdist(source, pin, root / CACHE, limits)

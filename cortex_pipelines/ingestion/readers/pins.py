@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cortex_pipelines.ingestion.archives.archive import archive_path
 from cortex_pipelines.ingestion.cache import file_sha256
+from cortex_pipelines.ingestion.connectors.declared import DltSource
+from cortex_pipelines.ingestion.connectors.taking import take_snapshot
 from cortex_pipelines.ingestion.git.repository import take_revision
 from cortex_pipelines.ingestion.packages.npm import take_npm
 from cortex_pipelines.ingestion.packages.sdist import take_sdist
@@ -37,7 +39,8 @@ def take_pin(source: Source, root: Path, cache: Path) -> Pin:
         cache: Folder of clones and downloads (``root / CACHE``).
 
     Raises:
-        SourceError: the source is missing, empty, out of reach, or has no such ref or version.
+        SourceError: the source is missing, empty, out of reach, or has no such ref, version, table
+            or column.
     """
     if isinstance(source, GitSource):
         revision, commits = take_revision(source, root, cache)
@@ -47,6 +50,8 @@ def take_pin(source: Source, root: Path, cache: Path) -> Pin:
     if isinstance(source, ArchiveSource):
         path = archive_path(root / source.archive, source.label)
         return {**source.place, "sha256": file_sha256(path), "size": path.stat().st_size}
+    if isinstance(source, DltSource):
+        return take_snapshot(source, root)
     if isinstance(source, NpmSource):
         return {**source.place, **take_npm(source, root, cache)}
     return {**source.place, **take_sdist(source, cache)}

@@ -15,12 +15,13 @@ from cortex_pipelines.coordination.logs import (
 )
 from cortex_pipelines.feedback.pinned import take_feedback_pin
 from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.connectors.taking import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
 from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.operations.feedback import pin_feedback
-from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
@@ -80,7 +81,7 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
         if project is None or _pinned(lock, place) is None:
             try:
                 pins[place] = take()
-            except (CoordinationError, WeightsError) as error:
+            except (CoordinationError, SourceError, WeightsError) as error:
                 if project is None:
                     raise
                 _LOG.warning("%s; what needs it is not made until `cortex update`", error)
@@ -96,7 +97,16 @@ def pin_feedback_alone(root: Path, params: Parameters) -> None:
 
 
 def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
-    return take_coordination_pin(logs_folder(params.coordination.logs, root), root, params.privacy)
+    settings, key = params.coordination, logs_key(params.privacy)
+    pin = take_coordination_pin(logs_folder(settings.logs, root), root, params.privacy)
+    if settings.sources:
+        pin["sources"] = [
+            without_private_errors(
+                partial(take_snapshot, source, root), SourceError, params.privacy, key
+            )
+            for source in settings.sources
+        ]
+    return pin
 
 
 def _pinned(lock: Mapping[str, Any], place: str) -> Any:

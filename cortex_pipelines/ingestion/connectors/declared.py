@@ -1,0 +1,159 @@
+"""Tables that dlt reads as a source: what ``params.yaml`` says of them.
+
+Only what is named here is ever read of a table: other columns do not leave memory.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cortex_pipelines.settings import Settings, Text
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""How a declaration names an environment variable."""
+
+_SECRET_KEY = re.compile(
+    r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key|authorization|cookie|credentials?)$",
+    re.IGNORECASE,
+)
+
+Kind = Literal["issues", "reviews", "outcomes"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a row of one kind consists of.
+
+    Args:
+        needed: Values that every table has a column for.
+        either: Of these groups one at least is complete.
+        optional: Values that are taken where there are any.
+    """
+
+    needed: tuple[str, ...]
+    either: tuple[tuple[str, ...], ...] = ((),)
+    optional: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All values."""
+        return (*self.needed, *(name for group in self.either for name in group), *self.optional)
+
+
+SHAPES: dict[Kind, Shape] = {
+    "issues": Shape(("id", "title"), optional=("text",)),
+    # as GitHub's interface calls them, or with the code before and after in columns of their own
+    "reviews": Shape(
+        ("path", "body"),
+        (("diff_hunk",), ("before", "after")),
+        ("line", "start_line", "original_line", "original_start_line", "side", "in_reply_to_id"),
+    ),
+    "outcomes": Shape(
+        ("task_id", "master"),
+        (("success",), ("outcome",)),
+        (
+            *("title", "timestamp", "duration_seconds", "confidence", "priority", "ideal_expert"),
+            *("tokens", "quality", "complexity", "model", "tier"),
+        ),
+    ),
+}
+
+
+class DltTable(Settings):
+    """One table of a database, or one resource of a REST interface."""
+
+    rows: Kind
+    """What its rows are: issues, reviews or outcomes."""
+
+    columns: dict[str, Text] = Field(default_factory=dict)
+    """Column of each value; dots lead into nested ones. Others are in a column of their name."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "DltTable":
+        known = SHAPES[self.rows].values
+        unknown = sorted(set(self.columns) - set(known))
+        if unknown:
+            raise ValueError(f"{self.rows} have no {', '.join(unknown)}; they have {listed(known)}")
+        return self
+
+
+class DltSource(Settings):
+    """Tables of a database, or resources of a REST interface, read by dlt."""
+
+    dlt: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+    """Name of the source, as tables and messages call it."""
+
+    sql: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Environment variable that holds the database's URL, as SQLAlchemy writes it."""
+
+    rest: dict[str, Any] | None = None
+    """Configuration of dlt's REST source; ``${NAME}`` in it is an environment variable."""
+
+    tables: dict[Text, DltTable] = Field(min_length=1)
+    """What is read: tables as ``NAME`` or ``SCHEMA.NAME``, or resources of ``rest``."""
+
+    @field_validator("rest")
+    @classmethod
+    def _without_secrets(cls, rest: dict[str, Any] | None) -> dict[str, Any] | None:
+        written = [key for key, text in _texts("", rest) if _is_secret(key, text)]
+        if written:
+            raise ValueError(
+                f"{written[0]} is written out; write ${{NAME}} there and set the environment "
+                "variable NAME when you run `cortex update`"
+            )
+        return rest
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DltSource":
+        if (self.sql is None) == (self.rest is None):
+            raise ValueError("a dlt source takes exactly one of the keys sql and rest")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name of the source in the tables' ``source`` column."""
+        return f"dlt:{self.dlt}"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What a pin must match: the name, and a hash of the declaration."""
+        written = json.dumps(self.model_dump(), sort_keys=True)
+        return {"dlt": self.dlt, "declared": hashlib.sha256(written.encode()).hexdigest()[:16]}
+
+    def only(self, *kinds: Kind) -> None:
+        """Raise ``ValueError`` where rows are of another kind."""
+        for name, table in self.tables.items():
+            if table.rows not in kinds:
+                place = "coordination.sources" if table.rows == "outcomes" else "projects"
+                raise ValueError(
+                    f"{self.label}: {table.rows} (table {name}) have their place in {place}, "
+                    f"here are {listed(kinds)}"
+                )
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names as in a sentence."""
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a value with the key that it stands under."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(str(name), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(key, inner)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _is_secret(key: str, text: str) -> bool:
+    if VARIABLE.search(text):
+        return False
+    return bool(_SECRET_KEY.search(key)) or bool(re.search(r"://[^/@\s]*:[^/@\s]*@", text))

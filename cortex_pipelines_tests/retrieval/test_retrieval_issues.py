@@ -1,0 +1,73 @@
+"""Issues of a tracker are places that a search gives, beside the code."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.searching import limits_of
+from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+from cortex_pipelines.retrieval.index import Manifest, index_files
+from cortex_pipelines.retrieval.search import Filters, Searcher
+from cortex_pipelines.retrieval.tables import searched_files, searched_tables
+from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
+from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
+from cortex_pipelines_tests.operations.searchedproject import save
+
+PARAMETERS = load_parameters()
+CODE = "def apply_voucher(order, voucher):\n    return order.total - voucher.amount\n"
+PAGE = "# Vouchers are counted twice\n\nSee below.\n\n## Steps\n\n" + "Take a voucher.\n" * 150
+FILES = (
+    ("git:../shop", "shop/order.py", CODE, "python"),
+    ("git:../shop", "issues/tickets/7.md", PAGE, "markdown"),
+    ("dlt:tracker", "issues/tickets/7.md", PAGE, "markdown"),
+    ("dlt:tracker", "reviews/remarks/ab.json", '{"body": "Fine."}', "json"),
+)
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pl.DataFrame]:
+    columns: dict[str, Any] = {"revision": "r", "generated": False, "licence": None, "author": None}
+    names = ("source", "path", "text", "language")
+    rows = [dict(zip(names, file, strict=True)) | columns for file in FILES]
+    units = {"source": "git:../shop", "path": "shop/order.py", "qualified_name": "apply_voucher"}
+    frame = pl.DataFrame(rows, schema_overrides={"licence": pl.String, "author": pl.String})
+    return searched_tables(
+        frame,
+        pl.DataFrame([units | {"start_line": 1, "category": "other", "cyclomatic": 1}]),
+        REPOSITORY_COMMITS.empty(),
+        PARAMETERS.extraction,
+    )
+
+
+def test_an_issue_is_one_place(tables: dict[str, pl.DataFrame]) -> None:
+    documents = tables["documents"].filter(kind="issue")
+    (issue,) = documents.iter_rows(named=True)
+    assert (issue["source"], issue["name"]) == ("dlt:tracker", "Vouchers are counted twice")
+    assert (issue["start_line"], issue["end_line"]) == (1, PAGE.count("\n") + 1)
+    assert issue["documentation"].startswith("See below.")
+    assert issue["embedded"] is None
+    # the same page in a repository is cut as prose is
+    sections = tables["documents"].filter(source="git:../shop", path="issues/tickets/7.md")
+    assert set(sections["kind"]) == {"section"}
+    assert sections.height > 1
+
+
+def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> None:
+    both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
+    save(tmp_path, *((table, tables[table.name]) for table in both))
+    index = index_files(searched_files(tmp_path), Manifest("", None), None)
+    searcher = Searcher(index, limits_of(PARAMETERS))
+    found = searcher.search("voucher counted twice", 5, filters=Filters(kind="issue"))
+    assert [result.path for result in found] == ["issues/tickets/7.md"]
+    assert searcher.search("apply voucher order", 1)[0].path == "shop/order.py"
+
+
+def test_an_issue_is_shown_whole_or_by_its_title() -> None:
+    place = Place("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
+    shown = Excerpts(PAGE, "issues/tickets/7.md", "markdown", [place], PARAMETERS.extraction)
+    assert shown.show(shown.whole(place)).startswith("# Vouchers are counted twice\n\nSee below.")
+    assert shown.outline(place) == []
+    assert shown.show(shown.signature(place)) == "# Vouchers are counted twice"
