@@ -1,4 +1,4 @@
-"""One page on where a project stands: what is stale, served, learnt and forgotten."""
+"""One page on where a project stands: what is stale, served, learnt, waited for and forgotten."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import polars as pl
 
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.projects.certifying import deletions
+from cortex_pipelines.operations.reviewing import review_queue
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.release.promotion import standing
@@ -16,7 +17,7 @@ from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.watching.decision import last_decisions
 
 _LINES = 20
-"""Lines of the ledger that are shown."""
+"""Lines of the ledger, and tasks that wait, that are shown."""
 
 
 def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: str) -> str:
@@ -44,6 +45,8 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         table(("report", "new", "drifting features", "does worse", "corrections"), _moved(project)),
         heading("What people do with completions"),
         table(("project", "by", "completions", "taken", "corrected"), _interactions(project)),
+        heading("Tasks that wait for a person"),
+        table(("task", "text", "guess", "unsure", "against", "asked"), _waiting(project)),
         heading("Ledger"),
         table(("at", "model", "what", "version", "why"), _moves(project)),
         heading("Deletions"),
@@ -87,6 +90,12 @@ def _interactions(project: Project) -> list[tuple[str | int, ...]]:
         pl.col("corrected").is_not_null().sum().cast(pl.Int64),
     )
     return pl.read_parquet(path).group_by("project", by).agg(*counts).sort("project", "by").rows()
+
+
+def _waiting(project: Project) -> Iterator[tuple[str | int, ...]]:
+    for task in review_queue(project.root).open()[:_LINES]:
+        shares = (f"{share:.0%}" for share in (task.uncertainty, task.disagreement))
+        yield task.id, task.text, task.guess or "–", *shares, task.asked
 
 
 def _moves(project: Project) -> Iterator[tuple[str, ...]]:
