@@ -39,6 +39,7 @@ from cortex_pipelines.cli.prompts import prompts
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
 from cortex_pipelines.cli.reproduce import reproduce
+from cortex_pipelines.cli.review import review
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
 from cortex_pipelines.cli.scan import scan
@@ -162,6 +163,7 @@ _COMMANDS = (
     releases,
     reproduce,
     restore,
+    review,
     rollback,
     route,
     router,

@@ -15,9 +15,17 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 @click.command(epilog="Example: cortex status --json")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
-def status(as_json: bool) -> None:
-    """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale."""
+@click.option(
+    "--page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file."
+)
+def status(as_json: bool, page: Path | None) -> None:
+    """Show the versions of every asset in Dagster, DVC and MLflow, and what is stale.
+
+    The page also shows models, decisions about training, drift, feedback, ledger and deletions.
+    """
     rows = _rows(find_root())
+    if page is not None:
+        _write_page(page, rows)
     if as_json:
         shown = [{key: row[key] for key in row if key != "rows"} for row in rows]
         click.echo(json.dumps(shown, indent=1))
@@ -25,6 +33,16 @@ def status(as_json: bool) -> None:
     _print(rows)
     for line in _decisions(find_root()):
         click.echo(line)
+
+
+def _write_page(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Outputs, models, decisions, drift, feedback, ledger and deletions on one page."""
+    from cortex_pipelines.atomic import write_whole
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.operations.status_page import status_page
+
+    write_whole(path, status_page(open_project(find_root()), rows, summary(rows)))
+    click.echo(f"{path} was written", err=True)
 
 
 def _decisions(root: Path) -> list[str]:

@@ -80,7 +80,8 @@ def promote_passed(
     """Promote every challenger that passed its gate and was not rolled back.
 
     One that is refused for another reason (code that is not committed) is reported, and the others
-    go on.
+    go on. The gateway divides no requests to routers, so one would stay canary for ever: it becomes
+    champion at once.
 
     Args:
         project: The project.
@@ -95,7 +96,8 @@ def promote_passed(
         if not passed(project.root, model):
             continue
         try:
-            entry = promote(project, model, why, how, report)
+            own = how if model.partition else how.untried()
+            entry = promote(project, model, why, own, report)
         except ReleaseError as refused:
             report(f"not promoted: {refused}")
             continue

@@ -5,6 +5,7 @@ from typing import Any
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.planning import expected_seconds
+from cortex_pipelines.operations.projects.certifying import asked_since
 from cortex_pipelines.release.ledger import Model, champion
 from cortex_pipelines.tracking.durations import last_ends
 from cortex_pipelines.versioning import snapshot
@@ -52,6 +53,7 @@ def gather(project: Project, model: Model) -> Evidence:
         worse=bool(figures.get("worse")),
         errors=None if errors is None or at_least is None else (errors, at_least),
         corrections=round(figures.get("corrections", 0)),
+        forgotten=asked_since(project, model, ended),
         minutes=None if seconds is None else seconds / 60,
     )
 

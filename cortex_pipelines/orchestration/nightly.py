@@ -25,6 +25,7 @@ from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, made_by_step
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
+from cortex_pipelines.versioning.dagster.provenance import observe_pins
 from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.graph import Graph
@@ -127,6 +128,9 @@ class Night:
                 continue
             key = (context.run_id, model)
             if key not in self._decided:
+                # Dagster compares with what it has seen: a setting that was changed since, too
+                pins = project.graph.wiring(asset).pins
+                observe_pins(context.instance, project, pins, partition)
                 if not staleness.stale(asset, partition):
                     continue  # it was trained in the run that this one goes on with
                 self._decided[key] = _decide(context, project, model)

@@ -71,6 +71,12 @@ class DeploymentSettings(Settings):
             plan |= {"share": self.share, "analysis": self.analysis.model_dump()}
         return plan
 
+    def untried(self) -> "DeploymentSettings":
+        """The same for a model that gets no requests to be tried on: champion at once."""
+        if self.strategy in ("canary", "shadow"):
+            return self.model_copy(update={"strategy": "immediate"})
+        return self
+
     @property
     def largest(self) -> float:
         """Size limit of the target, in MiB."""

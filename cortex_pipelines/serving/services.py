@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cortex_pipelines.retrieval.memory.entries import Kind
+from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 
@@ -84,6 +85,7 @@ class ProjectServices:
         templates: What prompts are made by.
         redact: Takes private values out of what people type; without it no text is kept.
         memory: What is kept of projects.
+        review: Keeps routed tasks that a person should decide; without it none is kept.
     """
 
     expect: Expect | None = None
@@ -96,6 +98,7 @@ class ProjectServices:
     templates: Callable[[], Templates] = package_templates
     redact: Redact | None = None
     memory: OpenMemory | None = None
+    review: Callable[[Sequence[str], Sequence[Decision]], None] | None = None
 
 
 NOTHING = ProjectServices()

@@ -133,6 +133,10 @@ class ServingSettings(Settings):
     output: Literal["flag", "cut", "off"]
     """What becomes of secrets and personal data in answers: named, replaced, or not looked for."""
 
+    review: bool
+    """Whether routed tasks that a person should decide are kept, without secrets and personal data,
+    until somebody has: `cortex review`."""
+
     hosts: Annotated[tuple[Name, ...], Field(strict=False)]
     """Host names of the gateway, besides those of this machine where it listens there only."""
 

@@ -22,6 +22,7 @@ class Evidence:
         errors: Share of wrong or not retained answers since, and the lower end of its interval;
             None if not known.
         corrections: By people, since.
+        forgotten: Whether something that it was made from is to be forgotten since.
         minutes: Expected duration of training and evaluation; None if nothing says.
     """
 
@@ -35,6 +36,7 @@ class Evidence:
     worse: bool = False
     errors: tuple[float, float] | None = None
     corrections: int = 0
+    forgotten: bool = False
     minutes: float | None = None
 
 
@@ -42,8 +44,9 @@ def should_retrain(evidence: Evidence, rule: RetrainingRule, most_minutes: int |
     """Decide whether a model whose inputs changed is trained again.
 
     A model without a champion is trained as often as there is something new: nothing else can get
-    it past its gate. What a person changed in the settings is obeyed. Otherwise there has to be a
-    reason, the last training has to be some days ago, and the cost has to be within the budget.
+    it past its gate. What a person changed in the settings, or asked to be forgotten, is obeyed.
+    Otherwise there has to be a reason, the last training has to be some days ago, and the cost has
+    to be within the budget.
 
     Args:
         evidence: What is known.
@@ -53,7 +56,7 @@ def should_retrain(evidence: Evidence, rule: RetrainingRule, most_minutes: int |
     for_it = _reasons(evidence, rule)
     if not for_it:
         return Decision(False, (_nothing(evidence, rule),))
-    obeyed = not evidence.champion or bool(evidence.settings)
+    obeyed = not evidence.champion or bool(evidence.settings) or evidence.forgotten
     if not obeyed and evidence.days is not None and evidence.days < rule.rest_days:
         rest = f"but it was trained {evidence.days:.1f} days ago, and rests for {rule.rest_days}"
         return Decision(False, (*for_it, rest))
@@ -69,6 +72,8 @@ def _reasons(evidence: Evidence, rule: RetrainingRule) -> tuple[str, ...]:
     reasons = []
     if not evidence.champion:
         reasons.append("there is no champion yet, and something is new")
+    if evidence.forgotten:
+        reasons.append("something that it was made from is to be forgotten")
     if evidence.settings:
         reasons.append(f"settings changed: {', '.join(evidence.settings)}")
     if evidence.worse:

@@ -253,6 +253,7 @@ def test_all_commands_are_there() -> None:
         "reproduce",
         "restore",
         "retrain",
+        "review",
         "rollback",
         "route",
         "router",

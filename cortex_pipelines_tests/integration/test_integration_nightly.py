@@ -10,41 +10,9 @@ from cortex_pipelines.orchestration.nightly import OVERRULED, WEEKLY
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
+from cortex_pipelines_tests.integration.nights import checked, made, nightly, told
 
 pytestmark = pytest.mark.slow
-
-
-def nightly(mini: MiniProject, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
-    _, definitions = mini.open()
-    job = definitions.resolve_job_def("nightly")
-    return job.execute_in_process(instance=mini.instance(), tags=tags, raise_on_error=False)
-
-
-def told(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
-    """What each step shows in the UI."""
-    return {
-        str(event.step_key): {k: str(v.value) for k, v in event.step_output_data.metadata.items()}
-        for event in result.all_events
-        if event.event_type_value == "STEP_OUTPUT"
-    }
-
-
-def made(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Steps that gave a new version."""
-    return {
-        str(event.step_key)
-        for event in result.all_events
-        if event.event_type_value == "ASSET_MATERIALIZATION"
-    }
-
-
-def checked(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Checks of assets whose results are in the run."""
-    return {
-        event.asset_check_evaluation_data.check_name
-        for event in result.all_events
-        if event.event_type_value == "ASSET_CHECK_EVALUATION"
-    }
 
 
 SAME = ("refactoring_pairs", "mutant_verification", "drift_report")
@@ -70,7 +38,7 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     assert {"code_units[alpha]", "code_adapter[alpha]", "task_router"} <= made(result)
     assert not [step for step in made(result) if step.endswith("[beta]")]
     assert shown["promote_task_router"]["promoted"] == "task_router"
-    assert {"verdict", "units_contract"} <= checked(result)
+    assert {"verdict", "units_contract"} <= {check for _, check in checked(result)}
     (pin,) = read_yaml(own.root / "sources.lock")["projects"]["alpha"]
     assert pin["revision"] == revision
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -24,7 +25,7 @@ from cortex_pipelines.operations.projects.forgetting import (
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
-from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.release.ledger import Model, ledger
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import verify_file
 from cortex_pipelines.serving.engines.opening import CACHE
@@ -127,6 +128,10 @@ def test_models_are_named_marked_and_former_versions_deleted(
     mark(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
     name = certifying.note(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")
+    page, now = Model("page", "a"), datetime.now(UTC)
+    assert certifying.asked_since(bench.project(), page, now - timedelta(days=1))
+    assert not certifying.asked_since(bench.project(), page, now + timedelta(days=1))
+    assert not certifying.asked_since(bench.project(), Model("page", "c"), None)
     paper = tmp_path / "certificate.json"
     early = certifying.certify(bench.project(), paper)
     assert early["forgotten"] == [{"project": "a", "path": "x/**"}]
@@ -149,6 +154,7 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert "page-a/1: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
     for stage in bench.all_stages():
         bench.make(*stage)
+    assert not certifying.asked_since(bench.project(), page, None), "another version is there"
     built = certifying.certify(bench.project(), paper)
     assert all(row["rebuilt"] and row["now"] != row["before"] for row in built["models"])
     assert (

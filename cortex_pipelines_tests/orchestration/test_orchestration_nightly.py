@@ -221,6 +221,19 @@ def test_a_model_rests_with_what_is_made_of_it_and_says_why(bench: Workbench, as
     assert bench.sync() == 0
 
 
+def test_a_pin_that_moved_is_seen_before_it_is_decided(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(bench)
+    monkeypatch.setattr(nightly, "models_of", lambda graph: ["words"])
+    monkeypatch.setattr(nightly, "decide", lambda *_: Decision(False, ("so it is told",)))
+    bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
+    result = night(bench)
+    assert result.success
+    assert made(result) == set()
+    assert last_decisions(bench.root)[0].startswith("words-a: rest: so it is told")
+
+
 def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(
     bench: Workbench, asked: Asked
 ) -> None:

@@ -82,6 +82,16 @@ def test_a_canary_leaves_the_champion_and_becomes_it(tmp_path: Path) -> None:
     assert (now["canary"], now["archived"]) == (None, ["a"])
 
 
+@pytest.mark.parametrize(
+    ("strategy", "then"),
+    [("canary", "immediate"), ("shadow", "immediate"), ("blue-green", "blue-green")],
+)
+def test_what_gets_no_requests_is_not_tried_on_any(strategy: str, then: str) -> None:
+    planned = deployment(strategy=strategy)
+    assert planned.untried().plan() == deployment(strategy=then).plan()
+    assert planned.strategy == strategy
+
+
 def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None:
     promoted(tmp_path, "a")
     promoted(tmp_path, "b", strategy="canary")

@@ -1,7 +1,7 @@
 """The gateway over HTTP, in process: every form of request, and all that is wrong with one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.events import FILE
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.limits import LARGEST_BODY
+from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
 SECRET = "the_prompt_that_nobody_keeps"
@@ -179,6 +181,19 @@ def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
     assert {"confidence", "evidence", "propensity", "policy", "task_id"} <= set(body)
     both = client.post("/route", json={"tasks": ["The leaked secret key", "fix the bug"]}).json()
     assert [decision["master"] for decision in both["decisions"]] == ["security", "development"]
+
+
+def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gateway) -> None:
+    kept: list[tuple[str, bool]] = []
+
+    def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
+        kept.extend((text, made.abstained) for text, made in zip(texts, decisions, strict=True))
+
+    client = TestClient(create_app(gateway, ProjectServices(review=keep)))
+    tasks = ["The leaked secret key", "mow the lawn"]
+    made = client.post("/route", json={"tasks": tasks}).json()["decisions"]
+    assert kept == [(text, one["abstained"]) for text, one in zip(tasks, made, strict=True)]
+    assert kept[1][1]
 
 
 def test_tasks_of_code_are_answered(client: TestClient) -> None:

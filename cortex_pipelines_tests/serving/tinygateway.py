@@ -71,7 +71,7 @@ def settings(**changes: Any) -> ServingSettings:
         "requests_per_minute": None,
         "tokens_per_minute": None,
     }
-    given |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None}
+    given |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
     given["upstream"] = upstream()
     return ServingSettings.model_validate({"engine": "torch", **given, **changes})
 

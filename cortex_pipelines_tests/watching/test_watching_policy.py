@@ -29,6 +29,7 @@ QUIET = Evidence(trained=True, champion=True, days=5.0, new=10, new_share=0.02, 
         ({"trained": False}, "there is no model yet"),
         ({"champion": False}, "no champion yet"),
         ({"settings": ("adapters",)}, "settings changed: adapters"),
+        ({"forgotten": True}, "something that it was made from is to be forgotten"),
         ({"worse": True}, "does worse than it did"),
         ({"errors": (0.5, 0.45)}, "the error budget of 40% is spent: 50%, and at least 45%"),
         ({"drifting": 2, "new": 50}, "2 features of what is new drift"),
@@ -73,7 +74,7 @@ def test_rest_and_cost_hold_a_training_back() -> None:
     assert dear.in_words().endswith("but it takes some 400 minutes, of at most 360 now")
     assert should_retrain(replace(due, minutes=400.0), RULE, None).retrain
     # what a person changed, and a model without a champion, does not rest; it may cost too much
-    for changed in ({"settings": ("adapters",)}, {"champion": False}):
+    for changed in ({"settings": ("adapters",)}, {"champion": False}, {"forgotten": True}):
         assert should_retrain(replace(due, days=0.1, **changed), RULE, 360).retrain
         assert not should_retrain(replace(due, minutes=400.0, **changed), RULE, 360).retrain
 

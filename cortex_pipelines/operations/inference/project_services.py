@@ -18,14 +18,17 @@ from cortex_pipelines.operations.inference.predicting import expect
 from cortex_pipelines.operations.inference.watching import watch_records
 from cortex_pipelines.operations.made import made_output
 from cortex_pipelines.operations.memories import open_memory
+from cortex_pipelines.operations.reviewing import review_queue
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.anomalies.kept import DetectorError
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.prompts.templates import project_templates
+from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
@@ -38,6 +41,7 @@ _ADAPTER = "code_adapter"
 def project_services(root: Path) -> ProjectServices:
     """The services of a project; code search only where the platform has it."""
     code = _CodeSearch(root) if find_spec(_SEARCH) is not None else None
+    params = load_parameters(root)
     return ProjectServices(
         expect=partial(_expected, root),
         score=partial(_scored, root),
@@ -47,8 +51,9 @@ def project_services(root: Path) -> ProjectServices:
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         templates=partial(project_templates, root),
-        redact=partial(redacted, load_parameters(root).privacy),
+        redact=partial(redacted, params.privacy),
         memory=partial(open_memory, root),
+        review=partial(_kept, review_queue(root)) if params.serving.review else None,
     )
 
 
@@ -66,6 +71,10 @@ def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
     """What a person typed without private values, and how many there were."""
     record = redact_record({"text": text}, settings, logs_key(settings))
     return str(record.value["text"]), len(record.found)
+
+
+def _kept(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:
+    queue.add(texts, decisions, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:

@@ -75,6 +75,30 @@ def note_purge(project: Project, counts: Mapping[str, Any]) -> None:
         write_whole(path, json.dumps(record, indent=1))
 
 
+def deletions(project: Project) -> list[dict[str, Any]]:
+    """What was noted of each deletion, the earliest first; see ``note``."""
+    paths = sorted(_folder(project).glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def asked_since(project: Project, model: Model, trained: datetime | None) -> bool:
+    """Whether something that a model's present version was made from is to be forgotten since.
+
+    Args:
+        project: The project.
+        model: The model.
+        trained: When its last training ended; None if that is not known.
+    """
+    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
+    now = stage["outs"][0]["md5"] if stage else None
+    return any(
+        (marked["name"], marked["version"]) == (model.name, now)
+        for record in deletions(project)
+        if trained is None or datetime.fromisoformat(record["requested"]) > trained
+        for marked in record["models"]
+    )
+
+
 def certify(project: Project, path: Path, name: str | None = None) -> dict[str, Any]:
     """Write the certificate of a deletion, and its signature beside it.
 
@@ -89,12 +113,11 @@ def certify(project: Project, path: Path, name: str | None = None) -> dict[str, 
     Raises:
         ProjectError: there is no such deletion; names those that there are.
     """
-    known = sorted(file.stem for file in _folder(project).glob("*.json"))
-    if not known or (name or known[-1]) not in known:
+    known = {record["id"]: record for record in deletions(project)}
+    record = known.get(name or next(reversed(known), ""))
+    if record is None:
         words = f"no deletion {name}" if name else "nothing was forgotten here"
         raise ProjectError(f"{words}; deletions: {', '.join(known) or 'none'}")
-    file = _folder(project) / f"{name or known[-1]}.json"
-    record = json.loads(file.read_text(encoding="utf-8"))
     views = dvc_views(project)
     stale = _stale(project, views)
     current = {_address(project, view): view.locked for view in views}

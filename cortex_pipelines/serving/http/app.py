@@ -63,7 +63,7 @@ def create_app(
     )
     add_error_handlers(app)
     # a request is compared with the routes in this order: first what is asked most
-    app.include_router(tasks_router(gateway))
+    app.include_router(tasks_router(gateway, services))
     app.include_router(completions_router(gateway, services))
     for make in (llama_router, tabby_router):
         app.include_router(make(gateway))

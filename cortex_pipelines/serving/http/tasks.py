@@ -16,6 +16,7 @@ from cortex_pipelines.serving.http.answers import CACHE, plain
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.routing import Routed
+from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines.serving.tasks import Context, Suggestion, TaskError, suggest
 
 _CHANCE = random.SystemRandom()
@@ -49,7 +50,7 @@ class PredictForm(Form):
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
 
 
-def tasks_router(gateway: Gateway) -> APIRouter:
+def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     """The two routes."""
     router = APIRouter()
 
@@ -60,6 +61,9 @@ def tasks_router(gateway: Gateway) -> APIRouter:
         for task in routed:
             gateway.metrics.routed.labels(task.decision.decided_by).inc()
             gateway.metrics.remembered.labels("hit" if task.cached else "miss").inc()
+        if services.review is not None:
+            decisions = [task.decision for task in routed]
+            await run_in_threadpool(services.review, texts, decisions)
         first = routed[0]
         headers = {
             "x-cortex-model": "task_router",
