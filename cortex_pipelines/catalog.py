@@ -12,6 +12,7 @@ from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.datasets.assets import (
     architecture_dataset,
     completion_dataset,
+    feedback_dataset,
     general_code,
     naming_dataset,
     refactoring_dataset,
@@ -132,6 +133,8 @@ ASSETS = (
     refactoring_dataset,
     naming_dataset,
     architecture_dataset,
+    interactions,
+    feedback_dataset,
     general_code,
     routing_dataset,
     code_adapter,
@@ -144,7 +147,6 @@ ASSETS = (
     routing_audit,
     code_adapter_release,
     task_router_release,
-    interactions,
     drift_report,
     router_drift_report,
 )
@@ -157,6 +159,7 @@ FIGURES = {
             "refactoring_dataset",
             "naming_dataset",
             "architecture_dataset",
+            "feedback_dataset",
             "code_adapter",
             "worker_anomalies",
             "code_adapter_evaluation",

@@ -13,7 +13,11 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.coordination.logs import CoordinationSettings
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
+from cortex_pipelines.datasets.settings import (
+    DatasetSettings,
+    FeedbackExampleSettings,
+    GeneralSettings,
+)
 from cortex_pipelines.evaluation.audit.settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -112,6 +116,9 @@ class ProjectEntry(ProjectSettings):
     architecture_examples: ArchitectureExampleSettings | None = None
     """Dependency rules and examples of architecture, for this project."""
 
+    feedback_examples: FeedbackExampleSettings | None = None
+    """What of its feedback is trained on."""
+
     clustering: ClusterSettings | None = None
     """Clusters of units and their map, for this project."""
 
@@ -175,6 +182,9 @@ class Parameters(Settings):
 
     architecture_examples: ArchitectureExampleSettings
     """Dependency rules, and what becomes an example of the architecture data set."""
+
+    feedback_examples: FeedbackExampleSettings
+    """What of people's feedback is trained on."""
 
     general: GeneralSettings
     """Code that is not a project's own."""

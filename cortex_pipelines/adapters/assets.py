@@ -5,7 +5,6 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.build import Parent, TrainingInputs, build_adapter
 from cortex_pipelines.adapters.data.checks import check_training
-from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -23,6 +22,7 @@ def code_adapter(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    feedback_dataset: Path,
     general_code: Path,
     base_model: PinnedModel,
     adapters: AdapterSettings,
@@ -37,8 +37,13 @@ def code_adapter(
     observe: Callable[[str, float], None],
 ) -> None:
     """LoRA adapter that completes code in the project's style, on the pinned base model."""
-    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
-    taught = dict(zip(TASKS, folders, strict=True))
+    taught = {
+        "completion": completion_dataset,
+        "refactoring": refactoring_dataset,
+        "naming": naming_dataset,
+        "architecture": architecture_dataset,
+        "feedback": feedback_dataset,
+    }
     check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)
     version = adapters.parents.get(project)
     inputs = TrainingInputs(

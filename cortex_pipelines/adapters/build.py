@@ -43,7 +43,7 @@ class TrainingInputs:
 
     Args:
         name: Name of the project.
-        datasets: Task to the folder of its data set.
+        datasets: Each of ``examples.DATASETS`` with its folder.
         general: Folder with general code; None for none.
         base: Model to train on.
         parent: Adapter to start from; None for a fresh one.

@@ -118,6 +118,10 @@ class AdapterSettings(Settings):
     """Share of fill-in-the-middle examples among completion examples; missing ones are replaced by
     ordinary completion."""
 
+    feedback_rate: Share
+    """Share of people's corrections among refactoring examples (``feedback_dataset``); missing ones
+    are replaced by ordinary refactorings. 0 trains on none."""
+
     activation_checkpointing: bool
     """Recompute activations in the backward pass instead of storing them: less memory, about a
     third more time, the same weights."""

@@ -63,10 +63,12 @@ def forget(
     new = forgetting.bury(root, stones)
     gone = erasing.erase(root, load_parameters(root), stones, author or user)
     project = open_project(root)
-    named = {stone.project for stone in stones if stone.user is None}
-    models = forgetting.trained_on(
-        project, project.partitions if None in named else [name for name in named if name]
-    )
+
+    def concerned(*, of_users: bool) -> list[str]:
+        named = {stone.project for stone in stones if (stone.user is not None) == of_users}
+        return list(project.partitions) if None in named else [name for name in named if name]
+
+    models = forgetting.trained_on(project, concerned(of_users=False), concerned(of_users=True))
     at = datetime.now(UTC).isoformat(timespec="seconds")
     forgetting.mark(project, models, getpass.getuser(), at, "trained on what is forgotten")
     for model in models:

@@ -15,7 +15,12 @@ from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilari
 from cortex_pipelines.datasets.filters.decontamination import fingerprints
 from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import Part, write_card
-from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
+from cortex_pipelines.datasets.settings import (
+    DatasetSettings,
+    FeedbackExampleSettings,
+    GeneralSettings,
+)
+from cortex_pipelines.datasets.tasks import feedback
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
@@ -30,9 +35,11 @@ from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET, GENERAL_CODE
+from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS, REPOSITORY_FILES
 from cortex_pipelines.versioning import versioned_asset
@@ -165,6 +172,35 @@ def architecture_dataset(
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)
     write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
+    return tables
+
+
+@versioned_asset(tables=FEEDBACK_DATASET, expectations=True)
+def feedback_dataset(
+    interactions: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    feedback_examples: FeedbackExampleSettings,
+    datasets: DatasetSettings,
+    project: str,
+    root: Path,
+    out: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Corrections by people of what models wrote; what they only kept is marked and bounded."""
+    tables = feedback.feedback_tables(
+        INTERACTIONS.read(interactions, *feedback.OF_INTERACTIONS),
+        REPOSITORY_FILES.read(repository_files, *feedback.OF_FILES),
+        UNIT_SPLITS.read(unit_splits),
+        fingerprints(root, datasets),
+        project,
+        feedback_examples,
+        datasets,
+        cache,
+    )
+    purpose = "To write at once what people made of what models had written."
+    extra = (Part("Feedback", feedback.in_words(tables)),)
+    write_card(out, "feedback_dataset", purpose, tables, datasets, extra)
     return tables
 
 

@@ -39,6 +39,18 @@ class GeneralSettings(Settings):
     measured; null for none."""
 
 
+class FeedbackExampleSettings(Settings):
+    """Section ``feedback_examples`` of params.yaml; sizes and splits are in ``datasets``."""
+
+    max_retained: NonNegativeInt
+    """Maximum number of training examples that a model wrote and people kept unchanged for an hour
+    or into the next commit. Such text says what a model already writes; 0 counts it in the manifest
+    and trains on none."""
+    simulated: bool
+    """Whether simulated corrections (and what a simulation kept) may be trained on. They are never
+    held out, so that no figure and no promotion rests on them."""
+
+
 class DatasetSettings(Settings):
     """Section ``datasets`` of params.yaml."""
 

@@ -4,18 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.status import table_rows
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project
 
-_DATA_SETS = (
-    "completion_dataset",
-    "naming_dataset",
-    "refactoring_dataset",
-    "architecture_dataset",
-)
 _REPORT = "report.html"
 
 
@@ -84,8 +79,12 @@ def project_data(project: Project) -> Iterator[ProjectData]:
     """What was made of each project."""
     for name in project.partitions:
         examples = sum(
-            int(read_json(project.output(dataset, name) / "metrics.json").get("rows_train", 0))
-            for dataset in _DATA_SETS
+            int(
+                read_json(project.output(f"{kind}_dataset", name) / "metrics.json").get(
+                    "rows_train", 0
+                )
+            )
+            for kind in DATASETS
         )
         yield ProjectData(
             name=name,

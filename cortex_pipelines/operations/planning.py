@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.operations.status import count_rows
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
@@ -26,8 +27,6 @@ _CONTROL = "general_code"
 
 _CHARACTERS_PER_TOKEN = 3.4
 """Of prompts and completions under the default base's tokenizer."""
-
-_DATA_SETS = ("completion", "naming", "refactoring", "architecture")
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _training_tokens(
         pl.scan_parquet(path).select(
             (pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum()
         )
-        for kind in _DATA_SETS
+        for kind in DATASETS
         if (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
     ]
     if not texts:
@@ -181,7 +180,7 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                     f"{name}: refactorings are mined from the newest {pairs.max_commits:,} of "
                     f"{commits:,} commits; projects.{name}.pairs.max_commits: null takes all"
                 )
-        for kind in _DATA_SETS:
+        for kind in DATASETS:
             limits: Any = project.effective.section("datasets", name)
             figures = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
             count = int(figures.get("left_out_sample") or 0)

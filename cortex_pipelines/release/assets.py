@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.adapters.model.lora import trained_on
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import Training, replayed, write_card
@@ -23,6 +22,7 @@ def code_adapter_release(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    feedback_dataset: Path,
     general_code: Path,
     release: ReleaseSettings,
     versions: dict[str, str],
@@ -40,10 +40,16 @@ def code_adapter_release(
         versions["completion_dataset"],
     )
     write_release(answering, out)
-    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
+    folders = {
+        "completion": completion_dataset,
+        "refactoring": refactoring_dataset,
+        "naming": naming_dataset,
+        "architecture": architecture_dataset,
+        "feedback": feedback_dataset,
+    }
     data = [
-        Training(f"{task}_dataset", versions[f"{task}_dataset"], folder, task)
-        for task, folder in zip(TASKS, folders, strict=True)
+        Training(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
+        for name, folder in folders.items()
     ]
     if replayed(code_adapter):
         data.append(Training("general_code", versions["general_code"], general_code, "general"))

@@ -11,6 +11,7 @@ import polars as pl
 from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets.feedback import SIMULATION
 
 CARD = "model_card.md"
 
@@ -108,18 +109,24 @@ def _data(data: Sequence[Training]) -> list[str]:
         "| --- | --- | --- | --- |",
     ]
     for source in data:
-        rows = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet").filter(
-            pl.col("split") == "train"
-        )
+        rows = _train(source)
         counts = (
             rows.group_by(pl.col("licence").fill_null("not known"))
             .len()
             .sort(["len", "licence"], descending=[True, False])
         )
         licences = ", ".join(f"{name} ({count})" for name, count in counts.iter_rows()) or "none"
-        lines.append(f"| {source.name} | `{source.version}` | {rows.height} | {licences} |")
+        simulated = rows.filter(pl.col("origin") == SIMULATION).height
+        count = f"{rows.height}, {simulated} of them simulated" if simulated else f"{rows.height}"
+        lines.append(f"| {source.name} | `{source.version}` | {count} | {licences} |")
     note = "Examples are those of the train split; a token budget may have taken a sample of them."
     return [*lines, "", note]
+
+
+def _train(source: Training) -> pl.DataFrame:
+    """Entries of the train split in a data set's manifest."""
+    manifest = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet")
+    return manifest.filter(pl.col("split") == "train")
 
 
 def _settings(training: Mapping[str, Any]) -> list[str]:
@@ -159,7 +166,8 @@ def _not_shown(
             lines.append(f"- {name}: the interval {ends[0]:.4g} to {ends[1]:.4g} has zero in it.")
     lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
     for source in data:
-        if not any(name.startswith(f"{source.figures}_") for name in metrics):
+        figures = any(name.startswith(f"{source.figures}_") for name in metrics)
+        if not figures and _train(source).height:
             lines.append(f"- {source.figures}: trained on, no figure of its own.")
     lines.append("- Anything on other projects, other languages or longer code than was measured.")
     return lines

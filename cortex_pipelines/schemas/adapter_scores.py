@@ -7,7 +7,8 @@ import polars as pl
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
 
-_ADAPTER_TASKS = ("completion", "refactoring", "naming", "architecture")
+_ADAPTER_TASKS = ("completion", "refactoring", "naming", "architecture", "feedback")
+_QUESTIONS = ("naming", "fix", "statement", "correction")
 
 
 _SCORED = (
@@ -55,7 +56,7 @@ MULTIPLE_CHOICE = Table(
     "One multiple-choice question, and each model's most likely answer.",
     (
         Column("example_id", pl.String, "Example that it was made from"),
-        Column("kind", pl.String, "Kind of question", one_of=("naming", "fix", "statement")),
+        Column("kind", pl.String, "Kind of question", one_of=_QUESTIONS),
         Column("path", pl.String, "File it comes from"),
         Column("language", pl.String, "Language", one_of=LANGUAGES),
         Column("cluster", pl.String, "Cluster of files with near-duplicates: the bootstrap unit"),

@@ -24,7 +24,12 @@ from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError
 from cortex_pipelines.watching.champion import NothingToCompareError, champions_data
-from cortex_pipelines.watching.code import original_examples, watch_code, watch_interactions
+from cortex_pipelines.watching.code import (
+    original_examples,
+    unseen_corrections,
+    watch_code,
+    watch_interactions,
+)
 from cortex_pipelines.watching.moved import Encode
 from cortex_pipelines.watching.tasks import logged_tasks, watch_router
 
@@ -34,6 +39,7 @@ _TITLE = "What moved since the champion was trained"
 @versioned_asset(determinism="machine", alarm="drifting", watches="code_adapter")
 def drift_report(
     completion_dataset: Path,
+    feedback_dataset: Path,
     repository_commits: Path,
     interactions: Path,
     code_adapter_champion: ChampionPin,
@@ -52,10 +58,20 @@ def drift_report(
         project,
         code_adapter_champion.champion or "",
     )
+
+    def then(asset: str) -> tuple[str, Path]:
+        return champions_data(root, model, code_adapter_champion, asset, load_version)
+
     try:
-        version, data = champions_data(
-            root, model, code_adapter_champion, "completion_dataset", load_version
-        )
+        known = then("feedback_dataset")[1]
+    except NothingToCompareError:
+        known = None  # there is no champion, or it is not known to have seen any
+    unseen = unseen_corrections(known, feedback_dataset)
+    retained["corrections"] = float(unseen)
+    words = f"Corrections by people that the champion was not trained on: {unseen:,}."
+    retained_parts.append(paragraph(words))
+    try:
+        version, data = then("completion_dataset")
     except NothingToCompareError as nothing:
         _write(
             out, project, {"drifting": 0.0} | retained, [paragraph(str(nothing)), *retained_parts]

@@ -8,6 +8,7 @@ import polars as pl
 from cortex_pipelines.feedback.figures import figures as interaction_figures
 from cortex_pipelines.feedback.report import cells
 from cortex_pipelines.pages import heading, listing, paragraph, table
+from cortex_pipelines.schemas.datasets.feedback import CORRECTION, PERSON
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.watching.moved import Encode, what_moved
 from cortex_pipelines.watching.streams import changes
@@ -103,6 +104,20 @@ def _records(examples: pl.DataFrame) -> list[dict[str, Any]]:
     return examples.select("language", "kind", characters, text="completion").to_dicts()
 
 
+def unseen_corrections(then: Path | None, now: Path) -> int:
+    """Corrections by people to train on that the champion was not trained on.
+
+    Args:
+        then: The feedback data set of the champion's training; None if it had none.
+        now: Today's.
+    """
+    corrections = (pl.col("kind") == CORRECTION) & (pl.col("origin") == PERSON)
+    new = pl.read_parquet(now / "train.parquet").filter(corrections)
+    if then is not None:
+        new = new.join(pl.read_parquet(then / "train.parquet"), on="example_id", how="anti")
+    return new.height
+
+
 def watch_interactions(
     interactions: pl.DataFrame, project: str, champion: str
 ) -> tuple[dict[str, float], list[str]]:
@@ -116,7 +131,7 @@ def watch_interactions(
     own = interactions.filter(~pl.col("simulated"), pl.col("project") == project).sort(
         "first_at", "completion_id", nulls_last=False
     )
-    figures = {"corrections": float(own.filter(pl.col("corrected").is_not_null()).height)}
+    figures: dict[str, float] = {}
     parts = [heading("What people keep"), paragraph(_INTERACTIONS)]
     if own.is_empty():
         return figures, [*parts, paragraph("None yet.")]

@@ -13,7 +13,7 @@ class RetrainingRule(Settings):
     """Fewest such examples or tasks; a share of next to nothing calls for nothing."""
 
     corrections: PositiveInt | None
-    """Corrections by people since; null while no training reads them."""
+    """Corrections by people that the champion was not trained on; null for never."""
 
     drift: bool
     """Whether a feature that drifts calls for a training by itself."""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
 from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import ParentError, adapter_for
+from cortex_pipelines.adapters.model.lora import SEEN, ParentError, adapter_for
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,
@@ -186,6 +186,35 @@ def test_gaps_are_sampled_at_their_rate(root: Path, datasets: Datasets, tmp_path
         corpus = corpus_of(root, mixed, None, fim_rate=rate, **given)
         tokens = [len(one.ids) for one in corpus.train if one.example_id in gaps]
         assert sum(tokens) / 1500 == pytest.approx(rate, abs=0.08)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_corrections_get_their_rate_of_refactoring(
+    root: Path, datasets: Datasets, tmp_path: Path, rate: float
+) -> None:
+    taught = write_datasets(tmp_path, feedback=60)
+    given = {"task_shares": {"completion": 0.5, "refactoring": 0.5}, "max_tokens": 3000}
+    corpus = corpus_of(root, taught, None, feedback_rate=rate, **given)
+    parts = {task: [one for one in corpus.train if one.task == task] for task in taught}
+    assert token_count(parts["feedback"]) / 3000 == pytest.approx(rate / 2, abs=0.08)
+    assert token_count(parts["refactoring"]) / 3000 == pytest.approx((1 - rate) / 2, abs=0.08)
+    # without corrections the rate counts for nothing, whatever is short
+    assert corpus_of(root, datasets, None, feedback_rate=rate, **given) == corpus_of(
+        root, datasets, None, feedback_rate=0.0, **given
+    )
+
+
+def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(
+    root: Path, tmp_path: Path
+) -> None:
+    taught, out = write_datasets(tmp_path / "data", rows=9, feedback=9), tmp_path / "out"
+    out.mkdir()
+    shares = {"naming": 0.5, "refactoring": 0.5}
+    train_adapter(root, taught, out, per_task=True, task_shares=shares, max_tokens=1500)
+    seen = {task: json.loads((out / task / SEEN).read_text()) for task in shares}
+    assert set(seen["naming"]) == {"naming"}
+    assert set(seen["refactoring"]) == {"refactoring", "feedback"}
+    assert {path.name for path in out.iterdir() if path.is_dir()} == set(shares)
 
 
 def test_a_gap_is_marked_with_the_base_s_own_tokens_or_in_words() -> None:

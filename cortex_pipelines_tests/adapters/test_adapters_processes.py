@@ -80,7 +80,7 @@ import json, os, signal, sys
 from pathlib import Path
 
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 save = Checkpoints.save
@@ -94,7 +94,7 @@ def save_and_die(self, state):
 Checkpoints.save = save_and_die  # in the processes too, which read this file
 if __name__ == "__main__":
     root, general, out = map(Path, sys.argv[1:4])
-    datasets = dict(zip(TASKS, map(Path, sys.argv[4:])))
+    datasets = dict(zip(DATASETS, map(Path, sys.argv[4:])))
     train_adapter(root, datasets, out, general=general, **json.loads(os.environ["CHANGES"]))
 """
 

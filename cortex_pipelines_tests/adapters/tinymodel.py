@@ -1,12 +1,13 @@
 """A random Llama of two layers with a byte tokenizer, and data sets that it can learn from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.assets import code_adapter
-from cortex_pipelines.adapters.data.examples import TASKS, Example
+from cortex_pipelines.adapters.data.examples import DATASETS, Example
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
@@ -14,6 +15,7 @@ from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedMode
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
+from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET, REQUEST, TITLE
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 from cortex_pipelines.schemas.table import Table
@@ -34,6 +36,7 @@ SETTINGS = {
     "precision": "fp32",
     "packing": True,
     "fim_rate": 0.0,
+    "feedback_rate": 0.5,
     "activation_checkpointing": False,
     "torch_compile": False,
     "rank": 4,
@@ -78,6 +81,7 @@ EXTRA: dict[str, dict[str, str]] = {
     "refactoring": {"purpose": "correctness", "explanation": "The attribute is private."},
     "naming": {},
     "architecture": {"kind": "deployment", "description_source": "comment", "explanation": ""},
+    "feedback": {"origin": "person"},
 }
 """Columns that only one data set has."""
 
@@ -198,15 +202,26 @@ def architecture_example(number: int) -> Example:
     return example(number, "architecture", f"service {number % 3}: ", f"port: {8000 + number % 3}")
 
 
-def write_datasets(folder: Path, rows: int = 60) -> dict[str, Path]:
-    """Task to the folder of its data set: ``rows`` of train, a third of the others."""
+def feedback_example(number: int) -> Example:
+    name, before = f"value_{number % 7}", f"def get_{number % 7}(self):\n"
+    prompt = f"# a.py\n# {REQUEST}\n{before}    return self.{name}\n\n# {TITLE}\n"
+    made = example(number, "feedback", prompt, f"{before}    return self._{name}")
+    return replace(made, kind="correction")
+
+
+def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str, Path]:
+    """Data set to its folder: ``rows`` of train, a third of the others; of feedback likewise."""
     made = {
         "completion": (COMPLETION_DATASET, completion_example),
         "refactoring": (REFACTORING_DATASET, refactoring_example),
         "naming": (NAMING_DATASET, naming_example),
         "architecture": (ARCHITECTURE_DATASET, architecture_example),
+        "feedback": (FEEDBACK_DATASET, feedback_example),
     }
-    return {task: _write(folder / task, *made[task], rows) for task in TASKS}
+    return {
+        name: _write(folder / name, *made[name], feedback if name == "feedback" else rows)
+        for name in DATASETS
+    }
 
 
 def _write(

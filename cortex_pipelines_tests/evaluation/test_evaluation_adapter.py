@@ -152,6 +152,27 @@ def test_a_task_without_items_has_no_figures(workshop: Workshop, tmp_path: Path)
     assert "naming: no held-out item" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_path: Path) -> None:
+    taught = tinymodel.write_datasets(tmp_path / "data", rows=6, feedback=30)
+    _, metrics = workshop.evaluate(
+        tmp_path / "out", workshop.trained, datasets=taught, generated_items=1
+    )
+    assert metrics["feedback_items"] == 10
+    for name in ("improvement", "improvement_over_base"):
+        low, high = (metrics[f"feedback_{name}_{end}"] for end in ("low", "high"))
+        assert low <= metrics[f"feedback_{name}"] <= high
+    assert metrics["choice_correction_items"] == 4
+    assert metrics["choice_correction_chance"] == 0.5
+    assert 0 <= metrics["choice_correction_challenger_accuracy"] <= 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<td>feedback</td><td class="n">10</td>' in page
+    assert '<td>correction</td><td class="n">4</td><td class="n">50%</td>' in page
+    _, without = workshop.evaluate(tmp_path / "without", workshop.trained)
+    assert not [name for name in without if "feedback" in name or "correction" in name]
+    said = (tmp_path / "without" / "report.html").read_text()
+    assert "feedback: no held-out item, so nothing is known." in said
+
+
 def test_a_single_cluster_of_items_is_no_evidence(workshop: Workshop, tmp_path: Path) -> None:
     scarce = tinymodel.write_datasets(tmp_path / "scarce", rows=3)
     datasets = workshop.datasets | {"naming": scarce["naming"]}

@@ -13,7 +13,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_table,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines_tests.adapters.tinymodel import example
+from cortex_pipelines_tests.adapters.tinymodel import example, feedback_example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 
 BUGGY = """# a.py
@@ -126,10 +126,20 @@ def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
     assert question.chance == 0.5
 
 
+def test_a_correction_is_asked_against_what_the_model_had_written() -> None:
+    item = feedback_example(3)
+    (question,) = only("correction", {"feedback": [item]})
+    assert question.answers[0].prompt == "# a.py\ndef get_3(self):\n"
+    texts = [answer.completion for answer in question.answers]
+    assert sorted(texts) == ["    return self._value_3", "    return self.value_3"]
+    assert texts[question.truth] == "    return self._value_3"
+    assert only("correction", {"feedback": [replace(item, kind="retained")]}) == []
+
+
 def test_items_with_too_few_other_answers_are_counted() -> None:
     asked, without = questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
     assert asked == []
-    assert without == {"naming": 3, "fix": 0, "statement": 2}
+    assert without == {"naming": 3, "fix": 0, "statement": 2, "correction": 0}
 
 
 class Liking:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import torch
 
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
@@ -122,7 +123,7 @@ class Workshop:
         general_code, general_project = general or (self.datasets["completion"], None)
         frames = code_adapter_evaluation(
             adapter,
-            *(datasets or self.datasets).values(),
+            *((datasets or self.datasets)[name] for name in DATASETS),
             general_code,
             *(repository or self.repository({})),
             tinymodel.pinned(self.root),

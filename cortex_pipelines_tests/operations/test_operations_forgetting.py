@@ -125,6 +125,10 @@ def test_models_are_named_marked_and_former_versions_deleted(
         ("page-b", "1", ("a",)),
     ]
     assert trained_on(bench.project(), ["nothing"]) == []
+    monkeypatch.setattr(forgetting, "FEEDBACK", "words")
+    assert trained_on(bench.project(), [], ["a"]) == models, "a user's feedback in the lineage"
+    client.log_metric(runs["words", "a"], "rows_train", 0.0)
+    assert trained_on(bench.project(), [], ["a"]) == [], "a data set without any"
     mark(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
     name = certifying.note(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.adapters.data.examples import DATASETS as NAMES
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.release.answering import Release, read_release
@@ -16,7 +16,7 @@ from cortex_pipelines.release.card import CARD, Training, write_card
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 
 ROOT = Path(__file__).parents[2]
-DATASETS = tuple(f"{task}_dataset" for task in TASKS)
+DATASETS = tuple(f"{task}_dataset" for task in NAMES)
 METRICS = {
     "improvement": 0.2,
     "improvement_low": 0.1,

@@ -1,5 +1,6 @@
 """What moved since a champion was trained: found where something did, silent where nothing did."""
 
+import json
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,17 @@ from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.watching.assets import drift_report
 from cortex_pipelines.watching.champion import NothingToCompareError, champions_data
-from cortex_pipelines.watching.code import original_examples, watch_code, watch_interactions
+from cortex_pipelines.watching.code import (
+    original_examples,
+    unseen_corrections,
+    watch_code,
+    watch_interactions,
+)
 from cortex_pipelines.watching.streams import changes
 from cortex_pipelines.watching.tasks import logged_tasks, watch_router
+from cortex_pipelines_tests.adapters import tinymodel
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPICS = {
@@ -263,22 +271,64 @@ def test_what_people_keep_is_followed_over_time() -> None:
     figures, parts = watch_interactions(interactions([0.8, 0.0] * 150), "p", "v1")
     assert figures["errors_since"] == pytest.approx(0.6)
     assert figures["errors_since_low"] < 0.6
-    assert (figures["worse"], figures["corrections"]) == (0, 0)
+    assert figures["worse"] == 0
     assert "2026-03" in "".join(parts)
 
-    fallen = interactions([0.9] * 200 + [0.0] * 100, corrected="x", original="y")
+    fallen = interactions([0.9] * 200 + [0.0] * 100)
     figures, parts = watch_interactions(fallen, "p", "v1")
-    assert (figures["worse"], figures["corrections"]) == (1, 300)
+    assert figures["worse"] == 1
     assert "<td>2026-02-2" in "".join(parts)  # ADWIN noticed what began on the 20th
 
     figures, _ = watch_interactions(fallen, "p", "another champion")
     assert "errors_since" not in figures
 
 
+def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path: Path) -> None:
+    folders = {
+        name: tinymodel.write_datasets(tmp_path / name, rows=0, feedback=count)["feedback"]
+        for name, count in (("then", 12), ("now", 40))
+    }
+    frame = pl.read_parquet(folders["now"] / "train.parquet")
+    marked = pl.int_range(frame.height)
+    frame.with_columns(
+        kind=pl.when(marked == 39).then(pl.lit("retained")).otherwise("kind"),
+        origin=pl.when(marked == 38).then(pl.lit("simulation")).otherwise("origin"),
+    ).write_parquet(folders["now"] / "train.parquet")
+    assert unseen_corrections(None, folders["now"]) == 38
+    assert unseen_corrections(folders["then"], folders["now"]) == 26
+    assert unseen_corrections(folders["now"], folders["now"]) == 0
+    assert unseen_corrections(folders["now"], folders["then"]) == 0
+
+    model, kept = (
+        Model("code_adapter", "p"),
+        {"feedback_dataset": "f", "completion_dataset": "lost"},
+    )
+    (tmp_path / "releases.lock").write_text("champions: {}\nledger: []\n")
+    line = Entry("t", "a", "promote", model.name, "v", None, "w", inputs=kept)
+    record(tmp_path, model, ChampionPin("v"), line)
+    interactions([]).write_parquet(tmp_path / "interactions.parquet")
+
+    def load(asset: str, project: str | None, version: str) -> Path:
+        if version == "lost":
+            raise ProjectError("version lost is not in the DVC cache")
+        return folders["then"]
+
+    for champion, unseen in ((None, 38), ("v", 26)):
+        place, nothing = tmp_path, Any
+        drift_report(
+            *(place, folders["now"], place, place, ChampionPin(champion), nothing, nothing),
+            *(load, "p", place, place, nothing),
+        )
+        figures = json.loads((tmp_path / "metrics.json").read_text())
+        assert figures == {"drifting": 0, "corrections": unseen}
+        said = f"Corrections by people that the champion was not trained on: {unseen}."
+        assert said in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("changed", [{"simulated": True}, {"project": "other"}])
 def test_simulations_and_other_projects_do_not_count(changed: dict[str, Any]) -> None:
     figures, parts = watch_interactions(interactions([0.5] * 9, **changed), "p", "v1")
-    assert figures == {"corrections": 0}
+    assert figures == {}
     assert "None yet." in "".join(parts)
 
 

@@ -34,7 +34,7 @@ QUIET = Evidence(trained=True, champion=True, days=5.0, new=10, new_share=0.02, 
         ({"errors": (0.5, 0.45)}, "the error budget of 40% is spent: 50%, and at least 45%"),
         ({"drifting": 2, "new": 50}, "2 features of what is new drift"),
         ({"new": 50, "new_share": 0.1}, "10% is new (50)"),
-        ({"corrections": 20}, "20 corrections by people"),
+        ({"corrections": 20}, "20 corrections by people that it has not seen"),
         ({"days": 30.0}, "the last training is 30 days ago, and 10 new"),
     ],
 )
@@ -88,7 +88,8 @@ def test_switched_off_reasons_do_not_count() -> None:
 def test_the_profile_has_a_rule_for_each_model() -> None:
     settings = load_parameters(Path(__file__).parents[2]).retraining
     assert settings.nightly_minutes < settings.weekly_minutes
-    assert settings.code_adapter.corrections is None  # no training reads them yet
+    assert settings.code_adapter.corrections is not None
+    assert settings.task_router.corrections is None  # they are of completions
 
 
 def test_decisions_are_kept_and_the_latest_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -34,7 +35,7 @@ def check_training(
     All checks run before a single error reports every failed one.
 
     Args:
-        datasets: Task to the folder of its data set; only tasks with a share are looked at.
+        datasets: Each of ``DATASETS`` with its folder; only tasks with a share are looked at.
         settings: Tasks, and the limits.
         comparison: What counts as a near-duplicate.
         privacy: What counts as a secret.
@@ -43,8 +44,9 @@ def check_training(
     Raises:
         TrainingRefusedError: naming each limit that is passed, and what to do.
     """
-    tasks: list[str] = [task for task in datasets if task in settings.task_shares]
-    taught = {task: datasets[task] for task in tasks}
+    taught = {
+        name: folder for name, folder in datasets.items() if DATASETS[name] in settings.task_shares
+    }
     frames = {
         (task, split): pl.read_parquet(folder / f"{split}.parquet")
         for task, folder in taught.items()

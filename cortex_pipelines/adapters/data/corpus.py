@@ -7,6 +7,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.canaries import planted
 from cortex_pipelines.adapters.data.examples import (
+    DATASETS,
     TASKS,
     Example,
     read_examples,
@@ -50,7 +51,7 @@ def read_corpus(
     """Examples of all tasks within the token budgets, sampled by the seed.
 
     Args:
-        datasets: Task to the folder of its data set.
+        datasets: Each of ``DATASETS`` with its folder.
         tokenizer: The base's.
         settings: Budgets, shares and seed.
         general: Folder with general code; None for none.
@@ -105,16 +106,20 @@ class _Part:
 
 
 def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, _Part]:
-    """Tasks in order; completion with gaps is separate from completion without."""
+    """Tasks in order; gaps and feedback are separate from the other examples of their task."""
     parts: dict[str, _Part] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
-        share = next(value for name, value in settings.task_shares.items() if name == task)
+        share = settings.task_shares[task]
         examples = read_examples(datasets[task], task, split)
-        gaps = [example for example in examples if example.suffix is not None]
-        rate = settings.fim_rate if task == "completion" else 0.0
         whole = [example for example in examples if example.suffix is None]
-        parts[task] = _Part(share * (1 - rate), whole)
-        parts[f"{task}, gaps"] = _Part(share * rate, gaps)
+        gaps = [example for example in examples if example.suffix is not None]
+        more = [name for name, of in DATASETS.items() if of == task != name]
+        feedback = [one for name in more for one in read_examples(datasets[name], name, split)]
+        infilling = settings.fim_rate if task == "completion" else 0.0
+        correcting = settings.feedback_rate if feedback else 0.0
+        parts[task] = _Part(share * (1 - infilling - correcting), whole)
+        parts[f"{task}, gaps"] = _Part(share * infilling, gaps)
+        parts[f"{task}, feedback"] = _Part(share * correcting, feedback)
     return {name: part for name, part in parts.items() if part.share > 0}
 
 

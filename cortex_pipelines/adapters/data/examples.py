@@ -1,7 +1,7 @@
 """Read the examples that adapters are trained and evaluated on."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,8 +11,11 @@ import polars as pl
 from cortex_pipelines.adapters.settings import Task
 from cortex_pipelines.datasets.union_find import UnionFind
 
-TASKS: tuple[str, ...] = get_args(Task)
-"""What adapters learn; a data set each, called ``<task>_dataset``."""
+TASKS: tuple[Task, ...] = get_args(Task)
+"""What adapters learn."""
+
+DATASETS: Mapping[str, Task] = {**{task: task for task in TASKS}, "feedback": "refactoring"}
+"""What they learn from, each the data set ``<name>_dataset``, and the task that it belongs to."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
@@ -35,7 +38,7 @@ class Example:
 
     Args:
         example_id: Identity in the data set.
-        task: One of ``TASKS``.
+        task: One of ``DATASETS``: the data set it is from.
         path: File it was made from.
         language: Programming language.
         kind: Kind of unit, of name, of change or of structure.
@@ -55,13 +58,18 @@ class Example:
     cluster: str
     suffix: str | None = None
 
+    @property
+    def form(self) -> str:
+        """The task whose prompts and answers it has, and whose adapter learns it."""
+        return DATASETS.get(self.task, self.task)
+
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:
     """The examples of one split of a data set, in its order.
 
     Args:
         folder: Output folder of the data set.
-        task: Task that the examples belong to.
+        task: One of ``DATASETS``.
         split: ``train``, ``validation`` or ``test``.
     """
     frame = pl.read_parquet(folder / f"{split}.parquet")

@@ -1,6 +1,5 @@
 """Build the tables of a data set from prepared units: train, validation, test and manifest."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -118,9 +117,9 @@ def completion_tables(
         ],
         how="diagonal",
     )
-    kinds = (*FUNCTIONS, *STATEMENTS)
+    kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
     return finished_tables(
-        "completion_dataset", COMPLETION_DATASET, candidates, project, kinds, settings, cache
+        "completion_dataset", COMPLETION_DATASET, candidates, project.name, settings, cache, kinds
     )
 
 
@@ -151,8 +150,9 @@ def naming_tables(
     candidates = pl.concat(
         [_asked(units, asked, ORIGINAL), _asked(units, asked_again, RENAMED)], how="diagonal"
     )
+    kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
     return finished_tables(
-        "naming_dataset", NAMING_DATASET, candidates, project, NAMED, settings, cache
+        "naming_dataset", NAMING_DATASET, candidates, project.name, settings, cache, kinds
     )
 
 
@@ -174,10 +174,10 @@ def finished_tables(
     name: str,
     tables: tuple[Table, ...],
     candidates: pl.DataFrame,
-    project: ProjectUnits,
-    kinds: Sequence[str],
+    project: str,
     settings: DatasetSettings,
     cache: RowCache | None,
+    units: pl.DataFrame | None = None,
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leakage.
 
@@ -185,10 +185,12 @@ def finished_tables(
         name: Name of the data set.
         tables: Their declarations.
         candidates: Rows, and in ``not_made`` why a candidate is none.
-        project: Units and their surroundings.
-        kinds: Kinds of units that the data set is made of, whose absence the manifest explains.
+        project: Name of the project.
         settings: Sizes and shares.
         cache: What is known of texts that have not changed.
+        units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of, whose
+            absence the manifest explains; None where it is made of what may not be there, so that
+            a side may be empty.
 
     Raises:
         DatasetError: a side is left without examples.
@@ -200,27 +202,24 @@ def finished_tables(
         of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
     )
     made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
-    join = IncrementalSimilarityJoin(cache, f"{project.name}/{name}", settings)
+    join = IncrementalSimilarityJoin(cache, f"{project}/{name}", settings)
     selected = select_rows(made, name, texts, settings, join)
     require_no_leakage(selected.rows, name, texts, join)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
-    units = project.splits.filter(pl.col("left_out").is_not_null() & pl.col("kind").is_in(kinds))
-    left_out = pl.concat(
-        [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out")), units],
-        how="diagonal",
-    )
+    left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
+    if units is not None:
+        left_out.append(units.filter(pl.col("left_out").is_not_null()))
     split_tables = {
-        table.name: _side(selected.rows, table, name) for table in tables if table.name in SPLITS
+        table.name: table.conform(selected.rows[table.name])
+        for table in tables
+        if table.name in SPLITS
     }
-    return split_tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
-
-
-def _side(rows: Mapping[str, pl.DataFrame], table: Table, name: str) -> pl.DataFrame:
-    frame = rows[table.name]
-    if frame.is_empty() and name != "refactoring_dataset":
+    empty = [side for side, rows in split_tables.items() if rows.is_empty()]
+    if empty and units is not None:
         raise DatasetError(
-            f"{name}: no example is left for {table.name}. Every one is longer than "
+            f"{name}: no example is left for {empty[0]}. Every one is longer than "
             "datasets.max_prompt_bytes or has a near-duplicate in another split; raise the limit "
             "or add a source to the project in params.yaml (`cortex add NAME SOURCE`)"
         )
-    return table.conform(frame)
+    entries = manifest(selected.rows, pl.concat(left_out, how="diagonal"), settings)
+    return split_tables | {MANIFEST.name: entries}

@@ -22,6 +22,7 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "completion_dataset": (("completion",), ("prompt", "completion")),
     "naming_dataset": (("prompt",),),
     "refactoring_dataset": (("completion",), ("prompt",)),
+    "feedback_dataset": (("completion",), ("prompt",)),
     "architecture_dataset": (("completion",), ("prompt", "completion")),
 }
 """What is compared across the sides of a split: what has to be written, and what is seen."""

@@ -6,15 +6,13 @@ hide what stands at the beginning of a line.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
-from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.prompts.unit_text import Place
 from cortex_pipelines.extraction.pairs.purposes import said_purpose
 from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
@@ -97,29 +95,3 @@ def _row(review: Review, languages: Mapping[Place, str | None]) -> dict[str, Any
         "purpose": said_purpose(review.remark),
         "why_not": review.why_not,
     }
-
-
-def why_not(
-    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
-) -> Iterator[str | None]:
-    """Why each row is no example, or None.
-
-    Code of a file that the project does not have is under a licence that nobody has stated.
-
-    Args:
-        rows: Rows of ``review_rows`` with ``trainable`` of the file.
-        benchmarks: What must not be trained on.
-        settings: Their thresholds.
-    """
-    codes = (rows["before"] + "\n" + rows["after"]).to_list()
-    dirty = contaminated(codes, benchmarks, settings)
-    columns = rows.select("why_not", "trainable", "language")
-    for (missing, trainable, language), listed in zip(columns.iter_rows(), dirty, strict=True):
-        if missing:
-            yield missing
-        elif language not in LINE_COMMENTS:
-            yield "language"
-        elif not trainable:
-            yield "licence"
-        else:
-            yield "contaminated" if listed is not None else None

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import TASKS
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
 from cortex_pipelines.evaluation.adapter.evaluate import evaluate_adapter
@@ -50,6 +49,7 @@ def code_adapter_evaluation(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    feedback_dataset: Path,
     general_code: Path,
     repository_files: Path,
     code_units: Path,
@@ -68,11 +68,16 @@ def code_adapter_evaluation(
     observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
     """Compare adapter, base and champion on held-out code, with intervals and a report."""
-    folders = (completion_dataset, refactoring_dataset, naming_dataset, architecture_dataset)
     named = evaluation.other_adapter
     inputs = EvaluationInputs(
         project=project,
-        datasets=dict(zip(TASKS, folders, strict=True)),
+        datasets={
+            "completion": completion_dataset,
+            "refactoring": refactoring_dataset,
+            "naming": naming_dataset,
+            "architecture": architecture_dataset,
+            "feedback": feedback_dataset,
+        },
         general_code=general_code,
         general_project=general.project,
         repository_files=repository_files,

@@ -34,7 +34,7 @@ class EvaluationInputs:
 
     Args:
         project: The adapter's project.
-        datasets: Task to the folder of its data set.
+        datasets: Each of ``DATASETS`` with its folder.
         general_code: Folder of the code that stands for all code.
         general_project: Project that it is of; None for none.
         repository_files: Folder of the project's files.
@@ -60,7 +60,7 @@ class Items:
     """All items scored by likelihood.
 
     Args:
-        held_out: Test items of all tasks.
+        held_out: Test items of all data sets.
         general: Items of another project.
         questions: With several answers.
         unasked: Kind of question to the number of items without enough answers.

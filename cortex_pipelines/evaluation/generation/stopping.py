@@ -17,7 +17,7 @@ def extent_of(item: Example) -> StopRule:
         return "line"
     if item.task == "architecture":
         return "paragraph"
-    if item.task == "refactoring":
+    if item.form == "refactoring":
         return "unit" if python else "braced_unit"
     if item.kind in ("function", "method"):
         return "indented" if python else "braced"

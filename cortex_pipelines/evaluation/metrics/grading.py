@@ -34,7 +34,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
         mask: What stands for the name in a naming prompt.
     """
     expected = item.completion
-    code = item.language in PARSED and item.task in ("completion", "refactoring")
+    code = item.language in PARSED and item.form in ("completion", "refactoring")
     return {
         "syntax_correct": syntax_correct(item, output, mask),
         "exact_match": output.strip() == expected.strip(),
@@ -103,7 +103,7 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 def _completed(item: Example, output: str, mask: str) -> str:
     if item.task == "naming":
         return item.prompt.rpartition("\n\n")[0].replace(mask, output.strip())
-    if item.task == "refactoring":
+    if item.form == "refactoring":
         lines = output.split("\n")
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         return "\n".join(line[indent:] for line in lines)

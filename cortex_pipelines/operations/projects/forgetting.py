@@ -39,7 +39,10 @@ INGESTED = ("repository_files", "repository_commits")
 """Assets that read sources; everything that contains source data depends on them."""
 
 INTERACTIONS = "interactions"
-"""The asset that reads feedback; no source and no model depends on it."""
+"""The asset that reads feedback."""
+
+FEEDBACK = "feedback_dataset"
+"""What of it models are trained on, by project."""
 
 _ROLES = ("champion", "canary", "challenger")
 _LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
@@ -162,26 +165,41 @@ def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     return new
 
 
-def trained_on(project: Project, partitions: Iterable[str]) -> list[TrainedModel]:
+def trained_on(
+    project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()
+) -> list[TrainedModel]:
     """Registered model versions that were made from any of these projects.
 
     A model counts whichever files of a project it saw: what a forgotten line has done to weights
     cannot be told, so the answer errs on the side of naming too many.
+
+    Args:
+        project: The project.
+        partitions: Projects whose sources count.
+        feedback: Projects of which examples made of people's feedback count.
     """
-    wanted = set(partitions)
+    wanted, taught = set(partitions), set(feedback)
+    client = open_client(project.root)
+
+    def counts(node: Node) -> bool:
+        if node.name == FEEDBACK and node.partition in taught:
+            known = client.get_run(node.run_id).data.metrics if node.run_id else {}
+            return known.get("rows_train", 1) > 0
+        return node.name in INGESTED and node.partition in wanted
+
     models = []
-    for version in open_client(project.root).search_model_versions():
+    for version in client.search_model_versions():
         tags = dict(version.tags)
         tree = lineage(project, f"{version.name}/{version.version}")
-        used = {node.partition for node in _nodes(tree) if node.name in INGESTED and node.partition}
-        if used & wanted:
+        used = {str(node.partition) for node in _nodes(tree) if counts(node)}
+        if used:
             models.append(
                 TrainedModel(
                     str(version.name),
                     str(version.version),
                     tags["model_asset"],
                     tags["partition"] or None,
-                    tuple(sorted(used & wanted)),
+                    tuple(sorted(used)),
                     tags["dvc_md5"],
                 )
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import TASKS, Example, read_examples, sampled
+from cortex_pipelines.adapters.data.examples import DATASETS, Example, read_examples, sampled
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -20,7 +20,7 @@ from cortex_pipelines.schemas.table import Table
 
 
 def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
-    """Sampled test items by task and data set folder."""
+    """Sampled test items of each data set's folder."""
     return [
         example
         for task, folder in datasets.items()
@@ -70,7 +70,7 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     metrics: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
     if not scores.height:
         return metrics
-    for prefix, part in [("", scores), *((f"{task}_", of_task(scores, task)) for task in TASKS)]:
+    for prefix, part in [("", scores), *((f"{task}_", of_task(scores, task)) for task in DATASETS)]:
         if part.height:
             metrics |= {
                 f"{prefix}{name}": value for name, value in _figures(part, settings).items()

@@ -6,7 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import TASKS, Example, sampled, shuffled, without_gaps
+from cortex_pipelines.adapters.data.examples import (
+    DATASETS,
+    Example,
+    sampled,
+    shuffled,
+    without_gaps,
+)
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request
@@ -33,7 +39,7 @@ def items_to_write(
     """Held-out items whose reference fits the generation limit, without gaps.
 
     Args:
-        datasets: Task to the folder of its data set.
+        datasets: Each of ``DATASETS`` with its folder.
         runnable: Items that tests can judge; the first of them are asked for too.
         settings: How many of each task, and how many that are tested.
     """
@@ -47,7 +53,8 @@ def items_to_write(
     tested = [test.item for test in runnable if len(test.item.completion.encode()) <= room]
     for item in shuffled(tested, settings.seed)[: settings.tested_items]:
         chosen[item.task, item.example_id] = item
-    return sorted(chosen.values(), key=lambda item: (TASKS.index(item.task), item.example_id))
+    order = list(DATASETS)
+    return sorted(chosen.values(), key=lambda item: (order.index(item.task), item.example_id))
 
 
 def generation_table(
@@ -98,7 +105,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     for role in WRITERS:
         mine = generations.filter(pl.col("role") == role)
         greedy = mine.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
-        for task in TASKS:
+        for task in DATASETS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
             metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
         bugs = greedy.filter((pl.col("task") == "refactoring") & (pl.col("kind") == "error"))

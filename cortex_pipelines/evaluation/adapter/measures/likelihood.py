@@ -188,7 +188,7 @@ class ItemScorer:
         missing: dict[Path | None, list[int]] = {}
         for place, value in enumerate(known):
             if value is None:
-                missing.setdefault(_of_task(adapter, items[place].task), []).append(place)
+                missing.setdefault(_of_item(adapter, items[place]), []).append(place)
         for folder, places in missing.items():
             with pinned_torch(settings.threads, settings.seed), self._model(folder) as model:
                 for place in track(places, doing):
@@ -270,7 +270,7 @@ class ItemScorer:
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         """Hash of the adapter's files, independent of the folder."""
-        folder = _of_task(adapter, item.task)
+        folder = _of_item(adapter, item)
         if folder is None:
             return None
         if folder not in self._contents:
@@ -287,8 +287,8 @@ def _last_only(model: Any) -> dict[str, Any]:
     return {"logits_to_keep": 1} if known else {}
 
 
-def _of_task(adapter: Path | None, task: str) -> Path | None:
-    return adapter_for(adapter, task) if adapter else None
+def _of_item(adapter: Path | None, item: Example) -> Path | None:
+    return adapter_for(adapter, item.form) if adapter else None
 
 
 def _asked(item: Example) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Multiple-choice questions about a team's code.
 
 A small model writes hardly anything right word by word; asked which of a few answers is the
-likelier one it shows what it knows. Three kinds:
+likelier one it shows what it knows. Four kinds:
 
 * ``naming``: the true name among four of the same kind, from the same file where it has enough;
   a model is asked for the whole name, so that the name has to end there too;
 * ``fix``: code as it is against the same code with an injected error, both from the place on where
   they differ, without a request: otherwise copying the code that is shown would win;
-* ``statement``: the statement that comes next among four of the same project.
+* ``statement``: the statement that comes next among four of the same project;
+* ``correction``: code as a person put it against what a model had written, as of ``fix``.
 
 The answer is the one with the highest log-likelihood **a byte** (the ``acc_norm`` of the usual
 harness): by the plain sum the shortest would win. A tie counts as wrong. Wrong answers come from
@@ -24,13 +25,18 @@ from itertools import takewhile
 
 from cortex_pipelines.adapters.data.examples import Example, shuffled
 from cortex_pipelines.evaluation.generation.stopping import cut
+from cortex_pipelines.schemas.datasets.feedback import CORRECTION, REQUEST, TITLE
 
-KINDS = ("naming", "fix", "statement")
+KINDS = ("naming", "fix", "statement", "correction")
 _ANSWERS = 4
 _SIMILAR = 2.0  # times as long or as short
 _SHORTEST = 10  # characters of a statement worth asking for
 _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
-_FIX_REQUEST, _FIX_TITLE = "This code has an error.", "The code put right:"
+_ASKED = {
+    "fix": ("error", "This code has an error.", "The code put right:"),
+    "correction": (CORRECTION, REQUEST, TITLE),
+}
+"""Kind of example, and the lines around the code before."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def questions(
     """Build at most ``count`` questions of each kind.
 
     Args:
-        held_out: Task to all examples of the test split.
+        held_out: Data set to all examples of its test split.
         count: Most questions of a kind.
         seed: Of the choice of items, of wrong answers and of their order.
 
@@ -69,8 +75,9 @@ def questions(
     """
     made = {
         "naming": _naming(held_out.get("naming", ()), seed),
-        "fix": _fixes(held_out.get("refactoring", ()), seed),
+        "fix": _fixes("fix", held_out.get("refactoring", ()), seed),
         "statement": _statements(held_out.get("completion", ()), seed),
+        "correction": _fixes("correction", held_out.get("feedback", ()), seed),
     }
     asked: list[Question] = []
     without: dict[str, int] = {}
@@ -113,14 +120,15 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
         yield _question("statement", replace(item, completion=truth), [], others, seed)
 
 
-def _fixes(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    for item in shuffled([error for error in items if error.kind == "error"], seed):
-        yield _fix(item, seed)
+def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
+    for item in shuffled([change for change in items if change.kind == _ASKED[kind][0]], seed):
+        yield _fix(kind, item, seed)
 
 
-def _fix(item: Example, seed: int) -> Question | None:
+def _fix(kind: str, item: Example, seed: int) -> Question | None:
+    _, request, title = _ASKED[kind]
     lines = item.prompt.split("\n")
-    asked = len(lines) > 4 and lines[1].endswith(_FIX_REQUEST) and lines[-2].endswith(_FIX_TITLE)
+    asked = len(lines) > 4 and lines[1].endswith(request) and lines[-2].endswith(title)
     if not asked:
         return None
     buggy, fixed = "\n".join(lines[2:-3]), item.completion
@@ -130,7 +138,7 @@ def _fix(item: Example, seed: int) -> Question | None:
     if not all(ending.strip() for ending in endings) or endings[0] == endings[1]:
         return None
     asking = replace(item, prompt=f"{lines[0]}\n{before}")
-    return _ordered("fix", asking, endings[0], endings[1:], seed)
+    return _ordered(kind, asking, endings[0], endings[1:], seed)
 
 
 def _top_statements(body: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.adapters.data.examples import TASKS
+from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 
 _PROMPT_END = 500
@@ -35,7 +35,7 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     if not generations.height:
         return [*parts, pages.paragraph("No output was generated (evaluation.generated_items).")]
     rows = []
-    for task in TASKS:
+    for task in DATASETS:
         for role in WRITERS:
             mine = generations.filter((pl.col("task") == task) & (pl.col("role") == role))
             count = mine.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0)).height

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.adapters.data.examples import TASKS, Example
+from cortex_pipelines.adapters.data.examples import DATASETS, Example
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.adapter.report.outputs import outputs_part
@@ -82,7 +82,7 @@ def _verdicts(findings: Findings) -> list[str]:
     """Sentences on what was learnt and what was not."""
     learnt: list[str] = []
     missed: list[str] = []
-    for task in TASKS:
+    for task in DATASETS:
         low = findings.metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
             missed.append(f"{task}: no held-out item, so nothing is known.")
@@ -136,7 +136,7 @@ def _quality(quality: QualityReports) -> list[str]:
 
 def _likelihood(metrics: Mapping[str, float]) -> list[str]:
     rows = []
-    for label, prefix in (("all", ""), *((task, f"{task}_") for task in TASKS)):
+    for label, prefix in (("all", ""), *((task, f"{task}_") for task in DATASETS)):
         if f"{prefix}base_bits_per_byte" not in metrics:
             continue
         cells = [f"{metrics[f'{prefix}items']:.0f}"]

@@ -142,5 +142,5 @@ def _missing(report: QualityReport, greedy: pl.DataFrame) -> dict[str, str]:
 
 
 def _code(written: pl.DataFrame, column: str) -> list[tuple[str, str]]:
-    asked = written.filter(pl.col("task").is_in(["completion", "refactoring"]))
+    asked = written.filter(pl.col("task").is_in(["completion", "refactoring", "feedback"]))
     return list(asked.select("language", column).iter_rows())

@@ -9,6 +9,7 @@ import polars as pl
 from cortex_pipelines import pages
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Comparison, seen_with
 
@@ -39,7 +40,7 @@ def choices_part(findings: Findings) -> list[str]:
     metrics, rows = findings.metrics, []
     for label, prefix in (
         ("all", "team_"),
-        *((kind, f"choice_{kind}_") for kind in ("naming", "fix", "statement")),
+        *((kind, f"choice_{kind}_") for kind in KINDS),
     ):
         if f"{prefix}items" in metrics:
             shares = [percents(metrics, f"{prefix}{role}_accuracy") for role in ROLES]
@@ -51,7 +52,8 @@ def choices_part(findings: Findings) -> list[str]:
         pages.heading("Team tasks: choices by likelihood"),
         pages.paragraph(
             "naming: the true name among four; fix: code against the same code with an error; "
-            "statement: the true next statement among four of the project. The answer with the "
+            "statement: the true next statement among four of the project; correction: code as a "
+            "person put it against what a model had written. The answer with the "
             "highest log-likelihood a byte counts, a tie is wrong. "
             f"{unasked} left out for want of others to ask about beside them."
         ),

@@ -1,0 +1,186 @@
+"""Candidates from changes of code, in the form of the refactoring task.
+
+A change of a file is in the split of that file or, where that is gone, of the hash of its path.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.splitting.assign import side_by_hash
+
+_S = pl.String
+_SCHEMA = pl.Schema(
+    {
+        **dict.fromkeys(("unit_id", "source", "path", "language", "kind", "origin"), _S),
+        **dict.fromkeys(("prompt", "completion", "cluster", "split", "split_reason"), _S),
+        **dict.fromkeys(("purpose", "error_type", "refactoring", "smell", "explanation"), _S),
+        **dict.fromkeys(("revision", "blob", "licence", "not_made", "category"), _S),
+        **dict.fromkeys(("start_byte", "end_byte", "cluster_size", "redactions"), pl.Int64),
+        "cyclomatic": pl.Int64,
+        "weight": pl.Float64,
+    }
+)
+PLACE = pl.Schema(
+    {**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean}
+)
+_CODES = ("before", "after")
+# What Python strips; polars takes the separators of ASCII for text.
+_WHITE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+
+
+def change_candidates(
+    changes: pl.DataFrame,
+    files: pl.DataFrame,
+    splits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """Candidates from what people changed in files of a project.
+
+    Args:
+        changes: ``unit_id``, ``source`` (null where the project has no such file), ``path``,
+            ``language``, ``before``, ``after``, ``kind``, ``origin``, ``request`` and ``title``
+            (lines around the code before), ``why_not`` (why it is no example, or null), and
+            optionally ``export_source`` (where it was read instead) and columns of the data set.
+        files: REPOSITORY_FILES of the same project, for the licence.
+        splits: UNIT_SPLITS of the same project.
+        benchmarks: What must not be trained on.
+        settings: Bounds and shares.
+    """
+    sides, licences = sides_of(splits), licences_of(files)
+    places = [
+        place_of(
+            {"source": source, "path_after": path, "path_before": None}, sides, licences, settings
+        )
+        for source, path in changes.select("source", "path").iter_rows()
+    ]
+    place_columns = pl.DataFrame(places, schema=PLACE, orient="row")
+    known = pl.col("source").is_not_null() & pl.col("trainable")
+    read_in = [name for name in ("source", "export_source") if name in changes.columns]
+    rows = (
+        changes.drop("path")
+        .hstack(place_columns)
+        .with_columns(
+            known.alias("trainable"),
+            pl.coalesce(read_in).alias("source"),
+            pl.col("unit_id").alias("cluster"),
+            pl.lit("").alias("indent"),
+        )
+    )
+    barred = pl.Series("barred", list(_why_not(rows, benchmarks, settings)), dtype=_S)
+    rows = rows.with_columns(barred)
+    usable = rows.filter(pl.col("barred").is_null())
+    rest = rows.filter(pl.col("barred").is_not_null()).with_columns(
+        pl.col("barred").alias("not_made")
+    )
+    made = candidates_of(usable.hstack(prompted(usable, settings)))
+    return pl.concat([made, candidates_of(rest)])
+
+
+def candidates_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Candidate columns, null where the rows lack one."""
+    return rows.select(
+        pl.col(name) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in _SCHEMA.items()
+    )
+
+
+def place_of(
+    pair: dict[str, Any],
+    sides: Mapping[Place, tuple[str, str]],
+    licences: Mapping[Place, tuple[str | None, bool]],
+    settings: DatasetSettings,
+) -> tuple[str | bool | None, ...]:
+    """Path, split, split reason, licence and its permission of each change."""
+    path = pair["path_after"] or pair["path_before"] or ""
+    places = [(pair["source"], place) for place in (path, pair["path_before"]) if place]
+    known = next((sides[place] for place in places if place in sides), None)
+    if known is None:
+        side = side_by_hash(f"{pair['source']}:{path}", settings)
+        known = side, f"path of the change, no longer in the project: {side} by hash"
+    licence = next((licences[place] for place in places if place in licences), (None, True))
+    return path, *known, *licence
+
+
+def licences_of(files: pl.DataFrame) -> dict[Place, tuple[str | None, bool]]:
+    """Licence of each file, and whether it may be trained on."""
+    columns = files.select("source", "path", "licence", "trainable").iter_rows()
+    return {(source, path): (licence, trainable) for source, path, licence, trainable in columns}
+
+
+def sides_of(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
+    """Split of each file and its reason."""
+    known = splits.filter(pl.col("split").is_not_null()).unique(
+        ["source", "path"], keep="first", maintain_order=True
+    )
+    return {
+        (source, path): (split, reason)
+        for source, path, split, reason in known.select(
+            "source", "path", "split", "split_reason"
+        ).iter_rows()
+    }
+
+
+def prompted(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+    """Prompt and completion of each change, or an exclusion reason.
+
+    Args:
+        rows: Columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines
+            ``request`` and ``title`` that stand around the code before.
+        settings: Bounds.
+    """
+    comment = pl.col("language").replace_strict(LINE_COMMENTS, return_dtype=_S)
+    written = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
+    lines = ((comment + " " + pl.col(name)).alias(name) for name in ("path", "request", "title"))
+    before, after = map(pl.col, _CODES)
+    largest = pl.max_horizontal(before.str.len_bytes(), after.str.len_bytes())
+    why = (
+        pl.when(before == after)
+        .then(pl.lit("answer_in_prompt"))
+        .when(largest > settings.max_change_bytes)
+        .then(pl.lit("body_size"))
+    )
+    parts = ("path", "request", "before", pl.lit(""), "title", pl.lit(""))
+    prompt = pl.concat_str(*parts, separator="\n")
+    made = pl.when(pl.col("not_made").is_null())
+    return (
+        rows.select(
+            *(code_column.alias(name) for code_column, name in zip(written, _CODES, strict=True)),
+            *lines,
+        )
+        .with_columns(why.alias("not_made"))
+        .select(made.then(prompt).alias("prompt"), made.then(after).alias("completion"), "not_made")
+    )
+
+
+def _why_not(
+    rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
+) -> Iterator[str | None]:
+    """Why each row is no example, or None.
+
+    Code of a file that the project does not have is under a licence that nobody has stated.
+
+    Args:
+        rows: Changes with ``trainable`` of their files.
+        benchmarks: What must not be trained on.
+        settings: Their thresholds.
+    """
+    codes = (rows["before"] + "\n" + rows["after"]).to_list()
+    dirty = contaminated(codes, benchmarks, settings)
+    columns = rows.select("why_not", "trainable", "language")
+    for (missing, trainable, language), listed in zip(columns.iter_rows(), dirty, strict=True):
+        if missing:
+            yield missing
+        elif language not in LINE_COMMENTS:
+            yield "language"
+        elif not trainable:
+            yield "licence"
+        else:
+            yield "contaminated" if listed is not None else None
