@@ -23,7 +23,7 @@ from cortex_pipelines_tests.ingestion.connected import Forge, database, declared
 from cortex_pipelines_tests.parameters import ROOT
 
 SQL, REST = declared(0), declared(1)
-TOKEN = "planted-value-of-a-token"  # nosec B105
+TOKEN = "planted-value-of-a-token"
 COMMENTS = [
     {
         "id": number,
