@@ -9,9 +9,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import Function, Statement, chosen
+from cortex_pipelines.extraction.refactoring.model import (
+    NAMELESS,
+    Function,
+    Statement,
+    chosen,
+)
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.statements import called_names
+from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
 
 _LEAST = 0.4  # values became parameters: less of a statement stays the same
 
@@ -76,15 +82,35 @@ def find_extractions(
 
 
 def _nearest(functions: list[Function], caller: Function) -> list[Function]:
-    """Those of functions of one name that a call means: those of its file, if it has any."""
-    return [one for one in functions if one.place.path == caller.place.path] or functions
+    """Those of functions of one name that a call means: those of its file, if it has any.
+
+    Nothing else can name what an object without a name holds.
+    """
+    near = [one for one in functions if one.place.path == caller.place.path]
+    return near or [one for one in functions if one.place.around[-1:] != (NAMELESS,)]
 
 
 def _handed_on(names: Collection[str], origin: Function, caller: Function) -> set[str]:
-    """Names that may stand where functions without a name were."""
+    """Names that stand where functions without a name were, among the same words."""
     if not names or not origin.callbacks:
         return set()
-    return {name for name in names if caller.words[name] > origin.words[name]}
+    holders = [
+        line.words for line in origin.statements if not FUNCTION_MARKS.isdisjoint(line.texts)
+    ]
+    return {
+        name
+        for name in names
+        if caller.words[name] > origin.words[name]
+        and any(_beside(line, name, holders) for line in caller.statements)
+    }
+
+
+def _beside(statement: Statement, name: str, holders: list[Counter[str]]) -> bool:
+    """Whether half of what a statement says besides a name stood around a function."""
+    rest = Counter(statement.words)
+    return rest.pop(name, 0) > 0 and any(
+        2 * (rest & words).total() >= rest.total() for words in holders
+    )
 
 
 def _taken(
@@ -143,7 +169,12 @@ def _is_extraction(
     settings: RefactoringSettings,
 ) -> bool:
     """Whether most of the new function, or of the removed code, comes from the origin."""
-    strong = [index for index, like in mapped.likeness.items() if like >= _STRONG]
+    strong = [
+        index
+        for index, like in mapped.likeness.items()
+        # what called a function of its name before called another
+        if like >= _STRONG and not called_names([mapped.before[index]])[function.name]
+    ]
     if not strong:
         return False
     same = sum(mapped.after[index].weight for index in set(mapped.pairs.values()))

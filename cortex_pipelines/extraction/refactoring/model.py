@@ -14,6 +14,9 @@ VARIABLE, PARAMETER = "variable", "parameter"
 OBJECT = "object"
 """Kind of a named object literal that holds functions: a container, but no class."""
 
+NAMELESS = "{}"
+"""What stands for the name of an object literal that has none, as an argument."""
+
 WHOLE = "exports"
 """Name of what a JavaScript file exports as a whole, if it has none of its own: no container."""
 

@@ -10,6 +10,7 @@ from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
 from cortex_pipelines.extraction.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
+    NAMELESS,
     OBJECT,
     WHOLE,
     Function,
@@ -30,7 +31,6 @@ from cortex_pipelines.ingestion.files.languages import language_of
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")
 _PLAIN_HOLDERS = frozenset({"module", "exports", "this", "self", "window", "global"})
-_NAMELESS = "{}"
 _MODULE = ["module", "exports"]
 _MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside it
 
@@ -86,6 +86,8 @@ class _Reader:
             if len(around) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
                 continue
             around.append(self._enter(file, definition, around))
+        if self._language == "typescript":
+            _drop_overloads(file)
         file.functions.append(self._module(root))
         return file
 
@@ -109,7 +111,7 @@ class _Reader:
     def _object(self, file: SourceFile, member: Function) -> Type | None:
         """The named object literal that contains a function."""
         *around, name = member.place.around
-        if name == _NAMELESS:
+        if name == NAMELESS:
             return None
         known = (kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name)
         same = next((kind for kind in known if kind.place.around == tuple(around)), None)
@@ -278,7 +280,7 @@ class _Reader:
             return WHOLE
         field = {"pair": "key", "variable_declarator": "name", "assignment_expression": "left"}
         name = node.child_by_field_name(field.get(node.type, "name"))
-        return _NAMELESS if node.type not in field or name is None else self._last_name(name)
+        return NAMELESS if node.type not in field or name is None else self._last_name(name)
 
     def _last_name(self, node: Node | None) -> str:
         """Last name of a path, before ``prototype``."""
@@ -294,6 +296,15 @@ class _Reader:
 
     def _text(self, node: Node) -> str:
         return self._data[node.start_byte : node.end_byte].decode(errors="replace")
+
+
+def _drop_overloads(file: SourceFile) -> None:
+    """Leave out the signatures that stand for a function's overloads beside the function itself."""
+    whole = {(one.place.around, one.name) for one in file.functions if one.has_body}
+    for functions in (file.functions, *(kind.methods for kind in file.types)):
+        functions[:] = [
+            one for one in functions if one.has_body or (one.place.around, one.name) not in whole
+        ]
 
 
 def _object_around(node: Node) -> Node | None:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
 from cortex_pipelines.extraction.refactoring.matching.likeness import names_alike
+from cortex_pipelines.extraction.refactoring.matching.pairing import Home, home_of, inside
 from cortex_pipelines.extraction.refactoring.model import (
     PARAMETER,
     VARIABLE,
@@ -101,8 +102,14 @@ def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> Evidence:
         inner: The functions inside of it, which see its names unless they bind them themselves.
     """
     collected = _collected(mapped)
-    for old, new, statements in inner:
-        own = names_of(old), names_of(new)
+    bound: dict[Home, tuple[set[str], set[str]]] = {}
+    for old, new, statements in sorted(inner, key=lambda pair: len(pair[0].place.around)):
+        # what a function between binds, this one does not see
+        path, around = home_of(old)
+        between = (bound.get((path, around[:end])) for end in range(len(around), 0, -1))
+        outer = next((names for names in between if names), (set(), set()))
+        own = set(names_of(old)) | outer[0], set(names_of(new)) | outer[1]
+        bound[inside(old)] = own
         seen = _collected(statements)
         for pair, count in seen.seen.items():
             if pair[0] not in own[0] and pair[1] not in own[1]:
@@ -223,7 +230,9 @@ def renamed_names(
         declared = (old, new) in seen.declared
         count = seen.seen[old, new]
         many = merged or new == "_"
-        share = count / max(seen.before[old], 1 if many else seen.after[new])
+        # that of a variable it takes over stays the same
+        others = seen.after[new] - seen.seen[new, new] * _takes_over(before, after, old, new)
+        share = count / max(seen.before[old], 1 if many else others)
         kinds = before[old][0], after[new][0]
         if kinds == (OWN, VARIABLE) and names_alike(old, new) < _ALIKE:
             continue  # it is gone, and something else takes its place
@@ -263,7 +272,14 @@ def _free(
             if name in names
         ]
         return not kept and not any(own)
-    return old not in after and new not in before
+    return old not in after and (new not in before or _takes_over(before, after, old, new))
+
+
+def _takes_over(
+    before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
+) -> bool:
+    """Whether a parameter took the name of a variable that is gone."""
+    return new in before and before[new][0] == VARIABLE and _same_place(before, after, old, new)
 
 
 def _same_place(

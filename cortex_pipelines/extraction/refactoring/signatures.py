@@ -87,7 +87,7 @@ def _by_place(
     used = _used(old_function), _used(new_function)
     for parameter in removed:
         for partner in added:
-            if parameter.type and partner.type and parameter.type != partner.type:
+            if not _types_agree(parameter.type, partner.type):
                 continue
             name = names_alike(parameter.name, partner.name)
             place = alone and _same_place(
@@ -104,6 +104,16 @@ def _by_place(
             pairs[parameter.name] = parameter, partner
             taken.add(partner.name)
     return list(pairs.values())
+
+
+def _types_agree(first: str, second: str) -> bool:
+    """Whether types are the same, or one is not written or an alternative of the other."""
+    short, long = sorted(
+        (first.removeprefix(":").strip(), second.removeprefix(":").strip()), key=len
+    )
+    if not short or short == long:
+        return True
+    return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
 
 
 def _used(function: Function) -> set[str]:

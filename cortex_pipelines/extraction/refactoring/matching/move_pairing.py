@@ -48,7 +48,9 @@ def _least_of_move(
     small = min(old.weight, new.weight) <= settings.small_body
     if old.name == new.name:
         return settings.least_move + 0.25 * small
-    return 2.0 if small else settings.least_move_and_rename - CALLED * bool(calls)
+    # with another place, name and parameters, a call in its place is not enough
+    replaced = calls and parameters_alike(old, new)
+    return 2.0 if small else settings.least_move_and_rename - CALLED * bool(replaced)
 
 
 def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
