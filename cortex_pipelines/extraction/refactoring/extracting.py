@@ -9,12 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import (
-    NAMELESS,
-    Function,
-    Statement,
-    chosen,
-)
+from cortex_pipelines.extraction.refactoring.model import NAMELESS, Function, Statement, chosen
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.statements import called_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
