@@ -97,9 +97,9 @@ class Team:
             self.asked[told["id"]] = (name, answer.headers["x-cortex-version"])
         return told
 
-    def corrects(self, before: str, corrected: str) -> None:
+    def corrects(self, path: str, before: str, corrected: str) -> None:
         """A person takes an answer and says what would have been right; this is no simulation."""
-        segments = {"prefix": before, "suffix": ""}
+        segments = {"prefix": before, "suffix": "", "filepath": path}
         answer = self.post("/v1/completions", {"model": "alpha", "segments": segments})
         about = {"completion_id": answer["id"]}
         self.post("/v1/events", about | {"type": "view"})

@@ -23,6 +23,7 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from cortex_pipelines.adapters.model.lora import SEEN
 from cortex_pipelines.feedback.simulator import history
 from cortex_pipelines.operations.feedback import git_folder
 from cortex_pipelines.operations.inference.gateway import open_gateway
@@ -141,8 +142,9 @@ def is_served(month: Month) -> None:
     typed = list(team.types(history(git_folder(mini.root / "sources" / "alpha"), ".py", 1)))
     assert len(typed) > 20
     assert {version for _, version in team.asked.values()} == {first}
+    path = trained_file(mini)
     for person, correction in CORRECTIONS.items():
-        Team(month.client, [person]).corrects("def ledger(total):\n    ", correction)
+        Team(month.client, [person]).corrects(path, "def ledger(total):\n    ", correction)
     assert month.moves() == [("promote", "1.0.0")]
     assert month.aliases() == {"champion": "1", "challenger": "1"}
 
@@ -171,6 +173,20 @@ def corrections_of_the_month(mini: MiniProject) -> set[str]:
     return set(people["corrected"])
 
 
+def trained_file(mini: MiniProject) -> str:
+    """A file of alpha whose code is trained on."""
+    splits = pl.read_parquet(mini.root / "data" / "unit_splits" / "alpha" / "splits.parquet")
+    return str(splits.filter(split="train")["path"].sort()[0])
+
+
+def taught_corrections(mini: MiniProject) -> dict[str, str]:
+    """Identity of each example that people's corrections gave, to what it teaches."""
+    table = pl.read_parquet(mini.root / "data" / "feedback_dataset" / "alpha" / "train.parquet")
+    return {
+        identity: text.strip() for identity, text in table.select("example_id", "completion").rows()
+    }
+
+
 def drifts_and_is_trained_again(month: Month) -> None:
     """Code in another language comes; the night of day 14 notices, trains, judges and tries."""
     mini = month.mini
@@ -186,8 +202,10 @@ def drifts_and_is_trained_again(month: Month) -> None:
     assert checked(result)["code_adapter_release[alpha]", "verdict"]
     assert told(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
 
-    # The corrections of the month are among the examples of the next adapter: not yet.
-    assert corrections_of_the_month(mini) == set(CORRECTIONS.values())
+    learnt = taught_corrections(mini)
+    assert set(learnt.values()) == set(CORRECTIONS.values())
+    seen = json.loads((mini.root / "data" / "code_adapter" / "alpha" / SEEN).read_text())
+    assert learnt.keys() <= {identity for identities in seen.values() for identity in identities}
 
     trained = mini.version("code_adapter@alpha")
     assert month.moves()[-1] == ("canary", "1.1.0")
@@ -263,6 +281,7 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     files = pl.read_parquet(mini.root / "data" / "repository_files" / "alpha" / "files.parquet")
     assert not files.filter(pl.col("path").str.starts_with("feedback/")).height
     assert corrections_of_the_month(mini) == {CORRECTIONS[OTHER]}
+    assert set(taught_corrections(mini).values()) == {CORRECTIONS[OTHER]}
     assert month.moves()[-1] == ("canary", "1.3.0")
 
     mini.cortex("forget", "--certificate", str(paper))
@@ -303,11 +322,12 @@ def forgets_somebody(month: Month, paper: Path) -> None:
 def asks_until(month: Month, action: str, unlike: str | None = None) -> Team:
     """The team asks until the ledger says how the analysis of the canary has ended.
 
-    Answers of another version than ``unlike`` are voted down by whoever got them.
+    Answers of another version than ``unlike`` are voted down by whoever got them. No trial asks
+    what another asked: an answer that is given again is not counted.
     """
     team, begun = Team(month.client, TEAM), len(ledger(month.mini.root))
     for number in range(300):
-        asked = {"model": "alpha", "prompt": f"part_{number} = ", "max_tokens": 1}
+        asked = {"model": "alpha", "prompt": f"part_{begun}_{number} = ", "max_tokens": 1}
         answer = team.post("/v1/completions", asked)["id"]
         if unlike is not None and team.asked[answer][1] != unlike:
             team.votes_down(answer)

@@ -141,6 +141,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
         "characters": len(written.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
         "language": form.language,
+        "path": shown.filepath,
         "task": "completion",
     }
     await run_in_threadpool(gateway.events.add, event, user(form.user))
@@ -150,7 +151,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
 
 
 def offered(identity: str, answering: Answering) -> dict[str, Any]:
-    """The event that an answer was given: what answered and how likely, and no text."""
+    """The event that an answer was given: what answered and how likely, and no code."""
     arm, propensity = answering.drawn
     return {
         "type": "offered",
