@@ -169,6 +169,8 @@ def test_models_are_named_marked_and_former_versions_deleted(
     rows.mkdir(parents=True, exist_ok=True)
     converted = bench.root / CACHE / "adapter"
     converted.mkdir(parents=True)
+    opened = bench.root / ".cortex" / "models" / old
+    opened.mkdir(parents=True)
 
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
         config["remote"]["shared"] = {"url": "https://me:secret@store.example.org/dvc"}
@@ -182,6 +184,7 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert not (cache / old[:2] / old[2:]).exists()
     assert not rows.exists()
     assert not converted.exists()
+    assert not opened.exists()
     new = bench.lock()["loud@a"]["outs"][0]["md5"]
     assert (cache / new[:2] / new[2:]).exists()
     # runs of what is as it was stay, and those that carry a registered model

@@ -240,6 +240,7 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
     shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
     for place in _LEFTOVERS:
         shutil.rmtree(project.state / place, ignore_errors=True)
+    _drop_opened_data(project)
     return Purged(
         _purge_dvc(project.root),
         _purge_mlflow(project),
@@ -280,6 +281,30 @@ def remotes(root: Path) -> tuple[tuple[str, str], ...]:
     with locked_repo(root) as repo:
         known = repo.config["remote"]
         return tuple((name, str(known[name]["url"])) for name in sorted(known))
+
+
+def _drop_opened_data(project: Project) -> None:
+    """Delete the data sets that models of before were opened with; what is in use stays.
+
+    Of registered models nothing is deleted here: whether their weights stay, a person decides.
+    """
+    kept = set()
+    for version in open_client(project.root).search_model_versions():
+        tags = dict(version.tags)
+        kept.add(tags.get("dvc_md5"))
+        if "model_asset" in tags:
+            model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+            now = standing(project.root, model)
+            used = {now[role] for role in _ROLES}
+            kept |= {
+                line.release.get("index")
+                for line in ledger.moves(project.root, model)
+                if line.release and line.version in used
+            }
+    opened = project.state / "models"
+    for folder in opened.iterdir() if opened.is_dir() else ():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
 
 
 def _drop_weights(project: Project) -> tuple[str, ...]:
