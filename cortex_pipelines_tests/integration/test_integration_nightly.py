@@ -15,9 +15,10 @@ from cortex_pipelines_tests.integration.nights import checked, made, nightly, to
 pytestmark = pytest.mark.slow
 
 
-SAME = ("refactoring_pairs", "mutant_verification", "drift_report")
+SAME = ("refactoring_pairs", "mutant_verification", "drift_report", "feedback_dataset")
 """What may come out the same: where files are only added, nothing was refactored, the few mutants
-that are drawn to be verified may be the old ones, and without a champion nothing is compared."""
+that are drawn to be verified may be the old ones, without a champion nothing is compared, and
+nobody has corrected anything."""
 
 
 def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) -> None:
