@@ -27,9 +27,12 @@ SOURCES = {
 """Project, to the packages of the standard library that are its source."""
 
 DATA_STAGES = tuple(
-    asset.name for asset in ASSETS if asset.partitioned and asset.determinism == "exact"
+    asset.name
+    for asset in ASSETS
+    if asset.partitioned and asset.determinism == "exact" and "interactions" not in asset.parameters
 )
-"""Everything that is made for one project without a neural network or a toolchain, in order."""
+"""Everything that is made from one project's sources alone, without a neural network or a
+toolchain, in order."""
 
 _COPIED = (
     *(".dvc/config", ".dvcignore", ".gitignore", "data/.gitignore", ".dagster/dagster.yaml"),

@@ -4,7 +4,9 @@
 them it is a database in the project, created once however many processes come first.
 """
 
+import contextlib
 import os
+import sqlite3
 import uuid
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,15 @@ UI = "http://127.0.0.1:5000"
 
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 _READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
+_ARTIFACTS = ".mlflow/artifacts"
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of MLflow's database that name a place of artifacts."""
 
 
 def database(root: Path) -> Path:
@@ -100,6 +111,8 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
     ready = home / _READY
+    if tracking == database_uri(root):
+        _follow_folder(root)
     if tracking != database_uri(root) or ready.exists():
         return MlflowClient(tracking_uri=tracking, registry_uri=registry)
     with FileLock(home / _LOCK):
@@ -133,8 +146,35 @@ def _artifacts(root: Path, experiment: str) -> str | None:
     A database has none: MLflow's default would be a folder in wherever one stands.
     """
     if tracking_uri(root).startswith(_DATABASES):
-        return f"{(root / '.mlflow' / 'artifacts').resolve().as_uri()}/{experiment}"
+        return f"{(root / _ARTIFACTS).resolve().as_uri()}/{experiment}"
     return None
+
+
+def _follow_folder(root: Path) -> None:
+    """Let the records of a project that was moved, copied or restored name its own artifacts.
+
+    MLflow keeps absolute addresses: the records of a copy would name the original's artifacts,
+    and what is deleted in the copy would be deleted there.
+    """
+    if not database(root).exists():
+        return
+    own = f"{(root / _ARTIFACTS).resolve().as_uri()}/"
+    query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?"
+    # a damaged database is reported by whoever reads it next
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        contextlib.closing(sqlite3.connect(database(root))) as records,
+        records,
+    ):
+        places = [place for (place,) in records.execute(query, (f"file://%/{_ARTIFACTS}/%",))]
+        known = {f"{place.rpartition(f'/{_ARTIFACTS}/')[0]}/{_ARTIFACTS}/" for place in places}
+        for former in known - {own}:
+            for table, column in _LOCATIONS:
+                records.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                    f" WHERE substr({column}, 1, ?) = ?",
+                    (own, len(former) + 1, len(former), former),
+                )
 
 
 def ui(root: Path) -> str:

@@ -1,5 +1,6 @@
 """Where MLflow keeps what it is given: in the project, or where its own variables say."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,23 @@ def test_a_server_chooses_where_artifacts_go(
     (tmp_path / ".mlflow").mkdir()
     assert store.experiment_id(tmp_path, "task_router") == "7"
     assert asked == [{"artifact_location": None}]
+
+
+def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path) -> None:
+    original, copied = tmp_path / "or_100%", tmp_path / "copied"
+    original.mkdir()
+    client = store.open_client(original)
+    run = client.create_run(store.experiment_id(original, "task_router")).info.run_id
+    client.log_text(run, "kept", "note.txt")
+    client.create_registered_model("task_router")
+    client.create_model_version("task_router", client.get_run(run).info.artifact_uri, run)
+    shutil.copytree(original, copied)
+    before = store.database(original).read_bytes()
+
+    copy = store.open_client(copied)
+    at = (copied / ".mlflow/artifacts/task_router").as_uri()
+    assert copy.get_experiment_by_name("task_router").artifact_location == at
+    assert copy.get_run(run).info.artifact_uri == f"{at}/{run}/artifacts"
+    assert copy.get_model_version("task_router", "1").source == f"{at}/{run}/artifacts"
+    assert (copied / ".mlflow/artifacts/task_router" / run / "artifacts/note.txt").exists()
+    assert store.database(original).read_bytes() == before
