@@ -283,10 +283,10 @@ def _refuse_private_places(params: Parameters) -> None:
                 "harmless goes into privacy.allowed"
             )
     for where, source in _connected(params):
-        found = redact_record(source.rest, params.privacy, logs_key(params.privacy)).found
-        if found:
+        private = redact_record(source.rest, params.privacy, logs_key(params.privacy)).found
+        if private:
             raise ProjectError(
-                f"params.yaml: {where}.rest contains what looks private ({found[0].rule}) and "
+                f"params.yaml: {where}.rest contains what looks private ({private[0].rule}) and "
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )

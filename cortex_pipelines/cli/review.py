@@ -44,18 +44,19 @@ def _list(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cortex_pipelines.operations.reviewing import review_queue
+    from cortex_pipelines.operations.reviewing import WAITING, review_queue, waiting_rows
     from cortex_pipelines.versioning.root import find_root
 
-    waiting = review_queue(find_root()).open()
+    root = find_root()
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in waiting], indent=1))
+        waiting = review_queue(root).open()
+        click.echo(json.dumps([asdict(task) for task in waiting], indent=1))
         return
-    if not waiting:
+    rows = waiting_rows(root)
+    if not rows:
         click.echo("no task waits for a person")
         return
-    table = Table("task", "text", "guess", "unsure", "against", "asked", box=box.SIMPLE_HEAD)
-    for one in waiting:
-        shares = (f"{share:.0%}" for share in (one.uncertainty, one.disagreement))
-        table.add_row(one.id, one.text, one.guess or "–", *shares, str(one.asked))
+    table = Table(*WAITING, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)

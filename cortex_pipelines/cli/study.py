@@ -58,10 +58,11 @@ def adapters(
     from cortex_pipelines.operations.study import begin_study, recorded
     from cortex_pipelines.orchestration.study import run_study
 
-    evaluation = {"items": items, "choices": questions, "retrieved_choices": shown}
+    sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
+    chosen_precision = {"precision": precision} if precision else {}
     limits: dict[str, dict[str, object]] = {
-        "adapters": _given({"precision": precision}),
-        "evaluation": _given({**evaluation, "precision": precision}),
+        "adapters": {**chosen_precision},
+        "evaluation": {**sizes, **chosen_precision},
     }
     clones = {name: Path(path) for name, _, path in (text.partition("=") for text in repositories)}
     if "" in clones or Path() in clones.values():
@@ -107,7 +108,3 @@ def _tell(studied: "list[Studied]") -> None:
     from cortex_pipelines.operations.study_tables import TABLES
 
     click.echo("\n\n".join(text for table in TABLES if (text := table(studied))))
-
-
-def _given(values: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -2,15 +2,13 @@
 
 import json
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.operations.feedback import gateway_log
+from cortex_pipelines.operations.redacting import redacted
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
-from cortex_pipelines.privacy.records import redact_record
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.serving.lines import appending, line_start
 from cortex_pipelines.serving.reviews import Open, ReviewQueue
 from cortex_pipelines.versioning.project import ProjectError
@@ -18,11 +16,26 @@ from cortex_pipelines.versioning.project import ProjectError
 LOG = "reviews.jsonl"
 """The log of answers, beside the agent system's own."""
 
+WAITING = ("task", "text", "guess", "unsure", "against", "asked")
+"""Columns of a table of open tasks."""
+
 
 def review_queue(root: Path) -> ReviewQueue:
     """The queue of a project."""
     privacy = load_parameters(root).privacy
-    return ReviewQueue(gateway_log(root).parent, partial(_without_secrets, privacy))
+    return ReviewQueue(gateway_log(root).parent, lambda text: redacted(privacy, text)[0])
+
+
+def waiting_rows(root: Path) -> list[tuple[str, ...]]:
+    """The open tasks for people to read, as ``WAITING``, the most informative first."""
+    return [
+        (
+            *(task.id, task.text, task.guess or "–"),
+            *(f"{share:.0%}" for share in (task.uncertainty, task.disagreement)),
+            str(task.asked),
+        )
+        for task in review_queue(root).open()
+    ]
 
 
 def find_review(root: Path, identity: str) -> Open:
@@ -72,7 +85,3 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
         file.write(line_start(file) + json.dumps(record).encode() + b"\n")
     review_queue(root).close(task.id)
     return path
-
-
-def _without_secrets(privacy: PrivacySettings, text: str) -> str:
-    return str(redact_record({"text": text}, privacy, logs_key(privacy)).value["text"])

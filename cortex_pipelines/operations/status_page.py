@@ -7,7 +7,7 @@ import polars as pl
 
 from cortex_pipelines.catalog import models
 from cortex_pipelines.operations.projects.certifying import deletions
-from cortex_pipelines.operations.reviewing import review_queue
+from cortex_pipelines.operations.reviewing import WAITING, waiting_rows
 from cortex_pipelines.pages import heading, listing, page, paragraph, table
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.release.promotion import standing
@@ -46,7 +46,7 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         heading("What people do with completions"),
         table(("project", "by", "completions", "taken", "corrected"), _interactions(project)),
         heading("Tasks that wait for a person"),
-        table(("task", "text", "guess", "unsure", "against", "asked"), _waiting(project)),
+        table(WAITING, waiting_rows(project.root)[:_LINES]),
         heading("Ledger"),
         table(("at", "model", "what", "version", "why"), _moves(project)),
         heading("Deletions"),
@@ -90,12 +90,6 @@ def _interactions(project: Project) -> list[tuple[str | int, ...]]:
         pl.col("corrected").is_not_null().sum().cast(pl.Int64),
     )
     return pl.read_parquet(path).group_by("project", by).agg(*counts).sort("project", "by").rows()
-
-
-def _waiting(project: Project) -> Iterator[tuple[str | int, ...]]:
-    for task in review_queue(project.root).open()[:_LINES]:
-        shares = (f"{share:.0%}" for share in (task.uncertainty, task.disagreement))
-        yield task.id, task.text, task.guess or "–", *shares, task.asked
 
 
 def _moves(project: Project) -> Iterator[tuple[str, ...]]:

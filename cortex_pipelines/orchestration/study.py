@@ -53,10 +53,10 @@ def _studied(root: Path, name: str, other: str | None, report: Callable[[str], N
     outcome = _made(root, "code_adapter", [name, other] if other else [name], report)
     if other:
         compare_with(open_location(root)[0], name, other)
-    outcome += _made(root, "code_adapter_evaluation", [name], report)
-    if not outcome.failed:
+    evaluated = _made(root, "code_adapter_evaluation", [name], report)
+    if not evaluated.failed:  # it is whole where only the other project's adapter failed
         record(open_location(root)[0], name)
-    return outcome
+    return outcome + evaluated
 
 
 def _made(

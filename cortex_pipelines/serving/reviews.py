@@ -5,7 +5,7 @@ The text of a task stands there without private values, and goes once the task i
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -74,18 +74,17 @@ class ReviewQueue:
 
     def open(self) -> list[Open]:
         """The tasks that nobody has decided, the most informative first."""
-        found: dict[str, Open] = {}
+        asked: dict[str, Open] = {}
         decided = set()
         for line in self._lines():
             if "text" not in line:
                 decided.add(line["id"])
                 continue
-            line["masters"] = tuple(line["masters"])
-            new = Open(**line)
-            known = found.get(new.id, new)
-            again = known is not new
-            found[new.id] = Open(**(line | {"at": known.at, "asked": known.asked + again}))
-        left = [task for task in found.values() if task.id not in decided]
+            task = Open(**line | {"masters": tuple(line["masters"])})
+            if before := asked.get(task.id):
+                task = replace(task, at=before.at, asked=before.asked + 1)
+            asked[task.id] = task
+        left = [task for task in asked.values() if task.id not in decided]
         return sorted(left, key=lambda task: (*(-part for part in task.informative), task.id))
 
     def close(self, identity: str) -> None:

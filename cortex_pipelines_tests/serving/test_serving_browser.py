@@ -12,7 +12,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.inference.project_services import redacted
+from cortex_pipelines.operations.redacting import redacted
 from cortex_pipelines.serving.events import FILE
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.services import ProjectServices

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.inference.gateway import read_catalogue
-from cortex_pipelines.operations.inference.project_services import redacted
+from cortex_pipelines.operations.redacting import redacted
 from cortex_pipelines.serving.events import FILE
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.page import _FOLDER

@@ -18,10 +18,8 @@ from cortex_pipelines.operations.inference.predicting import expect
 from cortex_pipelines.operations.inference.watching import watch_records
 from cortex_pipelines.operations.made import made_output
 from cortex_pipelines.operations.memories import open_memory
+from cortex_pipelines.operations.redacting import redacted
 from cortex_pipelines.operations.reviewing import review_queue
-from cortex_pipelines.privacy.pseudonyms import logs_key
-from cortex_pipelines.privacy.records import redact_record
-from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.anomalies.kept import DetectorError
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.routing.serving.router import Decision
@@ -65,12 +63,6 @@ def code_encoder(root: Path) -> CodeEncoder:
     pinned = PinnedModel(params.models.encoder, pin or {})
     locate = partial(weights_folder, pinned.source, pinned.pin, root)
     return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
-
-
-def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
-    """What a person typed without private values, and how many there were."""
-    record = redact_record({"text": text}, settings, logs_key(settings))
-    return str(record.value["text"]), len(record.found)
 
 
 def _kept(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:

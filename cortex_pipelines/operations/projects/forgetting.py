@@ -294,8 +294,7 @@ def _drop_opened_data(project: Project) -> None:
         kept.add(tags.get("dvc_md5"))
         if "model_asset" in tags:
             model = ledger.Model(tags["model_asset"], tags["partition"] or None)
-            now = standing(project.root, model)
-            used = {now[role] for role in _ROLES}
+            used = _in_use(project, model)
             kept |= {
                 line.release.get("index")
                 for line in ledger.moves(project.root, model)
@@ -316,14 +315,19 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
         if TAG not in tags or WEIGHTS in tags:
             continue
         model = ledger.Model(tags["model_asset"], tags["partition"] or None)
-        now = standing(project.root, model)
-        if tags["dvc_md5"] in {now[role] for role in _ROLES}:
+        if tags["dvc_md5"] in _in_use(project, model):
             continue
         _delete_artifacts(str(version.source), uri)
         shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
         client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
         gone.append(f"{version.name}/{version.version}")
     return tuple(sorted(gone))
+
+
+def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
+    """Versions of a model that have a role."""
+    now = standing(project.root, model)
+    return {now[role] for role in _ROLES}
 
 
 def _size(folder: Path) -> int:

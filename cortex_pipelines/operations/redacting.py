@@ -1,0 +1,11 @@
+"""Private values in what people type."""
+
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import redact_record
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+
+def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
+    """What a person typed without private values, and how many there were."""
+    record = redact_record({"text": text}, settings, logs_key(settings))
+    return str(record.value["text"]), len(record.found)
