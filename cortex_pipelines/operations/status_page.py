@@ -12,6 +12,7 @@ from cortex_pipelines.pages import heading, listing, page, paragraph, table
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.schemas.feedback import INTERACTIONS
+from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.watching.decision import last_decisions
@@ -39,6 +40,11 @@ def status_page(project: Project, rows: Sequence[Mapping[str, Any]], summary: st
         table(("output", "project", "why it is not fresh"), stale),
         heading("Models"),
         table(("model", "champion", "canary", "verdict", "why"), _models(project)),
+        heading("Their versions"),
+        table(
+            ("version", "registered", "continues", "gain when it was judged", "stage or verdict"),
+            [row for model in models(project) for row in evolution(project, model)],
+        ),
         heading("Training"),
         listing(last_decisions(project.root) or ["Nothing was decided yet."]),
         heading("What moved since the champions were trained"),

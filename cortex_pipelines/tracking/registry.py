@@ -1,7 +1,9 @@
 """The model registry, written by releases and promotions, never read by assets."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +22,8 @@ from cortex_pipelines.versioning.project import Project
 
 CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"
 _LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
+_GAIN = ("improvement", "improvement_low", "improvement_high")
+"""Figures of a verdict that become tags: the gain over the reference, with its interval."""
 
 
 def register(
@@ -57,12 +61,14 @@ def register(
             tags={"dvc_md5": md5} | parent_tag(folder),
         )
         number = str(entry.version)
+    figures = verdict["figures"]
     for key, value in {
         "verdict": verdict["verdict"],
         "reason": verdict["reason"],
         "model_asset": model,
         "partition": partition or "",
         "release_md5": version.value,
+        **{name: f"{figures[name]:.4g}" for name in _GAIN if name in figures},
     }.items():
         client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHALLENGER, number)
@@ -115,6 +121,29 @@ def find_version(project: Project, name: str, md5: str) -> str | None:
         f"name = '{name}' and tags.dvc_md5 = '{md5}'"
     )
     return str(versions[0].version) if versions else None
+
+
+def evolution(project: Project, model: Model) -> Iterator[tuple[str, str, str, str, str]]:
+    """The registered versions of a model, the newest first.
+
+    Yields:
+        Name with number, when it was registered (ISO 8601 in UTC), the version that its training
+        continued from, its gain over what it was compared with (with the interval), and what
+        became of it: its stage, or else the gate's verdict.
+    """
+    client = open_client(project.root)
+    versions = client.search_model_versions(f"name = '{model.name}'")
+    for version in sorted(versions, key=lambda version: -int(version.version)):
+        tags = dict(version.tags)
+        at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        gain, *ends = (tags.get(name, "–") for name in _GAIN)
+        yield (
+            f"{model.name}/{version.version}",
+            at.isoformat(timespec="seconds"),
+            tags.get("parent", "–"),
+            f"{gain} ({' to '.join(ends)})",
+            tags.get("stage") or tags.get("verdict", "–"),
+        )
 
 
 def follow_ledger(project: Project, model: Model) -> int:

@@ -7,7 +7,8 @@ import pytest
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.operations.releasing import promote_passed
-from cortex_pipelines.release.ledger import ledger
+from cortex_pipelines.release.ledger import Model, ledger
+from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
@@ -154,6 +155,12 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
         )
     }
     assert {"files/weights.safetensors", "files/config.json"} <= model
+    gain = f"{entry.tags['improvement']} ({entry.tags['improvement_low']} to "
+    assert float(entry.tags["improvement_low"]) <= float(entry.tags["improvement"])
+    (version,) = evolution(finished.open()[0], Model("task_router", None))
+    assert version[0] == "task_router/1"
+    assert version[3].startswith(gain)
+    assert version[2:5:2] == ("–", "promoted")
     locked = client.download_artifacts(entry.run_id, "dvc.lock")
     with open(locked) as file:  # noqa: PTH123 - MLflow gives a string
         assert entry.tags["dvc_md5"] in file.read()
