@@ -9,6 +9,7 @@ from cortex_pipelines.embeddings.embed import Floats, embeddings, model_digest
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.retrieval.settings import RetrievalSettings
 from cortex_pipelines.routing.features.encoder import (
+    HALF,
     SentenceEncoder,
     machine_precision,
     sentence_part,
@@ -33,7 +34,7 @@ def code_embeddings(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Vectors of a project's units, files, folders, repositories and commits."""
-    precision = machine_precision(retrieval.precision)
+    precision = machine_precision(retrieval.precision, HALF)
     loaded: list[SentenceEncoder] = []
 
     def encode(texts: Sequence[str]) -> Floats:

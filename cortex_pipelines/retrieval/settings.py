@@ -21,7 +21,8 @@ class RetrievalSettings(Settings):
     """Threads of one product; more processors take further batches."""
 
     precision: Literal["auto", "fp32", "bf16"]
-    """Precision of the encoder; ``auto`` takes ``bf16`` where the processor has tiles for it."""
+    """Precision of the encoder; ``auto`` takes ``bf16`` where the processor has instructions
+    for it."""
 
 
 class ClusterSettings(Settings):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cortex_pipelines.routing.features.encoder import (
+    HALF,
     EncoderError,
     SentenceEncoder,
     cached_embeddings,
@@ -71,8 +72,17 @@ def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> 
     half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
     cosines = (sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
     assert (cosines > 0.99).all()
-    assert machine_precision("fp32") == "fp32"
-    assert machine_precision("auto") in ("fp32", "bf16")
+
+
+def test_the_machine_decides_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in HALF:
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
+    assert machine_precision("bf16") == "bf16"
+    assert machine_precision("auto", HALF) == "fp32"
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    assert machine_precision("fp32", HALF) == "fp32"
+    assert machine_precision("auto", HALF) == "bf16"
+    assert machine_precision("auto") == "fp32"
 
 
 def test_an_encoder_of_another_kind_is_read_by_transformers(

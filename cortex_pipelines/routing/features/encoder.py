@@ -33,22 +33,32 @@ _FEWEST_ROWS, _MOST_ROWS = 64, 1024
 do not stay in a processor's cache."""
 
 
+TILES = ("_is_amx_tile_supported",)
+HALF = (*TILES, "_is_avx512_bf16_supported")
+"""Names of torch's for instructions that multiply in half precision: tiles alone, and all."""
+
+
 class EncoderError(RuntimeError):
     """The encoder's files are missing or unreadable."""
 
 
-def machine_precision(asked: str) -> str:
+def machine_precision(asked: str, instructions: Sequence[str] = TILES) -> str:
     """``fp32`` or ``bf16``: the meaning of ``auto`` on this machine.
 
-    Half precision is twice as fast where the processor has tiles for it (AMX) and up to a hundred
-    times slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
+    Half precision is twice as fast where the processor has tiles for it (AMX), with units of code
+    half as fast again where it has other instructions for it (AVX-512), and up to a hundred times
+    slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
+
+    Args:
+        asked: ``fp32``, ``bf16`` or ``auto``.
+        instructions: Sets of instructions, as torch names them, of which any is enough.
     """
     import torch
 
     if asked != "auto":
         return asked
-    tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-    return "bf16" if tiles else "fp32"
+    native = any(getattr(torch.cpu, name, lambda: False)() for name in instructions)
+    return "bf16" if native else "fp32"
 
 
 class SentenceEncoder:
