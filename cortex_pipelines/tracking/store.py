@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import databases
+from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,8 +26,10 @@ UI = "http://127.0.0.1:5000"
 
 
 _DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_WAIT_SECONDS = 30.0
+"""For a database that something else writes to."""
+
 _READY, _LOCK, _LOST = ".initialised", ".initialise.lock", ".lost"
-_ARTIFACTS = ".mlflow/artifacts"
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -111,9 +114,11 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
     ready = home / _READY
-    if tracking == database_uri(root):
-        _follow_folder(root)
-    if tracking != database_uri(root) or ready.exists():
+    if tracking != database_uri(root):
+        return MlflowClient(tracking_uri=tracking, registry_uri=registry)
+    if ready.exists():
+        if database(root).exists():
+            _follow_folder(root)
         return MlflowClient(tracking_uri=tracking, registry_uri=registry)
     with FileLock(home / _LOCK):
         if not ready.exists() and database(root).exists():
@@ -123,7 +128,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
-        ready.touch()
+        write_whole(ready, _place(root))
     return client
 
 
@@ -146,35 +151,8 @@ def _artifacts(root: Path, experiment: str) -> str | None:
     A database has none: MLflow's default would be a folder in wherever one stands.
     """
     if tracking_uri(root).startswith(_DATABASES):
-        return f"{(root / _ARTIFACTS).resolve().as_uri()}/{experiment}"
+        return f"{_place(root)}{experiment}"
     return None
-
-
-def _follow_folder(root: Path) -> None:
-    """Let the records of a project that was moved, copied or restored name its own artifacts.
-
-    MLflow keeps absolute addresses: the records of a copy would name the original's artifacts,
-    and what is deleted in the copy would be deleted there.
-    """
-    if not database(root).exists():
-        return
-    own = f"{(root / _ARTIFACTS).resolve().as_uri()}/"
-    query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?"
-    # a damaged database is reported by whoever reads it next
-    with (
-        contextlib.suppress(sqlite3.DatabaseError),
-        contextlib.closing(sqlite3.connect(database(root))) as records,
-        records,
-    ):
-        places = [place for (place,) in records.execute(query, (f"file://%/{_ARTIFACTS}/%",))]
-        known = {f"{place.rpartition(f'/{_ARTIFACTS}/')[0]}/{_ARTIFACTS}/" for place in places}
-        for former in known - {own}:
-            for table, column in _LOCATIONS:
-                records.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
-                    f" WHERE substr({column}, 1, ?) = ?",
-                    (own, len(former) + 1, len(former), former),
-                )
 
 
 def ui(root: Path) -> str:
@@ -203,3 +181,46 @@ def experiment_ids(root: Path) -> list[str]:
         token = page.token
         if not token:
             return ids
+
+
+def _follow_folder(root: Path) -> None:
+    """Let the records of a project that was moved, copied or restored name its own artifacts.
+
+    MLflow keeps absolute addresses: the records of a copy would name the original's artifacts,
+    and what is deleted in the copy would be deleted there. Those of other projects that keep
+    their records in this database stay. Nothing is written to a project that is read-only.
+
+    Raises:
+        ProjectError: the database cannot be written to now.
+    """
+    ready, own = root / ".mlflow" / _READY, _place(root)
+    if ready.read_text() == own or not os.access(database(root), os.W_OK):
+        return
+    with FileLock(root / ".mlflow" / _LOCK):
+        former = ready.read_text()
+        if former:  # written from the first version on that follows its folder
+            _rename_artifacts(root, former, own)
+        write_whole(ready, own)
+
+
+def _rename_artifacts(root: Path, former: str, own: str) -> None:
+    changes = [
+        (f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?")
+        for table, column in _LOCATIONS
+    ]
+    try:
+        with contextlib.closing(sqlite3.connect(database(root), _WAIT_SECONDS)) as records, records:
+            for change in changes:
+                records.execute(change, (own, len(former) + 1, len(former), former))
+    except sqlite3.OperationalError as error:
+        raise ProjectError(
+            f"this project came from another folder, and {database(root).relative_to(root)} cannot "
+            f"be made to name its files here ({error}): try again when nothing else uses it"
+        ) from error
+    except sqlite3.DatabaseError:
+        return  # damaged: whoever reads it next says so
+
+
+def _place(root: Path) -> str:
+    """Where a project's own artifacts are, ending in a slash."""
+    return f"{(root / '.mlflow' / 'artifacts').resolve().as_uri()}/"

@@ -1,11 +1,14 @@
 """Where MLflow keeps what it is given: in the project, or where its own variables say."""
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from cortex_pipelines.tracking import store
+from cortex_pipelines.versioning.root import ProjectError
 
 
 def test_the_variables_of_mlflow_name_another_place(
@@ -52,21 +55,46 @@ def test_a_server_chooses_where_artifacts_go(
     assert asked == [{"artifact_location": None}]
 
 
-def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path) -> None:
-    original, copied = tmp_path / "or_100%", tmp_path / "copied"
+def test_the_records_of_a_copy_name_artifacts_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, copied, other = tmp_path / "or_100%", tmp_path / "copied", tmp_path / "other"
     original.mkdir()
+    other.mkdir()
     client = store.open_client(original)
     run = client.create_run(store.experiment_id(original, "task_router")).info.run_id
     client.log_text(run, "kept", "note.txt")
     client.create_registered_model("task_router")
     client.create_model_version("task_router", client.get_run(run).info.artifact_uri, run)
+    with monkeypatch.context() as shared:
+        shared.setenv("MLFLOW_TRACKING_URI", store.database_uri(original))
+        theirs = store.experiment_id(other, "code_adapter")
     shutil.copytree(original, copied)
     before = store.database(original).read_bytes()
 
     copy = store.open_client(copied)
     at = (copied / ".mlflow/artifacts/task_router").as_uri()
-    assert copy.get_experiment_by_name("task_router").artifact_location == at
+    mine = copy.get_experiment_by_name("task_router")
+    assert mine is not None
+    assert mine.artifact_location == at
     assert copy.get_run(run).info.artifact_uri == f"{at}/{run}/artifacts"
     assert copy.get_model_version("task_router", "1").source == f"{at}/{run}/artifacts"
     assert (copied / ".mlflow/artifacts/task_router" / run / "artifacts/note.txt").exists()
+    assert copy.get_experiment(theirs).artifact_location.startswith(other.as_uri())
     assert store.database(original).read_bytes() == before
+
+
+def test_a_copy_whose_records_cannot_be_written_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, copied = tmp_path / "original", tmp_path / "copied"
+    original.mkdir()
+    run = store.open_client(original).create_run(store.experiment_id(original, "task_router"))
+    shutil.copytree(original, copied)
+    monkeypatch.setattr(store, "_WAIT_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(store.database(copied))) as busy:
+        busy.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ProjectError, match=r"came from another folder.*database is locked"):
+            store.open_client(copied)
+    found = store.open_client(copied).get_run(run.info.run_id)
+    assert found.info.artifact_uri.startswith(copied.as_uri())
