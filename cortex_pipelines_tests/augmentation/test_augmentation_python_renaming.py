@@ -16,6 +16,9 @@ from cortex_pipelines.augmentation.renaming.rename import (
     local_variables,
     rename_locals,
 )
+from cortex_pipelines.privacy.detect.scanning import scan_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines_tests.parameters import sections
 
 
 def renamed_names(code: str, kind: str = "function") -> set[str]:
@@ -33,6 +36,22 @@ def test_a_local_variable_gets_another_name_wherever_it_is_used() -> None:
     assert result.code == code.replace("total", names["total"]).replace(
         "for x", f"for {names['x']}"
     ).replace("+= x", f"+= {names['x']}")
+
+
+def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
+    code = """def test_ends():
+    reply = answer()
+    assert encoded(reply) == b'{"a":[0,3,4,5,6,7,8,9]}'
+"""
+    tried = set()
+    privacy = PrivacySettings.model_validate(sections()["privacy"])
+    for seed in range(400):
+        result = rename_locals(code, "python", "function", "m.py", seed)
+        assert result is not None
+        tried |= {new for _, new in result.renames}
+        found = scan_text(result.code, "m.py", privacy, "python")
+        assert [finding.rule for finding in found] == [], result.code
+    assert len(tried) > 30
 
 
 LEFT_ALONE = {

@@ -16,15 +16,16 @@ from cortex_pipelines.augmentation.seeding import choose
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 from cortex_pipelines.augmentation.words import words
 
-# Names that a person could give to anything, reserved in none of the six languages.
+# Names that a person could give to anything, reserved in none of the six languages; none beside
+# which a text looks like a secret.
 _FIRST = sorted(
     words("current given inner known last local main new next other prior raw shown single whole")
 )
 _SECOND = sorted(
     words(
         "amount batch bound buffer cell chunk datum detail element entry group handle index item "
-        "key label level mark member node note offset pair part piece place point portion record "
-        "sample segment slot span state step target token unit value"
+        "label level mark member node note offset pair part piece place point portion record "
+        "sample segment slot span state step target unit value"
     )
 )
 _WORD = re.compile(r"\w+")
