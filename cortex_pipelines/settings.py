@@ -33,6 +33,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class UnquotedError(ValueError):
+    """A value is refused that may be secret: messages must not quote it."""
+
+
 def _project_name(name: str) -> str:
     if not PROJECT_NAME.fullmatch(name):
         raise ValueError(PROJECT_NAME_WORDS)

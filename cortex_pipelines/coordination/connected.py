@@ -8,6 +8,9 @@ from cortex_pipelines.coordination.records import canonical, said_success
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+"""Truth values of tables whose columns are all text."""
+
 
 def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
     """Each table of a pinned snapshot as a log, one record a line, with its name.
@@ -25,6 +28,8 @@ def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple
 def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row with its success as a truth value: databases have 0 and 1, or a word."""
     success, outcome = row.get("success"), row.get("outcome")
+    if isinstance(success, str):
+        success = _TRUTH.get(success.strip().lower(), success)
     if isinstance(success, str):
         outcome = outcome or success
     elif success in (0, 1):

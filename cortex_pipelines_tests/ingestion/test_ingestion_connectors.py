@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, drop_snapshots
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSettings
+from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
 from cortex_pipelines.versioning.parameters import ENTRY, project_file
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.ingestion.connected import Forge, database, declared, examples, serving
@@ -262,7 +264,7 @@ def test_dlt_has_to_be_installed(
         ({**SQL, "rest": {"client": {}}}, "exactly one of the keys sql and rest"),
         ({"dlt": "a", "tables": SQL["tables"]}, "exactly one of the keys sql and rest"),
         ({**SQL, "tables": {}}, "at least 1 item"),
-        ({**SQL, "sql": "sqlite:///tracker.db"}, "String should match pattern"),
+        ({**SQL, "sql": "sqlite:///tracker.db"}, "no name of an environment variable"),
         (changed(SQL, "tickets", author="reporter"), "issues have no author; they have id, title"),
         (declared(2), "outcomes .table tasks. have their place in coordination.sources"),
         (
@@ -282,6 +284,25 @@ def test_dlt_has_to_be_installed(
 def test_what_is_wrong_with_a_declaration_is_said(entry: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ProjectSettings.model_validate({"sources": [entry]})
+
+
+def test_a_message_does_not_quote_what_may_be_secret() -> None:
+    for entry in (
+        {**SQL, "sql": "postgresql://kim:word@forge.dev/db"},
+        {**REST, "rest": {"client": {"headers": {"Authorization": "Bearer word"}}}},
+    ):
+        with pytest.raises(ValidationError) as refused:
+            DltSource.model_validate(entry)
+        said = describe_errors(refused.value, "", DltSource)
+        assert "word" not in said
+        assert "environment variable" in said
+
+
+def test_a_date_in_a_declaration_is_text() -> None:
+    resources = {"resources": [{"name": "issues", "params": {"since": date(2026, 1, 2)}}]}
+    dated = DltSource.model_validate({**REST, "rest": resources})
+    assert dated.rest == {"resources": [{"name": "issues", "params": {"since": "2026-01-02"}}]}
+    assert len(dated.place["declared"]) == 16
 
 
 def test_values_are_the_same_whatever_a_driver_calls_them(

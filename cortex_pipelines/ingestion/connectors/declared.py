@@ -8,15 +8,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cortex_pipelines.settings import Settings, Text
+from cortex_pipelines.settings import Settings, Text, UnquotedError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """How a declaration names an environment variable."""
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_KEY = re.compile(
     r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key|authorization|cookie|credentials?)$",
     re.IGNORECASE,
@@ -88,7 +90,7 @@ class DltSource(Settings):
     dlt: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
     """Name of the source, as tables and messages call it."""
 
-    sql: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    sql: str | None = None
     """Environment variable that holds the database's URL, as SQLAlchemy writes it."""
 
     rest: dict[str, Any] | None = None
@@ -97,12 +99,23 @@ class DltSource(Settings):
     tables: dict[Text, DltTable] = Field(min_length=1)
     """What is read: tables as ``NAME`` or ``SCHEMA.NAME``, or resources of ``rest``."""
 
+    @field_validator("sql")
+    @classmethod
+    def _variable(cls, sql: str | None) -> str | None:
+        if sql is not None and not _NAME.fullmatch(sql):
+            raise UnquotedError(
+                "this is no name of an environment variable; put the database's URL into one, and "
+                "its name here"
+            )
+        return sql
+
     @field_validator("rest")
     @classmethod
     def _without_secrets(cls, rest: dict[str, Any] | None) -> dict[str, Any] | None:
+        rest = _plain(rest)
         written = [key for key, text in _texts("", rest) if _is_secret(key, text)]
         if written:
-            raise ValueError(
+            raise UnquotedError(
                 f"{written[0]} is written out; write ${{NAME}} there and set the environment "
                 "variable NAME when you run `cortex update`"
             )
@@ -139,6 +152,15 @@ class DltSource(Settings):
 def listed(names: tuple[str, ...]) -> str:
     """Names as in a sentence."""
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: YAML reads 2026-01-02 as a date."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,8 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from cortex_pipelines.settings import UnquotedError
+
 LARGEST = 64 * 2**20
 """Size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that."""
 
@@ -120,6 +122,7 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
         words = item["msg"].removeprefix("Value error, ")
         # of a key that is missing, what is found is all that stands around it
         has_value = item["type"] != "missing" or isinstance(loc[-1], int)
+        has_value &= not isinstance(item.get("ctx", {}).get("error"), UnquotedError)
         value = f" (found {_short(item['input'])})" if has_value else ""
         phrases.append(f"{where}{key}: {words}{value}; {_remedy(item, loc, model)}")
     more = error.error_count() - len(phrases)
