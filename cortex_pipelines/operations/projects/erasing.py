@@ -98,7 +98,8 @@ def drop_mirrors(root: Path) -> int:
     Those of repositories that are a source no longer, or that were read at another place, go too.
     An archive of others is the same for everybody, so it stays as long as something of it is used.
     The next reading of a source that stays makes its own copy. Snapshots of tables cannot be made
-    again: those that a pin names stay, until their source is forgotten as a whole.
+    again: those that a pin names stay, until their source is forgotten as a whole. All others go,
+    with or without a tombstone: their rows may be gone from the tracker.
 
     Returns:
         How many.
@@ -129,7 +130,8 @@ def drop_mirrors(root: Path) -> int:
     there = [path for path in archives if path.exists()]
     for path in there:
         path.unlink()
-    return len(mirrors) + len(there) + (drop_snapshots(root, snapshots) if stones else 0)
+    # without a lock nobody can say which are pinned
+    return len(mirrors) + len(there) + (drop_snapshots(root, snapshots) if lock else 0)
 
 
 def _concerns(stone: Tombstone, project: str, source: str) -> bool:
