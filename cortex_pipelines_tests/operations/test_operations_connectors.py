@@ -83,3 +83,34 @@ def test_forgetting_a_source_deletes_its_snapshot(root: Path, tmp_path: Path) ->
     write(root, forgotten=[stone | {"source": "dlt:tracker"}])
     assert drop_mirrors(root) == 1
     assert {agents} == set((root / SNAPSHOTS).iterdir())
+
+
+def test_a_purge_before_the_pins_follow_keeps_what_they_name(root: Path, tmp_path: Path) -> None:
+    write(root)
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["projects"]["shop"]["sources"].append(declared(0) | {"dlt": "second"})
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("a = 1\n")
+    values["projects"]["shop"]["sources"].append({"directory": "../code"})
+
+    def written(*sources: Any, **privacy: Any) -> None:
+        values["projects"]["shop"]["sources"] = list(sources)
+        values["privacy"] = privacy
+        (root / "params.yaml").write_text(yaml.safe_dump(values))
+
+    tracker, second, code = values["projects"]["shop"]["sources"]
+    second["tables"] = dict(list(second["tables"].items())[:1])
+    written(tracker, second, code)
+    take_pins_of(root, "shop", load_parameters(root))
+    pins = read_yaml(root / "sources.lock")["projects"]["shop"]
+    both = {snapshot_file(root, pin["sha256"]) for pin in pins[:2]}
+    kept = set((root / SNAPSHOTS).iterdir())
+    assert both < kept
+    for sources in ((second, code), (code,), (code, tracker, second), (second, tracker)):
+        written(*sources)
+        assert drop_mirrors(root) == 0, sources
+        assert set((root / SNAPSHOTS).iterdir()) == kept
+    stone = {"project": "shop", "source": "dlt:tracker", "path": None, "author": None, "user": None}
+    written(code, second, tracker, forgotten=[stone])
+    assert drop_mirrors(root) == 1
+    assert kept - set((root / SNAPSHOTS).iterdir()) == {snapshot_file(root, pins[0]["sha256"])}
