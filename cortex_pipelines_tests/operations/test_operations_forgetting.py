@@ -213,6 +213,20 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert not [stage for stage in bench.all_stages() if staleness.stale(*stage)]
 
 
+def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    client = open_client(bench.root)
+    client.create_registered_model("others")
+    begun = {"dvc_md5": "1" * 32, "model_asset": "page"}  # killed while it was entered
+    others: list[dict[str, str]] = [{}, {"partition": "a"}, begun]
+    for tags in others:
+        client.create_model_version("others", "file:///srv/others", tags=tags)
+    (bench.root / ".cortex" / "models" / ("2" * 32)).mkdir(parents=True)
+    assert trained_on(bench.project(), ["a"], ["a"]) == []
+    purge(bench.project(), bench.instance())
+    assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
+
+
 def test_the_command_writes_names_and_says_what_comes_next(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
