@@ -227,6 +227,34 @@ def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Pa
     assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
 
 
+def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_gone(
+    tmp_path: Path,
+) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    version, paper = "1" * 32, tmp_path / "certificate.json"
+    model = forgetting.TrainedModel("page-a", "1", "page", "a", ("a",), version)
+    stone = Tombstone(project="a", source=None, path="x/**", author=None)
+    certifying.note(bench.project(), [stone], {}, [model], "tester")
+
+    said = certifying.certify(bench.project(), paper)
+    (row,) = said["models"]
+    assert (row["number"], row["before"]) == (None, version)
+    assert row["weights"] == "its record is gone from the registry"
+    assert any(
+        sentence.startswith(f"page-a/{version}: its record is gone")
+        for sentence in said["outstanding"]
+    )
+
+    client = open_client(bench.root)
+    client.create_registered_model("page-a")
+    deleted = {"dvc_md5": "2" * 32, "weights": "deleted"}
+    for tags in (deleted, {"dvc_md5": version}):  # entered again in another order
+        client.create_model_version("page-a", "file:///srv/page", tags=tags)
+    said = certifying.certify(bench.project(), paper)
+    assert [(row["number"], row["weights"]) for row in said["models"]] == [("2", "kept")]
+    assert any(sentence.startswith("page-a/2: its weights are") for sentence in said["outstanding"])
+
+
 def test_the_command_writes_names_and_says_what_comes_next(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
