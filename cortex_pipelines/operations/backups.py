@@ -131,6 +131,12 @@ class _Restic:
         return done.returncode == 0
 
     def _run(self, words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+        there = self._folder.resolve()
         return subprocess.run(  # nosec B603
-            [*self._words, *words], cwd=self._folder, capture_output=True, text=True, check=False
+            [*self._words, *words],
+            cwd=there,
+            env=os.environ | {"PWD": str(there)},  # restic takes its word for where it is
+            capture_output=True,
+            text=True,
+            check=False,
         )

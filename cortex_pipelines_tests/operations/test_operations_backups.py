@@ -112,6 +112,33 @@ def test_a_backup_that_helps_nobody_is_refused(
     assert lost.exit_code == 1
 
 
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new project, with the password of a backup in the environment."""
+    root = tmp_path / "shop"
+    assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
+    monkeypatch.setenv("RESTIC_PASSWORD", "x")
+    return root
+
+
+@needs_restic
+def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_key(shop)
+    link, where = tmp_path / "link", str(tmp_path / "kept")
+    link.symlink_to(shop)
+    monkeypatch.chdir(link)
+    monkeypatch.setenv("PWD", str(link))  # as a shell sets it
+    done = CliRunner().invoke(main, ["backup", where])
+    assert done.exit_code == 0, done.output
+    listed = subprocess.run(
+        ["restic", "--repo", where, "ls", "latest"], capture_output=True, text=True, check=True
+    )
+    assert "/params.yaml" in listed.stdout
+    assert "/.cortex/keys" not in listed.stdout
+
+
 def test_without_restic_it_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
