@@ -14,6 +14,7 @@ from dvc.repo import Repo
 
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
 from cortex_pipelines.operations.projects import certifying, erasing, forgetting
 from cortex_pipelines.operations.projects.forgetting import (
     bury,
@@ -253,6 +254,23 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     said = certifying.certify(bench.project(), paper)
     assert [(row["number"], row["weights"]) for row in said["models"]] == [("2", "kept")]
     assert any(sentence.startswith("page-a/2: its weights are") for sentence in said["outstanding"])
+
+
+def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    stone = Tombstone(project="a", source=None, path="issues/tickets/7.md", author=None)
+    certifying.note(bench.project(), [stone], {}, [], "tester")
+
+    def named() -> list[str]:
+        said = certifying.certify(bench.project(), tmp_path / "certificate.json")
+        return [place for place in said["copies_may_remain"] if ".cortex/snapshots" in place]
+
+    assert named() == []
+    row = snapshot_file(bench.root, "1" * 64)
+    row.parent.mkdir(parents=True)
+    row.write_text("{}\n")
+    (place,) = named()
+    assert "delete them in the tracker, then `cortex update`" in place
 
 
 def test_the_command_writes_names_and_says_what_comes_next(

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.operations.feedback import gateway_log
 from cortex_pipelines.operations.projects.forgetting import (
     INTERACTIONS,
@@ -39,6 +40,10 @@ _COPIES = (
     "exported models and data sets, and backups: where somebody has put them",
     "checkouts and remotes of this project's git repository, with tombstones and lock files",
     "the sources themselves",
+)
+_ROWS = (
+    f"{SNAPSHOTS.as_posix()} here: rows of trackers as they came, as long as they are pinned; "
+    "delete them in the tracker, then `cortex update`, `cortex run` and `cortex forget --purge`"
 )
 _GONE = "its record is gone from the registry"
 
@@ -241,8 +246,9 @@ def _audit(root: Path) -> dict[str, Any] | None:
 
 
 def _elsewhere(project: Project) -> list[str]:
-    """DVC's remotes and MLflow's server, without what lets one in there."""
-    places = [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
+    """DVC's remotes and MLflow's server, without what lets one in there, and pinned rows."""
+    places = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
+    places += [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
     uri = tracking_uri(project.root)
     return places + ([f"MLflow: {_open(uri)}"] if uri.startswith("http") else [])
 
