@@ -16,8 +16,22 @@ _PASSWORD = click.option(
 @_PASSWORD
 @click.option("--all", "everything", is_flag=True, help="With all that could be made again.")
 @click.option("--forget-earlier", is_flag=True, help="Delete earlier snapshots, after deletions.")
-def backup(where: str, password_file: Path | None, everything: bool, forget_earlier: bool) -> None:
+@click.option(
+    "--moved-from",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder where this project was: backups of it in WHERE are its own.",
+)
+def backup(
+    where: str,
+    password_file: Path | None,
+    everything: bool,
+    forget_earlier: bool,
+    moved_from: tuple[Path, ...],
+) -> None:
     """Add an encrypted snapshot of the project to the folder WHERE, by restic.
+
+    WHERE is for this project alone; one that holds another project's backups is refused.
 
     It holds what nothing makes again exactly: parameters, locks and ledger, git's history, the
     registry and runs, models, feedback, memories, the gateway's state, Dagster's history. Keys are
@@ -27,7 +41,8 @@ def backup(where: str, password_file: Path | None, everything: bool, forget_earl
     from cortex_pipelines.operations.backups import back_up
     from cortex_pipelines.versioning.root import find_root
 
-    back_up(open_project(find_root()), where, password_file, everything, forget_earlier)
+    project = open_project(find_root())
+    back_up(project, where, password_file, everything, forget_earlier, moved_from)
     click.echo(
         "backed up, without .cortex/keys: keep these, and the password, at another place", err=True
     )
@@ -37,11 +52,16 @@ def backup(where: str, password_file: Path | None, everything: bool, forget_earl
 @click.argument("where")
 @click.argument("into", type=click.Path(path_type=Path))
 @_PASSWORD
-def restore(where: str, into: Path, password_file: Path | None) -> None:
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    help="Folder that was backed up; needed where WHERE holds backups of several.",
+)
+def restore(where: str, into: Path, password_file: Path | None, path: Path | None) -> None:
     """Restore the last snapshot in WHERE to the empty folder INTO."""
     from cortex_pipelines.operations.backups import restore as bring_back
 
-    bring_back(where, into, password_file)
+    bring_back(where, into, password_file, path)
     click.echo(
         f"restored; put .cortex/keys back into {into}, then `cortex run` there makes what is "
         "missing",

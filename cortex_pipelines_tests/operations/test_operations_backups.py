@@ -108,8 +108,80 @@ def test_a_backup_that_helps_nobody_is_refused(
     monkeypatch.setenv("RESTIC_PASSWORD", "x")
     assert "is in the project" in CliRunner().invoke(main, ["backup", "kept"]).output
     lost = CliRunner().invoke(main, ["restore", where, str(tmp_path / "new")])
-    assert "`restic restore` failed" in lost.output
+    assert "`restic snapshots` failed" in lost.output
     assert lost.exit_code == 1
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new project, with the password of a backup in the environment."""
+    root = tmp_path / "shop"
+    assert CliRunner().invoke(main, ["init", str(root)]).exit_code == 0
+    monkeypatch.setenv("RESTIC_PASSWORD", "x")
+    return root
+
+
+@needs_restic
+def test_keys_stay_out_of_a_backup_that_is_made_through_a_link(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_key(shop)
+    link, where = tmp_path / "link", str(tmp_path / "kept")
+    link.symlink_to(shop)
+    monkeypatch.chdir(link)
+    monkeypatch.setenv("PWD", str(link))  # as a shell sets it
+    done = CliRunner().invoke(main, ["backup", where])
+    assert done.exit_code == 0, done.output
+    listed = subprocess.run(
+        ["restic", "--repo", where, "ls", "latest"], capture_output=True, text=True, check=True
+    )
+    assert "/params.yaml" in listed.stdout
+    assert "/.cortex/keys" not in listed.stdout
+
+
+@needs_restic
+def test_a_backup_is_of_one_project(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, moved, new = str(tmp_path / "kept"), tmp_path / "moved", tmp_path / "new"
+
+    def said(root: Path, *words: str, status: int = 0) -> str:
+        monkeypatch.chdir(root)
+        done = CliRunner().invoke(main, list(words))
+        assert done.exit_code == status, done.output
+        return done.output
+
+    def kept() -> list[str]:
+        command = ["restic", "--repo", where, "snapshots", "--json"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [path for snapshot in json.loads(listed) for path in snapshot["paths"]]
+
+    (shop / "note").write_text("shop")
+    said(shop, "backup", where)
+    said(tmp_path, "init", str(moved))
+    sentence = f"holds backups of another project, from {shop}; name another place"
+    assert sentence in said(moved, "backup", where, "--forget-earlier", status=1)
+    identity = shop / ".mlflow" / "workspace"
+    own = identity.read_bytes()
+    identity.write_text("another machine's, in a folder of the same name")
+    assert sentence in said(shop, "backup", where, "--forget-earlier", status=1)
+    identity.write_bytes(own)
+    assert kept() == [str(shop)]
+
+    shutil.rmtree(moved)
+    shop.rename(moved)
+    (moved / "note").write_text("moved")
+    assert f"--moved-from {shop}" in said(moved, "backup", where, status=1)
+    said(moved, "backup", where, "--moved-from", str(shop))
+    folders = f"backups of these folders: {moved}, {shop}; choose one by --path"
+    assert folders in said(tmp_path, "restore", where, str(new), status=1)
+    said(tmp_path, "restore", where, str(new), "--path", str(shop))
+    assert (new / "note").read_text() == "shop"
+    said(moved, "backup", where, "--moved-from", str(shop), "--forget-earlier")
+    assert kept() == [str(moved)]
+    shutil.rmtree(new)
+    said(tmp_path, "restore", where, str(new))
+    assert (new / "note").read_text() == "moved"
 
 
 def test_without_restic_it_says_how_to_get_it(

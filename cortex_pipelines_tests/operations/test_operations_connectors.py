@@ -71,12 +71,46 @@ def test_forgetting_a_source_deletes_its_snapshot(root: Path, tmp_path: Path) ->
     database(tmp_path / "tracker.db", "DELETE FROM tickets WHERE number = 7;")
     take_pins_of(root, "shop", load_parameters(root))
     second = snapshot_file(root, read_yaml(root / "sources.lock")["projects"]["shop"][0]["sha256"])
-    assert drop_mirrors(root) == 0  # nothing is forgotten
     assert {agents, first, second} == set((root / SNAPSHOTS).iterdir())
+    assert drop_mirrors(root) == 1, "the row was deleted in the tracker; no tombstone is needed"
+    assert {agents, second} == set((root / SNAPSHOTS).iterdir())
     stone = {"project": "shop", "source": None, "path": None, "author": None, "user": None}
     write(root, forgotten=[stone | {"path": "issues/tickets/7.md"}])
-    assert drop_mirrors(root) == 1
-    assert {agents, second} == set((root / SNAPSHOTS).iterdir())
+    assert drop_mirrors(root) == 0, "a part of a source"
+    pins = (root / "sources.lock").rename(root / "lost")
+    assert drop_mirrors(root) == 0, "nobody can say what is pinned"
+    pins.rename(root / "sources.lock")
     write(root, forgotten=[stone | {"source": "dlt:tracker"}])
     assert drop_mirrors(root) == 1
     assert {agents} == set((root / SNAPSHOTS).iterdir())
+
+
+def test_a_purge_before_the_pins_follow_keeps_what_they_name(root: Path, tmp_path: Path) -> None:
+    write(root)
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["projects"]["shop"]["sources"].append(declared(0) | {"dlt": "second"})
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("a = 1\n")
+    values["projects"]["shop"]["sources"].append({"directory": "../code"})
+
+    def written(*sources: Any, **privacy: Any) -> None:
+        values["projects"]["shop"]["sources"] = list(sources)
+        values["privacy"] = privacy
+        (root / "params.yaml").write_text(yaml.safe_dump(values))
+
+    tracker, second, code = values["projects"]["shop"]["sources"]
+    second["tables"] = dict(list(second["tables"].items())[:1])
+    written(tracker, second, code)
+    take_pins_of(root, "shop", load_parameters(root))
+    pins = read_yaml(root / "sources.lock")["projects"]["shop"]
+    both = {snapshot_file(root, pin["sha256"]) for pin in pins[:2]}
+    kept = set((root / SNAPSHOTS).iterdir())
+    assert both < kept
+    for sources in ((second, code), (code,), (code, tracker, second), (second, tracker)):
+        written(*sources)
+        assert drop_mirrors(root) == 0, sources
+        assert set((root / SNAPSHOTS).iterdir()) == kept
+    stone = {"project": "shop", "source": "dlt:tracker", "path": None, "author": None, "user": None}
+    written(code, second, tracker, forgotten=[stone])
+    assert drop_mirrors(root) == 1
+    assert kept - set((root / SNAPSHOTS).iterdir()) == {snapshot_file(root, pins[0]["sha256"])}

@@ -14,6 +14,7 @@ from dvc.repo import Repo
 
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
 from cortex_pipelines.operations.projects import certifying, erasing, forgetting
 from cortex_pipelines.operations.projects.forgetting import (
     bury,
@@ -211,6 +212,65 @@ def test_models_are_named_marked_and_former_versions_deleted(
         certifying.certify(bench.project(), paper, "1")
     staleness = bench.staleness()
     assert not [stage for stage in bench.all_stages() if staleness.stale(*stage)]
+
+
+def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    client = open_client(bench.root)
+    client.create_registered_model("others")
+    begun = {"dvc_md5": "1" * 32, "model_asset": "page"}  # killed while it was entered
+    others: list[dict[str, str]] = [{}, {"partition": "a"}, begun]
+    for tags in others:
+        client.create_model_version("others", "file:///srv/others", tags=tags)
+    (bench.root / ".cortex" / "models" / ("2" * 32)).mkdir(parents=True)
+    assert trained_on(bench.project(), ["a"], ["a"]) == []
+    purge(bench.project(), bench.instance())
+    assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
+
+
+def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_gone(
+    tmp_path: Path,
+) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    version, paper = "1" * 32, tmp_path / "certificate.json"
+    model = forgetting.TrainedModel("page-a", "1", "page", "a", ("a",), version)
+    stone = Tombstone(project="a", source=None, path="x/**", author=None)
+    certifying.note(bench.project(), [stone], {}, [model], "tester")
+
+    said = certifying.certify(bench.project(), paper)
+    (row,) = said["models"]
+    assert (row["number"], row["before"]) == (None, version)
+    assert row["weights"] == "its record is gone from the registry"
+    assert any(
+        sentence.startswith(f"page-a/{version}: its record is gone")
+        for sentence in said["outstanding"]
+    )
+
+    client = open_client(bench.root)
+    client.create_registered_model("page-a")
+    deleted = {"dvc_md5": "2" * 32, "weights": "deleted"}
+    for tags in (deleted, {"dvc_md5": version}):  # entered again in another order
+        client.create_model_version("page-a", "file:///srv/page", tags=tags)
+    said = certifying.certify(bench.project(), paper)
+    assert [(row["number"], row["weights"]) for row in said["models"]] == [("2", "kept")]
+    assert any(sentence.startswith("page-a/2: its weights are") for sentence in said["outstanding"])
+
+
+def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    stone = Tombstone(project="a", source=None, path="issues/tickets/7.md", author=None)
+    certifying.note(bench.project(), [stone], {}, [], "tester")
+
+    def named() -> list[str]:
+        said = certifying.certify(bench.project(), tmp_path / "certificate.json")
+        return [place for place in said["copies_may_remain"] if ".cortex/snapshots" in place]
+
+    assert named() == []
+    row = snapshot_file(bench.root, "1" * 64)
+    row.parent.mkdir(parents=True)
+    row.write_text("{}\n")
+    (place,) = named()
+    assert "delete them in the tracker, then `cortex update`" in place
 
 
 def test_the_command_writes_names_and_says_what_comes_next(

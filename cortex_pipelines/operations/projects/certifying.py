@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.operations.feedback import gateway_log
 from cortex_pipelines.operations.projects.forgetting import (
     INTERACTIONS,
@@ -28,6 +29,7 @@ from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_file
 from cortex_pipelines.serving.security import audit
+from cortex_pipelines.tracking.registry import find_version
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
@@ -39,6 +41,11 @@ _COPIES = (
     "checkouts and remotes of this project's git repository, with tombstones and lock files",
     "the sources themselves",
 )
+_ROWS = (
+    f"{SNAPSHOTS.as_posix()} here: rows of trackers as they came, as long as they are pinned; "
+    "delete them in the tracker, then `cortex update`, `cortex run` and `cortex forget --purge`"
+)
+_GONE = "its record is gone from the registry"
 
 
 def note(
@@ -200,8 +207,11 @@ def _model(
     roles, before = standing(project.root, of), model["version"]
     now = current.get(of.address)
     rebuilt = now is not None and of.address not in stale
-    client, title = open_client(project.root), f"{model['name']}/{model['number']}"
-    tags = client.get_model_version(model["name"], model["number"]).tags
+    # by its hash: records that were entered again have other numbers
+    number, tags = find_version(project, model["name"], before), {}
+    if number:
+        tags = open_client(project.root).get_model_version(model["name"], number).tags
+    title = f"{model['name']}/{number or before}"
     left = [] if rebuilt else [f"{title}: not rebuilt without it yet; `cortex run`"]
     if not (rebuilt and now == before):  # the same version: nothing of it had reached the model
         left += [
@@ -209,15 +219,17 @@ def _model(
             for role in ("champion", "canary")
             if roles[role] == before
         ]
-        if WEIGHTS not in tags:
+        if number is None:
+            left.append(f"{title}: {_GONE}; look for its weights where MLflow keeps artifacts")
+        elif WEIGHTS not in tags:
             left.append(f"{title}: its weights are kept; `cortex forget --purge --weights`")
     return {
         "model": model["name"],
-        "number": model["number"],
+        "number": number,
         "before": before,
         "now": now,
         "rebuilt": rebuilt,
-        "weights": tags.get(WEIGHTS, "kept"),
+        "weights": tags.get(WEIGHTS, "kept") if number else _GONE,
         "verdict": roles["verdict"] if rebuilt and roles["challenger"] == now else None,
         "champion": roles["champion"],
         "outstanding": left,
@@ -234,8 +246,9 @@ def _audit(root: Path) -> dict[str, Any] | None:
 
 
 def _elsewhere(project: Project) -> list[str]:
-    """DVC's remotes and MLflow's server, without what lets one in there."""
-    places = [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
+    """DVC's remotes and MLflow's server, without what lets one in there, and pinned rows."""
+    places = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
+    places += [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
     uri = tracking_uri(project.root)
     return places + ([f"MLflow: {_open(uri)}"] if uri.startswith("http") else [])
 

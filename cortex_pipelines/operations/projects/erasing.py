@@ -14,7 +14,6 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.feedback.pinned import events_folder
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import drop_snapshots
 from cortex_pipelines.ingestion.git.repository import mirror_folder
 from cortex_pipelines.ingestion.project_sources import GitSource
@@ -98,7 +97,8 @@ def drop_mirrors(root: Path) -> int:
     Those of repositories that are a source no longer, or that were read at another place, go too.
     An archive of others is the same for everybody, so it stays as long as something of it is used.
     The next reading of a source that stays makes its own copy. Snapshots of tables cannot be made
-    again: those that a pin names stay, until their source is forgotten as a whole.
+    again: those that a pin names stay, until their source is forgotten as a whole. All others go,
+    with or without a tombstone: their rows may be gone from the tracker.
 
     Returns:
         How many.
@@ -106,19 +106,24 @@ def drop_mirrors(root: Path) -> int:
     params, cache = load_parameters(root), root / CACHE
     stones = [stone for stone in params.privacy.forgotten if stone.user is None]
     lock = read_yaml(root / "sources.lock")
-    pins = lock.get("projects") or {}
-    untouched, archives = set(), []
+    untouched = {
+        mirror_folder(source, root, cache).name
+        for name, project in params.projects.items()
+        for source in project.sources
+        if isinstance(source, GitSource)
+        and not any(_concerns(stone, name, source.label) for stone in stones)
+    }
+    archives = []
     snapshots = [pin["sha256"] for pin in (lock.get("coordination") or {}).get("sources", ())]
-    for name, project in params.projects.items():
-        for source, pin in zip(project.sources, pins.get(name) or (), strict=False):
-            if isinstance(source, GitSource):
-                if not any(_concerns(stone, name, source.label) for stone in stones):
-                    untouched.add(mirror_folder(source, root, cache).name)
-            elif isinstance(source, DltSource):
-                if not is_forgotten(params.privacy, name, source.label):
-                    snapshots.append(pin["sha256"])
-            elif "sha256" in pin and is_forgotten(params.privacy, name, source.label):
-                archives.append(cache / "downloads" / str(pin["sha256"]))
+    # each pin by what it says itself: until `cortex update` params.yaml may have another order
+    pinned = [(name, pin) for name, pins in (lock.get("projects") or {}).items() for pin in pins]
+    for name, pin in pinned:
+        labels = [f"{kind}:{where}" for kind, where in pin.items()]
+        forgotten = any(is_forgotten(params.privacy, name, label) for label in labels)
+        if "dlt" in pin and not forgotten:
+            snapshots.append(pin["sha256"])
+        elif "dlt" not in pin and "sha256" in pin and forgotten:
+            archives.append(cache / "downloads" / str(pin["sha256"]))
     mirrors = [
         folder
         for folder in (cache / "git").glob("*")
@@ -129,7 +134,8 @@ def drop_mirrors(root: Path) -> int:
     there = [path for path in archives if path.exists()]
     for path in there:
         path.unlink()
-    return len(mirrors) + len(there) + (drop_snapshots(root, snapshots) if stones else 0)
+    # without a lock nobody can say which are pinned
+    return len(mirrors) + len(there) + (drop_snapshots(root, snapshots) if lock else 0)
 
 
 def _concerns(stone: Tombstone, project: str, source: str) -> bool:

@@ -54,6 +54,9 @@ TAG = "forgotten"
 WEIGHTS = "weights"
 """Tag of those whose weights are deleted."""
 
+_ENTERED = frozenset({"dvc_md5", "model_asset", "partition"})
+"""Tags of a version that a release has entered; on a shared server others may have any or none."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -190,6 +193,8 @@ def trained_on(
     models = []
     for version in client.search_model_versions():
         tags = dict(version.tags)
+        if not tags.keys() >= _ENTERED:
+            continue
         tree = lineage(project, f"{version.name}/{version.version}")
         used = {str(node.partition) for node in _nodes(tree) if counts(node)}
         if used:
@@ -292,7 +297,7 @@ def _drop_opened_data(project: Project) -> None:
     for version in open_client(project.root).search_model_versions():
         tags = dict(version.tags)
         kept.add(tags.get("dvc_md5"))
-        if "model_asset" in tags:
+        if tags.keys() >= _ENTERED:
             model = ledger.Model(tags["model_asset"], tags["partition"] or None)
             used = _in_use(project, model)
             kept |= {
