@@ -112,3 +112,28 @@ def test_what_cannot_be_decided_is_said_in_a_sentence(root: Path) -> None:
     cortex("review", task, "--drop")
     assert waiting() == []
     assert "one" not in path.read_text()
+
+
+def test_a_text_is_kept_once_and_not_again_after_the_decision(root: Path) -> None:
+    queue, path = review_queue(root), gateway_log(root).parent / FILE
+    for first in (0.9, 0.8, 0.5):
+        queue.add(["rotate the key", "other", "rotate the key"], [decision(first, 0.45)] * 3, AT)
+    assert path.read_text().count("rotate the key") == 1
+    row = next(row for row in waiting() if row["text"] == "rotate the key")
+    assert (row["asked"], row["uncertainty"]) == (6, 0.95)  # of the newest decision
+    cortex("review", row["id"], "--drop")
+    before = path.read_bytes()
+    queue.add(["rotate the key"], [decision(0.5, 0.45)], AT)
+    assert path.read_bytes() == before
+    assert b"rotate" not in before
+
+
+def test_texts_that_came_back_before_go_with_the_next_decision(root: Path) -> None:
+    queue, path = review_queue(root), gateway_log(root).parent / FILE
+    queue.add(["one"], [decision(0.5, 0.45)], AT)
+    line, (task,) = path.read_text(), (row["id"] for row in waiting())
+    cortex("review", task, "--drop")
+    path.write_text(path.read_text() + line)
+    queue.add(["two"], [decision(0.5, 0.45)], AT)
+    cortex("review", waiting()[0]["id"], "--drop")
+    assert [set(json.loads(kept)) for kept in path.read_text().splitlines()] == [{"id"}] * 2
