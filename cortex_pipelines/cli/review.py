@@ -59,4 +59,4 @@ def _list(as_json: bool) -> None:
     table = Table(*WAITING, box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # people wrote the texts

@@ -199,3 +199,10 @@ def _killed(path: Path) -> Iterator[Path]:
     """As ``aside``, but nothing is put in the file's place."""
     yield path.with_name("scratch")
     raise KeyboardInterrupt
+
+
+def test_a_text_is_shown_as_it_was_typed(root: Path) -> None:
+    text = "[bug] :bug: [/api/users] wants list[int]"
+    review_queue(root).add([text], [decision(0.5, 0.45)], AT)
+    shown = cortex("review").stdout.split()
+    assert set(text.split()) <= set(shown)
