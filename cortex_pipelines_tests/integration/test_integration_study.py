@@ -208,6 +208,35 @@ def test_a_smaller_budget_is_not_measured_again(
     assert asked == [("beta", "alpha", 500), ("alpha", "beta", 1000), ("beta", "alpha", 1000)]
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["alpha", "beta", "shop"]),
+        (["--project", "alpha"], ["alpha"]),
+        (["--project", "alpha", "--repo", "shop=../shop"], ["alpha", "shop"]),
+        (["--repo", "shop=../shop"], ["alpha", "beta", "shop"]),
+    ],
+)
+def test_projects_that_were_not_chosen_wait(
+    words: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def studied(root: Path, name: str, other: str | None, report: Any) -> Outcome:
+        asked.append(name)
+        return Outcome()
+
+    monkeypatch.setattr(study, "begin_study", lambda *_: iter(()))
+    monkeypatch.setattr(orchestrated, "open_location", lambda root: (None, None))
+    monkeypatch.setattr(orchestrated, "studied_projects", lambda _: ["alpha", "beta", "shop"])
+    monkeypatch.setattr(orchestrated, "partners", lambda _: {})
+    monkeypatch.setattr(orchestrated, "_made", lambda *_: Outcome())
+    monkeypatch.setattr(orchestrated, "_studied", studied)
+    result = CliRunner().invoke(main, ["study", "adapters", str(tmp_path), *words])
+    assert result.exit_code == 0, result.output
+    assert asked == names
+
+
 def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:
     measured = [one("a", 0.9), one("a", 0.8, budget=2000), one("b", 0.7)]
     assert means(measured)["bits saved: adapter"].estimate == pytest.approx(0.25)
