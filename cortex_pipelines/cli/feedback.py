@@ -107,7 +107,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
                 table = Table(*head, box=box.SIMPLE_HEAD)
                 for row in rows:
                     table.add_row(*map(str, row))
-                Console().print(table)
+                Console(markup=False, emoji=False).print(table)
 
 
 @feedback.command(epilog="Example: cortex feedback commits shop ../shop")

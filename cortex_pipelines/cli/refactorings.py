@@ -54,4 +54,4 @@ def _show(detected: "list[Refactoring]") -> None:
             refactoring.purity,
         )
     if table.row_count:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)

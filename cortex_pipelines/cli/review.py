@@ -27,7 +27,7 @@ def review(task: str | None, master: str | None, by: str | None, drop: bool, as_
         raise click.UsageError("--drop goes with TASK")
     root = find_root()
     if task and drop:
-        reviewing.review_queue(root).close(reviewing.find_review(root, task).id)
+        reviewing.drop(root, task)
         click.echo(f"{task} is deleted", err=True)
     elif task and master:
         path = reviewing.decide(root, task, master, by or getpass.getuser())
@@ -59,4 +59,4 @@ def _list(as_json: bool) -> None:
     table = Table(*WAITING, box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # people wrote the texts

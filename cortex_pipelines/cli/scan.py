@@ -41,4 +41,4 @@ def _show(scans: "list[FileScan]") -> None:
             place = f"{file.path}:{finding.line}:{finding.start + 1}"
             table.add_row(place, finding.category, finding.rule, finding.severity)
     if table.row_count:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)

@@ -104,11 +104,13 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from rich.markup import escape
+
     views_agree = row["data_version"] == row["dvc_md5"] == row["mlflow_digest"]
     version = (row["dvc_md5"] or "-")[:12] + ("" if views_agree else " (views differ)")
     count = f"{row['rows']:,}" if row["rows"] else ""
     word = state(row)
-    return f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}", row["reason"]
+    return f"  {row['asset']}", count, version, f"[{_COLOURS[word]}]{word}", escape(row["reason"])
 
 
 def summary(rows: list[dict[str, Any]]) -> str:

@@ -17,7 +17,7 @@ def study() -> None:
 
 @study.command(epilog="Example: cortex study adapters ../study --project express --project eslint")
 @click.argument("folder", type=click.Path(file_okay=False, resolve_path=True, path_type=Path))
-@click.option("--project", "chosen", multiple=True, help="Only this listed project; repeatable.")
+@click.option("--project", "chosen", multiple=True, help="Only this project; repeatable.")
 @click.option("--repo", "repositories", multiple=True, metavar="NAME=PATH", help="A clone as well.")
 @click.option(
     "--tokens",
@@ -53,7 +53,8 @@ def adapters(
     Compared are the base, similar code in the prompt, the adapter, both, another project's adapter,
     n-grams, and mixtures. What is made already is kept: the same command goes on where it was
     stopped, and a project's results are whole before the next one begins. FOLDER/study.json holds
-    them. Options on sizes, but for --tokens, count when the study begins.
+    them. Options on sizes, but for --tokens, count when the study begins. With --project the others
+    in FOLDER wait, and a listed project that it lacks is added; --repo counts as chosen.
     """
     from cortex_pipelines.operations.study import begin_study, recorded
     from cortex_pipelines.orchestration.study import run_study
@@ -69,7 +70,8 @@ def adapters(
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
     for sentence in begin_study(folder, chosen, clones, limits):
         click.echo(sentence, err=True)
-    outcome = run_study(folder, sorted(tokens), lambda text: click.echo(text, err=True))
+    only = {*chosen, *clones} if chosen else set()
+    outcome = run_study(folder, sorted(tokens), lambda text: click.echo(text, err=True), only)
     _tell(recorded(folder))
     for address, words in outcome.failed.items():
         click.echo(f"FAILED {address}: {words}", err=True)

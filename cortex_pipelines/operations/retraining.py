@@ -52,7 +52,7 @@ def gather(project: Project, model: Model) -> Evidence:
         drifting=round(figures.get("drifting", 0)),
         worse=bool(figures.get("worse")),
         errors=None if errors is None or at_least is None else (errors, at_least),
-        corrections=round(figures.get("corrections", 0)),
+        corrections=None if "corrections" not in figures else round(figures["corrections"]),
         forgotten=asked_since(project, model, ended),
         minutes=None if seconds is None else seconds / 60,
     )

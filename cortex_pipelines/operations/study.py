@@ -19,6 +19,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.ways import gained
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import sign_flip_p
+from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.operations.projects.adding import add_project
 from cortex_pipelines.operations.projects.beginning import begin_project
 from cortex_pipelines.operations.projects.moving_pins import move_pins
@@ -146,36 +147,47 @@ def begin_study(
 
     Args:
         folder: Where.
-        chosen: Names of the projects; none for all.
+        chosen: Names of listed projects, which are added where the study lacks them, or of its own;
+            none for all that are listed, or in a study that was begun before, for those it has.
         repositories: Further projects by name: repositories with their history.
-        limits: Section and key, to what holds instead of the standard profile.
+        limits: Section and key, to what holds instead of the standard profile, from the beginning.
 
     Yields:
         What was done, in sentences.
 
     Raises:
-        ProjectError: there is no such project, or no such folder.
+        ProjectError: there is no such project or folder, or a repository has another one's name.
     """
     listed = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
-    every = [name for name in listed["projects"] if name != CONTROL]
+    begun = (folder / "params.yaml").exists()
+    values = _read(folder) if begun else listed | limits
+    projects = values["projects"]
+    every = [name for name in {**listed["projects"], **projects} if name != CONTROL]
     if wrong := set(chosen) - set(every):
         raise ProjectError(
             f"no project {', '.join(sorted(wrong))} in the study; there is: {', '.join(every)}"
         )
+    if not begun:
+        for name in set(every) - set(chosen or every):
+            del projects[name]
+    added = {name: listed["projects"][name] for name in chosen if name not in projects}
+    projects.update(added)
     for name, path in repositories.items():
         if not path.is_dir():
             raise ProjectError(f"--repo {name}: no folder {path}; give a clone of the repository")
-    if not (folder / "params.yaml").exists():
-        yield from begin_project(folder)
-        wanted = {CONTROL, *(chosen or every)}
-        for name in set(listed["projects"]) - wanted:
-            del listed["projects"][name]
-        _write(folder, listed | limits)
-        for key in move_pins(folder):
-            yield f"pinned: {key}"
-    params = load_parameters(folder)
+        source = parse_source(str(path.resolve()), folder)
+        if name in projects and source not in projects[name]["sources"]:
+            raise ProjectError(
+                f"--repo {name}: the study has another project of that name; choose another name"
+            )
+    if not (folder / "dvc.yaml").exists():  # nor after a kill before it was whole
+        yield from begin_project(folder, _text(values))
+    if added:
+        _write(folder, values)
+    for key in move_pins(folder, missing=True):
+        yield f"pinned: {key}"
     for name, path in repositories.items():
-        if name not in params.projects:
+        if name not in projects:
             add_project(folder, name, str(path.resolve()))
             yield f"{name}: {path} is pinned"
 
@@ -411,6 +423,10 @@ def _read(root: Path) -> Any:
 
 
 def _write(root: Path, values: Any) -> None:
+    write_whole(root / "params.yaml", _text(values))
+
+
+def _text(values: Any) -> str:
     text = StringIO()
     round_trip().dump(values, text)
-    write_whole(root / "params.yaml", text.getvalue())
+    return text.getvalue()

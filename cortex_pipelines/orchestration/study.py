@@ -1,6 +1,6 @@
 """Run the stages of a study, project by project, each beside the adapter of another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from cortex_pipelines.operations.study import (
@@ -16,7 +16,12 @@ from cortex_pipelines.orchestration.runs import Outcome, run_stale
 from cortex_pipelines.versioning.dagster.instance import open_instance
 
 
-def run_study(root: Path, budgets: Sequence[int], report: Callable[[str], None]) -> Outcome:
+def run_study(
+    root: Path,
+    budgets: Sequence[int],
+    report: Callable[[str], None],
+    only: Collection[str] = (),
+) -> Outcome:
     """Train and evaluate the adapter of each project; what is made already is not made again.
 
     A project is evaluated and taken up in ``study.json`` as soon as its adapter and the one that
@@ -27,13 +32,15 @@ def run_study(root: Path, budgets: Sequence[int], report: Callable[[str], None])
         budgets: Most training tokens of an adapter, one after the other; none for what
             params.yaml says.
         report: Told what runs.
+        only: Names of the projects to evaluate; none for all.
 
     Returns:
         What was made, and what failed; a project that fails keeps none of the others.
     """
     project, _ = open_location(root)
-    names = studied_projects(project)
-    outcome = _made(root, "repository_files", names, report)
+    every = studied_projects(project)
+    names = [name for name in every if not only or name in only]
+    outcome = _made(root, "repository_files", every, report)  # any may be another one's control
     outcome += _made(root, "general_code", [None], report)
     others = partners(project)
     for tokens in budgets or (None,):

@@ -1,11 +1,12 @@
 """Files of lines that grow: several processes append, and one may rewrite them meanwhile."""
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cortex_pipelines.atomic import aside
 
@@ -43,6 +44,15 @@ def rewrite(path: Path, changed: Callable[[Iterator[bytes]], Iterable[bytes]]) -
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
     """Lines without their ends; empty ones are left out."""
     return (stripped for line in file if (stripped := line.rstrip(b"\n")))
+
+
+def json_object(line: bytes) -> dict[str, Any] | None:
+    """The object of a line; None if it holds none, as half of one that a kill left does."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def line_start(file: BinaryIO) -> bytes:

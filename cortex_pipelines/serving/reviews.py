@@ -5,13 +5,12 @@ The text of a task stands there without private values, and goes once the task i
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving.lines import appending, line_start, lines_of, rewrite
+from cortex_pipelines.serving.lines import appending, json_object, line_start, lines_of, rewrite
 
 FILE = "reviews.jsonl"
 LARGEST = 16 << 20
@@ -63,44 +62,82 @@ class ReviewQueue:
         self._redact = redact
 
     def add(self, texts: Sequence[str], decisions: Sequence[Decision], at: str) -> None:
-        """Keep the tasks that the router left to a person."""
-        left = [pair for pair in zip(texts, decisions, strict=True) if pair[1].abstained]
+        """Keep the tasks that the router left to a person.
+
+        Of one that waits already only the new decision is kept; of one that was decided, nothing.
+        """
+        pairs = zip(texts, decisions, strict=True)
+        left = [_opened(self._redact(text), made, at) for text, made in pairs if made.abstained]
         if not left:
             return
-        lines = [json.dumps(asdict(_opened(self._redact(t), d, at))) + "\n" for t, d in left]
         with appending(self._path) as file:
-            if file.seek(0, 2) < LARGEST:
+            if file.seek(0, 2) >= LARGEST:
+                return
+            file.seek(0)
+            waiting, decided = _tasks(lines_of(file))
+            lines = []
+            for task in left:
+                if task.id not in decided:
+                    values = asdict(task)
+                    if task.id in waiting:
+                        del values["text"]
+                    waiting[task.id] = task
+                    lines.append(json.dumps(values) + "\n")
+            if lines:
                 file.write(line_start(file) + "".join(lines).encode())
 
     def open(self) -> list[Open]:
         """The tasks that nobody has decided, the most informative first."""
-        asked: dict[str, Open] = {}
-        decided = set()
-        for line in self._lines():
-            if "text" not in line:
-                decided.add(line["id"])
-                continue
-            task = Open(**line | {"masters": tuple(line["masters"])})
-            if before := asked.get(task.id):
-                task = replace(task, at=before.at, asked=before.asked + 1)
-            asked[task.id] = task
-        left = [task for task in asked.values() if task.id not in decided]
-        return sorted(left, key=lambda task: (*(-part for part in task.informative), task.id))
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            left, _ = _tasks(lines_of(file))
+        return sorted(
+            left.values(), key=lambda task: (*(-part for part in task.informative), task.id)
+        )
 
-    def close(self, identity: str) -> None:
-        """Delete a task's text, and remember that it was decided: it is not asked again."""
+    def close(self, identity: str, keep: Callable[[Open], None] | None = None) -> bool:
+        """Delete a task's text, and remember that it was decided: it is not asked again.
+
+        Nobody else adds or closes a task meanwhile.
+
+        Args:
+            identity: Of the task.
+            keep: Called with the task before its text goes; if it raises, the task stays open.
+
+        Returns:
+            Whether the task was open.
+        """
+        found = False
 
         def changed(lines: Iterator[bytes]) -> Iterable[bytes]:
-            yield from (line for line in lines if (_value(line) or {}).get("id") != identity)
-            yield json.dumps({"id": identity}).encode()
+            nonlocal found
+            every = list(lines)
+            waiting, decided = _tasks(every)
+            if task := waiting.pop(identity, None):
+                found = True
+                if keep is not None:
+                    keep(task)
+                decided.add(identity)
+            yield from (ln for ln in every if (json_object(ln) or {}).get("id") in waiting)
+            yield from (json.dumps({"id": known}).encode() for known in sorted(decided))
 
         rewrite(self._path, changed)
+        return found
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            yield from filter(None, map(_value, lines_of(file)))
+
+def _tasks(lines: Iterable[bytes]) -> tuple[dict[str, Open], set[str]]:
+    """The tasks that wait, by id, each with its newest decision, and the ids of those decided."""
+    asked: dict[str, Open] = {}
+    decided = set()
+    for line in filter(None, map(json_object, lines)):
+        if "guess" not in line:
+            decided.add(line["id"])
+            continue
+        if before := asked.get(line["id"]):
+            line |= {"text": before.text, "at": before.at, "asked": before.asked + 1}
+        asked[line["id"]] = Open(**line | {"masters": tuple(line["masters"])})
+    return {name: task for name, task in asked.items() if name not in decided}, decided
 
 
 def _opened(text: str, decision: Decision, at: str) -> Open:
@@ -117,11 +154,3 @@ def _opened(text: str, decision: Decision, at: str) -> Open:
         uncertainty=round(1 - (best[0] - best[1]), 4) if len(best) == 2 else 1.0,
         disagreement=round(sum(elsewhere) / len(elsewhere), 4) if elsewhere else 0.0,
     )
-
-
-def _value(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None  # a kill left half of it
-    return value if isinstance(value, dict) else None

@@ -63,12 +63,13 @@ def drift_report(
         return champions_data(root, model, code_adapter_champion, asset, load_version)
 
     try:
-        known = then("feedback_dataset")[1]
-    except NothingToCompareError:
-        known = None  # there is no champion, or it is not known to have seen any
-    unseen = unseen_corrections(known, feedback_dataset)
-    retained["corrections"] = float(unseen)
-    words = f"Corrections by people that the champion was not trained on: {unseen:,}."
+        known = then("feedback_dataset")[1] if code_adapter_champion.champion else None
+    except NothingToCompareError as nothing:  # without a figure it is no reason to train
+        words = f"Corrections by people that the champion was not trained on: unknown. {nothing}"
+    else:
+        unseen = unseen_corrections(known, feedback_dataset)
+        retained["corrections"] = float(unseen)
+        words = f"Corrections by people that the champion was not trained on: {unseen:,}."
     retained_parts.append(paragraph(words))
     try:
         version, data = then("completion_dataset")

@@ -21,7 +21,7 @@ class Evidence:
         worse: Whether realised quality fell by more than chance explains.
         errors: Share of wrong or not retained answers since, and the lower end of its interval;
             None if not known.
-        corrections: By people, that the champion was not trained on.
+        corrections: By people, that the champion was not trained on; None if not known.
         forgotten: Whether something that it was made from is to be forgotten since.
         minutes: Expected duration of training and evaluation; None if nothing says.
     """
@@ -35,7 +35,7 @@ class Evidence:
     drifting: int = 0
     worse: bool = False
     errors: tuple[float, float] | None = None
-    corrections: int = 0
+    corrections: int | None = None
     forgotten: bool = False
     minutes: float | None = None
 
@@ -88,7 +88,7 @@ def _reasons(evidence: Evidence, rule: RetrainingRule) -> tuple[str, ...]:
         reasons.append(f"{evidence.drifting} features of what is new drift")
     if enough and evidence.new_share is not None and evidence.new_share >= rule.new_share:
         reasons.append(f"{evidence.new_share:.0%} is new ({evidence.new:,})")
-    if rule.corrections is not None and evidence.corrections >= rule.corrections:
+    if rule.corrections is not None and (evidence.corrections or 0) >= rule.corrections:
         reasons.append(f"{evidence.corrections} corrections by people that it has not seen")
     if evidence.new and evidence.days is not None and evidence.days >= rule.most_days:
         reasons.append(f"the last training is {evidence.days:.0f} days ago, and {evidence.new} new")

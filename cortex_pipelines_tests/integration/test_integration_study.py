@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.operations import study
+from cortex_pipelines.operations.projects import moving_pins
 from cortex_pipelines.operations.projects.parameter_file import round_trip
 from cortex_pipelines.operations.study import (
     Asked,
@@ -25,7 +26,8 @@ from cortex_pipelines.operations.study import (
 from cortex_pipelines.operations.study_tables import curve_table
 from cortex_pipelines.orchestration import study as orchestrated
 from cortex_pipelines.orchestration.runs import Outcome
-from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
 
 
@@ -58,9 +60,9 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: Min
     assert own.version("code_adapter_evaluation@alpha") == version
 
 
-def test_a_study_begins_with_the_chosen_projects_and_the_control(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of code, which the list of projects names instead of packages."""
     for name in ("flask", "first", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text("def f():\n    return 1\n")
@@ -76,9 +78,13 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(
     path = tmp_path / "listed.yaml"
     round_trip().dump(listed, path)
     monkeypatch.setattr(study, "PROJECTS", path)
+    return tmp_path
+
+
+def test_a_study_begins_with_the_chosen_projects_and_the_control(sources: Path) -> None:
+    folder = sources / "study"
+    clone = {"clone": sources / "second"}
     limits: dict[str, dict[str, Any]] = {"adapters": {"max_tokens": 5000}}
-    folder = tmp_path / "study"
-    clone = {"clone": tmp_path / "second"}
     sentences = list(begin_study(folder, ["first"], clone, limits))
     assert any("clone" in sentence for sentence in sentences)
     written = round_trip().load(folder / "params.yaml")
@@ -87,6 +93,33 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(
     pins = (folder / "sources.lock").read_text()
     assert list(begin_study(folder, [], {}, {})) == []  # it goes on as it was begun
     assert (folder / "sources.lock").read_text() == pins
+    with pytest.raises(ProjectError, match="--repo first: the study has another project"):
+        list(begin_study(folder, [], {"first": sources / "second"}, {}))
+    assert list(begin_study(folder, ["clone"], clone, {})) == []
+    assert list(begin_study(folder, ["second"], {}, {})) == ["pinned: projects.second"]
+    assert list(read_yaml(folder / "sources.lock")["projects"]) == sorted(
+        ["flask", "first", "clone", "second"]
+    )
+
+
+def test_a_study_that_was_cut_short_when_it_began_goes_on(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sources / "study"
+    with monkeypatch.context() as patched:
+        patched.setattr(stages, "write", _fail)
+        with pytest.raises(OSError, match="out of reach"):
+            list(begin_study(folder, ["first"], {}, {}))
+    with monkeypatch.context() as patched:
+        patched.setattr(moving_pins, "take_pins", _fail)
+        with pytest.raises(OSError, match="out of reach"):
+            list(begin_study(folder, [], {}, {}))
+    assert "pinned: projects.first" in list(begin_study(folder, [], {}, {}))
+    assert read_yaml(folder / "sources.lock")["projects"].keys() == {"first", "flask"}
+
+
+def _fail(*_: Any) -> None:
+    raise OSError("out of reach")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +206,35 @@ def test_a_smaller_budget_is_not_measured_again(
     monkeypatch.setattr(orchestrated, "_made", lambda *_: Outcome())
     orchestrated.run_study(own.root, [500, 1000], lambda _: None)
     assert asked == [("beta", "alpha", 500), ("alpha", "beta", 1000), ("beta", "alpha", 1000)]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["alpha", "beta", "shop"]),
+        (["--project", "alpha"], ["alpha"]),
+        (["--project", "alpha", "--repo", "shop=../shop"], ["alpha", "shop"]),
+        (["--repo", "shop=../shop"], ["alpha", "beta", "shop"]),
+    ],
+)
+def test_projects_that_were_not_chosen_wait(
+    words: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def studied(root: Path, name: str, other: str | None, report: Any) -> Outcome:
+        asked.append(name)
+        return Outcome()
+
+    monkeypatch.setattr(study, "begin_study", lambda *_: iter(()))
+    monkeypatch.setattr(orchestrated, "open_location", lambda root: (None, None))
+    monkeypatch.setattr(orchestrated, "studied_projects", lambda _: ["alpha", "beta", "shop"])
+    monkeypatch.setattr(orchestrated, "partners", lambda _: {})
+    monkeypatch.setattr(orchestrated, "_made", lambda *_: Outcome())
+    monkeypatch.setattr(orchestrated, "_studied", studied)
+    result = CliRunner().invoke(main, ["study", "adapters", str(tmp_path), *words])
+    assert result.exit_code == 0, result.output
+    assert asked == names
 
 
 def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:

@@ -1,7 +1,11 @@
 """What the router leaves to a person waits in a queue, and the answer becomes a label."""
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -10,13 +14,15 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.operations import reviewing
 from cortex_pipelines.operations.feedback import gateway_log
-from cortex_pipelines.operations.reviewing import LOG, review_queue
+from cortex_pipelines.operations.reviewing import LOG, decide, review_queue
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.routing.dataset.labels import labelled_tasks
 from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.serving import lines
 from cortex_pipelines.serving.reviews import FILE
-from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[2]
 AT = "2026-05-04T03:02:01+00:00"
@@ -112,3 +118,91 @@ def test_what_cannot_be_decided_is_said_in_a_sentence(root: Path) -> None:
     cortex("review", task, "--drop")
     assert waiting() == []
     assert "one" not in path.read_text()
+
+
+def recorded(root: Path) -> list[str]:
+    return [
+        json.loads(line)["ideal_expert"] for line in (root / "logs" / LOG).read_text().splitlines()
+    ]
+
+
+def test_a_text_is_kept_once_and_not_again_after_the_decision(root: Path) -> None:
+    queue, path = review_queue(root), gateway_log(root).parent / FILE
+    for first in (0.9, 0.8, 0.5):
+        queue.add(["rotate the key", "other", "rotate the key"], [decision(first, 0.45)] * 3, AT)
+    assert path.read_text().count("rotate the key") == 1
+    row = next(row for row in waiting() if row["text"] == "rotate the key")
+    assert (row["asked"], row["uncertainty"]) == (6, 0.95)  # of the newest decision
+    cortex("review", row["id"], "--drop")
+    before = path.read_bytes()
+    queue.add(["rotate the key"], [decision(0.5, 0.45)], AT)
+    assert path.read_bytes() == before
+    assert b"rotate" not in before
+
+
+def test_texts_that_came_back_before_go_with_the_next_decision(root: Path) -> None:
+    queue, path = review_queue(root), gateway_log(root).parent / FILE
+    queue.add(["one"], [decision(0.5, 0.45)], AT)
+    line, (task,) = path.read_text(), (row["id"] for row in waiting())
+    cortex("review", task, "--drop")
+    path.write_text(path.read_text() + line)
+    queue.add(["two"], [decision(0.5, 0.45)], AT)
+    cortex("review", waiting()[0]["id"], "--drop")
+    assert [set(json.loads(kept)) for kept in path.read_text().splitlines()] == [{"id"}] * 2
+
+
+def test_of_several_people_who_decide_at_once_one_does(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review_queue(root).add(["one"], [decision(0.5, 0.45)], AT)
+    (task,) = (row["id"] for row in waiting())
+    begun = Barrier(4, timeout=60)
+
+    def pseudonym(author: str, key: bytes | None) -> str:
+        begun.wait()
+        return author
+
+    monkeypatch.setattr(reviewing, "author_pseudonym", pseudonym)
+
+    def said(master: str) -> str:
+        try:
+            return decide(root, task, master, "anna").name
+        except ProjectError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(said, ["security", "cicd"] * 2))
+    assert answers == [f"no open task {task}; `cortex review` lists them"] * 3 + [LOG]
+    assert len(recorded(root)) == 1
+
+
+def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review_queue(root).add(["one", "two"], [decision(0.5, 0.45)] * 2, AT)
+    first, second = (row["id"] for row in waiting())
+    with monkeypatch.context() as patched:
+        patched.setattr(lines, "aside", _killed)
+        for task in (first, second):
+            with pytest.raises(KeyboardInterrupt):
+                decide(root, task, "security", "anna")
+    assert {row["id"] for row in waiting()} == {first, second}  # nothing is lost
+    assert "belongs to security" in cortex("review", first, "security").stderr
+    other = cortex("review", second, "cicd", status=1).output
+    assert f"{second} was decided before" in other.replace("\n", " ")
+    assert waiting() == []
+    assert recorded(root) == ["security", "security"]
+
+
+@contextmanager
+def _killed(path: Path) -> Iterator[Path]:
+    """As ``aside``, but nothing is put in the file's place."""
+    yield path.with_name("scratch")
+    raise KeyboardInterrupt
+
+
+def test_a_text_is_shown_as_it_was_typed(root: Path) -> None:
+    text = "[bug] :bug: [/api/users] wants list[int]"
+    review_queue(root).add([text], [decision(0.5, 0.45)], AT)
+    shown = cortex("review").stdout.split()
+    assert set(text.split()) <= set(shown)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,16 @@ def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gate
     made = client.post("/route", json={"tasks": tasks}).json()["decisions"]
     assert kept == [(text, one["abstained"]) for text, one in zip(tasks, made, strict=True)]
     assert kept[1][1]
+
+
+def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    client = TestClient(create_app(gateway, ProjectServices(review=keep)))
+    answer = client.post("/route", json={"task": "mow the lawn"})
+    assert (answer.status_code, answer.json()["abstained"]) == (200, True)
+    assert "were not kept: [Errno 28] No space left" in caplog.text
 
 
 def test_tasks_of_code_are_answered(client: TestClient) -> None:

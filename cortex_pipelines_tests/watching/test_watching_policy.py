@@ -54,6 +54,7 @@ def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) 
         {"new": 49, "new_share": 0.9},
         {"new": None, "new_share": None},
         {"corrections": 19},
+        {"corrections": None},
         {"days": 400.0, "new": 0, "new_share": 0.0},  # old, but nothing to learn
         {"days": None},
     ],

@@ -27,7 +27,6 @@ coordination: # the agent system's logs; the router is trained on them
 """``params.yaml`` of a project that has just begun."""
 
 _FILES = {
-    "params.yaml": PARAMETERS,
     "workspace.yaml": "load_from:\n  - python_module: cortex_pipelines.definitions\n",
     "Makefile": """\
 export DAGSTER_HOME := $(CURDIR)/.dagster
@@ -47,11 +46,14 @@ ui: ## Dagster's user interface
 }
 
 
-def begin_project(folder: Path) -> Iterator[str]:
+def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     """Write a new project's files and set up git and DVC where missing.
+
+    After a kill the next call goes on: what is made last, ``dvc.yaml``, is not there then.
 
     Args:
         folder: Made if it is not there; files that are there stay.
+        parameters: Content of its ``params.yaml``.
 
     Yields:
         What was done, in sentences.
@@ -59,14 +61,15 @@ def begin_project(folder: Path) -> Iterator[str]:
     Raises:
         ProjectError: there is a project already.
     """
-    if (folder / "params.yaml").exists():
+    if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
         raise ProjectError(
             f"{folder} is already a project; `cortex upgrade` migrates it to this version"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    written = [name for name in _FILES if not (folder / name).exists()]
+    files = {"params.yaml": parameters, **_FILES}
+    written = [name for name in files if not (folder / name).exists()]
     for name in written:
-        write_whole(folder / name, _FILES[name])
+        write_whole(folder / name, files[name])
     yield f"{folder}: {', '.join(written)}"
     if not _inside_git(folder):
         _run(folder, "git", "init", "--quiet")

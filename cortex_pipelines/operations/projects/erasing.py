@@ -3,7 +3,6 @@
 All of it is found by the tombstones in params.yaml, so that repeating it changes nothing.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -25,7 +24,7 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, proj
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.release.keys import keys_folder
-from cortex_pipelines.serving.lines import lines_of, rewrite
+from cortex_pipelines.serving.lines import json_object, lines_of, rewrite
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.versioning.project import read_yaml
@@ -175,14 +174,14 @@ def _drop(path: Path, covers: Covers) -> int:
     if not path.exists():
         return 0
     with path.open("rb") as file:
-        events = filter(None, map(_event, lines_of(file)))
+        events = filter(None, map(json_object, lines_of(file)))
         ids = {event.get("completion_id") for event in events if covers(event)} - {None}
     gone = 0
 
     def kept(lines: Iterator[bytes]) -> Iterator[bytes]:
         nonlocal gone
         for line in lines:
-            event = _event(line)
+            event = json_object(line)
             if event is not None and event.get("completion_id") not in ids and not covers(event):
                 yield line
             else:
@@ -190,11 +189,3 @@ def _drop(path: Path, covers: Covers) -> int:
 
     rewrite(path, kept)
     return gone
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None

@@ -31,12 +31,13 @@ FILE = "sources.lock"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def move_pins(root: Path, project: str | None = None) -> list[str]:
+def move_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
     """Pin the current state of every source, or of one project's.
 
     Args:
         root: Project root.
         project: Only this project; None for all projects, the logs and the models.
+        missing: Only what has no pin yet; the other pins stay.
 
     Returns:
         Keys of ``sources.lock`` that changed, sorted.
@@ -48,14 +49,16 @@ def move_pins(root: Path, project: str | None = None) -> list[str]:
     if project is not None and project not in params.projects:
         known = ", ".join(sorted(params.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
-    changed = take_pins_of(root, project, params)
+    changed = take_pins_of(root, project, params, missing)
     opened = open_project(root)
     ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`
     follow_projects(opened)
     return changed
 
 
-def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[str]:
+def take_pins_of(
+    root: Path, project: str | None, params: Parameters, missing: bool = False
+) -> list[str]:
     """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged.
 
     With one project, what a new folder has no pin of yet is pinned too, the logs and the models: an
@@ -64,7 +67,8 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
-        if project in (None, name):
+        known = missing and _pinned(lock, f"projects.{name}") is not None
+        if project in (None, name) and not known:
             key = project_key(name, params.privacy)
             taken = partial(take_pins, settings, root, root / CACHE)
             taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
@@ -78,7 +82,7 @@ def take_pins_of(root: Path, project: str | None, params: Parameters) -> list[st
         },
     }
     for place, take in taken_too.items():
-        if project is None or _pinned(lock, place) is None:
+        if (project is None and not missing) or _pinned(lock, place) is None:
             try:
                 pins[place] = take()
             except (CoordinationError, SourceError, WeightsError) as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines.serving.tasks import Context, Suggestion, TaskError, suggest
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 _CHANCE = random.SystemRandom()
 """Nobody should be able to tell beforehand where a drawn task goes."""
@@ -63,7 +66,10 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             gateway.metrics.remembered.labels("hit" if task.cached else "miss").inc()
         if services.review is not None:
             decisions = [task.decision for task in routed]
-            await run_in_threadpool(services.review, texts, decisions)
+            try:
+                await run_in_threadpool(services.review, texts, decisions)
+            except OSError as error:  # a full disk costs the list for people, not the answer
+                _LOG.error("tasks that a person should decide were not kept: %s", error)
         first = routed[0]
         headers = {
             "x-cortex-model": "task_router",
