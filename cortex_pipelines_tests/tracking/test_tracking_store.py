@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.tracking import store
+from cortex_pipelines.versioning.root import ProjectError
 
 
 def test_the_variables_of_mlflow_name_another_place(
@@ -70,3 +71,29 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(tmp_path: Path) -> None
     assert copy.get_model_version("task_router", "1").source == f"{at}/{run}/artifacts"
     assert (copied / ".mlflow/artifacts/task_router" / run / "artifacts/note.txt").exists()
     assert store.database(original).read_bytes() == before
+
+
+def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
+    made = store.experiment_id(tmp_path, "task_router")
+    found = store.open_client(tmp_path).get_experiment(made)
+    assert found.artifact_location == "s3://team/mlflow/task_router"
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("postgresql+psycopg2://somebody@127.0.0.1:1/mlflow", "cannot be used: connection to"),
+        ("postgresql+pg8000://somebody@127.0.0.1:1/mlflow", "needs the package pg8000"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, words: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ProjectError, match=words) as raised:
+        store.open_client(tmp_path)
+    assert "\n" not in str(raised.value)
