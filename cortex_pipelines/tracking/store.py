@@ -6,6 +6,7 @@ processes come first.
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
 import uuid
@@ -113,6 +114,8 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    # it logs what it raises as well, with a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
     ready = home / _READY
