@@ -20,11 +20,18 @@ _PLAIN = (ValueError, RuntimeError, LookupError)
 
 _AGAIN = "correct that and run the same command again; what was finished is kept"
 
+_SERVER = "psycopg2.OperationalError"
 _KINDS = (
     (
         "dvc.exceptions.DvcException",
         "DVC",
         "see `dvc status`; if another dvc or cortex command is at work here, wait until it is done",
+    ),
+    (
+        _SERVER,
+        "the PostgreSQL server of Dagster or MLflow cannot be used",
+        "start it or correct its address (.dagster/dagster.yaml, MLFLOW_TRACKING_URI), and run the "
+        "same command again; what was finished is kept",
     ),
     (
         "sqlalchemy.exc.SQLAlchemyError",
@@ -51,6 +58,12 @@ _KINDS = (
     ("scmrepo.exceptions.SCMError", "git", "`git status` shows the state of this repository"),
     ("subprocess.SubprocessError", "a program", "run `cortex doctor` to see if it is installed"),
     ("pydantic_core._pydantic_core.ValidationError", "a wrong value", _AGAIN),
+    (
+        "builtins.ModuleNotFoundError",
+        "a package is missing",
+        "install the extra that brings it; addresses of PostgreSQL have the scheme "
+        "postgresql+psycopg2",
+    ),
     ("builtins.UnicodeError", "text that is not UTF-8", "save the file as UTF-8"),
     ("safetensors._safetensors_rust.SafetensorError", "weights", "take the file again from DVC"),
     (
@@ -80,10 +93,11 @@ def is_for_people(error: BaseException) -> bool:
 
 def sentence(error: BaseException) -> str:
     """The message of an error on one line."""
-    words = _words(error)
     if is_for_people(error):
-        return words
-    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+        return _words(error)
+    error = _refused(error) or error
+    words = _words(error)
+    names = _names(error)
     for name, label, remedy in _KINDS:
         if name in names:
             where = f"{label}: " if label else ""
@@ -92,6 +106,20 @@ def sentence(error: BaseException) -> str:
         f"unexpected {type(error).__name__}: {words}; this is a fault of cortex-pipelines and not "
         "of yours: please report it with the file named here"
     )
+
+
+def _names(error: BaseException) -> list[str]:
+    """The full names of an error's class and of those that it is made from."""
+    return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+
+
+def _refused(error: BaseException | None) -> BaseException | None:
+    """The error of PostgreSQL's driver behind those of the libraries that use it."""
+    while error is not None:
+        if _SERVER in _names(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def failure(error: BaseException, root: Path | None) -> str:

@@ -104,6 +104,11 @@ def _root() -> Path | None:
         return None
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for the five times that dagster-postgres tries again before its error is shown."""
+    return not str(record.msg).startswith("Retrying failed database connection")
+
+
 def _example(text: str) -> str:
     return f"Example: {text}"
 
@@ -115,6 +120,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     """Train models on a team's code and agent logs, with reproducible data."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
+    logging.getLogger().addFilter(_is_news)
     ctx.with_resource(temporary_files())
     if ctx.invoked_subcommand != "doctor":  # that one only looks
         _recover()

@@ -4,7 +4,7 @@ Loading Dagster, DVC and the rooms takes seconds, where the answer is most often
 it depends on are files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of
 Dagster and MLflow. A file counts as untouched if its inode, size and times of change are what they
 were, as in DVC's own memory of hashes; the time of change of the inode is among them, which no
-program sets back.
+program sets back. Where Dagster or MLflow keep their records elsewhere nothing is cached.
 """
 
 import json
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.tracking.store import database_uri, tracking_uri
+from cortex_pipelines.versioning.dagster.instance import has_own_databases
 
 FILE = Path(".cortex", "status.json")
 
@@ -60,7 +62,8 @@ def look(root: Path, caches: Iterable[str] = ()) -> Seen:
     caches = tuple(sorted(caches))
     begun, newest, digest = time.time(), 0.0, sha256()
     installed = sysconfig.get_path("purelib")
-    for words in (sys.version, str(root), os.environ.get("DVC_SITE_CACHE_DIR", "")):
+    variables = (os.environ.get(name, "") for name in ("DVC_SITE_CACHE_DIR", "MLFLOW_TRACKING_URI"))
+    for words in (sys.version, str(root), *variables):
         digest.update(words.encode() + b"\0")
     singles = [root / name for name in _FILES]
     singles += [Path(installed), Path.home() / ".config" / "dvc" / "config"]
@@ -110,7 +113,8 @@ def recall(root: Path) -> list[dict[str, Any]] | None:
 
 def remember(root: Path, before: Seen, rows: list[dict[str, Any]]) -> None:
     """Cache a status that was computed after ``before`` was collected."""
-    if not before.settled:
+    here = tracking_uri(root) == database_uri(root) and has_own_databases(root)
+    if not before.settled or not here:
         return
     (root / FILE).parent.mkdir(exist_ok=True)
     kept = {"digest": before.digest, "caches": before.caches, "rows": rows}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 from cortex_pipelines.atomic import began_before, write_whole
@@ -17,7 +18,7 @@ def note_process(root: Path, run_id: str) -> None:
     """Record that a run belongs to this process."""
     mark = going_on(root, run_id)
     mark.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(mark, json.dumps({"process": os.getpid(), "uri": tracking_uri(root)}).encode())
+    write_whole(mark, json.dumps({"process": os.getpid(), "uri": _hashed_uri(root)}).encode())
 
 
 def end_dead_runs(root: Path) -> int:
@@ -31,7 +32,7 @@ def end_dead_runs(root: Path) -> int:
             process, uri = int(noted["process"]), str(noted["uri"])
         except (OSError, ValueError, TypeError, KeyError):
             continue  # ended meanwhile, or is being written
-        if uri != tracking_uri(root) or began_before(process, mark):
+        if uri != _hashed_uri(root) or began_before(process, mark):
             continue
         try:
             client = open_client(root)
@@ -42,3 +43,8 @@ def end_dead_runs(root: Path) -> int:
             pass  # deleted since, or with a database that was lost
         mark.unlink(missing_ok=True)
     return ended
+
+
+def _hashed_uri(root: Path) -> str:
+    """What tells one MLflow from another; the address itself may hold a password."""
+    return sha256(tracking_uri(root).encode()).hexdigest()

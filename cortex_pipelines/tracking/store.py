@@ -1,10 +1,12 @@
 """Location of MLflow's runs, artifacts and registry: the project, or its variables.
 
-``MLFLOW_TRACKING_URI`` and ``MLFLOW_REGISTRY_URI`` mean what they mean to MLflow itself. Without
-them it is a database in the project, created once however many processes come first.
+``MLFLOW_TRACKING_URI``, ``MLFLOW_REGISTRY_URI`` and ``MLFLOW_DEFAULT_ARTIFACT_ROOT`` mean what they
+mean to MLflow itself. Without them it is a database in the project, created once however many
+processes come first.
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
 import uuid
@@ -25,7 +27,8 @@ UI = "http://127.0.0.1:5000"
 """Address of ``make ui``'s MLflow."""
 
 
-_DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
+_SERVED = ("postgresql", "mysql", "mssql")
+_DATABASES = ("sqlite:", *_SERVED)
 _WAIT_SECONDS = 30.0
 """For a database that something else writes to."""
 
@@ -97,8 +100,10 @@ def registry_uri(root: Path) -> str:
 def open_client(root: Path) -> "MlflowClient":
     """MLflow's client for the project.
 
-    First use of the project's own database is serialised: of three processes that create it at
-    once, two fail.
+    First use of a database is serialised: of three processes that create one at once, two fail.
+
+    Raises:
+        ProjectError: the server of the database cannot be used.
     """
     return connect(root, tracking_uri(root), registry_uri(root))
 
@@ -111,11 +116,15 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
+    # it logs what it raises as well, with a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     home = root / ".mlflow"
     home.mkdir(exist_ok=True)
     ready = home / _READY
     if tracking != database_uri(root):
-        return MlflowClient(tracking_uri=tracking, registry_uri=registry)
+        writable = os.access(home, os.W_OK)
+        with FileLock(home / _LOCK) if writable else contextlib.nullcontext():
+            return _connect_elsewhere(tracking, registry)
     if ready.exists():
         if database(root).exists():
             _follow_folder(root)
@@ -130,6 +139,42 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         client.search_registered_models(max_results=1)
         write_whole(ready, _place(root))
     return client
+
+
+def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
+    """Client of a server, or of a database elsewhere, which is created if it is empty."""
+    from mlflow import MlflowClient
+
+    for uri in {tracking, registry}:
+        if uri.startswith(_SERVED):
+            _reach(uri)
+    client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
+    if tracking.startswith(_DATABASES):
+        client.search_experiments(max_results=1)
+    if registry.startswith(_DATABASES):
+        client.search_registered_models(max_results=1)
+    return client
+
+
+def _reach(uri: str) -> None:
+    """Connect to the server of a database once; MLflow itself would try for minutes."""
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        engine.connect().close()
+        engine.dispose()
+    except ModuleNotFoundError as error:
+        raise ProjectError(
+            f"MLflow's database needs the package {error.name}: install the extra `servers`, and "
+            "let MLFLOW_TRACKING_URI begin with postgresql+psycopg2://"
+        ) from error
+    except sqlalchemy.exc.OperationalError as error:
+        raise ProjectError(
+            f"MLflow's database cannot be used: {' '.join(str(error.orig).split())}; start its "
+            "server or correct MLFLOW_TRACKING_URI, and run the same command again; what was "
+            "finished is kept"
+        ) from error
 
 
 def experiment_id(root: Path, name: str) -> str:
@@ -151,6 +196,8 @@ def _artifacts(root: Path, experiment: str) -> str | None:
     A database has none: MLflow's default would be a folder in wherever one stands.
     """
     if tracking_uri(root).startswith(_DATABASES):
+        if place := os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"):
+            return f"{place.rstrip('/')}/{experiment}"
         return f"{_place(root)}{experiment}"
     return None
 

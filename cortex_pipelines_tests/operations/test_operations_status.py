@@ -20,6 +20,7 @@ ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A few files of a project; they count as settled."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("params.yaml", "dvc.lock", "data/words/a/words.parquet", "cache/ab/cd"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,21 @@ def test_no_answer_is_kept_about_what_was_touched_this_moment(
 ) -> None:
     (root / FILE).unlink()
     monkeypatch.setattr(status_memory, "_SETTLED_SECONDS", 3600.0)
+    remember(root, look(root), ROWS)
+    assert not (root / FILE).exists()
+
+
+@pytest.mark.parametrize("elsewhere", ["mlflow", "dagster"])
+def test_no_answer_is_kept_where_records_lie_on_a_server(
+    root: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    if elsewhere == "mlflow":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
+    else:
+        (root / ".dagster").mkdir()
+        (root / ".dagster" / "dagster.yaml").write_text("storage: {postgres: {}}\n")
+    assert recall(root) is None
+    (root / FILE).unlink()
     remember(root, look(root), ROWS)
     assert not (root / FILE).exists()
 

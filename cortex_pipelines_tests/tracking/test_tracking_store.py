@@ -98,3 +98,29 @@ def test_a_copy_whose_records_cannot_be_written_says_so(
             store.open_client(copied)
     found = store.open_client(copied).get_run(run.info.run_id)
     assert found.info.artifact_uri.startswith(copied.as_uri())
+
+
+def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
+    made = store.experiment_id(tmp_path, "task_router")
+    found = store.open_client(tmp_path).get_experiment(made)
+    assert found.artifact_location == "s3://team/mlflow/task_router"
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("postgresql+psycopg2://somebody@127.0.0.1:1/mlflow", "cannot be used: connection to"),
+        ("postgresql+pg8000://somebody@127.0.0.1:1/mlflow", "needs the package pg8000"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, words: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ProjectError, match=words) as raised:
+        store.open_client(tmp_path)
+    assert "\n" not in str(raised.value)

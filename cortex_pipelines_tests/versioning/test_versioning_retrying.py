@@ -34,6 +34,7 @@ def wrapped(inner: Exception) -> Exception:
         answered(429),
         ValueError("git: fatal: unable to access: Could not resolve host: example.org"),
         wrapped(requests.ReadTimeout("slow")),
+        wrapped(RuntimeError('connection to server at "db", port 5432 failed: Connection refused')),
     ],
 )
 def test_passes_by_itself(error: Exception) -> None:

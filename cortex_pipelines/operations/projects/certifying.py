@@ -30,7 +30,7 @@ from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_file
 from cortex_pipelines.serving.security import audit
 from cortex_pipelines.tracking.registry import find_version
-from cortex_pipelines.tracking.store import open_client, tracking_uri
+from cortex_pipelines.tracking.store import database_uri, open_client, tracking_uri
 from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
@@ -246,11 +246,11 @@ def _audit(root: Path) -> dict[str, Any] | None:
 
 
 def _elsewhere(project: Project) -> list[str]:
-    """DVC's remotes and MLflow's server, without what lets one in there, and pinned rows."""
+    """DVC's remotes and MLflow elsewhere, without what lets one in there, and pinned rows."""
     places = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
     places += [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
     uri = tracking_uri(project.root)
-    return places + ([f"MLflow: {_open(uri)}"] if uri.startswith("http") else [])
+    return places + ([] if uri == database_uri(project.root) else [f"MLflow: {_open(uri)}"])
 
 
 def _open(url: str) -> str:

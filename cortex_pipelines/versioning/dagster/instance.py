@@ -8,11 +8,13 @@ from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import databases
+from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _SETTINGS = "telemetry:\n  enabled: false\n"
+_STORAGE = ("storage", "run_storage", "event_log_storage")
 _READY, _LOCK = ".initialised", ".initialise.lock"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """Dagster's databases below its home; each run has a file of its own."""
@@ -29,11 +31,17 @@ def renew_databases(root: Path) -> list[str]:
     return [f"{sentence}: {words}" for sentence in sentences if sentence]
 
 
+def has_own_databases(root: Path) -> bool:
+    """Whether ``dagster.yaml`` names no storage, so that it is in files below it."""
+    settings = peek_yaml(root / ".dagster" / "dagster.yaml")
+    return settings.keys().isdisjoint(_STORAGE)
+
+
 def open_instance(root: Path) -> "DagsterInstance":
     """The Dagster instance in ``.dagster``; sets ``DAGSTER_HOME`` so that the UI's is the same.
 
-    First use is serialised: two processes that create its database at once leave it broken for
-    good, with two heads of the schema's history.
+    First use is serialised, also after ``dagster.yaml`` named another storage: two processes that
+    create a database at once leave it broken for good, with two heads of the schema's history.
     """
     import dagster as dg
 
@@ -45,7 +53,7 @@ def open_instance(root: Path) -> "DagsterInstance":
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     ready = home / _READY
-    if ready.exists():
+    if ready.exists() and ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns:
         return dg.DagsterInstance.get()
     with FileLock(home / _LOCK):
         instance = dg.DagsterInstance.get()

@@ -20,11 +20,14 @@ _TYPES = frozenset(
         "LockError",  # of DVC
     }
 )
-_WORDS = (  # of git and of resolvers, which come as text only
+_WORDS = (  # of git, of resolvers and of databases, which come as text only
     "could not resolve host",
     "temporary failure in name resolution",
     "connection timed out",
     "connection reset",
+    "connection refused",
+    "server closed the connection",
+    "the database system is starting up",
     "early eof",
     "the remote end hung up",
     "returned error: 429",

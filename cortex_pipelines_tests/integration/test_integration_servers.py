@@ -1,0 +1,188 @@
+"""Shared servers as docs/guides/servers.md sets them up: S3, and PostgreSQL from Debian."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines.versioning.publish import replace_folder
+from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject, run_in
+from cortex_pipelines_tests.integration.servers import (
+    BUCKET,
+    Postgres,
+    objects,
+    postgres_programs,
+    running_postgres,
+    running_s3,
+)
+
+pytestmark = pytest.mark.slow
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "servers.md"
+MADE = ("repository_files", "repository_commits", "compliance")
+
+
+@pytest.fixture(scope="module")
+def s3_address() -> Iterator[str]:
+    with running_s3() as address:
+        yield address
+
+
+@pytest.fixture
+def stored(begun: MiniProject, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
+    """A project with S3 for DVC's outputs and MLflow's artifacts."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_S3_ENDPOINT_URL": s3_address,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{BUCKET}/mlflow",
+    }
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    run_in(begun.root, "dvc", "remote", "add", "-d", "store", f"s3://{BUCKET}/dvc")
+    run_in(begun.root, "dvc", "remote", "modify", "store", "endpointurl", s3_address)
+    return begun
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    pytest.importorskip("dagster_postgres", reason="the extra `servers` is not installed")
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    with running_postgres(programs) as running:
+        yield running
+
+
+@pytest.fixture
+def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
+    """A project whose Dagster and MLflow use empty databases of the server."""
+    (settings,) = re.findall(r"```yaml\n# .dagster/dagster.yaml\n(.*?)```", GUIDE.read_text(), re.S)
+    path = begun.root / ".dagster" / "dagster.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(settings)
+    values = read_yaml(path)
+    database = values["storage"]["postgres"]["postgres_db"]
+    database |= {"hostname": "127.0.0.1", "port": server.port}
+    write_yaml(path, values)
+    for name in (database["db_name"], "mlflow"):
+        server.create(name)
+    monkeypatch.setenv("PGPASSWORD", server.password)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url("mlflow"))
+    return begun
+
+
+def rows(mini: MiniProject) -> dict[str, dict[str, Any]]:
+    """What `cortex status` says of what was made, by asset."""
+    return {row["asset"]: row for row in mini.status() if row["dvc_md5"]}
+
+
+def agree(row: dict[str, Any]) -> bool:
+    """Whether Dagster, DVC and MLflow give a fresh output the same version."""
+    versions = {row[view] for view in ("data_version", "dvc_md5", "mlflow_digest")}
+    return bool(row["fresh"]) and len(versions) == 1
+
+
+def process(mini: MiniProject, *words: str) -> subprocess.Popen[str]:
+    """``cortex`` with these words in a process of its own."""
+    variables = {name: value for name, value in os.environ.items() if name != "CORTEX_ROOT"}
+    return subprocess.Popen(
+        [BIN / "cortex", *words], cwd=mini.root, env=variables, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: str) -> None:
+    mini, words = stored, ("run", *MADE, "--project", "beta")
+    mini.cortex(*words)
+    before = rows(mini)
+    assert all(agree(before[name]) for name in MADE)
+    report = mini.root / "data" / "compliance" / "beta" / "compliance.json"
+    first, kept = before["compliance"]["run_id"], report.read_bytes()
+    names = {
+        place.rpartition("/artifacts/")[2]
+        for place in objects(s3_address, f"mlflow/data-beta/{first}/")
+    }
+    assert names == {"compliance.json", "report.html"}
+    assert Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes() == kept
+
+    targets = [f"{name}@beta" for name in MADE]
+    run_in(mini.root, "dvc", "push", *targets)
+    shutil.rmtree(mini.root / ".dvc" / "cache")
+    for name in MADE:
+        shutil.rmtree(mini.root / "data" / name)
+    mini.cortex("sync")
+    assert rows(mini)["compliance"]["data_version"] is None
+    run_in(mini.root, "dvc", "pull", *targets)
+    mini.cortex("sync")
+    assert rows(mini) == before
+
+    mini.cortex("forget", "--path", "stack.go", "--project", "beta")
+    mini.cortex(*words)
+    said = mini.cortex("forget", "--purge").stderr
+    assert f"the remote store (s3://{BUCKET}/dvc) may still hold former versions" in said
+    assert objects(s3_address, f"mlflow/data-beta/{first}/") == []
+    assert objects(s3_address, f"mlflow/data-beta/{rows(mini)['compliance']['run_id']}/")
+    paper = mini.root.parent / "certificate.json"
+    mini.cortex("forget", "--certificate", str(paper))
+    assert f"DVC remote store: s3://{BUCKET}/dvc" in paper.read_text()
+
+
+def test_two_processes_share_postgresql_from_its_first_use(shared: MiniProject) -> None:
+    commands = (("coordination_events",), ("repository_files", "--project", "beta"))
+    both = [process(shared, "run", *words) for words in commands]
+    said = [running.communicate()[1] for running in both]
+    assert [running.returncode for running in both] == [0, 0], said
+
+    made = rows(shared)
+    assert made.keys() == {"coordination_events", "repository_files"}
+    assert all(agree(row) for row in made.values())
+    assert not (shared.root / ".mlflow" / "mlflow.db").exists()
+    assert not (shared.root / ".dagster" / "history").exists()
+    assert not (shared.root / ".cortex" / "status.json").exists(), "others may change the answer"
+
+
+def test_a_stopped_server_is_said_in_a_sentence_and_loses_nothing(
+    shared: MiniProject, server: Postgres
+) -> None:
+    mini, words = shared, ("run", "coordination_events")
+    mini.cortex(*words)
+    before = mini.outputs()
+
+    server.stop()
+    (said,) = process(mini, *words).communicate()[1].splitlines()
+    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in said
+    assert "Connection refused" in said
+    assert server.password not in said
+    assert mini.cortex("status", status=1).stderr.partition(" (traceback")[0] in said
+    assert mini.outputs() == before
+    server.start()
+    assert agree(rows(mini)["coordination_events"])
+
+
+def test_a_run_whose_server_stops_is_made_up_for_by_the_next(
+    shared: MiniProject, server: Postgres
+) -> None:
+    mini, words = shared, ("run", "repository_files", "--project", "beta")
+
+    def stop_first(made: Path, place: Path) -> None:
+        server.stop()
+        replace_folder(made, place)
+
+    publishing = "cortex_pipelines.versioning.materialise.replace_folder"
+    with mock.patch(publishing, stop_first):
+        said = mini.cortex(*words, status=1).stderr
+    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    server.start()
+    mini.cortex(*words)
+    assert agree(rows(mini)["repository_files"])
