@@ -48,6 +48,9 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
+        """Start the server, if it is not running."""
+        if (self._home / "data" / "postmaster.pid").exists():
+            return
         options = f"-h 127.0.0.1 -p {self.port} -k {self._home} -F"
         self._control("start", "-w", "-o", options, "-l", str(self._home / "log"))
 

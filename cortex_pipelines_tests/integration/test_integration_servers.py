@@ -67,18 +67,21 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> MiniProject:
     """A project whose Dagster and MLflow use empty databases of the server."""
+    server.start()
     (settings,) = re.findall(r"```yaml\n# .dagster/dagster.yaml\n(.*?)```", GUIDE.read_text(), re.S)
     path = begun.root / ".dagster" / "dagster.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(settings)
     values = read_yaml(path)
     database = values["storage"]["postgres"]["postgres_db"]
-    database |= {"hostname": "127.0.0.1", "port": server.port}
+    # names of this test alone: MLflow looks for its tables once in a process
+    own = f"{database['db_name']}_{begun.root.parent.name}", f"mlflow_{begun.root.parent.name}"
+    database |= {"hostname": "127.0.0.1", "port": server.port, "db_name": own[0]}
     write_yaml(path, values)
-    for name in (database["db_name"], "mlflow"):
+    for name in own:
         server.create(name)
     monkeypatch.setenv("PGPASSWORD", server.password)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url("mlflow"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url(own[1]))
     return begun
 
 
