@@ -50,13 +50,19 @@ _WAYS = {
 _SERVED = ("base", "context", "adapter", "both")
 _ROLES = {"adapter": "challenger"}
 """Way to its name among the figures of questions, where that is another one."""
-_OVER = {"base": "base", "context": "context", "other adapter": "other_adapter", "n-grams": "cache"}
-"""What the adapter is compared with, to its columns in ``ways.parquet``."""
+_OVER = {
+    "adapter over base": ("adapter", "base"),
+    "adapter over context": ("adapter", "context"),
+    "both over context": ("both", "context"),
+    "adapter over other adapter": ("adapter", "other_adapter"),
+    "adapter over n-grams": ("adapter", "cache"),
+}
+"""What is compared, to its ways in ``ways.parquet``."""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Bits per byte that an adapter saves over something else.
+    """Bits per byte that one way of answering saves over another.
 
     Args:
         estimate: The mean over bytes.
@@ -102,7 +108,7 @@ class Studied:
         first_lines: Way to answer, to the share of completions whose first line is written right.
         questions: By kind, and ``all``; under ``shown`` those that were also asked with similar
             code before them, which alone ``context`` and ``both`` answered.
-        gains: What the adapter is compared with, to what it saves.
+        gains: What is compared (``adapter over base`` and so on), to what the first one saves.
         forgetting: Rise of perplexity on code of the control, and its interval; None if it was not
             measured.
         best: Way that needs the fewest bits, of those that can be served.
@@ -290,9 +296,9 @@ def read_results(paths: Sequence[Path]) -> list[Studied]:
     return list(found.values())
 
 
-def corrected(studied: Sequence[Studied], over: str) -> dict[str, float]:
-    """p-value of each project's gain over something, by Holm's correction over the projects."""
-    known = {one.name: one.gains[over].p for one in studied if over in one.gains}
+def corrected(studied: Sequence[Studied], name: str) -> dict[str, float]:
+    """p-value of each project's gain, by Holm's correction over the projects."""
+    known = {one.name: one.gains[name].p for one in studied if name in one.gains}
     return dict(zip(known, holm(list(known.values())), strict=True))
 
 
@@ -387,15 +393,15 @@ def _with_ends(metrics: Mapping[str, float], name: str) -> tuple[float, float, f
 
 
 def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Gain]:
-    """What an adapter saves over the other ways."""
+    """What an adapter saves, and what it saves beside similar code."""
     gains = {}
-    for over, way in _OVER.items():
-        part = table.filter(pl.col(f"{way}_bits").is_not_null())
+    for name, (way, over) in _OVER.items():
+        part = table.drop_nulls([f"{way}_bits", f"{over}_bits"])
         if part.height:
-            paired = gained(part, "adapter", way, settings)
+            paired = gained(part, way, over, settings)
             interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
             p = sign_flip_p(paired, settings.resamples, settings.seed)
-            gains[over] = Gain(interval.estimate, interval.low, interval.high, p)
+            gains[name] = Gain(interval.estimate, interval.low, interval.high, p)
     return gains
 
 

@@ -16,20 +16,25 @@ _PART_OF = {"context": "shown", "adapter": "all", "both": "shown"}
 
 
 def completion_table(every: Sequence[Studied]) -> str:
-    """Bits per byte of completions by way to answer, and what the adapter saves, in Markdown."""
+    """Bits per byte of completions by way to answer, in Markdown."""
     studied = with_most_tokens(every)
     ways = list(dict.fromkeys(way for one in studied for way in one.bits))
-    overs = list(dict.fromkeys(over for one in studied for over in one.gains))
-    chances = {over: corrected(studied, over) for over in overs}
-    head = ["project", "language", "lines", "tokens", "completions", *ways]
-    head += [f"adapter saves over {over}" for over in overs] + ["best"]
+    head = ["project", "language", "lines", "tokens", "completions", *ways, "best"]
     rows = []
     for one in studied:
         row = [one.name, one.language, f"{one.lines:,}", f"{one.tokens:,}", str(one.items)]
         row += [f"{one.bits[way]:.3f}" if way in one.bits else "" for way in ways]
-        row += [_gain(one, over, chances[over]) for over in overs] + [one.best]
-        rows.append(row)
+        rows.append([*row, one.best])
     return _markdown(head, rows)
+
+
+def gain_table(every: Sequence[Studied]) -> str:
+    """Bits per byte that one way saves over another, in Markdown."""
+    studied = with_most_tokens(every)
+    names = list(dict.fromkeys(name for one in studied for name in one.gains))
+    chances = {name: corrected(studied, name) for name in names}
+    rows = [[one.name, *(_gain(one, name, chances[name]) for name in names)] for one in studied]
+    return _markdown(["bits saved per byte", *names], rows)
 
 
 def question_table(studied: Sequence[Studied]) -> str:
@@ -128,8 +133,8 @@ def _points(
     return picture(draw, 7, 1.6 + 0.3 * len(studied), (0.2, 0.16, 0.77, 0.74))
 
 
-def _gain(one: Studied, over: str, chances: Mapping[str, float]) -> str:
-    gain = one.gains.get(over)
+def _gain(one: Studied, name: str, chances: Mapping[str, float]) -> str:
+    gain = one.gains.get(name)
     if gain is None:
         return ""
     mark = "" if chances[one.name] < _SIGNIFICANT else ", not shown"
@@ -151,6 +156,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 TABLES: tuple[Callable[[Sequence[Studied]], str], ...] = (
     completion_table,
+    gain_table,
     question_table,
     mean_table,
     curve_table,

@@ -36,12 +36,16 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: Min
     done = own.cortex("study", "adapters", str(own.root), "--tokens", "3000")
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     rows = [line.split("|")[1].strip() for line in lines]
-    assert rows[:8] == ["project", "---", "alpha", "beta"] * 2
-    assert rows[8] == "mean over projects"
+    assert rows[:4] == rows[8:12] == ["project", "---", "alpha", "beta"]
+    assert rows[4:8] == ["bits saved per byte", "---", "alpha", "beta"]
+    assert rows[12] == "mean over projects"
     known = json.loads((own.root / "study.json").read_text())
     for one in known["projects"]:
         assert {"base", "adapter", "other adapter", "n-grams", "both"} <= set(one["bits"])
-        assert set(one["gains"]) == {"base", "context", "other adapter", "n-grams"}
+        assert set(one["gains"]) == {
+            *(f"adapter over {way}" for way in ("base", "context", "other adapter", "n-grams")),
+            "both over context",
+        }
         assert set(one["questions"]["shown"]["correct"]) == {"base", "context", "adapter", "both"}
         assert set(one["first_lines"]) == {"base", "context", "adapter", "both"}
         assert (
@@ -156,7 +160,7 @@ def one(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000) ->
         {},
         {"base": 0.1, "adapter": 0.3},
         asked,
-        {"base": Gain(0.1, 0.0, 0.2, p)},
+        {"adapter over base": Gain(0.1, 0.0, 0.2, p)},
         None,
         "adapter",
     )
@@ -180,14 +184,13 @@ def test_results_of_several_machines_are_one_table_corrected_for_all(tmp_path: P
         files.append(write_results(tmp_path / str(place), studied))
     both = read_results(files)
     assert both == [one("a", p=0.02), one("b", p=0.03)]
-    assert corrected(both, "base") == {"a": 0.04, "b": 0.04}
+    assert corrected(both, "adapter over base") == {"a": 0.04, "b": 0.04}
     done = CliRunner().invoke(
         main, ["study", "table", *map(str, files), "--pictures", str(tmp_path)]
     )
     assert done.exit_code == 0, done.output
-    assert (
-        "| a | python | 10 | 1,000 | 9 | 1.000 | 0.900 | +0.100 (+0.000 to +0.200) |" in done.output
-    )
+    assert "| a | python | 10 | 1,000 | 9 | 1.000 | 0.900 | adapter |" in done.output
+    assert "| a | +0.100 (+0.000 to +0.200) |" in done.output
     assert b"questions answered" in (tmp_path / "study-answered.svg").read_bytes()
 
 
