@@ -65,8 +65,9 @@ def adapters(
         "adapters": {**chosen_precision},
         "evaluation": {**sizes, **chosen_precision},
     }
-    clones = {name: Path(path) for name, _, path in (text.partition("=") for text in repositories)}
-    if "" in clones or Path() in clones.values():
+    given = {name: path for name, _, path in (text.partition("=") for text in repositories)}
+    clones = {name: Path(path) for name, path in given.items()}
+    if "" in given or "" in given.values():
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
     for sentence in begin_study(folder, chosen, clones, limits):
         click.echo(sentence, err=True)

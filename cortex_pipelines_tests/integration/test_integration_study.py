@@ -133,6 +133,7 @@ def _fail(*_: Any) -> None:
         (["--project", "flask"], "no project flask in the study"),
         (["--repo", "mine=/nowhere"], "--repo mine: no folder /nowhere"),
         (["--repo", "/nowhere"], "give NAME=PATH"),
+        (["--repo", "express=."], "--repo express: the study has another project of that name"),
     ],
 )
 def test_what_cannot_be_studied_is_said_before_anything_is_made(
