@@ -45,6 +45,8 @@ _WAYS = {
     "n-grams": "ngrams_bits_per_byte",
     "base, n-grams": "base_with_ngrams_bits_per_byte",
     "adapter, n-grams": "adapter_with_ngrams_bits_per_byte",
+    "context, n-grams": "retrieval_with_ngrams_bits_per_byte",
+    "both, n-grams": "both_with_ngrams_bits_per_byte",
 }
 """Way to answer, to its figure of held-out completions."""
 _SERVED = ("base", "context", "adapter", "both")
@@ -54,6 +56,7 @@ _OVER = {
     "adapter over base": ("adapter", "base"),
     "adapter over context": ("adapter", "context"),
     "both over context": ("both", "context"),
+    "both over context, n-grams beside": ("both_cache", "context_cache"),
     "adapter over other adapter": ("adapter", "other_adapter"),
     "adapter over n-grams": ("adapter", "cache"),
 }

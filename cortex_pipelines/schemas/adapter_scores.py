@@ -53,7 +53,7 @@ FOREIGN_SCORES = Table(
 
 MULTIPLE_CHOICE = Table(
     "team_choices",
-    "One multiple-choice question, and each model's most likely answer.",
+    "One multiple-choice question, and each model's answer.",
     (
         Column("example_id", pl.String, "Example that it was made from"),
         Column("kind", pl.String, "Kind of question", one_of=_QUESTIONS),
@@ -96,6 +96,8 @@ WAYS = Table(
         Column("cache_bits", pl.Float64, "N-grams of the project and of the prompt alone"),
         Column("base_cache_bits", pl.Float64, "The base mixed with the n-grams"),
         Column("adapter_cache_bits", pl.Float64, "The challenger mixed with the n-grams"),
+        Column("context_cache_bits", pl.Float64, "The base with both", True),
+        Column("both_cache_bits", pl.Float64, "The challenger with both", True),
         Column("gap", pl.Boolean, "A gap between code before and after it is filled"),
         Column("base_line", pl.Boolean, "The base, written greedily, gets its first line right"),
         Column("adapter_line", pl.Boolean, "The challenger does"),

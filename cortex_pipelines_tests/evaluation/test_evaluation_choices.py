@@ -105,9 +105,62 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
 
     class Unfinished:
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
+            if items and items[0].prompt != "p":
+                return [ItemScore(9.0, 1, 6, 0), ItemScore(18.0, 2, 14, 0)]
             return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
 
     table = choice_table([asked], [None], ComparedModels(Path(), None), Unfinished(), 512)  # type: ignore[arg-type]
+    assert table["base_chosen"].to_list() == [1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "common"),
+    [
+        (
+            "naming",
+            "x = <NAME>(a)\n\n# <NAME> is a function. Its name:\n",
+            "# <NAME> is a function",
+        ),
+        ("statement", "# a.py\nimport os\n\ndef f(a):\n", "# a.py\n"),
+    ],
+)
+def test_a_text_that_is_always_likely_is_not_chosen_for_that(
+    kind: str, prompt: str, common: str
+) -> None:
+    texts = ("value", "rotated_key")
+    asked = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
+
+    class Habitual:
+        """Finds one text likely whatever is asked, and the other one after the prompt."""
+
+        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
+            assert all(one.prompt == prompt or one.prompt.startswith(common) for one in items)
+            rare = {prompt: 8.0}
+            costs = [
+                1.0 if one.completion == "value" else rare.get(one.prompt, 30.0) for one in items
+            ]
+            return [ItemScore(cost, 2, 8, 0) for cost in costs]
+
+    models = ComparedModels(Path(), None)
+    table = choice_table([asked], [asked], models, Habitual(), 512)  # type: ignore[arg-type]
+    assert table["base_chosen"].to_list() == [1]
+    assert table["context_chosen"].to_list() == [1]
+
+
+def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
+    asked = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
+
+    class Cut:
+        def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
+            unscored = ItemScore(0.0, 0, 0, 0)
+            return [
+                unscored
+                if (one.prompt, one.completion) == ("p\nq", "a")
+                else ItemScore(5.0, 1, 1, 0)
+                for one in items
+            ]
+
+    table = choice_table([asked], [None], ComparedModels(Path(), None), Cut(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 

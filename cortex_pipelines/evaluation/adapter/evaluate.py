@@ -141,7 +141,7 @@ def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> No
     """Score every text once, grouped by prompt; results are cached."""
     texts = [*items.held_out, *items.general.items, *items.general.foreign]
     texts += [text.item for text in items.attempts]
-    texts += [answer for question in items.questions for answer in question.answers]
+    texts += [text for question in items.questions for text in (*question.answers, *question.alone)]
     texts.sort(key=lambda text: (text.task, text.prompt, text.completion))
     for role in ROLES:
         scorer.scores(texts, compared.folder(role))

@@ -75,9 +75,14 @@ class ItemScore:
         return self.tokens > 0 and self.greedy == self.tokens
 
     @property
+    def total_nats(self) -> float:
+        """Nats of the text and, where a name is asked for, of its end."""
+        return self.nats + self.end_nats
+
+    @property
     def nats_per_byte(self) -> float:
         """Nats per byte, to compare texts of different length; infinite without bytes."""
-        return (self.nats + self.end_nats) / self.bytes if self.bytes else inf
+        return self.total_nats / self.bytes if self.bytes else inf
 
 
 class ItemScorer:

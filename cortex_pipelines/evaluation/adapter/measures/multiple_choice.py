@@ -10,8 +10,12 @@ likelier one it shows what it knows. Four kinds:
 * ``statement``: the statement that comes next among four of the same project;
 * ``correction``: code as a person put it against what a model had written, as of ``fix``.
 
-The answer is the one with the highest log-likelihood **a byte** (the ``acc_norm`` of the usual
-harness): by the plain sum the shortest would win. A tie counts as wrong. Wrong answers come from
+Of names and statements the answer is the one that the prompt makes likelier most: its
+log-likelihood after the prompt less that without it (domain conditional pointwise mutual
+information; Holtzman and others, *Surface Form Competition*, EMNLP 2021). By likelihood alone the
+commonest text would win, whatever is asked. Two versions of the same code differ in little else
+than how likely they are, so of those the one with the highest log-likelihood **a byte** counts (the
+``acc_norm`` of the usual harness). A tie counts as wrong. Wrong answers come from
 the test split as the right one does, or an adapter would know them from training; none stands in
 the prompt, where it could be ruled out by reading: the right one is masked there. A line that can
 only go on with another statement (``else``, ``except``, ``case``) is no statement.
@@ -57,6 +61,16 @@ class Question:
     def chance(self) -> float:
         """Expected accuracy of guessing."""
         return 1 / len(self.answers)
+
+    @property
+    def alone(self) -> tuple[Example, ...]:
+        """The answers after what all questions of the kind have in common; empty for two versions
+        of the same code."""
+        lines = self.answers[0].prompt.splitlines() or [""]
+        common = {"naming": lines[-1], "statement": lines[0]}.get(self.kind)
+        if common is None:
+            return ()
+        return tuple(replace(answer, prompt=f"{common}\n") for answer in self.answers)
 
 
 def questions(
@@ -189,7 +203,8 @@ def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: i
 
 def _stands_in(answer: str, prompt: str) -> bool:
     """Whether a text occurs in another, with names matched as whole words."""
-    return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt) is not None
+    # plain text first: an expression for each name of a large project takes minutes to compile
+    return answer in prompt and bool(re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt))
 
 
 def _similar(left: str, right: str) -> bool:

@@ -1,10 +1,12 @@
 """Choices and accuracy of the models on multiple-choice questions."""
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
@@ -33,9 +35,14 @@ def choice_table(
         scorer: Scores the answers.
         window: Most tokens of a question with examples and its answer.
     """
-    chosen = {role: _choices(asked, compared.folder(role), scorer, None) for role in ROLES}
+    chosen: dict[str, list[int | None]] = {}
+    priors: dict[str, list[list[ItemScore]]] = {}
+    for role in ROLES:
+        folder = compared.folder(role)
+        priors[role] = _by_question([one.alone for one in asked], folder, scorer, None)
+        chosen[role] = _choices(asked, priors[role], folder, scorer, None)
     for way, role in _SHOWN.items():
-        chosen[way] = _choices(shown, compared.folder(role), scorer, window)
+        chosen[way] = _choices(shown, priors[role], compared.folder(role), scorer, window)
     rows = [
         {
             **{
@@ -56,18 +63,26 @@ def choice_table(
 
 def _choices(
     questions: Sequence[Question | None],
+    priors: Sequence[Sequence[ItemScore]],
     adapter: Path | None,
     scorer: ItemScorer,
     window: int | None,
 ) -> list[int | None]:
-    """The answer that one model takes to be the likeliest; None where there is no question."""
-    # all at once, as an adapter is loaded anew for each call
-    answers = [answer for question in questions if question for answer in question.answers]
-    scores = iter(scorer.scores(answers, adapter, window))
+    """The answer that one model chooses; None where there is no question."""
+    answers = [question.answers if question else () for question in questions]
+    scores = _by_question(answers, adapter, scorer, window)
     return [
-        _chosen([next(scores) for _ in question.answers]) if question else None
-        for question in questions
+        _chosen(mine, alone) if mine else None for mine, alone in zip(scores, priors, strict=True)
     ]
+
+
+def _by_question(
+    texts: Sequence[Sequence[Example]], adapter: Path | None, scorer: ItemScorer, window: int | None
+) -> list[list[ItemScore]]:
+    """Scores of each question's texts."""
+    # all at once, as an adapter is loaded anew for each call
+    scores = iter(scorer.scores([text for some in texts for text in some], adapter, window))
+    return [[next(scores) for _ in some] for some in texts]
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -148,8 +163,20 @@ def _difference(part: pl.DataFrame, way: str, over: str) -> list[float]:
     return [float(gain) for gain in _right(part, way) - _right(part, over)]
 
 
-def _chosen(scores: Sequence[ItemScore]) -> int | None:
-    """Likeliest answer per byte; None on a tie."""
-    costs = [score.nats_per_byte for score in scores]
+def _chosen(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int | None:
+    """The answer that the prompt makes likelier most, or the likeliest a byte; None on a tie.
+
+    Args:
+        scores: Of the answers after the prompt.
+        alone: Of the answers without it; empty where the likeliest a byte is wanted.
+    """
+    costs = (
+        [
+            score.total_nats - prior.total_nats if score.bytes else inf
+            for score, prior in zip(scores, alone, strict=True)
+        ]
+        if alone
+        else [score.nats_per_byte for score in scores]
+    )
     best = min(costs)
     return costs.index(best) if costs.count(best) == 1 else None

@@ -27,8 +27,13 @@ MEASURED = {
     "cache": "ngrams",
     "base_cache": "base_with_ngrams",
     "adapter_cache": "adapter_with_ngrams",
+    "context_cache": "retrieval_with_ngrams",
+    "both_cache": "both_with_ngrams",
 }
 """Way to the name of its figures; base and adapter have theirs in the table of scores."""
+
+_WITH_EXAMPLES = {"base": "context", "adapter": "both"}
+"""Way to the same with similar training examples; one weight of the n-grams does for both."""
 
 _WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Of the n-grams in a mixture, the best on validation items is used."""
@@ -61,13 +66,13 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
     lengths = scorer.first_lines(items, window)
     lines = {way: _right_lines(items, scored, lengths) for way, scored in scores.items()}
     bits = {way: [score.bits for score in scored] for way, scored in scores.items()}
+    shown = settings.retrieved_window
     if ways.retrieved:
-        shown = settings.retrieved_window
         lengths = scorer.first_lines(ways.retrieved, shown)
         for way, folder in (("context", None), ("both", ways.challenger)):
-            scored = scorer.scores(ways.retrieved, folder, shown)
-            bits[way] = [score.bits for score in scored]
-            lines[way] = _right_lines(ways.retrieved, scored, lengths)
+            scores[way] = scorer.scores(ways.retrieved, folder, shown)
+            bits[way] = [score.bits for score in scores[way]]
+            lines[way] = _right_lines(ways.retrieved, scores[way], lengths)
     if ways.other is not None:
         bits["other_adapter"] = [score.bits for score in scorer.scores(items, ways.other)]
     ngrams = _fitted(ways.dataset, scorer, settings)
@@ -77,12 +82,17 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
         read_examples(ways.dataset, "completion", "validation"), settings.items, settings.seed
     )
     validation_costs = _costs(ngrams, validation, scorer, window)
+    shown_costs = _costs(ngrams, ways.retrieved, scorer, shown) if ways.retrieved else []
     for way, folder in plain.items():
         weight = _weight(scorer.scores(validation, folder), validation_costs)
-        bits[f"{way}_cache"] = [
-            _bits(mixed(_nats(score), cost, weight))
-            for score, cost in zip(scores[way], costs, strict=True)
-        ]
+        mixtures = {way: costs}
+        if ways.retrieved:
+            mixtures[_WITH_EXAMPLES[way]] = shown_costs
+        for name, of_ngrams in mixtures.items():
+            bits[f"{name}_cache"] = [
+                _bits(mixed(_nats(score), cost, weight))
+                for score, cost in zip(scores[name], of_ngrams, strict=True)
+            ]
     rows = [
         {
             **{name: getattr(item, name) for name in ("example_id", "path", "language", "cluster")},

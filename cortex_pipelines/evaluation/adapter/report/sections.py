@@ -53,8 +53,9 @@ def choices_part(findings: Findings) -> list[str]:
         pages.paragraph(
             "naming: the true name among four; fix: code against the same code with an error; "
             "statement: the true next statement among four of the project; correction: code as a "
-            "person put it against what a model had written. The answer with the "
-            "highest log-likelihood a byte counts, a tie is wrong. "
+            "person put it against what a model had written. Of names and "
+            "statements the answer counts that the prompt makes likelier most, of two versions of "
+            "the same code the one with the highest log-likelihood a byte; a tie is wrong. "
             f"{unasked} left out for want of others to ask about beside them."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
@@ -149,6 +150,8 @@ def baselines_part(findings: Findings) -> list[str]:
         "ngrams": "n-grams of the project and of the prompt, without a network",
         "base_with_ngrams": "base mixed with the n-grams",
         "adapter_with_ngrams": "the challenger mixed with the n-grams",
+        "retrieval_with_ngrams": "the base with similar training examples, mixed with the n-grams",
+        "both_with_ngrams": "the challenger with both",
     }
     rows = [
         [
