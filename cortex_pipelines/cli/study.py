@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cortex_pipelines.operations.study import Studied
+    from cortex_pipelines.operations.study_results import Studied
 
 
 @click.group(epilog="Example: cortex study adapters ../study")
@@ -56,7 +56,8 @@ def adapters(
     them. Options on sizes, but for --tokens, count when the study begins. With --project the others
     in FOLDER wait, and a listed project that it lacks is added; --repo counts as chosen.
     """
-    from cortex_pipelines.operations.study import begin_study, recorded
+    from cortex_pipelines.operations.study import begin_study
+    from cortex_pipelines.operations.study_results import recorded
     from cortex_pipelines.orchestration.study import run_study
 
     sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
@@ -97,7 +98,7 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
 
     FILES are the study.json of each. Gains are corrected for the number of all their projects.
     """
-    from cortex_pipelines.operations.study import read_results
+    from cortex_pipelines.operations.study_results import read_results
     from cortex_pipelines.operations.study_tables import answered_picture, saved_picture
 
     studied = read_results(files)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.charts import COLOUR, picture
-from cortex_pipelines.operations.study import Studied, corrected, means, with_most_tokens
+from cortex_pipelines.operations.study_results import Studied, corrected, means, with_most_tokens
 
 _SIGNIFICANT = 0.05
 _SIDE_BY_SIDE = {"context": "#8a8a8a", "adapter": COLOUR, "both": "#e07b00"}

@@ -7,10 +7,10 @@ from cortex_pipelines.operations.study import (
     compare_with,
     partners,
     record,
-    recorded,
     set_budget,
     studied_projects,
 )
+from cortex_pipelines.operations.study_results import recorded
 from cortex_pipelines.orchestration.location import open_location
 from cortex_pipelines.orchestration.runs import Outcome, run_stale
 from cortex_pipelines.versioning.dagster.instance import open_instance

@@ -13,11 +13,11 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.operations import study
 from cortex_pipelines.operations.projects import moving_pins
 from cortex_pipelines.operations.projects.parameter_file import round_trip
-from cortex_pipelines.operations.study import (
+from cortex_pipelines.operations.study import begin_study
+from cortex_pipelines.operations.study_results import (
     Asked,
     Gain,
     Studied,
-    begin_study,
     corrected,
     means,
     read_results,
