@@ -45,6 +45,7 @@ def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: Min
         assert set(one["gains"]) == {
             *(f"adapter over {way}" for way in ("base", "context", "other adapter", "n-grams")),
             "both over context",
+            "both over context, n-grams beside",
         }
         assert set(one["questions"]["shown"]["correct"]) == {"base", "context", "adapter", "both"}
         assert set(one["first_lines"]) == {"base", "context", "adapter", "both"}
