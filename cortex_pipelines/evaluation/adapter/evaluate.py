@@ -51,6 +51,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_metrics,
     choice_table,
 )
+from cortex_pipelines.evaluation.adapter.measures.specialisations import specialisation_metrics
 from cortex_pipelines.evaluation.adapter.measures.ways import Ways, way_metrics, way_table
 from cortex_pipelines.evaluation.adapter.report.page import render_report
 from cortex_pipelines.evaluation.adapter.report.quality import (
@@ -188,6 +189,7 @@ def _measured(
     quality = quality_reports(tables["generations"], tables["team_choices"])
     metrics = (
         score_metrics(tables["scores"], settings)
+        | specialisation_metrics(tables["scores"], inputs.datasets, settings)
         | own_metrics(tables["scores"], tables["foreign_scores"], settings)
         | forgetting_metrics(tables["general_scores"], settings)
         | choice_metrics(tables["team_choices"], settings)

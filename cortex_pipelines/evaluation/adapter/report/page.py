@@ -20,6 +20,7 @@ from cortex_pipelines.evaluation.adapter.report.sections import (
     interval,
     memorised_part,
     own_part,
+    specialisations_part,
 )
 from cortex_pipelines.evaluation.metrics.style import FEATURES
 
@@ -52,6 +53,7 @@ def render_report(findings: Findings) -> str:
             *memorised_part(findings),
             *outputs_part(findings.tables, findings.metrics),
             *_languages(scores),
+            *specialisations_part(findings),
             *_items("Gained most", "good", _ranked(scores, descending=True), examples),
             *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
         ]

@@ -10,6 +10,10 @@ from cortex_pipelines import pages
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
+from cortex_pipelines.evaluation.adapter.measures.specialisations import (
+    LEAST_GROUPS,
+    SPECIALISATIONS,
+)
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import Comparison, seen_with
 
@@ -139,6 +143,39 @@ def own_part(findings: Findings) -> list[str]:
             f"{interval(metrics, 'own_improvement')} more."
         ),
     ]
+
+
+def specialisations_part(findings: Findings) -> list[str]:
+    """Section on code of one purpose."""
+    head = ["purpose", "training examples", "items", "groups of files", "base", "challenger"]
+    return [
+        pages.heading("By purpose"),
+        pages.paragraph("Bits per byte of the held-out items of all tasks whose unit is for it."),
+        pages.table(
+            [*head, "saved over the base, or why it is not known"],
+            [_specialised(findings.metrics, name) for name in SPECIALISATIONS],
+        ),
+    ]
+
+
+def _specialised(metrics: Mapping[str, float], name: str) -> list[str]:
+    counts = [metrics.get(f"for_{name}_{of}", 0) for of in ("train_examples", "items", "groups")]
+    bits = [
+        f"{metrics[figure]:.4f}"
+        if (figure := f"for_{name}_{role}_bits_per_byte") in metrics
+        else "–"
+        for role in ("base", "challenger")
+    ]
+    if f"for_{name}_improvement_over_base" in metrics:
+        said = interval(metrics, f"for_{name}_improvement_over_base")
+        said += "" if counts[0] else "; none of its kind was there to train on"
+    elif counts[1]:
+        said = f"fewer than {LEAST_GROUPS} groups of files show nothing"
+    elif counts[0]:
+        said = "no such item among those that were scored"
+    else:
+        said = "the project has none that may be trained on"
+    return [name, *(f"{count:,.0f}" for count in counts), *bits, said]
 
 
 def baselines_part(findings: Findings) -> list[str]:
