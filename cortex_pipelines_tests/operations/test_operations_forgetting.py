@@ -15,7 +15,12 @@ from dvc.repo import Repo
 from cortex_pipelines.cli.forget import forget
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
+from cortex_pipelines.ingestion.files.commits import repository_commits
+from cortex_pipelines.ingestion.project_sources import ProjectSource
 from cortex_pipelines.operations.projects import certifying, erasing, forgetting
+from cortex_pipelines.operations.projects.adding import add_project
+from cortex_pipelines.operations.projects.beginning import begin_project
+from cortex_pipelines.operations.projects.deleted_authors import bury_authors
 from cortex_pipelines.operations.projects.forgetting import (
     bury,
     mark,
@@ -29,11 +34,13 @@ from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.release.ledger import Model, ledger
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import verify_file
+from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.project import ProjectError
+from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines_tests.integration.miniproject import git
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +54,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> None:
     privacy = load_parameters(root).privacy
-    *stones, user = tombstones(root, "Ada@Acme.org")
+    *stones, later, user = tombstones(root, "Ada@Acme.org")
+    assert (later.author, later.project) == (user.user, None)
     assert user.user == author_pseudonym("ada@acme.org", logs_key(privacy))
     assert (user.author, user.project) == (None, None)
     assert [user] == tombstones(root, user="ada@acme.org")
@@ -55,10 +63,34 @@ def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> No
     key = project_key(str(stones[0].project), privacy)
     assert stones[0].author == author_pseudonym("ada@acme.org", key)
     assert len({stone.author for stone in stones}) == len(stones)
-    assert bury(root, [*stones, user]) == [*stones, user]
+    assert bury(root, [*stones, later, user]) == [*stones, later, user]
     text = (root / "params.yaml").read_text()
     assert "acme" not in text.lower()
-    assert load_parameters(root).privacy.forgotten == (*stones, user)
+    assert load_parameters(root).privacy.forgotten == (*stones, later, user)
+    (one, only) = tombstones(root, "ada@acme.org", project=str(stones[0].project))
+    assert (one, only.user) == (stones[0], user.user)
+
+
+def test_who_was_deleted_from_every_project_is_left_out_of_later_ones(tmp_path: Path) -> None:
+    here, shop = tmp_path / "here", tmp_path / "shop"
+    shop.mkdir()
+    git(shop, "init", "-q", "-b", "main")
+    for author in ("jane", "bob"):
+        (shop / f"{author}.py").write_text(f"def {author}():\n    return 1\n")
+        git(shop, "add", "-A")
+        git(shop, "commit", "-q", "-m", "more", f"--author=K <{author}@example.org>")
+    logs = "profile: standard\nprojects: {}\ncoordination: {logs: logs, sample: false}\n"
+    list(begin_project(here, logs))
+    bury(here, tombstones(here, "Jane@example.org"))
+    add_project(here, "shop", str(shop))
+    parameters = load_parameters(here)
+    pins = tuple(read_yaml(here / "sources.lock")["projects"]["shop"])
+    source = ProjectSource(parameters.projects["shop"], pins)
+    cache = RowCache(here / "rows", "now")
+    kept = repository_commits(source, "shop", here, parameters.privacy, cache)["commits"]
+    assert kept["paths"].to_list() == [["bob.py"]]
+    assert "jane" not in (here / "params.yaml").read_text().lower()
+    assert bury_authors(here) == []
 
 
 def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:

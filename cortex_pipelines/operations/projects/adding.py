@@ -7,6 +7,7 @@ from cortex_pipelines.atomic import aside
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
+from cortex_pipelines.operations.projects.deleted_authors import bury_authors
 from cortex_pipelines.operations.projects.moving_pins import take_pins_of
 from cortex_pipelines.operations.projects.parameter_file import round_trip
 from cortex_pipelines.release.ledger import ensure_keys
@@ -62,6 +63,7 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
             yaml.dump(values, file)
         # a project that cannot be pinned is not added; a pin without a project does no harm
         take_pins_of(root, name, load_parameters(root, scratch))
+    bury_authors(root)
     project = open_project(root)
     ensure_keys(root, models(project))
     follow_projects(project)

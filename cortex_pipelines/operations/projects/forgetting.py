@@ -112,6 +112,9 @@ def tombstones(
 ) -> list[Tombstone]:
     """Tombstones for a request; an author has a different pseudonym in each project.
 
+    One of an author without a project has the pseudonym by the key of logs: by it the author is
+    known in projects that come later (`deleted_authors`).
+
     Args:
         root: Project root.
         author: Mail address of an author, who may be a user by the same name; only pseudonyms are
@@ -143,11 +146,13 @@ def tombstones(
         return [as_user]
     names = [project] if project else sorted(parameters.projects)
     keys = {name: project_key(name, parameters.privacy) for name in names}
+    later = [] if project else [Tombstone(project=None, **place, author=pseudonym)]
     return [
         *(
             Tombstone(project=name, **place, author=author_pseudonym(author, key))
             for name, key in keys.items()
         ),
+        *later,
         as_user,
     ]
 

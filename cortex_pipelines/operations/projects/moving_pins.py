@@ -21,6 +21,7 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_mode
 from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.operations.feedback import pin_feedback
+from cortex_pipelines.operations.projects.deleted_authors import bury_authors
 from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -50,6 +51,7 @@ def move_pins(root: Path, project: str | None = None, missing: bool = False) -> 
         known = ", ".join(sorted(params.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
     changed = take_pins_of(root, project, params, missing)
+    bury_authors(root)
     opened = open_project(root)
     ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`
     follow_projects(opened)
