@@ -91,7 +91,7 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
     return called
 
 
-def _baseline(test: str, sound: dict[str, str], seconds: float, *, strict: bool) -> str:
+def _baseline(test: str, sound: dict[str, str], seconds: float, *, strict: bool = False) -> str:
     """Why a test is unusable: it fails on the original. Empty if it passes.
 
     Args:
