@@ -19,7 +19,8 @@ STEPS ?= 100
 PROJECT ?= flask
 DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
 	code_graph annotated_units search_documents code_embeddings augmented_units unit_splits \
-	completion_dataset refactoring_dataset naming_dataset architecture_dataset general_code
+	completion_dataset refactoring_dataset naming_dataset architecture_dataset \
+	documentation_dataset tests_dataset general_code
 
 .PHONY: help install install-locked lock test lint unit coverage attack audit sbom demo demo-full summary docs ui serve bench bench-compare clean
 

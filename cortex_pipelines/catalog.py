@@ -12,10 +12,12 @@ from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.datasets.assets import (
     architecture_dataset,
     completion_dataset,
+    documentation_dataset,
     feedback_dataset,
     general_code,
     naming_dataset,
     refactoring_dataset,
+    tests_dataset,
     unit_splits,
 )
 from cortex_pipelines.embeddings.assets import code_embeddings
@@ -133,6 +135,8 @@ ASSETS = (
     refactoring_dataset,
     naming_dataset,
     architecture_dataset,
+    documentation_dataset,
+    tests_dataset,
     interactions,
     feedback_dataset,
     general_code,
@@ -159,6 +163,8 @@ FIGURES = {
             "refactoring_dataset",
             "naming_dataset",
             "architecture_dataset",
+            "documentation_dataset",
+            "tests_dataset",
             "feedback_dataset",
             "code_adapter",
             "worker_anomalies",

@@ -22,6 +22,8 @@ def code_adapter(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    documentation_dataset: Path,
+    tests_dataset: Path,
     feedback_dataset: Path,
     general_code: Path,
     base_model: PinnedModel,
@@ -42,6 +44,8 @@ def code_adapter(
         "refactoring": refactoring_dataset,
         "naming": naming_dataset,
         "architecture": architecture_dataset,
+        "documentation": documentation_dataset,
+        "tests": tests_dataset,
         "feedback": feedback_dataset,
     }
     check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)

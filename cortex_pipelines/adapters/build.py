@@ -10,6 +10,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.canaries import listed
 from cortex_pipelines.adapters.data.corpus import Corpus, read_corpus, seen
+from cortex_pipelines.adapters.data.examples import read_examples
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import (
     SEEN,
@@ -18,7 +19,7 @@ from cortex_pipelines.adapters.model.lora import (
     adapter_for,
     write_json,
 )
-from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.training.history import Report, Run, run_metrics
 from cortex_pipelines.adapters.training.launch import Training, decided, run_training
@@ -85,8 +86,9 @@ def build_adapter(
         _build(inputs, base, settings, out, root, observe, "")
         return
     metrics: dict[str, Any] = {}
-    whole = sum(settings.task_shares.values())
-    for task, share in settings.task_shares.items():
+    shares = _filled(inputs, settings)
+    whole = sum(shares.values())
+    for task, share in shares.items():
         tokens = int(settings.max_tokens * share / whole)
         alone = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
         (out / task).mkdir()
@@ -94,9 +96,21 @@ def build_adapter(
         task_metrics = json.loads((out / task / "metrics.json").read_text())
         metrics |= {f"{task}/{name}": value for name, value in task_metrics.items()}
         metrics["partial"] = max(metrics.get("partial", 0.0), task_metrics["partial"])
-    tasks = {"tasks": sorted(settings.task_shares)}
+    tasks = {"tasks": sorted(shares)}
     write_json(out / TRAINING, _asked(inputs, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
+
+
+def _filled(inputs: TrainingInputs, settings: AdapterSettings) -> dict[Task, float]:
+    """Shares of the tasks that the project has examples of; all of them if it has none at all."""
+    filled = {
+        task: share
+        for task, share in settings.task_shares.items()
+        if read_examples(inputs.datasets[task], task, "train")
+    }
+    for task in settings.task_shares.keys() - filled.keys() if filled else ():
+        _LOG.warning("no adapter for %s: %s_dataset has no training example", task, task)
+    return filled or settings.task_shares
 
 
 def _build(

@@ -25,7 +25,7 @@ from cortex_pipelines.settings import (
     Threads,
 )
 
-Task = Literal["completion", "refactoring", "naming", "architecture"]
+Task = Literal["completion", "refactoring", "naming", "architecture", "documentation", "tests"]
 
 
 class TrainingChecks(Settings):

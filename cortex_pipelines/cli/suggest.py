@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-_TASKS = ("completion", "refactoring", "naming", "architecture")
+_TASKS = ("completion", "refactoring", "naming", "architecture", "documentation", "tests")
 
 
 @click.command(epilog="Example: cortex suggest naming --file example.py --model shop --name tmp")
@@ -20,6 +20,7 @@ _TASKS = ("completion", "refactoring", "naming", "architecture")
 @click.option("--kind", default="function", show_default=True, help="Of a naming: what is named.")
 @click.option("--request", default="", help="Of a refactoring: what to do, as Extract Method.")
 @click.option("--smell", default="", help="Of a refactoring: what to improve.")
+@click.option("--test-path", default="", help="Of tests: the file that the test goes into.")
 @click.option(
     "--alternatives",
     default=2,
@@ -37,6 +38,7 @@ def suggest(
     kind: str,
     request: str,
     smell: str,
+    test_path: str,
     alternatives: int,
 ) -> None:
     """Answer one TASK with what was promoted, as JSON: what the gateway answers at /predict."""
@@ -49,7 +51,9 @@ def suggest(
 
     given = file.read_text(encoding="utf-8") if file is not None else str(text)
     place = path or (file.as_posix() if file is not None else "")
-    context = Context(path=place, name=name, kind=kind, request=request, smell=smell)
+    context = Context(
+        path=place, name=name, kind=kind, request=request, smell=smell, test_path=test_path
+    )
     gateway = open_gateway(find_root(), model)
     try:
         made = answered(gateway, None, task, given, context, gateway.datasets, alternatives)

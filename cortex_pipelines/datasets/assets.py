@@ -20,7 +20,7 @@ from cortex_pipelines.datasets.settings import (
     FeedbackExampleSettings,
     GeneralSettings,
 )
-from cortex_pipelines.datasets.tasks import feedback
+from cortex_pipelines.datasets.tasks import documentation, feedback, paired_tests
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
@@ -33,11 +33,14 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS, RENAMED_UNITS, REWRITTEN_UNITS
+from cortex_pipelines.schemas.code_units import TEST_CASES
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET, GENERAL_CODE
+from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
 from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
@@ -172,6 +175,53 @@ def architecture_dataset(
     purpose = "To turn a requirement into a structure, and to keep the project's dependency rules."
     extra = (missing_kinds(tables),)
     write_card(out, "architecture_dataset", purpose, tables, datasets, extra)
+    return tables
+
+
+@versioned_asset(tables=DOCUMENTATION_DATASET, expectations=True)
+def documentation_dataset(
+    annotated_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    datasets: DatasetSettings,
+    project: str,
+    out: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Code without its docstring, and what the docstring says it does."""
+    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    tables = documentation.documentation_tables(read, datasets, cache)
+    purpose = "To say what code does, in the project's own words."
+    extra = (Part("Documentation", documentation.in_words(tables)),)
+    write_card(out, "documentation_dataset", purpose, tables, datasets, extra)
+    return tables
+
+
+@versioned_asset(tables=TESTS_DATASET, expectations=True)
+def tests_dataset(
+    annotated_units: Path,
+    code_units: Path,
+    repository_files: Path,
+    unit_splits: Path,
+    datasets: DatasetSettings,
+    project: str,
+    root: Path,
+    out: Path,
+    cache: RowCache,
+) -> dict[str, pl.DataFrame]:
+    """Code with the test case that is closest to it, on the side of the test's file."""
+    tables = paired_tests.paired_test_tables(
+        read_project(project, annotated_units, repository_files, unit_splits, datasets),
+        ANNOTATED_UNITS.read(annotated_units, *paired_tests.OF_UNITS),
+        TEST_CASES.read(code_units, *paired_tests.OF_CASES),
+        REPOSITORY_FILES.read(repository_files, *paired_tests.OF_FILES),
+        fingerprints(root, datasets),
+        datasets,
+        cache,
+    )
+    purpose = "To write the project's tests: of a function, method or class, in the file named."
+    extra = (Part("Tests", paired_tests.in_words(tables)),)
+    write_card(out, "tests_dataset", purpose, tables, datasets, extra)
     return tables
 
 

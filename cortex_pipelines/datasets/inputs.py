@@ -65,6 +65,9 @@ def project_of(
     )
     known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
     context = RepositoryContext(known, settings.context_signatures)
-    of_units = units.select("unit_id", "language", "category", "cyclomatic")
+    of_units = units.select(
+        *("unit_id", "language", "category", "cyclomatic"),
+        pl.col("docstring").is_not_null().alias("documented"),
+    )
     sides = splits.join(of_units, on="unit_id", how="left", maintain_order="left")
     return ProjectUnits(name, counted, sides, context, texts)

@@ -66,10 +66,13 @@ class EvaluationSettings(Settings):
 
     tested_items: NonNegativeInt
     """Python functions whose generated body is tested by the repository's own tests, in the
-    sandbox."""
+    sandbox; and as many generated tests that are run on the right code and on mutants of it."""
 
     max_new_tokens: PositiveInt
     """Maximum number of tokens generated per item; items with a longer reference are skipped."""
+
+    max_test_tokens: PositiveInt
+    """The same for a test to be written, which is longer than other answers."""
 
     samples: PositiveInt
     """Samples per tested item; the first is greedy, the others are drawn."""

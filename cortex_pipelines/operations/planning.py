@@ -155,8 +155,9 @@ def _training_tokens(
         pl.scan_parquet(path).select(
             (pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum()
         )
-        for kind in DATASETS
-        if (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
+        for kind, task in DATASETS.items()
+        if task in settings.task_shares
+        and (path := project.output(f"{kind}_dataset", partition) / "train.parquet").is_file()
     ]
     if not texts:
         return None, "a million tokens take some 75 min; the data sets are not there yet"

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.model.lora import trained_on
+from cortex_pipelines.adapters.data.examples import measured
+from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
@@ -22,6 +23,8 @@ def code_adapter_release(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    documentation_dataset: Path,
+    tests_dataset: Path,
     feedback_dataset: Path,
     general_code: Path,
     release: ReleaseSettings,
@@ -45,11 +48,13 @@ def code_adapter_release(
         "refactoring": refactoring_dataset,
         "naming": naming_dataset,
         "architecture": architecture_dataset,
+        "documentation": documentation_dataset,
+        "tests": tests_dataset,
         "feedback": feedback_dataset,
     }
     data = [
         Training(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
-        for name, folder in folders.items()
+        for name, folder in measured(folders, trained_tasks(code_adapter)).items()
     ]
     if replayed(code_adapter):
         data.append(Training("general_code", versions["general_code"], general_code, "general"))

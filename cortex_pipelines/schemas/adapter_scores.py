@@ -7,7 +7,10 @@ import polars as pl
 from cortex_pipelines.schemas.table import Column, Table
 from cortex_pipelines.schemas.vocabulary import LANGUAGES, SPLITS
 
-_ADAPTER_TASKS = ("completion", "refactoring", "naming", "architecture", "feedback")
+_ADAPTER_TASKS = (
+    *("completion", "refactoring", "naming", "architecture", "documentation", "tests"),
+    "feedback",
+)
 _QUESTIONS = ("naming", "fix", "statement", "correction")
 
 
@@ -141,6 +144,7 @@ GENERATIONS = Table(
         Column("edit_similarity", pl.Float64, "1 - Levenshtein over length", between=(0, 1)),
         Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
+        Column("word_f1", pl.Float64, "F1 of the words of documentation", True, between=(0, 1)),
         Column(
             "tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")
         ),
@@ -152,6 +156,32 @@ GENERATIONS = Table(
         ),
     ),
     ("task", "example_id", "role", "asked", "sample"),
+)
+
+
+WRITTEN_TESTS = Table(
+    "written_tests",
+    "One test in the place of a held-out one: the repository's own, or what a model wrote.",
+    (
+        Column("example_id", pl.String, "Held-out example"),
+        Column(
+            "role",
+            pl.String,
+            "Who wrote it; that of the repository shows what the others can reach",
+            one_of=("repository", "base", "challenger"),
+        ),
+        Column("path", pl.String, "Test file"),
+        Column("mutants", pl.Int64, "Mutants of the unit that it was run with"),
+        Column(
+            "passes",
+            pl.Boolean,
+            "Whether it passes with the right code; null if it could not be run",
+            True,
+        ),
+        Column("killed", pl.Int64, "Mutants that it fails with; 0 if it fails with the right code"),
+        Column("detail", pl.String, "What failed, or why nothing was run; empty if it passes"),
+    ),
+    ("example_id", "role"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The platform's own tasks: completion, refactoring, naming and architecture, as in training."""
+"""The platform's own tasks, asked as in training: completion, refactoring, naming and so on."""
 
 import math
 import time
@@ -11,7 +11,12 @@ from pydantic import ConfigDict
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import Name, naming_example
-from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, is_complete
+from cortex_pipelines.evaluation.generation.stopping import (
+    StopRule,
+    cut,
+    extent_of_test,
+    is_complete,
+)
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
@@ -42,6 +47,7 @@ class Context:
         request: Of a refactoring: what to do, such as ``Extract Method``; without it (and without
             a smell) the code has an error. Of an architecture: the line that asks.
         smell: Of a refactoring: what to improve, such as ``long parameter list``.
+        test_path: Of tests: the file that the test goes into.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(strict=False)  # of a body, it is an object
@@ -53,6 +59,7 @@ class Context:
     kind: Short = "function"
     request: Short = ""
     smell: Short = ""
+    test_path: Short = ""
 
 
 @dataclass(frozen=True)
@@ -244,11 +251,33 @@ def _structured(given: str, context: Context, _settings: DatasetSettings) -> Pro
     return {"given": given.rstrip(), "request": context.request}, "paragraph"
 
 
+def _documented(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+    return _shown(given, context), "paragraph"
+
+
+def _tested(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+    if not context.test_path:
+        raise TaskError(
+            "context.test_path: the file that the test goes into is missing, such as "
+            "tests/test_cart.py"
+        )
+    values = _shown(given, context) | {"test_path": context.test_path}
+    return values, extent_of_test(_language(context))
+
+
+def _shown(given: str, context: Context) -> dict[str, str]:
+    if not given.strip():
+        raise TaskError("input: the function, method or class is missing")
+    return {"given": given.rstrip(), "path": context.path, "comment": _comment(context)}
+
+
 TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
     "completion": _completed,
     "refactoring": _refactored,
     "naming": _named,
     "architecture": _structured,
+    "documentation": _documented,
+    "tests": _tested,
 }
 """What each task's template is given."""
 

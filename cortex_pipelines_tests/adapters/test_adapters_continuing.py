@@ -12,7 +12,15 @@ from safetensors.torch import load_file
 from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
 from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
-from cortex_pipelines.adapters.model.lora import SEEN, ParentError, adapter_for
+from cortex_pipelines.adapters.model.lora import (
+    SEEN,
+    TRAINING,
+    ParentError,
+    adapter_for,
+    trained_tasks,
+)
+from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,
@@ -215,6 +223,23 @@ def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(
     assert set(seen["naming"]) == {"naming"}
     assert set(seen["refactoring"]) == {"refactoring", "feedback"}
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(shares)
+
+
+def test_a_task_without_examples_gets_no_adapter_of_its_own(root: Path, tmp_path: Path) -> None:
+    """A project without a docstring or a test is trained on what it has."""
+    taught, out = write_datasets(tmp_path / "data", rows=9), tmp_path / "out"
+    for split in SPLITS:
+        TESTS_DATASET[0].empty().write_parquet(taught["tests"] / f"{split}.parquet")
+    out.mkdir()
+    shares = {"documentation": 0.5, "tests": 0.5}
+    train_adapter(root, taught, out, per_task=True, task_shares=shares, max_tokens=800)
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"documentation"}
+    assert json.loads((out / TRAINING).read_text())["tasks"] == ["documentation"]
+    assert trained_tasks(out) == ("documentation", "tests")
+    together = tmp_path / "together"
+    together.mkdir()
+    train_adapter(root, taught, together, task_shares=shares, max_tokens=800)
+    assert set(json.loads((together / SEEN).read_text())) == {"documentation"}
 
 
 def test_a_gap_is_marked_with_the_base_s_own_tokens_or_in_words() -> None:

@@ -14,10 +14,12 @@ from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
+from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.datasets.feedback import FEEDBACK_DATASET, REQUEST, TITLE
 from cortex_pipelines.schemas.datasets.naming import NAMING_DATASET
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
+from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines.schemas.table import Table
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
@@ -81,6 +83,8 @@ EXTRA: dict[str, dict[str, str]] = {
     "refactoring": {"purpose": "correctness", "explanation": "The attribute is private."},
     "naming": {},
     "architecture": {"kind": "deployment", "description_source": "comment", "explanation": ""},
+    "documentation": {},
+    "tests": {"test_id": "t"},
     "feedback": {"origin": "person"},
 }
 """Columns that only one data set has."""
@@ -202,6 +206,18 @@ def architecture_example(number: int) -> Example:
     return example(number, "architecture", f"service {number % 3}: ", f"port: {8000 + number % 3}")
 
 
+def documentation_example(number: int) -> Example:
+    name = f"value_{number % 7}"
+    prompt = f"# a.py\ndef get_{name}(self):\n    return self._{name}\n\n# What it does:\n"
+    return example(number, "documentation", prompt, f"Return the private {name}.")
+
+
+def written_test_example(number: int) -> Example:
+    name = f"get_{number % 7}"
+    prompt = f"# a.py\ndef {name}():\n    return {number}\n\n# Its test, in test_a.py:\n"
+    return example(number, "tests", prompt, f"def test_{name}():\n    assert {name}() == {number}")
+
+
 def feedback_example(number: int) -> Example:
     name, before = f"value_{number % 7}", f"def get_{number % 7}(self):\n"
     prompt = f"# a.py\n# {REQUEST}\n{before}    return self.{name}\n\n# {TITLE}\n"
@@ -216,6 +232,8 @@ def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str,
         "refactoring": (REFACTORING_DATASET, refactoring_example),
         "naming": (NAMING_DATASET, naming_example),
         "architecture": (ARCHITECTURE_DATASET, architecture_example),
+        "documentation": (DOCUMENTATION_DATASET, documentation_example),
+        "tests": (TESTS_DATASET, written_test_example),
         "feedback": (FEEDBACK_DATASET, feedback_example),
     }
     return {

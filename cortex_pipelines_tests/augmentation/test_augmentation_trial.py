@@ -128,13 +128,15 @@ def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = iter([{"code": 1, "words": "no"}, None, {"code": 0, "words": ""}])
+    skipped = {"code": 0, "words": "", "passed": 0}
+    codes = iter([{"code": 1, "words": "no"}, None, skipped, skipped])
     monkeypatch.setattr(trial, "_forked", lambda work, seconds: next(codes))
     sound: dict[str, str] = {}
     assert trial._baseline("a", sound, 1) == "a fails as it is: no"
     assert trial._baseline("b", sound, 1) == "b takes longer than 1 s"
     assert trial._baseline("c", sound, 1) == ""
     assert trial._baseline("a", sound, 1) == sound["a"]
+    assert trial._baseline("d", sound, 1, strict=True) == "d is skipped"
 
 
 def test_the_better_answer_is_given() -> None:
@@ -152,7 +154,7 @@ def test_the_better_answer_is_given() -> None:
 
 def test_the_error_of_a_report_has_no_chance_in_it() -> None:
     class Report:
-        nodeid, failed = "test_a", True
+        nodeid, failed, passed, when = "test_a", True, False, "call"
 
         def __init__(self, longrepr: object) -> None:
             self.longrepr = longrepr
@@ -174,6 +176,7 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
     other = trial._Failures()
     other.pytest_runtest_logreport(Report(Crash("KeyError: 1")))
     assert other.first == "test_a fails by KeyError"
+    assert other.passed == 0
 
 
 @pytest.mark.usefixtures("here")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
     syntax_errors,
 )
 from cortex_pipelines.evaluation.metrics.grading import grade, rephrased, same_answer
+from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines_tests.adapters.tinymodel import example
 
 # language: code, the same in another layout, other code, and code that does not parse
@@ -159,6 +162,7 @@ def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
         "edit_similarity": 0,
         "codebleu": None,
         "subtoken_f1": pytest.approx(2 / 3),
+        "word_f1": None,
     }
     assert grade(item, "not a name", "<NAME>")["syntax_correct"] is False
 
@@ -196,3 +200,47 @@ def test_requests_have_other_words_and_code_has_none() -> None:
     assert fixed is not None
     assert "error" not in fixed.prompt
     assert rephrased(example(1, "completion", "def f():\n", "    pass")) is None
+
+
+def test_documentation_ends_with_its_paragraph_and_a_test_with_its_unit_or_call() -> None:
+    asked = example(1, "documentation", "# What it does:\n", "Add up.")
+    assert extent_of(asked) == "paragraph"
+    assert cut("Add up\nall.\n\nMore.", "paragraph") == "Add up\nall."
+    found = {
+        language: extent_of(replace(example(1, "tests"), language=language))
+        for language in ("python", "typescript", "go")
+    }
+    assert found == {"python": "unit", "typescript": "statement", "go": "braced_unit"}
+    call = "it('adds', () => {\n  expect(add(1)).toBe(2);\n});"
+    assert cut(f"{call}\nit('b')", "statement") == call
+
+
+def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
+    asked = example(1, "documentation", "# What it does:\n", "Adds up all prices.")
+    grades = grade(asked, "Adds all of the prices!", "<NAME>")
+    assert (grades["syntax_correct"], grades["codebleu"], grades["subtoken_f1"]) == (None,) * 3
+    assert grades["word_f1"] == pytest.approx(2 * 3 / (3 + 4))
+    assert not grades["right"]
+    assert grade(asked, "Adds up\nall prices.", "<NAME>")["right"]
+    written = example(1, "tests", "# Its test:\n", "def test_a():\n    assert a() == 1")
+    assert grade(written, "def test_a():\n    assert a() == 2", "<NAME>")["codebleu"] > 0.5
+    assert grade(written, "def test_a():\n    assert a() == 2", "<NAME>")["syntax_correct"]
+    assert not grade(written, "def test_a(:\n    assert", "<NAME>")["syntax_correct"]
+    assert grade(written, "x", "<NAME>")["word_f1"] is None
+
+
+@pytest.mark.parametrize(
+    ("written", "expected", "f1"),
+    [
+        ("Return the user.", "returns THE user", 0.5),
+        ("the of and", "the of and", 0.0),  # only function words say nothing
+        ("user user user", "user", 0.5),  # repeating a word gains nothing
+        ("", "Return the user.", 0.0),
+        ("user Return", "Return the user.", 1.0),
+    ],
+)
+def test_the_words_of_two_texts_are_compared_without_function_words(
+    written: str, expected: str, f1: float
+) -> None:
+    assert word_f1(written, expected) == pytest.approx(f1)
+    assert word_f1(expected, written) == pytest.approx(f1)

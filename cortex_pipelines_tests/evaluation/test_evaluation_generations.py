@@ -357,3 +357,36 @@ def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(
     assert metrics["ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
     assert metrics["base_with_ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
     assert "without a network" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_documentation_is_compared_with_that_of_other_items() -> None:
+    texts = ("Adds up all prices.", "Sends all letters.", "Sends nothing.")
+    rows = [
+        {"task": "documentation", "role": role, "expected": text, "word_f1": 0.5}
+        for role in ("base", "challenger")
+        for text in texts
+    ]
+    made = table(*rows).with_columns(pl.col("expected").alias("example_id"))
+    found = generation_metrics(made)
+    # "all" of 4 and 3 words; "sends" of 3 and 2; nothing in common
+    assert found["documentation_others_word_f1"] == pytest.approx((2 / 7 + 2 / 5 + 0) / 3)
+    assert found["documentation_base_word_f1"] == 0.5
+
+
+def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    """Of a test more tokens may be written than of other answers."""
+    shares = {"completion": 0.5, "documentation": 0.25, "tests": 0.25}
+    trained = workshop.adapter("of-six", task_shares=shares, max_tokens=1500)
+    tables, metrics = workshop.tables(
+        *(tmp_path / "out", trained),
+        **{"generated_items": 1, "items": 2, "max_new_tokens": 12, "max_test_tokens": 24},
+    )
+    assert {"documentation", "tests"} <= set(tables["scores"]["task"])
+    assert {"documentation", "tests"} <= set(tables["generations"]["task"])
+    tests = tables["generations"].filter(pl.col("task") == "tests")
+    assert all(len(text) > 3 * 12 for text in tests["expected"])
+    assert "documentation_challenger_word_f1" in metrics
+    assert tables["written_tests"].is_empty()  # the small repository has no such test
+    assert "F1 of the words" in (tmp_path / "out" / "report.html").read_text()

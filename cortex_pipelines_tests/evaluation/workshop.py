@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "generated_items": 0,
     "tested_items": 0,
     "max_new_tokens": 8,
+    "max_test_tokens": 8,
     "samples": 1,
     "temperature": 0.8,
     "pass_k": [1],

@@ -75,6 +75,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "generated_items": 1,
         "tested_items": 1,
         "max_new_tokens": 12,
+        "max_test_tokens": 12,
         "memorised": 3,
         "retrieved_choices": 1,
         "max_length": 640,

@@ -123,8 +123,9 @@ def test_a_card_lists_the_licences_of_replayed_code(
     tmp_path: Path, metrics: dict[str, float], shown: bool
 ) -> None:
     folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
+    trained = {"base": {"digest": "b"}, "settings": {"task_shares": {"naming": 0.5, "tests": 0.5}}}
     for name, files in {
-        "code_adapter": {"metrics.json": metrics, "training.json": {"base": {"digest": "b"}}},
+        "code_adapter": {"metrics.json": metrics, "training.json": trained},
         "code_adapter_evaluation": {"metrics.json": {**METRICS, "general_items": 9}},
     }.items():
         folders[name] = tmp_path / name
@@ -143,6 +144,8 @@ def test_a_card_lists_the_licences_of_replayed_code(
     assert "| naming_dataset | `v.dir` | 1 | MIT (1) |" in text
     assert ("| general_code | `v.dir` | 1 | MIT (1) |" in text) == shown
     assert "- general: trained on, no figure" not in text
+    assert "| tests_dataset |" in text
+    assert "documentation_dataset" not in text
     # too few items for a verdict: the base answers alone, as similar code was not measured
     assert read_release(tmp_path / "out") == Release("base", "b")
 

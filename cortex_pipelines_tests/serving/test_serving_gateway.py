@@ -181,5 +181,12 @@ def test_tasks_are_asked_as_in_training(gateway: Gateway) -> None:
         suggest(gateway, "shop", "naming", "def f(a): pass", Context(name="g"), sections)
     with pytest.raises(TaskError, match=r"context\.request"):
         suggest(gateway, "shop", "architecture", "a service", Context(), sections)
+    with pytest.raises(TaskError, match=r"context\.test_path: the file that the test goes into"):
+        suggest(gateway, "shop", "tests", "def f(): pass", Context("a.py"), sections)
+    with pytest.raises(TaskError, match="input: the function, method or class is missing"):
+        suggest(gateway, "shop", "documentation", " ", Context("a.py"), sections)
+    said = suggest(gateway, "shop", "documentation", "def f(): pass", Context("a.py"), sections, 0)
+    assert "\n\n" not in said.result
+    assert said.template.startswith("documentation@")
     with pytest.raises(TaskError, match="none of python"):
         suggest(gateway, "shop", "refactoring", "x", Context(language="cobol"), sections)

@@ -8,7 +8,9 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex_pipelines.datasets.prompts.unit_text import asked_of_unit
 from cortex_pipelines.release.numbering import TASK_FORMAT
+from cortex_pipelines.schemas.datasets import documentation, tests
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
@@ -51,6 +53,32 @@ def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
         assert asked(gateway, "refactoring", code, context) == "\n".join(lines)
 
 
+@given(
+    code=TEXT.filter(str.strip),
+    path=TEXT.filter(bool),
+    test_path=TEXT.filter(bool),
+    language=st.sampled_from(("python", "go")),
+)
+def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
+    gateway: Gateway, code: str, path: str, test_path: str, language: str
+) -> None:
+    unit = {"language": language, "path": path, "context": "", "indent": ""}
+    context = Context(path, language=language, test_path=test_path)
+    for task, request in (
+        ("documentation", documentation.REQUEST),
+        ("tests", tests.REQUEST.format(path=test_path)),
+    ):
+        assert asked(gateway, task, code, context) == asked_of_unit(unit, code, request)
+
+
+def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Gateway) -> None:
+    unit = {"language": "python", "path": "a.py", "context": "class Cart:", "indent": "    "}
+    shown = "class Cart:\n    def total(self):\n        return sum(self)\n"
+    made = asked(gateway, "documentation", shown, Context("a.py"))
+    code = "def total(self):\n        return sum(self)"
+    assert made == asked_of_unit(unit, code, documentation.REQUEST)
+
+
 @given(code=TEXT, path=TEXT, around=TEXT)
 def test_a_completion_has_its_path_and_what_stands_around_before_it(
     gateway: Gateway, code: str, path: str, around: str
@@ -66,8 +94,10 @@ def test_the_form_of_prompts_is_numbered() -> None:
     numbered = {
         "architecture": "5110c4c5f98a",
         "completion": "5a43008ca66b",
+        "documentation": "034425465960",
         "naming": "e8c7d3cb4a84",
         "refactoring": "54d5ec590579",
+        "tests": "e63652988945",
     }
     versions = {name: package_templates()[name].version for name in numbered}
     assert (TASK_FORMAT, versions) == (1, numbered)

@@ -50,7 +50,10 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
             "annotation/detectors/loops.py",
             {"annotated_units", "refactoring_dataset", "search_documents"},
         ),
-        ("augmentation/mutation/operators/loops.py", {"augmented_units"}),
+        (
+            "augmentation/mutation/operators/loops.py",
+            {"augmented_units", "code_adapter_evaluation"},
+        ),
         ("augmentation/verification/compiling.py", {"mutant_verification"}),
         ("retrieval/graph/queries/go.scm", {"code_graph"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),

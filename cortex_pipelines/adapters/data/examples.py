@@ -1,7 +1,7 @@
 """Read the examples that adapters are trained and evaluated on."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,9 @@ TASKS: tuple[Task, ...] = get_args(Task)
 
 DATASETS: Mapping[str, Task] = {**{task: task for task in TASKS}, "feedback": "refactoring"}
 """What they learn from, each the data set ``<name>_dataset``, and the task that it belongs to."""
+
+_ALWAYS_MEASURED = ("completion", "refactoring", "naming", "architecture", "feedback")
+"""Data sets that questions and gates are about, and that show what an adapter did not learn."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
@@ -62,6 +65,20 @@ class Example:
     def form(self) -> str:
         """The task whose prompts and answers it has, and whose adapter learns it."""
         return DATASETS.get(self.task, self.task)
+
+
+def measured(datasets: Mapping[str, Path], trained: Collection[str]) -> dict[str, Path]:
+    """Data sets that an adapter is measured on: others cost time only where they were trained on.
+
+    Args:
+        datasets: Each of ``DATASETS`` with its folder.
+        trained: Tasks that the adapter was trained on (``lora.trained_tasks``).
+    """
+    return {
+        name: folder
+        for name, folder in datasets.items()
+        if name in _ALWAYS_MEASURED or DATASETS[name] in trained
+    }
 
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:

@@ -157,6 +157,12 @@ def trained_on(adapter: Path) -> dict[str, str]:
     return recorded
 
 
+def trained_tasks(adapter: Path) -> tuple[str, ...]:
+    """Tasks that an adapter was trained on, sorted."""
+    recorded = json.loads((adapter / TRAINING).read_text())["settings"]
+    return tuple(sorted(recorded["task_shares"]))
+
+
 def read_configuration(adapter: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` in a folder, as written.
 

@@ -63,8 +63,14 @@ def killed(
     if why is not None:
         return {subject.mutant_id: ("unknown", why) for subject in subjects}
     tests = pytest_files(texts)
-    jobs = [_job(subject, texts, tests) for subject in subjects]
-    roots = ["", "src", *sorted({_root(subject.path, texts) for subject in subjects} - {"", "src"})]
+    return answered([_job(subject, texts, tests) for subject in subjects], texts, settings)
+
+
+def answered(
+    jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings
+) -> dict[str, Answer]:
+    """What ``trial`` answers to each job, by its ``mutant_id``; ``unknown`` where it did not."""
+    roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
     task = {
         "jobs": jobs,
         "roots": roots,
@@ -72,10 +78,8 @@ def killed(
         "calls": settings.calls_per_unit,
     }
     answers, trouble = _run(task, texts, settings)
-    return {
-        subject.mutant_id: answers.get(subject.mutant_id, ("unknown", trouble))
-        for subject in subjects
-    }
+    asked = [job["mutant_id"] for job in jobs]
+    return {job: answers.get(job, ("unknown", trouble)) for job in asked}
 
 
 def _run(

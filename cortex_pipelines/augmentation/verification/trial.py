@@ -53,17 +53,32 @@ def main() -> None:
     task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
     seconds = float(task["test_seconds"])
-    sound: dict[str, str] = {}
+    sound: dict[str, dict[str, str]] = {}
     for job in task["jobs"]:
-        place = PROJECT / job["path"]
-        original = place.read_bytes()
-        tests = [test for test in job["tests"] if _baseline(test, sound, seconds) == ""]
-        troubles = [sound[test] for test in job["tests"] if sound[test]]
-        answer = _tested(job, place, original, tests, seconds)
-        if answer["result"] != "yes":
-            called = _compared(job, place, original, task["calls"], seconds)
-            answer = _better(answer, called, troubles)
+        files = job.get("files", {})
+        known = sound.setdefault(json.dumps(files, sort_keys=True), {})
+        with contextlib.ExitStack() as changed:
+            for path, text in files.items():
+                place = PROJECT / path
+                changed.enter_context(_mutated(place, text, place.read_bytes()))
+            answer = _answer(job, known, task["calls"], seconds)
         print(json.dumps({"mutant_id": job["mutant_id"], **answer}), flush=True)
+
+
+def _answer(
+    job: dict[str, Any], sound: dict[str, str], calls: int, seconds: float
+) -> dict[str, str]:
+    place = PROJECT / job["path"]
+    original = place.read_bytes()
+    strict = "files" in job
+    tests = [test for test in job["tests"] if _baseline(test, sound, seconds, strict=strict) == ""]
+    troubles = [sound[test] for test in job["tests"] if sound[test]]
+    if "buggy_file" not in job:  # asked is the test, not a mutant
+        return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
+    answer = _tested(job, place, original, tests, seconds)
+    if answer["result"] == "yes" or strict:
+        return answer
+    return _better(answer, _compared(job, place, original, calls, seconds), troubles)
 
 
 def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str]) -> dict[str, str]:
@@ -76,12 +91,21 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
     return called
 
 
-def _baseline(test: str, sound: dict[str, str], seconds: float) -> str:
-    """Why a test file is unusable: it fails on the original. Empty if it passes."""
+def _baseline(test: str, sound: dict[str, str], seconds: float, *, strict: bool = False) -> str:
+    """Why a test is unusable: it fails on the original. Empty if it passes.
+
+    Args:
+        test: A file, or one test in it as pytest names it.
+        sound: What is known of tests.
+        seconds: Time limit.
+        strict: Whether a test that is skipped is unusable as well.
+    """
     if test not in sound:
         result = _forked(lambda: _pytest([test]), seconds)
         if result is None:
             sound[test] = f"{test} takes longer than {seconds:g} s"
+        elif strict and result["code"] == 0 and not result["passed"]:
+            sound[test] = f"{test} is skipped"
         else:
             sound[test] = "" if result["code"] == 0 else f"{test} fails as it is: {result['words']}"
     return sound[test]
@@ -110,16 +134,18 @@ def _pytest(tests: list[str]) -> dict[str, Any]:
     seen = _Failures()
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
     code = pytest.main(arguments, plugins=[seen])
-    return {"code": int(code), "words": seen.first}
+    return {"code": int(code), "words": seen.first, "passed": seen.passed}
 
 
 class _Failures:
-    """Records the first failure."""
+    """Records the first failure, and how many tests passed."""
 
     first = ""
+    passed = 0
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Pytest hook for each phase of a test."""
+        self.passed += report.when == "call" and report.passed
         if report.failed and not self.first:
             self.first = f"{report.nodeid} fails by {_error(report)}"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cortex_pipelines.datasets.assemble.manifest import manifest
+from cortex_pipelines.datasets.assemble.manifest import manifest, nothing_there
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
@@ -58,7 +58,7 @@ class ProjectUnits:
         units: Units that may become examples (``units.prepared_units``), with ``redactions`` and
             ``weight``.
         splits: UNIT_SPLITS: every unit's side, or why it is left out; with ``language``,
-            ``category`` and ``cyclomatic``.
+            ``category``, ``cyclomatic`` and whether it is ``documented``.
         context: Signatures of the whole project.
         texts: The files' texts.
     """
@@ -178,6 +178,7 @@ def finished_tables(
     settings: DatasetSettings,
     cache: RowCache | None,
     units: pl.DataFrame | None = None,
+    nothing: str | None = None,
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leakage.
 
@@ -191,6 +192,8 @@ def finished_tables(
         units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of, whose
             absence the manifest explains; None where it is made of what may not be there, so that
             a side may be empty.
+        nothing: What the manifest says where nothing was made or left out; given, a side may be
+            empty too.
 
     Raises:
         DatasetError: a side is left without examples.
@@ -215,11 +218,13 @@ def finished_tables(
         if table.name in SPLITS
     }
     empty = [side for side, rows in split_tables.items() if rows.is_empty()]
-    if empty and units is not None:
+    if empty and units is not None and nothing is None:
         raise DatasetError(
             f"{name}: no example is left for {empty[0]}. Every one is longer than "
             "datasets.max_prompt_bytes or has a near-duplicate in another split; raise the limit "
             "or add a source to the project in params.yaml (`cortex add NAME SOURCE`)"
         )
     entries = manifest(selected.rows, pl.concat(left_out, how="diagonal"), settings)
+    if entries.is_empty() and nothing is not None:
+        entries = nothing_there(nothing)
     return split_tables | {MANIFEST.name: entries}

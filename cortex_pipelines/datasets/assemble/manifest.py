@@ -46,6 +46,17 @@ def manifest(
     return MANIFEST.conform(pl.concat([known, *parts]))
 
 
+def nothing_there(reason: str) -> pl.DataFrame:
+    """MANIFEST of a data set that a project has nothing for, with one entry that says so."""
+    entry = dict.fromkeys(MANIFEST.schema) | {"entry_id": reason, "left_out": reason}
+    return MANIFEST.frame([entry | {"count": 0, "filters": []}])
+
+
+def is_empty(tables: Mapping[str, pl.DataFrame], reason: str) -> bool:
+    """Whether the manifest among the tables says for this reason that there is nothing."""
+    return bool(tables[MANIFEST.name]["left_out"].eq(reason).any())
+
+
 def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series:
     """Number of privacy placeholders in each unit.
 
@@ -119,4 +130,6 @@ def _filters(reason: str | None) -> pl.Expr:
     passed = _ALL[: _ALL.index(reason)] if reason in _ALL else _ALL
     if reason and reason.startswith(("review_", "feedback_")):  # not looked at further
         passed = ()
+    if reason and reason.startswith(("documentation_", "tests_")):  # before all others of a row
+        passed = FILTERS
     return pl.lit(list(passed), dtype=pl.List(pl.String)).alias("filters")

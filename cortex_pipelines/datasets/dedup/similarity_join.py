@@ -24,6 +24,8 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "refactoring_dataset": (("completion",), ("prompt",)),
     "feedback_dataset": (("completion",), ("prompt",)),
     "architecture_dataset": (("completion",), ("prompt", "completion")),
+    "documentation_dataset": (("completion",), ("prompt",)),
+    "tests_dataset": (("completion",), ("prompt",)),
 }
 """What is compared across the sides of a split: what has to be written, and what is seen."""
 

@@ -72,6 +72,20 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
     return [f"{step * level}{header}{opened}" for level, header in enumerate(headers)]
 
 
+def asked_of_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
+    """A prompt that shows a unit under its path and headers, and asks in a comment after it.
+
+    Args:
+        unit: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
+        code: What is shown of it.
+        request: The line that asks.
+    """
+    comment = LINE_COMMENTS[unit["language"]]
+    headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
+    shown = "\n".join([*headers, unit["indent"] + code.rstrip()])
+    return f"{comment} {unit['path']}\n{shown}\n\n{comment} {request}\n"
+
+
 def folded(text: str) -> str:
     """Collapse white space to single spaces."""
     return " ".join(text.split())

@@ -13,13 +13,13 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.assemble.build import Tables, finished_tables
+from cortex_pipelines.datasets.assemble.manifest import is_empty
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
 from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings
 from cortex_pipelines.datasets.tasks.changes import change_candidates, sides_of
 from cortex_pipelines.datasets.tasks.statements import code_before
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.datasets.examples import MANIFEST
 from cortex_pipelines.schemas.datasets.feedback import (
     CORRECTION,
     FEEDBACK_DATASET,
@@ -95,17 +95,14 @@ def feedback_tables(
     )
     bounds = {**settings.max_by_kind.get(NAME, {}), RETAINED: examples.max_retained}
     bounded = settings.model_copy(update={"max_by_kind": {NAME: bounds}})
-    tables = finished_tables(NAME, FEEDBACK_DATASET, candidates, project, bounded, cache)
-    if rows.is_empty():
-        nothing = dict.fromkeys(MANIFEST.schema) | {"entry_id": _NONE, "left_out": _NONE}
-        tables[MANIFEST.name] = MANIFEST.frame([nothing | {"count": 0, "filters": []}])
-    return tables
+    return finished_tables(
+        NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, nothing=_NONE
+    )
 
 
 def in_words(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """For the data card: whose words are trained on, and why there is nothing."""
-    entries = tables[MANIFEST.name]
-    if entries["left_out"].eq(_NONE).any():
+    if is_empty(tables, _NONE):
         return [
             "There is no feedback yet: no interaction of this project has a correction or was kept "
             "as it was (feedback.consent names the projects whose interactions are kept)."

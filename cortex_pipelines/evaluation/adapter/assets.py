@@ -22,6 +22,7 @@ from cortex_pipelines.schemas.adapter_scores import (
     MEMORISED,
     MULTIPLE_CHOICE,
     WAYS,
+    WRITTEN_TESTS,
 )
 from cortex_pipelines.versioning import versioned_asset
 from cortex_pipelines.versioning.asset import LoadVersion
@@ -35,6 +36,7 @@ from cortex_pipelines.versioning.champions import ReferenceModel
         FOREIGN_SCORES,
         MULTIPLE_CHOICE,
         GENERATIONS,
+        WRITTEN_TESTS,
         BENCHMARK_PROBLEMS,
         MEMORISED,
         CANARIES,
@@ -49,6 +51,8 @@ def code_adapter_evaluation(
     refactoring_dataset: Path,
     naming_dataset: Path,
     architecture_dataset: Path,
+    documentation_dataset: Path,
+    tests_dataset: Path,
     feedback_dataset: Path,
     general_code: Path,
     repository_files: Path,
@@ -76,6 +80,8 @@ def code_adapter_evaluation(
             "refactoring": refactoring_dataset,
             "naming": naming_dataset,
             "architecture": architecture_dataset,
+            "documentation": documentation_dataset,
+            "tests": tests_dataset,
             "feedback": feedback_dataset,
         },
         general_code=general_code,

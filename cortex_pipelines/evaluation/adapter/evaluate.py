@@ -1,7 +1,7 @@
 """Evaluate one adapter: tables, metrics, comparisons and report."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import task_counts
+from cortex_pipelines.adapters.data.examples import measured, task_counts
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
-from cortex_pipelines.adapters.model.lora import trained_on, write_json
+from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks, write_json
 from cortex_pipelines.evaluation.adapter.inputs import (
     AdapterVersion,
     EvaluationInputs,
@@ -53,6 +53,10 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
 )
 from cortex_pipelines.evaluation.adapter.measures.specialisations import specialisation_metrics
 from cortex_pipelines.evaluation.adapter.measures.ways import Ways, way_metrics, way_table
+from cortex_pipelines.evaluation.adapter.measures.written_tests import (
+    written_test_metrics,
+    written_test_table,
+)
 from cortex_pipelines.evaluation.adapter.report.page import render_report
 from cortex_pipelines.evaluation.adapter.report.quality import (
     quality_metrics,
@@ -61,6 +65,7 @@ from cortex_pipelines.evaluation.adapter.report.quality import (
 )
 from cortex_pipelines.evaluation.adapter.report.sections import Findings
 from cortex_pipelines.evaluation.generation.test_runner import Repository
+from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
     Comparison,
@@ -108,6 +113,8 @@ def evaluate_adapter(
     met, note = _comparable(reference, pinned)
     compared = ComparedModels(challenger.folder, met.folder if met else None)
     scorer = ItemScorer(pinned, root, settings, cache)
+    trained = trained_tasks(challenger.folder)
+    inputs = replace(inputs, datasets=measured(inputs.datasets, trained))
     items = items_of(inputs, challenger.folder, settings)
     _score_all(items, compared, scorer)
     observe("scoring_seconds", perf_counter() - begun)
@@ -118,6 +125,7 @@ def evaluate_adapter(
         "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
         "challenger": {"version": challenger.version},
         "reference": {"version": met.version if met else None, "note": note},
+        "tasks": list(inputs.datasets),
         "items": task_counts(items.held_out),
         "questions_without_answers": items.unasked,
         "general": {
@@ -159,7 +167,12 @@ def _measured(
     """Tables, metrics and quality reports."""
     completion = inputs.datasets["completion"]
     repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits)
-    writing = items_to_write(inputs.datasets, repository.runnable.values(), settings)
+    tests = WrittenTests(
+        repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits
+    )
+    writing = items_to_write(
+        inputs.datasets, repository.runnable.values(), tests.runnable.values(), settings
+    )
     problems = read_problems(root, settings.benchmarks)
     tables = {
         "scores": score_table(items.held_out, compared, scorer),
@@ -186,6 +199,7 @@ def _measured(
         ),
         "problems": problem_table(problems, compared, scorer, settings, inputs.limits),
     }
+    tables["written_tests"] = written_test_table(tables["generations"], tests)
     quality = quality_reports(tables["generations"], tables["team_choices"])
     metrics = (
         score_metrics(tables["scores"], settings)
@@ -196,6 +210,7 @@ def _measured(
         | generation_metrics(tables["generations"])
         | quality_metrics(quality)
         | run_metrics(tables["generations"], settings.pass_k)
+        | written_test_metrics(tables["written_tests"])
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
         | exposure_metrics(tables["canaries"], settings)

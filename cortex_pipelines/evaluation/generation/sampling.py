@@ -26,6 +26,11 @@ class Request:
     sample: int = 0
 
 
+def most_tokens(item: Example, settings: EvaluationSettings) -> int:
+    """Most tokens of an answer."""
+    return settings.max_test_tokens if item.task == "tests" else settings.max_new_tokens
+
+
 def generate(
     model: Any,
     tokenizer: Any,
@@ -56,7 +61,7 @@ def generate(
         written = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=most_tokens(request.item, settings),
             pad_token_id=tokenizer.eos_token_id,
             logits_processor=LogitsProcessorList([ForcedStart(tokenizer, len(prompt), space)]),
             stopping_criteria=StoppingCriteriaList([enough]),

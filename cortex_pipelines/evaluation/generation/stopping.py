@@ -15,13 +15,22 @@ def extent_of(item: Example) -> StopRule:
     python = item.language == "python"
     if item.task == "naming":
         return "line"
-    if item.task == "architecture":
+    if item.task in ("architecture", "documentation"):
         return "paragraph"
+    if item.task == "tests":
+        return extent_of_test(item.language)
     if item.form == "refactoring":
         return "unit" if python else "braced_unit"
     if item.kind in ("function", "method"):
         return "indented" if python else "braced"
     return "statement"
+
+
+def extent_of_test(language: str) -> StopRule:
+    """Where a test ends: of most languages a function, else a call like ``it(...)``."""
+    if language in ("javascript", "typescript"):
+        return "statement"
+    return "unit" if language == "python" else "braced_unit"
 
 
 def cut(text: str, extent: StopRule) -> str:

@@ -73,6 +73,11 @@ class Repository:
         self._runnable = _runnable(completion_dataset, code_units, self._texts)
 
     @property
+    def texts(self) -> Mapping[str, dict[str, str]]:
+        """Source to its text files, by path."""
+        return self._texts
+
+    @property
     def runnable(self) -> dict[str, RunnableItem]:
         """Items covered by tests, by example."""
         return self._runnable

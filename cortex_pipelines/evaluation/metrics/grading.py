@@ -13,6 +13,7 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
     syntax_errors,
 )
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
+from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.extraction.grammars import PARSED
 
 _NAME = re.compile(r"[^\W\d][\w$]*")
@@ -34,7 +35,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
         mask: What stands for the name in a naming prompt.
     """
     expected = item.completion
-    code = item.language in PARSED and item.form in ("completion", "refactoring")
+    code = item.language in PARSED and item.form in ("completion", "refactoring", "tests")
     return {
         "syntax_correct": syntax_correct(item, output, mask),
         "exact_match": output.strip() == expected.strip(),
@@ -42,6 +43,7 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
         "edit_similarity": edit_similarity(output, expected),
         "codebleu": codebleu_without_dataflow(output, expected, item.language) if code else None,
         "subtoken_f1": subtoken_f1(output, expected) if item.task == "naming" else None,
+        "word_f1": word_f1(output, expected) if item.task == "documentation" else None,
     }
 
 
@@ -53,7 +55,7 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
     Returns:
         None where the answer is not code, or no grammar reads the language.
     """
-    if item.task == "architecture" or item.language not in PARSED:
+    if item.task in ("architecture", "documentation") or item.language not in PARSED:
         return None
     if not output.strip() or (item.task == "naming" and not _NAME.fullmatch(output.strip())):
         return False
@@ -76,7 +78,7 @@ def same_answer(item: Example, left: str, right: str) -> bool:
     """Whether two answers to a question are equivalent."""
     if item.task == "architecture" and item.kind == "violation":
         return judgement(left) == judgement(right)
-    if item.task in ("naming", "architecture"):
+    if item.task in ("naming", "architecture", "documentation"):
         return left.split() == right.split()
     return same_code(left, right, item.language)
 
@@ -103,7 +105,7 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 def _completed(item: Example, output: str, mask: str) -> str:
     if item.task == "naming":
         return item.prompt.rpartition("\n\n")[0].replace(mask, output.strip())
-    if item.form == "refactoring":
+    if item.form in ("refactoring", "tests"):
         lines = output.split("\n")
         indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
         return "\n".join(line[indent:] for line in lines)

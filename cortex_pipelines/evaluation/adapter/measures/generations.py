@@ -1,6 +1,7 @@
 """Generate and grade completions of base and challenger for held-out items."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from cortex_pipelines.adapters.data.examples import (
 )
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.sampling import Request, most_tokens
 from cortex_pipelines.evaluation.generation.stopping import extent_of
 from cortex_pipelines.evaluation.generation.test_runner import Repository, RunnableItem
+from cortex_pipelines.evaluation.generation.written_tests import RunnableTest
 from cortex_pipelines.evaluation.metrics.grading import (
     grade,
     judgement,
@@ -25,36 +27,52 @@ from cortex_pipelines.evaluation.metrics.grading import (
     rephrased,
     same_answer,
 )
+from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
 
 WRITERS = ("base", "challenger")
 _BYTES_OF_TOKEN = 3  # of code, at least, in the vocabularies of today's models
-_MEANS = ("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1")
+_MEANS = (
+    *("syntax_correct", "exact_match", "edit_similarity", "codebleu", "subtoken_f1"),
+    "word_f1",
+)
 
 
 def items_to_write(
-    datasets: Mapping[str, Path], runnable: Iterable[RunnableItem], settings: EvaluationSettings
+    datasets: Mapping[str, Path],
+    runnable: Iterable[RunnableItem],
+    runnable_tests: Iterable[RunnableTest],
+    settings: EvaluationSettings,
 ) -> list[Example]:
     """Held-out items whose reference fits the generation limit, without gaps.
 
     Args:
         datasets: Each of ``DATASETS`` with its folder.
         runnable: Items that tests can judge; the first of them are asked for too.
+        runnable_tests: Items that are tests and can be run; likewise.
         settings: How many of each task, and how many that are tested.
     """
-    room = _BYTES_OF_TOKEN * settings.max_new_tokens
     chosen: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
         some = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
-        short = [item for item in some if len(item.completion.encode()) <= room]
-        for item in sampled(short, settings.generated_items, settings.seed):
+        for item in sampled(_short(some, settings), settings.generated_items, settings.seed):
             chosen[item.task, item.example_id] = item
-    tested = [test.item for test in runnable if len(test.item.completion.encode()) <= room]
-    for item in shuffled(tested, settings.seed)[: settings.tested_items]:
-        chosen[item.task, item.example_id] = item
+    for judged in (runnable, runnable_tests):
+        tested = _short([test.item for test in judged], settings)
+        for item in shuffled(tested, settings.seed)[: settings.tested_items]:
+            chosen[item.task, item.example_id] = item
     order = list(DATASETS)
     return sorted(chosen.values(), key=lambda item: (order.index(item.task), item.example_id))
+
+
+def _short(items: Iterable[Example], settings: EvaluationSettings) -> list[Example]:
+    """Items whose answer fits the generation limit."""
+    return [
+        item
+        for item in items
+        if len(item.completion.encode()) <= _BYTES_OF_TOKEN * most_tokens(item, settings)
+    ]
 
 
 def generation_table(
@@ -97,9 +115,11 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     """Mean grades of the greedy outputs by task and model, and shares by question.
 
     ``<task>_<role>_`` and one of exact_match, edit_similarity, codebleu, syntax_correct;
-    ``naming_<role>_subtoken_f1``, ``refactoring_<role>_fix_rate``,
-    ``architecture_<role>_rule_accuracy`` and ``…_violations_allowed`` (share of the imports
-    against a rule that the model calls allowed), ``<role>_consistency``.
+    ``naming_<role>_subtoken_f1``, ``documentation_<role>_word_f1`` with
+    ``documentation_others_word_f1`` (of the true docstrings among each other: chance),
+    ``refactoring_<role>_fix_rate``, ``architecture_<role>_rule_accuracy`` and
+    ``…_violations_allowed`` (share of the imports against a rule that the model calls allowed),
+    ``<role>_consistency``.
     """
     metrics: dict[str, float | None] = {}
     for role in WRITERS:
@@ -116,6 +136,7 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
         )
         metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
         metrics[f"{role}_consistency"] = _consistency(mine)
+    metrics["documentation_others_word_f1"] = _among_others(generations)
     return {name: value for name, value in metrics.items() if value is not None}
 
 
@@ -144,6 +165,13 @@ def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
     bodies = [(runnable[rows[place]["example_id"]], rows[place]["output"]) for place in places]
     for place, (result, detail) in zip(places, repository.run(bodies), strict=True):
         rows[place] |= {"tests": result, "tests_detail": detail}
+
+
+def _among_others(generations: pl.DataFrame) -> float | None:
+    """Mean similarity of each true docstring to those of the other items."""
+    asked = generations.filter(pl.col("task") == "documentation").unique("example_id")
+    pairs = list(combinations(asked["expected"].sort().to_list(), 2))
+    return sum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None
 
 
 def _violations_allowed(rules: pl.DataFrame) -> float | None:

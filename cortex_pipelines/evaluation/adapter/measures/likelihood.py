@@ -30,7 +30,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
-from cortex_pipelines.evaluation.generation.sampling import Request, generate
+from cortex_pipelines.evaluation.generation.sampling import Request, generate, most_tokens
 from cortex_pipelines.evaluation.generation.stopping import cut
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -174,7 +174,8 @@ class ItemScorer:
         settings = self._settings
         seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
         drawn = seeded if request.sample else []
-        how = [settings.max_length, settings.max_new_tokens, request.extent, drawn]
+        most = most_tokens(request.item, settings)
+        how = [settings.max_length, most, request.extent, drawn]
         asked = _asked(replace(request.item, completion=""))
         return ["output", how, self._content(adapter, request.item), asked]
 

@@ -8,6 +8,7 @@ import polars as pl
 from cortex_pipelines import pages
 from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
+from cortex_pipelines.evaluation.adapter.measures.written_tests import ROLES
 
 _PROMPT_END = 500
 _FIGURES = {
@@ -16,6 +17,7 @@ _FIGURES = {
     "codebleu": "CodeBLEU without data flow",
     "syntax_correct": "syntax correct",
     "subtoken_f1": "sub-token F1",
+    "word_f1": "F1 of the words",
     "fix_rate": "bugs put right",
     "rule_accuracy": "imports judged rightly",
     "violations_allowed": "forbidden imports allowed",
@@ -53,7 +55,44 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     overall = _overall(metrics)
     if overall:
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
+    parts += _others(metrics) + _written_tests(tables["written_tests"], metrics)
     return parts + _shown(generations) + _problems(tables["problems"])
+
+
+def _others(metrics: Mapping[str, float]) -> list[str]:
+    """The level of chance of documentation."""
+    chance = metrics.get("documentation_others_word_f1")
+    if chance is None:
+        return []
+    words = "F1 of the words (without function words) of these true docstrings among each other"
+    return [pages.paragraph(f"Documentation: {words} is {chance:.3f}; less says nothing.")]
+
+
+def _written_tests(written: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
+    if written.is_empty():
+        return []
+    rows = [
+        [role, *(_figure(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
+        for role in ROLES
+    ]
+    single = [
+        [
+            *(row["path"], row["role"], _passed(row["passes"])),
+            *(f"{row['killed']} of {row['mutants']}", row["detail"]),
+        ]
+        for row in written.iter_rows(named=True)
+    ]
+    return [
+        pages.heading("Tests that the models wrote"),
+        pages.paragraph(
+            "Each was run in the place of the repository's own test: first with the right code, "
+            "then with errors put into the unit. A test that asserts nothing finds no error, and "
+            "one that fails with the right code counts as finding none. The figures are of "
+            f"{metrics.get('written_tests_items', 0):.0f} tests that could be run for all three."
+        ),
+        pages.table(["written by", "pass with the right code", "share of errors found"], rows),
+        pages.table(["file", "written by", "right code", "errors found", "why"], single),
+    ]
 
 
 def _overall(metrics: Mapping[str, float]) -> list[list[str]]:

@@ -84,7 +84,7 @@ def _verdicts(findings: Findings) -> list[str]:
     """Sentences on what was learnt and what was not."""
     learnt: list[str] = []
     missed: list[str] = []
-    for task in DATASETS:
+    for task in findings.comparison["tasks"]:
         low = findings.metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
             missed.append(f"{task}: no held-out item, so nothing is known.")

@@ -15,6 +15,8 @@ from cortex_pipelines.evaluation.metrics.style import (
     style_distance,
 )
 
+_MANY_RIGHT = ("documentation", "tests")
+
 
 @dataclass(frozen=True)
 class QualityReport:
@@ -23,12 +25,14 @@ class QualityReport:
     A figure that could not be measured is None; ``QualityReports.missing`` says why.
 
     Args:
-        syntax_correctness: Share of the outputs (of completion, refactoring and naming) with which
+        syntax_correctness: Share of the outputs that are code (not of architecture and
+            documentation) with which
             the unit parses without an error that it does not have with the truth.
         semantic_accuracy: Accuracy on all questions about held-out code:
             generated answers that equal the truth but for layout and comments (of an import to
             judge: the same judgement) or pass the repository's related tests, and choices where
-            the true answer is the likeliest.
+            the true answer is the likeliest. Documentation and tests are left out: there are many
+            right ones, few of which equal the one in the repository.
         style_consistency: 1 minus the distance between the style of the written code and that of
             the true answers to the same questions; see ``style``. The project's average would be
             the wrong yardstick: the true answers themselves are not average.
@@ -115,7 +119,11 @@ def _report(
     written: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
 ) -> QualityReport:
     rows = list(written.iter_rows(named=True))
-    answers = [bool(row["right"]) or row["tests"] == "passed" for row in rows]
+    answers = [
+        bool(row["right"]) or row["tests"] == "passed"
+        for row in rows
+        if row["task"] not in _MANY_RIGHT
+    ]
     answers += [bool(right) for right in chosen_right.fill_null(value=False)]
     distance = style_distance(style, team)
     tested = [row["tests"] == "passed" for row in rows if row["tests"] is not None]

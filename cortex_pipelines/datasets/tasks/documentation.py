@@ -1,0 +1,201 @@
+"""Documentation candidates: what a unit does, in the words of its own docstring.
+
+Asked for is the first paragraph of the docstring, as in CodeSearchNet (arXiv 1909.09436): what
+follows it lists parameters, examples and versions in a form that differs by tool. Code is shown
+without its docstring.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.annotation.labels.words import words_of
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finished_tables
+from cortex_pipelines.datasets.assemble.manifest import is_empty
+from cortex_pipelines.datasets.prompts.unit_text import asked_of_unit
+from cortex_pipelines.datasets.row_cache import RowMemo
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
+from cortex_pipelines.datasets.tasks.function_bodies import MADE
+from cortex_pipelines.extraction.documentation import docstring_text
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET, REQUEST
+
+NAME = "documentation_dataset"
+KINDS = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum")
+"""Kinds of units whose documentation is asked for."""
+
+_COLUMNS = (
+    *("unit_id", "kind", "name", "code", "docstring", "language", "path", "context", "indent"),
+    *("start_byte", "body_start_byte"),
+)
+_NONE = "documentation_none"
+_NOTHING = (
+    "There is no example: no function, method or type of this project has a docstring or doc "
+    "comment."
+)
+_MEANING = (
+    "The first paragraph of the docstring, as in CodeSearchNet; lists of parameters, examples and "
+    "versions after it are not asked for."
+)
+_FEWEST_WORDS = 3
+# A tag, a field, a directive, a doctest, a heading or a fence begins something else than prose.
+_HEADINGS = "Args|Arguments|Attributes|Examples?|Notes?|Parameters|Raises|Returns|Usage|Yields"
+_SECTION = re.compile(
+    r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
+    rf"|(?:{_HEADINGS}):?[ \t]*$)"
+)
+_NO_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
+_STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\})\s*;?\s*")
+_INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
+_WORD = re.compile(r"[^\W\d_]+")
+_COMMENT_OR_LITERAL = re.compile(
+    r"#[^\n]*|[A-Za-z]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')",
+    re.DOTALL,
+)
+_FILLERS = frozenset(
+    [
+        *("a", "an", "and", "are", "class", "for", "from", "function", "given", "in", "is", "it"),
+        *("its", "method", "of", "on", "or", "s", "that", "the", "this", "to", "with"),
+    ]
+)
+
+
+def documentation_tables(
+    project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None
+) -> Tables:
+    """Tables of the documentation data set; without any docstring the manifest says so.
+
+    Args:
+        project: Units and their surroundings.
+        settings: Sizes and shares.
+        cache: Cached results of unchanged units; the tables are the same without it.
+    """
+    known = RowMemo(cache, f"{project.name}/{NAME}")
+    documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
+    asked = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
+    candidates = documentation_candidates(asked, settings, known).with_columns(
+        pl.lit("original").alias("origin")
+    )
+    return finished_tables(
+        NAME,
+        DOCUMENTATION_DATASET,
+        candidates,
+        project.name,
+        settings,
+        cache,
+        project.splits.filter(documented),
+        nothing=_NONE,
+    )
+
+
+def in_words(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    """For the data card: what is asked, and why there is nothing."""
+    return [_NOTHING if is_empty(tables, _NONE) else _MEANING]
+
+
+def documentation_candidates(
+    units: pl.DataFrame, settings: DatasetSettings, known: RowMemo | None = None
+) -> pl.DataFrame:
+    """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
+
+    Args:
+        units: Documented units with their layout (``unit_text.with_layout``).
+        settings: Bounds of lengths.
+        known: Cached results of unchanged units.
+    """
+
+    def make(some: pl.DataFrame) -> pl.DataFrame:
+        rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
+        return pl.DataFrame(rows, schema=MADE, orient="row")
+
+    inputs = units.select(_COLUMNS)
+    return units.hstack((known or RowMemo()).compute("documentation", inputs, make))
+
+
+def first_paragraph(docstring: str) -> str:
+    """The docstring up to the first blank line, tag or heading; empty if it begins with one."""
+    match = _SECTION.search(docstring)
+    return docstring[: match.start()].strip() if match else docstring.strip()
+
+
+def without_docstring(
+    code: str, language: str, docstring: str, body_offset: int | None
+) -> str | None:
+    """Code without its own documentation, which outside of Python stands before it.
+
+    Args:
+        code: The unit's code.
+        language: Its language.
+        docstring: Its documentation, without markers.
+        body_offset: Byte of the code at which the implementation begins.
+
+    Returns:
+        The code; None if there is nothing besides the documentation, or that is not found.
+    """
+    if language != "python":
+        return code
+    if body_offset is None:
+        return None
+    head = code.encode()[:body_offset].decode("utf-8", "replace")
+    for match in _COMMENT_OR_LITERAL.finditer(head):
+        if not match[0].startswith("#") and docstring_text(match[0]) == docstring:
+            before = code[: match.start()].rstrip()
+            after = code[match.end() :].lstrip(" \t;")
+            lines = re.sub(r"\A(?:[ \t]*\r?\n)+", "", after)
+            return f"{before}\n{lines}" if lines != after else f"{before} {after}"
+    return None
+
+
+def repeats_name(text: str, name: str) -> bool:
+    """Whether documentation says no more than the name: ``Gets the user.`` of ``get_user``."""
+    words = {_stem(word) for word in _WORD.findall(text.lower())} - _FILLERS
+    return words <= {_stem(word) for word in words_of(name).split()}
+
+
+def _example(
+    unit: dict[str, Any], settings: DatasetSettings
+) -> tuple[str | None, str | None, str | None]:
+    text = first_paragraph(unit["docstring"])
+    why = _why_not(unit, text, settings)
+    if why is not None:
+        return None, None, why
+    begin = unit["body_start_byte"]
+    offset = begin - unit["start_byte"] if begin is not None else None
+    code = without_docstring(unit["code"], unit["language"], unit["docstring"], offset)
+    if code is None or _is_empty(unit["kind"], unit["code"], offset):
+        return None, None, "documentation_of_nothing"
+    prompt = asked_of_unit(unit, code, REQUEST)
+    if len(prompt.encode()) > settings.max_prompt_bytes:
+        return None, None, "prompt_size"
+    if _words(text) in _words(prompt):
+        return None, None, "answer_in_prompt"
+    return prompt, text, None
+
+
+def _why_not(unit: dict[str, Any], text: str, settings: DatasetSettings) -> str | None:
+    words = _WORD.findall(_INLINE_TAG.sub("", text))
+    if _NO_PROSE.match(text) or (not words and _SECTION.match(unit["docstring"])):
+        return "documentation_no_prose"
+    if len(words) < _FEWEST_WORDS:
+        return "documentation_short"
+    if len(text.encode()) > settings.max_body_bytes:
+        return "documentation_long"
+    return "answer_in_prompt" if repeats_name(text, unit["name"]) else None
+
+
+def _is_empty(kind: str, code: str, body_offset: int | None) -> bool:
+    """Whether a function has no body, or one that does nothing."""
+    if kind not in FUNCTIONS:
+        return False
+    return body_offset is None or bool(_STUB.fullmatch(code.encode()[body_offset:].decode()))
+
+
+def _words(text: str) -> str:
+    return f" {' '.join(_WORD.findall(text.lower()))} "
+
+
+def _stem(word: str) -> str:
+    return word.removesuffix("s") if len(word) > 3 else word

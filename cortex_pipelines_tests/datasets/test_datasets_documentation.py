@@ -1,0 +1,241 @@
+"""Code without its docstring, and the docstring's first paragraph."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.datasets.assets import documentation_dataset
+from cortex_pipelines.datasets.prompts.unit_text import file_bytes, with_layout
+from cortex_pipelines.datasets.publish.contracts import validate
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.documentation import (
+    documentation_candidates,
+    documentation_tables,
+    first_paragraph,
+    in_words,
+    repeats_name,
+    without_docstring,
+)
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
+from cortex_pipelines.schemas.vocabulary import SPLITS
+
+MakeFrame = Callable[[Any], pl.DataFrame]
+Tables = dict[str, pl.DataFrame]
+
+PYTHON = '''class Shop:
+    """A shop of parcels and letters, kept in a drawer."""
+
+    drawer = []
+
+    def weigh(self, label="# no comment", *rest):
+        # don't be confused by a quote here
+        """Weigh all parcels, and send them.
+
+        Args:
+            label: What stands on them.
+        """
+
+        total = len(label)
+        return total + len(rest)
+
+    def get_drawer(self):
+        """Gets the drawer."""
+        return self.drawer
+
+    def one(self): """Count nothing at all."""; return 1
+
+    def stub(self):
+        """Promise what nobody has written yet."""
+        raise NotImplementedError
+
+    def short(self):
+        """Ship."""
+        return self.weigh("x")
+
+    def listed(self):
+        """:param nothing: at all of interest to anyone
+        """
+        return self.weigh("y")
+
+    def later(self):
+        """TODO: write down what this does some day."""
+        return self.weigh("z")
+
+    def repeats(self):
+        """Send all parcels by mail."""
+        return print("send all parcels by mail")
+
+
+def only_said():
+    """Nothing else is here to be shown."""
+'''
+GO = """package shop
+
+// Total adds the prices of a cart,
+// and prints them too.
+func (s *Shop) Total(prices []int) int {
+	return len(prices)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def candidates(
+    make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
+) -> dict[str, dict[str, Any]]:
+    files = make_files({"shop.py": PYTHON, "shop.go": GO})
+    laid_out = with_layout(make_units(files), file_bytes(files), settings)
+    rows = documentation_candidates(laid_out.filter(pl.col("docstring").is_not_null()), settings)
+    return {row["name"]: row for row in rows.iter_rows(named=True)}
+
+
+def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(
+    candidates: dict[str, dict[str, Any]],
+) -> None:
+    assert candidates["weigh"]["prompt"] == (
+        "# shop.py\n"
+        "class Shop:\n"
+        '    def weigh(self, label="# no comment", *rest):\n'
+        "        # don't be confused by a quote here\n"
+        "        total = len(label)\n"
+        "        return total + len(rest)\n"
+        "\n"
+        "# What it does:\n"
+    )
+    assert candidates["weigh"]["completion"] == "Weigh all parcels, and send them."
+    assert candidates["one"]["prompt"].endswith("    def one(self): return 1\n\n# What it does:\n")
+    assert candidates["Total"]["prompt"] == (
+        "// shop.go\n"
+        "func (s *Shop) Total(prices []int) int {\n\treturn len(prices)\n}\n\n"
+        "// What it does:\n"
+    )
+    assert candidates["Total"]["completion"] == (
+        "Total adds the prices of a cart,\nand prints them too."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("get_drawer", "answer_in_prompt"),
+        ("repeats", "answer_in_prompt"),
+        ("stub", "documentation_of_nothing"),
+        ("only_said", "documentation_of_nothing"),
+        ("short", "documentation_short"),
+        ("listed", "documentation_no_prose"),
+        ("later", "documentation_no_prose"),
+    ],
+)
+def test_what_says_nothing_is_left_out_with_the_reason(
+    candidates: dict[str, dict[str, Any]], name: str, why: str
+) -> None:
+    row = candidates[name]
+    assert (row["prompt"], row["completion"], row["not_made"]) == (None, None, why)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "first"),
+    [
+        ("Adds up\nall prices.\n\nMore of it.", "Adds up\nall prices."),
+        ("Adds up.\n@param prices all of them", "Adds up."),
+        ("Adds up by\n:meth:`add`, twice.\n:param a: one", "Adds up by\n:meth:`add`, twice."),
+        ("Adds up.\nArgs:\n    a: one", "Adds up."),
+        ("Returns: the sum of all of them", "Returns: the sum of all of them"),
+        (".. deprecated:: 2.0", ""),
+    ],
+)
+def test_the_first_paragraph_ends_where_lists_begin(docstring: str, first: str) -> None:
+    assert first_paragraph(docstring) == first
+
+
+def test_a_docstring_that_is_not_found_is_not_cut_at_a_guess() -> None:
+    code = 'def f():\n    """Said."""\n    return 1'
+    assert without_docstring(code, "python", "Said.", len(code) - 8) == "def f():\n    return 1"
+    assert without_docstring(code, "python", "Other.", len(code) - 8) is None
+    assert without_docstring(code, "python", "Said.", None) is None
+
+
+def test_a_name_is_repeated_in_other_forms_too() -> None:
+    assert repeats_name("Gets the user's name.", "getUserNames")
+    assert repeats_name("Get the user names!", "get_user_name")
+    assert not repeats_name("Get the user's first name.", "get_user_name")
+
+
+@pytest.fixture(scope="module")
+def tables(made: Any, settings: DatasetSettings) -> Tables:
+    return documentation_tables(made.project, settings)
+
+
+def test_the_tables_keep_their_contract_and_the_split(tables: Tables, made: Any) -> None:
+    assert set(tables) == {*SPLITS, "manifest"}
+    sides = dict(made.splits.drop_nulls("split").select("path", "split").iter_rows())
+    for table in DOCUMENTATION_DATASET:
+        frame = tables[table.name]
+        assert frame.height > 0
+        assert validate(frame, table).success
+    for split in SPLITS:
+        assert {sides[path] for path in tables[split]["path"]} == {split}
+
+
+def test_each_documented_unit_is_accounted_for(tables: Tables, made: Any) -> None:
+    documented = made.project.splits.filter("documented")
+    of_kinds = documented.filter(~pl.col("kind").is_in(["variable", "constant", "import"]))
+    assert sorted(tables["manifest"]["unit_id"].unique()) == sorted(of_kinds["unit_id"])
+    reasons = set(tables["manifest"]["left_out"].drop_nulls())
+    assert {"generated", "near_duplicate"} <= reasons
+
+
+def test_no_prompt_holds_its_answer(tables: Tables) -> None:
+    for split in SPLITS:
+        for prompt, completion in tables[split].select("prompt", "completion").iter_rows():
+            assert completion.lower() not in " ".join(prompt.lower().split())
+
+
+def test_the_rows_are_the_same_from_the_cache(
+    tables: Tables, made: Any, settings: DatasetSettings, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        again = documentation_tables(made.project, settings, RowCache(tmp_path, "v"))
+        assert all(again[name].equals(frame) for name, frame in tables.items())
+
+
+def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
+    make_files: MakeFrame,
+    make_units: MakeFrame,
+    project_maker: Callable[..., Any],
+    settings: DatasetSettings,
+    tmp_path: Path,
+) -> None:
+    bare = {
+        f"pack_{word}.py": f"def pack_{word}({word}, limit):\n    while {word}_{at} > {at}:\n"
+        f"        limit.{word}({word} * {at})\n    return {word}.total_{word}(limit)\n"
+        for at, word in enumerate(("crate", "letter", "basket", "wagon", "bottle"))
+    }
+    files = make_files(bare)
+    units = make_units(files)
+    folders = {name: tmp_path / name for name in ("units", "files", "splits", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    units.write_parquet(folders["units"] / f"{ANNOTATED_UNITS.name}.parquet")
+    files.write_parquet(folders["files"] / f"{REPOSITORY_FILES.name}.parquet")
+    REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
+    splits = project_maker(units, files, settings).splits
+    splits.write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
+    found = documentation_dataset(
+        *(folders["units"], folders["files"], folders["splits"], settings, "bare"),
+        *(folders["out"], RowCache(tmp_path / "cache", "v")),
+    )
+    assert [found[split].height for split in SPLITS] == [0, 0, 0]
+    assert found["manifest"]["left_out"].to_list() == ["documentation_none"]
+    assert in_words(found) == [
+        "There is no example: no function, method or type of this project has a docstring or doc "
+        "comment."
+    ]
+    assert in_words(found)[0] in (folders["out"] / "card.md").read_text()

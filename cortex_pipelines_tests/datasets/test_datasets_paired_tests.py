@@ -1,0 +1,263 @@
+"""A unit and its closest test: on the side of the test's file, and known to nothing in train."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.datasets import assets
+from cortex_pipelines.datasets.assemble.build import ProjectUnits
+from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
+from cortex_pipelines.datasets.publish.contracts import validate
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.paired_tests import at_the_margin, in_words, paired_test_tables
+from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
+from cortex_pipelines.schemas.code_units import TEST_CASES
+from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
+from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines_tests.parameters import sections
+
+MakeFrame = Callable[[Any], pl.DataFrame]
+Tables = dict[str, pl.DataFrame]
+WORDS = ("crate", "letter", "basket", "wagon", "bottle", "lantern")
+SOURCE = "directory:example"
+
+
+def _code(word: str, at: int) -> str:
+    return (
+        f"def pack_{word}({word}, limit):\n    while {word}.size_{at} > limit:\n"
+        f"        {word}.shrink_{word}(limit * {at})\n    return {word}.total_{word}\n"
+    )
+
+
+def _test(word: str, at: int) -> str:
+    return (
+        f"from shop.pack_{word} import pack_{word}\n\n\nclass Test{word.title()}:\n"
+        f"    def test_pack_{word}_of_{at}(self, {word}_maker):\n"
+        f"        made = {word}_maker(size_{at}={at + 5})\n"
+        f'        assert pack_{word}(made, {at}) == "{word} {at}"\n\n'
+        f"        assert made.shrunk_{word} == [{at}]\n"
+    )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A project with a test for each function.
+
+    Args:
+        project: Its units.
+        units: ANNOTATED_UNITS.
+        cases: TEST_CASES.
+        files: REPOSITORY_FILES.
+    """
+
+    project: ProjectUnits
+    units: pl.DataFrame
+    cases: pl.DataFrame
+    files: pl.DataFrame
+
+    def tables(self, settings: DatasetSettings, *benchmarks: Any, **changes: Any) -> Tables:
+        """The data set, with each file on the side that is given for it."""
+        sides: dict[str, str | None] = changes.pop("sides", {})
+        other = replace(self, **changes)
+        project = other.project
+        if sides:
+            side = pl.col("path").replace_strict(sides, default="train", return_dtype=pl.String)
+            reason = pl.format("here: {}", side)
+            moved = [side.alias("split"), reason.alias("split_reason")]
+            project = replace(
+                project,
+                units=project.units.with_columns(moved),
+                splits=project.splits.with_columns(moved),
+            )
+        return paired_test_tables(
+            project, other.units, other.cases, other.files, benchmarks, settings
+        )
+
+
+@pytest.fixture(scope="module")
+def paired(
+    make_files: MakeFrame,
+    make_units: MakeFrame,
+    project_maker: Callable[..., Any],
+    settings: DatasetSettings,
+) -> Paired:
+    texts = {f"shop/pack_{word}.py": _code(word, at) for at, word in enumerate(WORDS)}
+    texts |= {f"tests/test_{word}.py": _test(word, at) for at, word in enumerate(WORDS)}
+    files = make_files(texts)
+    units = make_units(files)
+    cases = extract(files, ExtractionSettings(**sections()["extraction"]), "", None).tests
+    return Paired(project_maker(units, files, settings).project, units, cases, files)
+
+
+def test_a_unit_is_shown_and_its_test_asked_for_in_the_file_that_is_named(
+    paired: Paired, settings: DatasetSettings
+) -> None:
+    tables = paired.tables(settings, sides={"tests/test_letter.py": "test"})
+    assert [tables[split].height for split in SPLITS] == [len(WORDS) - 1, 0, 1]
+    (row,) = tables["test"].iter_rows(named=True)
+    code = _code("letter", 1)
+    assert row["prompt"] == (
+        f"# shop/pack_letter.py\n{code}\n# Its test, in tests/test_letter.py:\n"
+    )
+    assert row["completion"] == (
+        "def test_pack_letter_of_1(self, letter_maker):\n"
+        "    made = letter_maker(size_1=6)\n"
+        '    assert pack_letter(made, 1) == "letter 1"\n\n'
+        "    assert made.shrunk_letter == [1]"
+    )
+    assert (row["path"], row["kind"]) == ("tests/test_letter.py", "function")
+    assert row["test_id"] in set(paired.cases["unit_id"])
+    for table in TESTS_DATASET:
+        assert validate(tables[table.name], table).success or tables[table.name].is_empty()
+
+
+SIDES = st.sampled_from(["train", "train", "validation", "test", None])
+
+
+@hypothesis_settings(max_examples=10, deadline=None)
+@given(sides=st.tuples(*[SIDES] * (2 * len(WORDS))))
+def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
+    paired: Paired, settings: DatasetSettings, sides: tuple[str | None, ...]
+) -> None:
+    """Whatever the sides: the test's file decides, the unit is in train or on its side."""
+    paths = [f"shop/pack_{word}.py" for word in WORDS] + [f"tests/test_{w}.py" for w in WORDS]
+    side = dict(zip(paths, sides, strict=True))
+    # a unit without a side is none of the project's units that may be shown
+    side |= {path: side[path] or "train" for path in paths if path.startswith("shop/")}
+    tables = paired.tables(settings, sides=side)
+    path_of = dict(paired.units.select("unit_id", "path").iter_rows())
+    for split in SPLITS:
+        for row in tables[split].iter_rows(named=True):
+            unit = side[path_of[row["unit_id"]]]
+            assert side[row["path"]] == split
+            assert unit == split or (unit == "train" and split != "train")
+    left_out = {
+        row["unit_id"]: row["left_out"]
+        for row in tables["manifest"].drop_nulls("left_out").iter_rows(named=True)
+    }
+    for word in WORDS:
+        unit, test = side[f"shop/pack_{word}.py"], side[f"tests/test_{word}.py"]
+        name = paired.units.filter(pl.col("name") == f"pack_{word}", pl.col("kind") == "function")
+        expected = None
+        if test is None:
+            expected = "tests_without_side"
+        elif unit not in ("train", test):
+            expected = "tests_on_another_side"
+        assert left_out.get(name["unit_id"].item()) == expected
+
+
+def test_a_test_that_may_not_be_trained_on_is_left_out(
+    paired: Paired, settings: DatasetSettings
+) -> None:
+    first = pl.col("path") == "tests/test_crate.py"
+    where = pl.when(first)
+    for changed, why in (
+        ({"files": paired.files.with_columns(where.then(False).otherwise("trainable")
+                                             .alias("trainable"))}, "licence"),
+        ({"files": paired.files.with_columns(where.then(True).otherwise("generated")
+                                             .alias("generated"))}, "generated"),
+        ({"cases": paired.cases.with_columns(where.then(pl.lit("x()")).otherwise("code")
+                                             .alias("code"))}, "body_size"),
+    ):  # fmt: skip
+        manifest = paired.tables(settings, sides={"": "train"}, **changed)["manifest"]
+        assert manifest["left_out"].drop_nulls().to_list() == [why]
+
+
+def test_a_test_of_a_benchmark_is_left_out(paired: Paired, settings: DatasetSettings) -> None:
+    code = paired.cases.filter(pl.col("path") == "tests/test_crate.py")["code"].item()
+    listed = fingerprints_of([code], "own", settings.contamination_tokens)
+    manifest = paired.tables(settings, listed, sides={"": "train"})["manifest"]
+    assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
+
+
+def test_a_function_that_a_test_defines_is_no_test(
+    paired: Paired, settings: DatasetSettings
+) -> None:
+    crate = pl.col("path") == "tests/test_crate.py"
+    whole = paired.cases.filter(crate)
+    inner = whole.with_columns(
+        pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1
+    )
+    unit = pl.col("name") == "pack_crate"
+    only_inner = pl.when(unit).then(pl.lit(["inner"])).otherwise("tests").alias("tests")
+    manifest = paired.tables(
+        settings,
+        sides={"": "train"},
+        cases=pl.concat([paired.cases, inner]),
+        units=paired.units.with_columns(only_inner),
+    )["manifest"]
+    assert manifest["left_out"].drop_nulls().to_list() == ["tests_nested"]
+
+
+def test_the_closest_test_that_may_be_asked_for_is_taken(
+    paired: Paired, settings: DatasetSettings
+) -> None:
+    ids = dict(paired.cases.select("path", "unit_id").iter_rows())
+    both = [ids["tests/test_letter.py"], ids["tests/test_crate.py"]]
+    unit = pl.col("name") == "pack_crate"
+    two = pl.when(unit).then(pl.lit(both)).otherwise("tests").alias("tests")
+    crate = pl.col("prompt").str.contains("# shop/pack_crate.py")
+    for side, chosen in (("train", both[0]), ("test", both[1])):
+        sides = {"shop/pack_crate.py": side, "tests/test_crate.py": side}
+        tables = paired.tables(settings, units=paired.units.with_columns(two), sides=sides)
+        assert tables[side].filter(crate)["test_id"].to_list() == [chosen]
+
+
+@pytest.mark.parametrize(
+    ("code", "indent", "moved"),
+    [
+        ("def f():\n    return 1", "", "def f():\n    return 1"),
+        ("def f():\n        return 1\n\n  # odd", "    ", "def f():\n    return 1\n\n  # odd"),
+        ("it('x', () => {\n\t\tf();\n\t})", "\t", "it('x', () => {\n\tf();\n})"),
+    ],
+)
+def test_a_test_is_moved_to_the_margin(code: str, indent: str, moved: str) -> None:
+    assert at_the_margin(code, indent) == moved
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
+    paired: Paired, settings: DatasetSettings, tmp_path: Path, tested: bool
+) -> None:
+    cases = paired.cases if tested else TEST_CASES.empty()
+    units = paired.units
+    if not tested:
+        units = units.with_columns(pl.lit([], pl.List(pl.String)).alias("tests"))
+    written = {
+        "annotated": {ANNOTATED_UNITS: units},
+        "code": {TEST_CASES: cases},
+        "files": {REPOSITORY_FILES: paired.files, REDACTIONS: REDACTIONS.empty()},
+        "splits": {UNIT_SPLITS: UNIT_SPLITS.conform(paired.project.splits)},
+        "out": {},
+    }
+    for folder, frames in written.items():
+        (tmp_path / folder).mkdir()
+        for table, frame in frames.items():
+            frame.write_parquet(tmp_path / folder / f"{table.name}.parquet")
+    read = (tmp_path / folder for folder in ("annotated", "code", "files", "splits"))
+    found = assets.tests_dataset(
+        *(*read, settings, "example", tmp_path, tmp_path / "out"),
+        RowCache(tmp_path / "cache", "v"),
+    )
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert in_words(found)[0] in card
+    if tested:
+        again = paired.tables(settings)
+        assert all(found[name].equals(frame) for name, frame in again.items())
+        assert sum(found[split].height for split in SPLITS) > 0
+    else:
+        assert [found[split].height for split in SPLITS] == [0, 0, 0]
+        assert found["manifest"]["left_out"].to_list() == ["tests_none"]
+        assert "no test case was paired" in card

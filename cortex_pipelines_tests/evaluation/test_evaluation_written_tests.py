@@ -1,0 +1,185 @@
+"""Tests that a model wrote: run on the right code and on mutants, next to the true ones."""
+
+from pathlib import Path
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.augmentation.verification import single_tests
+from cortex_pipelines.evaluation.adapter.measures.written_tests import (
+    written_test_metrics,
+    written_test_table,
+)
+from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
+from cortex_pipelines.sandbox import sandbox
+from cortex_pipelines.schemas.adapter_scores import GENERATIONS, WRITTEN_TESTS
+from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
+from cortex_pipelines_tests.adapters import tinymodel
+from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
+from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SOURCE, Workshop
+
+FILES = {
+    "shop/__init__.py": "",
+    "shop/till.py": (
+        "def price(amount: int, each: int) -> int:\n    return amount * each + 1\n\n\n"
+        "def doomed(value):\n    return value - 1\n"
+    ),
+    "tests/test_till.py": (
+        "import pytest\n\nfrom shop.till import doomed, price\n\n\n"
+        "class TestTill:\n    @pytest.fixture\n    def two(self):\n        return 2\n\n"
+        "    def test_price(self, two):\n        assert price(two, 3) == 7\n\n\n"
+        "def test_price_again():\n    assert price(4, 5) == 21\n    assert price(2, 2) == 5\n\n\n"
+        "def test_doomed():\n    assert doomed(1) == 7\n"
+    ),
+}
+TRUE = "def test_price(self, two):\n    assert price(two, 3) == 7"
+DOOMED = "def test_doomed():\n    assert doomed(1) == 7"
+LIMITS = PARAMETERS.augmentation.model_copy(
+    update={"test_seconds": 20.0, "verification_seconds": 240.0, "mutants_per_unit": 2}
+)
+needs_sandbox = pytest.mark.skipif(
+    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
+)
+
+
+def written_tests(workshop: Workshop, place: Path, moved: str = "") -> WrittenTests:
+    """The tests of the small repository; ``moved`` stands before the text as it is now."""
+    _, units = workshop.repository(FILES)
+    known = pl.read_parquet(units / "units.parquet")
+    id_of = dict(known.select("name", "unit_id").iter_rows())
+    rows = []
+    for unit, test, code in (("price", "test_price", TRUE), ("doomed", "test_doomed", DOOMED)):
+        made = tinymodel.example(0, "tests", "# asked\n", code)
+        row = tinymodel.row(made) | {"example_id": unit, "path": "tests/test_till.py"}
+        rows.append(row | {"unit_id": id_of[unit], "source": SOURCE, "test_id": id_of[test]})
+    place.mkdir()
+    TESTS_DATASET[2].frame(rows).write_parquet(place / "test.parquet")
+    texts = {SOURCE: {path: moved + text for path, text in FILES.items()}}
+    return WrittenTests(texts, units, place, LIMITS)
+
+
+def generations(*outputs: tuple[str, str, str]) -> pl.DataFrame:
+    return GENERATIONS.frame(
+        [
+            {**ROW, "task": "tests", "example_id": example, "role": role, "output": output}
+            for example, role, output in outputs
+        ]
+    )
+
+
+def test_a_test_is_placed_where_the_true_one_stands(workshop: Workshop, tmp_path: Path) -> None:
+    known = written_tests(workshop, tmp_path / "data")
+    assert set(known.runnable) == {"price", "doomed"}
+    price = known.runnable["price"]
+    assert len(price.mutants) == 2
+    rest = "def doomed(value):\n    return value - 1\n"
+    assert all(mutant.endswith(rest) for mutant in price.mutants)
+    assert FILES["shop/till.py"] not in price.mutants
+    placed = price.with_test("0", TRUE)
+    assert placed is not None
+    assert placed.test_file == FILES["tests/test_till.py"].replace(
+        "def test_price(self", "def test_written_here(self"
+    )
+    assert placed.node == "tests/test_till.py::TestTill::test_written_here"
+    for no_test in ("price(1, 2)", "def tes(", "class TestA:\n    pass", ""):
+        assert price.with_test("0", no_test) is None
+
+
+def test_a_test_whose_place_has_changed_is_not_run(workshop: Workshop, tmp_path: Path) -> None:
+    assert written_tests(workshop, tmp_path / "data", "# new\n").runnable == {}
+
+
+@needs_sandbox
+def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = written_tests(workshop, tmp_path / "data")
+    price, doomed = known.runnable["price"], known.runnable["doomed"]
+    verdicts = known.judge(
+        [
+            (price, TRUE),
+            (price, "def test_price(self):\n    price(1, 2)"),  # asserts nothing
+            (price, "def test_price(self):\n    assert price(2, 3) == 6"),  # is wrong
+            (price, "def test_price(self):\n    pytest.skip('no')"),
+            # a test of the repository with this name kills, and must not stand for it
+            (price, "def test_price_again(self):\n    pass"),
+            (price, "no test"),
+            (doomed, doomed.item.completion),
+        ]
+    )
+    found = [(verdict.passes, verdict.killed) for verdict in verdicts]
+    wrong = (False, 0)
+    assert found == [(True, 2), (True, 0), wrong, wrong, (True, 0), wrong, wrong]
+    assert "AssertionError" in verdicts[-1].detail
+    assert "AssertionError" in verdicts[2].detail
+    assert verdicts[3].detail.endswith("is skipped")
+    assert verdicts[5].detail == "it is no test"
+
+
+@needs_sandbox
+def test_only_where_the_true_test_passes_are_the_others_judged(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = written_tests(workshop, tmp_path / "data")
+    table = written_test_table(
+        generations(
+            ("price", "base", "def test_price(self):\n    pass"),
+            ("price", "challenger", TRUE),
+            ("doomed", "base", "def test_doomed():\n    pass"),
+            ("doomed", "challenger", "def test_doomed():\n    assert doomed(1) == 0"),
+        ),
+        known,
+    )
+    found = {(row["example_id"], row["role"]): row for row in table.iter_rows(named=True)}
+    assert found["price", "repository"]["killed"] == found["price", "challenger"]["killed"] == 2
+    assert found["price", "base"]["killed"] == 0
+    assert found["doomed", "repository"]["passes"] is False
+    assert found["doomed", "challenger"]["passes"] is None
+    assert written_test_metrics(table) == {
+        "written_tests_items": 1,
+        **{f"written_tests_{role}_pass": 1.0 for role in ("repository", "base", "challenger")},
+        "written_tests_repository_kill": 1.0,
+        "written_tests_base_kill": 0.0,
+        "written_tests_challenger_kill": 1.0,
+    }
+
+
+def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, object]:
+    rest = {"path": "t.py", "mutants": 4, "detail": ""}
+    return {"example_id": example, "role": role, "passes": passes, "killed": killed, **rest}
+
+
+def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
+    table = WRITTEN_TESTS.frame(
+        [
+            *(row("a", role, True, 4) for role in ("repository", "base")),
+            row("a", "challenger", False, 0),
+            *(row("b", role, True, 2) for role in ("repository", "base")),
+            row("b", "challenger", True, 3),
+            *(row("c", role, True, 1) for role in ("repository", "base")),
+            row("c", "challenger", None, 0),
+            row("d", "repository", False, 0),
+        ]
+    )
+    assert written_test_metrics(table) == {
+        "written_tests_items": 2,
+        "written_tests_repository_pass": 1.0,
+        "written_tests_repository_kill": 6 / 8,
+        "written_tests_base_pass": 1.0,
+        "written_tests_base_kill": 6 / 8,
+        "written_tests_challenger_pass": 0.5,
+        "written_tests_challenger_kill": 3 / 8,
+    }
+    assert written_test_metrics(table.filter(pl.col("example_id") == "d")) == {}
+
+
+def test_without_a_sandbox_nothing_is_run_and_it_is_said(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = written_tests(workshop, tmp_path / "data")
+    with mock.patch.object(single_tests.sandbox, "unavailable", return_value="none: for a test"):
+        table = written_test_table(generations(("price", "base", TRUE)), known)
+    assert table["passes"].to_list() == [None, None]
+    assert "none: for a test" in table["detail"].to_list()
+    assert written_test_metrics(table) == {}
