@@ -142,6 +142,12 @@ GENERATIONS = Table(
         Column("codebleu", pl.Float64, "CodeBLEU without data flow", True, between=(0, 1)),
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
         Column(
+            "broken_patterns",
+            pl.List(pl.String),
+            "Patterns of the project that the output breaks; null where none is for its language",
+            True,
+        ),
+        Column(
             "tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")
         ),
         Column(
